@@ -1,0 +1,3 @@
+"""Postino: a durable mailbox for coding agents."""
+
+__version__ = "0.1.0"

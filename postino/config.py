@@ -1,0 +1,199 @@
+"""Every setting once: name, variable, default, unit, range and help. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from postino.errors import BadField, BadName
+from postino.model import check_name
+from postino.paths import Home
+
+LEVELS = ("debug", "info", "warning", "error")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one postino process was told. Made once, in the composition root."""
+
+    home: Home
+    valkey_url: str | None = None
+    web_host: str = "127.0.0.1"
+    web_port: int = 3333
+    web_enabled: bool = True
+    api_token: str | None = None
+    agent_name: str | None = None
+    msg_ttl: int = 86_400
+    message_lease: int = 120
+    max_deliveries: int = 5
+    key_prefix: str = "po:"
+    max_inbox: int = 1000
+    max_broadcasts: int = 500
+    max_body_bytes: int = 196_608
+    wake: str = "auto"
+    log_level: str = "info"
+    log_format: str | None = None
+
+    def __repr__(self) -> str:
+        shown = [each.name for each in fields(self) if each.name not in SECRET]
+        return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+
+SECRET = frozenset({"api_token", "valkey_url"})
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting as the environment, the README and the error messages know it."""
+
+    name: str
+    allowed: str
+    help: str
+    parse: Callable[[str], Any]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"POSTINO_{self.name.upper()}"
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError
+        return text.lower()
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+        raise ValueError
+    return text
+
+
+def _home(text: str) -> Home:
+    return Home(Path(text).expanduser().absolute())
+
+
+def _word(text: str) -> str:
+    if any(ord(character) < 33 or ord(character) > 126 for character in text):
+        raise ValueError
+    return text
+
+
+def _prefix(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text):
+        raise ValueError
+    return text
+
+
+KNOBS: tuple[Knob, ...] = (
+    Knob("valkey_url", "redis://, rediss:// or unix://", "Your own server; unset: the embedded one", _url),
+    Knob("home", "a directory, at most about 90 characters", "Socket, lock, log and data", _home),
+    Knob("web_host", "an address", "Where TCP listens; beyond loopback only with a token", _word),
+    Knob("web_port", "0 to 65535", "TCP port; 0 takes any free one", _whole(0, 65535)),
+    Knob("web_enabled", "true or false", "false: no TCP at all, the unix socket stays", _flag),
+    Knob("api_token", "printable ASCII without blanks", "Bearer token every TCP request must carry", _word),
+    Knob("agent_name", "an agent name", "Who this session is, instead of a derived name", check_name),
+    Knob(
+        "msg_ttl",
+        "1 to 31536000 s",
+        "How long an unread message and the history are kept",
+        _whole(1, 31_536_000),
+    ),
+    Knob("message_lease", "1 to 86400 s", "How long a read message stays with its reader", _whole(1, 86_400)),
+    Knob(
+        "max_deliveries",
+        "1 to 100",
+        "Deliveries without acknowledgement before a message is dead",
+        _whole(1, 100),
+    ),
+    Knob("key_prefix", "1 to 64 of A-Z a-z 0-9 : . _ -", "Hash tag of every key", _prefix),
+    Knob("max_inbox", "1 to 100000", "Unacknowledged messages one inbox holds", _whole(1, 100_000)),
+    Knob("max_broadcasts", "1 to 100000", "Broadcasts the feed keeps", _whole(1, 100_000)),
+    Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
+    Knob(
+        "wake",
+        "auto, channel or off",
+        "How an idle session is woken",
+        _choice("auto", "channel", "off"),
+    ),
+    Knob(
+        "log_level",
+        "debug, info, warning or error",
+        "How much is logged",
+        _choice("debug", "info", "warning", "error"),
+    ),
+    Knob(
+        "log_format",
+        "console or json",
+        "Unset: console on a terminal, else json",
+        _choice("console", "json"),
+    ),
+)
+
+
+def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """Return the settings in `environ` and a warning for each unknown POSTINO_* variable.
+
+    An empty variable counts as unset.
+
+    Raises:
+        BadField: a bad value, with its variable, the value (unless secret) and what is allowed.
+    """
+    values: dict[str, Any] = {"home": _home("~/.postino")}
+    for knob in KNOBS:
+        text = environ.get(knob.variable, "")
+        if text:
+            values[knob.name] = _parse(knob, text)
+    settings = Settings(**values)
+    if settings.web_enabled and settings.web_host not in LOOPBACK and not settings.api_token:
+        raise BadField(
+            f"POSTINO_WEB_HOST={settings.web_host} is reachable from other machines: "
+            "set POSTINO_API_TOKEN too, or use 127.0.0.1",
+            field="POSTINO_WEB_HOST",
+        )
+    return settings, _unknown(environ)
+
+
+def _parse(knob: Knob, text: str) -> Any:
+    try:
+        return knob.parse(text)
+    except (ValueError, KeyError, BadName):
+        shown = "(hidden)" if knob.name in SECRET else repr(text)
+        raise BadField(
+            f"{knob.variable}={shown} is not allowed; it must be {knob.allowed}", field=knob.variable
+        ) from None
+
+
+def _unknown(environ: Mapping[str, str]) -> list[str]:
+    known = [knob.variable for knob in KNOBS]
+    warnings = []
+    for name in sorted(environ):
+        if name.startswith("POSTINO_") and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            warnings.append(f"{name} is not a setting of postino{hint}")
+    return warnings

@@ -1,0 +1,87 @@
+"""POSTINO_HOME and what lies in it; lua/ and plugin/ wherever this copy of postino keeps them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from postino.errors import BadField
+
+#: longest path an AF_UNIX address holds, less the final NUL: 104 on macOS and BSD, 108 on Linux
+SOCKET_PATH_BYTES = 107 if os.uname().sysname == "Linux" else 103
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The files of one POSTINO_HOME."""
+
+    root: Path
+
+    @property
+    def socket(self) -> Path:
+        """Where the daemon listens."""
+        return self.root / "daemon.sock"
+
+    @property
+    def lock(self) -> Path:
+        """Held by flock as long as a daemon serves this home."""
+        return self.root / "daemon.lock"
+
+    @property
+    def info(self) -> Path:
+        """What the serving daemon says of itself: pid, url, version."""
+        return self.root / "daemon.json"
+
+    @property
+    def log(self) -> Path:
+        """Where a daemon started in the background writes."""
+        return self.root / "daemon.log"
+
+    @property
+    def valkey_socket(self) -> Path:
+        """Where the embedded Valkey listens."""
+        return self.root / "valkey.sock"
+
+    @property
+    def data(self) -> Path:
+        """The embedded Valkey's append-only files, log and pid file."""
+        return self.root / "data"
+
+    def prepare(self) -> Home:
+        """Create the directory, mode 0700, and return self.
+
+        Raises:
+            BadField: the path is too long for a socket, is no directory or belongs to someone else.
+        """
+        longest = len(os.fsencode(self.valkey_socket))
+        if longest > SOCKET_PATH_BYTES:
+            raise BadField(
+                f"POSTINO_HOME is too long for a socket: {self.valkey_socket} has {longest} bytes, "
+                f"at most {SOCKET_PATH_BYTES} fit; choose a shorter directory",
+                field="POSTINO_HOME",
+            )
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owner = self.root.stat().st_uid
+            if owner != os.getuid():
+                raise BadField(f"POSTINO_HOME {self.root} belongs to uid {owner}, not to you", field="POSTINO_HOME")
+            self.root.chmod(0o700)
+        except OSError as error:
+            raise BadField(
+                f"POSTINO_HOME {self.root} can not be used: {error.strerror}", field="POSTINO_HOME"
+            ) from None
+        return self
+
+
+def folder(kind: str) -> Traversable:
+    """Return lua/, plugin/ or hooks/: from the installed package, else from the checkout around it."""
+    packaged = resources.files("postino") / "_data" / kind
+    if packaged.is_dir():
+        return packaged
+    root = Path(__file__).resolve().parent.parent
+    if (root / "pyproject.toml").is_file() and (root / kind).is_dir():
+        return root / kind
+    raise FileNotFoundError(f"postino was installed without its {kind}/ files")
