@@ -1,0 +1,1 @@
+"""The HTTP face and the composition root: one process per POSTINO_HOME."""

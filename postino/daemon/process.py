@@ -1,0 +1,310 @@
+"""One daemon per POSTINO_HOME: its lock, what it says of itself, starting it in the background, stopping it.
+
+Standard library only: the light CLI imports this. Everything blocks; call it from a daemon's loop only where it
+says that it returns at once.
+
+The daemon, at start:             `seat = take_seat(home)`; None: another one serves, see `wait_healthy`
+            once it listens:      `seat.announce(url, version)`
+            at its end:           `seat.leave()` after its sockets are closed
+Everybody else:                   `start`, `stop`, `status`, `health`
+
+A daemon that can not start prints one line `postino: <sentence>` to stderr and exits with the error's exit code;
+`start` quotes that line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from postino import flock
+from postino.errors import StoreAway, Unreachable
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from postino.paths import Home
+
+POLL = 0.01  # s between looks: `postino up` has 1.5 s in all
+LOG_LIMIT = 8 << 20  # bytes of daemon.log after which a start puts it aside as daemon.log.1
+ANSWER_LIMIT = 1 << 16  # bytes of a health answer
+
+#: kept so that a daemon which ends before its starter is reaped and no warning complains of a running child
+_children: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a serving daemon says of itself in daemon.json."""
+
+    pid: int
+    url: str | None  # None: TCP is off
+    socket: str
+    version: str
+    started: float  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What can be said of a home's daemon from outside.
+
+    `down`: none lives. `up`: it answers, see `health`. `silent`: one lives (starting, stopping or hung) but does not
+    answer.
+    """
+
+    state: Literal["down", "up", "silent"]
+    pid: int | None = None
+    running: Running | None = None
+    health: dict[str, Any] | None = None
+
+
+class Seat:
+    """The right to serve one home; it ends with the process at the latest."""
+
+    def __init__(self, home: Home, descriptor: int) -> None:
+        self._home = home
+        self._descriptor: int | None = descriptor
+
+    def announce(self, url: str | None, version: str) -> Running:
+        """Write daemon.json (atomically, mode 0600) once the sockets listen. Returns at once."""
+        running = Running(os.getpid(), url, str(self._home.socket), version, time.time())
+        draft = self._home.info.with_suffix(".new")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(asdict(running), file)
+        draft.replace(self._home.info)
+        return running
+
+    def leave(self) -> None:
+        """Remove daemon.sock and daemon.json, then free the lock. Repeating does nothing. Returns at once."""
+        if self._descriptor is not None:
+            _clear(self._home)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def take_seat(home: Home) -> Seat | None:
+    """Lock `home` for this process and remove what a killed daemon left there; None while another one serves.
+
+    Returns within 0.2 s. The home must be prepared.
+    """
+    descriptor = flock.take(home.lock, patience=0.2)  # `status` of another process takes the lock for an instant
+    if descriptor is None:
+        return None
+    flock.sign(descriptor)
+    _clear(home)
+    return Seat(home, descriptor)
+
+
+def _clear(home: Home) -> None:
+    """Only while holding the lock."""
+    for path in (home.socket, home.info):
+        path.unlink(missing_ok=True)
+
+
+def read(home: Home) -> Running | None:
+    """Return what daemon.json says; after kill -9 it may speak of a dead daemon, `status` knows."""
+    try:
+        said = json.loads(home.info.read_bytes())
+        return Running(**{name: said[name] for name in Running.__slots__})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def held(home: Home) -> bool:
+    """Return whether a daemon of this home lives, answering or not. Returns at once."""
+    return not flock.free(home.lock)
+
+
+def health(home: Home, seconds: float = 1.0) -> dict[str, Any] | None:
+    """Return the answer of GET /api/health over the unix socket, ok or not; None when nothing answers in time."""
+    request = b"GET /api/health HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(seconds)
+        try:
+            line.connect(str(home.socket))
+            line.sendall(request)
+            answer = _all(line)
+            said = json.loads(answer.partition(b"\r\n\r\n")[2])
+        except (OSError, ValueError):
+            return None
+    return said if isinstance(said, dict) else None
+
+
+def _all(line: socket.socket) -> bytes:
+    answer = b""
+    while len(answer) < ANSWER_LIMIT and (part := line.recv(ANSWER_LIMIT)):
+        answer += part
+    return answer
+
+
+def wait_healthy(home: Home, seconds: float) -> bool:
+    """Return whether a daemon of this home answers that it is healthy within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (health(home) or {}).get("ok"):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def status(home: Home) -> Status:
+    """Return whether a daemon of this home lives, and what it says. Takes 1 s at most."""
+    if not home.lock.exists() or not held(home):
+        return Status("down")
+    answer = health(home)
+    running = read(home)
+    return Status("up" if answer else "silent", flock.signer(home.lock), running, answer)
+
+
+def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Running:
+    """Make sure that a healthy daemon serves `home`, starting one in the background if none lives.
+
+    Several at once end as one daemon. The daemon gets `environ` without CLAUDE* and POSTINO_AGENT_NAME, a session of
+    its own, cwd / and daemon.log.
+
+    Raises:
+        BadField: the home can not be used.
+        Unreachable: the daemon died at start (its last words are quoted) or does not answer within `seconds`.
+        StoreAway: the daemon answers within `seconds`, but only that Valkey is away.
+    """
+    home.prepare()
+    deadline = time.monotonic() + seconds
+    attempt = _Attempt(environ, home)
+    while True:
+        answer = health(home)
+        running = read(home)
+        if answer and answer.get("ok") and running:
+            return running
+        attempt.tend()
+        if time.monotonic() >= deadline:
+            raise _late(home, answer, seconds)
+        time.sleep(POLL)
+
+
+class _Attempt:
+    """Starts a daemon whenever none lives, three times at most: another one may be just leaving."""
+
+    def __init__(self, environ: Mapping[str, str], home: Home) -> None:
+        self._environ = daemon_environ(environ, home)
+        self._home = home
+        self._child: subprocess.Popen[bytes] | None = None
+        self._left = 3
+        self._mark = 0
+
+    def tend(self) -> None:
+        code = None if self._child is None else self._child.poll()
+        if self._child is not None and code is None:
+            return
+        if code:  # 0: it saw another daemon and gave way
+            raise Unreachable(f"The daemon did not start: {_last_words(self._home.log, self._mark)}", exitcode=code)
+        if not held(self._home):
+            if not self._left:
+                raise Unreachable(f"The daemon ends as soon as it starts; see {self._home.log}")
+            self._left -= 1
+            self._mark, self._child = _spawn(self._environ, self._home)
+
+
+def daemon_environ(environ: Mapping[str, str], home: Home) -> dict[str, str]:
+    """Return the environment of a daemon: it serves every session, so it must look like none of them."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("CLAUDE")}
+    kept.pop("POSTINO_AGENT_NAME", None)
+    return kept | {"POSTINO_HOME": str(home.root)}
+
+
+def _spawn(environ: dict[str, str], home: Home) -> tuple[int, subprocess.Popen[bytes]]:
+    import subprocess  # 12 ms which a running daemon spares everybody
+
+    _children[:] = [child for child in _children if child.poll() is None]
+    _rotate(home.log)
+    with os.fdopen(os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
+        mark = log.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "postino", "serve"],
+            cwd="/",
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    _children.append(child)
+    return mark, child
+
+
+def _rotate(log: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_LIMIT:
+            log.replace(log.with_suffix(".log.1"))
+
+
+def _last_words(log: Path, mark: int) -> str:
+    """Return the sentence a dying daemon printed, else its last three lines."""
+    with log.open("rb") as file:
+        file.seek(max(mark, file.seek(0, os.SEEK_END) - 4096))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    for line in reversed(lines):
+        if line.startswith("postino: "):
+            return line.removeprefix("postino: ")
+    return " | ".join(lines[-3:]) or f"it said nothing; see {log}"
+
+
+def _late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachable | StoreAway:
+    if answer:
+        reason = answer.get("error") or "Valkey does not answer"
+        return StoreAway(f"The daemon runs, but {reason}; see {home.log}", outcome="none")
+    pid = flock.signer(home.lock)
+    return Unreachable(
+        f"A daemon of {home.root} lives (pid {pid}) but does not answer after {seconds:.0f} s; "
+        f"`postino down` ends it, {home.log} may say why"
+    )
+
+
+def stop(home: Home, seconds: float = 5.0) -> bool:
+    """End the daemon of `home`: SIGTERM, after `seconds` SIGKILL; return False when none lived.
+
+    Valkey is not touched: `postino down` stops the embedded one afterwards by `EmbeddedValkey.stop`.
+
+    Raises:
+        Unreachable: it does not end, or its process can not be told for certain.
+    """
+    if not home.lock.exists() or not held(home):
+        return False
+    pid = flock.signer(home.lock)
+    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
+        _signal(home, pid, number)
+        if _ended(home, pid, patience):
+            _tidy(home)
+            return True
+    raise Unreachable(f"The daemon of {home.root} (pid {pid}) does not end; end it yourself")
+
+
+def _signal(home: Home, pid: int | None, number: int) -> None:
+    """Signal `pid` only if it is certainly the daemon: it has the lock file open."""
+    if pid is not None and flock.uses(pid, home.lock):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _ended(home: Home, pid: int | None, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while held(home) and flock.signer(home.lock) == pid:  # another one's pid: ours has ended, a new daemon came
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def _tidy(home: Home) -> None:
+    """Remove what a killed daemon left, unless a new one is here already."""
+    seat = take_seat(home)
+    if seat is not None:
+        seat.leave()
