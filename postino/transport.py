@@ -1,0 +1,218 @@
+"""HTTP/1.1 to one daemon: a kept connection over its unix socket or TCP, a deadline, no proxy ever."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import select
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from postino.errors import ERRORS, BadField, PostinoError, Unreachable
+
+Json = dict[str, Any]
+
+CHUNK = 65_536
+LONGEST_ANSWER = 64 << 20  # bytes; 200 messages of 32,768 characters stay below 40 MiB even when all is escaped
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One complete answer."""
+
+    status: int
+    body: bytes
+
+    def payload(self, *, accept: int = 200) -> Json:
+        """Return the JSON object of a success, or of status `accept`.
+
+        Raises:
+            PostinoError: the refusal in the answer, of the class its code names; or nothing postino would answer.
+        """
+        try:
+            found = json.loads(self.body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise PostinoError(
+                f"the answer (status {self.status}) is not postino's; is something else listening there?"
+            )
+        if self.status in (200, accept):
+            return found
+        raise self._refusal(found)
+
+    def _refusal(self, found: Json) -> PostinoError:
+        kind = ERRORS.get(str(found.pop("code", "")), PostinoError)
+        message = str(found.pop("error", f"the daemon answered status {self.status}"))
+        detail = {key: value for key, value in found.items() if key not in ("ok", "retryable", "message")}
+        return kind(message, **detail)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """`http.client`, with a socket file instead of an address."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(self.timeout)
+            sock.connect(str(self._path))
+        except BaseException:
+            sock.close()
+            raise
+        self.sock = sock
+
+
+class Transport:
+    """One address, and at most one connection to it that is kept between exchanges."""
+
+    def __init__(self, address: Path | str) -> None:
+        self.address = address
+        self._kept: http.client.HTTPConnection | None = None
+        if isinstance(address, str) and not _is_url(address):
+            raise BadField(f"{address!r} is neither the path of a socket nor an http:// URL", field="address")
+
+    def close(self) -> None:
+        """Close the kept connection; the next exchange opens another."""
+        if self._kept:
+            self._kept.close()
+        self._kept = None
+
+    def exchange(self, method: str, target: str, body: bytes | None, headers: dict[str, str], seconds: float) -> Answer:
+        """Send one request and return its whole answer within `seconds`.
+
+        Raises:
+            Unreachable: `outcome` is "none" when nothing was sent, "unknown" when it may have been acted on.
+        """
+        until = time.monotonic() + seconds
+        connection = self._connected(seconds)
+        try:
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, _whole(connection, response, until))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            raise self._lost(error) from None
+        except BaseException:
+            self.close()  # half an exchange must not be mistaken for the next one's answer
+            raise
+        if response.will_close:
+            self.close()
+        return answer
+
+    def events(self, target: str, headers: dict[str, str], seconds: float) -> Iterator[Json]:
+        """Yield the events of one SSE stream, on a connection of its own, until it ends or is silent for `seconds`.
+
+        Raises:
+            Unreachable: nobody answers.
+            PostinoError: the stream was refused.
+        """
+        with contextlib.closing(self._open(seconds)) as connection:
+            try:
+                connection.request("GET", target, None, headers | {"Accept": "text/event-stream"})
+                response = connection.getresponse()
+                refusal = b"" if response.status == 200 else response.read(CHUNK)
+            except (OSError, http.client.HTTPException) as error:
+                raise self._lost(error) from None
+            with response:
+                if response.status != 200:
+                    Answer(response.status, refusal).payload()
+                yield from _events(response)
+
+    def _connected(self, seconds: float) -> http.client.HTTPConnection:
+        kept = self._kept
+        if kept is not None and kept.sock is not None:
+            poll = select.poll()
+            poll.register(kept.sock, select.POLLIN)
+            # a daemon that closed while we were idle shows as readable: see it before the request is sent, not after
+            if not poll.poll(0):
+                kept.sock.settimeout(seconds)
+                return kept
+            self.close()
+        self._kept = self._open(seconds)
+        return self._kept
+
+    def _open(self, seconds: float) -> http.client.HTTPConnection:
+        connection = self._connection(seconds)
+        try:
+            connection.connect()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unreachable(
+                f"no postino daemon answers at {self.address} ({_reason(error)}); run `postino up`", outcome="none"
+            ) from None
+        return connection
+
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
+        if isinstance(self.address, Path):
+            return _UnixConnection(self.address, seconds)
+        parts = urlsplit(self.address)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        return kind(parts.hostname or "localhost", parts.port, timeout=seconds)
+
+    def _lost(self, error: Exception) -> Unreachable:
+        return Unreachable(
+            f"the postino daemon at {self.address} broke off ({_reason(error)}); whether it has acted is unknown",
+            outcome="unknown",
+        )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _whole(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, until: float) -> bytes:
+    """Read the body; the deadline holds for all of it, not for each piece."""
+    parts, size = [], 0
+    while piece := response.read1(CHUNK):
+        parts.append(piece)
+        size += len(piece)
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        if size > LONGEST_ANSWER:
+            raise ValueError("the answer is too long")
+        if connection.sock is not None:
+            connection.sock.settimeout(left)
+    parts.append(response.read())  # raises when the answer ended early, and marks the connection free
+    return b"".join(parts)
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[Json]:
+    """Yield each event's data, a JSON object, with the event's id; the end of the stream ends it, whatever ended it."""
+    data: list[str] = []
+    id = ""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        for line in lines:
+            name, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
+            value = value.removeprefix(" ")
+            if name == "data":
+                data.append(value)
+            elif name == "id":
+                id = value
+            elif not line.strip() and data:
+                event = json.loads("\n".join(data))
+                data = []
+                yield {"id": id, **event}
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words what the system said."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
