@@ -113,6 +113,12 @@ class AgentBusy(PostinoError):
     meaning = "The agent is online or has mail and can not be forgotten"
 
 
+class StaleSession(PostinoError):
+    code = "stale_session"
+    http = 409
+    meaning = "A later connection of the same session has taken over"
+
+
 class AliasLimit(PostinoError):
     code = "alias_limit"
     http = 409

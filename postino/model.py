@@ -26,7 +26,7 @@ MAX_PAGE = 200
 DEFAULT_PAGE = 50
 ANSWER_BUDGET = 24_000  # characters of one MCP read, below the 25,000-token cut of the known clients
 
-Via = Literal["mcp", "http", "cli", "web"]
+Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
 
 _NAME = re.compile(NAME_PATTERN)
@@ -245,6 +245,17 @@ class Joined(Record, frozen=True, kw_only=True):
     agent: str
     shared: int
     derived: bool
+
+
+class Health(Record, frozen=True, kw_only=True):
+    """Whether mail can be accepted now. `durability` is `fsync` when an accepted message is on disk."""
+
+    ok: bool
+    valkey: bool
+    durability: str
+    server: str
+    warnings: list[str] = []
+    error: str | None = None
 
 
 class Event(Record, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""The only code that speaks Valkey."""
+"""Everything that speaks Valkey. No other room names it."""

@@ -1,0 +1,40 @@
+#!lua flags=allow-oom
+--[[ expire_presence: take the sessions offline whose last sign of life is too old, at most 100.
+Atomic because several daemons look, and one event per agent is right.
+KEYS     agents    hash     {po}:agents
+         presence  zset     {po}:presence
+         sessions  hash     {po}:sessions
+         events    stream   {po}:events
+ARGV     NONE
+RETURNS  number of sessions taken offline
+ERRORS   NONE
+TIME     O(sessions expired)
+]]
+--@include lib/now
+--@include lib/event
+--@include lib/agent
+local agents, presence, sessions, events = unpack(KEYS)
+local now = now_ms()
+local gone = redis.call('ZRANGEBYSCORE', presence, '-inf', now, 'LIMIT', 0, 100)
+for _, session in ipairs(gone) do
+  redis.call('ZREM', presence, session)
+  local known = redis.call('HGET', sessions, session)
+  known = known and cjson.decode(known)
+  if known then
+    if string.sub(session, 1, 5) == 'http:' then
+      redis.call('HDEL', sessions, session)
+    else
+      known.left = now
+      redis.call('HSET', sessions, session, cjson.encode(known))
+    end
+    local record = load_agent(agents, known.agent)
+    if record then
+      record.sessions = without(record.sessions, session)
+      save_agent(agents, known.agent, record)
+      if live_sessions(presence, record, now) == 0 then
+        emit(events, 'agent_offline', 'agent', known.agent, 'session', session)
+      end
+    end
+  end
+end
+return #gone

@@ -1,0 +1,37 @@
+#!lua flags=allow-oom
+--[[ forget: remove an agent that is offline and has no mail.
+Atomic because mail that arrives meanwhile must not vanish with it.
+KEYS     inbox     stream   {po}:inbox:<agent>
+         leases    zset     {po}:leases:<agent>
+         index     hash     {po}:index:<agent>
+         order     zset     {po}:order:<agent>
+         dead      stream   {po}:dead:<agent>
+         agents    hash     {po}:agents
+         cursors   hash     {po}:cursors
+         presence  zset     {po}:presence
+         events    stream   {po}:events
+ARGV     agent     the present name
+RETURNS  ok, 1 forgotten | 0 unknown
+         alias, present name
+ERRORS   AGENT_BUSY  it is online or has mail
+TIME     O(aliases)
+]]
+--@include lib/now
+--@include lib/event
+--@include lib/agent
+local inbox, leases, index, order, dead, agents, cursors, presence, events = unpack(KEYS)
+local agent = ARGV[1]
+local target = alias_of(agents, agent)
+if target then return { 'alias', target } end
+local record = load_agent(agents, agent)
+if not record then return { 'ok', 0 } end
+if live_sessions(presence, record, now_ms()) > 0 then
+  return redis.error_reply('AGENT_BUSY ' .. agent .. ' is online')
+end
+local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead)
+if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has ' .. mail .. ' messages') end
+redis.call('UNLINK', inbox, leases, index, order, dead)
+redis.call('HDEL', agents, agent, unpack(record.aliases or {}))
+redis.call('HDEL', cursors, agent)
+emit(events, 'agent_forget', 'agent', agent)
+return { 'ok', 1 }

@@ -1,0 +1,66 @@
+#!lua
+--[[ join: register a session and tell which agent it acts as.
+Atomic because two sessions that start at once must not derive the same name.
+KEYS     agents      hash     {po}:agents
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
+         events      stream   {po}:events
+ARGV     session     session id, the consumer name
+         generation  grows with each reconnect of the session
+         name        explicit agent name or ''
+         candidates  JSON array of derived names, best first; the last is the session's own
+         about       JSON object kept with the session
+         online_ms   how long one sign of life lasts
+RETURNS  agent, number of other live sessions of that agent, 1 derived | 0 explicit
+ERRORS   STALE_SESSION  a later connection of this session has joined
+TIME     O(candidates + sessions of the agent)
+]]
+--@include lib/now
+--@include lib/event
+--@include lib/agent
+local agents, presence, sessions, events = unpack(KEYS)
+local session, generation, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local now, online_ms = now_ms(), tonumber(ARGV[6])
+
+local function present(wanted)
+  return alias_of(agents, wanted) or wanted
+end
+
+local known = redis.call('HGET', sessions, session)
+known = known and cjson.decode(known)
+if known and known.gen > generation then
+  return redis.error_reply('STALE_SESSION a later connection of ' .. session .. ' has joined')
+end
+local agent, derived = nil, 0
+if known then
+  agent, derived = present(known.agent), known.derived
+elseif name ~= '' then
+  agent = present(name)
+else
+  derived = 1
+  local recorded = cjson.decode(ARGV[5]).claude_session
+  local resumed = recorded and redis.call('HGET', sessions, 'claude:' .. recorded)
+  local candidates = cjson.decode(ARGV[4])
+  if resumed then table.insert(candidates, 1, cjson.decode(resumed).agent) end
+  for _, candidate in ipairs(candidates) do
+    agent = present(candidate)
+    if live_sessions(presence, load_agent(agents, agent), now) == 0 then break end
+  end
+end
+
+local record = load_agent(agents, agent) or { since = now }
+record.sessions = without(record.sessions, session)
+local others = live_sessions(presence, record, now)
+record.sessions[#record.sessions + 1] = session
+record.seen = now
+save_agent(agents, agent, record)
+
+local about = cjson.decode(ARGV[5])
+about.agent, about.gen, about.derived, about.at = agent, generation, derived, now
+redis.call('HSET', sessions, session, cjson.encode(about))
+if about.claude_session then
+  redis.call('HSET', sessions, 'claude:' .. about.claude_session, cjson.encode({ agent = agent, at = now }))
+end
+redis.call('ZADD', presence, now + online_ms, session)
+if others == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
+return { agent, others, derived }

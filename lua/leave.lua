@@ -1,0 +1,62 @@
+#!lua flags=allow-oom
+--[[ leave: end a session's connection and give back what it had leased.
+Atomic because an old connection must not undo what a new one of the same session has.
+KEYS     inbox       stream   {po}:inbox:<agent>
+         leases      zset     {po}:leases:<agent>
+         index       hash     {po}:index:<agent>
+         agents      hash     {po}:agents
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
+         events      stream   {po}:events
+ARGV     agent       the session's agent
+         session     session id
+         generation  of the connection that ended
+         stay        '1': only give back, the session stays (a new connection takes over)
+RETURNS  ok, number of messages given back
+         alias, the session's present agent
+ERRORS   NONE
+TIME     O(n) in the messages held
+]]
+--@include lib/now
+--@include lib/event
+--@include lib/agent
+--@include lib/entry
+local inbox, leases, index, agents, presence, sessions, events = unpack(KEYS)
+local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local known = redis.call('HGET', sessions, session)
+known = known and cjson.decode(known)
+if not known or known.gen ~= generation then return { 'ok', 0 } end
+if known.agent ~= agent then return { 'alias', known.agent } end
+local now, ids = now_ms(), {}
+if redis.call('EXISTS', inbox) == 1 then
+  local held = redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1000, session)
+  for _, pending in ipairs(held.err and {} or held) do
+    local till = redis.call('ZSCORE', leases, pending[1])
+    local entry = till and tonumber(till) > now and redis.call('XRANGE', inbox, pending[1], pending[1])[1]
+    if entry then
+      local id = field(entry[2], 'id')
+      redis.call('ZADD', leases, now, pending[1])
+      local record = load_entry(index, id)
+      if record then
+        record.st = 'queued'
+        save_entry(index, id, record)
+      end
+      ids[#ids + 1] = id
+    end
+  end
+  -- dropping a consumer drops what it holds: only one with nothing pending may go
+  if not held.err and #held == 0 then redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', session) end
+end
+if #ids > 0 then emit(events, 'msg_release', 'ids', cjson.encode(ids), 'to', agent, 'reader', session) end
+if ARGV[4] == '1' then return { 'ok', #ids } end
+redis.call('ZREM', presence, session)
+known.left = now
+redis.call('HSET', sessions, session, cjson.encode(known))
+local record = load_agent(agents, agent)
+if record then
+  record.sessions, record.seen = without(record.sessions, session), now
+  local live = live_sessions(presence, record, now)
+  save_agent(agents, agent, record)
+  if live == 0 then emit(events, 'agent_offline', 'agent', agent, 'session', session) end
+end
+return { 'ok', #ids }

@@ -1,0 +1,12 @@
+-- take a message out of the inbox for good and record its end
+local function settle(inbox, leases, index, stream_id, id, state, now, why)
+  redis.call('XACK', inbox, 'agents', stream_id)
+  redis.call('XDEL', inbox, stream_id)
+  redis.call('ZREM', leases, stream_id)
+  local entry = load_entry(index, id)
+  if entry then
+    entry.st, entry.e, entry.w = state, now, why
+    save_entry(index, id, entry)
+  end
+  return entry
+end

@@ -1,0 +1,14 @@
+-- forget ids whose last trace is over; live ones are looked at again one time to live later
+local function sweep_index(index, order, ttl_ms, now, most)
+  local ids = redis.call('ZRANGEBYSCORE', order, '-inf', now, 'LIMIT', 0, most)
+  for _, id in ipairs(ids) do
+    local entry = load_entry(index, id)
+    if entry and (entry.st == 'queued' or entry.st == 'leased' or entry.st == 'dead') then
+      redis.call('ZADD', order, now + ttl_ms, id)
+    else
+      redis.call('HDEL', index, id)
+      redis.call('ZREM', order, id)
+    end
+  end
+  return #ids
+end

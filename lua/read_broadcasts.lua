@@ -1,0 +1,68 @@
+#!lua flags=allow-oom
+--[[ read_broadcasts: give an agent the broadcasts behind its cursor.
+Atomic because what is missed, what is given and the new cursor must agree.
+KEYS     broadcasts  stream   {po}:broadcasts
+         feed        hash     {po}:feed
+         cursors     hash     {po}:cursors
+         agents      hash     {po}:agents
+         events      stream   {po}:events
+ARGV     agent       the present name
+         after       cursor of the session, or ''; the later of it and the agent's counts
+         limit       most broadcasts to give
+         budget      most characters of bodies, 0 for no limit; one always fits
+         move        '1': move the agent's cursor
+         ttl_ms      time to live
+RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is [stream ID, [field, value ...]]
+         alias, present name
+ERRORS   NONE
+TIME     O(limit)
+]]
+--@include lib/now
+--@include lib/number
+--@include lib/event
+--@include lib/agent
+--@include lib/entry
+--@include lib/cursor
+local broadcasts, feed, cursors, agents, events = unpack(KEYS)
+local agent, limit, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local move, ttl_ms = ARGV[5] == '1', tonumber(ARGV[6])
+local target = alias_of(agents, agent)
+if target then return { 'alias', target } end
+local now = now_ms()
+local last, first = feed_bounds(broadcasts, feed, now, ttl_ms)
+local place, seen = load_cursor(cursors, agent)
+local own_place, own_seen = split_cursor(ARGV[2])
+if own_seen and own_seen > (seen or -1) then place, seen = own_place, own_seen end
+
+-- trimmed ones are missed, cleared ones are not; a new agent has missed nothing
+local missed = 0
+if seen and seen < first - 1 then
+  missed = first - 1 - seen
+  for _, range in ipairs(cjson.decode(redis.call('HGET', feed, 'cleared') or '[]')) do
+    missed = missed - math.max(0, math.min(range[2], first - 1) - math.max(range[1], seen + 1) + 1)
+  end
+end
+seen = math.max(seen or 0, first - 1)
+place = place or '0-0'
+
+local items, used, more = {}, 0, 0
+local entries = redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT', limit + 1)
+for _, each in ipairs(entries) do
+  local _, size = string.gsub(field(each[2], 'body'), '[^\128-\191]', '')
+  if #items >= limit or (budget > 0 and #items > 0 and used + size > budget) then
+    more = 1
+    break
+  end
+  used = used + size
+  items[#items + 1] = each
+  place, seen = each[1], tonumber(field(each[2], 'seq'))
+end
+local cursor = place .. ' ' .. digits(seen)
+if move then
+  local record = load_agent(agents, agent) or { since = now }
+  record.reads, record.seen = true, now
+  save_agent(agents, agent, record)
+  redis.call('HSET', cursors, agent, cursor)
+  if #items > 0 then emit(events, 'broadcast_read', 'reader', agent, 'seq', seen) end
+end
+return { 'ok', items, missed, cursor, more }

@@ -1,0 +1,114 @@
+#!lua
+--[[ rename: move an agent with all it has to another name, and keep the old one as an alias.
+Atomic because mail, cursor, sessions and names must never disagree. A fixed number of RENAMEs.
+KEYS     inbox      stream   {po}:inbox:<old>
+         leases     zset     {po}:leases:<old>
+         index      hash     {po}:index:<old>
+         order      zset     {po}:order:<old>
+         dead       stream   {po}:dead:<old>
+         inbox_to   stream   {po}:inbox:<new>
+         leases_to  zset     {po}:leases:<new>
+         index_to   hash     {po}:index:<new>
+         order_to   zset     {po}:order:<new>
+         dead_to    stream   {po}:dead:<new>
+         agents     hash     {po}:agents
+         cursors    hash     {po}:cursors
+         presence   zset     {po}:presence
+         sessions   hash     {po}:sessions
+         notices    hash     {po}:notices
+         events     stream   {po}:events
+         inbox_own  stream   {po}:inbox:<owner of the new name, where that is an alias>
+         dead_own   stream   {po}:dead:<the same>
+ARGV     agent      the present name
+         name       the new name
+         owner      the agent whose alias the new name is, else the new name
+         ttl_ms     how long an unused alias stays taken
+RETURNS  ok, the new name, JSON array of aliases
+         alias, present name
+         owner, the agent whose alias the new name is
+ERRORS   UNKNOWN_AGENT  nobody has this name
+         NAME_TAKEN     the new name is online, has mail or is an alias in use
+         ALIAS_LIMIT    32 former names are kept already
+TIME     O(aliases + sessions of the agent)
+]]
+--@include lib/now
+--@include lib/number
+--@include lib/event
+--@include lib/agent
+local agents, cursors, presence, sessions, notices, events = unpack(KEYS, 11, 16)
+local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
+local now = now_ms()
+
+local function names(list)
+  return #(list or {}) > 0 and cjson.encode(list) or '[]'
+end
+
+local function mail(inbox, dead)
+  return redis.call('XLEN', inbox) + redis.call('XLEN', dead)
+end
+
+local target = alias_of(agents, old)
+if target and target ~= new then return { 'alias', target } end
+if target == new then
+  return { 'ok', new, names(load_agent(agents, new).aliases) }
+end
+local record = load_agent(agents, old)
+if not record then return redis.error_reply('UNKNOWN_AGENT there is no agent named ' .. old) end
+if old == new then return { 'ok', new, names(record.aliases) } end
+
+local owner, since = alias_of(agents, new)
+if owner and owner ~= old then
+  if owner ~= ARGV[3] then return { 'owner', owner } end
+  local other = load_agent(agents, owner)
+  if other then
+    if live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[17], KEYS[18]) > 0 then
+      return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
+    end
+    other.aliases = without(other.aliases, new)
+    save_agent(agents, owner, other)
+  end
+elseif not owner then
+  local other = load_agent(agents, new)
+  if other then
+    if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
+    for _, each in ipairs(other.aliases or {}) do redis.call('HDEL', agents, each) end
+  end
+  local waiting = mail(KEYS[6], KEYS[10])
+  if waiting > 0 then
+    return redis.error_reply('NAME_TAKEN ' .. new .. ' has ' .. waiting .. ' messages')
+  end
+end
+
+local aliases = without(record.aliases, new)
+if #aliases >= 32 then return redis.error_reply('ALIAS_LIMIT ' .. old .. ' already keeps 32 former names') end
+aliases[#aliases + 1] = old
+for at = 1, 5 do
+  if redis.call('EXISTS', KEYS[at]) == 1 then
+    redis.call('RENAME', KEYS[at], KEYS[at + 5])
+  else
+    redis.call('UNLINK', KEYS[at + 5])
+  end
+end
+local cursor = redis.call('HGET', cursors, old)
+redis.call('HDEL', cursors, old, new)
+if cursor then redis.call('HSET', cursors, new, cursor) end
+for _, session in ipairs(record.sessions or {}) do
+  local known = redis.call('HGET', sessions, session)
+  if known then
+    known = cjson.decode(known)
+    known.agent = new
+    redis.call('HSET', sessions, session, cjson.encode(known))
+    if known.claude_session then
+      redis.call('HSET', sessions, 'claude:' .. known.claude_session, cjson.encode({ agent = new, at = now }))
+    end
+  end
+end
+record.aliases, record.seen = aliases, now
+redis.call('HDEL', agents, old)
+for _, alias in ipairs(aliases) do
+  local _, at = alias_of(agents, alias)
+  redis.call('HSET', agents, alias, '@' .. new .. ' ' .. digits(at or now))
+end
+save_agent(agents, new, record)
+emit(events, 'agent_rename', 'agent', new, 'old', old)
+return { 'ok', new, names(aliases) }

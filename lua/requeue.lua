@@ -1,0 +1,60 @@
+#!lua
+--[[ requeue: put dead letters back at the tail of their inbox, with a fresh count and time to live.
+Atomic because a letter must be in one of the two streams at any moment.
+KEYS     inbox      stream   {po}:inbox:<agent>
+         index      hash     {po}:index:<agent>
+         dead       stream   {po}:dead:<agent>
+         events     stream   {po}:events
+         agents     hash     {po}:agents
+ARGV     agent      the present name
+         ids        JSON array of message ids, or '' for all
+         max_inbox  most unacknowledged messages
+RETURNS  ok, requeued ids
+         alias, present name
+ERRORS   INBOX_FULL       nothing was moved
+         UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
+TIME     O(n) in the letters moved
+]]
+--@include lib/now
+--@include lib/event
+--@include lib/agent
+--@include lib/entry
+local inbox, index, dead, events, agents = unpack(KEYS)
+local agent, max_inbox = ARGV[1], tonumber(ARGV[3])
+local target = alias_of(agents, agent)
+if target then return { 'alias', target } end
+local letters = {}
+if ARGV[2] == '' then
+  letters = redis.call('XRANGE', dead, '-', '+', 'COUNT', max_inbox + 1)
+else
+  for _, id in ipairs(cjson.decode(ARGV[2])) do
+    local entry = load_entry(index, id)
+    local letter = entry and entry.st == 'dead' and redis.call('XRANGE', dead, entry.s, entry.s)[1]
+    if not letter then return redis.error_reply('UNKNOWN_MESSAGE ' .. id .. ' is not a dead letter of ' .. agent) end
+    letters[#letters + 1] = letter
+  end
+end
+if redis.call('XLEN', inbox) + #letters > max_inbox then
+  return redis.error_reply('INBOX_FULL ' .. agent .. ' can not take ' .. #letters .. ' more messages; it holds at most '
+    .. max_inbox)
+end
+local added = { reason = true, deliveries = true, died = true }
+local ids = {}
+for _, letter in ipairs(letters) do
+  local fields, id = {}, field(letter[2], 'id')
+  -- an id named twice is moved once
+  if redis.call('XDEL', dead, letter[1]) == 1 then
+    for at = 1, #letter[2], 2 do
+      if not added[letter[2][at]] then
+        fields[#fields + 1], fields[#fields + 2] = letter[2][at], letter[2][at + 1]
+      end
+    end
+    local entry = load_entry(index, id)
+    entry.s = redis.call('XADD', inbox, '*', unpack(fields))
+    entry.st, entry.n, entry.r, entry.e, entry.w = 'queued', 0, nil, nil, nil
+    save_entry(index, id, entry)
+    ids[#ids + 1] = id
+  end
+end
+if #ids > 0 then emit(events, 'msg_requeue', 'ids', cjson.encode(ids), 'to', agent) end
+return { 'ok', ids }

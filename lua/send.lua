@@ -1,0 +1,72 @@
+#!lua
+--[[ send: accept a message into an inbox, once per id.
+Atomic because the id, the inbox, the history and the event must appear together or not at all.
+KEYS     inbox       stream   {po}:inbox:<agent>
+         leases      zset     {po}:leases:<agent>
+         index       hash     {po}:index:<agent>
+         order       zset     {po}:order:<agent>
+         history     stream   {po}:history
+         events      stream   {po}:events
+         agents      hash     {po}:agents
+ARGV     agent       the recipient's present name
+         id          message id
+         digest      fingerprint of the content
+         sender      who sends
+         body        the text
+         thread      thread or ''
+         reply_to    message id or ''
+         verified    '1' or ''
+         via         how it came in
+         max_inbox   most unacknowledged messages
+         ttl_ms      time to live
+RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 never seen
+         alias, present name
+ERRORS   KEY_REUSED  the id stands for other content
+         INBOX_FULL  nothing was stored
+TIME     O(log n) in the inbox
+]]
+--@include lib/now
+--@include lib/number
+--@include lib/stream_id
+--@include lib/event
+--@include lib/agent
+--@include lib/entry
+--@include lib/settle
+--@include lib/expire
+--@include lib/sweep_index
+local inbox, leases, index, order, history, events, agents = unpack(KEYS)
+local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
+local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
+
+local record = redis.call('HGET', agents, agent)
+if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
+local known = record and not string.find(record, '"seen":0[,}]') and 1 or 0
+
+local present = load_entry(index, id)
+if present then
+  if present.d ~= digest then
+    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+  end
+  return { 'ok', present.q, 0, known }
+end
+
+local now = now_ms()
+if redis.call('XLEN', inbox) >= max_inbox then
+  if expire(inbox, leases, index, events, agent, ttl_ms, now) == 0 then
+    return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')
+  end
+end
+
+if not record then save_agent(agents, agent, { since = now, seen = 0 }) end
+local seq = redis.call('HINCRBY', index, '#seq', 1)
+local time = digits(now)
+local stream_id = redis.call('XADD', inbox, '*', 'id', id, 'seq', seq, 'from', from, 'verified', verified,
+  'via', via, 'body', body, 't', time, 'thread', thread, 'reply_to', reply_to)
+save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'queued', t = now, f = from })
+redis.call('ZADD', order, now + ttl_ms, id)
+redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id, 'seq', seq,
+  'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
+  'reply_to', reply_to, 'to', agent)
+emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
+sweep_index(index, order, ttl_ms, now, 4)
+return { 'ok', seq, 1, known }

@@ -1,0 +1,272 @@
+"""Inboxes: one typed method per script, replies turned into records."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from postino.errors import UnknownMessage
+from postino.model import Batch, Dead, Draft, Message, MessageState, Sender, Settled, digest, iso
+from postino.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The reply of `send`: the recipient's present name, the number, and whether this call stored it."""
+
+    agent: str
+    seq: int
+    created: bool
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds an inbox; times in milliseconds."""
+
+    ttl_ms: int
+    lease_ms: int
+    max_deliveries: int
+    max_inbox: int
+
+
+class Inboxes:
+    """The inboxes and dead letters of all agents."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def send(self, draft: Draft, sender: Sender) -> Accepted:
+        """Accept a message once per id.
+
+        Raises:
+            KeyReused, InboxFull: nothing was stored.
+            StoreAway: `outcome` says whether it may have been.
+        """
+        agent, (seq, created, known) = await self._store.run_named(
+            "send",
+            draft.to,
+            id=draft.id,
+            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to),
+            sender=sender.name,
+            body=draft.body,
+            thread=draft.thread or "",
+            reply_to=draft.reply_to or "",
+            verified="1" if sender.verified else "",
+            via=sender.via,
+            max_inbox=self._limits.max_inbox,
+            ttl_ms=self._limits.ttl_ms,
+        )
+        return Accepted(agent, seq, bool(created), bool(known))
+
+    async def read(
+        self, agent: str, consumer: str, *, limit: int, budget: int, resume: bool, ack_now: bool
+    ) -> tuple[Batch, list[tuple[str, str]]]:
+        """Lease up to `limit` messages; also return (id, sender) of those that died instead."""
+        agent, (items, more, dead, due) = await self._store.run_named(
+            "read",
+            agent,
+            consumer=consumer,
+            limit=limit,
+            budget=budget,
+            lease_ms=self._limits.lease_ms,
+            max_deliveries=self._limits.max_deliveries,
+            ttl_ms=self._limits.ttl_ms,
+            max_dead=self._limits.max_inbox,
+            resume="1" if resume else "",
+            ack_now="1" if ack_now else "",
+        )
+        batch = Batch(
+            items=[
+                message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered))
+                for _, deliveries, redelivered, fields in items
+            ],
+            more=bool(more),
+            consumer=consumer,
+            agent=agent,
+            lease_ms=self._limits.lease_ms,
+            next_due_ms=int(due),
+        )
+        return batch, [(each[0], each[1]) for each in dead]
+
+    async def ack(self, agent: str, consumer: str, ids: list[str]) -> Settled:
+        """Acknowledge what `consumer` holds."""
+        _, (done, rejected) = await self._store.run_named("ack", agent, consumer=consumer, ids=_array(ids))
+        return Settled(acknowledged=done, rejected=rejected)
+
+    async def nack(self, agent: str, consumer: str, ids: list[str], *, delay_ms: int, undo: bool = False) -> Settled:
+        """Give messages back; `undo`: the delivery does not count."""
+        _, (done, rejected, dead) = await self._store.run_named(
+            "nack",
+            agent,
+            consumer=consumer,
+            ids=_array(ids),
+            delay_ms=delay_ms,
+            max_deliveries=self._limits.max_deliveries,
+            max_dead=self._limits.max_inbox,
+            undo="1" if undo else "",
+        )
+        return Settled(acknowledged=done, rejected=rejected, dead=dead)
+
+    async def extend(self, agent: str, consumer: str, ids: list[str]) -> Settled:
+        """Start the leases of what `consumer` holds anew."""
+        _, (done, rejected) = await self._store.run_named(
+            "extend", agent, consumer=consumer, ids=_array(ids), lease_ms=self._limits.lease_ms
+        )
+        return Settled(acknowledged=done, rejected=rejected)
+
+    async def clear(self, agent: str) -> int:
+        """Empty the inbox, leased messages included; return their number."""
+        _, (count,) = await self._store.run_named("clear", agent)
+        return int(count)
+
+    async def state(self, agent: str, id: str) -> MessageState:
+        """Tell what became of a message.
+
+        Raises:
+            UnknownMessage: no trace of the id is left.
+        """
+        agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id, ttl_ms=self._limits.ttl_ms)
+        if not value:
+            raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
+        entry = msgspec.json.decode(value, type=Entry)
+        return entry.state(agent, id, _ms(lease_end), int(now), self._limits.ttl_ms)
+
+    async def states(self, wanted: list[tuple[str, str]]) -> list[MessageState | None]:
+        """Return the states of (agent, id) pairs, asked for together; None where no trace is left."""
+        return await asyncio.gather(*(self._state_or_none(agent, id) for agent, id in wanted))
+
+    async def _state_or_none(self, agent: str, id: str) -> MessageState | None:
+        try:
+            return await self.state(agent, id)
+        except UnknownMessage:
+            return None
+
+    async def look(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
+        """Return messages oldest first without consuming, and how many there are."""
+        key = self._store.keys.of("inbox", agent)
+        total = int(await self._store.call("XLEN", key))
+        entries = await self._store.call("XRANGE", key, "-", "+", "COUNT", offset + limit)
+        return [message(agent, pairs(fields)) for _, fields in _entries(entries)[offset:]], total
+
+    async def dead(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
+        """Return dead letters oldest first, and how many there are."""
+        key = self._store.keys.of("dead", agent)
+        total = int(await self._store.call("XLEN", key))
+        entries = await self._store.call("XRANGE", key, "-", "+", "COUNT", offset + limit)
+        return [_dead(agent, pairs(fields)) for _, fields in _entries(entries)[offset:]], total
+
+    async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
+        """Put dead letters (None: all) back at the tail of the inbox; return their ids.
+
+        Raises:
+            UnknownMessage, InboxFull: nothing was moved.
+        """
+        _, (moved,) = await self._store.run_named(
+            "requeue", agent, ids="" if ids is None else _array(ids), max_inbox=self._limits.max_inbox
+        )
+        return list(moved)
+
+    async def clear_dead(self, agent: str) -> int:
+        """Drop all dead letters; return their number."""
+        _, (count,) = await self._store.run_named("clear_dead", agent)
+        return int(count)
+
+    async def notified(self, agent: str, ids: list[str], how: str) -> int:
+        """Record how the recipient was told of these messages."""
+        _, (count,) = await self._store.run_named("notified", agent, ids=_array(ids), how=how)
+        return int(count)
+
+    async def sweep(self, agent: str, idle_ms: int) -> int:
+        """End what has outlived its time; return how many messages that were."""
+        _, (ended, _ids, _consumers) = await self._store.run_named(
+            "sweep", agent, ttl_ms=self._limits.ttl_ms, idle_ms=idle_ms
+        )
+        return int(ended)
+
+
+class Entry(msgspec.Struct):
+    """An index record, as lua/lib/entry.lua writes it."""
+
+    s: str
+    q: int
+    st: str
+    t: int
+    f: str
+    n: int = 0
+    r: str | None = None
+    l: int | None = None  # noqa: E741 - the name in the stored record
+    e: int | None = None
+    w: str | None = None
+    h: str | None = None
+    ht: int | None = None
+
+    def state(self, agent: str, id: str, lease_end: int | None, now: int, ttl_ms: int) -> MessageState:
+        """Return the state as of `now`: a lapsed lease is queued again, what outlived its time expired."""
+        state = self.st
+        if state == "leased" and (lease_end is None or lease_end <= now):
+            state = "queued"
+        if state == "queued" and int(self.s.partition("-")[0]) + ttl_ms <= now:
+            state = "expired"
+        leased = state == "leased"
+        return MessageState(
+            id=id,
+            to=agent,
+            from_=self.f,
+            seq=self.q,
+            state=state,  # type: ignore[arg-type]  # written by our own scripts
+            timestamp=iso(self.t),
+            deliveries=self.n,
+            reader=self.r,
+            leased_at=iso(self.l) if self.l else None,
+            lease_until=iso(lease_end) if leased and lease_end else None,
+            settled_at=iso(self.e) if self.e else None,
+            reason=self.w,
+            notified=self.h or "none",
+            notified_at=iso(self.ht) if self.ht else None,
+        )
+
+
+def message(agent: str, fields: dict[str, str], *, delivery: int = 0, redelivered: bool = False) -> Message:
+    """Turn a stream entry of an inbox into a record."""
+    return Message(
+        id=fields["id"],
+        seq=int(fields["seq"]),
+        from_=fields["from"],
+        verified=bool(fields["verified"]),
+        via=fields["via"],
+        to=agent,
+        body=fields["body"],
+        timestamp=iso(int(fields["t"])),
+        thread=fields["thread"] or None,
+        reply_to=fields["reply_to"] or None,
+        delivery=delivery,
+        redelivered=redelivered,
+    )
+
+
+def _dead(agent: str, fields: dict[str, str]) -> Dead:
+    plain = message(agent, fields, delivery=int(fields["deliveries"]))
+    members = {name: getattr(plain, name) for name in Message.__struct_fields__ if name != "redelivered"}
+    return Dead(**members, reason=fields["reason"], died_at=iso(int(fields["died"])))
+
+
+def pairs(flat: list[str]) -> dict[str, str]:
+    """Turn [field, value, ...] into a dict."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _entries(reply: Any) -> list[Any]:
+    return reply or []
+
+
+def _ms(text: str) -> int | None:
+    return int(float(text)) if text else None
+
+
+def _array(ids: list[str]) -> str:
+    return msgspec.json.encode(ids).decode()

@@ -1,0 +1,104 @@
+"""What happened (events), what was said (history), and who is still to be told of a dead letter (notices)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from redis.asyncio.client import Redis
+from redis.exceptions import RedisError
+
+from postino.model import Event
+from postino.store.connection import away
+from postino.store.inbox import pairs
+from postino.store.store import Store
+
+_NUMBERS = ("seq", "count", "delay_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An accepted message or broadcast as history keeps it, with its place."""
+
+    entry: str
+    fields: dict[str, str]
+
+
+class Journal:
+    """The three streams and hashes that look back."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._events = store.keys.shared("events")
+        self._history = store.keys.shared("history")
+        self._notices = store.keys.shared("notices")
+
+    async def last_event(self) -> str:
+        """Return the id of the newest event, `0-0` when there is none."""
+        newest = await self._store.call("XREVRANGE", self._events, "+", "-", "COUNT", 1)
+        return str(newest[0][0]) if newest else "0-0"
+
+    async def first_event(self) -> str | None:
+        """Return the id of the oldest event still kept."""
+        oldest = await self._store.call("XRANGE", self._events, "-", "+", "COUNT", 1)
+        return str(oldest[0][0]) if oldest else None
+
+    async def events_after(self, after: str, count: int) -> list[Event]:
+        """Return up to `count` events behind the id `after`, oldest first."""
+        entries = await self._store.call("XRANGE", self._events, f"({after}", "+", "COUNT", count)
+        return [_event(id, fields) for id, fields in entries]
+
+    async def event_known(self, id: str) -> bool:
+        """Tell whether the event is still kept."""
+        return bool(await self._store.call("XRANGE", self._events, id, id))
+
+    async def wait_events(self, reader: Redis, after: str, block_ms: int) -> list[Event]:
+        """Wait on `reader` up to `block_ms` for events behind `after`.
+
+        Raises:
+            StoreAway: the reading connection broke.
+        """
+        try:
+            reply: Any = await reader.xread({self._events: after}, count=500, block=block_ms)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise away(error, outcome="none") from None
+        if not reply:
+            return []
+        entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
+        return [Event(id=id, type=fields["type"], data=_data(fields)) for id, fields in entries]
+
+    async def history(self, before: str, count: int) -> list[Said]:
+        """Return up to `count` accepted messages and broadcasts older than the place `before`, newest first."""
+        entries = await self._store.call("XREVRANGE", self._history, before, "-", "COUNT", count)
+        return [Said(id, pairs(fields)) for id, fields in entries]
+
+    async def notices(self) -> list[tuple[str, str, str]]:
+        """Return (agent, id, sender) of dead letters whose sender is to be told."""
+        reply: Any = await self._store.call("HGETALL", self._notices)
+        values: dict[str, str] = reply if isinstance(reply, dict) else pairs(reply)
+        return [(*_split(key), sender) for key, sender in values.items()]
+
+    async def told(self, agent: str, id: str) -> None:
+        """Strike a notice off."""
+        await self._store.call("HDEL", self._notices, f"{agent} {id}")
+
+
+def _split(key: str) -> tuple[str, str]:
+    agent, _, id = key.partition(" ")
+    return agent, id
+
+
+def _event(id: str, flat: list[str]) -> Event:
+    fields = pairs(flat)
+    return Event(id=id, type=fields["type"], data=_data(fields))
+
+
+def _data(fields: dict[str, str]) -> dict[str, str | int | list[str]]:
+    data: dict[str, str | int | list[str]] = {}
+    for name, value in fields.items():
+        if name == "ids":
+            data[name] = msgspec.json.decode(value, type=list[str])
+        elif name != "type":
+            data[name] = int(value) if name in _NUMBERS else value
+    return data

@@ -1,0 +1,30 @@
+"""The names of every key: one hash tag in front, so that each multi-key script stays in one slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: per agent, in the order in which a rename moves them
+PER_AGENT = ("inbox", "leases", "index", "order", "dead")
+SHARED = ("broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history")
+#: the feed's ids are kept like an inbox's, under a name no agent may have
+FEED = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Key names under one prefix, e.g. `po:`."""
+
+    prefix: str
+
+    def shared(self, kind: str) -> str:
+        """Return the key of what exists once, e.g. `{po}:events`."""
+        return f"{{{self.prefix.rstrip(':')}}}:{kind}"
+
+    def of(self, kind: str, agent: str) -> str:
+        """Return the key of what each agent has, e.g. `{po}:inbox:alice`."""
+        return f"{self.shared(kind)}:{agent}"
+
+    def named(self, name: str, agent: str) -> str:
+        """Return the key that a script's header calls `name` in a call for `agent`."""
+        return self.of(name, agent) if name in PER_AGENT else self.shared(name)

@@ -1,0 +1,98 @@
+"""Run scripts by name against one Valkey; the rooms beside this one give each script its typed method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio.client import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from postino.errors import ERRORS, PostinoError, StoreAway
+from postino.paths import folder
+from postino.store import scripts
+from postino.store.connection import Pipeline, away, client, code_of
+from postino.store.keys import Keys
+
+_HOPS = 4  # an agent renamed this often between two calls is not a race any more
+
+
+class Store:
+    """A Valkey under one key prefix."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.url = url
+        self.keys = Keys(prefix)
+        self.scripts = scripts.load(folder("lua"))
+        self.writes = Pipeline(url)
+        self._named = {each.name: each for each in self.scripts.values()}
+
+    def open(self) -> None:
+        """Start the writing connection; the scripts are loaded on every new one."""
+        self.writes.open([("SCRIPT", "LOAD", each.source) for each in self.scripts.values()])
+
+    async def close(self) -> None:
+        """End the writing connection."""
+        await self.writes.close()
+
+    def reader(self) -> Redis:
+        """Return a client of its own for blocking reads; its owner closes it."""
+        return client(self.url, timeout_s=None)
+
+    async def call(self, *command: str | int) -> Any:
+        """Run one plain command.
+
+        Raises:
+            StoreAway: no answer.
+        """
+        try:
+            return await self.writes.call(*command)
+        except ResponseError as refusal:
+            raise _translated(refusal) from None
+
+    async def run(
+        self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None
+    ) -> Any:
+        """Run the script `name` for `agent`; `keys` overrides key names of its header.
+
+        Raises:
+            PostinoError: the refusal whose code is the first word of the script's error.
+            StoreAway: no answer.
+        """
+        script = self._named[name]
+        places = [(keys or {}).get(key) or self.keys.named(key, agent) for key in script.keys]
+        arguments = script.arguments(values)
+        try:
+            return await self.writes.call("EVALSHA", script.sha, len(places), *places, *arguments)
+        except ResponseError as refusal:
+            if code_of(refusal) != "NOSCRIPT":
+                raise _translated(refusal) from None
+        # the script cache is volatile; nothing ran, so this is no retry
+        try:
+            await self.writes.call("SCRIPT", "LOAD", script.source)
+            return await self.writes.call("EVALSHA", script.sha, len(places), *places, *arguments)
+        except ResponseError as refusal:
+            raise _translated(refusal) from None
+
+    async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
+        """Run a script that acts on an agent; follow aliases. Return the present name and the reply.
+
+        Raises:
+            PostinoError: as `run`.
+        """
+        for _ in range(_HOPS):
+            reply = await self.run(name, agent, {"agent": agent, **values})
+            if reply[0] != "alias":
+                return agent, reply[1:]
+            agent = reply[1]
+        raise StoreAway(f"{agent} is being renamed again and again", outcome="none")
+
+
+def _translated(refusal: RedisError) -> PostinoError:
+    word, _, sentence = str(refusal).partition(" ")
+    known = ERRORS.get(word.lower())
+    if known is not None:
+        return known(sentence[:1].upper() + sentence[1:] if sentence[:1].islower() else sentence)
+    if code_of(refusal) in ("WRONGTYPE", "CROSSSLOT", "MOVED", "ASK"):
+        return away(refusal, outcome="none")
+    return PostinoError(f"Valkey refused a command: {refusal}")
