@@ -1,0 +1,78 @@
+"""Start a daemon from a process that may import next to nothing: the relay. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103  # of an AF_UNIX address without its final NUL
+
+
+def home_of(setting: str) -> tuple[str, str | None]:
+    """Return POSTINO_HOME as an absolute path, created if missing, and the sentence why it can not be used or None."""
+    home = os.path.abspath(os.path.expanduser(setting))  # noqa: PTH100, PTH111 - no pathlib, see wire.py
+    size = len(os.fsencode(home + "/daemon.sock"))
+    if size > SOCKET_PATH_BYTES:
+        return home, (
+            f"POSTINO_HOME is too long for a socket: {_shown(home)}/daemon.sock has {size} bytes, "
+            f"at most {SOCKET_PATH_BYTES} fit; choose a shorter directory"
+        )
+    try:
+        os.makedirs(home, mode=0o700, exist_ok=True)  # noqa: PTH103
+        owner = os.stat(home).st_uid  # noqa: PTH116
+    except OSError as error:
+        return home, f"POSTINO_HOME {_shown(home)} can not be used: {error.strerror}"
+    if owner != os.getuid():
+        return home, f"POSTINO_HOME {_shown(home)} belongs to uid {owner}, not to you"
+    return home, None
+
+
+def start_daemon(home: str) -> int:
+    """Start a daemon for `home` that outlives this process and its client; return its pid.
+
+    One that finds another serving ends by itself, so starting twice is harmless.
+
+    Raises:
+        OSError: the log can not be written or no process can be made.
+    """
+    environ = {name: text for name, text in os.environ.items() if not name.startswith("CLAUDE")}
+    environ.pop("POSTINO_AGENT_NAME", None)
+    environ["POSTINO_HOME"] = home
+    log = os.open(home + "/daemon.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    pid = os.fork()
+    if pid == 0:
+        _become_daemon(log, environ)
+    os.close(log)
+    return pid
+
+
+def _become_daemon(log: int, environ: dict[str, str]) -> None:
+    try:
+        os.setsid()
+        os.chdir("/")
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.closerange(3, 65536)  # whatever the client left open to us
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.execve(sys.executable, [sys.executable, "-m", "postino", "serve"], environ)
+    finally:
+        os._exit(127)
+
+
+def last_words(home: str) -> str:
+    """Return the last line of the daemon's log, at most 300 characters, and where the rest is."""
+    path = home + "/daemon.log"
+    try:
+        with open(path, "rb") as log:  # noqa: PTH123
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 4096))
+            lines = log.read().decode(errors="replace").split("\n")
+    except OSError:
+        lines = []
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it left no word")
+    return f"{_shown(said[:300])} (log: {_shown(path)})"
+
+
+def _shown(text: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in text)

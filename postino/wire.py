@@ -1,0 +1,139 @@
+"""The lines between relay and daemon, and what a relay says of itself first. Standard library only.
+
+Each line is one JSON object of at most LINE_LIMIT bytes. One that begins with CONTROL is meant for the relay or
+the daemon itself; every other is a JSON-RPC frame and passes as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from postino import __version__
+
+TYPE_CHECKING = False  # see relay.py
+if TYPE_CHECKING:
+    from typing import Any
+
+CONTROL = b'{"postino":'
+LINE_LIMIT = 1 << 20  # bytes; the largest allowed send, every character escaped, has under 400 KB
+EDGE = 512  # bytes kept of either end of a longer line
+
+# JSON ends with the brace of the outermost object, so an id right before it or right after the first one is its own
+_FIRST_ID = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*,')
+_LAST_ID = re.compile(rb'[^\\]"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*\}\s*$')
+_WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+class Lines:
+    """Cut a stream of bytes into lines, holding no more than LINE_LIMIT of one."""
+
+    def __init__(self) -> None:
+        self.rest = bytearray()
+        self.head = b""  # of a line already over the limit
+
+    def feed(self, chunk: bytes) -> list[tuple[bytes, bytes | None]]:
+        """Return each line that `chunk` completes, without its newline, and None.
+
+        Of a line over the limit: its first and its last EDGE bytes.
+        """
+        *ended, begun = chunk.split(b"\n")
+        lines: list[tuple[bytes, bytes | None]] = []
+        for part in ended:
+            self._grow(part)
+            lines.append((self.head, bytes(self.rest[-EDGE:])) if self.head else (bytes(self.rest), None))
+            self.rest, self.head = bytearray(), b""
+        self._grow(begun)
+        return lines
+
+    def _grow(self, part: bytes) -> None:
+        self.rest += part
+        if len(self.rest) > LINE_LIMIT:
+            self.head = self.head or bytes(self.rest[:EDGE])
+            del self.rest[:-EDGE]
+
+
+def id_of(head: bytes, tail: bytes) -> bytes | None:
+    """Return the JSON of the request id found at either end of a line too long to read, or None."""
+    found = _FIRST_ID.match(head) or _LAST_ID.search(tail)
+    return found.group(1) if found else None
+
+
+class Outbox:
+    """Lines on their way out, and whose answers they are."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.gone = 0  # bytes that have left
+        self.marks: list[tuple[int, Any]] = []
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def put(self, line: bytes, mark: Any = None) -> None:
+        """Queue one line; `mark` comes back from `sent` once its last byte has left."""
+        self.data += line + b"\n"
+        if mark is not None:
+            self.marks.append((self.gone + len(self.data), mark))
+
+    def head(self, size: int) -> bytes:
+        """Return the next bytes to send, at most `size`."""
+        return bytes(self.data[:size])
+
+    def sent(self, count: int) -> list[Any]:
+        """Drop `count` bytes that were accepted; return the marks of the lines that are complete by that."""
+        del self.data[:count]
+        self.gone += count
+        done = [mark for end, mark in self.marks if end <= self.gone]
+        del self.marks[: len(done)]
+        return done
+
+
+def hello(session: str, generation: int) -> dict[str, Any]:
+    """Return the first line of a connection: which session this is, for whom and where it runs."""
+    parent = os.getppid()
+    return {
+        "postino": "hello",
+        "version": __version__,
+        "session": session,
+        "generation": generation,
+        "name": _variable("POSTINO_AGENT_NAME"),
+        "terminal": _terminal(),
+        "directory": _directory(),
+        "host": os.uname().nodename,
+        "claude": {
+            "pid": parent,
+            "start": _started(parent),
+            "socket": _variable("CLAUDE_CODE_MESSAGING_SOCKET"),
+            "session_id": _variable("CLAUDE_CODE_SESSION_ID"),
+        },
+    }
+
+
+def _variable(name: str) -> str | None:
+    return _text(os.environ.get(name, "")) or None
+
+
+def _text(value: str) -> str:
+    return os.fsencode(value).decode(errors="replace")  # a variable or path may hold any bytes
+
+
+def _terminal() -> str | None:
+    name = os.environ.get("TERM_SESSION_ID") or os.environ.get("ITERM_SESSION_ID") or ""
+    return "".join(each for each in name[-8:] if each in _WORD) or None
+
+
+def _directory() -> str:
+    try:
+        return _text(os.getcwd())  # noqa: PTH109
+    except OSError:  # it was removed under us
+        return _text(os.environ.get("PWD", "/"))
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot: with it a pid that is used again is told apart."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - pathlib would cost every tab 2 ms
+            return int(stat.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return None
