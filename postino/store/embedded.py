@@ -1,0 +1,184 @@
+"""The embedded Valkey of one POSTINO_HOME: started by whoever needs it, adopted by all, never doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import structlog
+
+from postino.errors import StoreAway
+from postino.paths import Home
+from postino.store.server import Server
+from postino.store.server_talk import Sight, away, correct, look, shut_down
+
+POLL = 0.01  # s between looks; a new server answers after 40 ms
+PATIENCE = 10.0  # s with a server that lives and says nothing
+LOADING_LIMIT = 600.0  # s; some GB of append-only file
+REPORT_SECONDS = 5.0  # between two log lines about loading
+SOCKET_GRACE = 5.0  # s in which a server that somebody else launched must have made its socket
+RESTART_INTERVAL = 1.0  # s between two launches: a server that dies at once must not eat the machine
+STEP_SECONDS = 2.0  # for each of SHUTDOWN, SIGTERM, SIGKILL
+
+log = structlog.get_logger("postino.store")
+
+
+class EmbeddedValkey:
+    """The server of one home. Each method may be called by several tasks and several processes at once."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._server = Server(home)
+        self._one_at_a_time = asyncio.Lock()
+        self._launched_at = -RESTART_INTERVAL
+
+    async def start(self) -> str:
+        """Return the path of the unix socket once the server answers, be it launched or adopted.
+
+        Repeating does nothing. Takes 0.1 s, and as long as the append-only file takes to load.
+
+        Raises:
+            BadField: the home can not be used, e.g. its path is too long for a socket.
+            StoreAway: there is no server for this machine; it died at start (its last words are quoted); one lives
+                and says nothing for 10 s; or one runs with settings that only a restart can change.
+        """
+        launched = await self._rise()
+        log.info("valkey_started" if launched else "valkey_adopted", socket=str(self._home.valkey_socket))
+        return str(self._home.valkey_socket)
+
+    async def ensure(self) -> bool:
+        """Launch the server again if it is dead; return whether this call did.
+
+        For the daemon whose connection failed. A server that lives but is stuck is waited for and left alone.
+        Launches at most one per second.
+
+        Raises:
+            StoreAway: as `start`.
+        """
+        launched = await self._rise()
+        if launched:
+            log.warning("valkey_restarted", socket=str(self._home.valkey_socket))
+        return launched
+
+    async def alive(self) -> bool:
+        """Return whether our server answers and has loaded its data. Takes 1 s at most."""
+        return (await look(self._home)).state == "ready"
+
+    async def stop(self) -> None:
+        """End the server: SHUTDOWN, 2 s later SIGTERM, 2 s later SIGKILL, to a process that is certainly ours.
+
+        Whatever it answered is on disk either way. Repeating does nothing. Takes 0.1 s unless it is stuck.
+
+        Raises:
+            StoreAway: it does not end.
+        """
+        if not self._home.data.is_dir():
+            return
+        async with self._one_at_a_time:
+            patience = STEP_SECONDS if await shut_down(self._home) else 0.0
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                if await self._gone(patience):
+                    break
+                self._signal(number)
+                patience = STEP_SECONDS
+            if not await self._gone(patience):
+                raise away(f"The embedded Valkey of {self._home.root} (pid {self._server.pid()}) does not end")
+            self._server.tidy()
+            self._launched_at = -RESTART_INTERVAL
+
+    async def _gone(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._server.held():
+            if time.monotonic() >= deadline:
+                return False
+            await asyncio.sleep(POLL)
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        pid = self._server.pid()
+        if pid is not None:
+            log.warning("valkey_signalled", pid=pid, signal=number.name)
+            self._server.signal(pid, number)
+
+    async def _rise(self) -> bool:
+        """Bring the server up; return whether this call launched it."""
+        self._home.prepare()
+        async with self._one_at_a_time:
+            wait = _Wait(self._home, self._server, self._launched_at + RESTART_INTERVAL)
+            try:
+                while (sight := await look(self._home)).state != "ready":
+                    await wait.step(sight)
+                    await asyncio.sleep(POLL)
+                await correct(self._home)
+            finally:
+                self._launched_at = wait.launched_at or self._launched_at
+            return wait.launched_at is not None
+
+
+class _Wait:
+    """What one call does until the server is ready: launch it, wait for it, or give up with a reason."""
+
+    def __init__(self, home: Home, server: Server, not_before: float) -> None:
+        self._home = home
+        self._server = server
+        self._not_before = not_before
+        self._began = self._heard = self._reported = time.monotonic()
+        self._absent_since: float | None = None
+        self.launched_at: float | None = None
+
+    async def step(self, sight: Sight) -> None:
+        """Do what this sight asks for.
+
+        Raises:
+            StoreAway: there is nothing to wait for.
+        """
+        now = time.monotonic()
+        if sight.state == "stranger":
+            raise away(f"Another server answers at {self._home.valkey_socket}: {sight.detail}; it is left alone")
+        if sight.state == "loading":
+            self._loading(sight, now)
+        if sight.state == "absent":
+            await self._absent(now)
+        else:
+            self._absent_since = None
+        if now - self._heard > PATIENCE:
+            raise self._stuck()
+
+    def _loading(self, sight: Sight, now: float) -> None:
+        if now - self._reported >= REPORT_SECONDS:
+            log.info("valkey_loading", pid=sight.pid, percent=sight.detail)
+            self._reported = now
+        if now - self._began < LOADING_LIMIT:
+            self._heard = now
+
+    async def _absent(self, now: float) -> None:
+        if self.launched_at is not None:
+            if not self._server.held():
+                raise away(
+                    f"The embedded Valkey died at its start: {self._server.last_words()}; see {self._server.log}"
+                )
+            return
+        self._absent_since = self._absent_since or now
+        if now < self._not_before:
+            self._heard = now
+        elif await asyncio.to_thread(self._server.launch):
+            self.launched_at = self._heard = time.monotonic()
+        elif now - self._absent_since > SOCKET_GRACE:
+            self._evict()
+            self._absent_since = now
+
+    def _evict(self) -> None:
+        """End a server that lives without its socket: nobody can ask it anything any more, and its data is on disk."""
+        pid = self._server.pid()
+        if pid is not None:
+            log.warning("valkey_without_socket", pid=pid)
+            self._server.signal(pid, signal.SIGTERM)
+
+    def _stuck(self) -> StoreAway:
+        pid = self._server.pid()
+        who = f"process {pid}" if pid else "another process, perhaps on another machine,"
+        return away(
+            f"The embedded Valkey of {self._home.root} does not answer: {who} has held its data for {PATIENCE:.0f} s. "
+            "A second one would destroy that data, so none is started; `postino down` ends the first"
+        )
