@@ -1,0 +1,117 @@
+"""What a Valkey or Redis can do and how durable it is, asked once at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from redis.asyncio.client import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from postino.errors import StoreAway
+
+#: What the scripts and the store call, and what is told by the versions: all of it is in Redis 7.0 and Valkey 7.2
+COMMANDS = (
+    "evalsha", "script|load", "time", "exists", "unlink", "rename",
+    "hget", "hmget", "hgetall", "hset", "hdel", "hexists", "hincrby", "hlen", "hscan",
+    "zadd", "zrem", "zcard", "zcount", "zscore", "zrange", "zrangebyscore", "zremrangebyscore",
+    "xadd", "xlen", "xrange", "xrevrange", "xdel", "xtrim", "xread", "xreadgroup", "xack", "xclaim", "xautoclaim",
+    "xpending", "xgroup|create", "xgroup|delconsumer", "xinfo|groups", "xinfo|stream", "xinfo|consumers",
+)  # fmt: skip
+
+_DURABLE = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the server at the other end is.
+
+    `durability`: `fsync`, an answered write is on its disk; `volatile`, it may be lost, or nobody can tell.
+    `warnings`: one sentence each, for the log and `status`.
+    """
+
+    server: str
+    durability: Literal["fsync", "volatile"]
+    warnings: tuple[str, ...] = ()
+
+
+def shown(url: str) -> str:
+    """Return `url` without user, password and query, for messages."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+async def probe(redis: Redis, url: str) -> Probe:
+    """Ask the server behind an open connection what it can do. `url` is only named, without its password.
+
+    Raises:
+        StoreAway: it does not answer, refuses us, lacks a command or can not be written to.
+    """
+    try:
+        return await _probe(redis, shown(url))
+    except AuthenticationError as error:
+        raise _refusal(f"{shown(url)} refuses to serve postino: {error}; check user and password") from None
+    except (RedisError, OSError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise _refusal(f"{shown(url)} does not serve: {reason}; start it or change POSTINO_VALKEY_URL") from None
+
+
+def _refusal(sentence: str) -> StoreAway:
+    return StoreAway(sentence, outcome="none")
+
+
+async def _probe(redis: Redis, where: str) -> Probe:
+    await redis.execute_command("PING")  # type: ignore[no-untyped-call]
+    about = await _if_allowed(redis.info("server")) or {}
+    server = _server(about)
+    lacking = await _lacking(redis)
+    if lacking:
+        raise _refusal(f"{where} ({server}) lacks {', '.join(lacking)}: postino needs Valkey 7.2+ or Redis 7.0+")
+    replication = await _if_allowed(redis.info("replication"))
+    if replication is not None and replication.get("role") != "master" and replication.get("slave_read_only", 1):
+        raise _refusal(f"{where} ({server}) is a read-only replica: name its primary in POSTINO_VALKEY_URL")
+    have = await _if_allowed(redis.config_get(*_DURABLE, "maxmemory-policy"))
+    return judge(server, have, None if replication is None else str(replication.get("role")))
+
+
+async def _if_allowed(answer: Any) -> dict[str, Any] | None:
+    """Return the answer, or None where a managed server denies the question or does not know it."""
+    try:
+        found: dict[str, Any] = await answer
+    except ResponseError:
+        return None
+    return found
+
+
+def _server(about: dict[str, Any]) -> str:
+    if "valkey_version" in about:
+        return f"Valkey {about['valkey_version']}"
+    return f"Redis {about['redis_version']}" if "redis_version" in about else "unknown server"
+
+
+async def _lacking(redis: Redis) -> list[str]:
+    """Return the commands the server does not know; versions lie (Valkey 9 says redis_version 7.2.4)."""
+    try:
+        # in one word: redis-py's own parser of COMMAND INFO fails on an unknown command
+        answer = await redis.execute_command("COMMAND INFO", *COMMANDS)  # type: ignore[no-untyped-call]
+    except ResponseError:
+        return []  # may not be asked; what is missing will then name itself
+    return [name.replace("|", " ").upper() for name, known in zip(COMMANDS, answer, strict=True) if not known]
+
+
+def judge(server: str, have: dict[str, str] | None, role: str | None) -> Probe:
+    """Decide from CONFIG GET (None: denied) and the replication role (None: denied) what can be promised."""
+    if have is None:
+        return Probe(server, "volatile", ("CONFIG GET is denied, so whether answered mail is on disk can not be told",))
+    warnings = []
+    wrong = [f"{name} {have.get(name, 'unknown')}" for name, value in _DURABLE.items() if have.get(name) != value]
+    if role != "master":
+        wrong.append(f"role {role or 'unknown'}")
+    if wrong:
+        wanted = ", ".join(f"{name} {value}" for name, value in _DURABLE.items())
+        warnings.append(f"Accepted mail can be lost in a crash: {', '.join(wrong)}; set {wanted}")
+    policy = have.get("maxmemory-policy", "unknown")
+    if policy != "noeviction":
+        warnings.append(f"maxmemory-policy {policy} lets the server drop mail when its memory is full; set noeviction")
+    return Probe(server, "volatile" if wrong else "fsync", tuple(warnings))
