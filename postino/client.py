@@ -204,7 +204,7 @@ class Client:
         types: list[str] | None = None,
         patience: float | None = PATIENCE,
     ) -> Iterator[Json]:
-        """Yield what happens: `id`, `type` and the event's fields, resuming where a broken stream ended.
+        """Yield what happens: `event_id`, `type` and the event's fields; a broken stream is resumed where it ended.
 
         `since` replays what came after that id. A lost daemon is waited for `patience` s, None: for ever.
 
@@ -228,7 +228,7 @@ class Client:
             resume = {"Last-Event-ID": since} if since else {}
             try:
                 for event in self._transport.events(target, self._headers | resume, SILENCE):
-                    since = event["id"] or since
+                    since = event["event_id"] or since
                     yield event
                 lost_at = time.monotonic()
             except (Unreachable, StoreAway):

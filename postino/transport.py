@@ -187,12 +187,14 @@ def _whole(connection: http.client.HTTPConnection, response: http.client.HTTPRes
             raise ValueError("the answer is too long")
         if connection.sock is not None:
             connection.sock.settimeout(left)
-    parts.append(response.read())  # raises when the answer ended early, and marks the connection free
+    if response.length:  # read1 takes an early end for the end
+        raise http.client.IncompleteRead(b"", response.length)
+    response.read()  # nothing is left, but only this marks the connection free
     return b"".join(parts)
 
 
 def _events(lines: Iterable[bytes]) -> Iterator[Json]:
-    """Yield each event's data, a JSON object, with the event's id; the end of the stream ends it, whatever ended it."""
+    """Yield each event's data, a JSON object, and its SSE id as `event_id`; whatever ends the stream ends this."""
     data: list[str] = []
     id = ""
     with contextlib.suppress(OSError, http.client.HTTPException):
@@ -206,7 +208,7 @@ def _events(lines: Iterable[bytes]) -> Iterator[Json]:
             elif not line.strip() and data:
                 event = json.loads("\n".join(data))
                 data = []
-                yield {"id": id, **event}
+                yield {"event_id": id, **event}
 
 
 def _reason(error: Exception) -> str:

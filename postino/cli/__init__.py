@@ -1,0 +1,130 @@
+"""The command line: a table of commands, whose code is imported when one is run, and the way out of each."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from postino import __version__
+
+#: group -> command -> (module of postino.cli, what it does)
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+    "Daemon": {
+        "up": ("daemon", "start postino in the background and print its URL"),
+        "down": ("daemon", "stop it, and its Valkey with it"),
+        "status": ("daemon", "say whether it runs, where, and what it holds"),
+        "serve": ("daemon", "run it in the foreground"),
+    },
+    "Mail": {
+        "send": ("mail", "send a message to one agent"),
+        "read": ("mail", "read the next messages of an inbox and acknowledge them"),
+        "check": ("mail", "say how much waits for an agent"),
+        "history": ("mail", "list what was sent and what became of it"),
+        "dead": ("mail", "list, requeue or drop messages that were given up"),
+        "clear": ("mail", "drop everything in an inbox"),
+    },
+    "Everyone": {
+        "broadcast": ("feed", "send a message to all agents"),
+        "broadcasts": ("feed", "read the broadcasts not seen yet, or list all"),
+        "watch": ("feed", "print what happens, as it happens"),
+    },
+    "Agents": {
+        "agents": ("agents", "list the known agents; forget those that are gone"),
+        "rename": ("agents", "give an agent another name"),
+    },
+    "Set up": {
+        "mcp": ("config", "be the MCP server of one client, on standard input and output"),
+        "config": ("config", "print the entry that makes an MCP client use postino"),
+        "demo": ("demo", "watch two MCP clients talk, in a scratch home of their own"),
+        "help": ("", "show this, or the options of one command"),
+    },
+}
+
+EXAMPLES = """Examples
+  postino send reviewer "branch fix-42 is ready" --from builder
+  postino read --agent reviewer
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return the exit code: 0, 2 usage or bad input, 3 refused, 4 not reachable."""
+    try:
+        code = _run(argv)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 130  # as a shell reports SIGINT
+    except BrokenPipeError:
+        return _unread()
+    except Exception as error:
+        return _failed(error)
+
+
+def _run(argv: list[str]) -> int:
+    if not argv:
+        sys.stderr.write(_help())
+        return 2
+    name, rest = argv[0], argv[1:]
+    if name in ("--version", "-V"):
+        return _print(f"postino {__version__}\n")
+    if name in ("--help", "-h") or (name == "help" and not rest) or (name == "help" and rest[0].startswith("-")):
+        return _print(_help())
+    if name == "help":
+        name, rest = rest[0], ["--help"]
+    return _command(name, rest)
+
+
+def _command(name: str, rest: list[str]) -> int:
+    from importlib import import_module
+
+    from postino.cli.call import Call, no_command
+    from postino.config import load
+
+    known = {each: entry for group in COMMANDS.values() for each, entry in group.items()}
+    if name not in known:
+        raise no_command(name, list(known))
+    if name == "help":
+        return _print(_help())
+    module, summary = known[name]
+    settings, warnings = load(os.environ)
+    for warning in warnings:
+        sys.stderr.write(f"postino: {warning}\n")
+    call = Call(name, rest, summary, settings, os.environ, _colour())
+    return int(getattr(import_module(f"postino.cli.{module}"), name)(call))
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _print(text: str) -> int:
+    sys.stdout.write(text)
+    return 0
+
+
+def _help() -> str:
+    lines = [f"postino {__version__}: a durable mailbox for coding agents", "", "usage: postino COMMAND [options]", ""]
+    for group, commands in COMMANDS.items():
+        lines.append(group)
+        lines += [f"  {name:<11} {summary}" for name, (_, summary) in commands.items()]
+        lines.append("")
+    return "\n".join([*lines, EXAMPLES, "`postino help COMMAND` tells a command's options.\n"])
+
+
+def _unread() -> int:
+    """Leave quietly when nobody reads the output: what is still buffered must not fail again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    from postino.cli.call import sentence
+    from postino.errors import PostinoError
+
+    if os.environ.get("POSTINO_LOG_LEVEL", "").lower() == "debug":
+        import traceback
+
+        traceback.print_exc()
+    sys.stderr.write(f"postino: {sentence(error)}\n")
+    return error.exit if isinstance(error, PostinoError) else 3

@@ -1,0 +1,114 @@
+"""up, down, status, serve."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from postino.cli import render
+from postino.cli.call import Call
+from postino.daemon import process
+from postino.errors import Unreachable
+
+Json = dict[str, Any]
+
+
+def up(call: Call) -> int:
+    """Make sure that a healthy daemon serves this home; print where."""
+    parser = call.parser()
+    args = parser.parse_args(call.argv)
+    running = process.start(call.environ, call.settings.home)
+    return call.show(args, asdict(running), _where(running.url, running.socket))
+
+
+def _where(url: str | None, socket: str) -> str:
+    return f"postino is up: {render.line(url)}\n" if url else f"postino is up: unix socket {render.line(socket)}\n"
+
+
+def down(call: Call) -> int:
+    """Stop the daemon, then the embedded Valkey, which outlives a killed daemon."""
+    parser = call.parser()
+    args = parser.parse_args(call.argv)
+    home = call.settings.home
+    stopped = process.stop(home)
+    valkey = _stop_valkey(call)
+    text = "postino is down\n" if stopped or valkey else "postino was not running\n"
+    return call.show(args, {"stopped": stopped, "valkey": valkey}, text)
+
+
+def _stop_valkey(call: Call) -> bool:
+    """End the embedded server of this home, if one lives; return whether one did."""
+    import asyncio
+
+    from postino.store.embedded import EmbeddedValkey
+
+    async def end() -> bool:
+        server = EmbeddedValkey(call.settings.home)
+        lived = await server.alive()
+        await server.stop()
+        return lived
+
+    return asyncio.run(end())
+
+
+def status(call: Call) -> int:
+    """Say whether postino runs, where, on which Valkey, and what it holds."""
+    parser = call.parser()
+    args = parser.parse_args(call.argv)
+    found = process.status(call.settings.home)
+    data: Json = {"state": found.state, "home": str(call.settings.home.root), "pid": found.pid}
+    if found.running:
+        data |= asdict(found.running)
+    if found.state == "up":
+        data |= {"health": found.health, "stats": _stats(call)}
+    call.show(args, data, _status(data, render.Ink(call.colour)))
+    return 0 if (found.health or {}).get("ok") else Unreachable.exit
+
+
+def _stats(call: Call) -> Json | None:
+    from postino.client import Client
+    from postino.errors import PostinoError
+
+    try:
+        with Client(call.settings.home.socket, via="cli") as client:
+            return client.stats()
+    except PostinoError:
+        return None  # health has told why
+
+
+def _status(data: Json, ink: render.Ink) -> str:
+    if data["state"] == "down":
+        return f"postino is down ({render.line(data['home'])}); `postino up` starts it\n"
+    if data["state"] == "silent":
+        return (
+            f"postino lives (pid {data['pid']}) but does not answer; its log: {render.line(data['home'])}/daemon.log\n"
+        )
+    health, stats = data["health"], data["stats"] or {}
+    words = ink("healthy", "green") if health.get("ok") else ink("not healthy: Valkey does not answer", "red")
+    since = time.time() - data.get("started", time.time())
+    rows = [
+        (
+            "state",
+            f"{words}, version {render.line(data.get('version', '?'))}, pid {data['pid']}, up {render.span(since)}",
+        ),
+        ("url", render.line(data.get("url") or "none: TCP is off")),
+        ("socket", render.line(data.get("socket", "?"))),
+        ("valkey", f"{render.line(health.get('store', '?'))}, durability {render.line(health.get('durability', '?'))}"),
+    ]
+    if stats:
+        rows.append(("holds", _holds(stats)))
+    return "".join(f"{ink(f'{name:<7}', 'dim')} {value}\n" for name, value in rows)
+
+
+def _holds(stats: Json) -> str:
+    nouns = (("agentCount", "agent"), ("messageCount", "unacknowledged message"), ("broadcastCount", "broadcast"))
+    return ", ".join(render.count(int(stats[key]), noun) for key, noun in nouns if key in stats)
+
+
+def serve(call: Call) -> int:
+    """Run the daemon here until it is told to stop."""
+    call.parser(json=False).parse_args(call.argv)
+    from postino.daemon.serve import main
+
+    return main()

@@ -1,0 +1,142 @@
+"""What a person sees in a terminal: plain functions from answers to text. No body can pose as anything else in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from postino.model import visible
+
+Json = dict[str, Any]
+
+STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
+CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+class Ink:
+    """Colours, or none."""
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+
+    def __call__(self, text: str, *styles: str) -> str:
+        if not (self._on and styles):
+            return text
+        return f"\x1b[{';'.join(CODES[style] for style in styles)}m{text}\x1b[0m"
+
+
+def line(value: object) -> str:
+    """Return `value` as it can stand within one line."""
+    return visible(str(value)).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
+
+
+def block(body: str, indent: str = "    ") -> str:
+    """Return a body indented: no line of it begins where postino's own lines do, no return goes back there."""
+    text = visible(body.replace("\r\n", "\n")).replace("\r", "\\r")
+    return "".join(f"{indent}{each}\n" for each in text.removesuffix("\n").split("\n"))
+
+
+def ago(stamp: str | None, now: datetime | None = None) -> str:
+    """Return how long ago `stamp` was, in one unit; clocks may differ, so the future is now."""
+    if not stamp:
+        return "never"
+    try:
+        past = datetime.fromisoformat(stamp)
+    except ValueError:
+        return line(stamp)
+    seconds = ((now or datetime.now(UTC)) - past).total_seconds()
+    return "just now" if seconds < 2 else f"{span(seconds)} ago"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in the largest unit that fits."""
+    size, unit = next((size, unit) for below, size, unit in STEPS if seconds < below)
+    return f"{max(0, int(seconds)) // size} {unit}"
+
+
+def event(found: Json, ink: Ink) -> str:
+    """Return one line: when, what, and how it concerns whom."""
+    kind = str(found.get("type", ""))
+    who = [found[key] for key in ("from", "old", "reader") if key in found]
+    whom = [found[key] for key in ("to", "agent") if key in found]
+    way = " → ".join(ink(line(name), "bold", "cyan") for name in who[:1] + whom[:1])
+    rest = {key: value for key, value in found.items() if key not in ("event_id", "type", *WAY)}
+    told = "  ".join(f"{line(key)} {_told(value)}" for key, value in rest.items())
+    return (
+        f"{ink(_moment(str(found.get('event_id', ''))), 'dim')}  {line(kind):<15}  {way}  {ink(told, 'dim')}".rstrip()
+    )
+
+
+WAY = ("from", "old", "reader", "to", "agent")
+
+
+def _told(value: object) -> str:
+    return ", ".join(line(each) for each in value) if isinstance(value, list) else line(value)
+
+
+def _moment(event_id: str) -> str:
+    """Return the local time of day in a stream ID, milliseconds first."""
+    ms = event_id.partition("-")[0]
+    if not ms.isdigit():
+        return " " * 8
+    return datetime.fromtimestamp(int(ms) / 1000, UTC).astimezone().strftime("%H:%M:%S")
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 message`, `2 messages`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def message(item: Json, ink: Ink) -> str:
+    """Return one message or broadcast: who, when, what is particular about it, its id, its body."""
+    head = [ink(line(item["from"]), "bold", "cyan"), ink(ago(item.get("timestamp")), "dim")]
+    head += [ink(note, "yellow") for note in _notes(item)]
+    head.append(ink(f"id {line(item['id'])}", "dim"))
+    return "  ".join(head) + "\n" + block(item["body"])
+
+
+def _notes(item: Json) -> Iterable[str]:
+    if item.get("redelivered"):
+        yield f"redelivered (delivery {item.get('delivery')})"
+    if item.get("reason"):
+        yield f"given up: {line(item['reason'])}"
+    if item.get("thread"):
+        yield f"thread {line(item['thread'])}"
+    if item.get("reply_to"):
+        yield f"reply to {line(item['reply_to'])}"
+
+
+def messages(items: list[Json], ink: Ink, nothing: str) -> str:
+    """Return `items` with a blank line between them, or the sentence `nothing`."""
+    return "\n".join(message(item, ink) for item in items) if items else f"{nothing}\n"
+
+
+def history(items: list[Json], ink: Ink) -> str:
+    """Return one head line and the body per entry, newest first as they come."""
+    return "\n".join(_entry(item, ink) for item in items) if items else "Nothing was sent yet, or nothing fits.\n"
+
+
+def _entry(item: Json, ink: Ink) -> str:
+    way = f"{ink(line(item['from']), 'bold', 'cyan')} → {ink(line(item['to']), 'bold')}"
+    state = item.get("state") or item.get("kind")
+    head = [way, ink(ago(item.get("timestamp")), "dim"), ink(line(state), STATE_STYLES.get(str(state), "yellow"))]
+    head += [ink(note, "yellow") for note in _notes(item)]
+    head.append(ink(f"id {line(item['id'])}", "dim"))
+    return "  ".join(head) + "\n" + block(item["body"])
+
+
+STATE_STYLES = {"acked": "green", "broadcast": "dim", "dead": "red", "expired": "red"}
+
+
+def table(rows: list[list[str]], ink: Ink, paint: Callable[[int, str], tuple[str, ...]] | None = None) -> str:
+    """Return aligned columns; the first row is the heading, `paint` gives a cell's styles by column and text."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = []
+        for column, text in enumerate(row):
+            styles = ("dim",) if number == 0 else paint(column, text) if paint else ()
+            cells.append(ink(text, *styles) + " " * (widths[column] - len(text)))
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines) + "\n"
