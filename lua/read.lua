@@ -20,8 +20,8 @@ ARGV     agent           the reader's present name
          max_dead        most dead letters kept
          resume          '1': begin with the session's own open messages
          ack_now         '1': acknowledge in the same step
-RETURNS  ok, items, more, dead, next due ms; an item is [stream ID, delivery, redelivered, [field, value ...]],
-         a dead one [id, from]
+RETURNS  ok, items, more, dead, next due ms; an item is stream ID, delivery, redelivered, flat fields;
+         a dead one is id, from
          alias, present name
 ERRORS   NONE
 TIME     O(limit + due)

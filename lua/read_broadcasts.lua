@@ -12,7 +12,7 @@ ARGV     agent       the present name
          budget      most characters of bodies, 0 for no limit; one always fits
          move        '1': move the agent's cursor
          ttl_ms      time to live
-RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is [stream ID, [field, value ...]]
+RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, flat fields
          alias, present name
 ERRORS   NONE
 TIME     O(limit)

@@ -152,7 +152,7 @@ class Pipeline:
         await self._drop()
         fresh: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         async with asyncio.timeout(CONNECT_S):
-            await fresh.connect()
+            await fresh.connect()  # type: ignore[no-untyped-call]
             for command in self._prelude:
                 await fresh.send_command(*command)
                 await fresh.read_response()

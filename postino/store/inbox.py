@@ -153,6 +153,15 @@ class Inboxes:
         entries = await self._store.call("XRANGE", key, "-", "+", "COUNT", offset + limit)
         return [message(agent, pairs(fields)) for _, fields in _entries(entries)[offset:]], total
 
+    async def due_in_ms(self, agent: str) -> int | None:
+        """Return in how many milliseconds the next lease or delay of the inbox ends, None without any."""
+        soonest = await self._store.call("ZRANGE", self._store.keys.of("leases", agent), 0, 0, "WITHSCORES")
+        if not soonest:
+            return None
+        score = soonest[0][1] if isinstance(soonest[0], list | tuple) else soonest[1]
+        seconds, micros = await self._store.call("TIME")
+        return max(0, int(float(score)) - int(seconds) * 1000 - int(micros) // 1000) + 1
+
     async def dead(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
         """Return dead letters oldest first, and how many there are."""
         key = self._store.keys.of("dead", agent)

@@ -157,6 +157,20 @@ class Roster:
         """Take silent sessions offline; return how many."""
         return int(await self._store.run("expire_presence", "", {}))
 
+    async def forget_sessions(self) -> int:
+        """Drop what is kept of sessions that ended one time to live ago; return how many. Housekeeping only."""
+        key, now, cursor, dropped = self._store.keys.shared("sessions"), await self.now_ms(), "0", 0
+        while True:
+            cursor, flat = await self._store.call("HSCAN", key, cursor, "COUNT", 200)
+            values = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+            for session, value in values.items():
+                known = msgspec.json.decode(value, type=dict[str, Any])
+                ended = known.get("left") or (known["at"] if session.startswith("claude:") else now)
+                if int(ended) + self._limits.ttl_ms < now:
+                    dropped += int(await self._store.call("HDEL", key, session))
+            if cursor in ("0", b"0", 0):
+                return dropped
+
     async def forget(self, agent: str) -> bool:
         """Remove an agent; return False when there is none.
 

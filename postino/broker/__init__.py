@@ -1,0 +1,6 @@
+"""What a message means: send, read, acknowledge, rename, presence, feed. No HTTP, no key names."""
+
+from postino.broker.broker import Broker
+from postino.broker.sessions import Hello
+
+__all__ = ["Broker", "Hello"]

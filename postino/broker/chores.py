@@ -1,0 +1,93 @@
+"""Housekeeping: silent sessions go offline, what outlived its time ends, senders hear of dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+
+import structlog
+
+from postino.errors import InboxFull, KeyReused, PostinoError, StoreAway
+from postino.model import SYSTEM, Draft, Sender
+from postino.store.inbox import Inboxes
+from postino.store.journal import Journal
+from postino.store.roster import Roster
+
+TICK_S = 5.0
+SWEEP_EVERY = 12  # ticks: one inbox after the other, once a minute
+IDLE_MS = 600_000  # a consumer with nothing pending is dropped after ten minutes
+
+log = structlog.get_logger()
+
+
+class Chores:
+    """The daemon's background work on the store; several daemons may do it at once."""
+
+    def __init__(self, inboxes: Inboxes, roster: Roster, journal: Journal) -> None:
+        self._inboxes = inboxes
+        self._roster = roster
+        self._journal = journal
+        self._nudged = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Start; notices left by a crash are sent first."""
+        self._nudged.set()
+        self._task = asyncio.create_task(self._work(), name="chores")
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def nudge(self) -> None:
+        """Look now: a message has died."""
+        self._nudged.set()
+
+    async def _work(self) -> None:
+        tick = 0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._nudged.wait()
+            self._nudged.clear()
+            tick += 1
+            try:
+                await self.tell_senders()
+                await self._roster.expire_presence()
+                if tick % SWEEP_EVERY == 0:
+                    await self.sweep()
+            except StoreAway:
+                continue
+            except PostinoError as error:
+                log.error("chores_failed", error=error.message)
+
+    async def tell_senders(self) -> None:
+        """Send each sender of a dead letter its notice; the id makes a repeat after a crash harmless."""
+        for agent, id, sender in await self._journal.notices():
+            body = (
+                f"Your message {id} to {agent} was given up: its last allowed delivery ended without "
+                f"acknowledgement. It lies in the dead letters of {agent} and can be requeued."
+            )
+            draft = Draft(id=notice_id(id), to=sender, body=body, reply_to=id)
+            try:
+                await self._inboxes.send(draft, Sender(name=SYSTEM, via="system", verified=True))
+            except InboxFull:
+                continue  # told when there is room
+            except KeyReused:
+                pass  # the same id died in two inboxes; told once
+            await self._journal.told(agent, id)
+
+    async def sweep(self) -> None:
+        """End what has outlived its time in every inbox."""
+        for name in (await self._roster.names()).agents:
+            await self._inboxes.sweep(name, IDLE_MS)
+        await self._roster.forget_sessions()
+
+
+def notice_id(id: str) -> str:
+    """Return the id of the notice on `id`, which must itself be a valid id of at most 128 characters."""
+    whole = f"dead:{id}"
+    return whole if len(whole) <= 128 else f"dead:{hashlib.blake2b(id.encode(), digest_size=16).hexdigest()}"

@@ -1,0 +1,91 @@
+"""History: what was said, with what became of it."""
+
+from __future__ import annotations
+
+from postino.broker.core import Core
+from postino.model import History, HistoryEntry, MessageState, iso
+from postino.store.journal import Said
+from postino.store.roster import Names
+
+LOOKED_AT = 1_000  # entries per call: a rare word in a long history must not block the store
+_PAGE = 250
+
+
+class Past(Core):
+    """The past, newest first."""
+
+    async def history(
+        self,
+        *,
+        agent: str | None = None,
+        with_: str | None = None,
+        q: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> History:
+        """Return accepted messages and broadcasts, newest first.
+
+        `agent`: sent or received by it under any of its names; `with_`: the other party too; `q`: the body
+        holds this text, whatever the case; `before`: only older than this place. At most 1000 entries are
+        looked at; `more` says that the page is not the end, `before` where the next one begins.
+        """
+        names = await self.roster.names()
+        found: list[Said] = []
+        looked, place = 0, f"({before}" if before else "+"
+        last, more = before, True
+        while more and looked < LOOKED_AT and len(found) < limit:
+            page = await self.journal.history(place, _PAGE)
+            more = len(page) == _PAGE
+            for at, said in enumerate(page):
+                looked, last, place = looked + 1, said.entry, f"({said.entry}"
+                if _wanted(said, names, agent, with_, q):
+                    found.append(said)
+                    if len(found) == limit:
+                        more = more or at + 1 < len(page)
+                        break
+        items = await self._with_states(found, names)
+        return History(items=items, more=more, before=last if more else None)
+
+    async def _with_states(self, found: list[Said], names: Names) -> list[HistoryEntry]:
+        messages = [each for each in found if each.fields["kind"] == "message"]
+        states = await self.inboxes.states([(names.present(each.fields["to"]), each.fields["id"]) for each in messages])
+        known = {each.entry: state for each, state in zip(messages, states, strict=True)}
+        return [_entry(each, known.get(each.entry)) for each in found]
+
+
+def _wanted(said: Said, names: Names, agent: str | None, with_: str | None, q: str | None) -> bool:
+    fields = said.fields
+    parties = {names.present(fields["from"]), names.present(fields["to"])}
+    if agent is not None and names.present(agent) not in parties:
+        return False
+    if with_ is not None and names.present(with_) not in parties:
+        return False
+    if agent is not None and with_ is not None and names.present(agent) == names.present(with_) and len(parties) > 1:
+        return False
+    return q is None or q.casefold() in fields["body"].casefold()
+
+
+def _entry(said: Said, state: MessageState | None) -> HistoryEntry:
+    fields = said.fields
+    return HistoryEntry(
+        entry=said.entry,
+        kind="broadcast" if fields["kind"] == "broadcast" else "message",
+        id=fields["id"],
+        seq=int(fields["seq"]),
+        from_=fields["from"],
+        verified=bool(fields["verified"]),
+        via=fields["via"],
+        to=fields["to"],
+        body=fields["body"],
+        timestamp=iso(int(fields["t"])),
+        thread=fields.get("thread") or None,
+        reply_to=fields.get("reply_to") or None,
+        state=state.state if state else None,
+        deliveries=state.deliveries if state else 0,
+        reader=state.reader if state else None,
+        leased_at=state.leased_at if state else None,
+        lease_until=state.lease_until if state else None,
+        settled_at=state.settled_at if state else None,
+        reason=state.reason if state else None,
+        notified=state.notified if state else "none",
+    )

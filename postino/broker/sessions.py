@@ -1,0 +1,95 @@
+"""Sessions: which agent a connected client acts as, and what becomes of its leases when it goes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from postino.broker.core import Core
+from postino.errors import UnknownAgent
+from postino.model import Joined, check_name
+
+_TAIL = re.compile(r"[A-Za-z0-9._-]{1,8}")
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client says of itself when it connects. `generation` grows with each reconnect."""
+
+    session: str
+    generation: int
+    name: str | None = None
+    terminal: str | None = None
+    directory: str | None = None
+    host: str | None = None
+    claude_pid: int | None = None
+    claude_start: str | None = None
+    claude_socket: str | None = None
+    claude_session_id: str | None = None
+
+
+class Sessions(Core):
+    """Joining, staying and leaving. The session id is the consumer name of its reads."""
+
+    async def join(self, hello: Hello) -> Joined:
+        """Register a session and tell which agent it acts as.
+
+        An explicit name wins and may be shared. Else the first of the terminal's, the directory's and the
+        session's own derived name that no live session has. A session that reconnects keeps its agent, and
+        what it held before is given back: answers that were under way may never have arrived.
+
+        Raises:
+            BadName: the explicit name can not name an agent. StaleSession: a later connection has joined.
+        """
+        name = check_name(hello.name, "POSTINO_AGENT_NAME") if hello.name else ""
+        agent, others, derived = await self.roster.join(
+            hello.session, hello.generation, name, candidates(hello), _about(hello)
+        )
+        if hello.generation > 1:
+            await self.roster.leave(agent, hello.session, hello.generation, stay=True)
+        return Joined(agent=agent, shared=others, derived=derived)
+
+    async def leave(self, session: str, generation: int) -> None:
+        """End a connection: offline at once, leases given back, unless a later generation has taken over."""
+        known = await self.roster.session(session)
+        if known is not None:
+            await self.roster.leave(known["agent"], session, generation)
+
+    async def prolong(self, session: str, generation: int) -> None:
+        """Keep a connected session online and its running leases alive."""
+        await self.roster.prolong(await self.agent_of(session), session, generation)
+
+    async def agent_of(self, session: str) -> str:
+        """Return the session's present agent: a rename may have moved it.
+
+        Raises:
+            UnknownAgent: the session never joined.
+        """
+        known = await self.roster.session(session)
+        if known is None:
+            raise UnknownAgent(f"the session {session} is not known", names=[])
+        return str(known["agent"])
+
+
+def candidates(hello: Hello) -> list[str]:
+    """Return the names a session may derive, best first; the last is its own."""
+    names = []
+    if hello.terminal and _TAIL.fullmatch(hello.terminal):
+        names.append(f"agent-{hello.terminal}")
+    if hello.directory:
+        place = f"{hello.host or ''}:{hello.directory}".encode(errors="surrogateescape")
+        names.append(f"agent-{hashlib.blake2b(place, digest_size=4).hexdigest()}")
+    own = hashlib.blake2b(hello.session.encode(), digest_size=4).hexdigest()
+    return [*names, f"agent-{own}"]
+
+
+def _about(hello: Hello) -> dict[str, str | int]:
+    kept: dict[str, str | int | None] = {
+        "directory": hello.directory,
+        "claude_pid": hello.claude_pid,
+        "claude_start": hello.claude_start,
+        "claude_socket": hello.claude_socket,
+        "claude_session": hello.claude_session_id,
+    }
+    return {name: value for name, value in kept.items() if value is not None}
