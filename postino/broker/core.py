@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postino.broker.chores import Chores
 from postino.broker.feed import EventFeed
@@ -34,6 +34,7 @@ class Core:
     durability: str
     _names: Names | None = None
     _names_at: float = 0.0
+    _names_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def nearest(self, name: str) -> list[str]:
         """Return up to three known names that resemble `name`, best first."""
@@ -42,10 +43,11 @@ class Core:
         return [candidates[near] for near in difflib.get_close_matches(name.lower(), candidates, 3)]
 
     async def _recent_names(self) -> Names:
-        now = asyncio.get_running_loop().time()
-        if self._names is None or now - self._names_at > NAMES_S:
-            self._names, self._names_at = await self.roster.names(), now
-        return self._names
+        async with self._names_lock:
+            now = asyncio.get_running_loop().time()
+            if self._names is None or now - self._names_at > NAMES_S:
+                self._names, self._names_at = await self.roster.names(), now
+            return self._names
 
     async def known(self, name: str) -> str:
         """Return the present name of an agent that must exist.

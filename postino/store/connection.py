@@ -131,7 +131,7 @@ class Pipeline:
         answered = 0
         try:
             async with asyncio.timeout(ANSWER_S):
-                await connection.send_packed_command(connection.pack_commands([each[0] for each in calls]))
+                await connection.send_packed_command([_packed(each[0]) for each in calls], check_health=False)
                 for _, future, _ in calls:
                     try:
                         reply = await connection.read_response(disconnect_on_error=False, timeout=math.inf)
@@ -176,6 +176,16 @@ class Pipeline:
         if connection is not None:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await connection.disconnect(nowait=True)
+
+
+def _packed(command: Command) -> bytes:
+    """Return `command` on the wire; redis-py's own packing takes a third of a busy daemon's time."""
+    parts = [b"*%d" % len(command)]
+    for argument in command:
+        data = argument if isinstance(argument, bytes) else str(argument).encode()
+        parts += (b"$%d" % len(data), data)
+    parts.append(b"")
+    return b"\r\n".join(parts)
 
 
 def _settle(future: asyncio.Future[Any], reply: Any) -> None:

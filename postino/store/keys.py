@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 #: per agent, in the order in which a rename moves them
 PER_AGENT = ("inbox", "leases", "index", "order", "dead")
@@ -11,19 +12,24 @@ SHARED = ("broadcasts", "feed", "cursors", "agents", "presence", "sessions", "no
 FEED = "all"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Keys:
     """Key names under one prefix, e.g. `po:`."""
 
     prefix: str
 
+    @cached_property
+    def tag(self) -> str:
+        """The hash tag in front of every key, e.g. `{po}`."""
+        return f"{{{self.prefix.rstrip(':')}}}"
+
     def shared(self, kind: str) -> str:
         """Return the key of what exists once, e.g. `{po}:events`."""
-        return f"{{{self.prefix.rstrip(':')}}}:{kind}"
+        return f"{self.tag}:{kind}"
 
     def of(self, kind: str, agent: str) -> str:
         """Return the key of what each agent has, e.g. `{po}:inbox:alice`."""
-        return f"{self.shared(kind)}:{agent}"
+        return f"{self.tag}:{kind}:{agent}"
 
     def named(self, name: str, agent: str) -> str:
         """Return the key that a script's header calls `name` in a call for `agent`."""
