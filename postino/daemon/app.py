@@ -1,0 +1,145 @@
+"""The application: one function per route, made from the table; admission, parsing, answer and refusal in one layer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from postino.broker import Broker
+from postino.config import Settings
+from postino.daemon import parse
+from postino.daemon.answers import answer, closing, refusal
+from postino.daemon.call import Call, Shared
+from postino.daemon.connection import Connection
+from postino.daemon.guard import Guard
+from postino.daemon.rates import Rates
+from postino.daemon.records import Nothing
+from postino.daemon.table import ROUTES, Route
+from postino.errors import BadField, BadRequest, MethodNotAllowed, NotFound, PostinoError, TooLarge
+
+Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+SHARED: web.AppKey[Shared] = web.AppKey("shared", Shared)
+NOTHING = Nothing()
+
+_log = structlog.get_logger()
+
+
+def build_app(broker: Broker, settings: Settings) -> web.Application:
+    """Return the application that serves `broker`; sockets are the composition root's business."""
+    shared = Shared(broker, settings, Rates(broker))
+    guard = Guard(settings)
+    app = web.Application(client_max_size=settings.max_body_bytes)
+    app[SHARED] = shared
+    app.cleanup_ctx.append(_counting)
+    app.on_shutdown.append(_stop)
+    for route in ROUTES:
+        _add(app, route.method, route.path, _endpoint(route, shared, guard))
+    _add(app, "*", "/{anything:.*}", _elsewhere(guard))
+    return app
+
+
+def _add(app: web.Application, method: str, path: str, endpoint: Endpoint) -> None:
+    app.router.add_route(method, path, endpoint, expect_handler=_expected)
+
+
+def _endpoint(route: Route, shared: Shared, guard: Guard) -> Endpoint:
+    """Return the function aiohttp calls. What can be decided here once is not decided again per request."""
+    takes_body, takes_query = route.method == "POST", route.query is not Nothing
+    read_body = parse.Body(route.body).read
+    largest, handler, needs_token = shared.settings.max_body_bytes, route.handler, route.in_api
+    no_query = NOTHING if route.query is Nothing else route.query()
+
+    async def serve(request: web.Request) -> object:
+        guard.admit(request, needs_token=needs_token)
+        body: Any = NOTHING
+        if takes_body:
+            body = read_body(await parse.body(request, largest))
+        elif request.can_read_body:
+            parse.refuse_body(request)
+        query: Any = no_query
+        if request.rel_url.raw_query_string:
+            query = parse.query(request, route.query) if takes_query else _no_query(request)
+        return await handler(Call(shared, request, query, body))
+
+    return _answering(serve)
+
+
+def _elsewhere(guard: Guard) -> Endpoint:
+    """Return the function for every path and method that no route has."""
+
+    async def serve(request: web.Request) -> object:
+        guard.admit(request)
+        allow = sorted({route.method for route, pattern in _PATTERNS if pattern.fullmatch(request.path)})
+        if allow:
+            raise MethodNotAllowed(f"this path takes {' and '.join(allow)}", allow=allow)
+        raise NotFound("there is no such path; GET /api/openapi.json lists them")
+
+    return _answering(serve)
+
+
+def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
+    """Return `serve` with its record or its refusal made an answer."""
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        connection = request.protocol
+        watched = isinstance(connection, Connection)
+        if watched:
+            connection.began()  # type: ignore[attr-defined]
+        try:
+            done = await serve(request)
+            return done if isinstance(done, web.StreamResponse) else answer(done)
+        except PostinoError as error:
+            return _refused(request, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _log.exception("bug", method=request.method, path=request.path)
+            return refusal(PostinoError("postino has a bug here; its log has the traceback"))
+        finally:
+            if watched:
+                connection.ended()  # type: ignore[attr-defined]
+
+    return endpoint
+
+
+def _refused(request: web.Request, error: PostinoError) -> web.Response:
+    if type(error) is PostinoError:
+        _log.error("bug", method=request.method, path=request.path, error=error.message)
+    response = refusal(error)
+    # a body that stalls or is too long would be taken for the next request
+    return closing(response) if isinstance(error, TooLarge) or not request.content.is_eof() else response
+
+
+def _no_query(request: web.Request) -> Nothing:
+    parse.query(request, Nothing)
+    raise BadField("no query is taken here", field="query")  # `?` with nothing that could be named
+
+
+async def _expected(request: web.Request) -> web.Response | None:
+    """Answer `Expect: 100-continue` as HTTP asks; aiohttp's own refusal of anything else is no JSON."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return closing(refusal(BadRequest("only Expect: 100-continue is understood")))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0
+    return None
+
+
+async def _counting(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(app[SHARED].rates.run(), name="rates")
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _stop(app: web.Application) -> None:
+    """Let long polls answer and streams end before the sockets are closed."""
+    app[SHARED].stopping.set()
+
+
+_PATTERNS = [(route, re.compile(re.sub(r"{\w+(?::[^}]+)?}", "[^/]+", route.path))) for route in ROUTES]

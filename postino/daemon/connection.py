@@ -1,0 +1,175 @@
+"""One HTTP connection with the time limits that aiohttp does not have, and all of them together with their number.
+
+aiohttp 3.14 waits for ever for the rest of a head, and for a reader that does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from postino.daemon.answers import closing, refusal
+from postino.errors import BadRequest, PostinoError
+from postino.model import visible
+
+if TYPE_CHECKING:
+    from postino.daemon.guard import Entrance
+
+HEAD_S = 5.0  # from the first byte of a request to the end of its head
+IDLE_S = 30.0  # between two requests; ours come back sooner or dial again in under 1 ms
+STALL_S = 30.0  # a reader that takes nothing for so long has gone
+LINGER_S = 1.0  # for the rest of a body nobody wants, so that its sender can read the refusal
+SWEEP_S = 1.0
+MOST_TCP = 200  # connections: 64 streams, and far more than one person's tools need
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection, its head and its reader watched; asks of its peer are answered once (see guard)."""
+
+    __slots__ = ("_all", "_asking", "_head_since", "_lost", "_stalled_since", "_tcp", "entrance")
+
+    def __init__(self, everyone: Connections, *, tcp: bool) -> None:
+        super().__init__(
+            everyone.server,
+            loop=everyone.loop,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+            access_log=None,  # type: ignore[arg-type] # aiohttp's own default turns it on; None is what its runner passes
+            auto_decompress=False,
+        )
+        self._all = everyone
+        self._tcp = tcp
+        self._asking = False  # between a request's head and its answer: what comes in is not a new head
+        self._head_since: float | None = None
+        self._stalled_since: float | None = None
+        self._lost: asyncio.Future[None] | None = None
+        self.entrance: Entrance | None = None
+
+    @property
+    def tcp(self) -> bool:
+        """Whether it came by TCP."""
+        return self._tcp
+
+    def lost(self) -> asyncio.Future[None]:
+        """Return a future that is done when the client has gone."""
+        if self._lost is None:
+            self._lost = self._all.loop.create_future()
+            if self.transport is None:
+                self._lost.set_result(None)
+        return self._lost
+
+    def began(self) -> None:
+        """A request's head is complete."""
+        self._asking = True
+        self._head_since = None
+
+    def ended(self) -> None:
+        """Its answer is made."""
+        self._asking = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._all.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._all.discard(self)
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._asking and self._head_since is None:
+            self._head_since = self._all.loop.time()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled_since = self._all.loop.time()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stalled_since = None
+
+    def overdue(self, now: float) -> bool:
+        """Return whether this connection has used up one of its times."""
+        if self._head_since is not None and now - self._head_since > HEAD_S:
+            return True
+        return self._stalled_since is not None and now - self._stalled_since > STALL_S
+
+    def abort(self) -> None:
+        """End it without another word."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, or a bug in aiohttp's layer, as JSON."""
+        if status == 400:
+            return closing(refusal(BadRequest(f"this is no HTTP request: {visible(message or '')[:200]}")))
+        self.logger.error("Error handling request", exc_info=exc)
+        return closing(refusal(PostinoError("postino has a bug; its log has the traceback")))
+
+
+class Connections:
+    """Every open HTTP connection of the daemon, made by it and counted by it."""
+
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+        self.server = server
+        self.loop = loop
+        self._open: set[Connection] = set()
+        self._tcp = 0
+
+    def tcp(self) -> asyncio.Protocol:
+        """Return the protocol of a new TCP connection; one too many is closed at once."""
+        return Connection(self, tcp=True) if self._tcp < MOST_TCP else _Refused()
+
+    def unix(self) -> Connection:
+        """Return the protocol of a new connection on the unix socket."""
+        return Connection(self, tcp=False)
+
+    def add(self, connection: Connection) -> None:
+        """Count a connection in."""
+        self._open.add(connection)
+        self._tcp += connection.tcp
+
+    def discard(self, connection: Connection) -> None:
+        """Count it out; twice is once."""
+        if connection in self._open:
+            self._open.remove(connection)
+            self._tcp -= connection.tcp
+
+    async def sweep(self) -> None:
+        """End connections that are overdue, for ever."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = self.loop.time()
+            for connection in [each for each in self._open if each.overdue(now)]:
+                connection.abort()
+
+
+class _Refused(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def lost(request: web.Request) -> asyncio.Future[None]:
+    """Return a future that is done when the client of `request` has gone; under another server, never."""
+    if isinstance(request.protocol, Connection):
+        return request.protocol.lost()
+    return asyncio.get_running_loop().create_future()
+
+
+def is_gone(request: web.Request) -> bool:
+    """Return whether the client of `request` has gone, as far as the kernel has told."""
+    transport = request.transport
+    return transport is None or transport.is_closing()

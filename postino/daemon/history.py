@@ -1,0 +1,56 @@
+"""Routes that look back and at what waits: history and check."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from postino.daemon.answers import text
+from postino.daemon.call import Call
+from postino.daemon.records import HistoryQuery, Nothing
+from postino.errors import BadPage
+from postino.model import Check, History, check_name, check_text
+
+NAMED = 3  # senders a hint names
+
+_ENTRY = re.compile(r"\d{1,20}-\d{1,20}")
+
+
+async def listing(call: Call[HistoryQuery, Nothing]) -> History:
+    """List accepted messages and broadcasts, newest first."""
+    asked = call.query
+    if asked.before is not None and not _ENTRY.fullmatch(asked.before):
+        raise BadPage("before must be the `before` or an `entry` of an earlier page", field="before")
+    return await call.broker.history(
+        agent=None if asked.agent is None else check_name(asked.agent, "agent"),
+        with_=None if asked.with_ is None else check_name(asked.with_, "with"),
+        q=None if asked.q is None else check_text(asked.q, "q", longest=256),
+        before=asked.before,
+        limit=asked.limit,
+    )
+
+
+async def check(call: Call[Nothing, Nothing]) -> Check | web.Response:
+    """Count what waits for an agent; as text/plain one line for a hook to print, or nothing."""
+    agent = call.agent()
+    found = await call.broker.check(agent)
+    if "text/plain" not in call.request.headers.get("Accept", ""):
+        return found
+    senders = await call.broker.waiting_senders(agent, NAMED) if found.unread_messages else []
+    return text(hint(found, senders))
+
+
+def hint(found: Check, senders: list[str]) -> str:
+    """Return what waits as one line, or nothing: counts and checked names only, never a body."""
+    parts = []
+    if found.unread_messages:
+        named = f" (from {', '.join(senders)})" if senders else ""  # empty: read by another in between
+        parts.append(_count(found.unread_messages, "unread message") + named)
+    if found.unseen_broadcasts:
+        parts.append(_count(found.unseen_broadcasts, "unseen broadcast"))
+    return f"postino: {', '.join(parts)}" if parts else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,115 @@
+"""Every route once, as data: the router and the API's description are both made from this."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from postino.daemon import agents, broadcasts, dead, health, history, messages, openapi, page, sse
+from postino.daemon.call import Call
+from postino.daemon.records import (
+    Accepted,
+    Acknowledged,
+    BroadcastBody,
+    BroadcastReadQuery,
+    Cleared,
+    Done,
+    EventsQuery,
+    FeedPart,
+    Forgotten,
+    HealthReport,
+    HistoryQuery,
+    Lease,
+    NackBody,
+    NameChanged,
+    Nothing,
+    Page,
+    Paging,
+    Published,
+    ReadQuery,
+    RenameBody,
+    RequeueBody,
+    Requeued,
+    Returned,
+    SendBody,
+    SettleBody,
+    StatsReport,
+)
+from postino.model import Agent, Broadcast, Check, Dead, History, Message, MessageState
+
+Handler = Callable[[Call[Any, Any]], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path. `answers` is the record of a 200; None: no JSON.
+
+    `refusals` are the codes a caller has to expect here beyond those of every route.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    answers: Any = None
+    query: Any = Nothing
+    body: Any = Nothing
+    refusals: tuple[str, ...] = ()
+    in_api: bool = True  # False: the page, which a browser asks for without a token
+
+    @property
+    def summary(self) -> str:
+        """What it does: the first line of the handler's docstring."""
+        return (self.handler.__doc__ or "").partition("\n")[0]
+
+
+UNKNOWN = ("unknown_agent",)
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/api/messages", messages.send, Accepted, body=SendBody, refusals=("key_reused", "inbox_full")),
+    Route("GET", "/api/messages/{agent}", messages.look, Page[Message], query=Paging),
+    Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared),
+    Route("POST", "/api/messages/{agent}/read", messages.read, Lease, query=ReadQuery, body=ReadQuery),
+    Route("POST", "/api/messages/{agent}/ack", messages.ack, Acknowledged, body=SettleBody, refusals=("lease_lost",)),
+    Route("POST", "/api/messages/{agent}/nack", messages.nack, Returned, body=NackBody, refusals=("lease_lost",)),
+    Route(
+        "POST", "/api/messages/{agent}/extend", messages.extend, Acknowledged, body=SettleBody, refusals=("lease_lost",)
+    ),
+    Route("GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",)),
+    Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=Paging),
+    Route("POST", "/api/broadcasts", broadcasts.broadcast, Published, body=BroadcastBody, refusals=("key_reused",)),
+    Route("DELETE", "/api/broadcasts", broadcasts.clear, Cleared),
+    Route(
+        "POST",
+        "/api/broadcasts/{agent}/read",
+        broadcasts.read,
+        FeedPart,
+        query=BroadcastReadQuery,
+        body=BroadcastReadQuery,
+    ),
+    Route("GET", "/api/check/{agent}", history.check, Check),
+    Route("GET", "/api/history", history.listing, History, query=HistoryQuery),
+    Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging),
+    Route("POST", "/api/dead/{agent}/requeue", dead.requeue, Requeued, body=RequeueBody, refusals=UNKNOWN),
+    Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared),
+    Route("GET", "/api/agents", agents.listing, Page[Agent], query=Paging),
+    Route("POST", "/api/agents/cleanup", agents.cleanup, Forgotten),
+    Route("GET", "/api/agents/{agent}", agents.one, Agent, refusals=UNKNOWN),
+    Route("DELETE", "/api/agents/{agent}", agents.forget, Done, refusals=(*UNKNOWN, "agent_busy")),
+    Route("POST", "/api/agents/{agent}/heartbeat", agents.heartbeat, Agent),
+    Route(
+        "POST",
+        "/api/agents/{agent}/rename",
+        agents.rename,
+        NameChanged,
+        body=RenameBody,
+        refusals=(*UNKNOWN, "name_taken", "alias_limit"),
+    ),
+    Route("GET", "/api/events", sse.events, query=EventsQuery, refusals=("too_many",)),
+    Route("GET", "/api/stats", health.stats, StatsReport),
+    Route("GET", "/api/health", health.health, HealthReport),
+    Route("GET", "/api/openapi.json", openapi.document),
+    Route("GET", "/", page.index, in_api=False),
+    Route("GET", "/favicon.ico", page.favicon, in_api=False),
+    Route("GET", "/web/{path:.+}", page.file, in_api=False),
+)
