@@ -1,0 +1,123 @@
+"""Sending: accepted once, refused loudly, never lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from postino.broker import Broker
+from postino.errors import InboxFull, KeyReused
+from postino.model import Draft, Sender
+
+CI = Sender(name="ci", via="http")
+
+
+def draft(id: str, to: str = "bob", body: str = "hello", **more: str) -> Draft:
+    return Draft(id=id, to=to, body=body, **more)
+
+
+async def test_a_message_waits_for_an_agent_nobody_has_seen(broker: Broker) -> None:
+    sent = await broker.send(draft("m1"), CI)
+
+    assert (sent.created, sent.known, sent.seq, sent.durability) == (True, False, 1, "fsync")
+    assert (await broker.check("bob")).unread_messages == 1
+
+
+async def test_an_unknown_recipient_is_answered_with_the_nearest_names(broker: Broker) -> None:
+    await broker.heartbeat("reviewer")
+
+    assert (await broker.send(draft("m1", to="reviwer"), CI)).names == ["reviewer"]
+
+
+async def test_the_same_id_and_content_is_stored_once(broker: Broker) -> None:
+    first = await broker.send(draft("m1", thread="t", reply_to="r"), CI)
+    second = await broker.send(draft("m1", thread="t", reply_to="r"), CI)
+
+    assert (first.created, second.created) == (True, False)
+    assert first.seq == second.seq
+    assert (await broker.look("bob", 50, 0))[1] == 1
+
+
+@pytest.mark.parametrize("change", [{"body": "other"}, {"thread": "t"}, {"reply_to": "r"}])
+async def test_the_same_id_with_other_content_is_refused_and_changes_nothing(
+    broker: Broker, change: dict[str, str]
+) -> None:
+    await broker.send(draft("m1"), CI)
+
+    with pytest.raises(KeyReused):
+        await broker.send(draft("m1", **change), CI)
+    with pytest.raises(KeyReused):
+        await broker.send(draft("m1"), Sender(name="other", via="http"))
+
+    messages, total = await broker.look("bob", 50, 0)
+    assert total == 1
+    assert messages[0].body == "hello"
+
+
+async def test_the_same_id_may_go_to_two_recipients(broker: Broker) -> None:
+    await broker.send(draft("m1", to="alice"), CI)
+
+    assert (await broker.send(draft("m1", to="bob"), CI)).created
+
+
+async def test_fifty_senders_of_one_id_store_one_message(broker: Broker) -> None:
+    sent = await asyncio.gather(*(broker.send(draft("m1"), CI) for _ in range(50)))
+
+    assert sum(each.created for each in sent) == 1
+    assert (await broker.look("bob", 50, 0))[1] == 1
+
+
+async def test_an_id_is_remembered_after_its_message_was_acknowledged(broker: Broker) -> None:
+    await broker.send(draft("m1"), CI)
+    await broker.read("bob", "s1", ack_now=True)
+
+    assert not (await broker.send(draft("m1"), CI)).created
+    assert (await broker.check("bob")).unread_messages == 0
+
+
+async def test_a_full_inbox_refuses_and_keeps_what_it_has(open_broker) -> None:
+    broker = await open_broker(max_inbox=3)
+    for number in range(3):
+        await broker.send(draft(f"m{number}"), CI)
+
+    with pytest.raises(InboxFull):
+        await broker.send(draft("m3"), CI)
+
+    assert [each.id for each in (await broker.look("bob", 50, 0))[0]] == ["m0", "m1", "m2"]
+
+
+async def test_a_leased_message_still_fills_the_inbox_and_an_acknowledged_one_does_not(open_broker) -> None:
+    broker = await open_broker(max_inbox=1)
+    await broker.send(draft("m0"), CI)
+    await broker.read("bob", "s1")
+    with pytest.raises(InboxFull):
+        await broker.send(draft("m1"), CI)
+
+    await broker.ack("bob", "s1", ["m0"])
+
+    assert (await broker.send(draft("m1"), CI)).created
+
+
+async def test_numbers_have_no_gap_and_follow_the_order_of_sending(broker: Broker) -> None:
+    sent = [await broker.send(draft(f"m{number}"), CI) for number in range(20)]
+
+    assert [each.seq for each in sent] == list(range(1, 21))
+    assert [each.seq for each in (await broker.read("bob", "s1", limit=50)).items] == list(range(1, 21))
+
+
+async def test_everything_a_sender_said_arrives_unchanged(broker: Broker) -> None:
+    body = 'ünïcödé 😀 "quotes" \\ \t\r\n <b>&amp;</b> ' + "x" * 32_000
+    await broker.send(draft("m1", body=body, thread="t-1", reply_to="m0"), Sender(name="a", via="mcp", verified=True))
+
+    got = (await broker.read("bob", "s1")).items[0]
+
+    assert (got.body, got.thread, got.reply_to, got.from_, got.via, got.verified) == (
+        body,
+        "t-1",
+        "m0",
+        "a",
+        "mcp",
+        True,
+    )
+    assert (got.delivery, got.redelivered) == (1, False)
