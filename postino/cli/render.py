@@ -61,7 +61,7 @@ def event(found: Json, ink: Ink) -> str:
     who = [found[key] for key in ("from", "old", "reader") if key in found]
     whom = [found[key] for key in ("to", "agent") if key in found]
     way = " → ".join(ink(line(name), "bold", "cyan") for name in who[:1] + whom[:1])
-    rest = {key: value for key, value in found.items() if key not in ("event_id", "type", *WAY)}
+    rest = {key: value for key, value in found.items() if key not in ("event_id", "type", "timestamp", *WAY)}
     told = "  ".join(f"{line(key)} {_told(value)}" for key, value in rest.items())
     return (
         f"{ink(_moment(str(found.get('event_id', ''))), 'dim')}  {line(kind):<15}  {way}  {ink(told, 'dim')}".rstrip()

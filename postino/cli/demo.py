@@ -1,0 +1,87 @@
+"""demo: a whole postino in a scratch home, with two MCP clients that talk through it, and nothing left afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from postino.cli import render
+from postino.cli.call import Call
+from postino.daemon import process
+from postino.errors import PostinoError
+from postino.paths import Home
+
+SHORT = Path("/tmp")  # socket paths are limited to about 100 bytes, and TMPDIR may be long
+
+
+class Story:
+    """Prints what happens, with the seconds since it began."""
+
+    def __init__(self, ink: render.Ink) -> None:
+        self._ink = ink
+        self._began = time.monotonic()
+
+    def tell(self, who: str, what: str, *, body: str = "") -> None:
+        """Print one line, and `body` below it."""
+        elapsed = f"{time.monotonic() - self._began:5.2f} s"
+        sys.stdout.write(f"{self._ink(elapsed, 'dim')}  {self._ink(f'{who:<8}', 'bold', 'cyan')} {what}\n")
+        if body:
+            sys.stdout.write(render.block(body, " " * 18))
+        sys.stdout.flush()
+
+
+def demo(call: Call) -> int:
+    """Run it; takes a few seconds."""
+    call.parser(json=False).parse_args(call.argv)
+    story = Story(render.Ink(call.colour))
+    signal.signal(signal.SIGTERM, _interrupted)
+    with _scratch() as home:
+        environ = {name: text for name, text in call.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
+        environ |= {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"}
+        story.tell("you", f"postino up   (a scratch home, {home.root}; your own postino is not touched)")
+        with _running(environ, home) as running:
+            story.tell("postino", f"up at {running.url}, with a Valkey of its own that writes every message to disk")
+            from postino.cli.conversation import converse  # half a second for the MCP SDK: only when there is a stage
+
+            asyncio.run(converse(story, environ, running))
+    story.tell("you", "postino down   (daemon and Valkey are stopped, the scratch home is gone)")
+    sys.stdout.write(TRY)
+    return 0
+
+
+TRY = """
+Now your own: `postino up`, and `postino config` for the entry that any MCP client takes.
+"""
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt  # so that a terminated demo cleans up like an interrupted one
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Home]:
+    folder = tempfile.mkdtemp(prefix="postino-", dir=SHORT if SHORT.is_dir() else None)
+    try:
+        yield Home(Path(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _running(environ: dict[str, str], home: Home) -> Iterator[process.Running]:
+    from postino.store.embedded import EmbeddedValkey
+
+    try:
+        yield process.start(environ, home)
+    finally:
+        with contextlib.suppress(PostinoError):
+            process.stop(home)
+        asyncio.run(EmbeddedValkey(home).stop())

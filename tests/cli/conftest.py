@@ -1,0 +1,84 @@
+"""The real command line in scratch homes: `postino` shares one daemon, `bare` has none yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Postino:
+    """A home, and the command that works on it."""
+
+    home: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
+        return kept | {"POSTINO_HOME": str(self.home), "POSTINO_WEB_PORT": "0"} | self.settings
+
+    def open(self, *args: str, **options: Any) -> subprocess.Popen[bytes]:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-m", "postino", *args], env=self.env, **(pipes | options))
+
+    def run(self, *args: str, stdin: bytes = b"", **settings: str) -> Done:
+        """Run a command to its end; `settings` are further variables."""
+        with Postino(self.home, self.settings | settings).open(*args) as process:
+            out, err = process.communicate(stdin, timeout=30)
+        return Done(process.returncode, out.decode(), err.decode())
+
+    def ok(self, *args: str, **options: Any) -> str:
+        """Run a command that must succeed without a word on stderr; return its output."""
+        done = self.run(*args, **options)
+        assert (done.code, done.err) == (0, "")
+        return done.out
+
+    def json(self, *args: str, **options: Any) -> Any:
+        """Run it with --json and return the data."""
+        return json.loads(self.ok(*args, "--json", **options))
+
+    def no(self, code: int, *args: str, **options: Any) -> str:
+        """Run a command that must fail with `code`, one sentence and no output; return the sentence."""
+        done = self.run(*args, **options)
+        assert (done.code, done.out) == (code, ""), done
+        assert done.err.startswith("postino: ")
+        assert done.err.count("\n") == 1
+        return done.err.removeprefix("postino: ").rstrip("\n")
+
+
+@pytest.fixture(scope="session")
+def postino() -> Iterator[Postino]:
+    """A home whose daemon runs, shared: use names of your own."""
+    with tempfile.TemporaryDirectory(prefix="po", dir="/tmp") as folder:
+        command = Postino(Path(folder))
+        command.ok("up")
+        yield command
+        command.ok("down")
+
+
+@pytest.fixture
+def bare() -> Iterator[Postino]:
+    """A home where nothing has run yet, and nothing does afterwards."""
+    with tempfile.TemporaryDirectory(prefix="po", dir="/tmp") as folder:
+        command = Postino(Path(folder))
+        yield command
+        command.ok("down")

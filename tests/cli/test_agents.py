@@ -1,0 +1,78 @@
+"""agents, rename."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def named(postino, name: str) -> dict[str, object] | None:
+    items = postino.json("agents", "--limit", "200")["items"]
+    return next((item for item in items if item["name"] == name), None)
+
+
+def test_agents_are_listed_with_what_waits_for_them(postino) -> None:
+    postino.ok("send", "a1-bob", "hello")
+    assert named(postino, "a1-bob").items() >= {"name": "a1-bob", "online": False, "messageCount": 1}.items()
+    assert postino.json("agents", "a1-bob") == named(postino, "a1-bob")
+    rows = postino.ok("agents", "--limit", "200").splitlines()
+    assert rows[0].split() == ["NAME", "MAIL", "LAST", "SEEN", "SESSIONS", "ALSO", "KNOWN", "AS"]
+    assert ["a1-bob", "offline", "1", "never", "0"] in [row.split() for row in rows]
+
+
+def test_a_rename_moves_the_mail_and_keeps_the_old_name_as_an_alias(postino) -> None:
+    postino.ok("send", "a2-bob", "hello")
+    assert postino.ok("rename", "a2-bob", "a2-rob") == "a2-bob is a2-rob now\n"
+    answer = postino.json("rename", "a2-bert", "--agent", "a2-rob")
+    assert (answer["ok"], answer["name"], answer["old"]) == (True, "a2-bert", "a2-rob")
+    assert set(answer["aliases"]) == {"a2-bob", "a2-rob"}
+    assert postino.json("read", "--agent", "a2-bob")["items"][0]["body"] == "hello"
+    assert postino.ok("rename", "a2-tim", POSTINO_AGENT_NAME="a2-bert") == "a2-bert is a2-tim now\n"
+
+
+def test_a_name_in_use_is_refused(postino) -> None:
+    postino.ok("send", "a3-bob", "hello")
+    postino.ok("send", "a3-eve", "hello")
+    assert "a3-eve" in postino.no(3, "rename", "a3-bob", "a3-eve")
+
+
+def test_an_agent_that_must_exist_and_does_not_is_exit_3_with_the_nearest(postino) -> None:
+    postino.ok("send", "a4-builder", "hello")
+    assert "a4-builder" in postino.no(3, "agents", "a4-bilder")
+    postino.no(3, "rename", "a4-nobody-at-all", "a4-x")
+    postino.no(3, "agents", "--forget", "a4-nobody-at-all")
+
+
+def test_forgetting_takes_those_that_are_gone_and_have_no_mail(postino) -> None:
+    postino.ok("send", "a5-bob", "hello")
+    assert "a5-bob" in postino.no(3, "agents", "--forget", "a5-bob")
+    postino.ok("read", "--agent", "a5-bob")
+    assert postino.ok("agents", "--forget", "a5-bob") == "forgot a5-bob\n"
+    assert named(postino, "a5-bob") is None
+
+
+def test_cleanup_forgets_them_all(postino) -> None:
+    postino.ok("send", "a6-bob", "hello")
+    postino.ok("send", "a6-eve", "hello")
+    postino.ok("read", "--agent", "a6-bob")
+    assert "a6-bob" in postino.json("agents", "--cleanup")["forgotten"]
+    assert named(postino, "a6-bob") is None
+    assert named(postino, "a6-eve") is not None
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["agents", "--limit", "x"],
+        ["agents", "--offset", "-1"],
+        ["agents", "a b"],
+        ["agents", "a7-bob", "--cleanup"],
+        ["agents", "--forget", "a/b"],
+        ["rename"],
+        ["rename", "a7-a", "b c"],
+        ["rename", "a7-a", "system"],
+        ["rename", "a7-a", "a7-b", "--agent", "a7-c"],
+        ["rename", "a7-a", "a7-b", "a7-c"],
+    ],
+)
+def test_bad_input_is_exit_2(postino, args) -> None:
+    postino.no(2, *args)

@@ -1,0 +1,63 @@
+"""config and `postino mcp`: what a client needs to start the relay."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tomllib
+
+import pytest
+
+HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
+}
+
+
+def test_the_printed_entry_starts_a_relay_of_this_home_from_anywhere(postino) -> None:
+    entry = json.loads(postino.ok("config", "--agent", "c1-bob"))["mcpServers"]["postino"]
+    assert entry["env"]["POSTINO_HOME"] == str(postino.home)
+    run = subprocess.run(
+        [entry["command"], *entry["args"]],
+        input=json.dumps(HELLO).encode() + b"\n",
+        env={"PATH": "/usr/bin:/bin"} | entry["env"],
+        cwd="/",
+        capture_output=True,
+        timeout=20,
+    )
+    assert json.loads(run.stdout)["result"]["serverInfo"]["name"] == "postino"
+    assert run.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("client", "entry_of"),
+    [
+        ("any", lambda text: json.loads(text)["mcpServers"]["postino"]),
+        ("vscode", lambda text: json.loads(text)["servers"]["postino"]),
+        ("codex", lambda text: tomllib.loads(text)["mcp_servers"]["postino"]),
+    ],
+)
+def test_each_client_gets_its_own_shape_of_the_same_entry(bare, client, entry_of) -> None:
+    entry = entry_of(bare.ok("config", "--for", client, "--agent", "bob", POSTINO_MSG_TTL="60"))
+    assert entry["args"][-1] == "mcp"
+    assert entry["env"].items() >= {"POSTINO_AGENT_NAME": "bob", "POSTINO_MSG_TTL": "60"}.items()
+
+
+def test_config_starts_nothing_and_names_no_agent_of_this_shell(bare) -> None:
+    assert "POSTINO_AGENT_NAME" not in bare.ok("config", POSTINO_AGENT_NAME="me")
+    assert not list(bare.home.iterdir())
+
+
+def test_a_secret_in_the_entry_is_pointed_out(bare) -> None:
+    done = bare.run("config", POSTINO_API_TOKEN="hush")
+    assert json.loads(done.out)["mcpServers"]["postino"]["env"]["POSTINO_API_TOKEN"] == "hush"
+    assert done.err == "postino: the entry holds POSTINO_API_TOKEN; keep it private\n"
+
+
+@pytest.mark.parametrize(
+    "args", [["config", "--for", "emacs"], ["config", "--agent", "a b"], ["config", "x"], ["mcp", "x"]]
+)
+def test_bad_usage_is_exit_2(bare, args) -> None:
+    bare.no(2, *args)

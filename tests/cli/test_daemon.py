@@ -1,0 +1,188 @@
+"""up, down, status, serve; who starts a daemon and who does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+
+
+def gone(pid: int, seconds: float = 5) -> bool:
+    end = time.monotonic() + seconds
+    while lives(pid) and time.monotonic() < end:
+        time.sleep(0.02)
+    return not lives(pid)
+
+
+def test_up_prints_the_url_and_down_leaves_no_process(bare) -> None:
+    assert bare.ok("up").startswith("postino is up: http://")
+    status = bare.json("status")
+    valkey = int((bare.home / "data" / "valkey.pid").read_text())
+    assert bare.json("up")["pid"] == status["pid"]
+    assert bare.ok("down") == "postino is down\n"
+    assert gone(status["pid"]) and gone(valkey)
+    assert not (bare.home / "daemon.sock").exists()
+    assert bare.ok("down") == "postino was not running\n"
+    assert bare.json("down") == {"stopped": False, "valkey": False}
+
+
+def test_status_of_a_running_daemon(postino) -> None:
+    status = postino.json("status")
+    assert status["state"] == "up"
+    assert status["home"] == str(postino.home)
+    assert status["socket"] == str(postino.home / "daemon.sock")
+    assert status["url"].startswith("http://")
+    assert status["health"].items() >= {"ok": True, "valkey": True, "durability": "fsync"}.items()
+    assert status["stats"].keys() >= {"agentCount", "messageCount", "broadcastCount"}
+    text = postino.ok("status")
+    for word in ("healthy", f"pid {status['pid']}", status["url"], status["socket"], "embedded", "fsync", "agent"):
+        assert word in text
+
+
+def test_status_starts_nothing_and_says_4(bare) -> None:
+    done = bare.run("status")
+    assert (done.code, done.err) == (4, "")
+    assert done.out == f"postino is down ({bare.home}); `postino up` starts it\n"
+    done = bare.run("status", "--json")
+    assert (done.code, json.loads(done.out)) == (4, {"state": "down", "home": str(bare.home), "pid": None})
+    assert not list(bare.home.iterdir())
+
+
+def test_status_of_a_daemon_that_hangs(bare) -> None:
+    bare.ok("up")
+    pid = bare.json("status")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    done = bare.run("status")
+    os.kill(pid, signal.SIGCONT)
+    assert done.code == 4
+    assert f"lives (pid {pid}) but does not answer" in done.out
+
+
+def test_down_ends_a_daemon_that_hangs(bare) -> None:
+    bare.ok("up")
+    pid = bare.json("status")["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    assert bare.ok("down") == "postino is down\n"
+    assert gone(pid)
+
+
+def test_down_stops_a_valkey_whose_daemon_was_killed(bare) -> None:
+    bare.ok("up")
+    valkey = int((bare.home / "data" / "valkey.pid").read_text())
+    pid = bare.json("status")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert gone(pid) and lives(valkey)
+    assert bare.json("down") == {"stopped": False, "valkey": True}
+    assert gone(valkey)
+
+
+@pytest.mark.parametrize(
+    "args", [["send", "bob", "hello"], ["read", "--agent", "bob"], ["check", "--agent", "bob"], ["agents"], ["history"]]
+)
+def test_whoever_needs_the_daemon_starts_it(bare, args) -> None:
+    bare.ok(*args)
+    assert bare.json("status")["state"] == "up"
+
+
+def test_watch_starts_it_too(bare) -> None:
+    with bare.open("watch", "--json") as process:
+        assert json.loads(process.stdout.readline())["type"] == "connected"
+        process.kill()
+    assert bare.json("status")["state"] == "up"
+
+
+def test_what_was_sent_survives_a_killed_daemon(bare) -> None:
+    bare.ok("send", "bob", "hello")
+    os.kill(bare.json("status")["pid"], signal.SIGKILL)
+    assert bare.json("read", "--agent", "bob")["items"][0]["body"] == "hello"
+
+
+def test_several_started_at_once_end_as_one(bare) -> None:
+    processes = [bare.open("check", "--agent", f"agent-{number}") for number in range(4)]
+    for process in processes:
+        with process:
+            _, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (0, b"")
+    pids = {json.loads(bare.ok("up", "--json"))["pid"] for _ in range(2)}
+    assert len(pids) == 1
+
+
+def test_watch_resumes_behind_a_restarted_daemon_without_a_gap(bare) -> None:
+    with bare.open("watch", "--agent", "bob", "--json") as process:
+        assert json.loads(process.stdout.readline())["type"] == "connected"
+        bare.ok("send", "bob", "one", "--id", "1")
+        os.kill(bare.json("status")["pid"], signal.SIGKILL)
+        bare.ok("send", "bob", "two", "--id", "2")
+        seen = []
+        while len(seen) < 2:
+            event = json.loads(process.stdout.readline())
+            if event["type"] == "msg_send":
+                seen.append(event["id"])
+        process.kill()
+    assert seen == ["1", "2"]
+
+
+def test_serve_runs_in_the_foreground_until_told_to_stop(bare) -> None:
+    with bare.open("serve") as process:
+        end = time.monotonic() + 20
+        while bare.run("status").code and time.monotonic() < end:
+            time.sleep(0.05)
+        assert bare.json("status")["pid"] == process.pid
+        second = bare.run("serve")
+        assert second.code == 0
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_a_daemon_that_can_not_start_is_exit_4_with_its_own_words(bare) -> None:
+    sentence = bare.no(4, "send", "bob", "hello", POSTINO_VALKEY_URL="redis://user:secret@127.0.0.1:1/0")
+    assert "127.0.0.1:1" in sentence
+    assert "secret" not in sentence
+
+
+def test_a_home_that_can_not_be_used_is_exit_2(bare) -> None:
+    (bare.home / "file").write_text("")
+    assert "POSTINO_HOME" in bare.no(2, "check", "--agent", "bob", POSTINO_HOME=str(bare.home / "file"))
+    long = str(bare.home / ("x" * 100))
+    assert "too long for a socket" in bare.no(2, "up", POSTINO_HOME=long)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("POSTINO_WEB_PORT", "70000"), ("POSTINO_MSG_TTL", "soon"), ("POSTINO_AGENT_NAME", "a b"), ("POSTINO_WAKE", "x")],
+)
+def test_a_bad_setting_names_itself_its_value_and_what_is_allowed(bare, name, value) -> None:
+    sentence = bare.no(2, "check", "--agent", "bob", **{name: value})
+    assert sentence.startswith(f"{name}='{value}' is not allowed; it must be ")
+
+
+def test_an_unknown_setting_is_warned_about_once_and_the_command_runs(postino) -> None:
+    done = postino.run("check", "--agent", "d1-bob", POSTINO_WEBPORT="1")
+    assert done.code == 0
+    assert done.err == "postino: POSTINO_WEBPORT is not a setting of postino; did you mean POSTINO_WEB_PORT?\n"
+
+
+def test_a_socket_of_someone_else_is_no_daemon(bare) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(bare.home / "daemon.sock"))
+    assert bare.json("check", "--agent", "bob")["unreadMessages"] == 0
+
+
+@pytest.mark.parametrize("args", [["up", "x"], ["down", "--now"], ["status", "--frob"], ["serve", "x"]])
+def test_bad_usage_is_exit_2(bare, args) -> None:
+    bare.no(2, *args)
+    assert not list(bare.home.iterdir())

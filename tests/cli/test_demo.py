@@ -1,0 +1,63 @@
+"""The demo is what a newcomer believes: it must be true, quick, and leave nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+
+def processes_of(folder: str) -> list[int]:
+    found = []
+    for each in Path("/proc").iterdir():
+        try:
+            if (
+                each.name.isdigit()
+                and folder.encode() in (each / "environ").read_bytes() + (each / "cmdline").read_bytes()
+            ):
+                found.append(int(each.name))
+        except OSError:
+            continue
+    return found
+
+
+def nothing_left(folder: str) -> bool:
+    end = time.monotonic() + 5
+    while (processes_of(folder) or Path(folder).exists()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not processes_of(folder) and not Path(folder).exists()
+
+
+def test_the_demo_tells_the_whole_story_and_leaves_nothing(bare) -> None:
+    text = bare.ok("demo", POSTINO_AGENT_NAME="someone", POSTINO_VALKEY_URL="redis://127.0.0.1:1")
+    for word in (
+        "msg_send to bob: accepted, and on disk",
+        "is killed (kill -9)",
+        "msg_read: from ada, redelivered: delivery 2",
+        "msg_read: from ci, not verified",
+        "msg_broadcasts: from ada",
+        "is builder from now on",
+        "Thank you!",
+    ):
+        assert word in text
+    times = [float(each) for each in re.findall(r"^ *(\d+\.\d\d) s  ", text, re.MULTILINE)]
+    assert times == sorted(times)
+    assert times[-1] < 15
+    folder = re.search(r"/tmp/postino-\w+", text).group()
+    assert nothing_left(folder)
+    assert not list(bare.home.iterdir())
+
+
+def test_an_interrupted_demo_leaves_nothing_either(bare) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with bare.open("demo") as process:
+            told = b""
+            while b"is an MCP client" not in told:
+                told += process.stdout.readline()
+            os.kill(process.pid, number)
+            _, err = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert b"Traceback" not in err
+        assert nothing_left(re.search(rb"/tmp/postino-\w+", told).group().decode())

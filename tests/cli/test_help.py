@@ -1,0 +1,71 @@
+"""What the command says of itself, and how little it costs to ask."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+DAEMON = ["up", "down", "status", "serve"]
+MAIL = ["send", "read", "check", "history", "dead", "clear", "broadcast", "broadcasts", "watch"]
+COMMANDS = [*DAEMON, *MAIL, "agents", "rename", "mcp", "config", "demo", "help"]
+HEAVY = {"aiohttp", "redis", "mcp", "msgspec", "structlog", "asyncio", "argparse", "http.client", "ssl", "subprocess"}
+
+
+@pytest.mark.parametrize("args", [["help"], ["--help"], ["-h"], ["help", "--help"], ["help", "help"]])
+def test_help_lists_every_command_and_two_examples(bare, args) -> None:
+    text = bare.ok(*args)
+    listed = {line.split()[0] for line in text.splitlines() if line.startswith("  ")}
+    assert listed >= set(COMMANDS)
+    assert text.count("\n  postino ") == 2
+
+
+def test_no_command_is_a_usage_error_that_shows_the_help(bare) -> None:
+    done = bare.run()
+    assert (done.code, done.out) == (2, "")
+    assert "usage: postino COMMAND" in done.err
+
+
+def test_the_version(bare) -> None:
+    assert bare.ok("--version") == "postino 0.1.0\n"
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each != "help"])
+def test_every_command_explains_its_options_without_running(bare, command) -> None:
+    text = bare.ok(command, "--help")
+    assert text.startswith(f"usage: postino {command}")
+    assert bare.ok("help", command) == text
+    assert not list(bare.home.iterdir())
+
+
+def test_an_unknown_command_names_the_nearest(bare) -> None:
+    assert bare.no(2, "snd", "x") == "there is no command 'snd'; did you mean `postino send`?"
+    assert bare.no(2, "\x1b[2J") == "there is no command '\\x1b[2J'; `postino help` lists them"
+    assert "frobnicate" in bare.no(2, "help", "frobnicate")
+
+
+def modules_of(*args: str) -> set[str]:
+    code = "import sys; from postino.__main__ import main; sys.argv[0] = 'postino'; main(); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=20, check=True)
+    return set(run.stdout.splitlines()[-1].split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    found = modules_of("--help")
+    assert "postino.cli" in found
+    assert not found & HEAVY
+
+
+def test_a_small_command_imports_neither_server_nor_store(postino) -> None:
+    code = "import sys; from postino.cli import main; print(main(sys.argv[1:]), *sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "check", "--agent", "x"],
+        env=postino.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = set(run.stdout.splitlines()[-1].split())
+    assert {"0", "postino.client"} <= found
+    assert not found & {"aiohttp", "redis", "mcp", "structlog", "asyncio", "subprocess"}

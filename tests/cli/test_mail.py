@@ -1,0 +1,276 @@
+"""send, read, check, history, dead, clear: what they print, what they change, how they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+
+def test_what_was_sent_is_read_once(postino) -> None:
+    sent = postino.ok("send", "m1-bob", "hello there", "--from", "m1-ada")
+    assert sent.startswith("sent to m1-bob, id ")
+    assert postino.ok("check", "--agent", "m1-bob") == "m1-bob: 1 unread message, 0 unseen broadcasts\n"
+    head, body = postino.ok("read", "--agent", "m1-bob").splitlines()
+    assert head.startswith("m1-ada  just now  id ")
+    assert body == "    hello there"
+    assert postino.ok("read", "--agent", "m1-bob") == "No messages for m1-bob.\n"
+    assert postino.ok("check", "--agent", "m1-bob").startswith("m1-bob: 0 unread messages,")
+
+
+def test_the_json_of_every_mail_command(postino) -> None:
+    sent = postino.json(
+        "send", "m2-bob", "hello", "--from", "m2-ada", "--id", "m2:1", "--thread", "t", "--reply-to", "r"
+    )
+    assert sent["ok"] and sent["created"] and not sent["known"]
+    assert (sent["id"], sent["to"], sent["seq"]) == ("m2:1", "m2-bob", 1)
+    again = postino.json(
+        "send", "m2-bob", "hello", "--from", "m2-ada", "--id", "m2:1", "--thread", "t", "--reply-to", "r"
+    )
+    assert again == sent | {"created": False, "known": again["known"]}
+    check = postino.json("check", "--agent", "m2-bob")
+    assert check == {"agent": "m2-bob", "unreadMessages": 1, "unseenBroadcasts": check["unseenBroadcasts"]}
+    peek = postino.json("read", "--peek", "--agent", "m2-bob")
+    assert (peek["total"], peek["items"][0]["id"]) == (1, "m2:1")
+    read = postino.json("read", "--agent", "m2-bob")
+    assert not read["more"]
+    assert (
+        read["items"][0].items()
+        >= {
+            "id": "m2:1",
+            "from": "m2-ada",
+            "to": "m2-bob",
+            "body": "hello",
+            "via": "cli",
+            "verified": False,
+            "thread": "t",
+            "reply_to": "r",
+            "delivery": 1,
+            "redelivered": False,
+        }.items()
+    )
+    entry = postino.json("history", "--agent", "m2-bob", "--limit", "1")["items"][0]
+    assert (entry["id"], entry["state"], entry["reader"]) == ("m2:1", "acked", read["consumer"])
+    assert postino.json("dead", "--agent", "m2-bob")["items"] == []
+    assert postino.json("dead", "--agent", "m2-bob", "--clear") == {"ok": True, "cleared": 0}
+    assert postino.json("clear", "--agent", "m2-bob") == {"ok": True, "cleared": 0}
+
+
+def test_the_name_comes_from_the_environment_too(postino) -> None:
+    postino.ok("send", "m3-bob", "hello", POSTINO_AGENT_NAME="m3-ada")
+    item = postino.json("read", POSTINO_AGENT_NAME="m3-bob")["items"][0]
+    assert (item["from"], item["to"]) == ("m3-ada", "m3-bob")
+    assert postino.ok("send", "m3-bob", "hello")
+    assert postino.json("read", "--from", "m3-bob", POSTINO_AGENT_NAME="m3-ada")["items"][0]["from"] == "anonymous"
+
+
+@pytest.mark.parametrize("command", ["read", "check", "dead", "clear", "rename"])
+def test_who_reads_must_say_who(postino, command) -> None:
+    rest = ["new-name"] if command == "rename" else []
+    sentence = postino.no(2, command, *rest)
+    assert sentence == f"whose? say `postino {command} --agent NAME`, or set POSTINO_AGENT_NAME"
+
+
+def test_a_body_from_standard_input_arrives_byte_for_byte(postino) -> None:
+    body = "diff --git a b\n-old\n+néw\n\n"
+    postino.ok("send", "m4-bob", "-", stdin=body.encode())
+    assert postino.json("read", "--agent", "m4-bob")["items"][0]["body"] == body
+
+
+def test_a_body_that_begins_with_a_dash_needs_two(postino) -> None:
+    assert "must be quoted after --" in postino.no(2, "send", "m5-bob", "--force", "is", "bad")
+    postino.ok("send", "m5-bob", "--", "--force is bad")
+    assert postino.json("read", "--agent", "m5-bob")["items"][0]["body"] == "--force is bad"
+
+
+@pytest.mark.parametrize(
+    ("args", "stdin", "word"),
+    [
+        (["m6-bob", ""], b"", "body"),
+        (["m6-bob", "-"], b"", "body"),
+        (["m6-bob", "-"], b"\xff\xfe", "UTF-8 at byte 0"),
+        (["m6-bob", "-"], b"x" * 32_769, "32768"),
+        (["m6-bob", "-"], b"x" * (2 << 20), "standard input is longer"),
+        (["m6-bob", "-"], b"red \x1b[31m", "U+001B at position 4"),
+        (["m6-bob", os.fsdecode(b"\xff")], b"", "body"),
+        (["", "hello"], b"", "to"),
+        (["no spaces", "hello"], b"", "to"),
+        (["../x", "hello"], b"", "to"),
+        (["all", "hello"], b"", "reserved"),
+        (["m6-bob", "hello", "--from", "human"], b"", "reserved"),
+        (["m6-bob", "hello", "--id", "a b"], b"", "id"),
+        (["m6-bob", "hello", "--id", "x" * 129], b"", "id"),
+        (["m6-bob"], b"", "BODY"),
+        ([], b"", "TO"),
+        (["m6-bob", "hello", "there"], b"", "unrecognized"),
+        (["m6-bob", "hello", "--thred", "t"], b"", "unrecognized"),
+    ],
+)
+def test_bad_input_to_send_is_one_sentence_and_stores_nothing(postino, args, stdin, word) -> None:
+    assert word in postino.no(2, "send", *args, stdin=stdin)
+    assert postino.json("read", "--peek", "--agent", "m6-bob")["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["read", "--limit", "0"],
+        ["read", "--limit", "201"],
+        ["read", "--limit", "many"],
+        ["read", "--wait", "-1"],
+        ["read", "--wait", "nan"],
+        ["read", "--wait", "soon"],
+        ["read", "stray"],
+        ["read", "--agent", ".."],
+        ["read", "--agent", "a/b"],
+        ["check", "--agent", "a b"],
+        ["check", "--agent", ""],
+        ["history", "--limit", "-1"],
+        ["history", "--before", "yesterday"],
+        ["history", "--with", "a b"],
+        ["dead", "--requeue", "a b"],
+        ["dead", "--clear", "--requeue"],
+        ["clear", "--agent", "x" * 65],
+    ],
+)
+def test_bad_input_is_exit_2(postino, args) -> None:
+    who = [] if "--agent" in args or args[0] == "history" else ["--agent", "m7-bob"]
+    postino.no(2, *args, *who)
+
+
+def test_a_refusal_is_exit_3(postino) -> None:
+    postino.ok("send", "m8-bob", "one", "--id", "m8")
+    assert "id" in postino.no(3, "send", "m8-bob", "another", "--id", "m8")
+
+
+def test_escapes_of_a_sender_are_shown_not_obeyed(postino) -> None:
+    postino.ok("send", "m9-bob", "one\rtwo\r\nm9-ada  just now  id x")
+    out = postino.ok("read", "--agent", "m9-bob")
+    assert "\r" not in out
+    assert out.splitlines()[1:] == ["    one\\rtwo", "    m9-ada  just now  id x"]
+
+
+def test_no_colour_without_a_terminal(postino) -> None:
+    postino.ok("send", "m10-bob", "hello")
+    assert "\x1b" not in postino.ok("read", "--agent", "m10-bob")
+
+
+@pytest.mark.parametrize(("variable", "coloured"), [("", True), ("1", False)])
+def test_colour_on_a_terminal_unless_no_color(postino, variable, coloured) -> None:
+    postino.ok("send", "m11-bob", "hello")
+    master, slave = os.openpty()
+    env = postino.env | {"NO_COLOR": variable, "TERM": "xterm"}
+    with postino.open("history", "--limit", "1", env=env, stdout=slave) as process:
+        os.close(slave)
+        process.wait(20)
+    assert (b"\x1b[" in os.read(master, 65_536)) is coloured
+    os.close(master)
+
+
+def test_read_waits_for_a_message(postino) -> None:
+    with postino.open("read", "--agent", "m12-bob", "--wait", "20", "--json") as process:
+        postino.ok("send", "m12-bob", "at last")
+        out, _ = process.communicate(timeout=20)
+    assert [item["body"] for item in json.loads(out)["items"]] == ["at last"]
+
+
+def test_read_waits_no_longer_than_told(postino) -> None:
+    began = time.monotonic()
+    assert postino.ok("read", "--agent", "m13-bob", "--wait", "0.3") == "No messages for m13-bob.\n"
+    assert 0.3 < time.monotonic() - began < 5
+
+
+def test_read_says_that_more_wait(postino) -> None:
+    for number in range(3):
+        postino.ok("send", "m14-bob", f"number {number}")
+    assert postino.ok("read", "--agent", "m14-bob", "--limit", "2").endswith("\nMore wait.\n")
+    assert postino.ok("read", "--peek", "--agent", "m14-bob", "--limit", "1").endswith("number 2\n")
+
+
+def state_of(postino, agent: str) -> dict[str, object]:
+    return postino.json("history", "--agent", agent, "--limit", "1")["items"][0]
+
+
+def test_what_was_printed_to_nobody_is_not_acknowledged(postino) -> None:
+    postino.ok("send", "m15-bob", "x" * 30_000)
+    for _ in range(3):
+        postino.ok("send", "m15-bob", "y" * 30_000)
+    with postino.open("read", "--agent", "m15-bob") as process:
+        process.stdout.close()
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b""
+    again = postino.json("read", "--agent", "m15-bob")["items"]
+    assert [item["redelivered"] for item in again] == [True] * 4
+
+
+def test_a_full_disk_is_one_sentence_and_acknowledges_nothing(postino) -> None:
+    postino.ok("send", "m16-bob", "hello")
+    with Path("/dev/full").open("wb") as full, postino.open("read", "--agent", "m16-bob", stdout=full) as process:
+        assert process.wait(20) == 3
+        assert process.stderr.read() == b"postino: No space left on device (OSError)\n"
+    assert postino.json("read", "--agent", "m16-bob")["items"][0]["redelivered"]
+
+
+def test_a_read_killed_before_its_output_was_taken_has_acknowledged_nothing(postino) -> None:
+    for _ in range(4):
+        postino.ok("send", "m17-bob", "z" * 30_000)  # more than a pipe holds: it blocks in the middle of printing
+    with postino.open("read", "--agent", "m17-bob") as process:
+        assert select.select([process.stdout], [], [], 20)[0]
+        assert state_of(postino, "m17-bob")["state"] == "leased"
+        process.kill()
+        process.wait(5)
+    assert state_of(postino, "m17-bob")["state"] == "leased"
+
+
+def test_an_interrupted_wait_is_quiet(postino) -> None:
+    with postino.open("read", "--agent", "m18-bob", "--wait", "20") as process:
+        time.sleep(0.5)  # whenever it comes, the claim holds; mostly it comes while waiting
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert out == b""
+    assert b"Traceback" not in err
+
+
+def test_history_tells_what_became_of_each_and_pages(postino) -> None:
+    for number in range(3):
+        postino.ok("send", "m19-bob", f"entry {number}", "--from", "m19-ada")
+    postino.ok("read", "--agent", "m19-bob", "--limit", "1")
+    text = postino.ok("history", "--agent", "m19-ada", "--with", "m19-bob")
+    assert [line.strip() for line in text.splitlines() if line.startswith("    ")] == ["entry 2", "entry 1", "entry 0"]
+    assert text.count("  queued  ") == 2
+    assert text.count("  acked  ") == 1
+    page = postino.json("history", "--agent", "m19-ada", "--limit", "2")
+    assert page["more"]
+    rest = postino.json("history", "--agent", "m19-ada", "--limit", "2", "--before", page["before"])
+    assert [item["body"] for item in rest["items"]] == ["entry 0"]
+    assert f"--before {page['before']}\n" in postino.ok("history", "--agent", "m19-ada", "--limit", "2")
+    found = postino.json("history", "--agent", "m19-ada", "--search", "ENTRY 1")["items"]
+    assert [item["body"] for item in found] == ["entry 1"]
+
+
+def test_history_into_a_closed_pipe_is_quiet(postino) -> None:
+    for _ in range(4):
+        postino.ok("send", "m20-bob", "w" * 30_000)
+    with postino.open("history") as process:
+        process.stdout.close()
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b""
+
+
+def test_clear_takes_what_waits(postino) -> None:
+    postino.ok("send", "m21-bob", "one")
+    postino.ok("send", "m21-bob", "two")
+    assert postino.ok("clear", "--agent", "m21-bob") == "dropped 2 messages\n"
+    assert state_of(postino, "m21-bob")["state"] == "cleared"
+
+
+def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:
+    postino.ok("check", "--agent", "m22-builder")
+    postino.ok("read", "--agent", "m22-builder")
+    out = postino.ok("send", "m22-bulder", "hello")
+    assert "Nobody of that name has been seen yet; the message waits." in out
