@@ -16,7 +16,7 @@ PROC = Path("/proc")
 
 
 def take(path: Path, patience: float = 0.0) -> int | None:
-    """Lock `path` and return the open descriptor, or None while another process holds it.
+    """Lock the file (made if missing) or directory `path`; return its descriptor, None while another process holds it.
 
     Tries again for `patience` seconds (blocking): `free` of another process takes the lock for an instant.
 
@@ -32,7 +32,8 @@ def take(path: Path, patience: float = 0.0) -> int | None:
 
 
 def _try(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT  # writable: NFS locks nothing else
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -72,12 +73,12 @@ def uses(pid: int, path: Path) -> bool:
     This tells our process from a stranger that was given the same id later. Blocks for some 100 ms without /proc.
     """
     if not (PROC / "self" / "fd").is_dir():
-        return pid in _users(path)
+        return pid in users(path)
     try:
         wanted = path.stat()
         links = [PROC / str(pid) / "cwd", *(PROC / str(pid) / "fd").iterdir()]
     except OSError:
-        return False
+        return False  # it has ended, or is another user's
     return any(_same(link, wanted) for link in links)
 
 
@@ -88,8 +89,11 @@ def _same(link: Path, wanted: os.stat_result) -> bool:
         return False  # closed meanwhile
 
 
-def _users(path: Path) -> set[int]:
+def users(path: Path) -> set[int]:
+    """Return every process that has `path` open or as its working directory. Blocks for some 10 to 100 ms."""
+    if (PROC / "self" / "fd").is_dir():
+        return {pid for pid in (int(each.name) for each in PROC.iterdir() if each.name.isdigit()) if uses(pid, path)}
     import subprocess
 
     listing = subprocess.run(["lsof", "-t", "--", str(path)], capture_output=True, text=True, timeout=10, check=False)
-    return {int(line) for line in listing.stdout.split() if line.isdigit()}
+    return {int(line) for line in listing.stdout.split()}

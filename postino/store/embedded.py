@@ -17,6 +17,7 @@ POLL = 0.01  # s between looks; a new server answers after 40 ms
 PATIENCE = 10.0  # s with a server that lives and says nothing
 LOADING_LIMIT = 600.0  # s; some GB of append-only file
 REPORT_SECONDS = 5.0  # between two log lines about loading
+ORPHAN_GRACE = 0.2  # s from a server's death to that of its children, if they notice
 SOCKET_GRACE = 5.0  # s in which a server that somebody else launched must have made its socket
 RESTART_INTERVAL = 1.0  # s between two launches: a server that dies at once must not eat the machine
 STEP_SECONDS = 2.0  # for each of SHUTDOWN, SIGTERM, SIGKILL
@@ -65,27 +66,31 @@ class EmbeddedValkey:
         """Return whether our server answers and has loaded its data. Takes 1 s at most."""
         return (await look(self._home)).state == "ready"
 
-    async def stop(self) -> None:
-        """End the server: SHUTDOWN, 2 s later SIGTERM, 2 s later SIGKILL, to a process that is certainly ours.
+    async def stop(self) -> bool:
+        """End the server: SHUTDOWN, 2 s later SIGTERM, 2 s later SIGKILL; return False when none lived.
 
-        Whatever it answered is on disk either way. Repeating does nothing. Takes 0.1 s unless it is stuck.
+        Whatever it answered is on disk either way. Only a process that is certainly ours is signalled.
+        Takes 0.1 s unless the server is stuck.
 
         Raises:
             StoreAway: it does not end.
         """
         if not self._home.data.is_dir():
-            return
+            return False
         async with self._one_at_a_time:
-            patience = STEP_SECONDS if await shut_down(self._home) else 0.0
+            held = self._server.held()
+            asked = await shut_down(self._home)
+            patience = STEP_SECONDS if asked else 0.0
             for number in (signal.SIGTERM, signal.SIGKILL):
                 if await self._gone(patience):
                     break
-                self._signal(number)
+                await self._signal(number)
                 patience = STEP_SECONDS
             if not await self._gone(patience):
                 raise away(f"The embedded Valkey of {self._home.root} (pid {self._server.pid()}) does not end")
             self._server.tidy()
             self._launched_at = -RESTART_INTERVAL
+            return held or asked
 
     async def _gone(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -95,11 +100,13 @@ class EmbeddedValkey:
             await asyncio.sleep(POLL)
         return True
 
-    def _signal(self, number: signal.Signals) -> None:
+    async def _signal(self, number: signal.Signals) -> None:
         pid = self._server.pid()
-        if pid is not None:
+        if pid is None:
+            await asyncio.to_thread(self._server.end_orphans)
+        else:
             log.warning("valkey_signalled", pid=pid, signal=number.name)
-            self._server.signal(pid, number)
+            self._server.tell(pid, number)
 
     async def _rise(self) -> bool:
         """Bring the server up; return whether this call launched it."""
@@ -125,6 +132,7 @@ class _Wait:
         self._not_before = not_before
         self._began = self._heard = self._reported = time.monotonic()
         self._absent_since: float | None = None
+        self._orphans_ended = False
         self.launched_at: float | None = None
 
     async def step(self, sight: Sight) -> None:
@@ -141,7 +149,7 @@ class _Wait:
         if sight.state == "absent":
             await self._absent(now)
         else:
-            self._absent_since = None
+            self._absent_since, self._orphans_ended = None, False
         if now - self._heard > PATIENCE:
             raise self._stuck()
 
@@ -164,16 +172,24 @@ class _Wait:
             self._heard = now
         elif await asyncio.to_thread(self._server.launch):
             self.launched_at = self._heard = time.monotonic()
-        elif now - self._absent_since > SOCKET_GRACE:
+        else:
+            await self._unblock(now - self._absent_since)
+
+    async def _unblock(self, waited: float) -> None:
+        """Free the data from who holds it and can be of no use any more; a fresh server needs a moment, too."""
+        if waited > ORPHAN_GRACE and not self._orphans_ended:
+            self._orphans_ended = True
+            await asyncio.to_thread(self._server.end_orphans)
+        elif waited > SOCKET_GRACE:
+            self._absent_since = None
             self._evict()
-            self._absent_since = now
 
     def _evict(self) -> None:
         """End a server that lives without its socket: nobody can ask it anything any more, and its data is on disk."""
         pid = self._server.pid()
         if pid is not None:
             log.warning("valkey_without_socket", pid=pid)
-            self._server.signal(pid, signal.SIGTERM)
+            self._server.tell(pid, signal.SIGTERM)
 
     def _stuck(self) -> StoreAway:
         pid = self._server.pid()

@@ -1,8 +1,9 @@
 """The process of the embedded Valkey: launched at most once per data directory, known for certain, ended.
 
-A server holds an flock on data/valkey.lock as long as it lives: whoever launches it takes the lock and passes the
-open file on. So the kernel says whether one lives, however its launcher, its socket or its pid file ended, and of
-several launchers exactly one gets through. Two servers on the same files would destroy them.
+A server holds two flocks as long as it lives: whoever launches it takes them and passes the open files on. So the
+kernel says whether one lives, however its launcher, its socket or its pid file ended, and of several launchers exactly
+one gets through. Two servers on the same files would destroy them, hence two locks: the directory data/ itself, which
+nobody can remove and make again under the same files, and data/valkey.lock, which other machines see over NFS.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import importlib.util
 import os
 import platform
 import re
+import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from postino import flock
@@ -33,7 +36,7 @@ class Server:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._lock = home.data / "valkey.lock"
+        self._locks = (home.data / "valkey.lock", home.data)
         self._pid_file = home.data / "valkey.pid"
         self._log = home.data / "valkey.log"
         self._log_mark = 0
@@ -54,7 +57,7 @@ class Server:
 
     def held(self) -> bool:
         """Return whether a server of this home lives or is just being launched."""
-        return not flock.free(self._lock) or self.pid() is not None  # pid: somebody may have removed the lock file
+        return not all(flock.free(each) for each in self._locks)
 
     def launch(self) -> bool:
         """Launch a server, detached; return False when one lives or is just being launched. Blocks, about 10 ms.
@@ -65,24 +68,36 @@ class Server:
         executable = program()
         try:
             self._home.data.mkdir(mode=0o700, exist_ok=True)
-            lock = flock.take(self._lock)
-            if lock is None:
-                return False
-            try:
-                return self.pid() is None and self._run(executable, lock)
-            finally:
-                os.close(lock)  # the server has inherited it
+            with self._claim() as locks:
+                if locks:
+                    self._run(executable, locks)
+                return bool(locks)
         except OSError as error:
             raise StoreAway(f"The embedded Valkey can not be started: {error}", outcome="none") from error
 
-    def _run(self, executable: Path, lock: int) -> bool:
+    @contextlib.contextmanager
+    def _claim(self) -> Iterator[list[int]]:
+        """Hold the locks; nothing while a server or another launcher does."""
+        with contextlib.ExitStack() as held:
+            locks: list[int] = []
+            for path in self._locks:
+                descriptor = flock.take(path)
+                if descriptor is None:
+                    locks.clear()
+                    break
+                held.callback(os.close, descriptor)
+                locks.append(descriptor)
+            yield locks
+
+    def _run(self, executable: Path, locks: list[int]) -> None:
         self._log_mark = _rotate(self._log)
         conf = self._home.data / "valkey.conf"
+        conf.touch(mode=0o600)
         conf.write_bytes(configuration(self._home))
         try:
             done = subprocess.run(
                 [executable, conf],
-                pass_fds=(lock,),
+                pass_fds=locks,  # the server has them now, until it ends
                 cwd="/",
                 env={"PATH": os.defpath},
                 stdin=subprocess.DEVNULL,
@@ -98,23 +113,33 @@ class Server:
         if done.returncode:
             said = " | ".join(done.stdout.decode(errors="replace").split("\n")[-4:]).strip(" |")
             raise StoreAway(f"The embedded Valkey can not run: {said or self.last_words()}; {_ADVICE}", outcome="none")
-        return True
 
-    def signal(self, pid: int, number: int) -> None:
-        """Send a signal to `pid` if it is our server."""
+    def tell(self, pid: int, number: signal.Signals) -> None:
+        """Signal `pid` if it is our server."""
         if self.lives(pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def end_orphans(self) -> None:
+        """Kill the children that a killed server was rewriting its file with: they still hold its locks.
+
+        What they write is never used. A server leads a session of its own, so its children are known by that.
+        Blocks for some 10 ms.
+        """
+        leader = flock.signer(self._pid_file)
+        if leader is None or self.lives(leader):
+            return
+        for pid in flock.users(self._home.data):
+            with contextlib.suppress(ProcessLookupError):
+                if os.getsid(pid) == leader:
+                    os.kill(pid, signal.SIGKILL)
+
     def tidy(self) -> None:
         """Remove the socket and the pid file of a dead server."""
-        lock = flock.take(self._lock)
-        if lock is None:
-            return
-        if self.pid() is None:
-            self._home.valkey_socket.unlink(missing_ok=True)
-            self._pid_file.unlink(missing_ok=True)
-        os.close(lock)
+        with self._claim() as locks:
+            if locks:
+                self._home.valkey_socket.unlink(missing_ok=True)
+                self._pid_file.unlink(missing_ok=True)
 
     def last_words(self) -> str:
         """Return the warnings a server of this launch logged, the last three at most, else its last lines."""
