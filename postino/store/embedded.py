@@ -57,10 +57,7 @@ class EmbeddedValkey:
         Raises:
             StoreAway: as `start`.
         """
-        launched = await self._rise()
-        if launched:
-            log.warning("valkey_restarted", socket=str(self._home.valkey_socket))
-        return launched
+        return await self._rise()
 
     async def alive(self) -> bool:
         """Return whether our server answers and has loaded its data. Takes 1 s at most."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from redis.asyncio.client import Redis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from postino.errors import StoreAway
 
@@ -50,10 +50,10 @@ async def probe(redis: Redis, url: str) -> Probe:
     """
     try:
         return await _probe(redis, shown(url))
-    except AuthenticationError as error:
-        raise _refusal(f"{shown(url)} refuses to serve postino: {error}; check user and password") from None
     except (RedisError, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
+        if isinstance(error.__cause__ or error, (AuthenticationError, NoPermissionError)):  # of HELLO it is the cause
+            raise _refusal(f"{shown(url)} refuses to serve postino: {reason}; check user and password") from None
         raise _refusal(f"{shown(url)} does not serve: {reason}; start it or change POSTINO_VALKEY_URL") from None
 
 
