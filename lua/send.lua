@@ -68,5 +68,5 @@ redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'me
   'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
   'reply_to', reply_to, 'to', agent)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
-sweep_index(index, order, ttl_ms, now, 4)
+if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
 return { 'ok', seq, 1, known }

@@ -12,6 +12,7 @@ from postino.broker.agents import Agents
 from postino.broker.announce import Announcements
 from postino.broker.chores import Chores
 from postino.broker.feed import EventFeed
+from postino.broker.hints import Hints
 from postino.broker.mail import Mail
 from postino.broker.past import Past
 from postino.broker.sessions import Sessions
@@ -70,6 +71,7 @@ class Broker(Agents, Mail, Announcements, Sessions, Past):
             journal=journal,
             feed=EventFeed(store, journal, lambda: broker.repair()),
             chores=Chores(inboxes, roster, journal),
+            hints=Hints(roster),
             durability=probed.durability,
         )
         broker.embedded, broker.probed = embedded, probed

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import difflib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from postino.broker.chores import Chores
 from postino.broker.feed import EventFeed
+from postino.broker.hints import Hints
 from postino.config import Settings
 from postino.errors import UnknownAgent
 from postino.store.feed import Broadcasts
 from postino.store.inbox import Inboxes
 from postino.store.journal import Journal
-from postino.store.roster import Names, Roster
+from postino.store.roster import Roster
 from postino.store.store import Store
-
-NAMES_S = 1.0  # hints may be this old: many sends to a name nobody has must not read the roster each
 
 
 @dataclass
@@ -31,23 +28,12 @@ class Core:
     journal: Journal
     feed: EventFeed
     chores: Chores
+    hints: Hints
     durability: str
-    _names: Names | None = None
-    _names_at: float = 0.0
-    _names_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def nearest(self, name: str) -> list[str]:
         """Return up to three known names that resemble `name`, best first."""
-        names = await self._recent_names()
-        candidates = {each.lower(): each for each in [*names.seen(), *names.aliases] if each != name}
-        return [candidates[near] for near in difflib.get_close_matches(name.lower(), candidates, 3)]
-
-    async def _recent_names(self) -> Names:
-        async with self._names_lock:
-            now = asyncio.get_running_loop().time()
-            if self._names is None or now - self._names_at > NAMES_S:
-                self._names, self._names_at = await self.roster.names(), now
-            return self._names
+        return await self.hints.nearest(name)
 
     async def known(self, name: str) -> str:
         """Return the present name of an agent that must exist.

@@ -15,6 +15,7 @@ from postino.store.journal import Journal
 from postino.store.store import Store
 
 BLOCK_MS = 5_000  # of one blocking read: how long a dead connection may go unnoticed
+GATHER_S = 0.005  # after a batch, so that a busy second is a few hundred reads and not thousands
 RETRY_S = 0.2
 REPLAY = 500  # events per page of a replay
 
@@ -128,6 +129,7 @@ class EventFeed:
                     for event in await self._journal.wait_events(reader, self._last, BLOCK_MS):
                         self._last = event.id
                         self._deliver(event)
+                    await asyncio.sleep(GATHER_S)
             except StoreAway as error:
                 log.warning("feed_interrupted", error=error.message)
                 await self._repair()

@@ -1,0 +1,30 @@
+"""`python -m bench SCENARIO [--json]`: measure, and print a table or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from bench.table import render
+
+SCENARIOS = ("throughput", "latency", "start", "hooks")
+
+
+def main() -> int:
+    """Run one scenario."""
+    known = [name for name in SCENARIOS if (Path(__file__).parent / f"{name}.py").is_file()]
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("scenario", choices=known)
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement (default 3)")
+    args = parser.parse_args()
+    rows = importlib.import_module(f"bench.{args.scenario}").run(args.seconds)
+    print(json.dumps(rows, indent=2) if args.json else render(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

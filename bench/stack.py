@@ -1,0 +1,82 @@
+"""What is measured, and what it is measured against: a real daemon and two floors, in a scratch home."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_BARE = """
+import sys
+from aiohttp import web
+
+async def answer(request):
+    await request.read()
+    return web.Response(body=b'{"ok":true}', content_type="application/json")
+
+app = web.Application()
+app.router.add_post("/api/messages", answer)
+web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running daemon: its TCP port and its home."""
+
+    port: int
+    home: Path
+
+    @property
+    def valkey(self) -> str:
+        """The embedded server's socket."""
+        return str(self.home / "valkey.sock")
+
+
+def environment(home: Path, **extra: str) -> dict[str, str]:
+    """Return an environment for a daemon of its own."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
+    return plain | {"POSTINO_HOME": str(home), "POSTINO_WEB_PORT": "0"} | extra
+
+
+@contextlib.contextmanager
+def daemon(**extra: str) -> Iterator[Stack]:
+    """Run `postino up` in a scratch home, and `postino down` at the end."""
+    home = Path(tempfile.mkdtemp(prefix="po", dir="/tmp"))
+    env = environment(home, **extra)
+    command = [sys.executable, "-m", "postino"]
+    subprocess.run([*command, "up"], env=env, check=True, stdout=subprocess.DEVNULL)
+    try:
+        url = json.loads((home / "daemon.json").read_text())["url"]
+        yield Stack(int(url.rsplit(":", 1)[1].rstrip("/")), home)
+    finally:
+        subprocess.run([*command, "down"], env=env, check=False, stdout=subprocess.DEVNULL)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def bare_handler() -> Iterator[int]:
+    """Run an aiohttp handler that reads its request and answers; give its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", _BARE, str(port)])
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()

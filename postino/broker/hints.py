@@ -1,0 +1,37 @@
+"""Names that resemble a name nobody has, so that a typing error is seen at once."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+
+from postino.store.roster import Roster
+
+FRESH_S = 1.0  # hints may be this old: a thousand sends to one wrong name read the roster once
+
+
+class Hints:
+    """The nearest known names, remembered for a second."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._known: dict[str, str] = {}
+        self._answers: dict[str, list[str]] = {}
+        self._read_at = -FRESH_S
+        self._lock = asyncio.Lock()
+
+    async def nearest(self, name: str) -> list[str]:
+        """Return up to three names resembling `name`, best first."""
+        async with self._lock:
+            if asyncio.get_running_loop().time() - self._read_at > FRESH_S:
+                await self._read()
+        if name not in self._answers:
+            near = difflib.get_close_matches(name.lower(), self._known, 4)
+            self._answers[name] = [self._known[each] for each in near if self._known[each] != name][:3]
+        return self._answers[name]
+
+    async def _read(self) -> None:
+        names = await self._roster.names()
+        self._known = {each.lower(): each for each in [*names.seen(), *names.aliases]}
+        self._answers = {}
+        self._read_at = asyncio.get_running_loop().time()
