@@ -35,6 +35,7 @@ CLOGGED = 1 << 20  # bytes queued in one direction above which the other end's r
 QUEUE = 256  # requests that may wait for a daemon
 
 NOT_FOUND, PARSE, INVALID, SERVER = -32601, -32700, -32600, -32000
+TOO_LONG = f"Invalid request: a line has at most {LINE_LIMIT} bytes"
 WITH_ID = ("msg_send", "msg_broadcast")  # tools whose repetition is safe under the same argument `id`
 
 
@@ -45,7 +46,7 @@ class Request:
 
     def __init__(self, line: bytes, repeatable: bool, key: str | None) -> None:
         self.line = line
-        self.repeatable = repeatable  # has no effect, so a new daemon may be asked again, once
+        self.repeatable = repeatable  # changes nothing that outlasts a daemon: the next may be asked again, once
         self.key = key  # the argument `id` that makes the client's own repetition safe
         self.deadline = 0.0
 
@@ -134,7 +135,7 @@ class Relay:
             return
         except OSError:
             chunk = b""
-        for line, cut in self.from_client.feed(chunk):
+        for line, cut in self.from_client.feed(chunk or b"\n"):
             self._take(line) if cut is None else self._too_long(line, cut)
         if not chunk:
             self.reading = False
@@ -155,9 +156,7 @@ class Relay:
 
     def _too_long(self, head: bytes, tail: bytes) -> None:
         found = id_of(head, tail)
-        self._error(
-            json.loads(found) if found else None, INVALID, f"Invalid request: a line has at most {LINE_LIMIT} bytes"
-        )
+        self._error(json.loads(found) if found else None, INVALID, TOO_LONG)
 
     def _take(self, line: bytes) -> None:
         """Act on one line of the client.
@@ -203,6 +202,8 @@ class Relay:
         if method == "initialize":
             self.initialize = message
         line, key = _with_key(line, message) if method == "tools/call" else (line, None)
+        if len(line) > LINE_LIMIT:
+            return self._error(message["id"], INVALID, TOO_LONG)
         request = Request(line, method != "tools/call", key)
         if self.daemon is not None:
             self._send(message["id"], request)
@@ -308,9 +309,9 @@ class Relay:
             self._lost()
 
     def _deliver(self, line: bytes, cut: bytes | None) -> None:
-        if cut is not None:
-            raise ValueError("the daemon sent a line over the limit")
-        message = json.loads(line)
+        message = json.loads(line) if cut is None else None
+        if not isinstance(message, dict):
+            raise ValueError("the daemon must send objects, one a line")
         if line.startswith(CONTROL):
             return self._told(message)
         answered = message["id"] if "method" not in message and "id" in message else None

@@ -62,16 +62,16 @@ def _become_daemon(log: int, environ: dict[str, str]) -> None:
 
 
 def last_words(home: str) -> str:
-    """Return the last line of the daemon's log, at most 300 characters, and where the rest is."""
+    """Return what the last daemon that could not start said of it, at most 300 characters, and where its log is."""
     path = home + "/daemon.log"
     try:
         with open(path, "rb") as log:  # noqa: PTH123
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 4096))
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 8192))
             lines = log.read().decode(errors="replace").split("\n")
     except OSError:
         lines = []
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "it left no word")
-    return f"{_shown(said[:300])} (log: {_shown(path)})"
+    said = [line.removeprefix("postino: ") for line in lines if line.startswith("postino: ")]
+    return f"{_shown(said[-1][:300]) if said else 'it left no word'} (log: {_shown(path)})"
 
 
 def _shown(text: str) -> str:

@@ -1,0 +1,65 @@
+"""Resources: the roster, and the session's own inbox, which is read as by msg_read."""
+
+from __future__ import annotations
+
+import mcp_types as types
+from mcp import MCPError
+
+from postino.mcp import answers
+from postino.mcp.session import RequestId, Session
+from postino.mcp.tools import list_agents, read_mail
+from postino.model import visible
+
+AGENTS = "postino://agents"
+INBOX = "postino://inbox/"
+TEMPLATE = INBOX + "{agent}"
+JSON = "application/json"
+
+
+async def listed(session: Session) -> types.ListResourcesResult:
+    """Return what can be read."""
+    name = await session.name()
+    agents = types.Resource(
+        uri=AGENTS, name="agents", title="Agents", description="Who can be written to", mime_type=JSON
+    )
+    inbox = types.Resource(
+        uri=INBOX + name, name="inbox", title="My inbox", description="Reads your messages, as msg_read", mime_type=JSON
+    )
+    return types.ListResourcesResult(resources=[agents, inbox])
+
+
+def templates() -> types.ListResourceTemplatesResult:
+    """Return the inbox's pattern; only one's own can be read."""
+    inbox = types.ResourceTemplate(
+        uri_template=TEMPLATE,
+        name="inbox",
+        title="My inbox",
+        description="Reads your messages, as msg_read; only your own inbox",
+        mime_type=JSON,
+    )
+    return types.ListResourceTemplatesResult(resource_templates=[inbox])
+
+
+async def read(session: Session, request: RequestId, uri: str) -> types.ReadResourceResult:
+    """Return one resource.
+
+    Raises:
+        MCPError: it does not exist, or is another agent's inbox.
+    """
+    if uri == AGENTS:
+        answer = await list_agents(session)
+    elif uri.startswith(INBOX):
+        await _check_own(session, uri.removeprefix(INBOX))
+        answer = await read_mail(session, request, 10)
+    else:
+        raise MCPError(
+            types.INVALID_PARAMS, f"there is no resource {visible(uri)[:200]}; there are {AGENTS}, {TEMPLATE}"
+        )
+    contents = types.TextResourceContents(uri=uri, mime_type=JSON, text=answers.text(answer))
+    return types.ReadResourceResult(contents=[contents])
+
+
+async def _check_own(session: Session, wanted: str) -> None:
+    name = await session.name()
+    if wanted != name and wanted not in (await session.broker.agent(name)).aliases:
+        raise MCPError(types.INVALID_PARAMS, f"only your own inbox can be read here: {INBOX}{name}")
