@@ -1,0 +1,74 @@
+"""The relays' side of the unix socket: hands each connection to the MCP face, once that is imported."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from postino.broker import Broker
+
+HEAD_START_S = 0.3  # the HTTP side answers `postino up` first: the SDK takes half a second of the same CPU
+FAREWELL_S = 1.0  # for the sessions to give back what they hold
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker], Awaitable[None]]
+
+_log = structlog.get_logger()
+
+
+class Relays:
+    """Every connected relay, one task each. Made by the composition root, which awaits `run` and `close`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._wanted = asyncio.Event()
+        self._serve: asyncio.Future[Serve] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Import the MCP face in a thread, soon or when the first relay comes."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEAD_START_S):
+                await self._wanted.wait()
+        try:
+            module = await asyncio.to_thread(importlib.import_module, "postino.mcp.connection")
+            self._serve.set_result(module.serve_relay)
+        except Exception as error:
+            _log.exception("mcp_unusable")
+            self._serve.set_exception(error)
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one relay from now on."""
+        self._wanted.set()
+        task = asyncio.get_running_loop().create_task(self._serve_one(reader, writer), name="relay")
+        self._open[task] = writer
+        task.add_done_callback(self._open.pop)
+
+    async def close(self) -> None:
+        """Tell every relay that this daemon goes, then end their sessions."""
+        tasks = dict(self._open)
+        for writer in tasks.values():
+            writer.write(b'{"postino":"bye"}\n')
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=FAREWELL_S)
+        if self._serve.done() and not self._serve.cancelled():
+            self._serve.exception()  # looked at, so that nobody complains
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            serve = await asyncio.shield(self._serve)
+            await serve(reader, writer, self._broker)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            _log.exception("relay_failed")
+            refused = {"postino": "refused", "error": f"the daemon can not serve MCP: {error}"}
+            writer.write(msgspec.json.encode(refused) + b"\n")
+        finally:
+            writer.close()
