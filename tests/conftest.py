@@ -37,6 +37,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--valkey", default="embedded", help="embedded (default), container, or a redis:// URL")
 
 
+#: what may be skipped in CI: there is no engine to run containers with
+MAY_SKIP = ("no Docker engine answers",)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI (variable CI) a test that is skipped where it should run fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    reasons = {str(each.longrepr[2]) for each in reporter.stats.get("skipped", []) if isinstance(each.longrepr, tuple)}
+    unexpected = sorted(reason for reason in reasons if not any(allowed in reason for allowed in MAY_SKIP))
+    if unexpected:
+        reporter.write_line("skipped in CI, which is a failure: " + "; ".join(unexpected), red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def short_home() -> Path:
     """Make a scratch POSTINO_HOME whose path is short enough for a socket."""
     return Path(tempfile.mkdtemp(prefix="po", dir="/tmp"))

@@ -1,0 +1,72 @@
+"""The wheel holds all that postino needs, and runs where there is no checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from postino import __version__
+from postino.paths import Home
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as users get it: built from the source distribution."""
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", str(out), str(ROOT)], check=True, capture_output=True)
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean environment with nothing but the wheel and what it asks for."""
+    place = tmp_path_factory.mktemp("clean")
+    venv.create(place, with_pip=True)
+    subprocess.run([place / "bin" / "pip", "install", "-q", str(wheel)], check=True, capture_output=True)
+    return place / "bin" / "postino"
+
+
+@pytest.fixture
+def env(home: Home) -> Iterator[dict[str, str]]:
+    plain = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    yield plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"}
+
+
+def test_the_wheel_carries_every_script_hook_and_page(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+
+    for folder, place in (("lua", "postino/_data/lua"), ("plugin", "postino/_data/plugin"), ("hooks", None)):
+        for file in (each for each in (ROOT / folder).rglob("*") if each.is_file() and "scripts" not in each.parts):
+            inside = place or "postino/_data/plugin/scripts"
+            assert f"{inside}/{file.relative_to(ROOT / folder).as_posix()}" in names
+    for file in (ROOT / "postino").rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts and "_data" not in file.parts:
+            assert f"postino/{file.relative_to(ROOT / 'postino').as_posix()}" in names
+
+
+def test_an_installed_wheel_carries_a_message_without_the_checkout(installed: Path, env: dict[str, str]) -> None:
+    def run(*words: str) -> str:
+        done = subprocess.run([installed, *words], env=env, cwd="/", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    try:
+        assert __version__ in run("--version")
+        assert "http://127.0.0.1:" in run("up")
+        run("send", "bob", "from the wheel", "--from", "ci")
+        assert [each["body"] for each in json.loads(run("read", "--agent", "bob", "--json"))["items"]] == [
+            "from the wheel"
+        ]
+    finally:
+        run("down")
