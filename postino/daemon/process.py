@@ -248,9 +248,12 @@ def _rotate(log: Path) -> None:
 
 def _last_words(log: Path, mark: int) -> str:
     """Return the sentence a dying daemon printed, else its last three lines."""
-    with log.open("rb") as file:
-        file.seek(max(mark, file.seek(0, os.SEEK_END) - 4096))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    try:
+        with log.open("rb") as file:
+            file.seek(max(mark, file.seek(0, os.SEEK_END) - 4096))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
     for line in reversed(lines):
         if line.startswith("postino: "):
             return line.removeprefix("postino: ")
@@ -263,8 +266,8 @@ def _late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreacha
         return StoreAway(f"The daemon runs, but {reason}; see {home.log}", outcome="none")
     pid = flock.signer(home.lock)
     return Unreachable(
-        f"A daemon of {home.root} lives (pid {pid}) but does not answer after {seconds:.0f} s; "
-        f"`postino down` ends it, {home.log} may say why"
+        f"A daemon of {home.root} lives (pid {pid}) but does not answer after {seconds:.0f} s; `postino down` ends it; "
+        f"the end of {home.log}: {_last_words(home.log, 0)}"
     )
 
 

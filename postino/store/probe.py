@@ -51,7 +51,7 @@ async def probe(redis: Redis, url: str) -> Probe:
     try:
         return await _probe(redis, shown(url))
     except (RedisError, OSError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error).rstrip(".") or type(error).__name__
         if isinstance(error.__cause__ or error, (AuthenticationError, NoPermissionError)):  # of HELLO it is the cause
             raise _refusal(f"{shown(url)} refuses to serve postino: {reason}; check user and password") from None
         raise _refusal(f"{shown(url)} does not serve: {reason}; start it or change POSTINO_VALKEY_URL") from None
