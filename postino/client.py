@@ -67,7 +67,7 @@ class Client:
     ) -> Json:
         """Send one message; without `id` one is made, so that a retry is stored once."""
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to}
-        return self._call("POST", "messages", body=asked | {"id": id or _unique()})
+        return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
     def look(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List an inbox, oldest first, without consuming."""
@@ -113,7 +113,9 @@ class Client:
 
     def broadcast(self, body: str, *, sender: str | None = None, id: str | None = None) -> Json:
         """Send to all; without `id` one is made, so that a retry is stored once."""
-        return self._call("POST", "broadcasts", body={"body": body, "from": sender, "id": id or _unique()})
+        return self._call(
+            "POST", "broadcasts", body={"body": body, "from": sender, "id": _unique() if id is None else id}
+        )
 
     def broadcasts(self, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List the feed, oldest first; moves no cursor."""
@@ -213,7 +215,9 @@ class Client:
         """
         if self._start:
             self._started()
-        return self._follow(f"/api/events{_query({'agent': agent, 'type': ','.join(types or [])})}", since, patience)
+        return self._follow(
+            f"/api/events{_query({'agent': agent, 'type': ','.join(types) if types else None})}", since, patience
+        )
 
     def _started(self) -> None:
         try:
@@ -297,7 +301,7 @@ def _segment(value: str, field: str) -> str:
 
 
 def _query(asked: Json) -> str:
-    given = {key: value for key, value in asked.items() if value not in (None, "")}
+    given = {key: value for key, value in asked.items() if value is not None}
     return f"?{urlencode(given, errors='surrogatepass')}" if given else ""
 
 

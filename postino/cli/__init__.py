@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -48,6 +49,8 @@ EXAMPLES = """Examples
 
 def main(argv: list[str]) -> int:
     """Run one command and return the exit code: 0, 2 usage or bad input, 3 refused, 4 not reachable."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows no UTF-8 shows \u2192 and fails nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(argv)
         sys.stdout.flush()
@@ -55,8 +58,10 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130  # as a shell reports SIGINT
     except BrokenPipeError:
-        return _unread()
+        _give_up_output()
+        return 0  # who closed the pipe has seen enough
     except Exception as error:
+        _give_up_output()
         return _failed(error)
 
 
@@ -111,11 +116,12 @@ def _help() -> str:
     return "\n".join([*lines, EXAMPLES, "`postino help COMMAND` tells a command's options.\n"])
 
 
-def _unread() -> int:
-    """Leave quietly when nobody reads the output: what is still buffered must not fail again at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    return 0
+def _give_up_output() -> None:
+    """Let what is still buffered go nowhere if it can not go out: at exit Python would try and complain again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(error: Exception) -> int:

@@ -56,13 +56,17 @@ class Call:
             parser.add_argument("--json", action="store_true", help="print the data as JSON")
         return parser
 
+    def sender(self, args: argparse.Namespace) -> str | None:
+        """Return who a message is from; None: nobody in particular."""
+        return self.settings.agent_name if args.agent is None else str(args.agent)
+
     def own_name(self, args: argparse.Namespace) -> str:
         """Return who the caller is.
 
         Raises:
             BadName: neither --agent nor POSTINO_AGENT_NAME says so.
         """
-        name: str | None = args.agent or self.settings.agent_name
+        name = self.sender(args)
         if not name:
             raise BadName(f"whose? say `postino {self.name} --agent NAME`, or set POSTINO_AGENT_NAME", field="agent")
         return name
@@ -117,7 +121,7 @@ def sentence(error: Exception) -> str:
     """Return what one line on a terminal can say of `error`."""
     if not isinstance(error, PostinoError):
         reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"
-        return visible(f"{reason} ({type(error).__name__})").replace("\n", " ")
+        return visible(f"{reason or 'a bug'} ({type(error).__name__})").replace("\n", " ")
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
         extra = f"; trying again with --id {error.detail['id']} can not store it twice"

@@ -58,7 +58,8 @@ class Agent:
         text = "".join(getattr(part, "text", "") for part in result.content)
         if result.is_error:
             raise PostinoError(f"{tool}: {text}")
-        return result.structured_content or json.loads(text)
+        answer: Json = result.structured_content or json.loads(text)
+        return answer
 
     def kill(self) -> None:
         """End the relay as a crash would."""

@@ -94,7 +94,10 @@ def _status(data: Json, ink: render.Ink) -> str:
         ),
         ("url", render.line(data.get("url") or "none: TCP is off")),
         ("socket", render.line(data.get("socket", "?"))),
-        ("valkey", f"{render.line(health.get('store', '?'))}, durability {render.line(health.get('durability', '?'))}"),
+        (
+            "valkey",
+            f"{render.line(health.get('server', '?'))}, durability {render.line(health.get('durability', '?'))}",
+        ),
     ]
     if stats:
         rows.append(("holds", _holds(stats)))
@@ -111,4 +114,4 @@ def serve(call: Call) -> int:
     call.parser(json=False).parse_args(call.argv)
     from postino.daemon.serve import main
 
-    return main()
+    return main(call.settings)

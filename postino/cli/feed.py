@@ -18,7 +18,7 @@ def broadcast(call: Call) -> int:
     parser.add_argument("--id", help="the broadcast's identity: the same id and content is stored once")
     args = parser.parse_args(call.argv)
     with call.client() as client:
-        answer = client.broadcast(body_of(args.body), sender=args.agent or call.settings.agent_name, id=args.id)
+        answer = client.broadcast(body_of(args.body), sender=call.sender(args), id=args.id)
     what = "broadcast" if answer.get("created", True) else "was already broadcast"
     return call.show(args, answer, f"{what}, id {render.line(answer['id'])}\n")
 
@@ -29,9 +29,9 @@ def broadcasts(call: Call) -> int:
     parser.add_argument("--all", action="store_true", help="list all that are kept; nobody has seen them by that")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
     args = parser.parse_args(call.argv)
-    name = None if args.all else args.agent or call.settings.agent_name
+    name = None if args.all else call.sender(args)
     with call.client() as client:
-        answer = client.read_broadcasts(name, limit=args.limit) if name else client.broadcasts(limit=args.limit)
+        answer = client.broadcasts(limit=args.limit) if name is None else client.read_broadcasts(name, limit=args.limit)
     return call.show(args, answer, _shown(call, answer, name))
 
 

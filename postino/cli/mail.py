@@ -31,7 +31,7 @@ def send(call: Call) -> int:
         answer = client.send(
             args.to,
             body_of(args.body),
-            sender=args.agent or call.settings.agent_name,
+            sender=call.sender(args),
             id=args.id,
             thread=args.thread,
             reply_to=args.reply_to,

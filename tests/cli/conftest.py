@@ -33,12 +33,15 @@ class Postino:
 
     @property
     def env(self) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
+        kept = {
+            name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE", "PYTHON"))
+        }
         return kept | {"POSTINO_HOME": str(self.home), "POSTINO_WEB_PORT": "0"} | self.settings
 
     def open(self, *args: str, **options: Any) -> subprocess.Popen[bytes]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([sys.executable, "-m", "postino", *args], env=self.env, **(pipes | options))
+        options = pipes | {"env": self.env} | options
+        return subprocess.Popen([sys.executable, "-m", "postino", *args], **options)
 
     def run(self, *args: str, stdin: bytes = b"", **settings: str) -> Done:
         """Run a command to its end; `settings` are further variables."""
