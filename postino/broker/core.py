@@ -48,6 +48,6 @@ class Core:
 
     async def unknown(self, name: str) -> UnknownAgent:
         """Return the refusal for a name nobody has."""
-        near = await self.nearest(name)
+        near = await self.hints.nearest(name, fresh=True)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         return UnknownAgent(f"there is no agent named {name}{hint}", names=near)

@@ -7,11 +7,11 @@ import difflib
 
 from postino.store.roster import Roster
 
-FRESH_S = 1.0  # hints may be this old: a thousand sends to one wrong name read the roster once
+FRESH_S = 0.1  # hints of a send may be this old: a thousand sends to a wrong name read the roster ten times a second
 
 
 class Hints:
-    """The nearest known names, remembered for a second."""
+    """The nearest known names, remembered for a moment."""
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
@@ -20,10 +20,10 @@ class Hints:
         self._read_at = -FRESH_S
         self._lock = asyncio.Lock()
 
-    async def nearest(self, name: str) -> list[str]:
-        """Return up to three names resembling `name`, best first."""
+    async def nearest(self, name: str, *, fresh: bool = False) -> list[str]:
+        """Return up to three names resembling `name`, best first; `fresh`: as of now."""
         async with self._lock:
-            if asyncio.get_running_loop().time() - self._read_at > FRESH_S:
+            if fresh or asyncio.get_running_loop().time() - self._read_at > FRESH_S:
                 await self._read()
         if name not in self._answers:
             near = difflib.get_close_matches(name.lower(), self._known, 4)
