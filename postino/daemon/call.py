@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from aiohttp import web
 
 from postino.errors import BadField, BadRequest
-from postino.model import Sender, Via, check_id, check_name
+from postino.model import ANONYMOUS, Sender, Via, check_id, check_name
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -64,7 +64,7 @@ class Call(Generic[Q, B]):
             BadName: it can not be one.
         """
         via = _FACES.get(self.request.headers.get("X-Postino-Via", ""), "http")
-        return Sender(name="anonymous" if name is None else check_name(name, "from"), via=via)
+        return Sender(name=ANONYMOUS if name is None else check_name(name, "from"), via=via)
 
     def id(self, given: str | None) -> str | None:
         """Return the id of what is sent, from the field or the header Idempotency-Key; None when there is none.

@@ -13,7 +13,7 @@ import structlog
 from postino.broker import Broker
 
 HEAD_START_S = 0.3  # the HTTP side answers `postino up` first: the SDK takes half a second of the same CPU
-FAREWELL_S = 1.0  # for the sessions to give back what they hold
+FAREWELL_S = 1.2  # for the sessions to answer what is under way and give back what they hold
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker], Awaitable[None]]
 
@@ -25,7 +25,7 @@ class Relays:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._open: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
         self._serve: asyncio.Future[Serve] = asyncio.get_running_loop().create_future()
 
@@ -45,16 +45,14 @@ class Relays:
         """Serve one relay from now on."""
         self._wanted.set()
         task = asyncio.get_running_loop().create_task(self._serve_one(reader, writer), name="relay")
-        self._open[task] = writer
-        task.add_done_callback(self._open.pop)
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
 
     async def close(self) -> None:
-        """Tell every relay that this daemon goes, then end their sessions."""
-        tasks = dict(self._open)
-        for writer in tasks.values():
-            writer.write(b'{"postino":"bye"}\n')
+        """End every session: each tells its relay, and gives back what it holds."""
+        tasks = list(self._open)
         for task in tasks:
-            task.cancel()
+            task.cancel()  # each says bye
         if tasks:
             await asyncio.wait(tasks, timeout=FAREWELL_S)
         if self._serve.done() and not self._serve.cancelled():
@@ -63,12 +61,13 @@ class Relays:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             serve = await asyncio.shield(self._serve)
-            await serve(reader, writer, self._broker)
         except asyncio.CancelledError:
+            writer.write(b'{"postino":"bye"}\n')
+            writer.close()
             raise
         except Exception as error:
-            _log.exception("relay_failed")
             refused = {"postino": "refused", "error": f"the daemon can not serve MCP: {error}"}
             writer.write(msgspec.json.encode(refused) + b"\n")
-        finally:
             writer.close()
+        else:
+            await serve(reader, writer, self._broker)
