@@ -48,8 +48,8 @@ for _, id in ipairs(ids) do
     dead[#dead + 1] = id
   else
     if undo then deliveries = deliveries - 1 end
-    -- the consumer '-' is nobody: an ack after one's own nack is too late
-    redis.call('XCLAIM', keys.inbox, 'agents', '-', 0, entry.s, 'RETRYCOUNT', deliveries, 'JUSTID')
+    -- held by nobody, under a name no session can have: an ack after one's own nack is too late
+    redis.call('XCLAIM', keys.inbox, 'agents', '#nobody', 0, entry.s, 'RETRYCOUNT', deliveries, 'JUSTID')
     redis.call('ZADD', keys.leases, now + delay_ms, entry.s)
     entry.st, entry.n, entry.r = 'queued', deliveries, nil
     save_entry(keys.index, id, entry)

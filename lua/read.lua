@@ -84,7 +84,8 @@ local function fetch(stream_id)
 end
 
 if resume then
-  local own = redis.pcall('XPENDING', inbox, 'agents', '-', '+', limit, consumer)
+  -- more than the limit: lapsed ones still stand under its name and are passed over here
+  local own = redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1000, consumer)
   for _, pending in ipairs(own.err and {} or own) do
     local till = redis.call('ZSCORE', leases, pending[1])
     local fields = till and tonumber(till) > now and fetch(pending[1])
@@ -113,7 +114,8 @@ for _, stream_id in ipairs(due) do
   elseif fits(fields) then
     -- XCLAIM sets the count itself: a count raised by reading history is lost with the server
     redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
-    give(stream_id, fields, deliveries + 1, 1)
+    -- nobody saw what was undone: its next delivery is the first
+    give(stream_id, fields, deliveries + 1, deliveries > 0 and 1 or 0)
   end
 end
 

@@ -1,0 +1,73 @@
+"""Short words for what every test of the broker does: send, introduce a session, follow the events, wait."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import secrets
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from postino.broker import Broker, Hello
+from postino.model import Announced, Draft, Event, Sender, Sent
+
+
+@pytest.fixture
+def send() -> Callable[..., Awaitable[Sent]]:
+    """Send one message: `await send(broker, "m1", to="bob")`."""
+
+    async def one(broker: Broker, id: str, *, to: str = "bob", body: str = "hello", sender: str = "ci", **more) -> Sent:
+        return await broker.send(Draft(id=id, to=to, body=body, **more), Sender(name=sender, via="http"))
+
+    return one
+
+
+@pytest.fixture
+def say() -> Callable[..., Awaitable[Announced]]:
+    """Broadcast: `await say(broker, "b1")`."""
+
+    async def one(broker: Broker, id: str, *, body: str = "hear", sender: str = "ci") -> Announced:
+        return await broker.broadcast(Draft(id=id, body=body), Sender(name=sender, via="http"))
+
+    return one
+
+
+@pytest.fixture
+def hello() -> Callable[..., Hello]:
+    """Make a session's hello: one of its own unless `session` names it."""
+
+    def one(session: str = "", generation: int = 1, **more) -> Hello:
+        return Hello(session=session or f"s-{secrets.token_hex(8)}", generation=generation, **more)
+
+    return one
+
+
+@pytest.fixture
+def events() -> Callable[..., Awaitable[list[Event]]]:
+    """Return what happened so far, of some types or all: `await events(broker, "agent_online")`."""
+
+    async def some(broker: Broker, *types: str) -> list[Event]:
+        found, _ = await broker.feed.replay("0-0", 20_000)
+        return [each for each in found if not types or each.type in types]
+
+    return some
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[object]]:
+    """Wait for a condition, plain or async, with a deadline; return what it gave."""
+
+    async def wait(condition: Callable[[], object], what: str, seconds: float = 5) -> object:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            found = condition()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found
+            assert loop.time() < end, f"waited {seconds} s until {what}"
+            await asyncio.sleep(0.02)
+
+    return wait
