@@ -195,13 +195,14 @@ class Connection:
         into, arriving = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         leaving, out = anyio.create_memory_object_stream[SessionMessage](0)
         server = PostinoServer(self._session)
-        async with asyncio.TaskGroup() as group:
-            self._taking = group.create_task(self._take(into))
-            giving = group.create_task(self._give(out))
-            keeping = group.create_task(self._session.keep())
-            await server.run(arriving, leaving, server.create_initialization_options())
-            for task in (self._taking, giving, keeping):
-                task.cancel()
+        with into, out:  # also when the SDK never came to take or close them
+            async with asyncio.TaskGroup() as group:
+                self._taking = group.create_task(self._take(into))
+                giving = group.create_task(self._give(out))
+                keeping = group.create_task(self._session.keep())
+                await server.run(arriving, leaving, server.create_initialization_options())
+                for task in (self._taking, giving, keeping):
+                    task.cancel()
 
     async def _take(self, into: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         """Hand what the relay sends to the SDK, in order; the session sees it first."""

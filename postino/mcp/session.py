@@ -19,7 +19,7 @@ from postino.errors import PostinoError, UnknownAgent
 from postino.model import Batch, BroadcastBatch, Joined, Settled
 
 SETTLE_AFTER = 0.05  # s; calls sent side by side with the read arrive sooner than this after its answer
-KEEP_EVERY = 10.0  # s; a third of the time after which a silent session counts as offline
+KEEP_EVERY = 10.0  # s; a third of the 30 s after which a silent session counts as offline
 LAST_WORDS = 3.0  # s an ended connection may take to finish: Valkey answers within 2 s or not at all
 
 T = TypeVar("T")
@@ -169,8 +169,9 @@ class Session:
 
     async def keep(self) -> None:
         """Stay online and keep the leases running, for ever."""
+        pause = min(KEEP_EVERY, self.broker.settings.message_lease / 3)
         while True:
-            await asyncio.sleep(KEEP_EVERY)
+            await asyncio.sleep(pause)
             try:
                 await self.name()
                 await self.broker.prolong(self.id, self.hello.generation)

@@ -1,0 +1,391 @@
+"""The tools, resources and prompts: what they answer, what they refuse, and that no input breaks them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from postino.broker import Broker
+from postino.model import ANSWER_BUDGET, MAX_BODY, Draft, Sender
+
+ALICE = Sender(name="alice", via="http")
+TOOLS = {
+    "msg_whoami": set(),
+    "msg_check": set(),
+    "msg_send": {"to", "body", "id", "thread", "reply_to"},
+    "msg_read": {"limit"},
+    "msg_ack": {"ids"},
+    "msg_broadcast": {"body", "id"},
+    "msg_broadcasts": {"all", "limit"},
+    "msg_list_agents": set(),
+    "msg_rename": {"name"},
+    "msg_cleanup": set(),
+}
+
+
+async def mail(broker: Broker, id: str, body: str = "x", to: str = "bob") -> None:
+    await broker.send(Draft(id=id, to=to, body=body), ALICE)
+
+
+def text_of(answer: dict[str, Any]) -> str:
+    return answer["result"]["content"][0]["text"]  # type: ignore[no-any-return]
+
+
+async def test_the_handshake_names_postino_and_its_channel(connect):
+    relay = await connect()
+    await relay.greet()
+    shown = await relay.open()
+    assert (shown["serverInfo"]["name"], shown["protocolVersion"]) == ("postino", "2025-11-25")
+    assert set(shown["capabilities"]) == {"tools", "resources", "prompts", "completions", "experimental"}
+    assert shown["capabilities"]["experimental"] == {"claude/channel": {}}
+    assert "data" in shown["instructions"] and len(shown["instructions"]) < 600
+
+
+async def test_every_tool_takes_what_the_contract_says_and_has_annotations(connect):
+    bob = await connect("bob")
+    tools = {each["name"]: each for each in (await bob.ask("tools/list"))["result"]["tools"]}
+    assert {name: set(each["inputSchema"]["properties"]) for name, each in tools.items()} == TOOLS
+    for each in tools.values():
+        assert each["inputSchema"]["additionalProperties"] is False
+        assert {"readOnlyHint", "destructiveHint", "idempotentHint"} <= set(each["annotations"])
+        assert len(each["description"]) < 2000
+    assert tools["msg_check"]["annotations"]["readOnlyHint"] and not tools["msg_read"]["annotations"]["readOnlyHint"]
+    assert [name for name, each in tools.items() if each["annotations"]["destructiveHint"]] == ["msg_cleanup"]
+
+
+async def test_a_message_carries_all_the_contract_names_and_is_stamped_by_the_server(connect):
+    alice, bob = await connect("alice"), await connect("bob")
+    sent = await alice.call("msg_send", to="bob", body='say "hi"\n\u4f60', thread="t1", reply_to="m0", id="m1")
+    assert (sent["id"], sent["created"], sent["known"], sent["durability"]) == ("m1", True, True, "fsync")
+    answer = await bob.call("msg_read")
+    (message,) = answer["messages"]
+    assert message.pop("timestamp").endswith("Z")
+    assert message == {
+        "id": "m1",
+        "seq": 1,
+        "from": "alice",
+        "verified": True,
+        "via": "mcp",
+        "to": "bob",
+        "body": 'say "hi"\n\u4f60',
+        "thread": "t1",
+        "reply_to": "m0",
+        "delivery": 1,
+        "redelivered": False,
+    }
+    assert answer["more"] is False and "data" in answer["note"]
+
+
+async def test_the_same_id_is_stored_once_and_other_content_is_refused(broker, connect):
+    alice = await connect("alice")
+    assert (await alice.call("msg_send", to="bob", body="x", id="m1"))["created"] is True
+    assert (await alice.call("msg_send", to="bob", body="x", id="m1"))["created"] is False
+    assert (await alice.call("msg_send", to="bob", body="y", id="m1"))["code"] == "key_reused"
+    assert (await broker.look("bob", 10, 0))[1] == 1
+
+
+async def test_a_send_without_an_id_gets_one(connect):
+    alice = await connect("alice")
+    ids = {(await alice.call("msg_send", to="bob", body="x"))["id"] for _ in range(2)}
+    assert len(ids) == 2
+
+
+async def test_null_stands_for_an_argument_left_out(connect):
+    alice = await connect("alice")
+    sent = await alice.call("msg_send", to="bob", body="x", id=None, thread=None, reply_to=None)
+    assert sent["created"] and len(sent["id"]) == 32
+    assert (await alice.call("msg_read", limit=None))["messages"] == []
+
+
+async def test_a_name_nobody_has_is_accepted_with_the_nearest_ones(connect):
+    alice, _ = await connect("alice"), await connect("robert")
+    sent = await alice.call("msg_send", to="rober", body="x")
+    assert sent["known"] is False and "robert" in sent["names"]
+
+
+async def test_a_read_stays_under_the_budget_says_more_and_loses_nothing(broker, connect):
+    for number in range(60):
+        await mail(broker, f"m{number}", '"\n' * 300)  # twice as long once escaped
+    bob, seen, reads = await connect("bob"), [], 0
+    while True:
+        answer = await bob.answer(bob.tool("msg_read", limit=200))
+        assert len(text_of(answer)) < ANSWER_BUDGET
+        read = json.loads(text_of(answer))
+        seen += [each["id"] for each in read["messages"]]
+        reads += 1
+        if not read["more"]:
+            break
+    assert seen == [f"m{number}" for number in range(60)] and reads > 3
+
+
+async def test_a_message_longer_than_the_budget_comes_alone_and_whole(broker, connect):
+    long = "\U0001f4ec\\" * (MAX_BODY // 2)
+    await mail(broker, "small", "x")
+    await mail(broker, "long", long)
+    await mail(broker, "last", "x")
+    bob = await connect("bob")
+    bodies = [[each["body"] for each in (await bob.call("msg_read"))["messages"]] for _ in range(3)]
+    assert bodies == [["x"], [long], ["x"]]
+
+
+async def test_broadcasts_stay_under_the_budget_say_more_and_skip_nothing(broker, connect):
+    for number in range(40):
+        await broker.broadcast(Draft(id=f"b{number}", body='"' * 1000), ALICE)
+    bob, seen = await connect("bob"), []
+    while True:
+        answer = await bob.answer(bob.tool("msg_broadcasts", limit=40))
+        assert len(text_of(answer)) < ANSWER_BUDGET
+        read = json.loads(text_of(answer))
+        seen += [each["id"] for each in read["broadcasts"]]
+        if not read["more"]:
+            break
+    assert seen == [f"b{number}" for number in range(40)]
+
+
+async def test_all_broadcasts_shows_the_newest_and_moves_no_cursor(broker, connect):
+    for number in range(5):
+        await broker.broadcast(Draft(id=f"b{number}", body="x"), ALICE)
+    bob = await connect("bob")
+    answer = await bob.call("msg_broadcasts", all=True, limit=3)
+    assert [each["id"] for each in answer["broadcasts"]] == ["b2", "b3", "b4"] and answer["more"]
+    await bob.think()
+    assert (await bob.call("msg_check"))["unseenBroadcasts"] == 5
+
+
+async def test_broadcasts_that_left_before_one_came_are_told_once(open_broker, connect):
+    broker = await open_broker(max_broadcasts=2)
+    bob = await connect("bob", broker=broker)
+    await broker.broadcast(Draft(id="b0", body="x"), ALICE)
+    assert len((await bob.call("msg_broadcasts"))["broadcasts"]) == 1
+    for number in range(1, 6):
+        await broker.broadcast(Draft(id=f"b{number}", body="x"), ALICE)
+    answer = await bob.call("msg_broadcasts")
+    assert (answer["missed"], [each["id"] for each in answer["broadcasts"]]) == (3, ["b4", "b5"])
+    assert (await bob.call("msg_broadcasts"))["missed"] == 0
+
+
+async def test_whoami_tells_the_name_where_it_is_from_and_what_waits(broker, connect):
+    bob, other = await connect("bob"), await connect("bob")
+    await mail(broker, "m1")
+    me = await bob.call("msg_whoami")
+    assert (me["agent"], me["named"], me["sharedWith"]) == ("bob", "POSTINO_AGENT_NAME", 1)
+    assert (me["onlineAgents"], me["unreadMessages"], me["unseenBroadcasts"]) == (1, 1, 0)
+    await other.close()
+    assert (await bob.call("msg_whoami"))["sharedWith"] == 0
+
+
+async def test_whoami_tells_a_derived_name_from_a_chosen_one(connect):
+    relay = await connect()
+    await relay.greet(session="s-d", directory="/work", host="h")
+    await relay.open()
+    assert "derived" in (await relay.call("msg_whoami"))["named"]
+    await relay.call("msg_rename", name="chosen")
+    me = await relay.call("msg_whoami")
+    assert me["agent"] == "chosen" and "derived" not in me["named"] and len(me["aliases"]) == 1
+
+
+async def test_agents_are_listed_online_first(broker, connect):
+    await mail(broker, "m1", to="aaron")
+    await connect("zoe")
+    listed = await (await connect("bob")).call("msg_list_agents")
+    assert [(each["name"], each["online"]) for each in listed["agents"]] == [
+        ("bob", True),
+        ("zoe", True),
+        ("aaron", False),
+    ]
+    assert listed["you"] == "bob" and listed["total"] == 3
+
+
+async def test_a_rename_keeps_the_old_name_and_is_refused_when_taken(connect):
+    alice, bob = await connect("alice"), await connect("bob")
+    assert (await bob.call("msg_rename", name="alice"))["code"] == "name_taken"
+    assert (await bob.call("msg_rename", name="robert"))["aliases"] == ["bob"]
+    assert (await alice.call("msg_send", to="bob", body="x"))["to"] == "robert"
+
+
+async def test_cleanup_forgets_who_is_gone_without_mail(broker, connect):
+    await (await connect("gone")).close()
+    await mail(broker, "m1", to="waiting")
+    assert (await (await connect("bob")).call("msg_cleanup"))["forgotten"] == ["gone"]
+
+
+async def test_a_full_inbox_is_refused_with_its_code(open_broker, connect):
+    broker = await open_broker(max_inbox=1)
+    alice = await connect("alice", broker=broker)
+    await alice.call("msg_send", to="bob", body="x")
+    refused = await alice.call("msg_send", to="bob", body="y")
+    assert (refused["code"], refused["retryable"]) == ("inbox_full", True)
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("msg_whoami", {"x": 1}, "x"),
+    ("msg_check", {"agent": "bob"}, "agent"),
+    ("msg_list_agents", {"limit": 3}, "limit"),
+    ("msg_cleanup", {"force": True}, "force"),
+    ("msg_send", {}, "to"),
+    ("msg_send", {"to": "bob"}, "body"),
+    ("msg_send", {"to": "bob", "body": "x", "from": "human"}, "from"),
+    ("msg_send", {"to": 5, "body": "x"}, "to"),
+    ("msg_send", {"to": None, "body": "x"}, "to"),
+    ("msg_send", {"to": "", "body": "x"}, "to"),
+    ("msg_send", {"to": "a b", "body": "x"}, "to"),
+    ("msg_send", {"to": "n" * 65, "body": "x"}, "to"),
+    ("msg_send", {"to": "All", "body": "x"}, "to"),
+    ("msg_send", {"to": "bob", "body": ""}, "body"),
+    ("msg_send", {"to": "bob", "body": ["x"]}, "body"),
+    ("msg_send", {"to": "bob", "body": "x" * (MAX_BODY + 1)}, "body"),
+    ("msg_send", {"to": "bob", "body": "a\u202eb"}, "body"),
+    ("msg_send", {"to": "bob", "body": "a\ud800b"}, "body"),
+    ("msg_send", {"to": "bob", "body": "a\x1b[0m"}, "body"),
+    ("msg_send", {"to": "bob", "body": "x", "id": "a b"}, "id"),
+    ("msg_send", {"to": "bob", "body": "x", "id": ""}, "id"),
+    ("msg_send", {"to": "bob", "body": "x", "id": 7}, "id"),
+    ("msg_send", {"to": "bob", "body": "x", "thread": "t\n"}, "thread"),
+    ("msg_send", {"to": "bob", "body": "x", "reply_to": "r" * 129}, "reply_to"),
+    ("msg_send", {"to": "bob", "body": "x", "\ud800": 1}, "\\u{d800}"),
+    ("msg_read", {"limit": 0}, "limit"),
+    ("msg_read", {"limit": 201}, "limit"),
+    ("msg_read", {"limit": "3"}, "limit"),
+    ("msg_read", {"limit": 2.5}, "limit"),
+    ("msg_read", {"limit": True}, "limit"),
+    ("msg_ack", {}, "ids"),
+    ("msg_ack", {"ids": []}, "ids"),
+    ("msg_ack", {"ids": "m1"}, "ids"),
+    ("msg_ack", {"ids": [1]}, "ids"),
+    ("msg_ack", {"ids": ["m"] * 201}, "ids"),
+    ("msg_ack", {"ids": ["a b"]}, "ids"),
+    ("msg_broadcast", {"body": "x", "to": "bob"}, "to"),
+    ("msg_broadcast", {"body": "\x00"}, "body"),
+    ("msg_broadcasts", {"all": "yes"}, "all"),
+    ("msg_broadcasts", {"limit": -1}, "limit"),
+    ("msg_rename", {"name": "postino"}, "name"),
+    ("msg_rename", {"name": ".hidden"}, "name"),
+    ("msg_rename", {"name": {"deep": {"er": []}}}, "name"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "named"), BAD)
+async def test_a_wrong_argument_is_named_and_changes_nothing(broker, connect, tool, arguments, named):
+    bob = await connect("bob")
+    refused = await bob.call(tool, **arguments)
+    assert refused["ok"] is False and named in refused["error"] and named in refused["field"]
+    assert refused["code"] in ("bad_field", "bad_name", "name_reserved")
+    assert (await broker.stats())["messageCount"] == 0
+    assert (await bob.call("msg_whoami"))["agent"] == "bob"
+
+
+async def test_a_refused_character_is_named_with_its_place(connect):
+    refused = await (await connect("bob")).call("msg_send", to="bob", body="ab\u2066c")
+    assert refused["position"] == 2 and "U+2066" in refused["error"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"name": "msg_send", "arguments": ["to", "bob"]},
+        {"name": "msg_send", "arguments": "to"},
+        {"name": "msg_nonsense"},
+        {"name": "\ud800"},
+        {"name": 5},
+        {},
+    ],
+)
+async def test_a_call_that_is_none_is_answered_with_invalid_params(connect, params):
+    bob = await connect("bob")
+    assert (await bob.ask("tools/call", params))["error"]["code"] == -32602
+    assert (await bob.call("msg_check"))["agent"] == "bob"
+
+
+@pytest.mark.parametrize("params", [[1], "x", 7])
+async def test_a_frame_that_is_no_request_is_answered_and_the_connection_lives(connect, params):
+    bob = await connect("bob")
+    bob.send({"jsonrpc": "2.0", "id": "odd", "method": "tools/call", "params": params})
+    assert (await bob.answer("odd"))["error"]["code"] == -32600
+    assert (await bob.call("msg_check"))["agent"] == "bob"
+
+
+@pytest.mark.parametrize(
+    "method", ["server/discover", "subscriptions/listen", "logging/setLevel", "tasks/list", "postino/x", "m" * 900_000]
+)
+async def test_what_is_not_served_is_answered_at_once_with_method_not_found(connect, method):
+    bob = await connect("bob")
+    assert (await bob.ask(method, {"level": "info"}))["error"]["code"] == -32601
+
+
+async def test_a_connection_that_opens_in_the_modern_era_still_gets_the_handshake(connect):
+    relay = await connect()
+    await relay.greet()
+    envelope = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    assert (await relay.ask("server/discover", {"_meta": envelope}))["error"]["code"] == -32601
+    assert (await relay.open())["protocolVersion"] == "2025-11-25"
+    assert (await relay.call("msg_check"))["unreadMessages"] == 0
+
+
+async def test_an_own_inbox_is_read_as_a_resource_and_another_is_refused(broker, connect):
+    await mail(broker, "m1")
+    bob = await connect("bob")
+    listed = (await bob.ask("resources/list"))["result"]["resources"]
+    assert [each["uri"] for each in listed] == ["postino://agents", "postino://inbox/bob"]
+    templates = (await bob.ask("resources/templates/list"))["result"]["resourceTemplates"]
+    assert [each["uriTemplate"] for each in templates] == ["postino://inbox/{agent}"]
+    (content,) = (await bob.ask("resources/read", {"uri": "postino://inbox/bob"}))["result"]["contents"]
+    assert [each["id"] for each in json.loads(content["text"])["messages"]] == ["m1"]
+    assert (await broker.state("bob", "m1")).state == "leased"
+    refused = (await bob.ask("resources/read", {"uri": "postino://inbox/alice"}))["error"]
+    assert refused["code"] == -32602 and "postino://inbox/bob" in refused["message"]
+
+
+@pytest.mark.parametrize("uri", ["postino://nothing", "file:///etc/passwd", "postino://inbox/", "postino://inbox/../x"])
+async def test_a_resource_that_is_none_is_refused(connect, uri):
+    assert (await (await connect("bob")).ask("resources/read", {"uri": uri}))["error"]["code"] == -32602
+
+
+async def test_prompts_are_listed_and_filled(connect):
+    bob = await connect("bob")
+    prompts = (await bob.ask("prompts/list"))["result"]["prompts"]
+    assert [each["name"] for each in prompts] == ["check-messages", "send-message"]
+    assert all(each["description"] for each in prompts)
+    (check,) = (await bob.ask("prompts/get", {"name": "check-messages"}))["result"]["messages"]
+    assert "msg_read" in check["content"]["text"]
+    arguments = {"to": "alice", "body": "lunch?"}
+    (send,) = (await bob.ask("prompts/get", {"name": "send-message", "arguments": arguments}))["result"]["messages"]
+    assert "alice" in send["content"]["text"] and "lunch?" in send["content"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "named"),
+    [
+        ("nothing", {}, "nothing"),
+        ("check-messages", {"x": "1"}, "x"),
+        ("send-message", {}, "to"),
+        ("send-message", {"to": "a b"}, "to"),
+        ("send-message", {"to": "bob", "body": "\x1b"}, "body"),
+        ("send-message", {"to": "bob", "whom": "x"}, "whom"),
+    ],
+)
+async def test_a_prompt_that_cannot_be_filled_is_refused(connect, name, arguments, named):
+    error = (await (await connect("bob")).ask("prompts/get", {"name": name, "arguments": arguments}))["error"]
+    assert error["code"] == -32602 and named in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("ref", "argument", "typed", "expected"),
+    [
+        ({"type": "ref/prompt", "name": "send-message"}, "to", "", ["alice", "bob", "carol"]),
+        ({"type": "ref/prompt", "name": "send-message"}, "to", "CA", ["carol"]),
+        ({"type": "ref/prompt", "name": "send-message"}, "body", "a", []),
+        ({"type": "ref/resource", "uri": "postino://inbox/{agent}"}, "agent", "b", ["bob"]),
+        ({"type": "ref/resource", "uri": "postino://inbox/{agent}"}, "agent", "a", []),
+    ],
+)
+async def test_names_are_completed(broker, connect, ref, argument, typed, expected):
+    await connect("alice")
+    bob = await connect("bob")
+    await mail(broker, "m1", to="carol")
+    answer = await bob.ask("completion/complete", {"ref": ref, "argument": {"name": argument, "value": typed}})
+    assert answer["result"]["completion"]["values"] == expected
