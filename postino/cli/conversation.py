@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import shlex
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -81,10 +84,11 @@ async def converse(story: Story, environ: dict[str, str], running: Running) -> N
             await _hear(story, bob)
             await _say(story, bob, "ada", ANSWER)
             await _hear(story, ada)
-            await _post(story, running)
+            await _post(story, environ, running)
             await _hear(story, ada)
             await _to_all(story, ada, bob)
             await _new_name(story, ada, bob)
+            await _what_became(story, running, ada, bob)
 
 
 QUESTION = "The build is red since your last commit. Can you look at it?"
@@ -109,12 +113,17 @@ async def _hear(story: Story, agent: Agent) -> None:
         story.tell(agent.name, f"msg_read: from {message['from']}{known}{again}", body=message["body"])
 
 
-async def _post(story: Story, running: Running) -> None:
-    asked = {"to": "ada", "from": "ci", "body": "Deployed build 812."}
-    story.tell("ci", f"curl {running.url}/api/messages -H 'Content-Type: application/json' -d '{json.dumps(asked)}'")
-    with Client(running.url or "") as client:
-        sent = client.send(asked["to"], asked["body"], sender=asked["from"])
-    story.tell("postino", json.dumps(sent))
+async def _post(story: Story, environ: dict[str, str], running: Running) -> None:
+    asked = json.dumps({"to": "ada", "from": "ci", "body": "Deployed build 812."})
+    line = ["curl", "-s", f"{running.url}/api/messages", "-H", "Content-Type: application/json", "-d", asked]
+    if not shutil.which("curl"):
+        story.tell("ci", "would post a message by curl, which is not installed here")
+        return
+    story.tell("ci", shlex.join(line))
+    direct = {name: text for name, text in environ.items() if not name.lower().endswith("_proxy")}
+    curl = await asyncio.create_subprocess_exec(*line, env=direct, stdout=asyncio.subprocess.PIPE)
+    answer, _ = await curl.communicate()
+    story.tell("postino", answer.decode().strip())
 
 
 async def _to_all(story: Story, ada: Agent, bob: Agent) -> None:
@@ -131,3 +140,16 @@ async def _new_name(story: Story, ada: Agent, bob: Agent) -> None:
     await _say(story, ada, "bob", "Thank you!")
     bob.name = "builder"
     await _hear(story, bob)
+
+
+async def _what_became(story: Story, running: Running, ada: Agent, bob: Agent) -> None:
+    await asyncio.sleep(0.1)  # a call that comes sooner could have been sent before the answer was seen
+    for agent in (ada, bob):
+        waiting = await agent.call("msg_check")
+        story.tell(agent.name, f"msg_check: {waiting['unreadMessages']} unread; that it asks acknowledges what it read")
+    story.tell("you", "postino history")
+    with Client(Path(running.socket)) as client:
+        for entry in reversed(client.history()["items"]):
+            state = entry["state"] or entry["kind"]
+            times = f", delivered {entry['deliveries']} times" if entry["deliveries"] > 1 else ""
+            story.tell("", f"{entry['from']} → {entry['to']}: {state}{times}", body=entry["body"])

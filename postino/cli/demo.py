@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 from postino.cli import render
 from postino.cli.call import Call
@@ -20,6 +19,8 @@ from postino.errors import PostinoError
 from postino.paths import Home
 
 SHORT = Path("/tmp")  # socket paths are limited to about 100 bytes, and TMPDIR may be long
+
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Story:
@@ -42,7 +43,7 @@ def demo(call: Call) -> int:
     """Run it; takes a few seconds."""
     call.parser(json=False).parse_args(call.argv)
     story = Story(render.Ink(call.colour))
-    signal.signal(signal.SIGTERM, _interrupted)
+    _clean_up_when_terminated()
     with _scratch() as home:
         environ = {name: text for name, text in call.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
         environ |= {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"}
@@ -62,8 +63,10 @@ Now your own: `postino up`, and `postino config` for the entry that any MCP clie
 """
 
 
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt  # so that a terminated demo cleans up like an interrupted one
+def _clean_up_when_terminated() -> None:
+    """Make SIGTERM what SIGINT is, also where a shell in the background had the latter ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 @contextlib.contextmanager
@@ -80,8 +83,25 @@ def _running(environ: dict[str, str], home: Home) -> Iterator[process.Running]:
     from postino.store.embedded import EmbeddedValkey
 
     try:
-        yield process.start(environ, home)
+        with _not_now():  # a daemon that is only just coming up could not be told to stop
+            running = process.start(environ, home)
+        yield running
     finally:
-        with contextlib.suppress(PostinoError):
-            process.stop(home)
-        asyncio.run(EmbeddedValkey(home).stop())
+        with _not_now():
+            with contextlib.suppress(PostinoError):
+                process.stop(home)
+            asyncio.run(EmbeddedValkey(home).stop())
+
+
+@contextlib.contextmanager
+def _not_now() -> Iterator[None]:
+    """Let an interruption wait until the block is done; a child does not inherit that."""
+    came: list[int] = []
+    kept = {number: signal.signal(number, lambda found, _: came.append(found)) for number in INTERRUPTIONS}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt

@@ -19,16 +19,15 @@ HELLO = {
 def test_the_printed_entry_starts_a_relay_of_this_home_from_anywhere(postino) -> None:
     entry = json.loads(postino.ok("config", "--agent", "c1-bob"))["mcpServers"]["postino"]
     assert entry["env"]["POSTINO_HOME"] == str(postino.home)
-    run = subprocess.run(
-        [entry["command"], *entry["args"]],
-        input=json.dumps(HELLO).encode() + b"\n",
-        env={"PATH": "/usr/bin:/bin"} | entry["env"],
-        cwd="/",
-        capture_output=True,
-        timeout=20,
-    )
-    assert json.loads(run.stdout)["result"]["serverInfo"]["name"] == "postino"
-    assert run.returncode == 0
+    command = [entry["command"], *entry["args"]]
+    env = {"PATH": "/usr/bin:/bin"} | entry["env"]
+    with subprocess.Popen(command, env=env, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as relay:
+        relay.stdin.write(json.dumps(HELLO).encode() + b"\n")
+        relay.stdin.flush()
+        assert json.loads(relay.stdout.readline())["result"]["serverInfo"]["name"] == "postino"
+        assert {"name": "c1-bob", "online": True}.items() <= postino.json("agents", "c1-bob").items()
+        relay.stdin.close()
+        assert relay.wait(10) == 0
 
 
 @pytest.mark.parametrize(
