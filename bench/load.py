@@ -108,5 +108,5 @@ def dial_unix(path: str) -> socket.socket:
 
 def post(path: str, body: bytes, port: int) -> bytes:
     """Return a POST as it goes over the wire."""
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    lines = f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json"
+    return "\r\n".join((*lines, f"Content-Length: {len(body)}", "", "")).encode() + body
