@@ -71,3 +71,17 @@ def eventually() -> Callable[..., Awaitable[object]]:
             await asyncio.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def due() -> Callable[..., Awaitable[None]]:
+    """Wait until a read of an agent could give something: a lease ended, a delay is over, mail came."""
+
+    async def wait(broker: Broker, agent: str = "bob", seconds: float = 5) -> None:
+        end = asyncio.get_running_loop().time() + seconds
+        while not (await broker.check(agent)).unread_messages:
+            left = end - asyncio.get_running_loop().time()
+            assert left > 0, f"waited {seconds} s for mail for {agent}"
+            await broker.wait(agent, left)  # may return early: it says that mail may be there
+
+    return wait

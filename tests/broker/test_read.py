@@ -45,12 +45,12 @@ async def test_a_leased_message_is_given_to_nobody_else(broker: Broker, send) ->
     assert (await broker.agent("bob")).message_count == 1
 
 
-async def test_a_lease_that_ended_passes_on_before_new_mail_and_is_labelled(open_broker, send) -> None:
+async def test_a_lease_that_ended_passes_on_before_new_mail_and_is_labelled(open_broker, send, due) -> None:
     broker = await open_broker(message_lease=1)
     await send(broker, "m1")
     await send(broker, "m2")
     await broker.read("bob", "s1")
-    await broker.wait("bob", 5)
+    await due(broker)
     await send(broker, "m3")
 
     batch = await broker.read("bob", "s2")
@@ -100,14 +100,14 @@ async def test_a_session_that_resumes_does_not_get_what_another_holds(broker: Br
     assert ids(await broker.read("bob", "s2", resume=True)) == ["m2"]
 
 
-async def test_own_open_messages_come_before_own_lapsed_ones(open_broker, send) -> None:
+async def test_own_open_messages_come_before_own_lapsed_ones(open_broker, send, due) -> None:
     brief = await open_broker(message_lease=1)
     patient = await open_broker(message_lease=60)
     await send(brief, "m0")
     await send(brief, "m1")
     await brief.read("bob", "s1")
     await patient.extend("bob", "s1", ["m1"])
-    await brief.wait("bob", 5)  # until the lease of m0 is over
+    await due(brief)  # until the lease of m0 is over
 
     batch = await patient.read("bob", "s1", limit=1, resume=True)
 
