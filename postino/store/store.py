@@ -92,7 +92,7 @@ def _translated(refusal: RedisError) -> PostinoError:
     word, _, sentence = str(refusal).partition(" ")
     known = ERRORS.get(word.lower())
     if known is not None:
-        return known(sentence[:1].upper() + sentence[1:] if sentence[:1].islower() else sentence)
+        return known(sentence)
     if code_of(refusal) in ("WRONGTYPE", "CROSSSLOT", "MOVED", "ASK"):
         return away(refusal, outcome="none")
     return PostinoError(f"Valkey refused a command: {refusal}")
