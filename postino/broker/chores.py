@@ -15,7 +15,7 @@ from postino.store.journal import Journal
 from postino.store.roster import Roster
 
 TICK_S = 5.0
-SWEEP_EVERY = 12  # ticks: one inbox after the other, once a minute
+SWEEP_S = 60.0  # one inbox after the other; a nudge comes with each dead letter and must not cause this
 IDLE_MS = 600_000  # a consumer with nothing pending is dropped after ten minutes
 
 log = structlog.get_logger()
@@ -47,17 +47,18 @@ class Chores:
         self._nudged.set()
 
     async def _work(self) -> None:
-        tick = 0
+        clock = asyncio.get_running_loop().time
+        swept = clock()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
                     await self._nudged.wait()
             self._nudged.clear()
-            tick += 1
             try:
                 await self.tell_senders()
                 await self._roster.expire_presence()
-                if tick % SWEEP_EVERY == 0:
+                if clock() - swept >= SWEEP_S:
+                    swept = clock()
                     await self.sweep()
             except StoreAway:
                 continue
@@ -67,18 +68,20 @@ class Chores:
     async def tell_senders(self) -> None:
         """Send each sender of a dead letter its notice; the id makes a repeat after a crash harmless."""
         for agent, id, sender in await self._journal.notices():
-            body = (
-                f"Your message {id} to {agent} was given up: its last allowed delivery ended without "
-                f"acknowledgement. It lies in the dead letters of {agent} and can be requeued."
-            )
-            draft = Draft(id=notice_id(id), to=sender, body=body, reply_to=id)
-            try:
+            with contextlib.suppress(InboxFull):  # told when there is room
+                await self._tell(agent, id, sender)
+                await self._journal.told(agent, id)
+
+    async def _tell(self, agent: str, id: str, sender: str) -> None:
+        body = (
+            f"Your message {id} to {agent} was given up: its last allowed delivery ended without "
+            f"acknowledgement. It lies in the dead letters of {agent} and can be requeued."
+        )
+        for about in (id, f"{agent}:{id}"):  # one id may die in several inboxes; the first death took dead:<id>
+            draft = Draft(id=notice_id(about), to=sender, body=body, reply_to=id)
+            with contextlib.suppress(KeyReused):
                 await self._inboxes.send(draft, Sender(name=SYSTEM, via="system", verified=True))
-            except InboxFull:
-                continue  # told when there is room
-            except KeyReused:
-                pass  # the same id died in two inboxes; told once
-            await self._journal.told(agent, id)
+                return
 
     async def sweep(self) -> None:
         """End what has outlived its time in every inbox."""
