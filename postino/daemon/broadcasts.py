@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from postino.daemon.call import Call
+from postino.daemon.call import Call, merged
 from postino.daemon.records import (
     BroadcastBody,
     BroadcastReadQuery,
@@ -35,7 +35,7 @@ async def broadcast(call: Call[Nothing, BroadcastBody]) -> Published:
 
 async def read(call: Call[BroadcastReadQuery, BroadcastReadQuery]) -> FeedPart:
     """Return what an agent has not seen, and move its cursor behind it."""
-    limit = call.query.limit or call.body.limit or DEFAULT_PAGE
+    limit = merged(call.query, call.body).limit or DEFAULT_PAGE
     batch = await call.broker.read_broadcasts(call.agent(), limit)
     return FeedPart(items=batch.items, more=batch.more, missed=batch.missed, agent=batch.agent)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from aiohttp import web
 
 from postino.errors import BadField, BadRequest
-from postino.model import ANONYMOUS, Sender, Via, check_id, check_name
+from postino.model import ANONYMOUS, Record, Sender, Via, check_id, check_name
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Q = TypeVar("Q")
 B = TypeVar("B")
+S = TypeVar("S", bound=Record)
 
 _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # what our own clients may say of themselves
 
@@ -90,6 +91,21 @@ class Call(Generic[Q, B]):
         """
         found = given if given is not None else self.request.headers.get("X-Postino-Consumer")
         return found if found is None else check_id(found, "consumer")
+
+
+def merged(query: S, body: S) -> S:
+    """Return one record of what stands in the query and what stands in the body.
+
+    Raises:
+        BadRequest: they contradict each other.
+    """
+    found: dict[str, object] = {}
+    for name in query.__struct_fields__:
+        here, there = getattr(query, name), getattr(body, name)
+        if None not in (here, there) and here != there:
+            raise BadRequest(f"{name} differs in the query and in the body", field=name)
+        found[name] = there if here is None else here
+    return type(query)(**found)
 
 
 def required(value: str | None, field: str) -> str:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from postino.broker import Broker
 from postino.daemon.answers import answer
-from postino.daemon.call import Call, required
+from postino.daemon.call import Call, merged, required
 from postino.daemon.connection import is_gone, lost
 from postino.daemon.records import (
     Accepted,
@@ -62,18 +62,17 @@ async def look(call: Call[Paging, Nothing]) -> Page[Message]:
 
 async def read(call: Call[ReadQuery, ReadQuery]) -> Lease:
     """Lease messages, waiting for one if asked to. A client that has gone keeps no lease."""
-    query, body = call.query, call.body
+    asked = merged(call.query, call.body)
     agent = call.agent()
-    consumer = call.consumer(body.consumer or query.consumer) or f"c-{secrets.token_hex(8)}"
+    consumer = call.consumer(asked.consumer) or f"c-{secrets.token_hex(8)}"
     options = {
-        "limit": _first(query.limit, body.limit, DEFAULT_PAGE),
-        "ack_now": _first(query.ack, body.ack, "lease") == "now",
-        "resume": _first(query.resume, body.resume, False),
+        "limit": asked.limit or DEFAULT_PAGE,
+        "ack_now": asked.ack == "now",
+        "resume": bool(asked.resume),
     }
     batch = await _leased(call, agent, consumer, options)
-    seconds = _first(query.wait, body.wait, 0.0)
-    if not batch.items and seconds > 0:
-        batch = await _waited(call, agent, consumer, options, seconds, batch)
+    if not batch.items and asked.wait:
+        batch = await _waited(call, agent, consumer, options, asked.wait, batch)
     return Lease(
         items=batch.items, more=batch.more, consumer=batch.consumer, agent=batch.agent, lease_ms=batch.lease_ms
     )
@@ -175,7 +174,3 @@ def _rejected(settled: Settled) -> web.Response:
         dead=settled.dead,
     )
     return answer(record, LeaseLost.http)
-
-
-def _first(*values: Any) -> Any:
-    return next(value for value in values if value is not None)

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from postino.broker import Broker
 from postino.config import Settings
 from postino.daemon.app import build_app
+from postino.daemon.connection import Connections
 
 AppClient = TestClient[web.Request, web.Application]
 Connect = Callable[..., Awaitable[AppClient]]
@@ -75,7 +76,26 @@ class Api:
 async def _read(answer: ClientResponse) -> Reply:
     text = await answer.text()
     is_json = answer.content_type == "application/json"
-    return Reply(answer.status, json.loads(text) if is_json else None, text, answer.headers)
+    return Reply(answer.status, json.loads(text) if is_json and text else None, text, answer.headers)
+
+
+class _Runner(web.AppRunner):
+    """Makes the connections the daemon makes, where aiohttp would make its own."""
+
+    @property
+    def server(self) -> Any:
+        made = super().server
+        return None if made is None else self._factory(made)
+
+    def _factory(self, server: web.Server) -> Any:
+        if not hasattr(self, "connections"):
+            self.connections = Connections(server, asyncio.get_running_loop())
+        return self.connections.tcp
+
+
+class _Server(TestServer):
+    async def _make_runner(self, **_: Any) -> web.AppRunner:
+        return _Runner(self.app, shutdown_timeout=0.4)
 
 
 @pytest.fixture
@@ -83,7 +103,7 @@ async def connect(aiohttp_client: Any) -> Connect:
     """Serve a broker under given settings: `await connect(broker, settings)`."""
 
     async def serve(broker: Broker, settings: Settings) -> AppClient:
-        client: AppClient = await aiohttp_client(TestServer(build_app(broker, settings)))
+        client: AppClient = await aiohttp_client(_Server(build_app(broker, settings)))
         return client
 
     return serve

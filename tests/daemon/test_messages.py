@@ -111,6 +111,13 @@ async def test_a_read_takes_its_options_from_query_or_body_and_makes_a_consumer(
     assert by_query["more"] is by_body["more"] is True
 
 
+async def test_a_read_whose_query_and_body_differ_is_refused(api: Any) -> None:
+    answer = await api.post("messages/bob/read?limit=1", {"limit": 2})
+
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_request", "limit")
+    assert (await api.post("messages/bob/read?limit=1", {"limit": 1})).status == 200
+
+
 async def test_an_empty_body_is_an_empty_object(api: Any) -> None:
     await api.send()
 
