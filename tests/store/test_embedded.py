@@ -92,7 +92,7 @@ async def home() -> AsyncIterator[Home]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same patience, only shorter."""
-    monkeypatch.setattr(embedded, "PATIENCE", 2.0)
+    monkeypatch.setattr(embedded, "PATIENCE", 1.5)
     monkeypatch.setattr(embedded, "SOCKET_GRACE", 0.3)
     monkeypatch.setattr(server_talk, "LOOK_SECONDS", 0.3)
 
