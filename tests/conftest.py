@@ -29,7 +29,7 @@ from postino.config import Settings
 from postino.paths import Home
 from postino.store.embedded import EmbeddedValkey
 
-for name in [name for name in os.environ if name.startswith(("POSTINO_", "CLAUDE"))]:
+for name in [name for name in os.environ if name.startswith(("POSTINO_", "CLAUDE")) and name != "CLAUDE_BINARY"]:
     del os.environ[name]
 
 
