@@ -107,9 +107,7 @@ def _git_over_http(machine: Any) -> Callable[[web.Request], Awaitable[web.Respon
             "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
         }
         pipe = asyncio.subprocess.PIPE
-        git = await asyncio.create_subprocess_exec(
-            "git", "http-backend", env=machine.env | cgi, stdin=pipe, stdout=pipe
-        )
+        git = await asyncio.create_subprocess_exec("git", "http-backend", stdin=pipe, stdout=pipe, env=env)
         said, _ = await git.communicate(await request.read())
         head, _, body = said.partition(b"\r\n\r\n")
         headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
