@@ -85,7 +85,11 @@ def _status(data: Json, ink: render.Ink) -> str:
             f"postino lives (pid {data['pid']}) but does not answer; its log: {render.line(data['home'])}/daemon.log\n"
         )
     health, stats = data["health"], data["stats"] or {}
-    words = ink("healthy", "green") if health.get("ok") else ink("not healthy: Valkey does not answer", "red")
+    words = (
+        ink("healthy", "green")
+        if health.get("ok")
+        else ink(f"not healthy: {render.line(health.get('error', 'Valkey does not answer'))}", "red")
+    )
     since = time.time() - data.get("started", time.time())
     rows = [
         (
@@ -101,6 +105,7 @@ def _status(data: Json, ink: render.Ink) -> str:
     ]
     if stats:
         rows.append(("holds", _holds(stats)))
+    rows += [("warning", ink(render.line(warning), "yellow")) for warning in health.get("warnings", [])]
     return "".join(f"{ink(f'{name:<7}', 'dim')} {value}\n" for name, value in rows)
 
 

@@ -88,33 +88,33 @@ def test_a_body_that_begins_with_a_dash_needs_two(postino) -> None:
     assert postino.json("read", "--agent", "m5-bob")["items"][0]["body"] == "--force is bad"
 
 
-@pytest.mark.parametrize(
-    ("args", "stdin", "word"),
-    [
-        (["m6-bob", ""], b"", "body"),
-        (["m6-bob", "-"], b"", "body"),
-        (["m6-bob", "-"], b"\xff\xfe", "UTF-8 at byte 0"),
-        (["m6-bob", "-"], b"x" * 32_769, "32768"),
-        (["m6-bob", "-"], b"x" * (2 << 20), "standard input is longer"),
-        (["m6-bob", "-"], b"red \x1b[31m", "U+001B at position 4"),
-        (["m6-bob", os.fsdecode(b"\xff")], b"", "body"),
-        (["", "hello"], b"", "to"),
-        (["no spaces", "hello"], b"", "to"),
-        (["../x", "hello"], b"", "to"),
-        (["all", "hello"], b"", "reserved"),
-        (["m6-bob", "hello", "--from", "human"], b"", "reserved"),
-        (["m6-bob", "hello", "--from", ""], b"", "from"),
-        (["m6-bob", "hello", "--id", ""], b"", "id"),
-        (["m6-bob", "hello", "--id", "a b"], b"", "id"),
-        (["m6-bob", "hello", "--id", "x" * 129], b"", "id"),
-        (["m6-bob"], b"", "BODY"),
-        ([], b"", "TO"),
-        (["m6-bob", "hello", "there"], b"", "unrecognized"),
-        (["m6-bob", "hello", "--thred", "t"], b"", "unrecognized"),
-    ],
-)
-def test_bad_input_to_send_is_one_sentence_and_stores_nothing(postino, args, stdin, word) -> None:
-    assert word in postino.no(2, "send", *args, stdin=stdin)
+BAD_SENDS = [
+    (["m6-bob", ""], b"", "body"),
+    (["m6-bob", "-"], b"", "body"),
+    (["m6-bob", "-"], b"\xff\xfe", "UTF-8 at byte 0"),
+    (["m6-bob", "-"], b"x" * 32_769, "32768"),
+    (["m6-bob", "-"], b"x" * (2 << 20), "standard input is longer"),
+    (["m6-bob", "-"], b"red \x1b[31m", "U+001B at position 4"),
+    (["m6-bob", os.fsdecode(b"\xff")], b"", "body"),
+    (["", "hello"], b"", "to"),
+    (["no spaces", "hello"], b"", "to"),
+    (["../x", "hello"], b"", "to"),
+    (["all", "hello"], b"", "reserved"),
+    (["m6-bob", "hello", "--from", "human"], b"", "reserved"),
+    (["m6-bob", "hello", "--from", ""], b"", "from"),
+    (["m6-bob", "hello", "--id", ""], b"", "id"),
+    (["m6-bob", "hello", "--id", "a b"], b"", "id"),
+    (["m6-bob", "hello", "--id", "x" * 129], b"", "id"),
+    (["m6-bob"], b"", "BODY"),
+    ([], b"", "TO"),
+    (["m6-bob", "hello", "there"], b"", "unrecognized"),
+    (["m6-bob", "hello", "--thred", "t"], b"", "unrecognized"),
+]
+
+
+def test_bad_input_to_send_is_one_sentence_and_stores_nothing(postino) -> None:
+    for args, stdin, word in BAD_SENDS:
+        assert word in postino.no(2, "send", *args, stdin=stdin)
     assert postino.json("read", "--peek", "--agent", "m6-bob")["total"] == 0
 
 
@@ -284,3 +284,23 @@ def test_a_terminal_without_utf8_gets_escapes_and_the_mail_is_read(postino) -> N
     assert "    na\\xefve \\u2192 ok\n" in postino.ok("read", "--agent", "m23-bob", PYTHONIOENCODING="ascii")
     item = postino.json("history", "--agent", "m23-bob", PYTHONIOENCODING="ascii")["items"][0]
     assert (item["body"], item["state"]) == ("naïve → ok", "acked")
+
+
+def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
+    bare.ok("up", POSTINO_MAX_DELIVERIES="1")
+    bare.ok("send", "bob", "x" * 30_000, "--from", "ada", "--id", "1")
+    for number in range(2, 5):
+        bare.ok("send", "bob", "y" * 30_000, "--from", "ada", "--id", f"{number}")
+    with bare.open("read", "--agent", "bob") as process:  # nobody takes its output: given back, for the last time
+        process.stdout.close()
+        process.wait(20)
+    listed = bare.json("dead", "--agent", "bob")
+    assert [(item["id"], item["reason"]) for item in listed["items"]] == [
+        (f"{number}", "max_deliveries") for number in range(1, 5)
+    ]
+    assert bare.ok("dead", "--agent", "bob").count("given up: max_deliveries") == 4
+    assert bare.json("dead", "--agent", "bob", "--requeue", "2", "1") == {"ok": True, "requeued": ["2", "1"]}
+    assert bare.ok("dead", "--agent", "bob", "--requeue") == "requeued 2 messages\n"
+    assert bare.json("read", "--agent", "bob")["items"][0]["delivery"] == 1
+    assert bare.ok("dead", "--agent", "bob") == "No dead letters of bob.\n"
+    assert bare.ok("dead", "--agent", "bob", "--clear") == "dropped 0 messages\n"
