@@ -36,9 +36,13 @@ class Script:
         Raises:
             TypeError: a name is missing or unknown.
         """
-        if values.keys() != set(self.args):
+        try:
+            ordered = [values[name] for name in self.args]
+        except KeyError:
+            ordered = []
+        if len(ordered) != len(values):
             raise TypeError(f"{self.name}() takes {', '.join(self.args)}; got {', '.join(values)}")
-        return [values[name] for name in self.args]
+        return ordered
 
 
 def load(folder: Traversable) -> dict[str, Script]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from redis.asyncio.client import Redis
@@ -11,8 +12,9 @@ from redis.exceptions import RedisError, ResponseError
 from postino.errors import ERRORS, PostinoError, StoreAway
 from postino.paths import folder
 from postino.store import scripts
-from postino.store.connection import Pipeline, away, client, code_of
+from postino.store.connection import Pipeline, away, client, code_of, packed
 from postino.store.keys import Keys
+from postino.store.scripts import Script
 
 _HOPS = 4  # an agent renamed this often between two calls is not a race any more
 
@@ -25,7 +27,8 @@ class Store:
         self.keys = Keys(prefix)
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
-        self._named = {each.name: each for each in self.scripts.values()}
+        #: everything before the arguments is the same in each call of one script for one agent
+        self._head = lru_cache(4096)(lambda name, agent: self._pack_head(self.scripts[name], agent, {}))
 
     def open(self) -> None:
         """Start the writing connection; the scripts are loaded on every new one."""
@@ -59,20 +62,25 @@ class Store:
             PostinoError: the refusal whose code is the first word of the script's error.
             StoreAway: no answer.
         """
-        script = self._named[name]
-        places = [(keys or {}).get(key) or self.keys.named(key, agent) for key in script.keys]
-        arguments = script.arguments(values)
+        script = self.scripts[name]
+        head = self._head(name, agent) if keys is None else self._pack_head(script, agent, keys)
+        command = head + packed(script.arguments(values))
         try:
-            return await self.writes.call("EVALSHA", script.sha, len(places), *places, *arguments)
+            return await self.writes.call_packed(command)
         except ResponseError as refusal:
             if code_of(refusal) != "NOSCRIPT":
                 raise _translated(refusal) from None
         # the script cache is volatile; nothing ran, so this is no retry
         try:
             await self.writes.call("SCRIPT", "LOAD", script.source)
-            return await self.writes.call("EVALSHA", script.sha, len(places), *places, *arguments)
+            return await self.writes.call_packed(command)
         except ResponseError as refusal:
             raise _translated(refusal) from None
+
+    def _pack_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> bytes:
+        places = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
+        count = 3 + len(places) + len(script.args)
+        return b"*%d\r\n" % count + packed(["EVALSHA", script.sha, len(places), *places])
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
         """Run a script that acts on an agent; follow aliases. Return the present name and the reply.
