@@ -73,11 +73,12 @@ class Call:
 
     def client(self) -> Client:
         """Return a client of this home's daemon; the first call starts one if none answers."""
+        return Client(self.settings.home.socket, via="cli", start=self._start)
+
+    def _start(self) -> None:
         from postino.daemon import process
 
-        return Client(
-            self.settings.home.socket, via="cli", start=lambda: process.start(self.environ, self.settings.home)
-        )
+        process.start(self.environ, self.settings.home)
 
     def show(self, args: argparse.Namespace, data: Any, text: str) -> int:
         """Print `data` if --json was given, else `text`; return exit code 0."""
