@@ -31,6 +31,28 @@ known = known and cjson.decode(known)
 if known and known.gen > generation then
   return redis.error_reply('STALE_SESSION a later connection of ' .. session .. ' has joined')
 end
+
+-- a hook of the same Claude process may have been first; its stand-in hands over name and presence
+local about = cjson.decode(ARGV[5])
+local met = about.process and redis.call('HGET', sessions, 'process:' .. about.process)
+met = met and cjson.decode(met)
+local earlier = met and met.session and met.session ~= session and redis.call('HGET', sessions, met.session)
+earlier = earlier and cjson.decode(earlier)
+local stood_in = earlier and string.sub(met.session, 1, 2) == 'h-'
+-- what a client was told at its start is older than what the hooks of its process have told since
+local told = known and known.claude_session or met and met.claude
+about.claude_session = told or about.claude_session
+if stood_in then
+  redis.call('ZREM', presence, met.session)
+  redis.call('HDEL', sessions, met.session)
+  local holder = present(earlier.agent)
+  local left = load_agent(agents, holder)
+  if left then
+    left.sessions = without(left.sessions, met.session)
+    save_agent(agents, holder, left)
+  end
+end
+
 local agent, derived = nil, 0
 if known then
   agent, derived = present(known.agent), known.derived
@@ -38,10 +60,10 @@ elseif name ~= '' then
   agent = present(name)
 else
   derived = 1
-  local recorded = cjson.decode(ARGV[5]).claude_session
-  local resumed = recorded and redis.call('HGET', sessions, 'claude:' .. recorded)
+  local resumed = about.claude_session and redis.call('HGET', sessions, 'claude:' .. about.claude_session)
   local candidates = cjson.decode(ARGV[4])
   if resumed then table.insert(candidates, 1, cjson.decode(resumed).agent) end
+  if earlier then table.insert(candidates, 1, earlier.agent) end
   for _, candidate in ipairs(candidates) do
     agent = present(candidate)
     if live_sessions(presence, load_agent(agents, agent), now) == 0 then break end
@@ -55,12 +77,18 @@ record.sessions[#record.sessions + 1] = session
 record.seen = now
 save_agent(agents, agent, record)
 
-local about = cjson.decode(ARGV[5])
 about.agent, about.gen, about.derived, about.at = agent, generation, derived, now
 redis.call('HSET', sessions, session, cjson.encode(about))
 if about.claude_session then
   redis.call('HSET', sessions, 'claude:' .. about.claude_session, cjson.encode({ agent = agent, at = now }))
 end
+if met or string.sub(session, 1, 2) == 'h-' then
+  met = met or {}
+  met.session, met.claude, met.at = session, about.claude_session, now
+  redis.call('HSET', sessions, 'process:' .. about.process, cjson.encode(met))
+end
 redis.call('ZADD', presence, now + online_ms, session)
-if others == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
+if others == 0 and not (stood_in and present(earlier.agent) == agent) then
+  emit(events, 'agent_online', 'agent', agent, 'session', session)
+end
 return { agent, others, derived }

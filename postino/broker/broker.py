@@ -15,10 +15,11 @@ from postino.broker.feed import EventFeed
 from postino.broker.hints import Hints
 from postino.broker.mail import Mail
 from postino.broker.past import Past
-from postino.broker.sessions import Sessions
+from postino.broker.whereabouts import Whereabouts
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.model import Health, iso
+from postino.store import whereabouts
 from postino.store.embedded import EmbeddedValkey
 from postino.store.feed import Broadcasts
 from postino.store.inbox import Inboxes, Limits
@@ -32,7 +33,7 @@ SAMPLED = 50  # inboxes looked at for the oldest unread message
 log = structlog.get_logger()
 
 
-class Broker(Agents, Mail, Announcements, Sessions, Past):
+class Broker(Agents, Mail, Announcements, Whereabouts, Past):
     """One open broker. Made by `open`, ended by `close`."""
 
     embedded: EmbeddedValkey | None
@@ -72,6 +73,7 @@ class Broker(Agents, Mail, Announcements, Sessions, Past):
             feed=EventFeed(store, journal, lambda: broker.repair()),
             chores=Chores(inboxes, roster, journal),
             hints=Hints(roster),
+            whereabouts=whereabouts.Whereabouts(store, limits),
             durability=probed.durability,
         )
         broker.embedded, broker.probed = embedded, probed

@@ -14,6 +14,7 @@ from postino.store.inbox import Inboxes
 from postino.store.journal import Journal
 from postino.store.roster import Roster
 from postino.store.store import Store
+from postino.store.whereabouts import Whereabouts
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Core:
     feed: EventFeed
     chores: Chores
     hints: Hints
+    whereabouts: Whereabouts
     durability: str
 
     async def nearest(self, name: str) -> list[str]:

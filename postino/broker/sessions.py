@@ -28,6 +28,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     claude_socket: str | None = None
     claude_session_id: str | None = None
 
+    @property
+    def process(self) -> str | None:
+        """The process that runs this session's hooks too: `host:pid:start`, where it is known."""
+        return process_key(self.host, self.claude_pid, self.claude_start) if self.claude_pid else None
+
 
 class Sessions(Core):
     """Joining, staying and leaving. The session id is the consumer name of its reads."""
@@ -72,6 +77,11 @@ class Sessions(Core):
         return str(known["agent"])
 
 
+def process_key(host: str | None, pid: int, start: str | None) -> str:
+    """Return what a Claude process is known by, on whatever machine: its start tells a pid that is used again apart."""
+    return f"{host or ''}:{pid}:{start or 0}"
+
+
 def candidates(hello: Hello) -> list[str]:
     """Return the names a session may derive, best first; the last is its own."""
     names = []
@@ -91,5 +101,6 @@ def _about(hello: Hello) -> dict[str, str | int]:
         "claude_start": hello.claude_start,
         "claude_socket": hello.claude_socket,
         "claude_session": hello.claude_session_id,
+        "process": hello.process,
     }
     return {name: value for name, value in kept.items() if value is not None}

@@ -165,7 +165,8 @@ class Roster:
             values = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
             for session, value in values.items():
                 known = msgspec.json.decode(value, type=dict[str, Any])
-                ended = known.get("left") or (known["at"] if session.startswith("claude:") else now)
+                kept_by_age = session.startswith(("claude:", "process:"))
+                ended = known.get("left") or (known.get("at", 0) if kept_by_age else now)
                 if int(ended) + self._limits.ttl_ms < now:
                     dropped += int(await self._store.call("HDEL", key, session))
             if cursor in ("0", b"0", 0):

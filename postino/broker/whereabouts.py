@@ -1,0 +1,68 @@
+"""Whereabouts: the session that a hook of a Claude process speaks for, and what that process was told."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from postino.broker.sessions import Hello, Sessions
+from postino.errors import AgentBusy, UnknownAgent
+from postino.model import Joined
+from postino.store.whereabouts import Waiting
+
+__all__ = ["Told", "Waiting", "Whereabouts"]
+
+#: what an answer tells a process of: nothing, its messages, or its broadcasts too
+Told = Literal["", "mail", "all"]
+
+
+class Whereabouts(Sessions):
+    """Hooks know a process and its present Claude session, which a relay can not know after its start."""
+
+    async def announce(
+        self, agent: str, process: str, claude: str, *, told: Told = "", greeted: bool = False, how: str = ""
+    ) -> Waiting:
+        """Return what waits for `agent`, and what of that the process has not been told.
+
+        With `told` it counts as told from now on, and the messages keep `how`. Another Claude session (after
+        /clear, say) has been told nothing.
+        """
+        return await self.whereabouts.announce(agent, process, claude, told=told, greeted=greeted, how=how)
+
+    async def meet(self, session: str, process: str, claude: str, *, resumes: bool = False) -> str:
+        """Note that `session` now serves the Claude session `claude`; return its agent.
+
+        With `resumes` it becomes the agent recorded for that Claude session, unless it has a name of its own or
+        that agent is online. One that was made for it a moment before and has no mail is forgotten.
+
+        Raises:
+            UnknownAgent: the session never joined.
+        """
+        met = await self.whereabouts.meet(session, process, claude, resumes=resumes)
+        if met is None:
+            raise UnknownAgent(f"the session {session} is not known", names=[])
+        if met.left and met.made:
+            with contextlib.suppress(AgentBusy):  # somebody has written to it already
+                await self.roster.forget(met.left)
+        return met.agent
+
+    async def stand_in(self, hello: Hello) -> Joined:
+        """Join for a Claude process whose relay has not come yet; the relay will take over name and presence."""
+        assert hello.process is not None
+        stand_in = "h-" + hashlib.blake2b(hello.process.encode(), digest_size=8).hexdigest()
+        return await self.join(msgspec.structs.replace(hello, session=stand_in, generation=1))
+
+    async def session_of(self, process: str) -> str | None:
+        """Return the session last seen with a Claude process, if it is still known."""
+        session = await self.whereabouts.session_of(process)
+        known = session is not None and await self.roster.session(session) is not None
+        return session if known else None
+
+    async def online(self) -> list[str]:
+        """Return the agents that are online, by name."""
+        names, live = await self.roster.names(), await self.roster.live()
+        found = [name for name, entry in names.agents.items() if not live.isdisjoint(entry.sessions)]
+        return sorted(found, key=str.lower)

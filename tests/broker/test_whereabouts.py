@@ -1,0 +1,227 @@
+"""One Claude process, one agent; and each message is announced to it once."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from postino.broker import Broker, Hello
+from postino.errors import UnknownAgent
+
+PROCESS = "host:100:5"
+
+
+@pytest.fixture
+def claude():
+    """The hello of a relay whose Claude process is `pid`."""
+
+    def one(session: str, pid: int = 100, claude: str = "c1", **more) -> Hello:
+        known = {"generation": 1, "host": "host", "directory": "/d", "claude_pid": pid, "claude_start": "5"}
+        return Hello(session=session, claude_session_id=claude, **(known | more))
+
+    return one
+
+
+async def told(broker: Broker, agent: str = "bob", claude: str = "c1", **more):
+    return await broker.announce(agent, PROCESS, claude, **({"told": "all"} | more))
+
+
+async def test_nothing_waits_for_an_agent_nobody_has_written_to(broker: Broker) -> None:
+    found = await told(broker)
+
+    assert (found.unread, found.unseen, found.new_unread, found.new_unseen) == (0, 0, 0, 0)
+
+
+async def test_a_message_is_new_once_and_waits_until_it_is_read(broker: Broker, send) -> None:
+    await send(broker, "m1", sender="ann")
+
+    first, second = await told(broker, how="hook"), await told(broker)
+
+    assert (first.unread, first.new_unread, first.new_senders, first.new_ids) == (1, 1, ["ann"], ["m1"])
+    assert (second.unread, second.new_unread, second.senders, second.new_ids) == (1, 0, ["ann"], [])
+    assert (await broker.state("bob", "m1")).notified == "hook"
+
+
+async def test_only_what_came_since_is_new(broker: Broker, send) -> None:
+    await send(broker, "m1", sender="ann")
+    await told(broker)
+    await send(broker, "m2", sender="cid")
+
+    found = await told(broker)
+
+    assert (found.unread, found.new_unread, found.senders, found.new_senders) == (2, 1, ["ann", "cid"], ["cid"])
+
+
+async def test_three_senders_are_named_at_most_the_oldest_message_first(broker: Broker, send) -> None:
+    for number, sender in enumerate(["d", "c", "d", "b", "a"]):
+        await send(broker, f"m{number}", sender=sender)
+
+    assert (await told(broker)).senders == ["d", "c", "b"]
+
+
+async def test_a_leased_message_does_not_wait(broker: Broker, send) -> None:
+    await send(broker, "m1")
+    await broker.read("bob", "s-1")
+
+    found = await told(broker)
+
+    assert (found.unread, found.new_unread, found.senders) == (0, 0, [])
+
+
+async def test_looking_tells_nothing(broker: Broker, send) -> None:
+    await send(broker, "m1")
+
+    await told(broker, told="")
+
+    assert (await told(broker)).new_unread == 1
+    assert (await broker.state("bob", "m1")).notified == "none"
+
+
+async def test_what_is_told_of_messages_alone_leaves_broadcasts_new(broker: Broker, send, say) -> None:
+    await send(broker, "m1")
+    await say(broker, "b1")
+
+    await told(broker, told="mail")
+    second, third = await told(broker), await told(broker)
+
+    assert (second.new_unread, second.new_unseen, second.unseen) == (0, 1, 1)
+    assert (third.new_unseen, third.unseen) == (0, 1)
+
+
+async def test_another_claude_session_of_the_process_has_been_told_nothing(broker: Broker, send) -> None:
+    await send(broker, "m1")
+    await told(broker, greeted=True)
+
+    after_clear = await told(broker, claude="c2")
+
+    assert (after_clear.new_unread, after_clear.greeted) == (1, False)
+
+
+async def test_a_rename_makes_nothing_new(broker: Broker, send, claude) -> None:
+    await broker.join(claude("s-1", name="bob"))
+    await send(broker, "m1")
+    await told(broker, greeted=True)
+
+    await broker.rename("bob", "bea")
+    found = await told(broker, "bob")
+
+    assert (found.agent, found.unread, found.new_unread, found.greeted) == ("bea", 1, 0, True)
+
+
+async def test_a_requeued_message_is_new_again(open_broker, send) -> None:
+    broker = await open_broker(max_deliveries=1)
+    await send(broker, "m1")
+    await told(broker)
+    await broker.read("bob", "s-1")
+    await broker.nack("bob", "s-1", ["m1"])
+
+    await broker.requeue("bob", None)
+
+    assert (await told(broker)).new_unread == 1
+
+
+async def test_the_relay_takes_over_from_the_hook_that_was_first(broker: Broker, claude) -> None:
+    first = await broker.stand_in(claude("whatever"))
+    assert await broker.online() == [first.agent]
+
+    joined = await broker.join(claude("s-1"))
+
+    assert (joined.agent, joined.shared) == (first.agent, 0)
+    assert (await broker.agent(joined.agent)).sessions == 1
+    assert await broker.session_of(PROCESS) == "s-1"
+
+
+async def test_two_processes_in_one_directory_are_two_agents_whoever_comes_first(broker: Broker, claude) -> None:
+    one = await broker.stand_in(claude("", pid=100, claude="c1"))
+    two = await broker.stand_in(claude("", pid=200, claude="c2"))
+
+    second = await broker.join(claude("s-2", pid=200, claude="c2"))
+    first = await broker.join(claude("s-1", pid=100, claude="c1"))
+
+    assert one.agent != two.agent
+    assert (first.agent, second.agent) == (one.agent, two.agent)
+
+
+async def test_a_process_whose_relay_comes_again_is_the_same_agent(broker: Broker, claude) -> None:
+    await broker.join(claude("s-0", pid=200, claude="other"))
+    before = await broker.join(claude("s-1"))
+    await broker.meet("s-1", PROCESS, "c1")
+    await broker.leave("s-1", 1)
+
+    assert (await broker.join(claude("s-2", claude="throw-away"))).agent == before.agent
+
+
+async def test_two_relays_under_one_parent_are_two_agents(broker: Broker, claude) -> None:
+    one = await broker.join(claude("s-1"))
+    await broker.meet("s-1", PROCESS, "c1")
+
+    assert (await broker.join(claude("s-2"))).agent != one.agent
+
+
+async def test_clear_keeps_the_agent_and_a_later_resume_of_either_session_finds_it(broker: Broker, claude) -> None:
+    await broker.join(claude("s-0", pid=200, claude="other"))
+    agent = (await broker.join(claude("s-1"))).agent
+
+    assert await broker.meet("s-1", PROCESS, "c2") == agent
+    await broker.leave("s-1", 1)
+
+    for session in ("c1", "c2"):
+        again = await broker.join(claude(f"s-{session}", pid=300, claude=session))
+        assert again.agent == agent
+        await broker.leave(f"s-{session}", 1)
+
+
+async def test_continue_takes_the_recorded_agent_once_a_hook_names_the_session(broker: Broker, claude) -> None:
+    await broker.join(claude("s-1"))
+    await broker.rename((await broker.agent_of("s-1")), "reviewer")
+    await broker.leave("s-1", 1)
+    guessed = (await broker.join(claude("s-2", pid=200, claude="throw-away", directory="/else"))).agent
+
+    agent = await broker.meet("s-2", "host:200:5", "c1", resumes=True)
+
+    assert guessed != agent
+    assert agent == await broker.agent_of("s-2") == "reviewer"
+    assert [each.name for each in (await broker.agents(50, 0))[0]] == ["reviewer"]
+
+
+async def test_an_agent_that_is_online_is_not_taken_by_a_resume(broker: Broker, claude) -> None:
+    first = (await broker.join(claude("s-1"))).agent
+    second = (await broker.join(claude("s-2", pid=200, claude="throw-away"))).agent
+
+    assert await broker.meet("s-2", "host:200:5", "c1", resumes=True) == second != first
+
+
+async def test_a_named_session_keeps_its_name_whatever_it_resumes(broker: Broker, claude) -> None:
+    await broker.join(claude("s-1"))
+    await broker.leave("s-1", 1)
+    await broker.join(claude("s-2", pid=200, claude="c9", name="bob"))
+
+    assert await broker.meet("s-2", "host:200:5", "c1", resumes=True) == "bob"
+
+
+async def test_the_agent_left_for_a_recorded_one_stays_when_it_has_mail(broker: Broker, claude, send) -> None:
+    await broker.join(claude("s-1"))
+    await broker.rename((await broker.agent_of("s-1")), "reviewer")
+    await broker.leave("s-1", 1)
+    guessed = (await broker.join(claude("s-2", pid=200, claude="throw-away", directory="/else"))).agent
+    await send(broker, "m1", to=guessed)
+
+    await broker.meet("s-2", "host:200:5", "c1", resumes=True)
+
+    assert (await broker.agent(guessed)).online is False
+
+
+async def test_a_reconnect_does_not_forget_the_session_that_clear_began(broker: Broker, claude) -> None:
+    agent = (await broker.join(claude("s-1"))).agent
+    await broker.meet("s-1", PROCESS, "c2")
+
+    await broker.join(msgspec.structs.replace(claude("s-1"), generation=2))
+    await broker.rename(agent, "bea")
+    await broker.leave("s-1", 2)
+
+    assert (await broker.join(claude("s-9", pid=300, claude="c2", directory="/elsewhere"))).agent == "bea"
+
+
+async def test_a_session_nobody_knows_can_not_be_met(broker: Broker) -> None:
+    with pytest.raises(UnknownAgent):
+        await broker.meet("s-none", PROCESS, "c1")
