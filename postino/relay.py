@@ -19,7 +19,7 @@ import time
 
 from postino import __version__
 from postino.start import home_of, last_words, start_daemon
-from postino.wire import CONTROL, LINE_LIMIT, Lines, Outbox, hello, id_of
+from postino.wire import CONTROL, LINE_LIMIT, Lines, Outbox, hello, id_of, read, with_key
 
 TYPE_CHECKING = False  # of typing, whose import would cost 4 ms and 0.6 MB
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 PATIENCE = 10.0  # s a request waits for a daemon, and a connected daemon may take to say welcome
 LINGER = 0.5  # s after the end of stdin for what is under way, so that `printf ... | postino mcp` gets answers
 POLITE = 1.0  # s after a daemon said bye in which nobody here starts another
+REDIAL = 0.02  # s; a daemon takes about 0.2 s to start
 RESTART = 5.0  # s between two starts of a daemon
 CLOGGED = 1 << 20  # bytes queued in one direction above which the other end's reading pauses
 QUEUE = 256  # requests that may wait for a daemon
 
 NOT_FOUND, PARSE, INVALID, SERVER = -32601, -32700, -32600, -32000
 TOO_LONG = f"Invalid request: a line has at most {LINE_LIMIT} bytes"
-WITH_ID = ("msg_send", "msg_broadcast")  # tools whose repetition is safe under the same argument `id`
 
 
 class Request:
@@ -65,7 +65,8 @@ class Relay:
         self.from_client, self.to_client = Lines(), Outbox()
         self.from_daemon, self.to_daemon = Lines(), Outbox()
         self.daemon: _socket.socket | None = None
-        self.welcome_by = 0.0  # 0: the daemon has said welcome
+        self.admitted = False  # the daemon has said welcome: until then it has done nothing, whatever becomes of it
+        self.welcome_by = 0.0
         self.waiting: dict[Id, Request] = {}  # in order, for a daemon to come
         self.flying: dict[Id, Request] = {}  # sent to the present daemon
         self.initialize: dict[str, Any] = {}
@@ -96,16 +97,16 @@ class Relay:
         return self.gone or (not self.reading and (idle or time.monotonic() >= self.leave_at))
 
     def _wait(self, now: float) -> list[tuple[int, int]]:
-        poll = select.poll()
-        if self.reading and len(self.to_daemon) < CLOGGED and len(self.to_client) < CLOGGED:
-            poll.register(0, select.POLLIN)
-        poll.register(1, select.POLLOUT if self.to_client else 0)  # 0 still tells when the client has gone
+        poll = select.poll()  # in this order: a daemon that has gone is known before a line is meant for it
         if self.daemon is not None:
             room = select.POLLIN if len(self.to_client) < CLOGGED else 0
             poll.register(self.daemon, room | (select.POLLOUT if self.to_daemon else 0))
+        if self.reading and len(self.to_daemon) < CLOGGED and len(self.to_client) < CLOGGED:
+            poll.register(0, select.POLLIN)
+        poll.register(1, select.POLLOUT if self.to_client else 0)  # 0 still tells when the client has gone
         moments = [request.deadline for request in self.waiting.values()]
         moments += [self.leave_at] if not self.reading else []
-        moments += [self.welcome_by] if self.daemon is not None and self.welcome_by else []
+        moments += [self.welcome_by] if self.daemon is not None and not self.admitted else []
         moments += [self.dial_at] if self.daemon is None and self.refusal is None else []
         return poll.poll(max(0.0, min(moments) - now) * 1000 + 1 if moments else None)
 
@@ -123,7 +124,7 @@ class Relay:
             self._error(
                 request_id, SERVER, self.failure or f"No postino daemon answers in {self.home}; nothing was done"
             )
-        if self.daemon is not None and self.welcome_by and now >= self.welcome_by:
+        if self.daemon is not None and not self.admitted and now >= self.welcome_by:
             self._lost()
 
     # the client's side
@@ -150,7 +151,8 @@ class Relay:
             event |= select.POLLERR
             count = 0
         for request_id in self.to_client.sent(count):
-            self._tell({"postino": "written", "id": request_id})
+            if self.admitted:
+                self._tell({"postino": "written", "id": request_id})
         if event & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
             self.gone = True
 
@@ -167,7 +169,7 @@ class Relay:
         if not line.strip():
             return
         try:
-            message = json.loads(line, parse_constant=_refuse)
+            message = read(line)
         except (ValueError, RecursionError):
             return self._error(None, PARSE, "Parse error: this line is not JSON")
         if not isinstance(message, dict) or line.startswith(CONTROL):
@@ -191,7 +193,7 @@ class Relay:
                 self.flying.pop(cancelled, None)
                 if self.waiting.pop(cancelled, None):
                     return
-        if self.daemon is not None:
+        if self.admitted:
             self.to_daemon.put(line)
 
     def _requested(self, line: bytes, method: str, message: dict[str, Any]) -> None:
@@ -201,11 +203,11 @@ class Relay:
             return self._error(message["id"], SERVER, self.refusal)
         if method == "initialize":
             self.initialize = message
-        line, key = _with_key(line, message) if method == "tools/call" else (line, None)
+        line, key = with_key(line, message) if method == "tools/call" else (line, None)
         if len(line) > LINE_LIMIT:
             return self._error(message["id"], INVALID, TOO_LONG)
         request = Request(line, method != "tools/call", key)
-        if self.daemon is not None:
+        if self.admitted:
             self._send(message["id"], request)
         else:
             self._park(message["id"], request)
@@ -235,7 +237,7 @@ class Relay:
             if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
                 self._start(now)
             hurry = now - max(self.lost_at, self.start_at - RESTART) < 3
-            self.dial_at = now + (0.02 if hurry else 0.25 if self.waiting else 2.0)
+            self.dial_at = now + (REDIAL if hurry else 0.25 if self.waiting else 2.0)
         else:
             self._connected(daemon, now)
 
@@ -265,11 +267,14 @@ class Relay:
             request.deadline = 0.0
 
     def _connected(self, daemon: _socket.socket, now: float) -> None:
-        self.daemon, self.child, self.failure = daemon, 0, ""
+        self.daemon = daemon
         self.generation += 1
         self.welcome_by = now + PATIENCE
         self.from_daemon, self.to_daemon = Lines(), Outbox()
         self._tell(hello(self.session, self.generation))
+
+    def _welcomed(self) -> None:
+        self.admitted, self.child, self.failure = True, 0, ""
         if self.opened:
             self.to_daemon.put(json.dumps(self.initialize | {"id": self._replay_id()}).encode())
             if self.initialized:
@@ -288,23 +293,27 @@ class Relay:
         self.flying[request_id] = request
 
     def _tell(self, control: dict[str, Any]) -> None:
-        if self.daemon is not None:
-            self.to_daemon.put(json.dumps(control, separators=(",", ":")).encode())
+        self.to_daemon.put(json.dumps(control, separators=(",", ":")).encode())
 
     def _carry_daemon(self, event: int) -> None:
         assert self.daemon is not None
-        try:
-            if event & select.POLLOUT:
+        if event & select.POLLOUT:
+            try:
                 self.to_daemon.sent(self.daemon.send(self.to_daemon.head(1 << 16)))
-            if event & select.POLLIN:
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.to_daemon = Outbox()  # it has gone; what it answered before can still be read
+        if event & select.POLLIN:
+            try:
                 chunk = self.daemon.recv(1 << 16)
                 for line, cut in self.from_daemon.feed(chunk):
                     self._deliver(line, cut)
                 event = 0 if chunk else select.POLLHUP
-        except BlockingIOError:
-            return
-        except (OSError, ValueError):
-            event = select.POLLERR
+            except BlockingIOError:
+                event = 0
+            except (OSError, ValueError):
+                event = select.POLLERR
         if event & (select.POLLERR | select.POLLHUP):
             self._lost()
 
@@ -327,13 +336,19 @@ class Relay:
         word = control["postino"]
         _debug(f"daemon says {word}")
         if word == "welcome":
-            self.welcome_by = 0.0
+            self._welcomed()
         elif word == "refused":
-            self.refusal = str(control.get("error"))
-            self._lost()
+            self._refused(str(control.get("error")))
         elif word == "bye":
             self.eager = False
             self.start_at = time.monotonic() + POLITE
+
+    def _refused(self, sentence: str) -> None:
+        self.refusal = sentence
+        waiting, self.waiting = self.waiting, {}
+        for request_id in waiting:
+            self._error(request_id, SERVER, sentence)
+        self._lost()
 
     def _lost(self) -> None:
         """Forget this daemon and dial again; what it had is asked again or answered with what is known.
@@ -344,39 +359,23 @@ class Relay:
         if self.daemon is not None:
             self.daemon.close()
         now = time.monotonic()
-        self.daemon, self.to_daemon, self.welcome_by = None, Outbox(), 0.0
-        self.lost_at = self.dial_at = now
-        self.eager = self.start_at <= now
+        if self.admitted:
+            self.eager = now >= self.start_at
+            self.lost_at = now
+        self.daemon, self.to_daemon, self.admitted = None, Outbox(), False
+        self.dial_at = now + REDIAL
         flying, self.flying = self.flying, {}
         for request_id, request in flying.items():
             self._settle(request_id, request)
 
     def _settle(self, request_id: Id, request: Request) -> None:
-        if self.refusal is not None:
-            self._error(request_id, SERVER, self.refusal)
-        elif request.repeatable:
+        if request.repeatable:
             request.repeatable = False
             self._park(request_id, request)
         else:
             retry = "; ask again" if request.key is None else f"; a retry with id {request.key} is stored only once"
             text = f"The postino daemon went away before it answered: the outcome is unknown{retry}"
             self._error(request_id, SERVER, text, {"outcome": "unknown", "id": request.key})
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)  # NaN and Infinity are not JSON
-
-
-def _with_key(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
-    """Return the line with an argument `id` where repeating it is made safe by one, and that id."""
-    params = message.get("params")
-    arguments = params.get("arguments") if isinstance(params, dict) and params.get("name") in WITH_ID else None
-    if not isinstance(arguments, dict):
-        return line, None
-    if arguments.get("id") is None:
-        arguments["id"] = os.urandom(16).hex()
-        line = json.dumps(message, separators=(",", ":")).encode()
-    return line, str(arguments["id"])
 
 
 def _debug(text: str) -> None:

@@ -6,6 +6,7 @@ the daemon itself; every other is a JSON-RPC frame and passes as it is.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 CONTROL = b'{"postino":'
 LINE_LIMIT = 1 << 20  # bytes; the largest allowed send, every character escaped, has under 400 KB
 EDGE = 512  # bytes kept of either end of a longer line
+WITH_ID = ("msg_send", "msg_broadcast")  # tools whose repetition is safe under the same argument `id`
 
 # JSON ends with the brace of the outermost object, so an id right before it or right after the first one is its own
 _FIRST_ID = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*,')
@@ -57,6 +59,31 @@ def id_of(head: bytes, tail: bytes) -> bytes | None:
     """Return the JSON of the request id found at either end of a line too long to read, or None."""
     found = _FIRST_ID.match(head) or _LAST_ID.search(tail)
     return found.group(1) if found else None
+
+
+def read(line: bytes) -> Any:
+    """Return the JSON value of a line.
+
+    Raises:
+        ValueError, RecursionError: it is none, or nested too deep.
+    """
+    return json.loads(line, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)  # NaN and Infinity are not JSON
+
+
+def with_key(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
+    """Return the line of a tool's call with an argument `id` where repeating it is made safe by one, and that id."""
+    params = message.get("params")
+    arguments = params.get("arguments") if isinstance(params, dict) and params.get("name") in WITH_ID else None
+    if not isinstance(arguments, dict):
+        return line, None
+    if arguments.get("id") is None:
+        arguments["id"] = os.urandom(16).hex()
+        line = json.dumps(message, separators=(",", ":")).encode()
+    return line, str(arguments["id"])
 
 
 class Outbox:

@@ -7,10 +7,14 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,8 @@ from mcp import Client, StdioServerParameters
 
 from postino.broker import Broker
 from postino.mcp.connection import serve_relay
+from postino.paths import Home
+from postino.store.embedded import EmbeddedValkey
 
 PATIENCE = 15.0  # s: a deadline, not a pause
 WRITTEN_AGO = 0.06  # s: longer than the 50 ms after which an answer counts as seen
@@ -224,3 +230,48 @@ def sdk_client() -> Callable[..., Client]:
         return Client(params, mode=mode)  # type: ignore[arg-type]
 
     return make
+
+
+@dataclass
+class Steady:
+    """A daemon that several tests share because none of them harms it, and an agent name of one test's own."""
+
+    home: Home
+    env: dict[str, str]
+    name: str = ""
+    initialize: dict[str, Any] = field(default_factory=lambda: dict(INITIALIZE))
+
+
+@pytest.fixture(scope="module")
+def shared_daemon() -> Iterator[Steady]:
+    """A real daemon whose MCP face is imported already."""
+    home = Home(Path(tempfile.mkdtemp(prefix="po", dir="/tmp")))
+    env = os.environ | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"}
+    with home.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "postino", "serve"],
+            env=env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
+    with subprocess.Popen(
+        [sys.executable, "-m", "postino", "mcp"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as relay:
+        assert relay.stdin is not None and relay.stdout is not None
+        relay.stdin.write(json.dumps(hello).encode() + b"\n")
+        relay.stdin.flush()
+        assert b'"result"' in relay.stdout.readline()
+    yield Steady(home, env)
+    process.terminate()
+    process.wait(timeout=10)
+    asyncio.run(EmbeddedValkey(home).stop())
+    shutil.rmtree(home.root, ignore_errors=True)
+
+
+@pytest.fixture
+def steady(shared_daemon: Steady) -> Steady:
+    """The shared daemon, with a name nobody else has."""
+    return replace(shared_daemon, name=f"agent-{os.urandom(4).hex()}")

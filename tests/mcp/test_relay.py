@@ -1,0 +1,450 @@
+"""The real relay over real stdio against the real daemon: what a client sees, whatever dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from postino.wire import LINE_LIMIT
+
+RECEIVER = {"POSTINO_AGENT_NAME": "bob"}
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s until {what}"
+        await asyncio.sleep(0.02)
+
+
+def pid_of_daemon(daemon: Any) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return int(json.loads(daemon.home.info.read_text())["pid"])
+    return 0
+
+
+@pytest.fixture
+async def down(daemon: Any) -> AsyncIterator[Any]:
+    """A home whose daemon has ended; whatever is started for it is ended too."""
+    daemon.stop()
+    yield daemon
+    pid = pid_of_daemon(daemon)
+    if pid and pid != daemon.process.pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def replaced(daemon: Any) -> int:
+    """Wait for a daemon that a relay has started; return its pid."""
+    await until(lambda: pid_of_daemon(daemon) not in (0, daemon.process.pid), "another daemon serves")
+    return pid_of_daemon(daemon)
+
+
+# with the SDK's client
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_sdks_client_talks_through_it(steady, sdk_client, mode):
+    async with sdk_client(steady.env, "alice", mode) as alice, sdk_client(steady.env, steady.name, mode) as bob:
+        assert alice.protocol_version == "2025-11-25"
+        assert alice.server_capabilities.experimental == {"claude/channel": {}}
+        assert len((await alice.list_tools()).tools) == 10
+        sent = await alice.call_tool("msg_send", {"to": steady.name, "body": "hello"})
+        read = await bob.call_tool("msg_read", {})
+        assert not sent.is_error and not read.is_error
+        (message,) = json.loads(read.content[0].text)["messages"]
+        assert (message["from"], message["body"], message["verified"]) == ("alice", "hello", True)
+        assert (await bob.read_resource("postino://agents")).contents
+        assert (await bob.get_prompt("send-message", {"to": "alice"})).messages
+
+
+# start and end
+
+
+async def test_without_a_daemon_it_starts_one_and_answers_the_probe_meanwhile(down, spawn):
+    relay = await spawn(down.env, opened=False)
+    assert (await relay.ask("server/discover", {}))["error"]["code"] == -32601
+    assert (await relay.open())["serverInfo"]["name"] == "postino"
+    await replaced(down)
+
+
+async def test_a_started_daemon_knows_nothing_of_the_client(down, spawn):
+    await spawn(down.env, POSTINO_AGENT_NAME="alice", CLAUDE_CODE_SESSION_ID="x", CLAUDECODE="1", KEPT="1")
+    pid = await replaced(down)
+    environ = environ_of(pid)
+    assert "KEPT=1" in environ
+    assert not [each for each in environ if each.startswith(("CLAUDE", "POSTINO_AGENT_NAME"))]
+    assert os.getsid(pid) == pid and cwd_of(pid) == "/"
+
+
+def environ_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+
+
+def cwd_of(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/cwd").readlink())
+
+
+async def test_the_end_of_stdin_ends_it_within_a_second_with_code_0(steady, spawn):
+    relay = await spawn(steady.env)
+    started = time.monotonic()
+    assert await relay.leave() == (0, b"")
+    assert time.monotonic() - started < 1
+
+
+async def test_the_end_of_stdin_ends_it_without_a_daemon_too(down, spawn):
+    relay = await spawn(down.env, opened=False)
+    started = time.monotonic()
+    assert await relay.leave() == (0, b"")
+    assert time.monotonic() - started < 1
+    await replaced(down)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_quietly(steady, spawn, number):
+    relay = await spawn(steady.env)
+    relay.kill(number)
+    assert await relay.end() == (0, b"")
+    await until(lambda: "relay_left" in steady.home.log.read_text(), "the daemon has noticed")
+
+
+async def test_a_client_that_closes_its_reading_end_ends_it(steady, spawn):
+    relay = await spawn(steady.env)
+    relay.process._transport.get_pipe_transport(1).close()
+    async with asyncio.timeout(10):
+        assert await relay.process.wait() == 0
+
+
+async def test_requests_from_a_file_are_answered_into_a_file(steady, spawn, tmp_path):
+    requests = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": steady.initialize},
+        {"jsonrpc": "2.0", "id": 2, "method": "ping"},
+    ]
+    (tmp_path / "in").write_text("\n".join(map(json.dumps, requests)))
+    with (tmp_path / "in").open() as stdin, (tmp_path / "out").open("w") as stdout:
+        command = [sys.executable, "-m", "postino", "mcp"]
+        process = await asyncio.create_subprocess_exec(*command, env=steady.env, stdin=stdin, stdout=stdout)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    answers = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert [each["id"] for each in answers] == [1, 2] and all("result" in each for each in answers)
+
+
+def test_it_imports_nothing_but_the_standard_library_and_no_asyncio():
+    code = "import sys; import postino.relay; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert not loaded & {
+        "asyncio",
+        "subprocess",
+        "pathlib",
+        "typing",
+        "uuid",
+        "tempfile",
+        "socket",
+        "msgspec",
+        "logging",
+    }
+    ours = {name for name in loaded if name.startswith("postino")}
+    assert ours == {"postino", "postino.relay", "postino.start", "postino.wire"}
+
+
+# what is read and not acknowledged
+
+
+@pytest.mark.parametrize("end", ["kill -9", "end of stdin", "SIGINT"])
+async def test_what_a_relay_that_ends_has_read_goes_to_the_next_reader_at_once(steady, spawn, end):
+    alice = await spawn(steady.env, POSTINO_AGENT_NAME="alice")
+    await alice.call("msg_send", to=steady.name, body="precious", id="m1")
+    bob = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    (first,) = (await bob.call("msg_read"))["messages"]
+    assert first["redelivered"] is False
+    if end == "end of stdin":
+        await bob.leave()
+    else:
+        bob.kill(signal.SIGKILL if end == "kill -9" else signal.SIGINT)
+        await bob.end()
+    started = time.monotonic()
+    bob = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    (again,) = await some(bob)
+    assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
+    assert time.monotonic() - started < 5  # the lease lasts 120
+
+
+async def some(relay: Any) -> list[dict[str, Any]]:
+    """Read until there is something."""
+    async with asyncio.timeout(10):
+        while not (messages := (await relay.call("msg_read"))["messages"]):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return messages  # type: ignore[no-any-return]
+
+
+async def test_what_is_read_is_acknowledged_by_the_clients_next_call(steady, spawn):
+    alice = await spawn(steady.env, POSTINO_AGENT_NAME="alice")
+    await alice.call("msg_send", to=steady.name, body="x")
+    bob = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    assert len((await bob.call("msg_read"))["messages"]) == 1
+    await asyncio.sleep(0.06)  # the claim itself: 50 ms after its answer
+    await bob.call("msg_check")
+    await bob.leave()
+    bob = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    assert (await bob.call("msg_read"))["messages"] == []
+
+
+# the daemon goes
+
+
+async def test_a_killed_daemon_is_replaced_and_the_client_notices_nothing(daemon, down_later, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    await relay.call("msg_send", to="bob", body="kept", id="m1")
+    daemon.kill()
+    assert (await relay.call("msg_whoami"))["agent"] == "bob"
+    assert [each["id"] for each in (await relay.call("msg_read"))["messages"]] == ["m1"]
+    assert (await relay.ask("tools/list"))["result"]["tools"]
+    assert relay.others == []
+
+
+@pytest.fixture
+async def down_later(daemon: Any) -> AsyncIterator[None]:
+    """End the daemon that a relay may have started in place of the first."""
+    yield
+    pid = pid_of_daemon(daemon)
+    if pid and pid != daemon.process.pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_after_a_kill_what_was_read_comes_again_labelled(daemon, down_later, spawn):
+    bob = await spawn(daemon.env, **RECEIVER)
+    await bob.call("msg_send", to="bob", body="x", id="m1")
+    await bob.call("msg_read")
+    daemon.kill()
+    (again,) = await some(bob)
+    assert (again["id"], again["redelivered"]) == ("m1", True)
+
+
+async def test_sends_cut_off_by_a_kill_name_the_id_that_makes_a_retry_safe(daemon, down_later, spawn):
+    alice = await spawn(daemon.env, POSTINO_AGENT_NAME="alice")
+    asked = {alice.tool("msg_send", to="bob", body=f"body {number}"): f"body {number}" for number in range(200)}
+    await alice.answer(next(iter(asked)))
+    daemon.kill()
+    answers = {body: await alice.answer(id) for id, body in list(asked.items())[1:]}
+    unknown = {body: answer["error"] for body, answer in answers.items() if "error" in answer}
+    assert unknown
+    for body, error in unknown.items():
+        id = error["data"]["id"]
+        assert error["code"] == -32000 and error["data"]["outcome"] == "unknown"
+        assert "unknown" in error["message"] and id in error["message"]
+        assert (await alice.call("msg_send", to="bob", body=body, id=id))["id"] == id
+    bob = await spawn(daemon.env, **RECEIVER)
+    read = [each["body"] for _ in range(8) for each in (await bob.call("msg_read", limit=50))["messages"]]
+    assert sorted(read) == sorted(asked.values())
+
+
+async def test_a_call_that_sends_nothing_is_cut_off_with_a_plain_unknown(daemon, down_later, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    daemon.process.send_signal(signal.SIGSTOP)
+    call = relay.tool("msg_check")
+    listing = relay.request("tools/list")
+    await asyncio.sleep(0.1)  # both are in the daemon's hands, which does not move
+    daemon.kill()
+    error = (await relay.answer(call))["error"]
+    assert error["code"] == -32000 and "unknown" in error["message"]
+    listed = await relay.answer(listing)  # asked again: it changes nothing
+    assert "result" in listed, listed
+
+
+async def test_a_daemon_that_stops_is_started_again_only_when_the_client_wants_something(daemon, down_later, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    assert daemon.stop() == 0
+    await asyncio.sleep(1.5)  # the claim itself: nobody starts one
+    assert not daemon.home.socket.exists()
+    assert (await relay.call("msg_whoami"))["agent"] == "bob"
+    await replaced(daemon)
+
+
+async def test_a_daemon_started_by_somebody_else_is_found_again(daemon, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    assert daemon.stop() == 0
+    daemon.start()
+    await until(lambda: '"generation": 2' in daemon.home.log.read_text(), "it has joined again by itself")
+    assert (await relay.call("msg_check"))["agent"] == "bob"
+    assert pid_of_daemon(daemon) == daemon.process.pid
+
+
+async def test_a_daemon_that_cannot_start_is_told_in_a_sentence_and_soon(down, spawn):
+    relay = await spawn(down.env, opened=False, POSTINO_MESSAGE_LEASE="soon")
+    started = time.monotonic()
+    error = (await relay.ask("initialize", {}))["error"]
+    assert "POSTINO_MESSAGE_LEASE" in error["message"] and "daemon.log" in error["message"]
+    assert time.monotonic() - started < 8
+
+
+async def test_a_daemon_that_does_not_move_is_given_ten_seconds(daemon, spawn):
+    daemon.process.send_signal(signal.SIGSTOP)
+    relay = await spawn(daemon.env, opened=False)
+    started = time.monotonic()
+    answer = await relay.answer(relay.tool("msg_check"))
+    daemon.process.send_signal(signal.SIGCONT)
+    assert answer["error"]["code"] == -32000 and 8 < time.monotonic() - started < 13
+
+
+async def test_ten_relays_without_a_daemon_end_with_one(down, spawn):
+    relays = await asyncio.gather(*(spawn(down.env, opened=False) for _ in range(10)))
+    await asyncio.gather(*(relay.open() for relay in relays))
+    assert (await relays[0].call("msg_whoami"))["onlineAgents"] == 10
+    await replaced(down)
+    assert down.home.log.read_text().count('"event": "serving"') == 2  # the one that `down` ended, and one
+
+
+# what can not be used
+
+
+@pytest.mark.parametrize(
+    ("home", "word"),
+    [("/tmp/" + "long" * 30, "bytes"), ("/dev/null", "can not be used"), ("/proc/x", "can not be used")],
+)
+async def test_a_home_that_cannot_be_used_is_told_in_a_sentence(spawn, home, word):
+    relay = await spawn({"PATH": os.environ["PATH"]}, opened=False, POSTINO_HOME=home)
+    for method in ("initialize", "tools/list"):
+        error = (await relay.ask(method, {}))["error"]
+        assert error["code"] == -32000 and word in error["message"] and home in error["message"]
+    assert await relay.leave() == (0, b"")
+
+
+async def test_a_name_that_cannot_be_used_is_told_in_a_sentence(steady, spawn):
+    relay = await spawn(steady.env, opened=False, POSTINO_AGENT_NAME="no good")
+    for method in ("initialize", "tools/list"):
+        error = (await relay.ask(method, {}))["error"]
+        assert error["code"] == -32000 and "POSTINO_AGENT_NAME" in error["message"]
+    assert await relay.leave() == (0, b"")
+
+
+# lines
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "id"),
+    [
+        (b"nonsense", -32700, None),
+        (b'{"jsonrpc":"2.0","id":1,', -32700, None),
+        (b"\xff\xfe{}", -32700, None),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}', -32700, None),
+        (b"[" * 100_000, -32700, None),
+        (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, None),
+        (b'{"postino":"written","id":1}', -32600, None),
+        (b'{"postino":1,"jsonrpc":"2.0","id":1,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":{},"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":null,"method":"ping"}', -32600, None),
+        (b'{"jsonrpc":"2.0","id":7,"method":5}', -32600, 7),
+        (b'{"jsonrpc":"1.0","id":7,"method":"ping"}', -32600, 7),
+        (b'{"jsonrpc":"2.0","id":7,"method":"ping","params":{"x":"%s"}}' % (b"x" * LINE_LIMIT), -32600, 7),
+        (b'{"method":"ping","params":{"x":"%s"},"jsonrpc":"2.0","id":"a7"}' % (b"x" * LINE_LIMIT), -32600, "a7"),
+        (b"x" * (3 * LINE_LIMIT), -32600, None),
+    ],
+)
+async def test_a_line_that_is_no_request_is_answered_and_the_connection_lives(steady, spawn, line, code, id):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    relay.send(line)
+    assert (await relay.answer(id))["error"]["code"] == code
+    assert (await relay.call("msg_check"))["agent"] == steady.name
+
+
+async def test_empty_lines_and_carriage_returns_do_no_harm(steady, spawn):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    relay.send(b"")
+    relay.send(b"\r")
+    relay.send(b'{"jsonrpc":"2.0","id":"cr","method":"ping"}\r')
+    assert (await relay.answer("cr"))["result"] == {}
+
+
+async def test_a_line_may_arrive_in_any_pieces(steady, spawn):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    call = json.dumps(
+        {
+            "jsonrpc": "2.0",
+            "id": "slow",
+            "method": "tools/call",
+            "params": {"name": "msg_send", "arguments": {"to": steady.name, "body": "\u4f60\U0001f4ec" * 50}},
+        },
+        ensure_ascii=False,
+    ).encode()
+    for at in range(0, len(call), 7):
+        relay.writer.write(call[at : at + 7])
+        await relay.writer.drain()
+        await asyncio.sleep(0)
+    relay.send(b"")
+    assert "result" in await relay.answer("slow")
+    (message,) = (await relay.call("msg_read"))["messages"]
+    assert message["body"] == "\u4f60\U0001f4ec" * 50
+
+
+async def test_the_largest_body_passes_whatever_it_is_made_of(steady, spawn):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    body = '\\"\n\U0001f4ec' * 8192
+    await relay.call("msg_send", to=steady.name, body=body)
+    assert (await relay.call("msg_read"))["messages"][0]["body"] == body
+
+
+async def test_a_send_without_an_id_is_given_one_by_the_relay(steady, spawn):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    assert len((await relay.call("msg_send", to=steady.name, body="x", id=None))["id"]) == 32
+    assert (await relay.call("msg_send", to=steady.name, body="x", id="mine"))["id"] == "mine"
+    assert len((await relay.call("msg_broadcast", body="x"))["id"]) == 32
+
+
+async def test_what_is_not_served_is_answered_at_once(steady, spawn):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    for method in ("server/discover", "subscriptions/listen", "postino/x"):
+        assert (await relay.ask(method, {}))["error"]["code"] == -32601
+
+
+# a client that does not read
+
+
+async def test_a_client_that_does_not_read_costs_bounded_memory_and_loses_nothing(steady, spawn):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    body = "x" * 30_000
+    for number in range(40):
+        await relay.call("msg_send", to=steady.name, body=body, id=f"m{number}")
+    before = relay.rss_kb()
+    relay.reader._transport.pause_reading()
+    asked = [relay.tool("msg_read", limit=1) for _ in range(40)]
+    pings = [relay.request("ping", {"_meta": {"pad": "y" * 4000}}) for _ in range(1500)]
+    await until(lambda: stuck(relay), "it waits for its client")
+    assert relay.rss_kb() - before < 12_000
+    relay.reader._transport.resume_reading()
+    got = [(await relay.answer(each))["result"] for each in asked]
+    ids = {json.loads(each["content"][0]["text"])["messages"][0]["id"] for each in got}
+    assert ids == {f"m{number}" for number in range(40)}
+    for each in pings:
+        assert (await relay.answer(each))["result"] == {}
+
+
+def stuck(relay: Any) -> bool:
+    """Whether the process sleeps with its stdin left unread: its client is not reading either."""
+    return (
+        relay.writer.transport.get_write_buffer_size() > 0
+        and "S (sleeping)" in Path(f"/proc/{relay.process.pid}/status").read_text()
+    )
+
+
+async def test_it_writes_nothing_but_json_rpc_even_at_debug(daemon, down_later, spawn):
+    relay = await spawn(daemon.env, POSTINO_LOG_LEVEL="debug", **RECEIVER)
+    relay.send(b"nonsense")
+    daemon.kill()
+    assert (await relay.call("msg_whoami"))["agent"] == "bob"  # every line on the way was checked
+    code, stderr = await relay.leave()
+    assert code == 0 and b"postino mcp: daemon lost" in stderr
