@@ -70,8 +70,11 @@ class Connection(web.RequestHandler):
         self._asking = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._all.add(self)
+        if self._all.add(self):
+            super().connection_made(transport)
+        else:
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
@@ -126,18 +129,21 @@ class Connections:
         self._open: set[Connection] = set()
         self._tcp = 0
 
-    def tcp(self) -> asyncio.Protocol:
+    def tcp(self) -> Connection:
         """Return the protocol of a new TCP connection; one too many is closed at once."""
-        return Connection(self, tcp=True) if self._tcp < MOST_TCP else _Refused()
+        return Connection(self, tcp=True)
 
     def unix(self) -> Connection:
         """Return the protocol of a new connection on the unix socket."""
         return Connection(self, tcp=False)
 
-    def add(self, connection: Connection) -> None:
-        """Count a connection in."""
+    def add(self, connection: Connection) -> bool:
+        """Count a connection in; return False if it is one too many."""
+        if connection.tcp and self._tcp >= MOST_TCP:
+            return False
         self._open.add(connection)
         self._tcp += connection.tcp
+        return True
 
     def discard(self, connection: Connection) -> None:
         """Count it out; twice is once."""
@@ -152,14 +158,6 @@ class Connections:
             now = self.loop.time()
             for connection in [each for each in self._open if each.overdue(now)]:
                 connection.abort()
-
-
-class _Refused(asyncio.Protocol):
-    """One connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
 
 
 def lost(request: web.Request) -> asyncio.Future[None]:

@@ -33,7 +33,10 @@ class Entrance:
 
     def knows(self, host: str) -> bool:
         """Return whether a Host, exactly as it came, names us."""
-        return host in self.hosts or (self.any_port and host.rpartition(":")[0] in self.hosts)
+        if host in self.hosts:
+            return True
+        name, _, port = host.rpartition(":")
+        return self.any_port and name in self.hosts and port.isdecimal()
 
 
 class Guard:
@@ -105,7 +108,7 @@ def _check_target(request: web.Request, entrance: Entrance, host: str) -> None:
     if not entrance.knows(host):
         raise BadHost("this Host is not postino's; use localhost, 127.0.0.1 or [::1] with the right port")
     target = request.raw_path
-    if target == "*":
+    if target[:1] in "/*":
         return
     scheme, mark, rest = target.partition("://")
     if not mark or scheme.lower() != "http" or not entrance.knows(rest.partition("/")[0]):

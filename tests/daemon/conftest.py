@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +18,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from postino.broker import Broker
 from postino.config import Settings
+from postino.daemon import process
 from postino.daemon.app import build_app
 from postino.daemon.connection import Connections
+from postino.paths import Home
+from postino.store.embedded import EmbeddedValkey
 
 AppClient = TestClient[web.Request, web.Application]
 Connect = Callable[..., Awaitable[AppClient]]
@@ -126,3 +133,29 @@ def until() -> Callable[..., Awaitable[Any]]:
         return found
 
     return wait
+
+
+@dataclass(frozen=True)
+class Served:
+    """A real daemon that the tests of one file share."""
+
+    home: Home
+    url: str
+    pid: int
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    """A real daemon with an embedded Valkey, started as `postino up` does; names are to be used once per file."""
+    home = Home(Path(tempfile.mkdtemp(prefix="po", dir="/tmp")))
+    environ = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
+    running = process.start(environ | {"POSTINO_WEB_PORT": "0"}, home)
+    assert running.url is not None
+    yield Served(home, running.url, running.pid)
+    process.stop(home)
+    asyncio.run(EmbeddedValkey(home).stop())
+    shutil.rmtree(home.root)

@@ -406,14 +406,14 @@ def test_no_request_makes_a_500(raw_daemon: Any, path: str, query: str, method: 
 
 
 @pytest.fixture
-def raw_daemon(daemon: Any) -> Any:
+def raw_daemon(served: Any) -> Any:
     """Send bytes to a real daemon's unix socket; return all that comes back."""
     import socket
 
     def ask(request: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(5)
-            line.connect(str(daemon.home.socket))
+            line.connect(str(served.home.socket))
             line.sendall(request)
             answer = b""
             while part := line.recv(1 << 16):
