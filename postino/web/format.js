@@ -1,0 +1,76 @@
+/* How times, numbers and foreign text are written. Pure functions. */
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const SECONDS = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
+const DAY = new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", month: "long" });
+const FULL = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+const GROUPED = new Intl.NumberFormat("en");
+
+// What the daemon refuses in new text and may find in an old store: C0 but \t \n \r, DEL and C1, bidi overrides and
+// isolates, tag characters, lone surrogates; the same set as in postino/model.py.
+const HIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u{e0000}-\u{e007f}\ud800-\udfff]/gu;
+
+/** "12:03" */
+export const clock = (iso) => CLOCK.format(new Date(iso));
+
+/** "12:03:07" */
+export const seconds = (iso) => SECONDS.format(new Date(iso));
+
+/** "22 Nov 2026, 12:03:07", for titles */
+export const full = (iso) => FULL.format(new Date(iso));
+
+/** "12:03" today, else with the day: where a time stands alone. */
+export function moment(iso, now = Date.now()) {
+  return sameDay(iso, now) ? clock(iso) : `${day(iso, now)}, ${clock(iso)}`;
+}
+
+/** "Today", "Yesterday" or "Saturday, November 21" */
+export function day(iso, now = Date.now()) {
+  if (sameDay(iso, now)) return "Today";
+  return sameDay(iso, now - 86_400_000) ? "Yesterday" : DAY.format(new Date(iso));
+}
+
+function sameDay(iso, now) {
+  return new Date(iso).toDateString() === new Date(now).toDateString();
+}
+
+/** "just now", "5 min ago", "3 h ago", "2 d ago" */
+export function ago(iso, now = Date.now()) {
+  const minutes = Math.floor((now - Date.parse(iso)) / 60_000);
+  if (minutes < 1) return "just now"; // also for a clock that is ahead of ours
+  if (minutes < 60) return `${minutes} min ago`;
+  return minutes < 2_880 ? `${Math.floor(minutes / 60)} h ago` : `${Math.floor(minutes / 1_440)} d ago`;
+}
+
+/** "1 message", "2,000 messages" */
+export function count(number, noun) {
+  return `${GROUPED.format(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** 12345 as "12,345" */
+export const grouped = (number) => GROUPED.format(number);
+
+/** The first characters of an id or session, enough to tell two apart. */
+export function short(id, length = 10) {
+  return id.length > length + 1 ? `${id.slice(0, length)}…` : id;
+}
+
+/** `text` with every character that could hide or reorder others spelled out, as the command line does. */
+export function visible(text) {
+  return text.replace(HIDDEN, (found) => `\\u{${found.codePointAt(0).toString(16)}}`);
+}
+
+/** The first line of a body, for quoting. */
+export function firstLine(text, length = 80) {
+  const line = text.trimStart().split("\n", 1)[0];
+  return visible(line.length > length ? `${line.slice(0, length)}…` : line);
+}
+
+/** Compare two stream ids, "ms-seq", as numbers: negative when `a` came first. */
+export function byPlace(a, b) {
+  const [aMs, aSeq] = a.split("-").map(Number);
+  const [bMs, bSeq] = b.split("-").map(Number);
+  return aMs - bMs || aSeq - bSeq;
+}

@@ -1,0 +1,35 @@
+/* The few pictures: 16 by 16, drawn with the pen of the text around them. */
+
+import { svg } from "./dom.js";
+
+const PATHS = {
+  mail: "M2 4.500h12v8H2z M2.5 5 8 9.2 13.5 5",
+  horn: "M3 6.500v3l7.5 3.500v-10z M13 6v4 M4.5 10.2 5.5 13.500h1.800l-.8-2.4",
+  pulse: "M1.5 8.500h3l2-5 3 9.5 2-4.500h3",
+  bell: "M4 11V7.200a4 4 0 0 1 8 0V11l1.2 1.500H2.800z M6.7 14.200h2.6",
+  help: "M8 1.800a6.2 6.2 0 1 1 0 12.400A6.2 6.2 0 0 1 8 1.800z M6.2 6.300a1.9 1.9 0 1 1 2.6 1.800c-.6.3-.8.6-.8 1.2 M8 11.300v.2",
+  search: "M7 2.500a4.5 4.5 0 1 1 0 9 4.5 4.5 0 0 1 0-9z M10.4 10.4 14 14",
+  pen: "M10.8 2.7 13.3 5.2 5.5 13H3v-2.500z M9.3 4.200l2.5 2.5",
+  back: "M9.8 3 4.8 8l5 5",
+  down: "M8 3v9.5 M4 8.8 8 12.800l4-4",
+  clock: "M8 1.800a6.2 6.2 0 1 1 0 12.400A6.2 6.2 0 0 1 8 1.800z M8 4.500V8l2.3 1.5",
+  hold: "M4.5 7.500V5.200a3.5 3.5 0 0 1 7 0v2.3 M3.3 7.500h9.400v6H3.300z",
+  check: "M2.8 8.5 6.3 12l7-8",
+  cross: "M4 4l8 8 M12 4l-8 8",
+  skull: "M8 2a5.2 5.2 0 0 0-3 9.400V14h6v-2.600A5.2 5.2 0 0 0 8 2z M6 7.500v.3 M10 7.500v.3 M8 12v2",
+  sweep: "M3 4.500h10 M6.2 4.500V3h3.600v1.5 M4.2 4.500l.7 9h6.200l.7-9",
+  seal: "M8 1.600l1.7 1.2 2-.1.6 2 1.6 1.3-.7 1.9.7 1.9-1.6 1.3-.6 2-2-.1L8 14.300l-1.7-1.2-2 .1-.6-2-1.6-1.3.7-1.9-.7-1.9 1.6-1.3.6-2 2 .1z M5.6 8l1.7 1.7 3.1-3.4",
+  reply: "M6.5 3.5 2.5 7.500l4 4 M2.5 7.500h6.500a4.5 4.5 0 0 1 4.5 4.500v1",
+  thread: "M3 3.500h10v7H7.500L4.5 13v-2.500H3z",
+  copy: "M5.5 5.500h8v8h-8z M3 10.500H2.500v-8h8V3",
+  again: "M13 8a5 5 0 1 1-1.5-3.6 M13.2 2.200v2.800h-2.8",
+  pause: "M5.5 3.500v9 M10.5 3.500v9",
+  play: "M5 3.300v9.400L12.5 8z",
+  eye: "M1.5 8S4 3.8 8 3.8 14.5 8 14.5 8 12 12.2 8 12.2 1.5 8 1.5 8z M8 6.200a1.8 1.8 0 1 1 0 3.6 1.8 1.8 0 0 1 0-3.600z",
+};
+
+/** Draw the icon `name`; the words beside it say what it means. */
+export function icon(name) {
+  const pen = { fill: "none", stroke: "currentColor", "stroke-width": "1.5", "stroke-linecap": "round", "stroke-linejoin": "round" };
+  return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: PATHS[name], ...pen }));
+}

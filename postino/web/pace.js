@@ -1,0 +1,46 @@
+/* Work that many events ask for: done soon, once for all of them, and never more often than is good. */
+
+/** Runs `work` at once when asked, but never twice at a time nor sooner than `wait` ms after the last run. */
+export class Pace {
+  #work;
+  #wait;
+  #timer = null;
+  #busy = false;
+  #again = false;
+  #free = 0; // when the next run may begin
+
+  constructor(work, wait) {
+    this.#work = work;
+    this.#wait = wait;
+  }
+
+  /** Ask for a run that begins after this call. */
+  ask() {
+    if (this.#busy) this.#again = true;
+    else this.#timer ??= setTimeout(() => this.#run(), Math.max(0, this.#free - Date.now()));
+  }
+
+  /** Forget what was asked for. */
+  stop() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#again = false;
+  }
+
+  async #run() {
+    this.#timer = null;
+    this.#busy = true;
+    const began = Date.now();
+    try {
+      await this.#work();
+    } finally {
+      this.#busy = false;
+      // slow work is asked for less: at most a third of the time is spent on it
+      this.#free = Date.now() + Math.max(this.#wait, 2 * (Date.now() - began));
+      if (this.#again) {
+        this.#again = false;
+        this.ask();
+      }
+    }
+  }
+}

@@ -1,0 +1,193 @@
+/* The form that writes: a message to one agent, or a broadcast. What fails is said beside it and the text is kept. */
+
+import { newId } from "../api.js";
+import { h, write } from "../dom.js";
+import { grouped } from "../format.js";
+import { icon } from "../icons.js";
+import { recall, remember } from "../memory.js";
+
+const MOST = 32_768; // characters; the daemon's limit
+const NEAR = 2_000; // characters before it, from which on the form counts aloud
+const HINT = /Mac|iP/.test(navigator.platform) ? "⌘ Enter sends" : "Ctrl Enter sends";
+const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
+
+export class Compose {
+  element;
+  #send;
+  #sent;
+  #target = null;
+  #drafts = new Map(); // target -> {body, about, attempt}
+  #about = {}; // thread and reply_to
+  #attempt = null; // {id, content} of a try that may have succeeded unheard
+  #to = h("input", { class: "line", name: "to", required: true, maxlength: 64, pattern: NAME, autocomplete: "off",
+    spellcheck: "false", placeholder: "agent", list: "known-agents" });
+  #from = h("input", { class: "line", name: "from", maxlength: 64, pattern: NAME, autocomplete: "off", spellcheck: "false",
+    placeholder: "anonymous", title: "Letters, digits, dot, dash and underscore. Kept in this browser." });
+  #body = h("textarea", { name: "body", required: true, rows: 1, dir: "auto", enterkeyhint: "enter" });
+  #context = h("p", { class: "compose-context", hidden: true });
+  #said = h("p", { class: "compose-said", role: "alert" });
+  #left = h("span", { class: "compose-left" });
+  #button = h("button", { type: "submit", class: "send", title: "Ctrl or ⌘ with Enter", "aria-keyshortcuts": "Control+Enter Meta+Enter", text: "Send" });
+  #toField;
+
+  /** `send(draft)` posts it, `sent(answer, draft)` returns what to say then; `toAgent`: there is a recipient to name. */
+  constructor({ label, placeholder, toAgent, send, sent }) {
+    this.#send = send;
+    this.#sent = sent;
+    this.#body.placeholder = placeholder;
+    this.#body.setAttribute("aria-label", label);
+    this.#toField = toAgent ? field("To", this.#to) : null;
+    this.element = h("form", { class: "compose", "aria-label": label, novalidate: true }, this.#context,
+      h("div", { class: "compose-lines" }, this.#toField, field("From", this.#from), this.#left),
+      h("div", { class: "compose-row" }, this.#body, this.#button), this.#said);
+    this.#listen();
+  }
+
+  /** Write to `target` (null: to be named) from now on; what was written to the last one waits for its return. */
+  aim(target) {
+    this.#drafts.set(this.#target, { body: this.#body.value, about: this.#about, attempt: this.#attempt });
+    const { body = "", about = {}, attempt = null } = this.#drafts.get(target) ?? {};
+    this.#target = target;
+    this.#attempt = attempt;
+    this.#body.value = body;
+    this.#from.value = recall("name");
+    if (this.#toField) this.#toField.hidden = target !== null;
+    this.#mention(about);
+    this.#say("");
+    this.#fit();
+  }
+
+  /** Answer `entry`, in its thread. */
+  reply(entry) {
+    // an answer to one's own words goes on to whom they were written
+    const to = entry.from === this.#from.value.trim() && entry.kind === "message" ? entry.to : entry.from;
+    if (this.#target === null) this.#to.value = to;
+    this.#mention({ thread: entry.thread, reply_to: entry.id, to });
+    this.focus();
+  }
+
+  /** Write into `thread` ("" for none). */
+  into(thread) {
+    this.#mention(thread ? { thread } : {});
+  }
+
+  focus() {
+    (this.#toField && this.#target === null && !this.#to.value ? this.#to : this.#body).focus();
+  }
+
+  #listen() {
+    this.element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#body.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#body.addEventListener("input", () => this.#fit());
+    this.#from.addEventListener("change", () => remember("name", this.#from.value.trim()));
+  }
+
+  async #submit() {
+    const draft = this.#draft();
+    const wrong = this.#wrong(draft);
+    if (wrong) return this.#say(wrong, "bad");
+    this.#busy(true);
+    try {
+      const answer = await this.#send({ ...draft, id: this.#idFor(draft) });
+      this.#attempt = null;
+      this.#body.value = "";
+      this.#mention(draft.thread ? { thread: draft.thread } : {});
+      this.#fit();
+      this.#say(...[this.#sent(answer, draft)].flat());
+    } catch (refusal) {
+      this.#say(failure(refusal), "bad");
+    }
+    this.#busy(false);
+    this.#body.focus();
+  }
+
+  /** The id under which the same words are tried again is the same: should the first try have succeeded, nothing is doubled. */
+  #idFor(draft) {
+    const content = JSON.stringify(draft);
+    if (this.#attempt?.content !== content) this.#attempt = { id: newId(), content };
+    return this.#attempt.id;
+  }
+
+  #draft() {
+    const from = this.#from.value.trim();
+    const { thread, reply_to, to } = this.#about;
+    const draft = { body: this.#body.value, ...(from && { from }), ...(thread && { thread }), ...(reply_to && { reply_to }) };
+    return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...draft } : draft;
+  }
+
+  #wrong({ to, body }) {
+    if (this.#toField && !to) return "Name the agent who is to get this.";
+    if (!body.trim()) return "There is nothing to send yet.";
+    return null;
+  }
+
+  #mention(about) {
+    this.#about = about;
+    const { thread, reply_to: replyTo, to } = about;
+    this.#context.hidden = !thread && !replyTo;
+    const words = [replyTo && `Reply to ${to}`, thread && `thread ${thread}`].filter(Boolean).join(" · ");
+    this.#context.replaceChildren(icon(replyTo ? "reply" : "thread"), h("bdi", { text: words }),
+      h("button", { type: "button", class: "link", text: "Drop", on: { click: () => this.#mention({}) } }));
+  }
+
+  /** Grow with the text, and count when the end is near. */
+  #fit() {
+    const { value } = this.#body;
+    this.#body.rows = Math.min(10, Math.max(1, value.split("\n", 10).length, Math.ceil(value.length / 90)));
+    const left = MOST - [...value].length;
+    write(this.#left, left < 0 ? `${grouped(-left)} too many` : left < NEAR ? `${grouped(left)} left` : value ? HINT : "");
+    this.#left.classList.toggle("over", left < 0);
+  }
+
+  #busy(busy) {
+    this.#button.disabled = busy;
+    this.element.setAttribute("aria-busy", String(busy));
+  }
+
+  #say(words, kind = "good") {
+    this.#said.dataset.kind = kind;
+    write(this.#said, words);
+  }
+}
+
+function field(label, input) {
+  return h("label", { class: "compose-field" }, h("span", { text: label }), input);
+}
+
+function failure({ message, outcome, code }) {
+  if (outcome === "unknown") return `${message} Your text is kept; send it again when it does, it will not arrive twice.`;
+  return code === "inbox_full" ? `${message}. Your text is kept; try again when some of it has been read.` : `Not sent: ${message}`;
+}
+
+/** Say how a message was accepted. */
+export function accepted(answer, draft) {
+  if (!answer.created) return `It had arrived already, as no. ${answer.seq}.`;
+  if (answer.known) return `Sent to ${answer.to} as no. ${answer.seq}.`;
+  const near = answer.names.length ? ` Did you mean ${answer.names.join(", ")}?` : "";
+  return [`Nobody called ${draft.to} has been seen yet; the message waits.${near}`, "note"];
+}
+
+/** Say how a broadcast was accepted. */
+export function announced(answer) {
+  return answer.created ? `Broadcast no. ${answer.seq} is out.` : `It was out already, as no. ${answer.seq}.`;
+}
+
+/** The list of names that the field To offers. */
+export class KnownNames {
+  element = h("datalist", { id: "known-agents" });
+
+  constructor(roster) {
+    roster.changed.on(() => {
+      const names = [...roster.agents.keys()].slice(0, 200);
+      if (names.join() !== this.names) this.element.replaceChildren(...names.map((name) => h("option", { value: name })));
+      this.names = names.join();
+    });
+  }
+}

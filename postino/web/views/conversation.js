@@ -1,0 +1,164 @@
+/* The mail of one agent, or everybody's: the newest at the foot, older pages above, and the form that writes. */
+
+import { h, write } from "../dom.js";
+import { recall } from "../memory.js";
+import { go, toMail } from "../router.js";
+import { Conversation } from "../state/conversation.js";
+import { accepted, Compose } from "./compose.js";
+import { DeadBar } from "./dead.js";
+import { emptyMail, emptySearch } from "./empty.js";
+import { MailHead } from "./mailhead.js";
+import { MessageCard } from "./message.js";
+import { Scroller } from "./scroller.js";
+
+const TICK_MS = 10_000; // a lease that ends by itself is seen after this at the latest
+
+export class ConversationView {
+  element;
+  #app;
+  #place = { agent: undefined, q: "", thread: "" };
+  #state = null;
+  #cards = new Map(); // entry -> card
+  #frame = 0;
+  #head;
+  #dead;
+  #compose;
+  #note = h("div", { class: "note" });
+  #older = h("button", { type: "button", class: "rest", on: { click: () => this.#state.older() } });
+  #scroller = new Scroller({ label: "Messages", noun: "message", above: this.#older, below: this.#note,
+    onTop: () => this.#state.older() });
+
+  constructor(app) {
+    this.#app = app;
+    this.#dead = new DeadBar(app);
+    this.#head = new MailHead(app, { search: (q) => this.#filter({ q }), unthread: () => this.#filter({ thread: "" }) });
+    this.#compose = new Compose({
+      label: "Write a message", placeholder: "Write a message", toAgent: true,
+      send: (draft) => app.api.send(draft), sent: (answer, draft) => this.#sent(answer, draft),
+    });
+    this.element = h("section", { class: "mail", "aria-label": "Mail" }, this.#head.element, this.#dead.element,
+      h("div", { class: "scroll-box" }, this.#scroller.element, this.#scroller.jump), this.#compose.element);
+    app.roster.changed.on(() => this.#drawHead());
+    setInterval(() => this.#cards.forEach((card) => card.tick()), TICK_MS);
+  }
+
+  /** Show the mail that `place` names: `{agent, q, thread}`. */
+  show({ agent, q, thread }) {
+    const last = this.#place;
+    this.#place = { agent, q, thread };
+    if (agent !== last.agent) this.#compose.aim(agent);
+    if (agent !== last.agent || thread !== last.thread) this.#compose.into(thread);
+    if (agent !== last.agent || q !== last.q) this.#begin();
+    this.#drawHead();
+    this.#draw();
+  }
+
+  /** Take in an event; a renamed agent is followed to its new name. */
+  touch(event) {
+    if (event.type === "agent_rename" && event.old === this.#place.agent) go(toMail(event.agent), { replace: true });
+    this.#state?.touch(event);
+  }
+
+  /** Read again what may have changed while nobody listened. */
+  refresh() {
+    this.#state?.refresh();
+  }
+
+  /** Put the cursor into the form. */
+  write() {
+    this.#compose.focus();
+  }
+
+  #begin() {
+    this.#state?.stop();
+    this.#cards.clear();
+    this.#scroller.reset();
+    this.#note.replaceChildren();
+    this.#state = new Conversation(this.#app.api, this.#app.roster, { agent: this.#place.agent, q: this.#place.q });
+    this.#state.changed.on(() => this.#schedule());
+    this.#state.refresh();
+  }
+
+  #filter(change) {
+    const { agent, q, thread } = { ...this.#place, ...change };
+    go(toMail(agent, { q, thread }), { replace: true });
+  }
+
+  #sent(answer, draft) {
+    this.refresh();
+    this.#scroller.toFoot();
+    return accepted(answer, draft);
+  }
+
+  /** Draw once per frame, however much has changed. */
+  #schedule() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    if (this.#scroller.atFoot) this.#state.trim();
+    const shown = this.#shown();
+    this.#scroller.fill(shown.map((entry) => this.#card(entry)), () => this.#drawEnds(shown.length));
+    this.#forget(shown);
+  }
+
+  #shown() {
+    const { thread } = this.#place;
+    const { entries } = this.#state;
+    return thread ? entries.filter((entry) => entry.thread === thread || entry.id === thread) : entries;
+  }
+
+  #card(entry) {
+    let card = this.#cards.get(entry.entry);
+    if (card) card.update(entry);
+    else this.#cards.set(entry.entry, (card = this.#newCard(entry)));
+    return card;
+  }
+
+  #newCard(entry) {
+    const { agent } = this.#place;
+    const direction = agent === null || entry.kind === "broadcast" ? "all" : this.#state.isOurs(entry.to) ? "in" : "out";
+    const acts = {
+      reply: (each) => this.#compose.reply(each),
+      requeue: (each) => this.#requeue(each),
+      find: (id) => this.#state.find(id),
+    };
+    return new MessageCard(entry, { direction, agent, acts });
+  }
+
+  async #requeue({ to, id }) {
+    try {
+      await this.#app.api.requeue(this.#app.roster.present(to), [id]);
+      this.#app.say("Back in the inbox.");
+    } catch (refusal) {
+      this.#app.say(refusal.message, "bad");
+    }
+  }
+
+  #forget(shown) {
+    if (this.#cards.size === shown.length) return;
+    const kept = new Set(shown.map((entry) => entry.entry));
+    for (const entry of this.#cards.keys()) if (!kept.has(entry)) this.#cards.delete(entry);
+  }
+
+  #drawEnds(shown) {
+    const { more, loading, loaded, problem } = this.#state;
+    this.#older.hidden = !more;
+    this.#older.disabled = loading;
+    write(this.#older, loading ? "Reading older mail…" : "Show older mail");
+    if (problem && !shown) this.#note.replaceChildren(h("p", { class: "empty", text: problem.message }));
+    else if (!loaded || shown || more) this.#note.replaceChildren();
+    else this.#note.replaceChildren(this.#place.q || this.#place.thread ? emptySearch() : emptyMail(this.#place.agent));
+  }
+
+  #drawHead() {
+    const { agent, q, thread } = this.#place;
+    if (agent === undefined) return;
+    const record = agent === null ? null : this.#app.roster.get(this.#app.roster.present(agent));
+    this.#head.draw({ agent, record, q, thread, mine: agent !== null && agent === recall("name") });
+    this.#dead.show(record ?? null);
+  }
+}
