@@ -309,6 +309,42 @@ async def test_ten_relays_without_a_daemon_end_with_one(down, spawn):
     assert down.home.log.read_text().count('"event": "serving"') == 2  # the one that `down` ended, and one
 
 
+# Valkey goes
+
+
+async def test_a_killed_valkey_loses_nothing_and_the_session_goes_on(daemon, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    for number in range(20):
+        if number == 10:
+            os.kill(daemon.valkey_pid(), signal.SIGKILL)
+        await stored(relay, f"m{number}")
+    read: list[str] = []
+    async with asyncio.timeout(20):
+        while len(read) < 20:
+            answer = await relay.call("msg_read", limit=20)
+            read += [each["id"] for each in answer.get("messages", ())]
+    assert read == [f"m{number}" for number in range(20)]
+
+
+async def stored(relay: Any, id: str) -> None:
+    """Send until it is accepted; meanwhile only one answer is allowed."""
+    async with asyncio.timeout(20):
+        while "created" not in (answer := await relay.call("msg_send", to="bob", body="x", id=id)):
+            assert (answer["code"], answer["retryable"]) == ("store_away", True)
+
+
+async def test_a_session_may_begin_while_valkey_is_away(daemon, spawn):
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    relay = await spawn(daemon.env, **RECEIVER)
+    assert len((await relay.ask("tools/list"))["result"]["tools"]) == 10
+    started = time.monotonic()
+    refused = await relay.call("msg_check")
+    assert (refused["code"], refused["retryable"]) == ("store_away", True) and time.monotonic() - started < 4
+    os.kill(daemon.valkey_pid(), signal.SIGCONT)
+    await stored(relay, "m1")
+    assert (await relay.call("msg_whoami"))["agent"] == "bob"
+
+
 # what can not be used
 
 
