@@ -16,6 +16,7 @@ from bench.table import Rows
 from postino import config
 from postino.broker import Broker
 from postino.model import Draft, Sender
+from postino.store import connection
 
 AT_ONCE = (1, 32)
 BODY = "x" * 200
@@ -40,6 +41,9 @@ def run(seconds: float) -> Rows:
             xadd = drive(lambda: dial_unix(stack.valkey), _xadds(), resp_complete, at_once, seconds)
             rows.append(_row("floor: bare XADD", at_once, xadd, xadd))
             rows += asyncio.run(_in_process(stack.home, at_once, seconds, xadd))
+        connection.BATCH, shared = 1, connection.BATCH
+        rows += asyncio.run(_in_process(stack.home, AT_ONCE[-1], seconds, xadd, ", a round trip each"))
+        connection.BATCH = shared
     return rows
 
 
@@ -75,7 +79,7 @@ def _xadds() -> Iterator[bytes]:
     return itertools.repeat(one.encode())
 
 
-async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured) -> Rows:
+async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured, how: str = "") -> Rows:
     settings, _ = config.load(
         {"POSTINO_HOME": str(home), "POSTINO_KEY_PREFIX": f"b{at_once}:", "POSTINO_MAX_INBOX": "100000"}
     )
@@ -95,7 +99,10 @@ async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured)
         )
     finally:
         await broker.close()
-    return [_row("send in process", at_once, sent, floor), _row("read + ack in process", at_once, read, floor)]
+    return [
+        _row(f"send in process{how}", at_once, sent, floor),
+        _row(f"read + ack in process{how}", at_once, read, floor),
+    ]
 
 
 async def _repeat(call: Callable[[int], Awaitable[object]], at_once: int, seconds: float) -> Measured:
