@@ -13,6 +13,8 @@ TIME     O(sessions expired)
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/claude
+--@include lib/shown
 local agents, presence, sessions, events = unpack(KEYS)
 local now = now_ms()
 local gone = redis.call('ZRANGEBYSCORE', presence, '-inf', now, 'LIMIT', 0, 100)
@@ -26,12 +28,13 @@ for _, session in ipairs(gone) do
     else
       known.left = now
       redis.call('HSET', sessions, session, cjson.encode(known))
+      remember_claude(sessions, known, now)
     end
     local record = load_agent(agents, known.agent)
     if record then
       record.sessions = without(record.sessions, session)
       save_agent(agents, known.agent, record)
-      if live_sessions(presence, record, now) == 0 then
+      if shown_sessions(presence, record) == 0 then
         emit(events, 'agent_offline', 'agent', known.agent, 'session', session)
       end
     end

@@ -15,25 +15,32 @@ TIME     O(sessions of the agent)
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/shown
 local agents, presence, sessions, events = unpack(KEYS)
 local agent, online_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local session = 'http:' .. agent
 local record = load_agent(agents, agent) or { since = now }
-local was_live = live_sessions(presence, record, now)
-record.sessions, record.seen = without(record.sessions, session), now
+local before = shown_sessions(presence, record)
+-- its one HTTP session may still carry a former name
+for _, each in ipairs(record.sessions or {}) do
+  if string.sub(each, 1, 5) == 'http:' then
+    record.sessions = without(record.sessions, each)
+    redis.call('ZREM', presence, each)
+    redis.call('HDEL', sessions, each)
+  end
+end
+local session = 'http:' .. agent
 if online_ms > 0 then
+  record.sessions = record.sessions or {}
   record.sessions[#record.sessions + 1] = session
   redis.call('ZADD', presence, now + online_ms, session)
   redis.call('HSET', sessions, session, cjson.encode({ agent = agent, gen = 0, at = now }))
-else
-  redis.call('ZREM', presence, session)
-  redis.call('HDEL', sessions, session)
 end
-local live = live_sessions(presence, record, now)
+record.seen = now
+local after = shown_sessions(presence, record)
 save_agent(agents, agent, record)
-if was_live == 0 and live > 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
-if was_live > 0 and live == 0 then emit(events, 'agent_offline', 'agent', agent, 'session', session) end
-return { 'ok', live > 0 and 1 or 0 }
+if before == 0 and after > 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
+if before > 0 and after == 0 then emit(events, 'agent_offline', 'agent', agent, 'session', session) end
+return { 'ok', live_sessions(presence, record, now) > 0 and 1 or 0 }

@@ -18,6 +18,7 @@ TIME     O(candidates + sessions of the agent)
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/shown
 local agents, presence, sessions, events = unpack(KEYS)
 local session, generation, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now, online_ms = now_ms(), tonumber(ARGV[6])
@@ -53,12 +54,30 @@ if stood_in then
   end
 end
 
+-- while this session was away another one may have derived its name
+local function derived_by_another(wanted)
+  local record = load_agent(agents, wanted)
+  for _, each in ipairs(record and record.sessions or {}) do
+    local till = each ~= session and redis.call('ZSCORE', presence, each)
+    local other = till and tonumber(till) > now and redis.call('HGET', sessions, each)
+    if other and cjson.decode(other).derived == 1 then return true end
+  end
+  return false
+end
+
 local agent, derived = nil, 0
 if known then
   agent, derived = present(known.agent), known.derived
 elseif name ~= '' then
   agent = present(name)
-else
+end
+local moved = known and derived == 1 and derived_by_another(agent)
+if moved then
+  local left = load_agent(agents, agent)
+  left.sessions = without(left.sessions, session)
+  save_agent(agents, agent, left)
+end
+if moved or not agent then
   derived = 1
   local resumed = about.claude_session and redis.call('HGET', sessions, 'claude:' .. about.claude_session)
   local candidates = cjson.decode(ARGV[4])
@@ -71,6 +90,7 @@ else
 end
 
 local record = load_agent(agents, agent) or { since = now }
+local before = shown_sessions(presence, record)
 record.sessions = without(record.sessions, session)
 local others = live_sessions(presence, record, now)
 record.sessions[#record.sessions + 1] = session
@@ -88,7 +108,7 @@ if met or string.sub(session, 1, 2) == 'h-' then
   redis.call('HSET', sessions, 'process:' .. about.process, cjson.encode(met))
 end
 redis.call('ZADD', presence, now + online_ms, session)
-if others == 0 and not (stood_in and present(earlier.agent) == agent) then
+if before == 0 and not (stood_in and present(earlier.agent) == agent) then
   emit(events, 'agent_online', 'agent', agent, 'session', session)
 end
 return { agent, others, derived }

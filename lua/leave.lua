@@ -21,6 +21,8 @@ TIME     O(n) in the messages held
 --@include lib/event
 --@include lib/agent
 --@include lib/entry
+--@include lib/claude
+--@include lib/shown
 local inbox, leases, index, agents, presence, sessions, events = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local known = redis.call('HGET', sessions, session)
@@ -49,14 +51,17 @@ if redis.call('EXISTS', inbox) == 1 then
 end
 if #ids > 0 then emit(events, 'msg_release', 'ids', cjson.encode(ids), 'to', agent, 'reader', session) end
 if ARGV[4] == '1' then return { 'ok', #ids } end
-redis.call('ZREM', presence, session)
 known.left = now
 redis.call('HSET', sessions, session, cjson.encode(known))
+remember_claude(sessions, known, now)
 local record = load_agent(agents, agent)
+local before = shown_sessions(presence, record)
+redis.call('ZREM', presence, session)
 if record then
   record.sessions, record.seen = without(record.sessions, session), now
-  local live = live_sessions(presence, record, now)
   save_agent(agents, agent, record)
-  if live == 0 then emit(events, 'agent_offline', 'agent', agent, 'session', session) end
+  if before > 0 and shown_sessions(presence, record) == 0 then
+    emit(events, 'agent_offline', 'agent', agent, 'session', session)
+  end
 end
 return { 'ok', #ids }

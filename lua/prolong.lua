@@ -21,6 +21,7 @@ TIME     O(n) in the messages held
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/shown
 local inbox, leases, agents, presence, sessions, events = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -30,13 +31,18 @@ if not known or known.gen ~= generation then return { 'gone', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, count = now_ms(), 0
 local record = load_agent(agents, agent) or { since = now }
-local was_live = live_sessions(presence, record, now)
+local before = shown_sessions(presence, record)
 redis.call('ZADD', presence, now + online_ms, session)
 record.sessions = without(record.sessions, session)
 record.sessions[#record.sessions + 1] = session
 record.seen = now
 save_agent(agents, agent, record)
-if was_live == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
+if known.left then
+  -- it was taken for gone; housekeeping must not forget it later
+  known.left = nil
+  redis.call('HSET', sessions, session, cjson.encode(known))
+end
+if before == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
 if redis.call('EXISTS', inbox) == 1 then
   local held = redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1000, session)
   for _, pending in ipairs(held.err and {} or held) do

@@ -15,7 +15,6 @@ KEYS     inbox      stream   {po}:inbox:<old>
          cursors    hash     {po}:cursors
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
-         notices    hash     {po}:notices
          events     stream   {po}:events
          inbox_own  stream   {po}:inbox:<owner of the new name, where that is an alias>
          dead_own   stream   {po}:dead:<the same>
@@ -35,7 +34,7 @@ TIME     O(aliases + sessions of the agent)
 --@include lib/number
 --@include lib/event
 --@include lib/agent
-local agents, cursors, presence, sessions, notices, events = unpack(KEYS, 11, 16)
+local agents, cursors, presence, sessions, events = unpack(KEYS, 11, 15)
 local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = now_ms()
 
@@ -57,30 +56,30 @@ if not record then return redis.error_reply('UNKNOWN_AGENT there is no agent nam
 if old == new then return { 'ok', new, names(record.aliases) } end
 
 local owner, since = alias_of(agents, new)
+local other = nil
 if owner and owner ~= old then
   if owner ~= ARGV[3] then return { 'owner', owner } end
-  local other = load_agent(agents, owner)
-  if other then
-    if live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[17], KEYS[18]) > 0 then
-      return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
-    end
-    other.aliases = without(other.aliases, new)
-    save_agent(agents, owner, other)
+  other = load_agent(agents, owner)
+  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[16], KEYS[17]) > 0) then
+    return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
   end
 elseif not owner then
-  local other = load_agent(agents, new)
-  if other then
-    if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
-    for _, each in ipairs(other.aliases or {}) do redis.call('HDEL', agents, each) end
-  end
+  other = load_agent(agents, new)
+  if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
   local waiting = mail(KEYS[6], KEYS[10])
   if waiting > 0 then
     return redis.error_reply('NAME_TAKEN ' .. new .. ' has ' .. waiting .. ' messages')
   end
 end
-
 local aliases = without(record.aliases, new)
 if #aliases >= 32 then return redis.error_reply('ALIAS_LIMIT ' .. old .. ' already keeps 32 former names') end
+
+if other and owner then
+  other.aliases = without(other.aliases, new)
+  save_agent(agents, owner, other)
+elseif other then
+  for _, each in ipairs(other.aliases or {}) do redis.call('HDEL', agents, each) end
+end
 aliases[#aliases + 1] = old
 for at = 1, 5 do
   if redis.call('EXISTS', KEYS[at]) == 1 then
@@ -96,7 +95,8 @@ for _, session in ipairs(record.sessions or {}) do
   local known = redis.call('HGET', sessions, session)
   if known then
     known = cjson.decode(known)
-    known.agent = new
+    -- a name taken on purpose: it may be shared from now on
+    known.agent, known.derived = new, 0
     redis.call('HSET', sessions, session, cjson.encode(known))
     if known.claude_session then
       redis.call('HSET', sessions, 'claude:' .. known.claude_session, cjson.encode({ agent = new, at = now }))
