@@ -95,19 +95,19 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
         BadField: the address is not this machine's, or no port is free or allowed.
     """
     addresses = _addresses(host, port)
-    last = port if port == 0 else min(port + TRIES, 65_535)
-    for wanted in range(port, last + 1):
+    last = min(port + TRIES, 65_535)
+    for wanted in range(port, last + 1) if port else [0] * TRIES:
         try:
             return _bind_all(addresses, wanted)
         except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL:
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise BadField(
                     f"POSTINO_WEB_HOST={host} is no address of this machine", field="POSTINO_WEB_HOST"
                 ) from None
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise BadField(f"POSTINO_WEB_PORT={wanted}: {error.strerror}", field="POSTINO_WEB_PORT") from None
     raise BadField(
-        f"POSTINO_WEB_PORT: every port from {port} to {last} is taken; name another, or POSTINO_WEB_ENABLED=false",
+        f"POSTINO_WEB_PORT: no port from {port} to {last} can be had; name another, or POSTINO_WEB_ENABLED=false",
         field="POSTINO_WEB_PORT",
     )
 
@@ -121,13 +121,22 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
 
 
 def _bind_all(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> list[socket.socket]:
-    """Bind all or none; port 0 is chosen by the first and shared by the others."""
+    """Bind every address this machine has, or none; port 0 is chosen by the first and shared by the others."""
+    absent = OSError(errno.EADDRNOTAVAIL, "no address")
     with contextlib.ExitStack() as undo:
         bound: list[socket.socket] = []
         for family, address in addresses:
-            sock = undo.enter_context(_bind(family, address, port))
+            try:
+                sock = undo.enter_context(_bind(family, address, port))
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                absent = error  # `localhost` is ::1 too where IPv6 is switched off
+                continue
             port = sock.getsockname()[1]
             bound.append(sock)
+        if not bound:
+            raise absent
         undo.pop_all()
         return bound
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,7 @@ def test_a_daemon_without_free_port_says_so_and_starts_no_valkey(home: Home, ser
         running = serve(POSTINO_WEB_PORT=str(port))
         _, err = running.communicate(timeout=15)
     assert running.returncode == 2
-    assert err.decode().splitlines()[-1].startswith(f"postino: POSTINO_WEB_PORT: every port from {port}")
+    assert err.decode().splitlines()[-1].startswith(f"postino: POSTINO_WEB_PORT: no port from {port}")
     assert not home.valkey_socket.exists()
 
 
@@ -243,6 +244,16 @@ def test_it_listens_on_loopback_only(home: Home, serve: Any) -> None:
     until(lambda: healthy(home), "healthy")
 
     assert _listening_tcp(running.pid) == ["0100007F"]
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+def test_it_listens_on_every_address_of_its_host(home: Home, serve: Any, host: str) -> None:
+    serve(POSTINO_WEB_HOST=host)
+    url = until(lambda: healthy(home), "healthy")["url"]
+
+    with urllib.request.urlopen(f"{url}/api/health", timeout=5) as answer:
+        assert answer.status == 200
+    assert url.startswith("http://[::1]:" if host == "::1" else "http://")
 
 
 def _listening_tcp(pid: int) -> list[str]:
@@ -330,8 +341,9 @@ def test_the_composition_root_imports_nothing_of_the_mcp_sdk() -> None:
 def test_the_log_is_lines_of_json_without_bodies_or_tokens(home: Home, serve: Any) -> None:
     running = serve(POSTINO_API_TOKEN="open-sesame")
     until(lambda: healthy(home), "healthy")
-    call(home, "POST", "messages", {"to": "bob", "body": "the secret body", "id": "m1"})
-    call(home, "POST", "messages", {"to": "bob", "body": "another secret body", "id": "m1"})
+    # the unix socket needs no token
+    assert call(home, "POST", "messages", {"to": "bob", "body": "the secret body", "id": "m1"})[0] == 200
+    assert call(home, "POST", "messages", {"to": "bob", "body": "another secret body", "id": "m1"})[0] == 409
     running.terminate()
     _, err = running.communicate(timeout=5)
 
