@@ -51,7 +51,7 @@ for _, letter in ipairs(letters) do
     end
     local entry = load_entry(index, id)
     entry.s = redis.call('XADD', inbox, '*', unpack(fields))
-    entry.st, entry.n, entry.r, entry.e, entry.w = 'queued', 0, nil, nil, nil
+    entry.st, entry.n, entry.r, entry.l, entry.e, entry.w = 'queued', 0, nil, nil, nil, nil
     save_entry(index, id, entry)
     ids[#ids + 1] = id
   end

@@ -143,7 +143,9 @@ class EventFeed:
         if event.type in _MAIL:
             self._awake(str(event.data.get("to")))
         elif event.type == "agent_rename":
+            # the mail is under the new name now, whoever waits there; those under the old one have to ask again
             self._awake(str(event.data.get("old")))
+            self._awake(str(event.data.get("agent")))
 
     def _awake(self, agent: str) -> None:
         for waiter in self._waiters.get(agent, ()):

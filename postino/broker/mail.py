@@ -61,8 +61,8 @@ class Mail(Core):
         agent, _ = await self.roster.entry(agent)
         with self.feed.waiting(agent) as mail:
             # asked only now: mail that arrived before this line is counted, later mail sets the event
-            _, unread, _ = await self.roster.check(agent)
-            if unread:
+            present, unread, _ = await self.roster.check(agent)
+            if unread or present != agent:  # renamed before this line: its mail wakes the other name
                 return
             due_ms = await self.inboxes.due_in_ms(agent)
             if due_ms is not None:
