@@ -190,6 +190,10 @@ class Client:
         """Forget every agent that is offline and has no mail."""
         return self._call("POST", "agents/cleanup", body={}, repeat=False)
 
+    def signin_code(self) -> Json:
+        """Return where the page is, with a single-use code where a token is wanted; over the unix socket only."""
+        return self._call("POST", "signin/code", body={})
+
     def stats(self) -> Json:
         """Return counts and rates."""
         return self._call("GET", "stats")

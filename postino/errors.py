@@ -69,6 +69,12 @@ class Forbidden(PostinoError):
     meaning = "The call comes from a web page of another origin or from another user of this machine"
 
 
+class CodeSpent(PostinoError):
+    code = "code_spent"
+    http = 403
+    meaning = "The sign-in code is unknown, used or older than 30 s; `postino open` makes another"
+
+
 class NotFound(PostinoError):
     code = "not_found"
     http = 404

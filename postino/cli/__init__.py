@@ -15,6 +15,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "down": ("daemon", "stop it, and its Valkey with it"),
         "status": ("daemon", "say whether it runs, where, and what it holds"),
         "serve": ("daemon", "run it in the foreground"),
+        "open": ("page", "open the page in a browser, signed in"),
     },
     "Mail": {
         "send": ("mail", "send a message to one agent"),

@@ -52,7 +52,7 @@ def _endpoint(route: Route, shared: Shared, guard: Guard) -> Endpoint:
     """Return the function aiohttp calls. What can be decided here once is not decided again per request."""
     takes_body, takes_query = route.method == "POST", route.query is not Nothing
     read_body = parse.Body(route.body).read
-    largest, handler, needs_token = shared.settings.max_body_bytes, route.handler, route.in_api
+    largest, handler, needs_token = shared.settings.max_body_bytes, route.handler, route.needs_token
     no_query = NOTHING if route.query is Nothing else route.query()
 
     async def serve(request: web.Request) -> object:

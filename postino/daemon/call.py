@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiohttp import web
 
+from postino.daemon.codes import Codes
 from postino.errors import BadField, BadRequest
 from postino.model import ANONYMOUS, Record, Sender, Via, check_id, check_name
 
@@ -34,6 +35,7 @@ class Shared:
         self.url: str | None = None  # of the TCP side, once it listens
         self.streams = 0  # open event streams
         self.holding: Counter[str] = Counter()  # streams that agents hold as themselves
+        self.codes = Codes()
         self.stopping = asyncio.Event()
         self.began = time.monotonic()
 

@@ -129,6 +129,12 @@ class EventsQuery(Asked, frozen=True, kw_only=True):
     as_: Name | None = field(name="as", default=None)
 
 
+class CodeBody(Asked, frozen=True, kw_only=True):
+    """A sign-in code."""
+
+    code: str
+
+
 class Page(Record, Generic[T], frozen=True, kw_only=True):
     """A part of a list."""
 
@@ -230,6 +236,22 @@ class NameChanged(Record, frozen=True, kw_only=True):
     name: str
     old: str
     aliases: list[str]
+
+
+class SignInCode(Record, frozen=True, kw_only=True):
+    """Where the page is (`url`; None: TCP is off), and the code in it; no code where no token is wanted."""
+
+    ok: bool = True
+    code: str | None
+    url: str | None
+    expires_s: int
+
+
+class SignedIn(Record, frozen=True, kw_only=True):
+    """The token, for this browser tab; None where none is wanted."""
+
+    ok: bool = True
+    token: str | None
 
 
 class Done(Record, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from postino.daemon import agents, broadcasts, dead, health, history, messages, openapi, page, sse
+from postino.daemon import agents, broadcasts, dead, health, history, messages, openapi, page, signin, sse
 from postino.daemon.call import Call
 from postino.daemon.records import (
     Accepted,
@@ -14,6 +14,7 @@ from postino.daemon.records import (
     BroadcastBody,
     BroadcastReadQuery,
     Cleared,
+    CodeBody,
     Done,
     EventsQuery,
     FeedPart,
@@ -34,6 +35,8 @@ from postino.daemon.records import (
     Returned,
     SendBody,
     SettleBody,
+    SignedIn,
+    SignInCode,
     StatsReport,
 )
 from postino.model import Agent, Broadcast, Check, Dead, History, Message, MessageState
@@ -55,7 +58,8 @@ class Route:
     query: Any = Nothing
     body: Any = Nothing
     refusals: tuple[str, ...] = ()
-    in_api: bool = True  # False: the page, which a browser asks for without a token
+    in_api: bool = True  # False: the page
+    needs_token: bool = True  # False: what a browser asks for before it has one
 
     @property
     def summary(self) -> str:
@@ -108,8 +112,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/events", sse.events, query=EventsQuery, refusals=("too_many",)),
     Route("GET", "/api/stats", health.stats, StatsReport),
     Route("GET", "/api/health", health.health, HealthReport),
+    Route("POST", "/api/signin", signin.sign_in, SignedIn, body=CodeBody, refusals=("code_spent",), needs_token=False),
+    Route("POST", "/api/signin/code", signin.code, SignInCode),
     Route("GET", "/api/openapi.json", openapi.document),
-    Route("GET", "/", page.index, in_api=False),
-    Route("GET", "/favicon.ico", page.favicon, in_api=False),
-    Route("GET", "/web/{path:.+}", page.file, in_api=False),
+    Route("GET", "/", page.index, in_api=False, needs_token=False),
+    Route("GET", "/favicon.ico", page.favicon, in_api=False, needs_token=False),
+    Route("GET", "/web/{path:.+}", page.file, in_api=False, needs_token=False),
 )
