@@ -1,5 +1,6 @@
 #!lua
 --[[ meet: a Claude process tells, by a hook, which Claude session the connected session now serves.
+A session that was not named becomes the agent recorded for that Claude session, unless that one is online.
 Atomic because two sessions must not resume one agent.
 KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
@@ -8,7 +9,6 @@ KEYS     agents    hash     {po}:agents
 ARGV     session   session id, the consumer name
          process   the Claude process: host:pid:start
          claude    its Claude session id
-         resumes   '1': take the agent recorded for that Claude session, unless it is online or ours was named
 RETURNS  agent, the agent left for it or '', 1 if that one was made for this session alone | 0
          nothing: the session is unknown
 ERRORS   NONE
@@ -24,7 +24,7 @@ if not known then return {} end
 known = cjson.decode(known)
 
 local left, made = '', 0
-local recorded = ARGV[4] == '1' and known.derived == 1 and redis.call('HGET', sessions, 'claude:' .. claude)
+local recorded = known.derived == 1 and redis.call('HGET', sessions, 'claude:' .. claude)
 local wanted = recorded and cjson.decode(recorded).agent
 wanted = wanted and (alias_of(agents, wanted) or wanted)
 local there = wanted and wanted ~= known.agent and load_agent(agents, wanted)

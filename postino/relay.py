@@ -339,6 +339,10 @@ class Relay:
             self._welcomed()
         elif word == "refused":
             self._refused(str(control.get("error")))
+        elif word == "wake":
+            from postino.nudge import woken  # few tabs ever need it
+
+            self._tell(woken(control))
         elif word == "bye":
             self.eager = False
             self.start_at = time.monotonic() + POLITE

@@ -11,6 +11,7 @@ import os
 import re
 
 from postino import __version__
+from postino.lineage import claude, variable
 
 TYPE_CHECKING = False  # see relay.py
 if TYPE_CHECKING:
@@ -118,49 +119,26 @@ class Outbox:
 
 def hello(session: str, generation: int) -> dict[str, Any]:
     """Return the first line of a connection: which session this is, for whom and where it runs."""
-    parent = os.getppid()
     return {
         "postino": "hello",
         "version": __version__,
         "session": session,
         "generation": generation,
-        "name": _variable("POSTINO_AGENT_NAME"),
-        "terminal": _terminal(),
+        "name": variable("POSTINO_AGENT_NAME") or variable("CLAUDE_PLUGIN_OPTION_AGENT_NAME"),
+        "terminal": tail(os.environ.get("TERM_SESSION_ID") or os.environ.get("ITERM_SESSION_ID") or ""),
         "directory": _directory(),
         "host": os.uname().nodename,
-        "claude": {
-            "pid": parent,
-            "start": _started(parent),
-            "socket": _variable("CLAUDE_CODE_MESSAGING_SOCKET"),
-            "session_id": _variable("CLAUDE_CODE_SESSION_ID"),
-        },
+        "claude": claude(),
     }
 
 
-def _variable(name: str) -> str | None:
-    return _text(os.environ.get(name, "")) or None
-
-
-def _text(value: str) -> str:
-    return os.fsencode(value).decode(errors="replace")  # a variable or path may hold any bytes
-
-
-def _terminal() -> str | None:
-    name = os.environ.get("TERM_SESSION_ID") or os.environ.get("ITERM_SESSION_ID") or ""
-    return "".join(each for each in name[-8:] if each in _WORD) or None
+def tail(terminal: str) -> str | None:
+    """Return the part of a terminal's session id that names an agent."""
+    return "".join(each for each in terminal[-8:] if each in _WORD) or None
 
 
 def _directory() -> str:
     try:
-        return _text(os.getcwd())  # noqa: PTH109
+        return os.fsencode(os.getcwd()).decode(errors="replace")  # noqa: PTH109
     except OSError:  # it was removed under us
-        return _text(os.environ.get("PWD", "/"))
-
-
-def _started(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot: with it a pid that is used again is told apart."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - pathlib would cost every tab 2 ms
-            return int(stat.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return None
+        return variable("PWD") or "/"

@@ -32,16 +32,16 @@ class Whereabouts(Sessions):
         """
         return await self.whereabouts.announce(agent, process, claude, told=told, greeted=greeted, how=how)
 
-    async def meet(self, session: str, process: str, claude: str, *, resumes: bool = False) -> str:
+    async def meet(self, session: str, process: str, claude: str) -> str:
         """Note that `session` now serves the Claude session `claude`; return its agent.
 
-        With `resumes` it becomes the agent recorded for that Claude session, unless it has a name of its own or
-        that agent is online. One that was made for it a moment before and has no mail is forgotten.
+        That is the one recorded for that Claude session, unless this one was named or that one is online. An agent
+        that was made for it a moment before and has no mail is forgotten.
 
         Raises:
             UnknownAgent: the session never joined.
         """
-        met = await self.whereabouts.meet(session, process, claude, resumes=resumes)
+        met = await self.whereabouts.meet(session, process, claude)
         if met is None:
             raise UnknownAgent(f"the session {session} is not known", names=[])
         if met.left and met.made:

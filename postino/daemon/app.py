@@ -20,7 +20,9 @@ from postino.daemon.guard import Guard
 from postino.daemon.rates import Rates
 from postino.daemon.records import Nothing
 from postino.daemon.table import ROUTES, Route
+from postino.daemon.wake import Wakes
 from postino.errors import BadField, BadRequest, MethodNotAllowed, NotFound, PostinoError, TooLarge
+from postino.mcp.tabs import Tabs
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,13 +32,14 @@ NOTHING = Nothing()
 _log = structlog.get_logger()
 
 
-def build_app(broker: Broker, settings: Settings) -> web.Application:
-    """Return the application that serves `broker`; sockets are the composition root's business."""
-    shared = Shared(broker, settings, Rates(broker))
+def build_app(broker: Broker, settings: Settings, tabs: Tabs | None = None) -> web.Application:
+    """Return the application that serves `broker`; sockets and relays (`tabs`) are the composition root's business."""
+    tabs = Tabs() if tabs is None else tabs
+    shared = Shared(broker, settings, Rates(broker), tabs, Wakes(broker, tabs, settings.wake))
     guard = Guard(settings)
     app = web.Application(client_max_size=settings.max_body_bytes)
     app[SHARED] = shared
-    app.cleanup_ctx.append(_counting)
+    app.cleanup_ctx.append(_working)
     app.on_shutdown.append(_stop)
     for route in ROUTES:
         _add(app, route.method, route.path, _endpoint(route, shared, guard))
@@ -50,7 +53,7 @@ def _add(app: web.Application, method: str, path: str, endpoint: Endpoint) -> No
 
 def _endpoint(route: Route, shared: Shared, guard: Guard) -> Endpoint:
     """Return the function aiohttp calls. What can be decided here once is not decided again per request."""
-    takes_body, takes_query = route.method == "POST", route.query is not Nothing
+    takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
     read_body = parse.Body(route.body).read
     largest, handler, needs_token = shared.settings.max_body_bytes, route.handler, route.needs_token
     no_query = NOTHING if route.query is Nothing else route.query()
@@ -60,6 +63,8 @@ def _endpoint(route: Route, shared: Shared, guard: Guard) -> Endpoint:
         body: Any = NOTHING
         if takes_body:
             body = read_body(await parse.body(request, largest))
+        elif route.raw:
+            parse.check_type(request)
         elif request.can_read_body:
             parse.refuse_body(request)
         query: Any = no_query
@@ -130,11 +135,13 @@ async def _expected(request: web.Request) -> web.Response | None:
     return None
 
 
-async def _counting(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[SHARED].rates.run(), name="rates")
+async def _working(app: web.Application) -> AsyncIterator[None]:
+    shared = app[SHARED]
+    tasks = [asyncio.create_task(work.run(), name=type(work).__name__) for work in (shared.rates, shared.wakes)]
     yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _stop(app: web.Application) -> None:

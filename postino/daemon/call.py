@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from postino.broker import Broker
     from postino.config import Settings
     from postino.daemon.rates import Rates
+    from postino.daemon.wake import Wakes
+    from postino.mcp.tabs import Tabs
 
 Q = TypeVar("Q")
 B = TypeVar("B")
@@ -28,10 +30,12 @@ _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # what our own clients ma
 class Shared:
     """What every handler of one application has in common."""
 
-    def __init__(self, broker: Broker, settings: Settings, rates: Rates) -> None:
+    def __init__(self, broker: Broker, settings: Settings, rates: Rates, tabs: Tabs, wakes: Wakes) -> None:
         self.broker = broker
         self.settings = settings
         self.rates = rates
+        self.tabs = tabs  # the connected relays
+        self.wakes = wakes
         self.url: str | None = None  # of the TCP side, once it listens
         self.streams = 0  # open event streams
         self.holding: Counter[str] = Counter()  # streams that agents hold as themselves

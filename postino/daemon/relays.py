@@ -11,11 +11,12 @@ import msgspec
 import structlog
 
 from postino.broker import Broker
+from postino.mcp.tabs import Tabs
 
 HEAD_START_S = 0.3  # the HTTP side answers `postino up` first: the SDK takes half a second of the same CPU
 FAREWELL_S = 1.2  # for the sessions to answer what is under way and give back what they hold
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker], Awaitable[None]]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker, Tabs], Awaitable[None]]
 
 _log = structlog.get_logger()
 
@@ -23,8 +24,9 @@ _log = structlog.get_logger()
 class Relays:
     """Every connected relay, one task each. Made by the composition root, which awaits `run` and `close`."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, tabs: Tabs) -> None:
         self._broker = broker
+        self._tabs = tabs
         self._open: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
         self._serve: asyncio.Future[Serve] = asyncio.get_running_loop().create_future()
@@ -70,4 +72,4 @@ class Relays:
             writer.write(msgspec.json.encode(refused) + b"\n")
             writer.close()
         else:
-            await serve(reader, writer, self._broker)
+            await serve(reader, writer, self._broker, self._tabs)

@@ -22,6 +22,7 @@ from postino.daemon.connection import Connections
 from postino.daemon.relays import Relays
 from postino.daemon.socket import BACKLOG, Door, bind_tcp, bind_unix
 from postino.errors import Unreachable
+from postino.mcp.tabs import Tabs
 
 HANDLERS_S = 0.4  # for requests under way at the end, and as long again once they are cancelled
 OTHERS_S = 15.0  # for another daemon that holds the lock to answer
@@ -121,12 +122,13 @@ async def _listening(
 ) -> AsyncIterator[None]:
     """Serve one application on the unix socket, beside the relays, and on TCP."""
     loop = asyncio.get_running_loop()
-    app = build_app(broker, settings)
+    tabs = Tabs()
+    app = build_app(broker, settings, tabs)
     app[SHARED].url = url
     runner = web.AppRunner(app, shutdown_timeout=HANDLERS_S)
     await runner.setup()
     assert runner.server is not None
-    connections, relays = Connections(runner.server, loop), Relays(broker)
+    connections, relays = Connections(runner.server, loop), Relays(broker, tabs)
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(_end, runner, relays)
         unix = await loop.create_unix_server(lambda: Door(connections.unix, relays.accept), sock=door, backlog=BACKLOG)

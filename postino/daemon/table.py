@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from postino.daemon import agents, broadcasts, dead, health, history, messages, openapi, page, signin, sse
+from postino.daemon import agents, broadcasts, dead, health, history, hooks, messages, openapi, page, signin, sse
 from postino.daemon.call import Call
 from postino.daemon.records import (
     Accepted,
@@ -58,6 +58,7 @@ class Route:
     query: Any = Nothing
     body: Any = Nothing
     refusals: tuple[str, ...] = ()
+    raw: bool = False  # the handler reads the body itself
     in_api: bool = True  # False: the page
     needs_token: bool = True  # False: what a browser asks for before it has one
 
@@ -110,6 +111,7 @@ ROUTES: tuple[Route, ...] = (
         refusals=(*UNKNOWN, "name_taken", "alias_limit"),
     ),
     Route("GET", "/api/events", sse.events, query=EventsQuery, refusals=("too_many",)),
+    Route("POST", "/api/hooks/{event}", hooks.hook, raw=True),
     Route("GET", "/api/stats", health.stats, StatsReport),
     Route("GET", "/api/health", health.health, HealthReport),
     Route("POST", "/api/signin", signin.sign_in, SignedIn, body=CodeBody, refusals=("code_spent",), needs_token=False),

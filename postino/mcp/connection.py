@@ -20,6 +20,7 @@ from postino.broker import Broker, Hello
 from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import LAST_WORDS, Session
+from postino.mcp.tabs import Tab, Tabs
 from postino.model import check_id
 from postino.wire import CONTROL, LINE_LIMIT, Lines
 
@@ -31,7 +32,9 @@ SIGNS = frozenset({"tools/call", "resources/read", "prompts/get"})  # requests t
 log = structlog.get_logger()
 
 
-async def serve_relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, broker: Broker) -> None:
+async def serve_relay(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, broker: Broker, tabs: Tabs | None = None
+) -> None:
     """Serve one relay until either end closes.
 
     Cancelled, it says bye and is over within a second; what was under way has been answered or goes unanswered.
@@ -40,7 +43,7 @@ async def serve_relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     try:
         session = await _welcome(wire, broker)
         if session is not None:
-            await Connection(wire, session).serve()
+            await Connection(wire, session, Tabs() if tabs is None else tabs).serve()
     except ConnectionError:
         pass  # the relay has gone
     except Exception:
@@ -156,9 +159,11 @@ class Wire:
 class Connection:
     """A session being served: lines to the SDK, its answers to lines."""
 
-    def __init__(self, wire: Wire, session: Session) -> None:
+    def __init__(self, wire: Wire, session: Session, tabs: Tabs) -> None:
         self._wire = wire
         self._session = session
+        self._tabs = tabs
+        self._tab = Tab(session, wire.put)
         self._unanswered: set[str | int] = set()
         self._answered = asyncio.Event()  # one of them just was
         self._taking: asyncio.Task[None] | None = None
@@ -167,6 +172,7 @@ class Connection:
         """Serve until the relay closes, then finish what is under way and leave."""
         serving = asyncio.create_task(self._serve())
         patience = LAST_WORDS
+        self._tabs.add(self._tab)
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
@@ -174,6 +180,7 @@ class Connection:
             await self._part()
             raise
         finally:
+            self._tabs.discard(self._tab)
             serving.cancel()
             await asyncio.wait([serving])
             await self._session.close(patience)
@@ -233,6 +240,8 @@ class Connection:
             self._unanswered.add(message.id)
             if message.method in SIGNS:
                 self._session.arrived(message.id)
+        elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
+            self._tab.initialized = True
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
             request = (message.params or {}).get("requestId")
             if isinstance(request, str | int):
@@ -243,6 +252,7 @@ class Connection:
         request = control.get("id")
         if control["postino"] == "written" and isinstance(request, str | int):
             self._session.written(request)
+        self._tab.told(control)
 
     async def _give(self, out: MemoryObjectReceiveStream[SessionMessage]) -> None:
         """Write what the SDK answers; when the relay has gone, go on taking it, so that nobody waits to be heard."""

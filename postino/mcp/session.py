@@ -94,6 +94,13 @@ class Session:
                 self._settling.add(self._own(self._settle(reading)))
         self._unread.add(request)
 
+    async def seen(self) -> None:
+        """Settle what a hook of the client proves to be seen: every answer that it has, however recent."""
+        proven = [each for each in self._readings if each.written_at is not None]
+        self._readings = [each for each in self._readings if each not in proven]
+        if proven:
+            await asyncio.wait({self._own(self._settle(each)) for each in proven})
+
     def written(self, request: RequestId) -> None:
         """Note that the client has the answer to `request`."""
         self._unread.discard(request)

@@ -75,14 +75,9 @@ class Whereabouts:
             greeted=bool(was_greeted),
         )
 
-    async def meet(self, session: str, process: str, claude: str, *, resumes: bool) -> Met | None:
+    async def meet(self, session: str, process: str, claude: str) -> Met | None:
         """Note the Claude session that `session` now serves; None when the session is unknown."""
-        values: dict[str, str | int] = {
-            "session": session,
-            "process": process,
-            "claude": claude,
-            "resumes": "1" if resumes else "",
-        }
+        values: dict[str, str | int] = {"session": session, "process": process, "claude": claude}
         reply = await self._store.run("meet", "", values)
         return Met(reply[0], reply[1] or None, bool(reply[2])) if reply else None
 

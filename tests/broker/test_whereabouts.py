@@ -177,7 +177,7 @@ async def test_continue_takes_the_recorded_agent_once_a_hook_names_the_session(b
     await broker.leave("s-1", 1)
     guessed = (await broker.join(claude("s-2", pid=200, claude="throw-away", directory="/else"))).agent
 
-    agent = await broker.meet("s-2", "host:200:5", "c1", resumes=True)
+    agent = await broker.meet("s-2", "host:200:5", "c1")
 
     assert guessed != agent
     assert agent == await broker.agent_of("s-2") == "reviewer"
@@ -188,7 +188,7 @@ async def test_an_agent_that_is_online_is_not_taken_by_a_resume(broker: Broker, 
     first = (await broker.join(claude("s-1"))).agent
     second = (await broker.join(claude("s-2", pid=200, claude="throw-away"))).agent
 
-    assert await broker.meet("s-2", "host:200:5", "c1", resumes=True) == second != first
+    assert await broker.meet("s-2", "host:200:5", "c1") == second != first
 
 
 async def test_a_named_session_keeps_its_name_whatever_it_resumes(broker: Broker, claude) -> None:
@@ -196,7 +196,7 @@ async def test_a_named_session_keeps_its_name_whatever_it_resumes(broker: Broker
     await broker.leave("s-1", 1)
     await broker.join(claude("s-2", pid=200, claude="c9", name="bob"))
 
-    assert await broker.meet("s-2", "host:200:5", "c1", resumes=True) == "bob"
+    assert await broker.meet("s-2", "host:200:5", "c1") == "bob"
 
 
 async def test_the_agent_left_for_a_recorded_one_stays_when_it_has_mail(broker: Broker, claude, send) -> None:
@@ -206,7 +206,7 @@ async def test_the_agent_left_for_a_recorded_one_stays_when_it_has_mail(broker: 
     guessed = (await broker.join(claude("s-2", pid=200, claude="throw-away", directory="/else"))).agent
     await send(broker, "m1", to=guessed)
 
-    await broker.meet("s-2", "host:200:5", "c1", resumes=True)
+    await broker.meet("s-2", "host:200:5", "c1")
 
     assert (await broker.agent(guessed)).online is False
 

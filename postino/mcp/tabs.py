@@ -1,0 +1,73 @@
+"""The sessions connected to this daemon, and what the hooks of their clients tell of them. Nothing of the SDK here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from postino.mcp.session import Session
+
+Line = dict[str, Any]
+
+
+@dataclass(eq=False)
+class Tab:
+    """One connected session. `put` sends its relay a line: a control line, or a frame for the client."""
+
+    session: Session
+    put: Callable[[Line], None]
+    initialized: bool = False  # the client takes notifications
+    claude: str | None = None  # the client's own session id, once a hook has told it
+    idle: bool | None = None  # None: no hook has told
+    heard_at: float = 0.0  # loop time of the last hook
+    woken_at: float = 0.0  # loop time of the last wake
+    woken_by: str = ""  # its text, which the client's hook repeats as the prompt
+    waking: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
+
+    def heard(self, claude: str, *, idle: bool | None) -> None:
+        """Note a hook of the session `claude`; `idle` None: it does not tell."""
+        self.claude = claude or self.claude
+        self.idle = self.idle if idle is None else idle
+        self.heard_at = asyncio.get_running_loop().time()
+
+    def told(self, control: Line) -> None:
+        """Take the relay's answer to a wake."""
+        waking = self.waking.get(str(control.get("msg_id")))
+        if control["postino"] == "woken" and waking is not None and not waking.done():
+            waking.set_result(control.get("ok") is True)
+
+
+class Tabs:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self._open: set[Tab] = set()
+
+    def __iter__(self) -> Iterator[Tab]:
+        return iter(list(self._open))
+
+    def add(self, tab: Tab) -> None:
+        """A session has connected."""
+        self._open.add(tab)
+
+    def discard(self, tab: Tab) -> None:
+        """It has gone."""
+        self._open.discard(tab)
+
+    def of(self, pid: int, start: str | None, socket: str) -> Tab | None:
+        """Return the session of a Claude process: by its pid and start, else by the name of its inbox socket.
+
+        The start may be unknown on either side: this system does not tell, or the other one is in a container.
+        """
+        for tab in self._open:
+            hello = tab.session.hello
+            if pid and hello.claude_pid == pid and (start is None or hello.claude_start in (None, start)):
+                return tab
+        for tab in self._open:
+            path = tab.session.hello.claude_socket
+            if socket and path and PurePath(path).name == socket:
+                return tab
+        return None
