@@ -256,7 +256,7 @@ def is_refusal(answer: Any) -> None:
 async def test_what_is_not_one_json_object_is_refused_by_every_post(api: Any) -> None:
     for path in POSTS:
         for data, code in NOT_JSON:
-            answer = await api.post(path.format(agent="bob", data=data)
+            answer = await api.post(path.format(agent="bob"), data=data)
             assert (answer.status, answer.json["code"]) == (400, code), (path, data[:40], answer.text[:300])
             is_refusal(answer)
             assert len(answer.text) < 1000
@@ -295,7 +295,7 @@ async def test_a_post_that_does_not_say_it_is_json_is_refused(api: Any, kind: st
     for path in POSTS:
         headers = {} if kind is None else {"Content-Type": kind}
         answer = await api.client.request(
-            "POST", path.format(agent="bob", data=b"{}", headers=headers, skip_auto_headers=["Content-Type"]
+            "POST", path.format(agent="bob"), data=b"{}", headers=headers, skip_auto_headers=["Content-Type"]
         )
         said = await answer.json()
         assert (answer.status, said["code"]) == (415, "unsupported_type"), (path, kind, said)
