@@ -117,7 +117,7 @@ class Wakes:
         tab.woken_at = asyncio.get_running_loop().time()
         said = hook_text.line(waiting.agent, waiting.unread, waiting.unseen, waiting.senders)
         mark = waiting.new_ids[-1][:32]
-        tab.woken_by = f"{said} (newest: {mark})"
+        tab.woken_by = f"{said}; newest id {mark}"
         if self._mode == "channel":
             return self._notify(tab, tab.woken_by, waiting)
         return await self._write(tab, tab.woken_by)
