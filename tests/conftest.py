@@ -13,11 +13,12 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from postino.broker import Broker
 from postino.config import Settings
 from postino.paths import Home
 from postino.store.embedded import EmbeddedValkey
+from postino.store.server import program
 
 for name in [name for name in os.environ if name.startswith(("POSTINO_", "CLAUDE")) and name != "CLAUDE_BINARY"]:
     del os.environ[name]
@@ -96,15 +98,17 @@ def _container() -> Iterator[str]:
     try:
         import docker
         from testcontainers.core.container import DockerContainer
-        from testcontainers.core.waiting_utils import wait_for_logs
+        from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
         docker.from_env().ping()
     except Exception as error:
         pytest.skip(f"no Docker engine answers: {error}")
     image = os.environ.get("VALKEY_IMAGE", "valkey/valkey:9.1-alpine")
     durable = "--appendonly yes --appendfsync always --maxmemory-policy noeviction"
-    with DockerContainer(image).with_exposed_ports(6379).with_command(f"valkey-server {durable}") as container:
-        wait_for_logs(container, "Ready to accept connections")
+    wanted = (
+        DockerContainer(image).with_exposed_ports(6379).with_command(f"valkey-server {durable} --protected-mode no")
+    )
+    with wanted.waiting_for(LogMessageWaitStrategy("Ready to accept connections")) as container:
         yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}"
 
 
@@ -222,3 +226,137 @@ def daemon(home: Home) -> Iterator[Daemon]:
             made.process.kill()
             made.process.wait()
     asyncio.run(EmbeddedValkey(home).stop())
+
+
+@dataclass
+class Server:
+    """A Valkey or Redis of one test's own, which may be frozen, killed and started again on its data."""
+
+    executable: str
+    options: tuple[str, ...]
+    directory: Path = field(default_factory=short_home)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.directory}/s"
+
+    def start(self, *more: str) -> Server:
+        """Start it, or start it again on its data; return when it answers."""
+        place = ["--port", "0", "--unixsocket", f"{self.directory}/s", "--dir", str(self.directory), "--save", ""]
+        durable = ["--appendonly", "yes", "--appendfsync", "always"]
+        self.process = subprocess.Popen(
+            [self.executable, *place, *durable, *self.options, *more],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        until(self.listens, "the server listens")
+        return self
+
+    def listens(self) -> bool:
+        """Tell whether a connection is taken."""
+        with socket.socket(socket.AF_UNIX) as dialled:
+            return dialled.connect_ex(f"{self.directory}/s") == 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; SIGSTOP freezes it."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+        (self.directory / "s").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Start servers of this test's own: `serve("--maxmemory", "1mb")`; `executable` may be Debian's redis-server."""
+    servers: list[Server] = []
+
+    def one(*options: str, executable: str = "") -> Server:
+        servers.append(Server(executable or str(program()), options))
+        return servers[-1].start()
+
+    yield one
+    for each in servers:
+        each.kill()
+        shutil.rmtree(each.directory, ignore_errors=True)
+
+
+class Proxy:
+    """Stands between a client and a server's unix socket: counts commands, holds replies back or loses them when told to."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream.removeprefix("unix://")
+        self.path = short_home() / "p"
+        self.url = f"unix://{self.path}"
+        self.sent: list[bytes] = []  # what the client sent, as it came
+        self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> Proxy:
+        """Begin to listen."""
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        return self
+
+    async def close(self) -> None:
+        """End every connection."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        shutil.rmtree(self.path.parent)
+
+    def count(self, word: str) -> int:
+        """Return how often `word` was sent as an argument."""
+        return b"".join(self.sent).count(f"\r\n{word}\r\n".encode())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        server_reader, server_writer = await asyncio.open_unix_connection(self.upstream)
+        replies = asyncio.create_task(self._forward(server_reader, writer))
+        try:
+            while data := await reader.read(1 << 20):
+                self.sent.append(data)
+                losing = self.lose is not None and self.lose in data
+                if losing:
+                    replies.cancel()
+                    await asyncio.gather(replies, return_exceptions=True)
+                server_writer.write(data)
+                if losing:
+                    await server_reader.read(1)  # it was done
+                    break
+        finally:
+            replies.cancel()
+            writer.transport.abort()
+            server_writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 20):
+            if self.gate:
+                await self.gate.acquire()
+            writer.write(data)
+
+
+@pytest.fixture
+async def proxy(valkey: str) -> AsyncIterator[Callable[..., Awaitable[Proxy]]]:
+    """Put a proxy before a server, by default the shared one: `await proxy()`."""
+    opened: list[Proxy] = []
+
+    async def one(upstream: str = valkey) -> Proxy:
+        if not upstream.startswith("unix://"):
+            pytest.skip("the proxy knows unix sockets only")
+        opened.append(await Proxy(upstream).open())
+        return opened[-1]
+
+    yield one
+    for each in opened:
+        await each.close()
