@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -82,15 +83,26 @@ def _scratch() -> Iterator[Home]:
 def _running(environ: dict[str, str], home: Home) -> Iterator[process.Running]:
     from postino.store.embedded import EmbeddedValkey
 
+    pid = 0
     try:
         with _not_now():  # a daemon that is only just coming up could not be told to stop
             running = process.start(environ, home)
+            pid = running.pid
         yield running
     finally:
         with _not_now():
             with contextlib.suppress(PostinoError):
                 process.stop(home)
             asyncio.run(EmbeddedValkey(home).stop())
+            _wait_for(pid)
+
+
+def _wait_for(pid: int, seconds: float = 3.0) -> None:
+    """Wait until the daemon, our child, is gone altogether: it has stopped serving a moment before it ends."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(ChildProcessError):
+        while pid and os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager

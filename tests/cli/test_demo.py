@@ -58,8 +58,12 @@ def test_an_interrupted_demo_leaves_nothing_either(bare, number, moment) -> None
     with bare.open("demo") as process:
         told = b""
         while moment not in told:
-            told += process.stdout.readline()
+            line = process.stdout.readline()
+            assert line, (told, process.stderr.read())
+            told += line
         os.kill(process.pid, number)
         _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (130, b"")
+    # Python itself ends by SIGINT when the interruption met it in an exec(), as imports of the MCP SDK run some
+    assert process.returncode in (130, -signal.SIGINT)
+    assert err == b""
     assert nothing_left(re.search(rb"/tmp/postino-\w+", told).group().decode())
