@@ -47,6 +47,14 @@ class Model:
         """Everything the model was shown, as JSON."""
         return json.dumps([each["messages"] for each in self.requests])
 
+    def answers(self) -> list[str]:
+        """Return the tool results in the last request that has some."""
+        for request in reversed(self.requests):
+            found = [_plain(each["content"]) for each in _blocks(request) if each["type"] == "tool_result"]
+            if found:
+                return found
+        return []
+
     async def serve(self, request: web.Request) -> web.StreamResponse:
         if request.method == "HEAD":
             return web.Response()
@@ -69,6 +77,20 @@ class Model:
                 await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
             await response.write_eof()
         return response
+
+
+def _blocks(request: Json) -> list[Json]:
+    return [
+        each for message in request["messages"] if isinstance(message["content"], list) for each in message["content"]
+    ]
+
+
+def _plain(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(each.get("text", "") for each in content)
+
+
+def _context(output: str) -> str:
+    return str(json.loads(output)["hookSpecificOutput"]["additionalContext"]) if output else ""
 
 
 def _text(words: str) -> Json:
@@ -164,6 +186,17 @@ class Machine:
         """Run postino with --json and return what it says."""
         return json.loads(self.postino(*args, "--json"))
 
+    def send(self, to: str, body: str = "hello", *, sender: str = "ann", id: str = "") -> str:
+        """Send a message from outside; return its id."""
+        sent = self.data("send", to, body, "--from", sender, *(["--id", id] if id else []))
+        return str(sent["id"])
+
+    def state(self, agent: str, id: str) -> Json:
+        """Return what became of a message."""
+        request = f"http://localhost/api/messages/{agent}/{id}"
+        socket = str(self.root / "po/daemon.sock")
+        return json.loads(self.run("curl", "-s", "--unix-socket", socket, request))  # type: ignore[no-any-return]
+
     def install(self) -> None:
         """Make the plugin of this checkout the user's."""
         self.claude("plugin", "marketplace", "add", str(ROOT))
@@ -238,6 +271,20 @@ class Tab:
         answers = [each for each in self.events if each["type"] == "control_response"]
         return next((each for each in answers if each["response"]["request_id"] == request), {})
 
+    def said(self, event: str) -> list[str]:
+        """Return what the hooks of one event added to the session, '' for nothing."""
+        return [_context(each["stdout"]) for each in self.hooks(event)]
+
+    def agent(self) -> str:
+        """Return who the last SessionStart said this session is."""
+        return self.said("SessionStart")[-1].split("this session is agent ")[1].split(";")[0]
+
+    async def whoami(self) -> str:
+        """Return who the session's mailbox says it is, asked as the model would."""
+        self.machine.model.script([(f"{TOOL}whoami", {})])
+        await self.prompt("who are you?")
+        return str(json.loads(self.machine.model.answers()[-1])["agent"])
+
     def transcript(self) -> str:
         """Return the present session's transcript as it lies on disk."""
         slug = re.sub(r"[^A-Za-z0-9]", "-", str(self.cwd))
@@ -262,7 +309,8 @@ class Tab:
             self._news.set()
 
 
-TOOLS = ",".join(f"mcp__plugin_postino_postino__msg_{each}" for each in ("send", "read", "whoami", "rename", "check"))
+TOOL = "mcp__plugin_postino_postino__msg_"
+TOOLS = ",".join(f"{TOOL}{each}" for each in ("send", "read", "whoami", "rename", "check", "broadcast"))
 
 
 @pytest.fixture
@@ -294,6 +342,14 @@ async def machine(model: Model) -> AsyncIterator[Machine]:
 
 
 @pytest.fixture
+async def mailbox(machine: Machine) -> Machine:
+    """The machine with the plugin and a running daemon."""
+    machine.install()
+    machine.postino("up")
+    return machine
+
+
+@pytest.fixture
 async def open_tab(machine: Machine) -> AsyncIterator[Callable[..., Awaitable[Tab]]]:
     """Open sessions of the client: `await open_tab("--resume", id, cwd=folder, POSTINO_AGENT_NAME="bob")`."""
     tabs: list[Tab] = []
@@ -319,6 +375,8 @@ async def open_tab(machine: Machine) -> AsyncIterator[Callable[..., Awaitable[Ta
         tab._reader = asyncio.create_task(tab._read())
         tabs.append(tab)
         tab.tell({"type": "control_request", "request_id": "init", "request": {"subtype": "initialize"}})
+        await tab.connected()
+        await tab.until(lambda: tab.hooks("SessionStart"), "the session has begun")
         return tab
 
     yield open_one

@@ -55,14 +55,12 @@ async def test_it_loads_from_a_marketplace_folder(machine: Any, open_tab: Any) -
 
     tab = await open_tab()
 
-    await tab.connected()
     assert tab.hooks("SessionStart")[0]["exit_code"] == 0
 
 
 async def test_it_loads_from_a_plugin_folder(machine: Any, open_tab: Any) -> None:
     tab = await open_tab("--plugin-dir", str(PLUGIN))
 
-    await tab.connected()
     assert tab.hooks("SessionStart")[0]["exit_code"] == 0
 
 
@@ -77,7 +75,6 @@ async def test_it_loads_from_a_git_address(machine: Any, open_tab: Any, aiohttp_
     await asyncio.to_thread(machine.claude, "plugin", "install", "postino@postino")
 
     tab = await open_tab()
-    await tab.connected()
     assert tab.hooks("SessionStart")[0]["exit_code"] == 0
 
 

@@ -1,0 +1,149 @@
+"""Mail in the course of turns of the real client: announced once, read by the model, settled by going on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+TOOL = "mcp__plugin_postino_postino__msg_"
+BASH = [("Bash", {"command": "true"})]
+SECRET = "the-body-nobody-may-announce"
+
+
+def mail(machine: Any, to: str, *, sender: str, then: Any) -> Callable[[Any], Awaitable[Any]]:
+    """A step during which a message arrives."""
+
+    async def step(_: Any) -> Any:
+        machine.send(to, SECRET, sender=sender, id=f"from-{sender}")
+        return then
+
+    return step
+
+
+async def test_a_session_is_told_who_it_is_and_what_waits(mailbox: Any, open_tab: Any, model: Any) -> None:
+    first = await open_tab()
+    mailbox.send(first.agent(), sender="ann")
+    await first.close()
+
+    tab = await open_tab()
+    await tab.prompt("hello")
+
+    line = f"postino: this session is agent {first.agent()}; nobody else is online; 1 unread message (from ann)"
+    assert tab.said("SessionStart") == [line]
+    assert line in tab.transcript()
+    assert line in model.seen()
+
+
+async def test_a_prompt_says_what_waits_and_nothing_when_nothing_does(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab(POSTINO_WAKE="off")
+    mailbox.postino("down")
+    mailbox.postino("up", POSTINO_WAKE="off")
+    await tab.connected()
+    await tab.prompt("one")
+    mailbox.send(tab.agent(), SECRET, sender="ann")
+    mailbox.postino("broadcast", "all of you", "--from", "ci")
+
+    await tab.prompt("two")
+
+    line = "postino: 1 unread message (from ann), 1 unseen broadcast"
+    assert tab.said("UserPromptSubmit") == ["", line]
+    assert line in tab.transcript()
+    assert SECRET not in model.seen()
+
+
+async def test_the_model_sends_and_reads_by_tools_and_going_on_acknowledges(
+    mailbox: Any, open_tab: Any, model: Any
+) -> None:
+    mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
+    mailbox.send("bob", "are you there?", id="question")
+    tab = await open_tab()
+    model.script([(f"{TOOL}read", {})], [(f"{TOOL}send", {"to": "ann", "body": "I am", "id": "answer"})])
+
+    await tab.prompt("read your mail and answer")
+
+    assert "are you there?" in model.seen()
+    assert mailbox.data("read", "--agent", "ann")["items"][0]["body"] == "I am"
+    assert mailbox.state("bob", "question")["state"] == "acked"
+
+
+async def test_the_end_of_the_tool_round_settles_what_was_read(mailbox: Any, open_tab: Any, model: Any) -> None:
+    mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
+    mailbox.send("bob", id="m1")
+    tab = await open_tab()
+    seen: list[str] = []
+
+    async def look(_: Any) -> str:
+        seen.append(mailbox.state("bob", "m1")["state"])
+        return "I have read it."
+
+    model.script([(f"{TOOL}read", {})], look)
+    await tab.prompt("read your mail")
+
+    assert seen == ["acked"]  # before the model said another word, and with no further call
+
+
+async def test_mail_that_arrives_in_a_turn_is_told_at_the_next_tool_round_once(
+    mailbox: Any, open_tab: Any, model: Any
+) -> None:
+    tab = await open_tab()
+    model.script(BASH, mail(mailbox, tab.agent(), sender="ann", then=BASH), BASH, "done")
+
+    assert await tab.prompt("work") == "done"
+
+    assert tab.said("PostToolBatch") == ["", "postino: 1 unread message (from ann)", ""]
+    assert "postino: 1 unread message (from ann)" in str(model.requests[2]["messages"])
+    assert tab.said("Stop") == [""]
+    assert mailbox.state(tab.agent(), "from-ann")["notified"] == "hook"
+    assert SECRET not in model.seen()
+
+
+async def test_mail_that_arrives_in_the_last_step_continues_the_turn_once(
+    mailbox: Any, open_tab: Any, model: Any
+) -> None:
+    tab = await open_tab()
+    first = mail(mailbox, tab.agent(), sender="ann", then="nearly done")
+    second = mail(mailbox, tab.agent(), sender="cid", then="done")
+    model.script(first, second, "woken")
+
+    assert await tab.prompt("work") == "done"
+
+    assert tab.said("Stop") == ["postino: 1 unread message (from ann)", ""]
+    assert "Stop hook additional context: postino: 1 unread message (from ann)" in str(model.requests[1]["messages"])
+    await tab.until(lambda: len(tab.results()) == 2, "the second message wakes the session instead")
+    assert tab.said("Stop")[2:] == [""]
+    assert mailbox.state(tab.agent(), "from-cid")["notified"] == "socket"
+
+
+async def test_a_broadcast_does_not_continue_a_turn(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab()
+
+    async def announced(_: Any) -> str:
+        mailbox.postino("broadcast", SECRET, "--from", "ci")
+        return "done"
+
+    model.script(announced)
+    await tab.prompt("work")
+    await tab.prompt("more")
+
+    assert tab.said("Stop") == ["", ""]
+    assert tab.said("UserPromptSubmit") == ["", "postino: 1 unseen broadcast"]
+    assert len(model.requests) == 2
+
+
+async def test_after_a_cold_start_the_first_prompt_says_who_the_session_is(machine: Any, open_tab: Any) -> None:
+    machine.install()
+    slow = machine.root / "slow"
+    slow.mkdir()
+    (slow / "curl").write_text("#!/bin/sh\nexit 7\n")  # a daemon that is up later than SessionStart waits
+    (slow / "curl").chmod(0o755)
+    path = machine.env["PATH"]
+
+    tab = await open_tab(PATH=f"{slow}:{path}")
+    (slow / "curl").unlink()
+    await tab.prompt("hello")
+    await tab.prompt("again")
+
+    assert tab.said("SessionStart") == [""]
+    greeted, then = tab.said("UserPromptSubmit")
+    assert greeted.startswith("postino: this session is agent agent-")
+    assert then == ""
