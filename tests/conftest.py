@@ -287,7 +287,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 class Proxy:
-    """Stands between a client and a server's unix socket: counts commands, holds replies back or loses them when told to."""
+    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream.removeprefix("unix://")
@@ -306,10 +306,14 @@ class Proxy:
     async def close(self) -> None:
         """End every connection."""
         self._server.close()
-        for task in self._tasks:
-            task.cancel()
+        self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         shutil.rmtree(self.path.parent)
+
+    def cut(self) -> None:
+        """Break every connection that is open now."""
+        for task in self._tasks:
+            task.cancel()
 
     def count(self, word: str) -> int:
         """Return how often `word` was sent as an argument."""

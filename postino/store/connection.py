@@ -22,8 +22,9 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from postino.errors import StoreAway
 
-ANSWER_S = 1.5  # storage trouble must be an answer within two seconds
+ANSWER_S = 1.5  # storage trouble must be an answer within two seconds, waiting in the queue and dialling included
 CONNECT_S = 1.0
+LEAST_S = 0.3  # a call with less time left is not sent: its outcome would be unknown for nothing
 BATCH = 256  # calls per round trip: beyond this the gain is gone and the first caller waits for the last
 
 #: first words of replies after which nothing was stored: the server can not serve now, or not us
@@ -94,7 +95,7 @@ class Pipeline:
             StoreAway: no reply; `outcome` says whether the command may have run.
             ResponseError: Valkey refused it.
         """
-        return await self.call_packed(b"*%d\r\n" % len(command) + packed(command))
+        return await self.call_packed(_framed(command))
 
     async def call_packed(self, command: bytes) -> Any:
         """Send a command that is in wire form already; as `call`."""
@@ -120,21 +121,24 @@ class Pipeline:
             each = self._queue.popleft()
             if each[1].done():  # the caller has gone
                 continue
-            if each[2] < now:
+            if each[2] - now < LEAST_S:
                 self._fail([each], away(TimeoutError("no answer in time"), outcome="none"))
             else:
                 calls.append(each)
         return calls
 
     async def _round_trip(self, calls: list[_Call]) -> None:
+        clock = asyncio.get_running_loop().time
+        earliest = calls[0][2]  # the first to be queued is the first to be due
         try:
-            connection = await self._connect()
-        except (RedisError, OSError, TimeoutError) as error:
+            async with asyncio.timeout_at(min(earliest, clock() + CONNECT_S)):
+                connection = await self._connect()
+        except Exception as error:  # whatever it was: who waits must hear of it, and the next call dials anew
             await self._broken(calls, error, outcome="none")
             return
         answered = 0
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout_at(max(earliest, clock() + LEAST_S)):
                 await connection.send_packed_command([each[0] for each in calls], check_health=False)
                 for _, future, _ in calls:
                     try:
@@ -143,7 +147,7 @@ class Pipeline:
                         reply = refusal
                     answered += 1
                     _settle(future, reply)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:
             await self._broken(calls[answered:], error, outcome="unknown")
         except asyncio.CancelledError:
             self._fail(calls[answered:], away(ConnectionError("closing"), outcome="unknown"))
@@ -155,12 +159,12 @@ class Pipeline:
             return present
         await self._drop()
         fresh: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-        async with asyncio.timeout(CONNECT_S):
-            await fresh.connect()  # type: ignore[no-untyped-call]
-            for command in self._prelude:
-                await fresh.send_command(*command)
-                await fresh.read_response()
-        self._connection = fresh
+        self._connection = fresh  # whoever meets a failure drops it
+        await fresh.connect()  # type: ignore[no-untyped-call]
+        # all at once: thirty scripts one by one would take a second over a line of 30 ms
+        await fresh.send_packed_command([_framed(each) for each in self._prelude], check_health=False)
+        for _ in self._prelude:
+            await fresh.read_response(disconnect_on_error=False, timeout=math.inf)
         return fresh
 
     async def _broken(self, calls: list[_Call], error: Exception, *, outcome: str) -> None:
@@ -180,6 +184,10 @@ class Pipeline:
         if connection is not None:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 await connection.disconnect(nowait=True)
+
+
+def _framed(command: Command) -> bytes:
+    return b"*%d\r\n" % len(command) + packed(command)
 
 
 def packed(arguments: Iterable[str | int | bytes]) -> bytes:
