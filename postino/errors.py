@@ -164,6 +164,13 @@ class InboxFull(PostinoError):
     meaning = "The inbox holds POSTINO_MAX_INBOX unacknowledged messages; nothing was stored"
 
 
+class TooMany(PostinoError):
+    code = "too_many"
+    http = 503
+    retryable = True
+    meaning = "64 event streams are open already; close one"
+
+
 class StoreAway(PostinoError):
     """Valkey did not answer; `outcome` says whether the operation may have happened."""
 

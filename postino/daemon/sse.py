@@ -17,7 +17,7 @@ from postino import __version__
 from postino.daemon.call import Call, Shared
 from postino.daemon.connection import lost
 from postino.daemon.records import EventsQuery, Nothing
-from postino.errors import BadField, PostinoError, StoreAway
+from postino.errors import BadField, PostinoError, StoreAway, TooMany
 from postino.model import Event, check_name, iso
 
 if TYPE_CHECKING:
@@ -35,15 +35,6 @@ MOST = 64  # streams
 _PLACE = re.compile(r"\d{1,15}(-\d{1,20})?")
 _log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
-
-
-class TooMany(PostinoError):
-    """Every stream there may be is taken."""
-
-    code = "too_many"
-    http = 503
-    retryable = True
-    meaning = "64 event streams are open already"
 
 
 @dataclass(frozen=True, slots=True)
