@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 
@@ -47,13 +48,13 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
             StoreAway: no usable server; names its URL without the password.
         """
         embedded = None if settings.valkey_url else EmbeddedValkey(settings.home)
-        url = settings.valkey_url or f"unix://{await embedded.start()}"  # type: ignore[union-attr]
+        url = settings.valkey_url or f"unix://{quote(await embedded.start())}"  # type: ignore[union-attr]
         store = Store(url, settings.key_prefix)
-        reader = store.reader()
+        asker = store.asker()
         try:
-            probed = await probe(reader, url)
+            probed = await probe(asker, url)
         finally:
-            await reader.aclose()
+            await asker.aclose()
         for warning in probed.warnings:
             log.warning("valkey_settings", warning=warning)
         limits = Limits(
@@ -99,8 +100,8 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
         try:
             if await self.embedded.ensure():
                 log.warning("valkey_restarted")
-        except PostinoError as error:
-            log.error("valkey_restart_failed", error=error.message)
+        except (PostinoError, OSError) as error:  # a full disk, a home that was removed: told, and tried again
+            log.error("valkey_restart_failed", error=str(error))
 
     async def health(self) -> Health:
         """Make a round trip to Valkey and tell how it went; never raises."""

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from postino.errors import ERRORS, PostinoError, StoreAway
 from postino.paths import folder
 from postino.store import scripts
-from postino.store.connection import Pipeline, away, client, code_of, packed
+from postino.store.connection import ANSWER_S, Pipeline, away, client, code_of, packed
 from postino.store.keys import Keys
 from postino.store.scripts import Script
 
@@ -41,6 +41,10 @@ class Store:
     def reader(self) -> Redis:
         """Return a client of its own for blocking reads; its owner closes it."""
         return client(self.url, timeout_s=None)
+
+    def asker(self) -> Redis:
+        """Return a client for a few questions before the store is open, each answered in time; its owner closes it."""
+        return client(self.url, timeout_s=ANSWER_S)
 
     async def call(self, *command: str | int) -> Any:
         """Run one plain command.
