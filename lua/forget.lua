@@ -29,7 +29,7 @@ if live_sessions(presence, record, now_ms()) > 0 then
   return redis.error_reply('AGENT_BUSY ' .. agent .. ' is online')
 end
 local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead)
-if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has ' .. mail .. ' messages') end
+if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: ' .. mail) end
 redis.call('UNLINK', inbox, leases, index, order, dead)
 redis.call('HDEL', agents, agent, unpack(record.aliases or {}))
 redis.call('HDEL', cursors, agent)

@@ -68,7 +68,7 @@ elseif not owner then
   if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
   local waiting = mail(KEYS[6], KEYS[10])
   if waiting > 0 then
-    return redis.error_reply('NAME_TAKEN ' .. new .. ' has ' .. waiting .. ' messages')
+    return redis.error_reply('NAME_TAKEN ' .. new .. ' has mail: ' .. waiting)
   end
 end
 local aliases = without(record.aliases, new)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from postino.errors import BadField
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 #: longest path an AF_UNIX address holds, less the final NUL: 104 on macOS and BSD, 108 on Linux
 SOCKET_PATH_BYTES = 107 if os.uname().sysname == "Linux" else 103
@@ -78,6 +80,8 @@ class Home:
 
 def folder(kind: str) -> Traversable:
     """Return lua/, plugin/ or hooks/: from the installed package, else from the checkout around it."""
+    from importlib import resources  # costs 5 ms, which every command would pay
+
     packaged = resources.files("postino") / "_data" / kind
     if packaged.is_dir():
         return packaged
