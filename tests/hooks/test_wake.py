@@ -1,0 +1,120 @@
+"""An idle session of the real client begins a turn because mail came, once, and only then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BODY = "the-body-nobody-may-announce"
+
+
+def prompts(model: Any) -> list[str]:
+    """Return what began each turn, as the model saw it."""
+    return [json.dumps(each["messages"]) for each in model.requests]
+
+
+async def test_an_idle_session_is_woken_once_by_each_arrival(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab()
+
+    one = mailbox.send(tab.agent(), BODY, sender="ann")
+    await tab.until(lambda: len(tab.results()) == 1, "the first message wakes it")
+    two = mailbox.send(tab.agent(), BODY, sender="cid")
+    await tab.until(lambda: len(tab.results()) == 2, "the second one wakes it too")
+
+    assert f"postino: 1 unread message (from ann); newest id {one}" in prompts(model)[0]
+    assert f"postino: 2 unread messages (from ann, cid); newest id {two}" in prompts(model)[1]
+    assert len(model.requests) == 2
+    assert {mailbox.state(tab.agent(), id)["notified"] for id in (one, two)} == {"socket"}
+    assert tab.said("UserPromptSubmit") == ["", ""]  # the prompt says it already
+    assert BODY not in model.seen()
+
+
+async def test_a_burst_wakes_once(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab()
+    names = [f"s{number}" for number in range(5)]
+
+    sends = [["send", tab.agent(), BODY, "--from", name] for name in names]
+    await asyncio.gather(*(asyncio.to_thread(mailbox.postino, *words) for words in sends))
+    await tab.until(lambda: tab.results(), "it is woken")
+    await tab.prompt("anything else?")  # behind whatever a second wake would have begun
+
+    told = [each for each in tab.said("UserPromptSubmit") if each]
+    assert len(tab.results()) <= 3
+    assert told[-1].startswith("postino: 5 unread messages (from ")
+    assert sum("Another Claude session sent" in each for each in prompts(model)[-1:]) == 1
+
+
+async def test_a_session_that_reads_when_woken_is_left_alone(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab()
+    model.script([("mcp__plugin_postino_postino__msg_read", {})], "read")
+
+    id = mailbox.send(tab.agent(), BODY)
+    await tab.until(lambda: tab.results(), "it is woken")
+    await tab.prompt("and now?")
+
+    assert tab.said("UserPromptSubmit") == ["", ""]
+    assert len(tab.results()) == 2
+    assert mailbox.state(tab.agent(), id)["state"] == "acked"
+
+
+async def test_a_broadcast_wakes_nobody(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab()
+
+    mailbox.postino("broadcast", BODY, "--from", "ci")
+    mailbox.send(tab.agent(), sender="ann")
+    await tab.until(lambda: tab.results(), "the message wakes it")
+
+    assert "1 unread message (from ann), 1 unseen broadcast; newest id" in prompts(model)[0]
+    assert len(tab.results()) == 1
+
+
+async def test_nothing_wakes_a_session_whose_user_does_not_want_it(machine: Any, open_tab: Any) -> None:
+    machine.extra["POSTINO_WAKE"] = "off"
+    machine.install()
+    machine.postino("up")
+    tab = await open_tab()
+
+    id = machine.send(tab.agent(), sender="ann")
+    await tab.prompt("hello")
+
+    assert len(tab.results()) == 1
+    assert tab.said("UserPromptSubmit") == ["postino: 1 unread message (from ann)"]
+    assert machine.state(tab.agent(), id)["notified"] == "hook"
+
+
+async def test_a_session_that_was_cleared_is_woken_as_what_it_is_now(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab()
+    await tab.prompt("/clear")
+
+    mailbox.send(tab.agent(), sender="ann")
+    await tab.until(lambda: len(model.requests) == 1, "it is woken")
+
+    assert "1 unread message (from ann)" in prompts(model)[0]
+
+
+async def test_token_and_socket_are_in_no_log(mailbox: Any, open_tab: Any) -> None:
+    tab = await open_tab(POSTINO_LOG_LEVEL="debug")
+    mailbox.send(tab.agent(), sender="ann")
+    await tab.until(lambda: tab.results(), "it is woken")
+
+    environ = _environ_of_relay(mailbox)
+    secrets = [each.split(b"=", 1)[1] for each in environ if each.startswith(b"CLAUDE_CODE_MESSAGING_")]
+    assert len(secrets) == 2
+    logs = b"".join(each.read_bytes() for each in (mailbox.root / "po").glob("daemon.log*"))
+    assert not [each for each in secrets if each in logs]
+
+
+def _environ_of_relay(machine: Any) -> list[bytes]:
+    """Return the environment of the only relay of this machine."""
+    home = f"POSTINO_HOME={machine.root}/po".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environ = (process / "environ").read_bytes().split(b"\0")
+            if home in environ and (process / "cmdline").read_bytes().endswith(b"\0mcp\0"):
+                return environ
+    pytest.fail("there is no relay")
