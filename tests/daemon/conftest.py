@@ -153,9 +153,11 @@ def served() -> Iterator[Served]:
     """A real daemon with an embedded Valkey, started as `postino up` does; names are to be used once per file."""
     home = Home(Path(tempfile.mkdtemp(prefix="po", dir="/tmp")))
     environ = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
-    running = process.start(environ | {"POSTINO_WEB_PORT": "0"}, home)
-    assert running.url is not None
-    yield Served(home, running.url, running.pid)
-    process.stop(home)
-    asyncio.run(EmbeddedValkey(home).stop())
-    shutil.rmtree(home.root)
+    try:
+        running = process.start(environ | {"POSTINO_WEB_PORT": "0"}, home)
+        assert running.url is not None
+        yield Served(home, running.url, running.pid)
+    finally:
+        process.stop(home)
+        asyncio.run(EmbeddedValkey(home).stop())
+        shutil.rmtree(home.root)
