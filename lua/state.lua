@@ -6,7 +6,6 @@ KEYS     index    hash     {po}:index:<agent>
          agents   hash     {po}:agents
 ARGV     agent    the recipient's present name
          id       message id
-         ttl_ms   time to live
 RETURNS  ok, index record or '', lease end ms or '', now ms
          alias, present name
 ERRORS   NONE

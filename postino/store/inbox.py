@@ -130,7 +130,7 @@ class Inboxes:
         Raises:
             UnknownMessage: no trace of the id is left.
         """
-        agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id, ttl_ms=self._limits.ttl_ms)
+        agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
         entry = msgspec.json.decode(value, type=Entry)
