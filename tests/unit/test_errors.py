@@ -1,0 +1,55 @@
+"""The table of errors: one code, one meaning, one answer everywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import postino.daemon.app  # noqa: F401 - whatever the daemon adds to the table
+from postino.errors import ERRORS, PostinoError, StoreAway
+
+
+def every(root: type[PostinoError]) -> list[type[PostinoError]]:
+    return [root] + [each for child in root.__subclasses__() for each in every(child)]
+
+
+CLASSES = every(PostinoError)
+each_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+
+
+def test_every_class_has_its_own_code_and_stands_in_the_table() -> None:
+    codes = [kind.code for kind in CLASSES]
+
+    assert len(set(codes)) == len(codes)
+    assert {kind.code: kind for kind in CLASSES} == ERRORS
+
+
+@each_class
+def test_every_class_says_what_it_means(kind: type[PostinoError]) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.code)
+    assert "meaning" in vars(kind), "a meaning is not inherited"
+    assert len(kind.meaning) > 10
+    assert not kind.meaning.endswith(".")
+
+
+@each_class
+def test_http_status_and_exit_code_fit_each_other(kind: type[PostinoError]) -> None:
+    assert kind.http in {400, 401, 403, 404, 405, 409, 413, 415, 421, 429, 500, 503}
+    assert kind.exit in {2, 3, 4}
+    assert (kind.exit == 2) <= (400 <= kind.http < 500)
+    assert kind.retryable == (kind.http in {429, 503})
+
+
+def test_a_refusal_is_one_json_object_with_its_detail() -> None:
+    refusal = StoreAway("it is away", outcome="unknown")
+
+    assert json.loads(json.dumps(refusal.body())) == {
+        "ok": False,
+        "code": "store_away",
+        "error": "it is away",
+        "retryable": True,
+        "outcome": "unknown",
+    }
+    assert str(refusal) == "it is away"
