@@ -32,9 +32,9 @@ input=$(cat)
 printf %s "$input" | post 0.8
 [ $? = 7 ] || exit 0 # 7: nobody listens; a daemon that hangs is not helped by another one
 postino up </dev/null >/dev/null 2>&1 &
-for _ in 1 2 3 4 5 6; do # a cold start takes about half a second; if longer, the first prompt says what this would
+for _ in 1 2 3 4 5 6 7; do # a cold start takes about half a second; if longer, the first prompt says what this would
   sleep 0.08
-  printf %s "$input" | post 0.25
+  printf %s "$input" | post 0.2
   [ $? = 7 ] || exit 0
 done
 exit 0

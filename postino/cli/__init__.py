@@ -35,6 +35,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "rename": ("agents", "give an agent another name"),
     },
     "Set up": {
+        "install": ("install", "give every Claude Code session a mailbox"),
+        "uninstall": ("install", "take it from Claude Code again"),
         "mcp": ("config", "be the MCP server of one client, on standard input and output"),
         "config": ("config", "print the entry that makes an MCP client use postino"),
         "demo": ("demo", "watch two MCP clients talk, in a scratch home of their own"),

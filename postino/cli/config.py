@@ -13,21 +13,26 @@ from postino.config import KNOBS, SECRET
 from postino.model import check_name
 
 Json = dict[str, Any]
+Shape = Callable[[Json], str]
 
 
 def config(call: Call) -> int:
     """Print the entry for a client's configuration file; changes nothing."""
     parser = call.parser(agent="a fixed name for that client's sessions")
     parser.add_argument(
+        "--client",
         "--for",
         dest="client",
         choices=sorted(SHAPES),
         default="any",
-        help="vscode: mcp.json of VS Code; codex: config.toml of Codex; any: everyone else's mcpServers",
+        help="; ".join(f"{name}: {place}" for name, (place, _) in SHAPES.items()),
     )
     args = parser.parse_args(call.argv)
     entry = _entry(call, args.agent)
-    sys.stdout.write(SHAPES[args.client](entry) + "\n")
+    place, shape = SHAPES[args.client]
+    sys.stdout.write(shape(entry) + "\n")
+    if sys.stdout.isatty():
+        sys.stderr.write(f"postino: this goes into {place}\n")
     secret = [name for name in entry.get("env", {}) if name in SECRET_VARIABLES]
     if secret:
         sys.stderr.write(f"postino: the entry holds {' and '.join(secret)}; keep it private\n")
@@ -60,10 +65,22 @@ def _toml(entry: Json) -> str:
 
 
 SECRET_VARIABLES = frozenset(f"POSTINO_{name.upper()}" for name in SECRET)
-SHAPES: dict[str, Callable[[Json], str]] = {
-    "any": lambda entry: json.dumps({"mcpServers": {"postino": entry}}, indent=2),
-    "vscode": lambda entry: json.dumps({"servers": {"postino": {"type": "stdio"} | entry}}, indent=2),
-    "codex": _toml,
+SERVERS: Shape = lambda entry: json.dumps({"mcpServers": {"postino": entry}}, indent=2)  # noqa: E731
+#: client -> (where its documentation has the entry, its form)
+SHAPES: dict[str, tuple[str, Shape]] = {
+    "any": ("any other client's mcpServers", SERVERS),
+    "claude": (".mcp.json of a project; `postino install` does more", SERVERS),
+    "codex": ("~/.codex/config.toml", _toml),
+    "cursor": ("~/.cursor/mcp.json, or .cursor/mcp.json of a project", SERVERS),
+    "gemini": ("~/.gemini/settings.json, or .gemini/settings.json of a project", SERVERS),
+    "vscode": (
+        ".vscode/mcp.json of a project",
+        lambda entry: json.dumps({"servers": {"postino": {"type": "stdio"} | entry}}, indent=2),
+    ),
+    "zed": (
+        "settings.json of Zed",
+        lambda entry: json.dumps({"context_servers": {"postino": entry}}, indent=2),
+    ),
 }
 
 

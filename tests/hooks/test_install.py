@@ -1,0 +1,156 @@
+"""postino install and uninstall, with the real client: once, twice, undone, and where there is no client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MARKET = ["claude", "plugin", "marketplace", "add"]
+
+
+@pytest.fixture
+def user(machine: Any) -> Any:
+    """The machine with `claude` on PATH."""
+    tools = machine.root / "bin"
+    tools.mkdir()
+    (tools / "claude").symlink_to(machine.binary)
+    machine.extra["PATH"] = f"{tools}:{machine.env['PATH']}"
+    machine.extra["ANTHROPIC_BASE_URL"] = machine.model.url
+    return machine
+
+
+def installed(machine: Any) -> list[tuple[str, bool]]:
+    found = json.loads(machine.claude("plugin", "list", "--json"))
+    return [(each["scope"], each["enabled"]) for each in found if each["id"] == "postino@postino"]
+
+
+def settings(machine: Any) -> dict[str, Any]:
+    """Return what the user's settings say, empty members left out."""
+    file = machine.root / ".claude/settings.json"
+    said = json.loads(file.read_text()) if file.exists() else {}
+    return {name: value for name, value in said.items() if value}
+
+
+async def test_from_install_to_uninstall(user: Any, open_tab: Any, model: Any) -> None:
+    said = user.postino("install")
+    assert said.splitlines()[0].startswith("claude plugin marketplace add /")
+    assert installed(user) == [("user", True)]
+
+    user.postino("up")
+    tab = await open_tab()
+    assert await tab.whoami() == tab.agent()
+    await tab.close()
+
+    user.postino("uninstall")
+    assert (installed(user), settings(user)) == ([], {})
+
+
+def test_twice_is_as_good_as_once(user: Any) -> None:
+    user.postino("install")
+    first = settings(user)
+
+    user.postino("install")
+    assert (installed(user), settings(user)) == ([("user", True)], first)
+
+    user.postino("uninstall")
+    assert user.postino("uninstall") == "The plugin is not installed.\n"
+
+
+def test_other_settings_of_the_user_stay(user: Any) -> None:
+    file = user.root / ".claude/settings.json"
+    file.parent.mkdir()
+    file.write_text('{"model": "opus", "enabledPlugins": {"x@y": false}}')
+
+    user.postino("install", "--agent", "bob")
+    user.postino("uninstall")
+
+    assert settings(user) == {"model": "opus", "enabledPlugins": {"x@y": False}}
+
+
+async def test_a_name_holds_for_hooks_and_mailbox_and_can_be_changed(user: Any, open_tab: Any) -> None:
+    user.postino("install", "--agent", "bob")
+    user.postino("install", "--agent", "bea")
+    user.postino("up")
+
+    tab = await open_tab()
+
+    assert await tab.whoami() == tab.agent() == "bea"
+
+
+async def test_the_environment_is_stronger_than_an_installed_name(user: Any, open_tab: Any) -> None:
+    user.postino("install", "--agent", "bob")
+    user.postino("up")
+
+    tab = await open_tab(POSTINO_AGENT_NAME="cid")
+
+    assert await tab.whoami() == tab.agent() == "cid"
+
+
+@pytest.mark.parametrize("scope", ["project", "local"])
+def test_a_scope_is_that_projects_and_uninstall_finds_it_from_anywhere(user: Any, scope: str) -> None:
+    user.postino("install", "--scope", scope)
+    assert installed(user) == [(scope, True)]
+
+    user.postino("uninstall", cwd=user.root)
+
+    assert installed(user) == []
+
+
+def test_one_scope_can_be_taken_out_alone(user: Any) -> None:
+    user.postino("install")
+    user.postino("install", "--scope", "local")
+
+    user.postino("uninstall", "--scope", "local")
+    assert installed(user) == [("user", True)]
+
+    assert user.postino("uninstall", "--scope", "project") == "The plugin is not installed there.\n"
+
+
+def test_a_dry_run_says_all_and_does_nothing(user: Any) -> None:
+    said = user.postino("install", "--dry-run", "--scope", "local", "--agent", "bob")
+
+    first, second = said.splitlines()
+    assert first.split()[:4] == MARKET
+    assert second == "claude plugin install postino@postino --scope local --config agent_name=bob"
+    assert installed(user) == []
+
+    user.postino("install")
+    assert "claude plugin uninstall postino@postino --scope user" in user.postino("uninstall", "--dry-run")
+    assert installed(user) == [("user", True)]
+
+
+def test_a_copy_that_has_moved_is_found_again(user: Any) -> None:
+    old = user.root / "old"
+    old.mkdir()
+    user.run("cp", "-RL", str(ROOT / "plugin"), str(ROOT / ".claude-plugin"), str(old))
+    user.claude("plugin", "marketplace", "add", str(old))
+    user.claude("plugin", "install", "postino@postino")
+    user.run("rm", "-r", str(old))
+
+    user.postino("install")
+
+    found = json.loads(user.claude("plugin", "list", "--json"))
+    assert [Path(each["readFromFolder"]).is_dir() for each in found] == [True]
+
+
+def test_without_the_client_it_prints_the_steps_and_fails(machine: Any) -> None:
+    said = machine.postino("install", code=4)
+    first, second = said.splitlines()
+
+    assert first.split()[:4] == MARKET
+    assert (Path(first.split()[4]) / ".claude-plugin/marketplace.json").is_file()
+    assert second == "claude plugin install postino@postino --scope user"
+    assert machine.postino("uninstall", code=4).splitlines() == [
+        "claude plugin uninstall postino@postino",
+        "claude plugin marketplace remove postino",
+    ]
+
+
+@pytest.mark.parametrize("words", [["--agent", "a b"], ["--agent", "all"], ["--scope", "moon"], ["now"]])
+def test_bad_words_are_refused(user: Any, words: list[str]) -> None:
+    assert user.postino("install", *words, code=2) == ""
+    assert installed(user) == []
