@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 import structlog
 from aiohttp import web
 
-from postino import __version__, config
+from postino import __version__
 from postino.broker import Broker
 from postino.config import Settings
 from postino.daemon import logs, process
@@ -30,7 +30,7 @@ OTHERS_S = 15.0  # for another daemon that holds the lock to answer
 _log = structlog.get_logger()
 
 
-def main(settings: Settings | None = None) -> int:
+def main(settings: Settings) -> int:
     """Serve `settings.home` until SIGTERM or SIGINT; give way at once when another daemon serves it.
 
     Raises:
@@ -39,7 +39,6 @@ def main(settings: Settings | None = None) -> int:
         Unreachable: another daemon holds the home and does not answer.
     """
     began = time.monotonic()
-    settings = settings or config.load(os.environ)[0]
     settings.home.prepare()
     logs.set_up(settings)
     seat = process.take_seat(settings.home)
