@@ -244,31 +244,45 @@ class Steady:
 
 @pytest.fixture(scope="module")
 def shared_daemon() -> Iterator[Steady]:
-    """A real daemon whose MCP face is imported already."""
+    """A real daemon, started by a relay, whose MCP face is imported."""
     home = Home(Path(tempfile.mkdtemp(prefix="po", dir="/tmp")))
     env = os.environ | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"}
-    with home.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "postino", "serve"],
-            env=env,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
     hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
-    with subprocess.Popen(
-        [sys.executable, "-m", "postino", "mcp"], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as relay:
-        assert relay.stdin is not None and relay.stdout is not None
-        relay.stdin.write(json.dumps(hello).encode() + b"\n")
-        relay.stdin.flush()
-        assert b'"result"' in relay.stdout.readline()
-    yield Steady(home, env)
-    process.terminate()
-    process.wait(timeout=10)
-    asyncio.run(EmbeddedValkey(home).stop())
-    shutil.rmtree(home.root, ignore_errors=True)
+    command = [sys.executable, "-m", "postino", "mcp"]
+    try:
+        with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as relay:
+            assert relay.stdin is not None and relay.stdout is not None
+            relay.stdin.write(json.dumps(hello).encode() + b"\n")
+            relay.stdin.flush()
+            assert b'"result"' in relay.stdout.readline()
+        yield Steady(home, env)
+    finally:
+        end_all(home)
+        asyncio.run(EmbeddedValkey(home).stop())
+        shutil.rmtree(home.root, ignore_errors=True)
+
+
+def end_all(home: Home) -> None:
+    """Kill every process of a scratch home: also a daemon that a relay has started and that has not said so yet."""
+    mark = f"POSTINO_HOME={home.root}".encode()
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environ.read_bytes().split(b"\0"):
+                os.kill(int(environ.parent.name), signal.SIGKILL)
+
+
+@pytest.fixture
+def replaceable(daemon: Any) -> Iterator[Any]:
+    """The daemon, which a relay may replace: whatever serves its home in the end is ended."""
+    yield daemon
+    end_all(daemon.home)
+
+
+@pytest.fixture
+def down(replaceable: Any) -> Any:
+    """A home whose daemon has ended; whatever is started for it is ended too."""
+    replaceable.stop()
+    return replaceable
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,6 @@ def pid_of_daemon(daemon: Any) -> int:
     with contextlib.suppress(OSError, ValueError):
         return int(json.loads(daemon.home.info.read_text())["pid"])
     return 0
-
-
-@pytest.fixture
-async def down(daemon: Any) -> AsyncIterator[Any]:
-    """A home whose daemon has ended; whatever is started for it is ended too."""
-    daemon.stop()
-    yield daemon
-    pid = pid_of_daemon(daemon)
-    if pid and pid != daemon.process.pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 async def replaced(daemon: Any) -> int:
@@ -205,40 +194,30 @@ async def test_what_is_read_is_acknowledged_by_the_clients_next_call(steady, spa
 # the daemon goes
 
 
-async def test_a_killed_daemon_is_replaced_and_the_client_notices_nothing(daemon, down_later, spawn):
-    relay = await spawn(daemon.env, **RECEIVER)
+async def test_a_killed_daemon_is_replaced_and_the_client_notices_nothing(replaceable, spawn):
+    relay = await spawn(replaceable.env, **RECEIVER)
     await relay.call("msg_send", to="bob", body="kept", id="m1")
-    daemon.kill()
+    replaceable.kill()
     assert (await relay.call("msg_whoami"))["agent"] == "bob"
     assert [each["id"] for each in (await relay.call("msg_read"))["messages"]] == ["m1"]
     assert (await relay.ask("tools/list"))["result"]["tools"]
     assert relay.others == []
 
 
-@pytest.fixture
-async def down_later(daemon: Any) -> AsyncIterator[None]:
-    """End the daemon that a relay may have started in place of the first."""
-    yield
-    pid = pid_of_daemon(daemon)
-    if pid and pid != daemon.process.pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-async def test_after_a_kill_what_was_read_comes_again_labelled(daemon, down_later, spawn):
-    bob = await spawn(daemon.env, **RECEIVER)
+async def test_after_a_kill_what_was_read_comes_again_labelled(replaceable, spawn):
+    bob = await spawn(replaceable.env, **RECEIVER)
     await bob.call("msg_send", to="bob", body="x", id="m1")
     await bob.call("msg_read")
-    daemon.kill()
+    replaceable.kill()
     (again,) = await some(bob)
     assert (again["id"], again["redelivered"]) == ("m1", True)
 
 
-async def test_sends_cut_off_by_a_kill_name_the_id_that_makes_a_retry_safe(daemon, down_later, spawn):
-    alice = await spawn(daemon.env, POSTINO_AGENT_NAME="alice")
+async def test_sends_cut_off_by_a_kill_name_the_id_that_makes_a_retry_safe(replaceable, spawn):
+    alice = await spawn(replaceable.env, POSTINO_AGENT_NAME="alice")
     asked = {alice.tool("msg_send", to="bob", body=f"body {number}"): f"body {number}" for number in range(200)}
     await alice.answer(next(iter(asked)))
-    daemon.kill()
+    replaceable.kill()
     answers = {body: await alice.answer(id) for id, body in list(asked.items())[1:]}
     unknown = {body: answer["error"] for body, answer in answers.items() if "error" in answer}
     assert unknown
@@ -247,31 +226,31 @@ async def test_sends_cut_off_by_a_kill_name_the_id_that_makes_a_retry_safe(daemo
         assert error["code"] == -32000 and error["data"]["outcome"] == "unknown"
         assert "unknown" in error["message"] and id in error["message"]
         assert (await alice.call("msg_send", to="bob", body=body, id=id))["id"] == id
-    bob = await spawn(daemon.env, **RECEIVER)
+    bob = await spawn(replaceable.env, **RECEIVER)
     read = [each["body"] for _ in range(8) for each in (await bob.call("msg_read", limit=50))["messages"]]
     assert sorted(read) == sorted(asked.values())
 
 
-async def test_a_call_that_sends_nothing_is_cut_off_with_a_plain_unknown(daemon, down_later, spawn):
-    relay = await spawn(daemon.env, **RECEIVER)
-    daemon.process.send_signal(signal.SIGSTOP)
+async def test_a_call_that_sends_nothing_is_cut_off_with_a_plain_unknown(replaceable, spawn):
+    relay = await spawn(replaceable.env, **RECEIVER)
+    replaceable.process.send_signal(signal.SIGSTOP)
     call = relay.tool("msg_check")
     listing = relay.request("tools/list")
     await asyncio.sleep(0.1)  # both are in the daemon's hands, which does not move
-    daemon.kill()
+    replaceable.kill()
     error = (await relay.answer(call))["error"]
     assert error["code"] == -32000 and "unknown" in error["message"]
     listed = await relay.answer(listing)  # asked again: it changes nothing
     assert "result" in listed, listed
 
 
-async def test_a_daemon_that_stops_is_started_again_only_when_the_client_wants_something(daemon, down_later, spawn):
-    relay = await spawn(daemon.env, **RECEIVER)
-    assert daemon.stop() == 0
+async def test_a_daemon_that_stops_is_started_again_only_when_the_client_wants_something(replaceable, spawn):
+    relay = await spawn(replaceable.env, **RECEIVER)
+    assert replaceable.stop() == 0
     await asyncio.sleep(1.5)  # the claim itself: nobody starts one
-    assert not daemon.home.socket.exists()
+    assert not replaceable.home.socket.exists()
     assert (await relay.call("msg_whoami"))["agent"] == "bob"
-    await replaced(daemon)
+    await replaced(replaceable)
 
 
 async def test_a_daemon_started_by_somebody_else_is_found_again(daemon, spawn):
@@ -476,10 +455,10 @@ def stuck(relay: Any) -> bool:
     )
 
 
-async def test_it_writes_nothing_but_json_rpc_even_at_debug(daemon, down_later, spawn):
-    relay = await spawn(daemon.env, POSTINO_LOG_LEVEL="debug", **RECEIVER)
+async def test_it_writes_nothing_but_json_rpc_even_at_debug(replaceable, spawn):
+    relay = await spawn(replaceable.env, POSTINO_LOG_LEVEL="debug", **RECEIVER)
     relay.send(b"nonsense")
-    daemon.kill()
+    replaceable.kill()
     assert (await relay.call("msg_whoami"))["agent"] == "bob"  # every line on the way was checked
     code, stderr = await relay.leave()
     assert code == 0 and b"postino mcp: daemon lost" in stderr
