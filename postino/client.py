@@ -288,7 +288,7 @@ class Client:
         headers = dict(self._headers)
         payload = None
         if body is not None:
-            payload = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
+            payload = _encoded({key: value for key, value in body.items() if value is not None})
             headers["Content-Type"] = "application/json"
         return self._transport.exchange(method, target, payload, headers, self._seconds + extra)
 
@@ -314,3 +314,11 @@ def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
     if body and "id" in body:
         error.detail.setdefault("id", body["id"])
     return error
+
+
+def _encoded(body: Json) -> bytes:
+    """Return JSON as short as UTF-8 makes it: escaped, the largest body allowed would be too large a request."""
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a lone surrogate: only escaped can it travel, and the daemon names its place
+        return json.dumps(body).encode()

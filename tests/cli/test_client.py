@@ -133,3 +133,11 @@ def test_events_tell_and_resume(client) -> None:
     again = client.events(agent="v6-bob", types=["msg_send"], since=first["event_id"])
     assert [event["id"] for event in (next(again), next(again), next(again)) if "id" in event] == ["v6-1", "v6-2"]
     again.close()
+
+
+def test_the_longest_body_of_any_script_fits_into_one_request(client: Client) -> None:
+    body = "\U0001f4ee" * 32_768
+
+    client.send("bob", body)
+
+    assert client.read("bob")["items"][0]["body"] == body
