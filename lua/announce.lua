@@ -10,7 +10,8 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          sessions    hash     {po}:sessions
-ARGV     agent       the present name
+ARGV     agent       the present name, as far as the caller knows
+         session     the session that acts as it, whose agent it must be; or ''
          process     the Claude process: host:pid:start
          claude      its Claude session id; another one has been told nothing yet
          told        'mail': the answer tells of the messages; 'all': of the broadcasts too; '': of nothing
@@ -19,7 +20,7 @@ ARGV     agent       the present name
          ttl_ms      time to live
 RETURNS  ok, unread messages, unseen broadcasts, senders of the former, messages not told before, broadcasts not told
          before, senders of the former, JSON array of the ids of the former, 1 greeted before | 0
-         alias, present name
+         alias, the present name, or that of the session's agent
 ERRORS   NONE
 TIME     O(log n), whatever waits; at most 50 messages are looked at for their senders, at most 100 new ones counted
 ]]
@@ -33,9 +34,11 @@ TIME     O(log n), whatever waits; at most 50 messages are looked at for their s
 --@include lib/available
 --@include lib/cursor
 local inbox, leases, index, events, agents, broadcasts, feed, cursors, sessions = unpack(KEYS)
-local agent, process, claude, told, how = ARGV[1], 'process:' .. ARGV[2], ARGV[3], ARGV[4], ARGV[6]
-local greeted, ttl_ms, now = ARGV[5] == '1', tonumber(ARGV[7]), now_ms()
-local target = alias_of(agents, agent)
+local agent, session, process, claude = ARGV[1], ARGV[2], 'process:' .. ARGV[3], ARGV[4]
+local told, greeted, how, ttl_ms, now = ARGV[5], ARGV[6] == '1', ARGV[7], tonumber(ARGV[8]), now_ms()
+local holder = session ~= '' and redis.call('HGET', sessions, session)
+local target = holder and cjson.decode(holder).agent or agent
+target = alias_of(agents, target) or (target ~= agent and target)
 if target then return { 'alias', target } end
 
 local stored = redis.call('HGET', sessions, process)

@@ -23,14 +23,24 @@ class Whereabouts(Sessions):
     """Hooks know a process and its present Claude session, which a relay can not know after its start."""
 
     async def announce(
-        self, agent: str, process: str, claude: str, *, told: Told = "", greeted: bool = False, how: str = ""
+        self,
+        agent: str,
+        process: str,
+        claude: str,
+        *,
+        session: str = "",
+        told: Told = "",
+        greeted: bool = False,
+        how: str = "",
     ) -> Waiting:
-        """Return what waits for `agent`, and what of that the process has not been told.
+        """Return what waits for `agent` (for that of `session`, if given), and what the process has not been told.
 
         With `told` it counts as told from now on, and the messages keep `how`. Another Claude session (after
         /clear, say) has been told nothing.
         """
-        return await self.whereabouts.announce(agent, process, claude, told=told, greeted=greeted, how=how)
+        return await self.whereabouts.announce(
+            agent, process, claude, session=session, told=told, greeted=greeted, how=how
+        )
 
     async def meet(self, session: str, process: str, claude: str) -> str:
         """Note that `session` now serves the Claude session `claude`; return its agent.

@@ -64,9 +64,18 @@ class Caller:
     async def announce(self, told: Told, *, greeted: bool = False) -> Waiting:
         """Return what waits; what `told` says is new only this once."""
         assert self.agent is not None
-        return await self.broker.announce(
-            self.agent, self.process, self.event.session_id, told=told, greeted=greeted, how="hook" if told else ""
+        waiting = await self.broker.announce(
+            self.agent,
+            self.process,
+            self.event.session_id,
+            session=self.session or "",
+            told=told,
+            greeted=greeted,
+            how="hook" if told else "",
         )
+        if self.tab is not None:
+            self.tab.agent = waiting.agent
+        return waiting
 
     async def greet(self, waiting: Waiting) -> str:
         """Return who this session is and what waits."""
@@ -165,7 +174,7 @@ async def _caller(call: Call[Nothing, Nothing], event: Event, *, joins: bool) ->
             await tab.session.name()  # joins again where the store has forgotten it
         caller.agent = await broker.meet(session, process, event.session_id)
     else:
-        caller.agent = await tab.session.name() if tab else await broker.agent_of(session)
+        caller.agent = (tab.agent or await tab.session.name()) if tab else await broker.agent_of(session)
     return caller
 
 

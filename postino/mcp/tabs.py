@@ -21,6 +21,7 @@ class Tab:
     put: Callable[[Line], None]
     initialized: bool = False  # the client takes notifications
     claude: str | None = None  # the client's own session id, once a hook has told it
+    agent: str | None = None  # who it was when last asked
     idle: bool | None = None  # None: no hook has told
     heard_at: float = 0.0  # loop time of the last hook
     woken_at: float = 0.0  # loop time of the last wake

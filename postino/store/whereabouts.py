@@ -49,12 +49,21 @@ class Whereabouts:
         self._limits = limits
 
     async def announce(
-        self, agent: str, process: str, claude: str, *, told: str = "", greeted: bool = False, how: str = ""
+        self,
+        agent: str,
+        process: str,
+        claude: str,
+        *,
+        session: str = "",
+        told: str = "",
+        greeted: bool = False,
+        how: str = "",
     ) -> Waiting:
         """Count what waits, and note that the process is told of the messages (`mail`), of all, or of nothing."""
         agent, reply = await self._store.run_named(
             "announce",
             agent,
+            session=session,
             process=process,
             claude=claude,
             told=told,

@@ -108,6 +108,19 @@ async def test_a_rename_makes_nothing_new(broker: Broker, send, claude) -> None:
     assert (found.agent, found.unread, found.new_unread, found.greeted) == ("bea", 1, 0, True)
 
 
+async def test_the_agent_of_the_session_counts_not_an_older_name_for_it(broker: Broker, send, claude) -> None:
+    await broker.join(claude("s-1", name="bob"))
+    await broker.rename("bob", "bea")
+    await broker.join(claude("s-2", pid=200, name="bo"))
+    await broker.rename("bea", "bob")
+    await broker.rename("bob", "bella")
+    await send(broker, "m1", to="bella")
+
+    for stale in ("bob", "bea", "bo", "nobody"):
+        found = await told(broker, stale, session="s-1", told="")
+        assert (found.agent, found.unread) == ("bella", 1)
+
+
 async def test_a_requeued_message_is_new_again(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await send(broker, "m1")

@@ -1,0 +1,125 @@
+"""What a Claude Code session pays: each hook beside a bare curl, and the characters it carries from the start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.stack import Stack, daemon, environment
+from bench.start import COMMAND, HELLO
+from bench.table import Rows
+from postino.paths import folder
+
+HOOK = Path(str(folder("plugin"))) / "scripts/hook.sh"
+EVENT = {"session_id": "bench", "cwd": "/", "source": "clear", "prompt": "hello", "tool_calls": []}
+AT_ONCE = {"anthropic/alwaysLoad": True}  # tools that the client shows to the model without a search
+
+
+def run(seconds: float) -> Rows:
+    """Measure in turns, so that whatever else runs here slows all of them; `seconds` is the length of all together."""
+    with daemon() as stack, _session(stack) as client:
+        given = {
+            "curl of the same socket (floor)": _curl(stack),
+            "UserPromptSubmit, nothing new": _hook(stack, "UserPromptSubmit"),
+            "PostToolBatch, nothing new": _hook(stack, "PostToolBatch"),
+            "SessionStart, daemon running": _hook(stack, "SessionStart"),
+        }
+        taken = _in_turns(given, seconds)
+        floor = statistics.median(taken["curl of the same socket (floor)"])
+        rows: Rows = [
+            {
+                "what": name,
+                "median ms": round(statistics.median(times) * 1000, 1),
+                "best ms": round(min(times) * 1000, 1),
+                "of floor": round(statistics.median(times) / floor, 2),
+                "characters": None,
+            }
+            for name, times in taken.items()
+        ]
+        return rows + [_weight(name, size) for name, size in _characters(client).items()]
+
+
+def _weight(name: str, size: int) -> dict[str, Any]:
+    return {"what": name, "median ms": None, "best ms": None, "of floor": None, "characters": size}
+
+
+def _in_turns(given: dict[str, Callable[[], None]], seconds: float) -> dict[str, list[float]]:
+    taken: dict[str, list[float]] = {name: [] for name in given}
+    for act in given.values():
+        act()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(taken["SessionStart, daemon running"]) < 10:
+        for name, act in given.items():
+            began = time.perf_counter()
+            act()
+            taken[name].append(time.perf_counter() - began)
+    return taken
+
+
+def _curl(stack: Stack) -> Callable[[], None]:
+    words = ["curl", "-q", "-sS", "--unix-socket", f"{stack.home}/daemon.sock", "http://localhost/api/health"]
+    return lambda: _do(words, stack, b"")
+
+
+def _hook(stack: Stack, event: str) -> Callable[[], None]:
+    data = json.dumps(EVENT | {"hook_event_name": event}).encode()
+    return lambda: _do(["sh", str(HOOK), event], stack, data)
+
+
+def _do(words: list[str], stack: Stack, data: bytes) -> None:
+    env = environment(stack.home) | {"CLAUDE_PID": str(os.getpid())}
+    subprocess.run(words, env=env, input=data, stdout=subprocess.PIPE, check=True)
+
+
+class _Client:
+    """A relay under this process, spoken to as a client would."""
+
+    def __init__(self, relay: subprocess.Popen[bytes]) -> None:
+        self._relay = relay
+        self._last = 0
+
+    def ask(self, method: str, params: dict[str, Any]) -> Any:
+        assert self._relay.stdin is not None
+        assert self._relay.stdout is not None
+        self._last += 1
+        said = {"jsonrpc": "2.0", "id": self._last, "method": method, "params": params}
+        self._relay.stdin.write(json.dumps(said).encode() + b"\n")
+        self._relay.stdin.flush()
+        return json.loads(self._relay.stdout.readline())["result"]
+
+
+@contextlib.contextmanager
+def _session(stack: Stack) -> Iterator[_Client]:
+    with subprocess.Popen(
+        [*COMMAND, "mcp"], env=environment(stack.home), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as relay:
+        yield _Client(relay)
+        assert relay.stdin is not None
+        relay.stdin.close()
+
+
+def _characters(client: _Client) -> dict[str, int]:
+    """Return what the model is shown of us, counted."""
+    instructions = client.ask("initialize", HELLO["params"]).get("instructions", "")  # type: ignore[arg-type]
+    tools = client.ask("tools/list", {})["tools"]
+    shown = [each for each in tools if (each.get("_meta") or {}).items() >= AT_ONCE.items()]
+    return {
+        "instructions": len(instructions),
+        f"definitions of the {len(shown)} tools shown at once": sum(_size(each) for each in shown),
+        f"definitions of all {len(tools)} tools, for clients without a search": sum(_size(each) for each in tools),
+    }
+
+
+def _size(tool: dict[str, Any]) -> int:
+    """Return the characters of a definition as the model gets it: name, description, schema."""
+    told = {"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]}
+    return len(msgspec.json.encode(told).decode())
