@@ -40,9 +40,16 @@ function show(place) {
   if (place.view === "broadcasts") return open("broadcasts", broadcasts, "broadcasts");
   if (place.view === "activity") return open("activity", activity, "activity");
   desk.dataset.pane = place.pane;
+  keepFocus();
   agents.mark(place.pane === "agents" && matchMedia("(max-width: 45rem)").matches ? undefined : place.agent);
   frame.show("mail", desk, place.agent ?? "");
   mail.show(place);
+}
+
+/** On a narrow screen the pane with the focus may just have gone: the other one gets it. */
+function keepFocus() {
+  const { activeElement: active, body } = document;
+  if (active !== body && !active.getClientRects().length) document.getElementById("main").focus();
 }
 
 function open(name, view, title) {

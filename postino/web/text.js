@@ -61,6 +61,6 @@ function address(found) {
 }
 
 function fenced(code, language) {
-  return h("pre", { tabindex: "0", "aria-label": language ? `${language} code` : "code" },
+  return h("pre", { tabindex: "0", role: "group", "aria-label": language ? `${language} code` : "code" },
     h("code", { text: visible(code), data: language ? { language } : {} }));
 }

@@ -4,17 +4,18 @@ import { Pace } from "../pace.js";
 import { Signal } from "./signal.js";
 
 const PAGE = 50;
+const MOST = 200; // in one answer
 const REFRESH_MS = 500;
 
 export class Broadcasts {
   items = []; // oldest first
   total = 0;
   loaded = false;
-  loading = false;
   problem = null;
   changed = new Signal();
   #api;
-  #pace = new Pace(() => this.#read(Math.max(PAGE, this.items.length)), REFRESH_MS);
+  #wanted = PAGE; // entries, from the newest
+  #pace = new Pace(() => this.#read(), REFRESH_MS);
 
   constructor(api) {
     this.#api = api;
@@ -34,22 +35,19 @@ export class Broadcasts {
     return this.items.length < this.total;
   }
 
-  /** Read one page more. */
-  async older() {
-    if (this.loading) return;
-    this.loading = true;
-    await this.#read(this.items.length + PAGE);
-    this.loading = false;
-    this.changed.emit();
+  /** Read one page more, too. */
+  older() {
+    this.#wanted = Math.min(this.items.length, this.#wanted) + PAGE;
+    this.refresh();
   }
 
-  /** Read the newest `wanted` entries: the API counts from the oldest, so how many there are comes first. */
-  async #read(wanted) {
+  /** The API counts from the oldest, so how many there are comes first. */
+  async #read() {
     try {
       const { total } = await this.#api.broadcasts(1, 0);
       const items = [];
-      for (let offset = Math.max(0, total - wanted); offset < total; offset += 200) {
-        items.push(...(await this.#api.broadcasts(200, offset)).items);
+      for (let offset = Math.max(0, total - this.#wanted); offset < total; offset += MOST) {
+        items.push(...(await this.#api.broadcasts(MOST, offset)).items);
       }
       Object.assign(this, { items, total: Math.max(total, items.length), problem: null, loaded: true });
     } catch (refusal) {

@@ -35,6 +35,7 @@ export class Conversation {
   #roster;
   #asked;
   #before = null;
+  #holes = 0; // times the oldest entries were let go: an older page asked for before that does not join any more
   #pace = new Pace(() => this.#renew(), REFRESH_MS);
 
   /** `agent` null: everybody's mail. `q`: only bodies that hold this text. */
@@ -57,7 +58,7 @@ export class Conversation {
 
   /** Whether `name` is the agent shown, under whatever name. */
   isOurs(name) {
-    return this.#roster.present(name) === this.#asked.agent;
+    return this.#roster.present(name) === this.#roster.present(this.#asked.agent);
   }
 
   find(id) {
@@ -81,9 +82,10 @@ export class Conversation {
     if (this.loading || !this.more) return;
     this.loading = true;
     this.changed.emit();
+    const holes = this.#holes;
     try {
-      const { items } = await this.#pages(this.#before);
-      this.#merge(items);
+      const page = await this.#page(this.#before);
+      if (holes === this.#holes) this.#extend(page);
     } catch (refusal) {
       this.problem = refusal;
     }
@@ -97,6 +99,7 @@ export class Conversation {
     this.entries = this.entries.slice(-MOST);
     this.#before = this.entries[0].entry;
     this.more = true;
+    this.#holes++;
   }
 
   #concerns({ type, to, from }) {
@@ -132,7 +135,7 @@ export class Conversation {
   /** The newest entries, back to those that are known; `hole` when these were not reached. */
   async #newest() {
     const known = this.entries.at(-1)?.entry;
-    if (!known) return { ...(await this.#pages(null)), hole: false };
+    if (!known) return { items: await this.#first(), hole: false };
     const items = [];
     for (let before = null, pages = 0; pages < BRIDGE; pages++) {
       const page = await this.#page(before);
@@ -142,18 +145,24 @@ export class Conversation {
     }
     this.#before = items.at(-1)?.entry ?? null;
     this.more = true;
+    this.#holes++;
     return { items, hole: true };
   }
 
-  /** A page before the place `before` that holds something, if there is one; moves the end of what is loaded. */
-  async #pages(before) {
-    for (let looks = 1; ; looks++) {
+  /** The newest page that holds something, if there is one within reach. */
+  async #first() {
+    for (let looks = 1, before = null; ; looks++) {
       const page = await this.#page(before);
-      before = page.before;
-      this.#before = page.before;
       this.more = page.more;
-      if (page.items.length || !page.more || looks === LOOKS) return page;
+      this.#before = before = page.before;
+      if (page.items.length || !page.more || looks === LOOKS) return page.items;
     }
+  }
+
+  #extend({ items, more, before }) {
+    this.more = more;
+    this.#before = before;
+    this.#merge(items);
   }
 
   #page(before) {

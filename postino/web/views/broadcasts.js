@@ -18,7 +18,7 @@ export class BroadcastsView {
   #about = h("p", { class: "mail-about" });
   #clear = h("button", { type: "button", class: "act", on: { click: () => this.#askClear() } }, icon("sweep"), "Clear all");
   #note = h("div", { class: "note" });
-  #older = h("button", { type: "button", class: "rest", on: { click: () => this.#state.older() } });
+  #older = h("button", { type: "button", class: "rest", on: { click: () => this.#state.older() }, text: "Show older broadcasts" });
   #scroller = new Scroller({ label: "Broadcasts", noun: "broadcast", above: this.#older, below: this.#note, onTop: () => {} });
   #compose;
 
@@ -76,12 +76,10 @@ export class BroadcastsView {
   }
 
   #drawEnds() {
-    const { items, total, more, loading, loaded, problem } = this.#state;
+    const { items, total, more, loaded, problem } = this.#state;
     write(this.#about, loaded ? `${count(total, "broadcast")} kept; every agent sees each of them once` : "");
     this.#clear.hidden = total === 0;
     this.#older.hidden = !more;
-    this.#older.disabled = loading;
-    write(this.#older, "Show older broadcasts");
     const note = problem && !items.length ? h("p", { class: "empty", text: problem.message }) : emptyFeed();
     this.#note.replaceChildren(...(items.length || !(loaded || problem) ? [] : [note]));
   }

@@ -157,7 +157,9 @@ export class ConversationView {
   #drawHead() {
     const { agent, q, thread } = this.#place;
     if (agent === undefined) return;
-    const record = agent === null ? null : this.#app.roster.get(this.#app.roster.present(agent));
+    const present = this.#app.roster.present(agent);
+    if (present !== agent) return go(toMail(present, { q, thread }), { replace: true }); // a former name leads on
+    const record = this.#app.roster.get(agent);
     this.#head.draw({ agent, record, q, thread, mine: agent !== null && agent === recall("name") });
     this.#dead.show(record ?? null);
   }

@@ -14,7 +14,7 @@ export function command(text) {
       label.textContent = "Select and copy it by hand";
     }
   };
-  return h("div", { class: "command" }, h("pre", { tabindex: "0", "aria-label": "command" }, h("code", { text })),
+  return h("div", { class: "command" }, h("pre", { tabindex: "0", role: "group", "aria-label": "command" }, h("code", { text })),
     h("button", { type: "button", class: "act", on: { click: copy } }, icon("copy"), label));
 }
 

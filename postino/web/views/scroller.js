@@ -12,6 +12,7 @@ export class Scroller {
   #noun;
   #last = null;
   #arrived = 0;
+  #follows = true; // whether the foot was in sight before the last change
   #days = new Map(); // name -> heading
   #list = h("div", { class: "messages" });
 
@@ -21,9 +22,12 @@ export class Scroller {
     // can be focused, so that the keyboard can scroll it
     this.element = h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": label }, above, this.#list, below);
     this.element.addEventListener("scroll", () => {
+      this.#follows = this.atFoot;
       this.#drawJump();
-      if (this.element.scrollTop < NEAR && !this.atFoot) onTop();
+      if (this.element.scrollTop < NEAR && !this.#follows) onTop();
     }, { passive: true });
+    // the form below grows with its text, a phone is turned
+    new ResizeObserver(() => this.#follows && this.toFoot()).observe(this.element);
   }
 
   get atFoot() {
@@ -32,6 +36,7 @@ export class Scroller {
   }
 
   toFoot() {
+    this.#follows = true;
     this.element.scrollTop = this.element.scrollHeight;
     this.#drawJump();
   }
@@ -41,11 +46,12 @@ export class Scroller {
     this.#list.replaceChildren();
     this.#last = null;
     this.#arrived = 0;
+    this.#follows = true;
   }
 
   /** Show `cards`, `{timestamp, element}`, each day under its name; `others()` draws what stands round them. */
   fill(cards, others) {
-    const anchor = this.atFoot ? null : this.#anchor();
+    const anchor = this.#follows ? null : this.#anchor();
     arrange(this.#list, this.#withDays(cards));
     others();
     this.#countNew(cards.map((card) => card.element));

@@ -1,0 +1,64 @@
+"""With a token: asked once, or brought by a code; never in an address, never in a cookie."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+TOKEN = "a-token-of-this-test"
+
+
+@pytest.fixture
+def visitor(daemon: Any, open_chromium: Any) -> Any:
+    """A browser before a daemon that wants a token."""
+    daemon.stop()
+    daemon.start(POSTINO_API_TOKEN=TOKEN)
+    with open_chromium(daemon.url.replace("127.0.0.1", "localhost")) as made:
+        yield made
+
+
+def sign_in(page: Any, token: str) -> None:
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def live(page: Any) -> None:
+    page.locator('.link-state[data-state="live"]').wait_for()
+
+
+def test_the_token_is_asked_once_and_kept_for_the_tab(visitor) -> None:
+    addresses: list[str] = []
+    page = visitor.open("#/agents/bob")
+    page.on("request", lambda request: addresses.append(request.url))
+    sign_in(page, "wrong")
+    page.get_by_text("That token was refused").wait_for()
+    sign_in(page, TOKEN)
+    live(page)
+    page.reload()
+    live(page)
+
+    assert page.get_by_role("dialog").count() == 0
+    assert page.context.cookies() == []
+    assert not any(TOKEN in address for address in addresses)
+    assert "Authorization: Bearer $POSTINO_API_TOKEN" in page.locator(".empty pre").inner_text()
+
+
+def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
+    command = [sys.executable, "-m", "postino", "open", "--print", "--json"]
+    said = subprocess.run(command, env=daemon.env, capture_output=True, check=True, timeout=20).stdout
+    fragment = json.loads(said)["url"].partition("/#")[2]
+    page = visitor.open(f"#{fragment}")
+    live(page)
+
+    assert page.get_by_role("dialog").count() == 0
+    assert "code=" not in page.url
+    assert page.evaluate("history.length") <= 2
+    page.get_by_role("heading", name="All mail").wait_for()
+
+    other = visitor.open(f"#{fragment}")  # the same code again
+    other.get_by_text("The sign-in code is used up or too old").wait_for()
+    other.get_by_role("dialog", name="Sign in").wait_for()

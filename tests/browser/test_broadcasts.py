@@ -1,0 +1,55 @@
+"""The broadcasts: written in the page, seen by n of m, cleared."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+
+def card(page: Any, id: str) -> Any:
+    return page.locator(f'[data-message-id="{id}"]')
+
+
+def test_a_broadcast_written_in_the_page_is_seen_by_an_mcp_client(visit, mcp_client, served, until, name) -> None:
+    client = mcp_client(name)
+    page = visit("#/broadcasts", name="luca")
+    text = f"hear ye {secrets.token_hex(4)}"
+    page.get_by_role("textbox", name="Write to everyone").fill(text)
+    page.keyboard.press("Control+Enter")
+    page.locator("article.message", has_text=text).get_by_text("seen by 0 of 1 agent").wait_for()
+
+    (got,) = client.call("msg_broadcasts")["broadcasts"]
+    # a sign of life, as soon as it is late enough to be one
+    until(lambda: client.call("msg_whoami") and served.call("GET", "broadcasts")["items"][-1]["seen"], "it is seen")
+
+    assert (got["body"], got["from"], got["via"]) == (text, "luca", "web")
+    page.locator("article.message", has_text=text).get_by_text("seen by 1 of 1 agent").wait_for()
+
+
+def test_clearing_the_feed_asks_first(visit, served, name) -> None:
+    id = served.call("POST", "broadcasts", {"body": "to be cleared", "from": name})["id"]
+    page = visit("#/broadcasts")
+    card(page, id).wait_for()
+    page.get_by_role("button", name="Clear all").click()
+    page.keyboard.press("Escape")
+    assert card(page, id).count() == 1
+
+    page.get_by_role("button", name="Clear all").click()
+    page.get_by_role("dialog").get_by_role("button", name="Clear all").click()
+
+    page.get_by_text("No broadcasts yet").wait_for()
+    assert f"curl {served.url}/api/broadcasts" in page.locator(".empty pre").inner_text()
+
+
+def test_older_broadcasts_come_on_request(visit, served, name) -> None:
+    for number in range(60):
+        served.call("POST", "broadcasts", {"body": f"number {number}", "from": name})
+    page = visit("#/broadcasts")
+    page.get_by_text("number 59").wait_for()
+    assert page.locator("article.message").count() == 50
+
+    page.get_by_role("button", name="Show older broadcasts").click()
+
+    page.get_by_text("number 0", exact=True).wait_for()
+    assert page.locator("article.message .prose").all_inner_texts() == [f"number {number}" for number in range(60)]
+    served.call("DELETE", "broadcasts")

@@ -1,0 +1,215 @@
+"""What others write is text: nothing of it runs, nothing of it hides, nothing of it breaks the layout."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import redis
+
+RUN = "globalThis.ran=1"
+PAYLOADS = [
+    f"<script>{RUN}</script>",
+    f"<script src='data:text/javascript,{RUN}'></script>",
+    f"<SCRIPT>{RUN}</SCRIPT>",
+    f"<scr<script>ipt>{RUN}</scr</script>ipt>",
+    f"<img src=x onerror={RUN}>",
+    f"<img src=x onerror='{RUN}'>",
+    f'"><img src=x onerror={RUN}>',
+    f"'><img src=x onerror={RUN}>",
+    f"<svg onload={RUN}>",
+    f"<svg><script>{RUN}</script></svg>",
+    f"<svg><animate onbegin={RUN} attributeName=x dur=1s>",
+    f"<body onload={RUN}>",
+    f"<iframe src='javascript:{RUN}'></iframe>",
+    f"<iframe srcdoc='<script>parent.{RUN}</script>'></iframe>",
+    f"<object data='javascript:{RUN}'></object>",
+    f"<embed src='javascript:{RUN}'>",
+    f"<a href='javascript:{RUN}'>click</a>",
+    f"<a href='data:text/html,<script>{RUN}</script>'>click</a>",
+    f"<form action='javascript:{RUN}'><button>go</button></form>",
+    f"<button formaction='javascript:{RUN}'>go</button>",
+    f"<input autofocus onfocus={RUN}>",
+    f"<select autofocus onfocus={RUN}></select>",
+    f"<textarea autofocus onfocus={RUN}></textarea>",
+    f"<details open ontoggle={RUN}>",
+    f"<video><source onerror={RUN}></video>",
+    f"<audio src=x onerror={RUN}>",
+    f"<marquee onstart={RUN}>",
+    f"<style>@import 'data:text/css,*{{color:red}}'</style><style onload={RUN}>",
+    f"<link rel=stylesheet href='data:text/css,x' onload={RUN}>",
+    f"<meta http-equiv=refresh content='0;url=javascript:{RUN}'>",
+    "<base href='https://evil.example/'>",
+    f"<math><mtext><table><mglyph><style><img src=x onerror={RUN}></style>",
+    f"<noscript><p title='</noscript><img src=x onerror={RUN}>'>",
+    f"<template><img src=x onerror={RUN}></template>",
+    f"<!--><img src=x onerror={RUN}>-->",
+    f"<![CDATA[><img src=x onerror={RUN}>]]>",
+    f"javascript:{RUN}",
+    f"[click](javascript:{RUN})",
+    f"![x](x' onerror='{RUN})",
+    f"http://a.example/'onmouseover='{RUN}",
+    f'http://a.example/"onmouseover="{RUN}',
+    f"http://a.example/><img src=x onerror={RUN}>",
+    f"https://a.example/`-{RUN}-`",
+    f"```\n</code></pre><img src=x onerror={RUN}>\n```",
+    f"```html\n<script>{RUN}</script>\n```",
+    f"`<img src=x onerror={RUN}>`",
+    f"```<script>{RUN}</script>\nx\n```",
+    f"{{{{constructor.constructor('{RUN}')()}}}}",
+    f"${{{RUN}}}",
+    f"';{RUN}//",
+    f'";{RUN}//',
+    f"</title><script>{RUN}</script>",
+    f"</textarea><script>{RUN}</script>",
+    f"&lt;script&gt;{RUN}&lt;/script&gt;",
+    f"&#60;img src=x onerror={RUN}&#62;",
+    f"\\u003cimg src=x onerror={RUN}\\u003e",
+    f"%3Cimg src=x onerror={RUN}%3E",
+    f"<img src=x o\tnerror={RUN}>",
+    f"<x onclick={RUN} tabindex=1 autofocus onfocus={RUN}>",
+    f"__proto__ constructor <img src=x onerror={RUN}>",
+]
+
+
+@pytest.fixture
+def valkey(served) -> Any:
+    """The daemon's own Valkey, for what no API lets in."""
+    client = redis.Redis(unix_socket_path=str(served.home.valkey_socket), decode_responses=True)
+    yield client
+    client.close()
+
+
+def test_there_are_sixty_payloads() -> None:
+    assert len(set(PAYLOADS)) == 60
+
+
+def test_payloads_in_bodies_are_shown_as_text(visit, served, name) -> None:
+    ids = [served.send(name, payload) for payload in PAYLOADS]
+    for payload in PAYLOADS:
+        served.call("POST", "broadcasts", {"body": payload, "from": "tester"})
+    page = visit(f"#/agents/{name}")
+    page.locator(f'[data-message-id="{ids[-1]}"]').wait_for()
+    page.get_by_role("button", name="Show older mail").evaluate("(button) => button.click()")
+    page.locator("article.message").nth(59).wait_for()
+
+    for id, payload in zip(ids, PAYLOADS, strict=True):
+        shown = page.locator(f'[data-message-id="{id}"] .body').inner_text()
+        marks = str.maketrans("", "", "`\n")
+        assert payload.removeprefix("```html").translate(marks) in shown.translate(marks), payload
+    for place in ("#/mail", "#/broadcasts", "#/activity"):
+        page.goto(f"{page.url.partition('#')[0]}{place}")
+        page.locator("article.message, .event").first.wait_for()
+        for link in page.locator(".body a").all():
+            assert str(link.get_attribute("href")).startswith(("http://", "https://"))
+    assert page.evaluate("globalThis.ran") is None
+    served.call("DELETE", "broadcasts")
+
+
+def plant(valkey: Any, **fields: Any) -> str:
+    """Put a message into the history as no API would accept it."""
+    now = int(time.time() * 1000)
+    message = {"kind": "message", "id": f"p{now}", "seq": 1, "from": "x", "verified": "", "via": "http", "to": "y"}
+    message |= {"body": "body", "t": now, "thread": "", "reply_to": ""} | fields
+    return str(valkey.xadd("{po}:history", message))
+
+
+def test_names_threads_and_faces_full_of_markup_are_text(visit, valkey, name) -> None:
+    for number, payload in enumerate(PAYLOADS):
+        plant(valkey, id=f"{name}-{number}", **{"from": payload, "to": name, "thread": payload, "via": payload})
+    valkey.xadd("{po}:events", {"type": PAYLOADS[0], "agent": PAYLOADS[4]})
+    valkey.xadd(
+        "{po}:events", {"type": "msg_send", "from": PAYLOADS[4], "to": PAYLOADS[6], "id": "x", "seq": 1, "via": "x"}
+    )
+    valkey.hset("{po}:agents", PAYLOADS[6], '{"since":1,"seen":1,"sessions":[],"aliases":[]}')
+    page = visit(f"#/agents/{name}")
+    page.locator(f'[data-message-id="{name}-59"]').wait_for()
+    assert PAYLOADS[59] in page.locator(f'[data-message-id="{name}-59"] .parties').inner_text()
+    page.locator(f'[data-message-id="{name}-59"] .party').first.click()
+    page.wait_for_url("**/#/agents/__proto__*")
+
+    page.goto(f"{page.url.partition('#')[0]}#/activity")
+    page.locator(".event").first.wait_for()
+
+    assert page.evaluate("globalThis.ran") is None
+    valkey.hdel("{po}:agents", PAYLOADS[6])
+
+
+def test_control_characters_in_an_old_store_are_made_visible(visit, valkey, name) -> None:
+    plant(valkey, id=name, to=name, body="bell\x07 esc\x1b[31m left\u202eright c1\x9b tag\U000e0041 end")
+    page = visit(f"#/agents/{name}")
+
+    shown = page.locator(f'[data-message-id="{name}"] .prose').inner_text()
+
+    assert shown == "bell\\u{7} esc\\u{1b}[31m left\\u{202e}right c1\\u{9b} tag\\u{e0041} end"
+
+
+def test_emoji_other_scripts_and_code_keep_the_layout(visit, served, name) -> None:
+    texts = [
+        "👩‍👩‍👧‍👦 🇮🇹 ✉️",
+        "שלום עולם, this is mixed",
+        "مرحبا بالعالم",
+        "W" * 3_000,
+        "a/" * 2_000,
+        "```\n" + "x = 1  " * 300 + "\n```",
+        "```python\nno end",
+        "| a | b |\n" * 40,
+        "Z̷̧͓̹a̸͎͝l̶̰̓g̶̱̈o̵̥͝ " * 50,
+    ]
+    for text in texts:
+        served.send(name, text)
+    page = visit(f"#/agents/{name}")
+    page.locator("article.message").nth(len(texts) - 1).wait_for()
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 740})
+
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        for card in page.locator("article.message").all():
+            box = card.bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["`" * 32_768, "```\n" * 8_192, "```a\n" * 6_500, "`a`" * 10_922, "http://a " * 3_640, "\n" * 32_767 + "x"],
+    ids=["ticks", "fences", "open-fences", "codes", "addresses", "lines"],
+)
+def test_no_body_makes_the_page_slow(visit, served, name, body) -> None:
+    page = visit(f"#/agents/{name}")
+    page.locator('.link-state[data-state="live"]').wait_for()
+    served.send(name, body)
+    page.locator("article.message").wait_for()
+
+    spent = page.evaluate(
+        """async (body) => {
+            const { nodes } = await import("/web/text.js");
+            const began = performance.now();
+            nodes(body);
+            return performance.now() - began;
+        }""",
+        body,
+    )
+    assert spent < 500  # ms; below 30 where nothing else runs
+
+
+def test_it_works_at_360_px(visit, served, name) -> None:
+    served.send(name, "hello")
+    page = visit("#/", width=360, height=640)
+    page.locator(f'li[data-agent="{name}"]').click()
+    page.locator("article.message", has_text="hello").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    page.get_by_role("link", name="Back to the agents").click()
+    page.locator(f'li[data-agent="{name}"]').wait_for()
+
+    for view in ("Broadcasts", "Activity", "Mail"):
+        page.get_by_role("link", name=view, exact=True).click()
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_a_place_nobody_can_name_is_all_mail(visit) -> None:
+    page = visit("#/nonsense")
+    for place in ("#/agents/", "#/agents/%E0%A4%A", "#%%%"):
+        page.get_by_role("heading", name="All mail" if "%E0" not in page.url else "%E0%A4%A").wait_for()
+        page.evaluate(f"location.hash = '{place}'")
+    page.get_by_role("heading", name="All mail").wait_for()

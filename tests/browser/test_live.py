@@ -1,0 +1,120 @@
+"""The live connection: its state is seen, a killed daemon heals it, nothing is missed and nothing doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+from typing import Any
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def visitor(daemon: Any, open_chromium: Any) -> Any:
+    """A browser of this test's own: it is closed before the daemon's fixture ends."""
+    daemon.stop()
+    port = str(free_port())
+    daemon.start(POSTINO_WEB_PORT=port)
+    with open_chromium(daemon.url) as made:
+        yield made
+
+
+def send(daemon: Any, to: str, body: str) -> str:
+    message = json.dumps({"to": to, "body": body, "from": "tester"})
+    command = ["curl", "-s", "-H", "Content-Type: application/json", f"{daemon.url}/api/messages", "-d", message]
+    said = subprocess.run(command, capture_output=True, check=True).stdout
+    return str(json.loads(said)["id"])
+
+
+def state(page: Any, name: str) -> None:
+    page.locator(f'.link-state[data-state="{name}"]').wait_for()
+
+
+def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
+    page = visitor.open("#/agents/bob")
+    activity = visitor.open("#/activity")
+    state(page, "live")
+    state(activity, "live")
+    page.evaluate("globalThis.same = true")
+    before = [send(daemon, "bob", f"before {number}") for number in range(3)]
+    page.get_by_text("before 2").wait_for()
+
+    daemon.kill()
+    state(page, "waiting")
+    page.get_by_text("Offline, trying again").wait_for()
+    page.get_by_role("textbox", name="Write a message").fill("written while it was away")
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("alert").get_by_text("Your text is kept").wait_for()
+    daemon.start(**daemon.extra)
+    after = [send(daemon, "bob", f"after {number}") for number in range(3)]
+
+    page.get_by_text("after 2").wait_for()
+    state(page, "live")
+    page.get_by_role("button", name="Send").click()
+    page.locator(".prose", has_text="written while it was away").wait_for()
+    assert page.evaluate("globalThis.same") is True
+    shown = [each.get_attribute("data-message-id") for each in page.locator("article.message").all()]
+    assert shown[:6] == before + after
+    assert len(shown) == 7
+    state(activity, "live")
+    activity.locator('.event[data-type="msg_send"]').nth(6).wait_for()
+    ids = [each.get_attribute("data-event-id") for each in activity.locator(".event").all()]
+    assert len(ids) == len(set(ids))
+    assert activity.locator('.event[data-type="msg_send"]').count() == 7
+
+
+def test_a_page_opened_before_its_daemon_answers_heals_too(visitor, daemon) -> None:
+    page = visitor.open("#/agents/bob")
+    state(page, "live")
+    page.route("**/api/**", lambda route: route.abort())
+    page.reload()
+    state(page, "waiting")
+
+    page.unroute("**/api/**")
+
+    state(page, "live")
+    send(daemon, "bob", "here")
+    page.get_by_text("here", exact=True).wait_for()
+
+
+def test_a_tab_nobody_looks_at_lets_go_and_catches_up(visitor, daemon) -> None:
+    """A browser allows six connections to one server: streams of hidden tabs would starve the seventh."""
+    page = visitor.open("#/agents/bob", clock=True)
+    state(page, "live")
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => globalThis.away ?? false })")
+
+    page.evaluate("away = true; document.dispatchEvent(new Event('visibilitychange'))")
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/events")):
+        page.clock.fast_forward(61_000)
+    send(daemon, "bob", "meanwhile")
+    page.clock.fast_forward(31_000)
+    page.wait_for_event("requestfinished", lambda request: "/api/agents" in request.url)
+    page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
+
+    page.get_by_text("meanwhile").wait_for()
+    assert page.locator("article.message").count() == 1
+
+
+def test_a_lost_valkey_heals(visitor, daemon, until) -> None:
+    page = visitor.open("#/agents/bob")
+    state(page, "live")
+
+    os.kill(daemon.valkey_pid(), signal.SIGKILL)
+
+    def accepted() -> bool:
+        try:
+            return bool(send(daemon, "bob", "after the loss"))
+        except KeyError:  # a refusal has no id: Valkey is not back yet
+            return False
+
+    until(accepted, "Valkey is back")
+    page.get_by_text("after the loss").wait_for()

@@ -1,0 +1,333 @@
+"""The mail: seen within a second, written, read by a real MCP client, its states live."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+import pytest
+
+
+def message(page: Any, id: str) -> Any:
+    return page.locator(f'[data-message-id="{id}"]')
+
+
+def becomes(page: Any, id: str, state: str) -> None:
+    page.locator(f'[data-message-id="{id}"][data-state="{state}"]').wait_for()
+
+
+def write(page: Any, text: str) -> None:
+    page.get_by_role("textbox", name="Write a message").fill(text)
+    page.get_by_role("button", name="Send").click()
+
+
+def live(page: Any) -> None:
+    page.locator('.link-state[data-state="live"]').wait_for()
+
+
+def test_a_message_of_an_mcp_client_appears_within_a_second(visit, mcp_client, name) -> None:
+    client = mcp_client(f"from-{name}")
+    page = visit(f"#/agents/{name}")
+    live(page)
+
+    sent = client.call("msg_send", to=name, body="hello from `mcp`")
+    began = time.monotonic()
+    message(page, sent["id"]).wait_for()
+
+    assert time.monotonic() - began < 1.0
+    assert "verified · mcp" in message(page, sent["id"]).inner_text()
+    assert message(page, sent["id"]).get_attribute("data-state") == "queued"
+
+
+def test_a_message_written_in_the_page_is_read_by_an_mcp_client(visit, mcp_client, served, until, name) -> None:
+    client = mcp_client(name)
+    page = visit(f"#/agents/{name}")
+    page.get_by_label("From").fill("luca")
+    page.get_by_role("textbox", name="Write a message").fill("from the page")
+    page.keyboard.press("Control+Enter")
+    shown = page.locator("article.message")
+    shown.wait_for()
+
+    (got,) = client.call("msg_read")["messages"]
+
+    assert (got["body"], got["from"], got["via"], got["verified"]) == ("from the page", "luca", "web", False)
+    becomes(page, got["id"], "leased")
+    # a sign of life, as soon as it is late enough to be one
+    until(lambda: client.call("msg_whoami") and served.history(name)[0]["state"] == "acked", "it is acknowledged")
+    becomes(page, got["id"], "acked")
+    assert page.get_by_role("textbox", name="Write a message").input_value() == ""
+
+
+def test_states_change_live(visit, served, name) -> None:
+    page = visit(f"#/agents/{name}")
+    live(page)
+    id = served.send(name)
+
+    becomes(page, id, "queued")
+    served.read(name, consumer="a-reader")
+    becomes(page, id, "leased")
+    assert "a-reader" in message(page, id).inner_text()
+    served.settle("nack", name, [id], consumer="a-reader")
+    becomes(page, id, "queued")
+    served.read(name)
+    page.locator(".repeat", has_text="redelivered, delivery 2").wait_for()
+    served.settle("ack", name, [id])
+    becomes(page, id, "acked")
+    assert page.locator("article.message").count() == 1
+
+
+def test_counts_and_the_title_follow(visit, served, name) -> None:
+    page = visit(f"#/agents/{name}")
+    live(page)
+    row = page.locator(f'li[data-agent="{name}"]')
+
+    served.send(name)
+    served.send(name)
+    row.locator(".badge", has_text="2").wait_for()
+    unread = int(re.search(r"\((\d+)\)", page.title())[1])  # type: ignore[index]
+    ids = served.read(name)
+    served.settle("ack", name, ids)
+    row.locator(".badge:not(.badge-dead)").wait_for(state="hidden")
+
+    found = re.search(r"\((\d+)\)", page.title())
+    assert (int(found[1]) if found else 0) == unread - 2
+
+
+def test_an_agent_is_online_while_its_client_is_connected(visit, mcp_client, name) -> None:
+    page = visit("#/")
+    live(page)
+    client = mcp_client(name)
+
+    page.locator(f'li[data-agent="{name}"] .online').wait_for()
+    client._loop.call_soon_threadsafe(client._calls.put_nowait, None)
+    page.locator(f'li[data-agent="{name}"] .agent:not(.online)').wait_for()
+    page.locator(f'li[data-agent="{name}"]', has_text="just now").wait_for()
+
+
+def kill_by_nacks(served: Any, name: str) -> str:
+    id: str = served.send(name, "nobody wants this")
+    for _ in range(5):
+        served.settle("nack", name, served.read(name))
+    return id
+
+
+def test_dead_letters_are_told_requeued_and_dropped(visit, served, name) -> None:
+    page = visit(f"#/agents/{name}")
+    live(page)
+    id = kill_by_nacks(served, name)
+
+    becomes(page, id, "dead")
+    assert "given out 5 times, never acknowledged" in message(page, id).inner_text()
+    page.get_by_text("1 dead letter:").wait_for()
+    message(page, id).get_by_role("button", name="Requeue").click()
+    becomes(page, id, "queued")
+    page.get_by_text("1 dead letter:").wait_for(state="hidden")
+
+    for _ in range(5):
+        served.settle("nack", name, served.read(name))
+    becomes(page, id, "dead")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.locator(f'[data-dead-id="{id}"]').wait_for()
+    page.get_by_role("button", name="Drop all").click()
+    page.get_by_role("button", name="Drop them").click()
+    page.get_by_text("1 dead letter dropped").wait_for()
+    assert served.call("GET", f"dead/{name}")["total"] == 0
+
+
+def test_clear_asks_first(visit, served, name) -> None:
+    id = served.send(name)
+    page = visit(f"#/agents/{name}")
+    page.get_by_role("button", name="Clear inbox").click()
+    page.get_by_role("button", name="Cancel").click()
+    assert served.call("GET", f"messages/{name}")["total"] == 1
+
+    page.get_by_role("button", name="Clear inbox").click()
+    page.get_by_role("dialog").get_by_role("button", name="Clear inbox").click()
+
+    becomes(page, id, "cleared")
+    assert served.call("GET", f"messages/{name}")["total"] == 0
+
+
+def test_a_lost_answer_keeps_the_text_and_a_retry_is_stored_once(visit, served, name) -> None:
+    page = visit(f"#/agents/{name}")
+    live(page)
+
+    def swallow(route: Any) -> None:
+        route.fetch()  # it arrives, and nobody hears of it
+        route.abort()
+
+    page.route("**/api/messages", swallow)
+    write(page, "once only")
+    page.get_by_role("alert").get_by_text("it will not arrive twice").wait_for()
+    assert page.get_by_role("textbox", name="Write a message").input_value() == "once only"
+    page.unroute("**/api/messages")
+    page.get_by_role("button", name="Send").click()
+
+    page.get_by_text("It had arrived already").wait_for()
+    assert [each["body"] for each in served.history(name)] == ["once only"]
+    assert page.locator("article.message").count() == 1
+
+
+def test_what_the_api_refuses_is_said_beside_the_form(visit, name) -> None:
+    page = visit(f"#/agents/{name}")
+    text = "left \u202e right"
+    write(page, text)
+
+    page.get_by_role("alert").get_by_text("U+202E at position 5").wait_for()
+    assert page.get_by_role("textbox", name="Write a message").input_value() == text
+
+
+def test_a_full_inbox_is_said_beside_the_form(visit, name) -> None:
+    page = visit(f"#/agents/{name}")
+    full = {"ok": False, "code": "inbox_full", "error": "the inbox is full", "retryable": True}
+    page.route("**/api/messages", lambda route: route.fulfill(status=429, json=full))
+    write(page, "kept")
+
+    page.get_by_role("alert").get_by_text("the inbox is full. Your text is kept").wait_for()
+    assert page.get_by_role("textbox", name="Write a message").input_value() == "kept"
+
+
+def test_a_name_never_seen_is_told_with_the_nearest(visit, served, until, name) -> None:
+    served.call("POST", f"agents/reviewer-{name}/heartbeat")
+    until(lambda: served.call("POST", "messages", {"to": f"reviewer-{name}x", "body": "x"})["names"], "it is known")
+    page = visit("#/mail")
+    page.get_by_label("To", exact=True).fill(f"reviewe-{name}")
+    write(page, "hello?")
+
+    page.get_by_text(f"Did you mean reviewer-{name}?").wait_for()
+
+
+def test_the_name_is_kept_in_this_browser(visit, name) -> None:
+    page = visit(f"#/agents/{name}")
+    page.get_by_label("From").fill("luca")
+    page.get_by_label("From").blur()
+    page.reload()
+
+    assert page.get_by_label("From").input_value() == "luca"
+
+
+def test_what_was_begun_waits_while_one_looks_elsewhere(visit, served, name) -> None:
+    served.send(name)
+    page = visit(f"#/agents/{name}")
+    page.get_by_role("textbox", name="Write a message").fill("half a sen")
+    page.get_by_role("link", name="All mail").click()
+    assert page.get_by_role("textbox", name="Write a message").input_value() == ""
+
+    page.go_back()
+    assert page.get_by_role("textbox", name="Write a message").input_value() == "half a sen"
+
+
+def test_an_answer_stays_in_its_thread(visit, served, name) -> None:
+    id = served.send(name, "a question", thread="branch-1")
+    page = visit(f"#/agents/{name}")
+    message(page, id).get_by_role("button", name="Reply").click()
+    page.get_by_text("Reply to tester · thread branch-1").wait_for()
+    write(page, "an answer")
+    page.get_by_text("Nobody called tester").or_(page.get_by_text("Sent to tester")).wait_for()
+
+    (answer,) = [each for each in served.history("tester") if each["reply_to"] == id]
+    assert (answer["thread"], answer["to"], answer["body"]) == ("branch-1", "tester", "an answer")
+
+
+def test_a_thread_can_be_linked_to(visit, served, name) -> None:
+    inside = served.send(name, "inside", thread="t-1")
+    served.send(name, "outside")
+    page = visit(f"#/agents/{name}?thread=t-1")
+
+    message(page, inside).wait_for()
+    assert page.locator("article.message").count() == 1
+    page.get_by_role("button", name="Show all", exact=True).click()
+    page.get_by_text("outside").wait_for()
+
+
+def test_mail_is_searched(visit, served, name) -> None:
+    for word in ("apple", "pear", "plum"):
+        served.send(name, f"a {word}")
+    page = visit(f"#/agents/{name}")
+    page.get_by_label("Search this mail").fill("PEAR")
+
+    page.wait_for_url("**?q=PEAR")
+    page.get_by_text("a pear").wait_for()
+    assert page.locator("article.message").count() == 1
+    page.get_by_label("Search this mail").fill("quince")
+    page.get_by_text("Nothing found").wait_for()
+
+
+def test_older_mail_comes_on_request_each_once_and_in_order(visit, served, name) -> None:
+    for number in range(120):
+        served.send(name, f"number {number}")
+    page = visit(f"#/agents/{name}")
+    page.get_by_text("number 119").wait_for()
+    assert page.locator("article.message").count() == 50
+
+    # without scrolling to it: being at the top asks for older mail too
+    page.get_by_role("button", name="Show older mail").evaluate("(button) => button.click()")
+    page.locator("article.message").nth(99).wait_for()
+    page.locator(".scroller").evaluate("(element) => element.scrollTo(0, 0)")
+    page.locator("article.message").nth(119).wait_for()
+
+    bodies = page.locator("article.message .prose").all_inner_texts()
+    assert bodies == [f"number {number}" for number in range(120)]
+
+
+def test_who_reads_above_keeps_the_place_and_is_told_what_came(visit, served, name) -> None:
+    for number in range(40):
+        served.send(name, f"number {number}")
+    page = visit(f"#/agents/{name}")
+    page.get_by_text("number 39").wait_for()
+    page.locator(".scroller").evaluate("(element) => element.scrollTo(0, 200)")
+    page.locator(".jump").wait_for()
+    before = page.get_by_text("number 5", exact=True).bounding_box()
+
+    served.send(name, "the newest")
+    page.get_by_role("button", name="1 new message").wait_for()
+
+    assert page.get_by_text("number 5", exact=True).bounding_box() == before
+    page.get_by_role("button", name="1 new message").click()
+    page.locator(".jump").wait_for(state="hidden")
+
+
+def test_a_rename_is_followed(visit, served, name) -> None:
+    served.call("POST", f"agents/{name}/heartbeat")
+    id = served.send(name)
+    page = visit(f"#/agents/{name}")
+    message(page, id).wait_for()
+    live(page)
+
+    served.call("POST", f"agents/{name}/rename", {"name": f"new-{name}"})
+
+    page.wait_for_url(f"**/#/agents/new-{name}")
+    message(page, id).wait_for()
+    page.get_by_text(f"formerly {name}").wait_for()
+
+
+def test_ones_own_mail_can_be_marked_as_read(visit, served, name) -> None:
+    id = served.send(name)
+    page = visit(f"#/agents/{name}", name=name)
+    page.get_by_role("button", name="Mark all read").click()
+
+    becomes(page, id, "acked")
+    page.get_by_role("heading", name="You").wait_for()
+
+
+def test_an_empty_inbox_teaches_the_curl_line(visit, served, name) -> None:
+    page = visit(f"#/agents/{name}")
+    line = page.locator(".empty pre").inner_text()
+
+    assert f"curl {served.url}/api/messages" in line
+    assert json.dumps({"to": name, "from": "ci", "body": "build 512 is green"}, separators=(",", ":")) in line
+
+
+@pytest.mark.parametrize("size", [32_768, 5_000])
+def test_a_long_message_is_folded(visit, served, name, size) -> None:
+    id = served.send(name, "x" * size)
+    page = visit(f"#/agents/{name}", width=360)
+    message(page, id).wait_for()
+    assert message(page, id).bounding_box()["height"] < 500
+
+    message(page, id).get_by_role("button", name="Show all").click()
+
+    assert len(message(page, id).locator(".prose").inner_text()) == size
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
