@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from dataclasses import asdict
 from typing import Any
@@ -43,13 +45,7 @@ def _stop_valkey(call: Call) -> bool:
 
     from postino.store.embedded import EmbeddedValkey
 
-    async def end() -> bool:
-        server = EmbeddedValkey(call.settings.home)
-        lived = await server.alive()
-        await server.stop()
-        return lived
-
-    return asyncio.run(end())
+    return asyncio.run(EmbeddedValkey(call.settings.home).stop())
 
 
 def status(call: Call) -> int:
@@ -119,4 +115,8 @@ def serve(call: Call) -> int:
     call.parser(json=False).parse_args(call.argv)
     from postino.daemon.serve import main
 
-    return main(call.settings)
+    code = main(call.settings)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # everything is closed and told; taking the MCP SDK's thousand modules apart would hold the process a second more
+    os._exit(code)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import threading
 from collections.abc import Awaitable, Callable
+from types import ModuleType
 
 import msgspec
 import structlog
@@ -37,8 +39,7 @@ class Relays:
             async with asyncio.timeout(HEAD_START_S):
                 await self._wanted.wait()
         try:
-            module = await asyncio.to_thread(importlib.import_module, "postino.mcp.connection")
-            self._serve.set_result(module.serve_relay)
+            self._serve.set_result((await _imported("postino.mcp.connection")).serve_relay)
         except Exception as error:
             _log.exception("mcp_unusable")
             self._serve.set_exception(error)
@@ -73,3 +74,28 @@ class Relays:
             writer.close()
         else:
             await serve(reader, writer, self._broker, self._tabs)
+
+
+async def _imported(name: str) -> ModuleType:
+    """Import a module in a thread that a stopping daemon need not wait for, as it would for an executor's."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ModuleType] = loop.create_future()
+
+    def settle(module: ModuleType | None, error: Exception | None) -> None:
+        if done.done():
+            return
+        if module is not None:
+            done.set_result(module)
+        elif error is not None:
+            done.set_exception(error)
+
+    def work() -> None:
+        try:
+            outcome: tuple[ModuleType | None, Exception | None] = importlib.import_module(name), None
+        except Exception as error:
+            outcome = None, error
+        with contextlib.suppress(RuntimeError):  # the loop has closed: the daemon has stopped meanwhile
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=work, name=f"import {name}", daemon=True).start()
+    return await done
