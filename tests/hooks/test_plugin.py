@@ -121,6 +121,14 @@ def test_the_client_shows_its_command_under_the_plugins_name(machine: Any) -> No
     assert found["provides"]["skills"] == ["postino:coordinator"]
 
 
+async def test_the_command_is_the_plugins(mailbox: Any, open_tab: Any, model: Any) -> None:
+    tab = await open_tab()
+
+    await tab.prompt("/postino:postino send bob hello there")  # the client gives no plugin a command without its name
+
+    assert "The user asks for postino: `send bob hello there`" in model.seen()
+
+
 def test_the_skill_and_the_command_cost_few_tokens_in_a_session_that_does_not_use_them(machine: Any) -> None:
     machine.install()
 
