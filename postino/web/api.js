@@ -61,7 +61,11 @@ export class Api {
       const used = this.#token;
       const auth = used === null ? {} : { Authorization: `Bearer ${used}` };
       const response = await fetch(path, {
-        ...options, headers: { ...headers, ...auth }, cache: "no-store", credentials: "omit", redirect: "error",
+        ...options,
+        headers: { ...headers, ...auth },
+        cache: "no-store",
+        credentials: "omit",
+        redirect: "error",
       });
       if (response.status !== 401) return response;
       if (this.#token === used) await this.#signInByHand(used !== null);
@@ -82,12 +86,17 @@ export class Api {
     let answer;
     try {
       response = await this.open(`/api/${path}`, {
-        method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE_MS),
+        method,
+        headers,
+        body: body && JSON.stringify(body),
+        signal: AbortSignal.timeout(PATIENCE_MS),
       });
       answer = await response.json();
     } catch {
       throw new Refusal({
-        code: "unreachable", retryable: true, outcome: method === "GET" ? "none" : "unknown",
+        code: "unreachable",
+        retryable: true,
+        outcome: method === "GET" ? "none" : "unknown",
         error: "postino does not answer; `postino up` starts it.",
       });
     }

@@ -14,11 +14,25 @@ export class Chart {
   #peak = h("span", { class: "chart-peak" });
 
   constructor() {
-    this.element = h("figure", { class: "chart" },
-      h("figcaption", {}, h("span", { class: "key key-in", text: "sent" }), h("span", { class: "key key-out", text: "acknowledged" }),
-        h("span", { class: "key key-dead", text: "dead" }), this.#peak),
+    this.element = h(
+      "figure",
+      { class: "chart" },
+      h(
+        "figcaption",
+        {},
+        h("span", { class: "key key-in", text: "sent" }),
+        h("span", { class: "key key-out", text: "acknowledged" }),
+        h("span", { class: "key key-dead", text: "dead" }),
+        this.#peak,
+      ),
       this.#drawing,
-      h("p", { class: "chart-scale", "aria-hidden": "true" }, h("span", { text: "10 min ago" }), h("span", { text: "now" })));
+      h(
+        "p",
+        { class: "chart-scale", "aria-hidden": "true" },
+        h("span", { text: "10 min ago" }),
+        h("span", { text: "now" }),
+      ),
+    );
   }
 
   /** Draw rows of `{sent, acked, dead}`, oldest first. */
@@ -33,7 +47,10 @@ export class Chart {
     const width = rows.length * WIDTH;
     this.#drawing.setAttribute("viewBox", `0 0 ${width} ${2 * HEIGHT + 1}`);
     this.#drawing.setAttribute("aria-label", summary(rows));
-    this.#drawing.replaceChildren(svg("rect", { class: "axis", x: 0, y: HEIGHT, width, height: 1 }), ...bars.filter(Boolean));
+    this.#drawing.replaceChildren(
+      svg("rect", { class: "axis", x: 0, y: HEIGHT, width, height: 1 }),
+      ...bars.filter(Boolean),
+    );
     this.#peak.textContent = `top ${top} per 10 s`;
   }
 }
@@ -44,5 +61,6 @@ function bar(kind, at, y, height) {
 
 function summary(rows) {
   const sum = (kind) => rows.reduce((total, row) => total + row[kind], 0);
-  return `The last ten minutes: ${count(sum("sent"), "message")} sent, ${sum("acked")} acknowledged, ${sum("dead")} dead`;
+  const done = `${sum("acked")} acknowledged, ${sum("dead")} dead`;
+  return `The last ten minutes: ${count(sum("sent"), "message")} sent, ${done}`;
 }

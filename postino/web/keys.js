@@ -38,7 +38,7 @@ export function arrows(container, items) {
   container.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
     const all = items();
-    if (step === undefined || !all.length || event.target.matches("input") && Math.abs(step) > 1) return;
+    if (step === undefined || !all.length || (event.target.matches("input") && Math.abs(step) > 1)) return;
     const at = all.indexOf(document.activeElement);
     const next = Math.min(all.length - 1, Math.max(0, at < 0 ? 0 : at + step));
     event.preventDefault();

@@ -23,7 +23,7 @@ const api = new Api((wrong) => dialogs.askToken(wrong));
 const log = new EventLog();
 const roster = new Roster(api);
 const frame = new Frame({ dialogs, retry: () => stream?.retry() });
-const app = { api, log, roster, dialogs, say: (...said) => frame.say(...said) };
+const app = { api, log, roster, dialogs, attempt };
 
 const agents = new AgentList(roster);
 const mail = new ConversationView(app);
@@ -35,6 +35,15 @@ let stream = null;
 let began = 0; // the daemon's clock when the page began: what happened before is only listed
 
 roster.changed.on(() => frame.unread(roster.unread));
+
+/** Do something and say how it went: with its own words, or with those of the refusal. */
+async function attempt(work) {
+  try {
+    frame.say(await work());
+  } catch (refusal) {
+    frame.say(refusal.message, "bad");
+  }
+}
 
 function show(place) {
   if (place.view === "broadcasts") return open("broadcasts", broadcasts, "broadcasts");
@@ -84,7 +93,10 @@ async function checkHealth() {
   try {
     const health = await api.health();
     if (!health.ok) frame.warn(health.error ?? "Valkey can not be reached.");
-    else frame.warn(health.durability === "volatile" ? `Accepted mail may be lost in a crash. ${health.warnings?.[0] ?? ""}` : "");
+    else
+      frame.warn(
+        health.durability === "volatile" ? `Accepted mail may be lost in a crash. ${health.warnings?.[0] ?? ""}` : "",
+      );
   } catch {
     // the connection's state says it
   }
@@ -102,7 +114,10 @@ async function begin() {
     }
   }
   stream = new EventStream({
-    open: (path, options) => api.open(path, options), since: `${began - SPAN_MS}-0`, onEvent: take, onState: (state) => frame.connection(state),
+    open: (path, options) => api.open(path, options),
+    since: `${began - SPAN_MS}-0`,
+    onEvent: take,
+    onState: (state) => frame.connection(state),
   });
   stream.run();
 }
@@ -131,11 +146,11 @@ addEventListener("online", () => stream?.retry());
 listen({
   "/": () => (parse(location.hash).view === "activity" ? activity : agents).focusFilter(),
   "?": () => dialogs.help(),
-  "w": () => (parse(location.hash).view === "broadcasts" ? broadcasts : mail).write(),
-  "p": () => parse(location.hash).view === "activity" && activity.togglePause(),
-  "1": () => go("#/"),
-  "2": () => go("#/broadcasts"),
-  "3": () => go("#/activity"),
+  w: () => (parse(location.hash).view === "broadcasts" ? broadcasts : mail).write(),
+  p: () => parse(location.hash).view === "activity" && activity.togglePause(),
+  1: () => go("#/"),
+  2: () => go("#/broadcasts"),
+  3: () => go("#/activity"),
 });
 
 frame.connection("connecting");

@@ -1,5 +1,16 @@
 /* Work that many events ask for: done soon, once for all of them, and never more often than is good. */
 
+/** Return a function that asks for `draw` in the next frame, however often it is called until then. */
+export function perFrame(draw) {
+  let asked = 0;
+  return () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      draw();
+    });
+  };
+}
+
 /** Runs `work` at once when asked, but never twice at a time nor sooner than `wait` ms after the last run. */
 export class Pace {
   #work;

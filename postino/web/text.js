@@ -33,7 +33,8 @@ export function blocks(body) {
     const fence = /^\s{0,3}```\s*([\w+#.-]{0,20})\s*$/.exec(line);
     if (!fence) continue;
     if (opened === null || fence[1]) opened = lines.length - 1;
-    else flush(opened, { code: lines.slice(opened + 1, -1).join("\n"), language: lines[opened].trim().slice(3).trim() });
+    else
+      flush(opened, { code: lines.slice(opened + 1, -1).join("\n"), language: lines[opened].trim().slice(3).trim() });
   }
   flush(lines.length);
   return found;
@@ -61,6 +62,9 @@ function address(found) {
 }
 
 function fenced(code, language) {
-  return h("pre", { tabindex: "0", role: "group", "aria-label": language ? `${language} code` : "code" },
-    h("code", { text: visible(code), data: language ? { language } : {} }));
+  return h(
+    "pre",
+    { tabindex: "0", role: "group", "aria-label": language ? `${language} code` : "code" },
+    h("code", { text: visible(code), data: language ? { language } : {} }),
+  );
 }

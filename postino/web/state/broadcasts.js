@@ -1,4 +1,4 @@
-/* The feed of broadcasts: its newest page, older ones on request, read again when it changes or somebody has seen more. */
+/* The feed of broadcasts: the newest page, older ones on request; read again when it changes or was seen by more. */
 
 import { Pace } from "../pace.js";
 import { Signal } from "./signal.js";

@@ -96,7 +96,9 @@ export class Roster {
   }
 
   #settle() {
-    this.#aliases = new Map([...this.agents.values()].flatMap(({ name, aliases }) => aliases.map((alias) => [alias, name])));
+    this.#aliases = new Map(
+      [...this.agents.values()].flatMap(({ name, aliases }) => aliases.map((alias) => [alias, name])),
+    );
     this.changed.emit();
   }
 }

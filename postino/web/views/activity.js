@@ -4,11 +4,17 @@ import { Chart } from "../chart.js";
 import { h, set, time, write } from "../dom.js";
 import { count, full, grouped, seconds } from "../format.js";
 import { icon } from "../icons.js";
+import { perFrame } from "../pace.js";
 import { KEPT } from "../state/log.js";
 import { groupOf, sentence } from "./sentences.js";
 
 const STEP = 200; // rows shown at first and added by the button
-const GROUPS = [["mail", "Mail"], ["trouble", "Dead, expired"], ["broadcasts", "Broadcasts"], ["agents", "Agents"]];
+const GROUPS = [
+  ["mail", "Mail"],
+  ["trouble", "Dead, expired"],
+  ["broadcasts", "Broadcasts"],
+  ["agents", "Agents"],
+];
 const CHART_MS = 1_000;
 const RECENT = "in the last ten minutes";
 const TITLES = { online: "now", unread: "now", sent: RECENT, acknowledged: RECENT, dead: RECENT };
@@ -19,24 +25,50 @@ export class ActivityView {
   #roster;
   #chart = new Chart();
   #counts = new Map(["online", "unread", "sent", "acknowledged", "dead"].map((name) => [name, h("dd", { text: "0" })]));
-  #filter = h("input", { type: "search", placeholder: "Filter events", "aria-label": "Filter events", "aria-keyshortcuts": "/", spellcheck: "false" });
+  #filter = h("input", {
+    type: "search",
+    placeholder: "Filter events",
+    "aria-label": "Filter events",
+    "aria-keyshortcuts": "/",
+    spellcheck: "false",
+  });
   #groups = new Set(GROUPS.map(([key]) => key));
-  #pause = h("button", { type: "button", class: "act pause", "aria-keyshortcuts": "p", on: { click: () => this.togglePause() } });
+  #pause = h("button", {
+    type: "button",
+    class: "act pause",
+    "aria-keyshortcuts": "p",
+    on: { click: () => this.togglePause() },
+  });
   #waiting = h("p", { class: "paused", role: "status" });
   #list = h("ol", { class: "events", reversed: true });
   #rest = h("button", { type: "button", class: "rest", on: { click: () => this.#showMore() } });
-  #empty = h("p", { class: "empty", text: "Nothing has happened in the last minutes. What does will stand here at once." });
+  #empty = h("p", {
+    class: "empty",
+    text: "Nothing has happened in the last minutes. What does will stand here at once.",
+  });
   #shown = STEP;
   #drawn = null; // the newest event that stands in the list
   #paused = false;
   #missed = 0;
-  #frame = 0;
+  #next = perFrame(() => (this.#paused ? this.#drawPause() : this.#prepend()));
 
   constructor({ log, roster }) {
     this.#log = log;
     this.#roster = roster;
-    this.element = h("section", { class: "activity", "aria-label": "Activity" }, this.#top(), this.#tools(), this.#waiting,
-      h("div", { class: "event-scroll", tabindex: "0", role: "region", "aria-label": "Events" }, this.#list, this.#rest, this.#empty));
+    this.element = h(
+      "section",
+      { class: "activity", "aria-label": "Activity" },
+      this.#top(),
+      this.#tools(),
+      this.#waiting,
+      h(
+        "div",
+        { class: "event-scroll", tabindex: "0", role: "region", "aria-label": "Events" },
+        this.#list,
+        this.#rest,
+        this.#empty,
+      ),
+    );
     this.#filter.addEventListener("input", () => this.#redraw());
     log.added.on((event) => this.#added(event));
     roster.changed.on(() => this.#drawCounts());
@@ -64,16 +96,38 @@ export class ActivityView {
   }
 
   #top() {
-    const numbers = [...this.#counts].map(([name, value]) => h("div", { class: `count count-${name}` }, h("dt", { text: name, title: TITLES[name] }), value));
-    return h("header", { class: "activity-top" }, h("h2", { class: "unseen", text: "Activity" }), h("dl", { class: "counts" }, numbers), this.#chart.element);
+    const numbers = [...this.#counts].map(([name, value]) =>
+      h("div", { class: `count count-${name}` }, h("dt", { text: name, title: TITLES[name] }), value),
+    );
+    return h(
+      "header",
+      { class: "activity-top" },
+      h("h2", { class: "unseen", text: "Activity" }),
+      h("dl", { class: "counts" }, numbers),
+      this.#chart.element,
+    );
   }
 
   #tools() {
-    const boxes = GROUPS.map(([key, label]) => h("label", { class: "toggle" },
-      h("input", { type: "checkbox", checked: true, on: { change: (event) => this.#toggleGroup(key, event.target.checked) } }),
-      h("span", { text: label })));
-    return h("div", { class: "activity-tools" }, h("div", { class: "filter-box" }, icon("search"), this.#filter, h("kbd", { "aria-hidden": "true", text: "/" })),
-      h("fieldset", { class: "toggles" }, h("legend", { class: "unseen", text: "Kinds of events" }), boxes), this.#pause);
+    const boxes = GROUPS.map(([key, label]) =>
+      h(
+        "label",
+        { class: "toggle" },
+        h("input", {
+          type: "checkbox",
+          checked: true,
+          on: { change: (event) => this.#toggleGroup(key, event.target.checked) },
+        }),
+        h("span", { text: label }),
+      ),
+    );
+    return h(
+      "div",
+      { class: "activity-tools" },
+      h("div", { class: "filter-box" }, icon("search"), this.#filter, h("kbd", { "aria-hidden": "true", text: "/" })),
+      h("fieldset", { class: "toggles" }, h("legend", { class: "unseen", text: "Kinds of events" }), boxes),
+      this.#pause,
+    );
   }
 
   #toggleGroup(key, on) {
@@ -89,11 +143,7 @@ export class ActivityView {
 
   #added(event) {
     if (this.#paused && this.#fits(event)) this.#missed++;
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      if (this.#paused) this.#drawPause();
-      else this.#prepend();
-    });
+    this.#next();
   }
 
   #fits(event) {
@@ -136,7 +186,8 @@ export class ActivityView {
   #drawPause() {
     set(this.#pause, "aria-pressed", String(this.#paused));
     this.#pause.replaceChildren(icon(this.#paused ? "play" : "pause"), this.#paused ? "Go on" : "Pause");
-    write(this.#waiting, this.#paused ? `Paused${this.#missed ? ` · ${count(this.#missed, "event")} since` : ""}` : "");
+    const since = this.#missed ? ` · ${count(this.#missed, "event")} since` : "";
+    write(this.#waiting, this.#paused ? `Paused${since}` : "");
   }
 
   #drawCounts() {
@@ -157,6 +208,11 @@ export class ActivityView {
 
 function row(event) {
   const said = sentence(event);
-  return h("li", { class: `event event-${said.group}`, data: { eventId: event.at, type: event.type } },
-    time(event.timestamp, seconds(event.timestamp), full(event.timestamp)), icon(said.icon), h("span", { class: "event-words" }, said.words));
+  return h(
+    "li",
+    { class: `event event-${said.group}`, data: { eventId: event.at, type: event.type } },
+    time(event.timestamp, seconds(event.timestamp), full(event.timestamp)),
+    icon(said.icon),
+    h("span", { class: "event-words" }, said.words),
+  );
 }

@@ -24,8 +24,15 @@ export class AgentList {
   #rows = new Map();
   #shown = STEP;
   #current = null;
-  #filter = h("input", { type: "search", class: "filter", placeholder: "Filter agents", "aria-label": "Filter agents",
-    autocomplete: "off", spellcheck: "false", "aria-keyshortcuts": "/" });
+  #filter = h("input", {
+    type: "search",
+    class: "filter",
+    placeholder: "Filter agents",
+    "aria-label": "Filter agents",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-keyshortcuts": "/",
+  });
   #lists = new Map(GROUPS.map(([key, title]) => [key, new Group(key, title)]));
   #rest = h("button", { type: "button", class: "rest", on: { click: () => this.#showMore() } });
   #none = h("p", { class: "none", role: "status" });
@@ -36,8 +43,12 @@ export class AgentList {
     this.#roster = roster;
     const groups = [...this.#lists.values()].map((group) => group.element);
     const list = h("div", { class: "agent-scroll" }, this.#all.element, ...groups, this.#none, this.#rest, this.#empty);
-    this.element = h("nav", { class: "agents", "aria-label": "Agents" },
-      h("div", { class: "filter-box" }, icon("search"), this.#filter, h("kbd", { "aria-hidden": "true", text: "/" })), list);
+    this.element = h(
+      "nav",
+      { class: "agents", "aria-label": "Agents" },
+      h("div", { class: "filter-box" }, icon("search"), this.#filter, h("kbd", { "aria-hidden": "true", text: "/" })),
+      list,
+    );
     this.#filter.addEventListener("input", () => this.#filtered());
     arrows(this.element, () => [...list.querySelectorAll("a.agent")]);
     roster.changed.on(() => this.draw());
@@ -58,8 +69,8 @@ export class AgentList {
   draw() {
     const found = this.#found();
     const visible = found.slice(0, this.#shown);
-    GROUPS.forEach(([key], rank) => {
-      const members = visible.filter((agent) => agent.rank === rank);
+    GROUPS.forEach(([key], group) => {
+      const members = visible.filter((agent) => agent.rank === group);
       this.#lists.get(key).fill(members.map((agent) => this.#row(agent.record)));
     });
     this.#all.draw(this.#roster, this.#current === null);
@@ -71,7 +82,10 @@ export class AgentList {
     const wanted = this.#filter.value.trim().toLowerCase();
     const matches = ({ name, aliases }) => [name, ...aliases].some((each) => each.toLowerCase().includes(wanted));
     const me = recall("name");
-    return [...this.#roster.agents.values()].filter(matches).map((record) => ({ record, rank: rank(record, me) })).sort(inOrder);
+    return [...this.#roster.agents.values()]
+      .filter(matches)
+      .map((record) => ({ record, rank: rank(record, me) }))
+      .sort(inOrder);
   }
 
   #row(record) {
@@ -123,7 +137,12 @@ class Group {
 
   constructor(key, title) {
     this.#list = h("ul", { "aria-labelledby": `group-${key}` });
-    this.element = h("section", { class: "group" }, h("h2", { id: `group-${key}`, class: "group-title" }, title, this.#number), this.#list);
+    this.element = h(
+      "section",
+      { class: "group" },
+      h("h2", { id: `group-${key}`, class: "group-title" }, title, this.#number),
+      this.#list,
+    );
   }
 
   fill(rows) {
@@ -143,9 +162,15 @@ class Row {
   #drawn = null;
 
   constructor(name) {
-    this.#link = h("a", { class: "agent", href: toMail(name) },
+    this.#link = h(
+      "a",
+      { class: "agent", href: toMail(name) },
       h("span", { class: "face" }, stamp(name), this.#mark),
-      h("span", { class: "agent-name" }, h("bdi", { text: name })), this.#sight, this.#dead, this.#badge);
+      h("span", { class: "agent-name" }, h("bdi", { text: name })),
+      this.#sight,
+      this.#dead,
+      this.#badge,
+    );
     this.element = h("li", { data: { agent: name } }, this.#link);
   }
 
@@ -168,7 +193,8 @@ function badge(element, number, word, ...picture) {
 
 function sight(agent) {
   const leased = agent.messageCount - agent.unread;
-  const parts = [agent.online ? "online" : agent.lastSeen ? ago(agent.lastSeen) : "never seen"];
+  const mine = !agent.lastSeen && agent.name === recall("name") && "the name you write under";
+  const parts = [agent.online ? "online" : mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen")];
   if (agent.sessions > 1) parts.push(count(agent.sessions, "session"));
   if (leased > 0) parts.push(`${grouped(leased)} being read`);
   return parts.join(" · ");
@@ -180,9 +206,13 @@ class AllRow {
   #sight = h("span", { class: "sight" });
 
   constructor() {
-    this.element = h("a", { class: "agent agent-all", href: "#/mail" },
+    this.element = h(
+      "a",
+      { class: "agent agent-all", href: "#/mail" },
       h("span", { class: "face" }, h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("mail"))),
-      h("span", { class: "agent-name", text: "All mail" }), this.#sight);
+      h("span", { class: "agent-name", text: "All mail" }),
+      this.#sight,
+    );
   }
 
   draw(roster, current) {

@@ -3,6 +3,7 @@
 import { h, write } from "../dom.js";
 import { count } from "../format.js";
 import { icon } from "../icons.js";
+import { perFrame } from "../pace.js";
 import { Broadcasts } from "../state/broadcasts.js";
 import { announced, Compose } from "./compose.js";
 import { emptyFeed } from "./empty.js";
@@ -14,27 +15,54 @@ export class BroadcastsView {
   #app;
   #state;
   #cards = new Map(); // number -> {card, seen}
-  #frame = 0;
+  #redraw = perFrame(() => this.#draw());
   #about = h("p", { class: "mail-about" });
-  #clear = h("button", { type: "button", class: "act", on: { click: () => this.#askClear() } }, icon("sweep"), "Clear all");
+  #clear = h(
+    "button",
+    { type: "button", class: "act", on: { click: () => this.#askClear() } },
+    icon("sweep"),
+    "Clear all",
+  );
   #note = h("div", { class: "note" });
-  #older = h("button", { type: "button", class: "rest", on: { click: () => this.#state.older() }, text: "Show older broadcasts" });
-  #scroller = new Scroller({ label: "Broadcasts", noun: "broadcast", above: this.#older, below: this.#note, onTop: () => {} });
+  #older = h("button", {
+    type: "button",
+    class: "rest",
+    on: { click: () => this.#state.older() },
+    text: "Show older broadcasts",
+  });
+  #scroller = new Scroller({
+    label: "Broadcasts",
+    noun: "broadcast",
+    above: this.#older,
+    below: this.#note,
+    onTop: () => {},
+  });
   #compose;
 
   constructor(app) {
     this.#app = app;
     this.#state = new Broadcasts(app.api);
-    this.#state.changed.on(() => this.#schedule());
+    this.#state.changed.on(this.#redraw);
     this.#compose = new Compose({
-      label: "Write to everyone", placeholder: "Write to everyone", toAgent: false,
-      send: (draft) => app.api.broadcast(draft), sent: (answer) => this.#sent(answer),
+      label: "Write to everyone",
+      placeholder: "Write to everyone",
+      toAgent: false,
+      send: (draft) => app.api.broadcast(draft),
+      sent: (answer) => this.#sent(answer),
     });
-    this.element = h("section", { class: "mail", "aria-label": "Broadcasts" },
-      h("header", { class: "mail-head" }, h("span", { class: "face" }, h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("horn"))),
+    this.element = h(
+      "section",
+      { class: "mail", "aria-label": "Broadcasts" },
+      h(
+        "header",
+        { class: "mail-head" },
+        h("span", { class: "face" }, h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("horn"))),
         h("div", { class: "mail-title" }, h("h2", { class: "mail-name", text: "Broadcasts" }), this.#about),
-        h("div", { class: "mail-tools" }, this.#clear)),
-      h("div", { class: "scroll-box" }, this.#scroller.element, this.#scroller.jump), this.#compose.element);
+        h("div", { class: "mail-tools" }, this.#clear),
+      ),
+      h("div", { class: "scroll-box" }, this.#scroller.element, this.#scroller.jump),
+      this.#compose.element,
+    );
     this.#compose.aim("all");
   }
 
@@ -61,18 +89,14 @@ export class BroadcastsView {
     return announced(answer);
   }
 
-  #schedule() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#draw();
-    });
-  }
-
   #draw() {
     const { items } = this.#state;
     const kept = new Set(items.map((item) => item.seq));
     for (const seq of this.#cards.keys()) if (!kept.has(seq)) this.#cards.delete(seq);
-    this.#scroller.fill(items.map((item) => this.#card(item)), () => this.#drawEnds());
+    this.#scroller.fill(
+      items.map((item) => this.#card(item)),
+      () => this.#drawEnds(),
+    );
   }
 
   #drawEnds() {
@@ -97,12 +121,12 @@ export class BroadcastsView {
       words: `${count(this.#state.total, "broadcast")} will be dropped; agents that have not seen them never will.`,
       action: "Clear all",
     });
-    if (!sure) return;
-    try {
-      this.#app.say(`${count((await this.#app.api.clearBroadcasts()).cleared, "broadcast")} cleared.`);
-    } catch (refusal) {
-      this.#app.say(refusal.message, "bad");
-    }
+    if (sure) await this.#app.attempt(() => this.#clearAll());
+  }
+
+  async #clearAll() {
+    const { cleared } = await this.#app.api.clearBroadcasts();
+    return `${count(cleared, "broadcast")} cleared.`;
   }
 }
 

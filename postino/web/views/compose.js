@@ -19,27 +19,55 @@ export class Compose {
   #drafts = new Map(); // target -> {body, about, attempt}
   #about = {}; // thread and reply_to
   #attempt = null; // {id, content} of a try that may have succeeded unheard
-  #to = h("input", { class: "line", name: "to", required: true, maxlength: 64, pattern: NAME, autocomplete: "off",
-    spellcheck: "false", placeholder: "agent", list: "known-agents" });
-  #from = h("input", { class: "line", name: "from", maxlength: 64, pattern: NAME, autocomplete: "off", spellcheck: "false",
-    placeholder: "anonymous", title: "Letters, digits, dot, dash and underscore. Kept in this browser." });
+  #to = h("input", {
+    class: "line",
+    name: "to",
+    required: true,
+    maxlength: 64,
+    pattern: NAME,
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "agent",
+    list: "known-agents",
+  });
+  #from = h("input", {
+    class: "line",
+    name: "from",
+    maxlength: 64,
+    pattern: NAME,
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "anonymous",
+    title: "Letters, digits, dot, dash and underscore. Kept in this browser.",
+  });
   #body = h("textarea", { name: "body", required: true, rows: 1, dir: "auto", enterkeyhint: "enter" });
   #context = h("p", { class: "compose-context", hidden: true });
   #said = h("p", { class: "compose-said", role: "alert" });
   #left = h("span", { class: "compose-left" });
-  #button = h("button", { type: "submit", class: "send", title: "Ctrl or ⌘ with Enter", "aria-keyshortcuts": "Control+Enter Meta+Enter", text: "Send" });
+  #button = h("button", {
+    type: "submit",
+    class: "send",
+    title: "Ctrl or ⌘ with Enter",
+    "aria-keyshortcuts": "Control+Enter Meta+Enter",
+    text: "Send",
+  });
   #toField;
 
-  /** `send(draft)` posts it, `sent(answer, draft)` returns what to say then; `toAgent`: there is a recipient to name. */
+  /** `send(draft)` posts it, `sent(answer, draft)` says how that went; `toAgent`: there is a recipient to name. */
   constructor({ label, placeholder, toAgent, send, sent }) {
     this.#send = send;
     this.#sent = sent;
     this.#body.placeholder = placeholder;
     this.#body.setAttribute("aria-label", label);
     this.#toField = toAgent ? field("To", this.#to) : null;
-    this.element = h("form", { class: "compose", "aria-label": label, novalidate: true }, this.#context,
+    this.element = h(
+      "form",
+      { class: "compose", "aria-label": label, novalidate: true },
+      this.#context,
       h("div", { class: "compose-lines" }, this.#toField, field("From", this.#from), this.#left),
-      h("div", { class: "compose-row" }, this.#body, this.#button), this.#said);
+      h("div", { class: "compose-row" }, this.#body, this.#button),
+      this.#said,
+    );
     this.#listen();
   }
 
@@ -108,7 +136,7 @@ export class Compose {
     this.#body.focus();
   }
 
-  /** The id under which the same words are tried again is the same: should the first try have succeeded, nothing is doubled. */
+  /** The same words are tried again under the same id: should the first try have succeeded, nothing is doubled. */
   #idFor(draft) {
     const content = JSON.stringify(draft);
     if (this.#attempt?.content !== content) this.#attempt = { id: newId(), content };
@@ -118,7 +146,12 @@ export class Compose {
   #draft() {
     const from = this.#from.value.trim();
     const { thread, reply_to, to } = this.#about;
-    const draft = { body: this.#body.value, ...(from && { from }), ...(thread && { thread }), ...(reply_to && { reply_to }) };
+    const draft = {
+      body: this.#body.value,
+      ...(from && { from }),
+      ...(thread && { thread }),
+      ...(reply_to && { reply_to }),
+    };
     return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...draft } : draft;
   }
 
@@ -133,8 +166,11 @@ export class Compose {
     const { thread, reply_to: replyTo, to } = about;
     this.#context.hidden = !thread && !replyTo;
     const words = [replyTo && `Reply to ${to}`, thread && `thread ${thread}`].filter(Boolean).join(" · ");
-    this.#context.replaceChildren(icon(replyTo ? "reply" : "thread"), h("bdi", { text: words }),
-      h("button", { type: "button", class: "link", text: "Drop", on: { click: () => this.#mention({}) } }));
+    this.#context.replaceChildren(
+      icon(replyTo ? "reply" : "thread"),
+      h("bdi", { text: words }),
+      h("button", { type: "button", class: "link", text: "Drop", on: { click: () => this.#mention({}) } }),
+    );
   }
 
   /** Grow with the text, and count when the end is near. */
@@ -142,7 +178,10 @@ export class Compose {
     const { value } = this.#body;
     this.#body.rows = Math.min(10, Math.max(1, value.split("\n", 10).length, Math.ceil(value.length / 90)));
     const left = MOST - [...value].length;
-    write(this.#left, left < 0 ? `${grouped(-left)} too many` : left < NEAR ? `${grouped(left)} left` : value ? HINT : "");
+    write(
+      this.#left,
+      left < 0 ? `${grouped(-left)} too many` : left < NEAR ? `${grouped(left)} left` : value ? HINT : "",
+    );
     this.#left.classList.toggle("over", left < 0);
   }
 
@@ -162,8 +201,11 @@ function field(label, input) {
 }
 
 function failure({ message, outcome, code }) {
-  if (outcome === "unknown") return `${message} Your text is kept; send it again when it does, it will not arrive twice.`;
-  return code === "inbox_full" ? `${message}. Your text is kept; try again when some of it has been read.` : `Not sent: ${message}`;
+  if (outcome === "unknown")
+    return `${message} Your text is kept; send it again when it does, it will not arrive twice.`;
+  return code === "inbox_full"
+    ? `${message}. Your text is kept; try again when some of it has been read.`
+    : `Not sent: ${message}`;
 }
 
 /** Say how a message was accepted. */
@@ -186,7 +228,8 @@ export class KnownNames {
   constructor(roster) {
     roster.changed.on(() => {
       const names = [...roster.agents.keys()].slice(0, 200);
-      if (names.join() !== this.names) this.element.replaceChildren(...names.map((name) => h("option", { value: name })));
+      if (names.join() !== this.names)
+        this.element.replaceChildren(...names.map((name) => h("option", { value: name })));
       this.names = names.join();
     });
   }

@@ -2,6 +2,7 @@
 
 import { h, write } from "../dom.js";
 import { recall } from "../memory.js";
+import { perFrame } from "../pace.js";
 import { go, toMail } from "../router.js";
 import { Conversation } from "../state/conversation.js";
 import { accepted, Compose } from "./compose.js";
@@ -19,25 +20,42 @@ export class ConversationView {
   #place = { agent: undefined, q: "", thread: "" };
   #state = null;
   #cards = new Map(); // entry -> card
-  #frame = 0;
+  #redraw = perFrame(() => this.#draw());
   #head;
   #dead;
   #compose;
   #note = h("div", { class: "note" });
   #older = h("button", { type: "button", class: "rest", on: { click: () => this.#state.older() } });
-  #scroller = new Scroller({ label: "Messages", noun: "message", above: this.#older, below: this.#note,
-    onTop: () => this.#state.older() });
+  #scroller = new Scroller({
+    label: "Messages",
+    noun: "message",
+    above: this.#older,
+    below: this.#note,
+    onTop: () => this.#state.older(),
+  });
 
   constructor(app) {
     this.#app = app;
     this.#dead = new DeadBar(app);
-    this.#head = new MailHead(app, { search: (q) => this.#filter({ q }), unthread: () => this.#filter({ thread: "" }) });
-    this.#compose = new Compose({
-      label: "Write a message", placeholder: "Write a message", toAgent: true,
-      send: (draft) => app.api.send(draft), sent: (answer, draft) => this.#sent(answer, draft),
+    this.#head = new MailHead(app, {
+      search: (q) => this.#filter({ q }),
+      unthread: () => this.#filter({ thread: "" }),
     });
-    this.element = h("section", { class: "mail", "aria-label": "Mail" }, this.#head.element, this.#dead.element,
-      h("div", { class: "scroll-box" }, this.#scroller.element, this.#scroller.jump), this.#compose.element);
+    this.#compose = new Compose({
+      label: "Write a message",
+      placeholder: "Write a message",
+      toAgent: true,
+      send: (draft) => app.api.send(draft),
+      sent: (answer, draft) => this.#sent(answer, draft),
+    });
+    this.element = h(
+      "section",
+      { class: "mail", "aria-label": "Mail" },
+      this.#head.element,
+      this.#dead.element,
+      h("div", { class: "scroll-box" }, this.#scroller.element, this.#scroller.jump),
+      this.#compose.element,
+    );
     app.roster.changed.on(() => this.#drawHead());
     setInterval(() => this.#cards.forEach((card) => card.tick()), TICK_MS);
   }
@@ -75,7 +93,7 @@ export class ConversationView {
     this.#scroller.reset();
     this.#note.replaceChildren();
     this.#state = new Conversation(this.#app.api, this.#app.roster, { agent: this.#place.agent, q: this.#place.q });
-    this.#state.changed.on(() => this.#schedule());
+    this.#state.changed.on(this.#redraw);
     this.#state.refresh();
   }
 
@@ -90,18 +108,13 @@ export class ConversationView {
     return accepted(answer, draft);
   }
 
-  /** Draw once per frame, however much has changed. */
-  #schedule() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#draw();
-    });
-  }
-
   #draw() {
     if (this.#scroller.atFoot) this.#state.trim();
     const shown = this.#shown();
-    this.#scroller.fill(shown.map((entry) => this.#card(entry)), () => this.#drawEnds(shown.length));
+    this.#scroller.fill(
+      shown.map((entry) => this.#card(entry)),
+      () => this.#drawEnds(shown.length),
+    );
     this.#forget(shown);
   }
 
@@ -120,22 +133,20 @@ export class ConversationView {
 
   #newCard(entry) {
     const { agent } = this.#place;
-    const direction = agent === null || entry.kind === "broadcast" ? "all" : this.#state.isOurs(entry.to) ? "in" : "out";
+    const direction =
+      agent === null || entry.kind === "broadcast" ? "all" : this.#state.isOurs(entry.to) ? "in" : "out";
     const acts = {
       reply: (each) => this.#compose.reply(each),
-      requeue: (each) => this.#requeue(each),
+      requeue: (each) => this.#app.attempt(() => this.#requeue(each)),
       find: (id) => this.#state.find(id),
     };
     return new MessageCard(entry, { direction, agent, acts });
   }
 
   async #requeue({ to, id }) {
-    try {
-      await this.#app.api.requeue(this.#app.roster.present(to), [id]);
-      this.#app.say("Back in the inbox.");
-    } catch (refusal) {
-      this.#app.say(refusal.message, "bad");
-    }
+    const { api, roster } = this.#app;
+    await api.requeue(roster.present(to), [id]);
+    return "Back in the inbox.";
   }
 
   #forget(shown) {

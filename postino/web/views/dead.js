@@ -8,22 +8,31 @@ const SHOWN = 50;
 
 export class DeadBar {
   element = h("section", { class: "dead-bar", "aria-label": "Dead letters", hidden: true });
-  #api;
-  #dialogs;
-  #say;
+  #app;
   #agent = null;
   #words = h("p", { class: "dead-words" });
   #list = h("ul", { class: "dead-list", hidden: true });
-  #toggle = h("button", { type: "button", class: "act", "aria-expanded": "false", on: { click: () => this.#open(this.#list.hidden) } });
+  #toggle = h("button", {
+    type: "button",
+    class: "act",
+    "aria-expanded": "false",
+    on: { click: () => this.#open(this.#list.hidden) },
+  });
 
-  constructor({ api, dialogs, say }) {
-    this.#api = api;
-    this.#dialogs = dialogs;
-    this.#say = say;
+  constructor(app) {
+    this.#app = app;
     this.element.append(
-      h("div", { class: "dead-head" }, icon("skull"), this.#words, this.#toggle,
-        button("again", "Requeue all", () => this.requeue(null)), button("sweep", "Drop all", () => this.#drop())),
-      this.#list);
+      h(
+        "div",
+        { class: "dead-head" },
+        icon("skull"),
+        this.#words,
+        this.#toggle,
+        button("again", "Requeue all", () => this.#requeue(null)),
+        button("sweep", "Drop all", () => this.#drop()),
+      ),
+      this.#list,
+    );
     this.#open(false);
   }
 
@@ -38,30 +47,26 @@ export class DeadBar {
   }
 
   /** Put letters (null: all) back into the inbox. */
-  async requeue(ids) {
-    await this.#act(async () => {
-      const { requeued } = await this.#api.requeue(this.#agent, ids);
+  #requeue(ids) {
+    return this.#app.attempt(async () => {
+      const { requeued } = await this.#app.api.requeue(this.#agent, ids);
       return `${count(requeued.length, "message")} back in the inbox of ${this.#agent}.`;
     });
   }
 
   async #drop() {
     const agent = this.#agent;
-    const sure = await this.#dialogs.confirm({
+    const sure = await this.#app.dialogs.confirm({
       title: "Drop the dead letters?",
       words: `All dead letters of ${agent} are dropped for good. Their senders are not told.`,
       action: "Drop them",
     });
-    if (!sure) return;
-    await this.#act(async () => `${count((await this.#api.clearDead(agent)).cleared, "dead letter")} dropped.`);
+    if (sure) await this.#app.attempt(() => this.#dropAll(agent));
   }
 
-  async #act(work) {
-    try {
-      this.#say(await work());
-    } catch (refusal) {
-      this.#say(refusal.message, "bad");
-    }
+  async #dropAll(agent) {
+    const { cleared } = await this.#app.api.clearDead(agent);
+    return `${count(cleared, "dead letter")} dropped.`;
   }
 
   #open(open) {
@@ -73,7 +78,7 @@ export class DeadBar {
 
   async #fill() {
     try {
-      const { items, total } = await this.#api.dead(this.#agent, SHOWN, 0);
+      const { items, total } = await this.#app.api.dead(this.#agent, SHOWN, 0);
       const rest = total > items.length ? [h("li", { class: "dim", text: `and ${total - items.length} more` })] : [];
       this.#list.replaceChildren(...items.map((letter) => this.#row(letter)), ...rest);
     } catch (refusal) {
@@ -82,11 +87,20 @@ export class DeadBar {
   }
 
   #row(letter) {
-    return h("li", { data: { deadId: letter.id } },
-      h("p", {}, h("strong", {}, h("bdi", { text: letter.from })), " · ", time(letter.died_at, moment(letter.died_at), full(letter.died_at)),
-        ` · given out ${letter.delivery} times`),
+    return h(
+      "li",
+      { data: { deadId: letter.id } },
+      h(
+        "p",
+        {},
+        h("strong", {}, h("bdi", { text: letter.from })),
+        " · ",
+        time(letter.died_at, moment(letter.died_at), full(letter.died_at)),
+        ` · given out ${letter.delivery} times`,
+      ),
       h("p", { class: "dead-body", dir: "auto", text: firstLine(letter.body, 200) }),
-      button("again", "Requeue", () => this.requeue([letter.id])));
+      button("again", "Requeue", () => this.#requeue([letter.id])),
+    );
   }
 }
 

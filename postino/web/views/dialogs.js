@@ -19,11 +19,25 @@ export class Dialogs {
 
   /** Ask for the token until one is given. */
   askToken(wrong) {
-    const field = h("input", { type: "password", class: "token", autocomplete: "off", required: true, "aria-label": "Token", autofocus: true });
-    const words = wrong ? "That token was refused. Try again:" : "This postino wants the token that was set as POSTINO_API_TOKEN. It is kept until this tab is closed.";
-    const form = h("form", { method: "dialog" }, h("p", { text: words, role: wrong ? "alert" : null }), field,
+    const field = h("input", {
+      type: "password",
+      class: "token",
+      autocomplete: "off",
+      required: true,
+      "aria-label": "Token",
+      autofocus: true,
+    });
+    const words = wrong
+      ? "That token was refused. Try again:"
+      : "This postino wants the token that was set as POSTINO_API_TOKEN. It is kept until this tab is closed.";
+    const form = h(
+      "form",
+      { method: "dialog" },
+      h("p", { text: words, role: wrong ? "alert" : null }),
+      field,
       h("p", { class: "dim" }, "Or run ", h("code", { text: "postino open" }), " there: it opens this page signed in."),
-      h("div", { class: "dialog-ends" }, h("button", { type: "submit", class: "send", text: "Sign in" })));
+      h("div", { class: "dialog-ends" }, h("button", { type: "submit", class: "send", text: "Sign in" })),
+    );
     const dialog = box("Sign in", form);
     dialog.addEventListener("cancel", (event) => event.preventDefault()); // nothing can be shown without it
     return new Promise((resolve) => {
@@ -36,16 +50,45 @@ export class Dialogs {
   }
 
   help() {
-    const rows = KEYS.flatMap(([key, words]) => [h("dt", {}, key.split(" ").map((each) => h("kbd", { text: each }))), h("dd", { text: words })]);
-    const keys = h("input", { type: "checkbox", checked: enabled(), on: { change: (event) => enable(event.target.checked) } });
-    const close = h("button", { type: "button", class: "plain", text: "Close", autofocus: true, on: { click: () => dialog.close() } });
-    const dialog = box("Help",
+    const rows = KEYS.flatMap(([key, words]) => [
+      h(
+        "dt",
+        {},
+        key.split(" ").map((each) => h("kbd", { text: each })),
+      ),
+      h("dd", { text: words }),
+    ]);
+    const keys = h("input", {
+      type: "checkbox",
+      checked: enabled(),
+      on: { change: (event) => enable(event.target.checked) },
+    });
+    const close = h("button", {
+      type: "button",
+      class: "plain",
+      text: "Close",
+      autofocus: true,
+      on: { click: () => dialog.close() },
+    });
+    const dialog = box(
+      "Help",
       h("dl", { class: "keys" }, rows),
-      h("p", { class: "dim" }, h("kbd", { text: "Ctrl" }), " or ", h("kbd", { text: "⌘" }), " with ", h("kbd", { text: "Enter" }), " sends what you write."),
+      h(
+        "p",
+        { class: "dim" },
+        h("kbd", { text: "Ctrl" }),
+        " or ",
+        h("kbd", { text: "⌘" }),
+        " with ",
+        h("kbd", { text: "Enter" }),
+        " sends what you write.",
+      ),
       h("label", { class: "switch" }, keys, " Single keys are on"),
-      h("h3", { text: "From anywhere else" }), command(curl("messages", { to: "reviewer", from: "ci", body: "build 512 is green" })),
+      h("h3", { text: "From anywhere else" }),
+      command(curl("messages", { to: "reviewer", from: "ci", body: "build 512 is green" })),
       h("p", { class: "dim" }, "The whole API: ", h("a", { href: "/api/openapi.json", text: "/api/openapi.json" })),
-      h("div", { class: "dialog-ends" }, close));
+      h("div", { class: "dialog-ends" }, close),
+    );
     open(dialog);
   }
 }

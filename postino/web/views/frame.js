@@ -4,7 +4,11 @@ import { h, set, write } from "../dom.js";
 import { icon } from "../icons.js";
 import * as notify from "../notify.js";
 
-const TABS = [["mail", "#/", "mail", "Mail"], ["broadcasts", "#/broadcasts", "horn", "Broadcasts"], ["activity", "#/activity", "pulse", "Activity"]];
+const TABS = [
+  ["mail", "#/", "mail", "Mail"],
+  ["broadcasts", "#/broadcasts", "horn", "Broadcasts"],
+  ["activity", "#/activity", "pulse", "Activity"],
+];
 const STATES = { connecting: "Connecting", live: "Live", waiting: "Offline, trying again" };
 const SAYING_MS = 6_000;
 
@@ -12,7 +16,12 @@ export class Frame {
   #tabs = new Map();
   #link = h("button", { type: "button", class: "link-state", title: "The state of the live connection" });
   #words = h("span", { role: "status" });
-  #bell = h("button", { type: "button", class: "tool", on: { click: () => this.#toggleBell() } }, icon("bell"), h("span", { class: "unseen", text: "Desktop notifications" }));
+  #bell = h(
+    "button",
+    { type: "button", class: "tool", on: { click: () => this.#toggleBell() } },
+    icon("bell"),
+    h("span", { class: "unseen", text: "Desktop notifications" }),
+  );
   #warning = h("p", { class: "banner", role: "status", hidden: true });
   #name = "";
   #unread = 0;
@@ -25,7 +34,12 @@ export class Frame {
     }
     this.#link.append(h("span", { class: "lamp", "aria-hidden": "true" }), this.#words);
     this.#link.addEventListener("click", retry);
-    const help = h("button", { type: "button", class: "tool", "aria-keyshortcuts": "?", on: { click: () => dialogs.help() } }, icon("help"), h("span", { class: "unseen", text: "Help" }));
+    const help = h(
+      "button",
+      { type: "button", class: "tool", "aria-keyshortcuts": "?", on: { click: () => dialogs.help() } },
+      icon("help"),
+      h("span", { class: "unseen", text: "Help" }),
+    );
     document.getElementById("top-end").append(this.#link, this.#bell, help);
     document.getElementById("main").before(this.#warning);
     document.getElementById("skip").addEventListener("click", skip);

@@ -17,9 +17,25 @@ export class MailHead {
   #name = h("h2", { class: "mail-name" });
   #about = h("p", { class: "mail-about" });
   #thread = h("p", { class: "thread-bar", hidden: true });
-  #search = h("input", { type: "search", placeholder: "Search this mail", "aria-label": "Search this mail", maxlength: 256, spellcheck: "false" });
-  #clear = h("button", { type: "button", class: "act", on: { click: () => this.#askClear() } }, icon("sweep"), "Clear inbox");
-  #seen = h("button", { type: "button", class: "act", on: { click: () => this.#markRead() } }, icon("check"), "Mark all read");
+  #search = h("input", {
+    type: "search",
+    placeholder: "Search this mail",
+    "aria-label": "Search this mail",
+    maxlength: 256,
+    spellcheck: "false",
+  });
+  #clear = h(
+    "button",
+    { type: "button", class: "act", on: { click: () => this.#askClear() } },
+    icon("sweep"),
+    "Clear inbox",
+  );
+  #seen = h(
+    "button",
+    { type: "button", class: "act", on: { click: () => this.#app.attempt(() => this.#markRead()) } },
+    icon("check"),
+    "Mark all read",
+  );
   #unthread;
 
   /** `search(q)` and `unthread()` change what is shown. */
@@ -31,11 +47,21 @@ export class MailHead {
       clearTimeout(timer);
       timer = setTimeout(() => search(this.#search.value.trim()), SEARCH_MS);
     });
-    this.element = h("header", { class: "mail-head" },
-      h("a", { class: "back", href: "#/", "aria-label": "Back to the agents" }, icon("back")), this.#face,
+    this.element = h(
+      "header",
+      { class: "mail-head" },
+      h("a", { class: "back", href: "#/", "aria-label": "Back to the agents" }, icon("back")),
+      this.#face,
       h("div", { class: "mail-title" }, this.#name, this.#about),
-      h("div", { class: "mail-tools" }, h("div", { class: "filter-box" }, icon("search"), this.#search), this.#seen, this.#clear),
-      this.#thread);
+      h(
+        "div",
+        { class: "mail-tools" },
+        h("div", { class: "filter-box" }, icon("search"), this.#search),
+        this.#seen,
+        this.#clear,
+      ),
+      this.#thread,
+    );
   }
 
   /** `record`: what is known of `agent` (null: everybody), `mine`: it is the name used in this browser. */
@@ -52,47 +78,48 @@ export class MailHead {
 
   #turnTo(agent) {
     this.#agent = agent;
-    const face = agent === null ? h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("mail")) : stamp(agent);
+    const face =
+      agent === null ? h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("mail")) : stamp(agent);
     this.#face.replaceChildren(face);
     this.#name.replaceChildren(h("bdi", { text: agent === null ? "All mail" : visible(agent) }));
   }
 
   #drawThread(thread) {
     this.#thread.hidden = !thread;
-    this.#thread.replaceChildren(icon("thread"), "Only the thread ", h("strong", {}, h("bdi", { text: visible(thread) })),
-      h("button", { type: "button", class: "link", text: "Show all", on: { click: () => this.#unthread() } }));
+    this.#thread.replaceChildren(
+      icon("thread"),
+      "Only the thread ",
+      h("strong", {}, h("bdi", { text: visible(thread) })),
+      h("button", { type: "button", class: "link", text: "Show all", on: { click: () => this.#unthread() } }),
+    );
   }
 
   async #askClear() {
     const agent = this.#agent;
+    const those = `${count(this.#waiting, "message")} that ${this.#waiting === 1 ? "is" : "are"} not acknowledged`;
     const sure = await this.#app.dialogs.confirm({
       title: `Clear the inbox of ${agent}?`,
-      words: `${count(this.#waiting, "message")} that ${this.#waiting === 1 ? "is" : "are"} not acknowledged will be dropped, also what is being read just now. This can not be undone.`,
+      words: `${those} will be dropped, also what is being read just now. This can not be undone.`,
       action: "Clear inbox",
     });
-    if (sure) await this.#act(async () => `${count((await this.#app.api.clear(agent)).cleared, "message")} cleared.`);
+    if (sure) await this.#app.attempt(() => this.#clearInbox(agent));
+  }
+
+  async #clearInbox(agent) {
+    const { cleared } = await this.#app.api.clear(agent);
+    return `${count(cleared, "message")} cleared.`;
   }
 
   /** Read one's own mail to its end: what stood on this page has been seen. */
   async #markRead() {
     const consumer = `web:${recall("name")}`;
-    await this.#act(async () => {
-      let read = 0;
-      for (let more = true; more; ) {
-        const lease = await this.#app.api.readNow(this.#agent, consumer);
-        read += lease.items.length;
-        more = lease.more && lease.items.length > 0;
-      }
-      return `${count(read, "message")} marked as read.`;
-    });
-  }
-
-  async #act(work) {
-    try {
-      this.#app.say(await work());
-    } catch (refusal) {
-      this.#app.say(refusal.message, "bad");
+    let read = 0;
+    for (let more = true; more;) {
+      const lease = await this.#app.api.readNow(this.#agent, consumer);
+      read += lease.items.length;
+      more = lease.more && lease.items.length > 0;
     }
+    return `${count(read, "message")} marked as read.`;
   }
 }
 
@@ -104,9 +131,15 @@ function about(record) {
   if (!record) return "Not seen yet; mail to this name waits";
   const leased = record.messageCount - record.unread;
   return [
-    record.online ? `online${record.sessions > 1 ? ` in ${record.sessions} sessions` : ""}` : record.lastSeen ? `last seen ${ago(record.lastSeen)}` : "never seen",
+    record.online
+      ? `online${record.sessions > 1 ? ` in ${record.sessions} sessions` : ""}`
+      : record.lastSeen
+        ? `last seen ${ago(record.lastSeen)}`
+        : "never seen",
     `${record.unread} unread`,
     leased > 0 && `${leased} being read`,
     record.aliases.length > 0 && `formerly ${record.aliases.slice(0, 3).join(", ")}`,
-  ].filter(Boolean).join(" · ");
+  ]
+    .filter(Boolean)
+    .join(" · ");
 }

@@ -27,8 +27,14 @@ export class MessageCard {
     this.#acts = acts;
     this.#actions = h("div", { class: "acts" });
     const id = `m-${entry.entry ?? entry.seq}`;
-    this.element = h("article", { class: "message", "aria-labelledby": id, data: { messageId: entry.id, direction } },
-      this.#head(id, agent), this.#quote(), body(entry.body), h("footer", {}, this.#fate, this.#actions));
+    this.element = h(
+      "article",
+      { class: "message", "aria-labelledby": id, data: { messageId: entry.id, direction } },
+      this.#head(id, agent),
+      this.#quote(),
+      body(entry.body),
+      h("footer", {}, this.#fate, this.#actions),
+    );
     this.#draw();
   }
 
@@ -66,13 +72,16 @@ export class MessageCard {
 
   #head(id, agent) {
     const { from, to, timestamp, kind, thread, via, verified } = this.#entry;
-    const receiver = kind === "broadcast"
-      ? h("a", { class: "party", href: "#/broadcasts", text: "everyone" })
-      : to && party(to);
-    return h("header", { class: "message-head" }, stamp(from),
+    const receiver =
+      kind === "broadcast" ? h("a", { class: "party", href: "#/broadcasts", text: "everyone" }) : to && party(to);
+    return h(
+      "header",
+      { class: "message-head" },
+      stamp(from),
       h("h3", { class: "parties", id }, party(from), receiver && h("span", { class: "arrow", text: "to" }), receiver),
       h("span", { class: "chips" }, origin(via, verified), thread && threadChip(thread, agent)),
-      time(timestamp, clock(timestamp), full(timestamp)));
+      time(timestamp, clock(timestamp), full(timestamp)),
+    );
   }
 
   #quote() {
@@ -80,9 +89,17 @@ export class MessageCard {
     if (!id) return null;
     const earlier = this.#acts.find?.(id);
     const words = earlier ? firstLine(earlier.body) : short(id, 16);
-    const jump = () => document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
-    return h("p", { class: "quote" }, icon("reply"), "In reply to ",
-      earlier ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text: words }) : h("code", { text: words }));
+    const jump = () =>
+      document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
+    return h(
+      "p",
+      { class: "quote" },
+      icon("reply"),
+      "In reply to ",
+      earlier
+        ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text: words })
+        : h("code", { text: words }),
+    );
   }
 }
 
@@ -94,28 +111,50 @@ function origin(via, verified) {
   const title = verified
     ? "The daemon vouches for the sender"
     : "Nobody vouches for the sender: whoever can reach postino may use any name";
-  return h("span", { class: verified ? "chip chip-good" : "chip", title },
-    verified && icon("seal"), `${verified ? "verified" : "unverified"} · ${visible(via)}`);
+  return h(
+    "span",
+    { class: verified ? "chip chip-good" : "chip", title },
+    verified && icon("seal"),
+    `${verified ? "verified" : "unverified"} · ${visible(via)}`,
+  );
 }
 
 function threadChip(thread, agent) {
-  return h("a", { class: "chip chip-link", href: toMail(agent, { thread }), title: `Only the thread ${thread}` },
-    icon("thread"), h("bdi", { text: short(visible(thread), 24) }));
+  return h(
+    "a",
+    { class: "chip chip-link", href: toMail(agent, { thread }), title: `Only the thread ${thread}` },
+    icon("thread"),
+    h("bdi", { text: short(visible(thread), 24) }),
+  );
 }
 
 function action(picture, label, click) {
   // named twice: on a narrow screen only the picture is seen
-  return h("button", { type: "button", class: "act", "aria-label": label, on: { click } }, icon(picture), h("span", { text: label }));
+  return h(
+    "button",
+    { type: "button", class: "act", "aria-label": label, on: { click } },
+    icon(picture),
+    h("span", { text: label }),
+  );
 }
 
 /** The text; a long one is folded, with a way to the rest. */
 function body(text) {
   const shown = nodes(text);
-  const element = h("div", { class: "body" }, shown.length ? shown : h("p", { class: "prose dim", text: "(only blanks)" }));
+  const element = h(
+    "div",
+    { class: "body" },
+    shown.length ? shown : h("p", { class: "prose dim", text: "(only blanks)" }),
+  );
   if (text.length <= LONG_CHARACTERS && text.split("\n", LONG_LINES + 1).length <= LONG_LINES) return element;
   element.classList.add("folded");
-  const button = h("button", { type: "button", class: "unfold", "aria-expanded": "false",
-    text: `Show all ${count(text.length, "character")}`, on: { click: () => unfold(element, button, text) } });
+  const button = h("button", {
+    type: "button",
+    class: "unfold",
+    "aria-expanded": "false",
+    text: `Show all ${count(text.length, "character")}`,
+    on: { click: () => unfold(element, button, text) },
+  });
   return h("div", {}, element, button);
 }
 

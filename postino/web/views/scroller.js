@@ -16,16 +16,26 @@ export class Scroller {
   #days = new Map(); // name -> heading
   #list = h("div", { class: "messages" });
 
-  /** `label` names the region, `noun` what it lists; `above` and `below` stand round the list; `onTop` asks for more. */
+  /** `label` names the region, `noun` what it lists; `above` and `below` stand round it; `onTop` asks for more. */
   constructor({ label, noun, above, below, onTop }) {
     this.#noun = noun;
     // can be focused, so that the keyboard can scroll it
-    this.element = h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": label }, above, this.#list, below);
-    this.element.addEventListener("scroll", () => {
-      this.#follows = this.atFoot;
-      this.#drawJump();
-      if (this.element.scrollTop < NEAR && !this.#follows) onTop();
-    }, { passive: true });
+    this.element = h(
+      "div",
+      { class: "scroller", tabindex: "0", role: "region", "aria-label": label },
+      above,
+      this.#list,
+      below,
+    );
+    this.element.addEventListener(
+      "scroll",
+      () => {
+        this.#follows = this.atFoot;
+        this.#drawJump();
+        if (this.element.scrollTop < NEAR && !this.#follows) onTop();
+      },
+      { passive: true },
+    );
     // the form below grows with its text, a phone is turned
     new ResizeObserver(() => this.#follows && this.toFoot()).observe(this.element);
   }

@@ -8,22 +8,47 @@ const agent = (name) => h("a", { class: "party", href: toMail(name) }, h("bdi", 
 const session = (id) => h("code", { class: "session", title: id, text: short(visible(String(id)), 12) });
 const messages = (event) => count(event.ids?.length ?? event.count ?? 1, "message");
 const dead = (event) => ({ max_deliveries: "it was never acknowledged" })[event.reason] ?? visible(event.reason ?? "");
-const gone = (event) => ({ ttl: "nobody read it in time", dead_letters_full: "newer dead letters needed its place" })[event.reason] ?? "";
+const gone = (event) =>
+  ({ ttl: "nobody read it in time", dead_letters_full: "newer dead letters needed its place" })[event.reason] ?? "";
 
 /** type -> [group, icon, event => the words after the time] */
 const SENTENCES = {
-  msg_send: ["mail", "mail", (e) => [agent(e.from), " wrote to ", agent(e.to), ` · no. ${e.seq} via ${visible(String(e.via))}`]],
+  msg_send: [
+    "mail",
+    "mail",
+    (e) => [agent(e.from), " wrote to ", agent(e.to), ` · no. ${e.seq} via ${visible(String(e.via))}`],
+  ],
   msg_read: ["mail", "hold", (e) => [agent(e.to), ` took ${messages(e)} to read · `, session(e.reader)]],
   msg_ack: ["mail", "check", (e) => [agent(e.to), ` has read ${messages(e)} · `, session(e.reader)]],
-  msg_nack: ["mail", "again", (e) => [agent(e.to), ` gave ${messages(e)} back`, e.delay_ms > 0 ? ` for later (${Math.round(e.delay_ms / 1000)} s)` : ""]],
-  msg_release: ["mail", "again", (e) => [`${messages(e)} back in the inbox of `, agent(e.to), ": the reading session has ended"]],
+  msg_nack: [
+    "mail",
+    "again",
+    (e) => [
+      agent(e.to),
+      ` gave ${messages(e)} back`,
+      e.delay_ms > 0 ? ` for later (${Math.round(e.delay_ms / 1000)} s)` : "",
+    ],
+  ],
+  msg_release: [
+    "mail",
+    "again",
+    (e) => [`${messages(e)} back in the inbox of `, agent(e.to), ": the reading session has ended"],
+  ],
   msg_notified: ["mail", "bell", (e) => [agent(e.to), ` was told of ${messages(e)} by ${visible(String(e.how))}`]],
-  msg_dead: ["trouble", "skull", (e) => ["A message from ", agent(e.from), " to ", agent(e.to), ` is dead: ${dead(e)}`]],
+  msg_dead: [
+    "trouble",
+    "skull",
+    (e) => ["A message from ", agent(e.from), " to ", agent(e.to), ` is dead: ${dead(e)}`],
+  ],
   msg_expired: ["trouble", "clock", (e) => ["A message to ", agent(e.to), ` has expired: ${gone(e)}`]],
   msg_requeue: ["mail", "again", (e) => [`${messages(e)} back from the dead letters of `, agent(e.to)]],
   msg_clear: ["mail", "sweep", (e) => ["The inbox of ", agent(e.to), ` was cleared of ${messages(e)}`]],
   dead_clear: ["mail", "sweep", (e) => [`${count(e.count, "dead letter")} of `, agent(e.to), " dropped"]],
-  broadcast: ["broadcasts", "horn", (e) => [agent(e.from), ` told everyone · no. ${e.seq} via ${visible(String(e.via))}`]],
+  broadcast: [
+    "broadcasts",
+    "horn",
+    (e) => [agent(e.from), ` told everyone · no. ${e.seq} via ${visible(String(e.via))}`],
+  ],
   broadcast_read: ["broadcasts", "eye", (e) => [agent(e.reader), ` has seen the broadcasts up to no. ${e.seq}`]],
   broadcast_clear: ["broadcasts", "sweep", (e) => [`${count(e.count, "broadcast")} cleared`]],
   agent_online: ["agents", "play", (e) => [agent(e.agent), " is online"]],
