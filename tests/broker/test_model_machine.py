@@ -1,0 +1,466 @@
+"""The broker against a model of a few dozen plain lines: whatever is done in whatever order, both say the same.
+
+The model knows no streams, scripts or leases in time: lists of messages, a holder, a count. Two daemons on one
+Valkey take turns. After each step the inboxes, dead letters and counts of all agents are compared; at the end
+everything still there is read out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from postino.broker import Broker, Hello
+from postino.config import Settings
+from postino.errors import InboxFull, KeyReused, NameTaken, PostinoError, UnknownAgent, UnknownMessage
+from postino.model import Draft, Sender
+from postino.paths import Home
+
+MOST, DELIVERIES, FEED = 6, 2, 4  # of an inbox and its dead letters; before death; broadcasts kept
+EXAMPLES, STEPS = int(os.environ.get("MACHINE_EXAMPLES", "50")), int(os.environ.get("MACHINE_STEPS", "40"))
+CI = Sender(name="ci", via="http")
+T = TypeVar("T")
+
+NAMES = st.sampled_from(["ann", "bob", "cid"])
+IDS = [f"m{number}" for number in range(9)]
+LISTS = st.lists(st.sampled_from(IDS), min_size=1, max_size=4, unique=True)
+STRANGERS = st.sampled_from(["c1", "c2"])
+LIMITS = st.integers(1, 4)
+
+
+@dataclass
+class Mail:
+    id: str
+    seq: int
+    body: str
+    state: str = "queued"  # leased, acked, dead, expired, cleared
+    holder: str | None = None  # whose late acknowledgement counts
+    deliveries: int = 0
+    fresh: bool = True  # never given out
+    delayed: bool = False
+
+    @property
+    def due(self) -> bool:
+        return self.state == "queued" and not self.fresh and not self.delayed
+
+
+@dataclass
+class Box:
+    """An agent as the model sees it."""
+
+    mail: list[Mail] = field(default_factory=list)
+    dead: list[Mail] = field(default_factory=list)
+    ids: dict[str, Mail] = field(default_factory=dict)
+    seq: int = 0
+    seen: bool = False
+    cursor: int | None = None
+    aliases: list[str] = field(default_factory=list)
+    sessions: set[str] = field(default_factory=set)
+
+    def unread(self) -> int:
+        return sum(each.fresh or each.due for each in self.mail)
+
+    def end(self, mail: Mail, state: str) -> None:
+        self.mail.remove(mail)
+        mail.state = state
+
+    def bury(self, mail: Mail) -> None:
+        self.end(mail, "dead")
+        self.dead.append(mail)
+        if len(self.dead) > MOST:
+            self.dead.pop(0).state = "expired"
+
+    def read(self, consumer: str, limit: int, resume: bool) -> list[tuple[str, int, bool]]:
+        given = []
+        for mail in [each for each in self.mail if each.state == "leased" and each.holder == consumer and resume]:
+            if len(given) < limit:
+                given.append((mail.id, mail.deliveries, True))
+        for mail in [each for each in self.mail if each.due and len(given) <= limit]:
+            if mail.deliveries >= DELIVERIES:
+                self.bury(mail)
+            elif len(given) < limit:
+                given.append((mail.id, mail.deliveries + 1, mail.deliveries > 0))
+                mail.state, mail.holder, mail.deliveries = "leased", consumer, mail.deliveries + 1
+            else:
+                return given
+        for mail in [each for each in self.mail if each.fresh][: limit - len(given)]:
+            given.append((mail.id, 1, False))
+            mail.state, mail.holder, mail.deliveries, mail.fresh = "leased", consumer, 1, False
+        return given
+
+
+class Machine(RuleBasedStateMachine):
+    """Both worlds, step by step."""
+
+    def __init__(self, url: str, home: Home) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        told = Settings(
+            home=home, valkey_url=url, key_prefix=f"t{secrets.token_hex(6)}:", message_lease=3600, max_inbox=MOST,
+            max_deliveries=DELIVERIES, max_broadcasts=FEED,
+        )  # fmt: skip
+        self.brokers = [self.run(Broker.open(told)) for _ in range(2)]
+        self.turn = 0
+        self.boxes: dict[str, Box] = {}
+        self.alias: dict[str, str] = {}
+        self.sessions: dict[str, int | None] = {}  # live ones -> their own place in the feed
+        self.fates: list[str] = []  # of broadcast 1, 2, ...: alive, trimmed or cleared
+        self.said: dict[str, int] = {}
+        self.born = 0
+        self.join("ann")
+        for id in IDS[:4]:
+            self._send("ann", id, "x")
+
+    # tools
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+    @property
+    def broker(self) -> Broker:
+        self.turn += 1
+        return self.brokers[self.turn % 2]
+
+    def refusal(self, work: Coroutine[Any, Any, Any]) -> type[PostinoError] | None:
+        try:
+            self.run(work)
+        except PostinoError as error:
+            return type(error)
+        return None
+
+    def present(self, name: str) -> str:
+        return self.alias.get(name, name)
+
+    def box(self, name: str) -> Box:
+        return self.boxes.get(self.present(name)) or Box()
+
+    def known(self, name: str) -> Box:
+        return self.boxes.setdefault(self.present(name), Box())
+
+    def agent_of(self, session: str) -> str:
+        return next(name for name, box in self.boxes.items() if session in box.sessions)
+
+    # direct messages
+
+    @rule(to=NAMES, ids=LISTS, body=st.sampled_from(["x", "x", "x", "y"]))
+    def send(self, to: str, ids: list[str], body: str) -> None:
+        for id in ids:
+            self._send(to, id, body)
+
+    def _send(self, to: str, id: str, body: str) -> None:
+        box = self.box(to)
+        work = self.broker.send(Draft(id=id, to=to, body=body), CI)
+        if id in box.ids and box.ids[id].body != body:
+            assert self.refusal(work) is KeyReused
+        elif id not in box.ids and len(box.mail) >= MOST:
+            assert self.refusal(work) is InboxFull
+        else:
+            sent = self.run(work)
+            seen, created, box = box.seen, id not in box.ids, self.known(to)
+            if created:
+                box.seq += 1
+                box.ids[id] = Mail(id, box.seq, body)
+                box.mail.append(box.ids[id])
+            wanted = (self.present(to), box.ids[id].seq, created, seen)
+            assert (sent.to, sent.seq, sent.created, sent.known) == wanted
+
+    def _read(self, name: str, consumer: str, limit: int, resume: bool) -> None:
+        box = self.known(name)
+        box.seen = True
+        wanted = box.read(consumer, limit, resume)
+        batch = self.run(self.broker.read(name, consumer, limit=limit, resume=resume))
+        assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == wanted
+        assert [(each.seq, each.body) for each in batch.items] == [
+            (box.ids[id].seq, box.ids[id].body) for id, _, _ in wanted
+        ]
+        assert (batch.agent, batch.more) == (self.present(name), box.unread() > 0)
+
+    @rule(name=NAMES, consumer=STRANGERS, limit=LIMITS, resume=st.booleans())
+    def read(self, name: str, consumer: str, limit: int, resume: bool) -> None:
+        self._read(name, consumer, limit, resume)
+
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data(), limit=LIMITS, resume=st.booleans())
+    def read_as_session(self, data: st.DataObject, limit: int, resume: bool) -> None:
+        session = data.draw(st.sampled_from(sorted(self.sessions)))
+        self._read(self.agent_of(session), session, limit, resume)
+
+    @rule(name=NAMES, consumer=STRANGERS)
+    def read_and_ack(self, name: str, consumer: str) -> None:
+        box = self.known(name)
+        box.seen = True
+        wanted = box.read(consumer, 2, False)
+        for id, _, _ in wanted:
+            box.end(box.ids[id], "acked")
+        batch = self.run(self.broker.read(name, consumer, limit=2, ack_now=True))
+        assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == wanted
+
+    @rule(data=st.data(), name=NAMES, kind=st.sampled_from(["ack", "ack", "nack", "nack", "delay", "undo", "extend"]))
+    def settle(self, data: st.DataObject, name: str, kind: str) -> None:
+        box = self.box(name)
+        held = sorted({each.holder for each in box.ids.values() if each.holder})
+        consumer = data.draw(st.sampled_from([*held, *held, "c1", *sorted(self.sessions)]))
+        ids = data.draw(st.lists(st.sampled_from([*box.ids, *IDS]), min_size=1, max_size=5, unique=True))
+        {"ack": self._ack, "extend": self._extend}.get(kind, self._give_back)(name, box, consumer, ids, kind)
+
+    def _ack(self, name: str, box: Box, consumer: str, ids: list[str], kind: str) -> None:
+        done = []
+        for id in ids:
+            mail = box.ids.get(id)
+            if mail and mail.holder == consumer and mail.state in ("queued", "leased", "acked"):
+                if mail.state != "acked":
+                    box.end(mail, "acked")
+                done.append(id)
+        settled = self.run(self.broker.ack(name, consumer, ids))
+        assert (settled.acknowledged, settled.rejected) == (done, [id for id in ids if id not in done])
+
+    def _give_back(self, name: str, box: Box, consumer: str, ids: list[str], kind: str) -> None:
+        done, dead = [], []
+        for id in ids:
+            mail = box.ids.get(id)
+            if not mail or mail.state != "leased" or mail.holder != consumer:
+                continue
+            if mail.deliveries >= DELIVERIES and kind != "undo":
+                box.bury(mail)
+                dead.append(id)
+            else:
+                mail.state, mail.holder, mail.delayed = "queued", None, kind == "delay"
+                mail.deliveries -= kind == "undo"
+                done.append(id)
+        if kind == "undo":
+            self.run(self.broker.release_ids(name, consumer, ids))
+            return
+        settled = self.run(self.broker.nack(name, consumer, ids, 3_600_000 if kind == "delay" else 0))
+        rejected = [id for id in ids if id not in done + dead]
+        assert (settled.acknowledged, settled.rejected, settled.dead) == (done, rejected, dead)
+
+    def _extend(self, name: str, box: Box, consumer: str, ids: list[str], kind: str) -> None:
+        done = [id for id in ids if id in box.ids and (box.ids[id].state, box.ids[id].holder) == ("leased", consumer)]
+        settled = self.run(self.broker.extend(name, consumer, ids))
+        assert (settled.acknowledged, settled.rejected) == (done, [id for id in ids if id not in done])
+
+    @rule(name=NAMES)
+    def clear(self, name: str) -> None:
+        box = self.box(name)
+        assert self.run(self.broker.clear(name)) == len(box.mail)
+        for mail in list(box.mail):
+            box.end(mail, "cleared")
+
+    @rule(name=NAMES, ids=st.none() | st.none() | LISTS)
+    def requeue(self, name: str, ids: list[str] | None) -> None:
+        box = self.box(name)
+        letters = box.dead if ids is None else [each for id in ids for each in box.dead if each.id == id]
+        work = self.broker.requeue(name, ids)
+        if self.present(name) not in self.boxes:
+            assert self.refusal(work) is UnknownAgent
+        elif ids is not None and len(letters) < len(ids):
+            assert self.refusal(work) is UnknownMessage
+        elif len(box.mail) + len(letters) > MOST:
+            assert self.refusal(work) is InboxFull
+        else:
+            assert self.run(work) == [each.id for each in letters]
+            for mail in list(letters):
+                box.dead.remove(mail)
+                box.mail.append(mail)
+                mail.state, mail.holder, mail.deliveries, mail.fresh, mail.delayed = "queued", None, 0, True, False
+
+    @rule(name=NAMES)
+    def clear_dead(self, name: str) -> None:
+        box = self.box(name)
+        assert self.run(self.broker.clear_dead(name)) == len(box.dead)
+        while box.dead:
+            box.dead.pop().state = "cleared"
+
+    # agents and sessions
+
+    @rule(name=NAMES)
+    def join(self, name: str) -> None:
+        self.born += 1
+        session = f"s{self.born}"
+        shared = len(self.box(name).sessions)
+        joined = self.run(self.broker.join(Hello(session=session, generation=1, name=name)))
+        assert (joined.agent, joined.shared, joined.derived) == (self.present(name), shared, False)
+        box = self.known(name)
+        box.sessions.add(session)
+        box.seen = True
+        self.sessions[session] = None
+
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        session = data.draw(st.sampled_from(sorted(self.sessions)))
+        box = self.boxes[self.agent_of(session)]
+        self.run(self.broker.leave(session, 1))
+        for mail in box.mail:
+            if mail.state == "leased" and mail.holder == session:
+                mail.state = "queued"  # and a late acknowledgement still counts
+        box.sessions.remove(session)
+        del self.sessions[session]
+
+    @rule(old=NAMES, new=NAMES)
+    def rename(self, old: str, new: str) -> None:
+        work, name = self.broker.rename(old, new), self.present(old)
+        box, there = self.boxes.get(name), self.boxes.get(new)
+        if box is None:
+            assert self.refusal(work) is UnknownAgent
+        elif name == new:
+            assert self.run(work).name == new
+        elif self.alias.get(new, name) != name or (there and (there.sessions or there.mail or there.dead)):
+            assert self.refusal(work) is NameTaken
+        else:
+            renamed = self.run(work)
+            for each in there.aliases if there else []:
+                del self.alias[each]
+            box.aliases = [each for each in box.aliases if each != new] + [name]
+            self.boxes[new] = self.boxes.pop(name)
+            self.alias.pop(new, None)
+            self.alias |= dict.fromkeys(box.aliases, new)
+            box.seen = True
+            assert (renamed.name, set(renamed.aliases)) == (new, set(box.aliases))
+
+    @rule()
+    def cleanup(self) -> None:
+        gone = [name for name, box in self.boxes.items() if not (box.sessions or box.mail or box.dead)]
+        assert self.run(self.broker.cleanup()) == sorted(gone)
+        for name in gone:
+            for each in self.boxes.pop(name).aliases:
+                del self.alias[each]
+
+    # broadcasts
+
+    def first_alive(self) -> int:
+        return self.fates.index("alive") + 1 if "alive" in self.fates else len(self.fates) + 1
+
+    @rule(id=st.sampled_from(["b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8"]), sender=NAMES)
+    def broadcast(self, id: str, sender: str) -> None:
+        work = self.broker.broadcast(Draft(id=f"{sender}-{id}", body="hear"), Sender(name=sender, via="http"))
+        said = self.run(work)
+        repeated = f"{sender}-{id}" in self.said
+        if not repeated:
+            box, last, first = self.boxes.get(self.present(sender)), len(self.fates), self.first_alive()
+            self.fates.append("alive")
+            self.said[f"{sender}-{id}"] = last + 1
+            if self.fates.count("alive") > FEED:
+                self.fates[self.first_alive() - 1] = "trimmed"
+            if box and (first - 1 if box.cursor is None else box.cursor) >= last:
+                box.cursor = last + 1
+        assert (said.seq, said.created) == (self.said[f"{sender}-{id}"], not repeated)
+
+    def _heard(self, cursor: int | None, limit: int) -> tuple[list[int], int, int]:
+        """Numbers given, how many were missed, and the new place."""
+        gone = range(cursor or 0, self.first_alive() - 1)
+        missed = sum(self.fates[at] == "trimmed" for at in gone) if cursor is not None else 0
+        place = max(cursor or 0, self.first_alive() - 1)
+        given = list(range(place + 1, len(self.fates) + 1))[:limit]
+        return given, missed, given[-1] if given else place
+
+    @rule(name=NAMES, limit=LIMITS)
+    def read_broadcasts(self, name: str, limit: int) -> None:
+        box = self.known(name)
+        given, missed, box.cursor = self._heard(box.cursor, limit)
+        box.seen = True
+        batch = self.run(self.broker.read_broadcasts(name, limit))
+        assert ([each.seq for each in batch.items], batch.missed) == (given, missed)
+        assert batch.more == (box.cursor < len(self.fates))
+
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data(), limit=LIMITS, settle=st.booleans())
+    def read_broadcasts_as_session(self, data: st.DataObject, limit: int, settle: bool) -> None:
+        session = data.draw(st.sampled_from(sorted(self.sessions)))
+        name = self.agent_of(session)
+        box, own = self.boxes[name], self.sessions[session]
+        places = [each for each in (box.cursor, own) if each is not None]
+        given, missed, place = self._heard(max(places, default=None), limit)
+        after = f"{self._stream_id(own)} {own}" if own is not None else None
+        batch = self.run(self.broker.read_broadcasts(name, limit, after=after, move=False))
+        assert ([each.seq for each in batch.items], batch.missed) == (given, missed)
+        self.sessions[session] = place
+        self.streams[place] = batch.cursor.split()[0]
+        if settle:
+            self.run(self.broker.see(name, batch.cursor))
+            box.cursor = max(place, -1 if box.cursor is None else box.cursor)
+
+    @property
+    def streams(self) -> dict[int, str]:
+        return self.__dict__.setdefault("_streams", {})
+
+    def _stream_id(self, place: int) -> str:
+        return self.streams[place]
+
+    @rule()
+    def clear_broadcasts(self) -> None:
+        assert self.run(self.broker.clear_broadcasts()) == self.fates.count("alive")
+        self.fates = ["cleared" if each == "alive" else each for each in self.fates]
+
+    # what must hold after each step
+
+    @invariant()
+    def both_say_the_same(self) -> None:
+        self.run(self._compare())
+
+    async def _compare(self) -> None:
+        agents, total = await self.broker.agents(50, 0)
+        assert {each.name: (each.online, each.sessions, set(each.aliases)) for each in agents} == {
+            name: (bool(box.sessions), len(box.sessions), set(box.aliases)) for name, box in self.boxes.items()
+        }
+        assert total == len(self.boxes)
+        await asyncio.gather(*(self._compare_box(name, box) for name, box in self.boxes.items()))
+        heard = await asyncio.gather(*(self.broker.roster.entry(name) for name in self.alias))
+        assert [name for name, _ in heard] == list(self.alias.values())
+
+    async def _compare_box(self, name: str, box: Box) -> None:
+        broker = self.broker
+        (mail, count), (dead, _), check, states = await asyncio.gather(
+            broker.look(name, 50, 0),
+            broker.dead(name, 50, 0),
+            broker.check(name),
+            broker.inboxes.states([(name, id) for id in IDS]),
+        )
+        assert {each.id: (each.state, each.seq, each.deliveries) for each in states if each} == {
+            id: (each.state, each.seq, each.deliveries) for id, each in box.ids.items()
+        }
+        assert [(each.id, each.seq, each.body) for each in mail] == [(e.id, e.seq, e.body) for e in box.mail]
+        assert [(each.id, each.delivery) for each in dead] == [(each.id, each.deliveries) for each in box.dead]
+        unseen = len(self._heard(box.cursor, 1000)[0])
+        assert (count, check.unread_messages, check.unseen_broadcasts) == (len(box.mail), box.unread(), unseen)
+
+    def teardown(self) -> None:
+        try:
+            for name, box in self.boxes.items():
+                self._drain(name, box)
+        finally:
+            for broker in self.brokers:
+                self.run(broker.close())
+            self.loop.close()
+
+    def _drain(self, name: str, box: Box) -> None:
+        """Read out what is left: nothing accepted is lost, and in the order in which it stands."""
+        wanted = [each.id for each in box.mail if each.due and each.deliveries < DELIVERIES]
+        wanted += [each.id for each in box.mail if each.fresh]
+        got = self.run(self.broker.read(name, "last", limit=200, ack_now=True)).items
+        assert [each.id for each in got] == wanted
+
+
+@pytest.mark.timeout(600)
+def test_two_daemons_and_the_model_say_the_same_whatever_is_done(valkey: str, home: Home) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(valkey, home),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            # making a failure small takes minutes on a real server
+            phases=tuple(Phase) if "MACHINE_SHRINK" in os.environ else (Phase.generate,),
+        ),
+    )
