@@ -295,6 +295,7 @@ class Proxy:
         self.url = f"unix://{self.path}"
         self.sent: list[bytes] = []  # what the client sent, as it came
         self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -335,6 +336,7 @@ class Proxy:
                 server_writer.write(data)
                 if losing:
                     await server_reader.read(1)  # it was done
+                    self.losses += 1
                     break
         finally:
             replies.cancel()
