@@ -55,12 +55,13 @@ export class Api {
   /** Change the single-use code of `postino open` into the token; null where none is needed. */
   signIn = async (code) => (await this.#call("POST", "signin", { code })).token;
 
-  /** Fetch `path` with the token; when one is wanted, ask the person and try again. */
-  async open(path, { headers = {}, ...options } = {}) {
+  /** Fetch `path` with the token; when one is wanted, ask the person and try again. Each try has `patience` ms. */
+  async open(path, { headers = {}, patience, ...options } = {}) {
     for (;;) {
       const used = this.#token;
       const auth = used === null ? {} : { Authorization: `Bearer ${used}` };
       const response = await fetch(path, {
+        ...(patience && { signal: AbortSignal.timeout(patience) }),
         ...options,
         headers: { ...headers, ...auth },
         cache: "no-store",
@@ -89,7 +90,7 @@ export class Api {
         method,
         headers,
         body: body && JSON.stringify(body),
-        signal: AbortSignal.timeout(PATIENCE_MS),
+        patience: PATIENCE_MS,
       });
       answer = await response.json();
     } catch {

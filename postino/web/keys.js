@@ -6,7 +6,7 @@ import { recall, remember } from "./memory.js";
 export const KEYS = [
   ["/", "filter"],
   ["↑ ↓", "move through the agents"],
-  ["Enter", "open the agent"],
+  ["Enter", "open the agent, or the first that is found"],
   ["w", "write"],
   ["1 2 3", "mail, broadcasts, activity"],
   ["p", "pause or go on, in the activity"],

@@ -1,13 +1,13 @@
-/* The composition root: makes the parts, and passes what happens from the stream to those whom it concerns. */
+/* The composition root: makes the parts, shows the place one is at, and tells the parts what happens. */
 
 import { Api } from "./api.js";
 import { h } from "./dom.js";
 import { listen } from "./keys.js";
+import { Live } from "./live.js";
 import * as notify from "./notify.js";
 import { follow, go, parse } from "./router.js";
-import { EventLog, SPAN_MS } from "./state/log.js";
+import { EventLog } from "./state/log.js";
 import { Roster } from "./state/roster.js";
-import { EventStream } from "./stream.js";
 import { ActivityView } from "./views/activity.js";
 import { AgentList } from "./views/agents.js";
 import { BroadcastsView } from "./views/broadcasts.js";
@@ -16,13 +16,15 @@ import { ConversationView } from "./views/conversation.js";
 import { Dialogs } from "./views/dialogs.js";
 import { Frame } from "./views/frame.js";
 
-const HIDDEN_MS = 60_000; // a browser allows six connections to one server: tabs nobody looks at must not hold them all
+const HEALTH_MS = 15_000; // Valkey can go away while the daemon stays
+const NARROW = matchMedia("(max-width: 45rem)"); // as in the style sheets
 
 const dialogs = new Dialogs();
 const api = new Api((wrong) => dialogs.askToken(wrong));
 const log = new EventLog();
 const roster = new Roster(api);
-const frame = new Frame({ dialogs, retry: () => stream?.retry() });
+const live = new Live({ api, log, told: { state: tellState, connected: refresh, event: take }, stays: notify.wanted });
+const frame = new Frame({ dialogs, retry: () => live.retry() });
 const app = { api, log, roster, dialogs, attempt };
 
 const agents = new AgentList(roster);
@@ -30,11 +32,6 @@ const mail = new ConversationView(app);
 const broadcasts = new BroadcastsView(app);
 const activity = new ActivityView(app);
 const desk = h("div", { class: "desk" }, agents.element, mail.element, new KnownNames(roster).element);
-
-let stream = null;
-let began = 0; // the daemon's clock when the page began: what happened before is only listed
-
-roster.changed.on(() => frame.unread(roster.unread));
 
 /** Do something and say how it went: with its own words, or with those of the refusal. */
 async function attempt(work) {
@@ -46,13 +43,18 @@ async function attempt(work) {
 }
 
 function show(place) {
-  if (place.view === "broadcasts") return open("broadcasts", broadcasts, "broadcasts");
-  if (place.view === "activity") return open("activity", activity, "activity");
+  if (place.view === "broadcasts") return open("broadcasts", broadcasts);
+  if (place.view === "activity") return open("activity", activity);
   desk.dataset.pane = place.pane;
   keepFocus();
-  agents.mark(place.pane === "agents" && matchMedia("(max-width: 45rem)").matches ? undefined : place.agent);
+  agents.mark(place.pane === "agents" && NARROW.matches ? undefined : place.agent);
   frame.show("mail", desk, place.agent ?? "");
   mail.show(place);
+}
+
+function open(name, view) {
+  frame.show(name, view.element, name);
+  view.show();
 }
 
 /** On a narrow screen the pane with the focus may just have gone: the other one gets it. */
@@ -61,24 +63,16 @@ function keepFocus() {
   if (active !== body && !active.getClientRects().length) document.getElementById("main").focus();
 }
 
-function open(name, view, title) {
-  frame.show(name, view.element, title);
-  view.show();
+function tellState(state) {
+  frame.connection(state);
 }
 
-/** Take in an event: everybody whom it may concern looks, each event once. */
+/** Everybody whom an event may concern looks at it. */
 function take(event) {
-  if (event.type === "gap" || event.type === "dropped" || event.type === "connected") return takeNotice(event);
-  if (!log.add(event) || event.ms <= began) return;
   roster.touch(event);
   mail.touch(event);
   broadcasts.touch(event);
   notify.tell(event);
-}
-
-function takeNotice({ type }) {
-  if (type === "gap") log.forget(); // another store, or away for too long: ids may begin anew
-  if (type === "connected") refresh();
 }
 
 /** Read again what is shown: after an absence, events alone do not tell all. */
@@ -91,35 +85,16 @@ function refresh() {
 
 async function checkHealth() {
   try {
-    const health = await api.health();
-    if (!health.ok) frame.warn(health.error ?? "Valkey can not be reached.");
-    else
-      frame.warn(
-        health.durability === "volatile" ? `Accepted mail may be lost in a crash. ${health.warnings?.[0] ?? ""}` : "",
-      );
+    frame.warn(illness(await api.health()));
   } catch {
-    // the connection's state says it
+    // the state of the connection says it
   }
 }
 
-/** Begin with the last ten minutes, by the daemon's clock, so that the activity is not empty. */
-async function begin() {
-  for (;;) {
-    try {
-      began = Date.parse((await api.stats()).time);
-      break;
-    } catch {
-      frame.connection("waiting");
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-    }
-  }
-  stream = new EventStream({
-    open: (path, options) => api.open(path, options),
-    since: `${began - SPAN_MS}-0`,
-    onEvent: take,
-    onState: (state) => frame.connection(state),
-  });
-  stream.run();
+/** What is wrong with the daemon, or "". */
+function illness({ ok, error, durability, warnings = [] }) {
+  if (!ok) return error ?? "Valkey can not be reached.";
+  return durability === "volatile" ? `Accepted mail may be lost in a crash. ${warnings[0] ?? ""}` : "";
 }
 
 /** Change the code that `postino open` put into the address into a token, and take it out of the address. */
@@ -135,14 +110,6 @@ async function signInByCode() {
   }
 }
 
-let resting = null;
-document.addEventListener("visibilitychange", () => {
-  clearTimeout(resting);
-  if (document.hidden && !notify.wanted()) resting = setTimeout(() => stream?.stop(), HIDDEN_MS);
-  else if (stream && !stream.running) stream.run();
-});
-addEventListener("online", () => stream?.retry());
-
 listen({
   "/": () => (parse(location.hash).view === "activity" ? activity : agents).focusFilter(),
   "?": () => dialogs.help(),
@@ -152,9 +119,10 @@ listen({
   2: () => go("#/broadcasts"),
   3: () => go("#/activity"),
 });
+roster.changed.on(() => frame.unread(roster.unread));
+setInterval(() => document.hidden || checkHealth(), HEALTH_MS);
 
-frame.connection("connecting");
 await signInByCode(); // before anything is asked for, and before the router reads the address
 follow(show);
 roster.sync();
-await begin();
+await live.begin();

@@ -28,7 +28,7 @@ export class EventStream {
     const running = new AbortController();
     this.#running = running;
     while (!running.signal.aborted) {
-      this.#onState("connecting");
+      if (!this.#fails) this.#onState("connecting"); // else it is known to be away until it is back
       try {
         await this.#connection(running.signal);
       } catch {
@@ -53,11 +53,6 @@ export class EventStream {
   /** Do not wait for the next try. */
   retry() {
     this.#wake();
-  }
-
-  /** Forget the place: the store behind the daemon is another one, its ids may begin anew. */
-  forget() {
-    this.#since = null;
   }
 
   async #connection(stopped) {

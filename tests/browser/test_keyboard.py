@@ -27,7 +27,6 @@ def test_an_agent_is_found_and_written_to_by_keys_alone(visit, served, name) -> 
     page.keyboard.press("/")
     page.keyboard.type(name)
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
     assert name in focused(page)
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/#/agents/{name}")

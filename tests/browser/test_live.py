@@ -118,3 +118,17 @@ def test_a_lost_valkey_heals(visitor, daemon, until) -> None:
 
     until(accepted, "Valkey is back")
     page.get_by_text("after the loss").wait_for()
+
+
+def test_an_ill_daemon_is_told_and_so_is_its_recovery(visitor, daemon) -> None:
+    page = visitor.open("#/", clock=True)
+    state(page, "live")
+    ill = {"ok": False, "valkey": False, "durability": "fsync", "error": "Valkey does not answer"}
+    page.route("**/api/health", lambda route: route.fulfill(status=503, json=ill))
+    page.clock.fast_forward(16_000)
+    page.get_by_text("Valkey does not answer").wait_for()
+
+    page.unroute("**/api/health")
+    page.clock.fast_forward(16_000)
+
+    page.get_by_text("Valkey does not answer").wait_for(state="hidden")

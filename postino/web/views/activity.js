@@ -39,7 +39,7 @@ export class ActivityView {
     "aria-keyshortcuts": "p",
     on: { click: () => this.togglePause() },
   });
-  #waiting = h("p", { class: "paused", role: "status" });
+  #waiting = h("p", { class: "paused" });
   #list = h("ol", { class: "events", reversed: true });
   #rest = h("button", { type: "button", class: "rest", on: { click: () => this.#showMore() } });
   #empty = h("p", {

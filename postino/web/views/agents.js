@@ -50,7 +50,8 @@ export class AgentList {
       list,
     );
     this.#filter.addEventListener("input", () => this.#filtered());
-    arrows(this.element, () => [...list.querySelectorAll("a.agent")]);
+    this.#filter.addEventListener("keydown", (event) => event.key === "Enter" && list.querySelector("li a")?.click());
+    arrows(this.element, () => [...list.querySelectorAll(this.#filter.value ? "li a" : "a.agent")]);
     roster.changed.on(() => this.draw());
     setInterval(() => this.draw(), 30_000); // "5 min ago" grows old
   }

@@ -7,6 +7,7 @@ import { icon } from "../icons.js";
 import { recall, remember } from "../memory.js";
 
 const MOST = 32_768; // characters; the daemon's limit
+const OFFERED = 200; // names that To offers; more can be typed
 const NEAR = 2_000; // characters before it, from which on the form counts aloud
 const HINT = /Mac|iP/.test(navigator.platform) ? "⌘ Enter sends" : "Ctrl Enter sends";
 const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
@@ -224,13 +225,15 @@ export function announced(answer) {
 /** The list of names that the field To offers. */
 export class KnownNames {
   element = h("datalist", { id: "known-agents" });
+  #names = "";
 
   constructor(roster) {
-    roster.changed.on(() => {
-      const names = [...roster.agents.keys()].slice(0, 200);
-      if (names.join() !== this.names)
-        this.element.replaceChildren(...names.map((name) => h("option", { value: name })));
-      this.names = names.join();
-    });
+    roster.changed.on(() => this.#draw([...roster.agents.keys()].slice(0, OFFERED)));
+  }
+
+  #draw(names) {
+    if (names.join() === this.#names) return;
+    this.#names = names.join();
+    this.element.replaceChildren(...names.map((name) => h("option", { value: name })));
   }
 }

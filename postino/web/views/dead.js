@@ -77,8 +77,10 @@ export class DeadBar {
   }
 
   async #fill() {
+    const agent = this.#agent;
     try {
-      const { items, total } = await this.#app.api.dead(this.#agent, SHOWN, 0);
+      const { items, total } = await this.#app.api.dead(agent, SHOWN, 0);
+      if (agent !== this.#agent) return; // another one is shown by now
       const rest = total > items.length ? [h("li", { class: "dim", text: `and ${total - items.length} more` })] : [];
       this.#list.replaceChildren(...items.map((letter) => this.#row(letter)), ...rest);
     } catch (refusal) {
