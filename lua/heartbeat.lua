@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[ heartbeat: keep an HTTP agent online, or take it offline at once.
 Atomic because the change of presence and its event belong together.
 KEYS     agents     hash     {po}:agents

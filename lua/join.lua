@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[ join: register a session and tell which agent it acts as.
 Atomic because two sessions that start at once must not derive the same name.
 KEYS     agents      hash     {po}:agents
@@ -40,6 +40,11 @@ met = met and cjson.decode(met)
 local earlier = met and met.session and met.session ~= session and redis.call('HGET', sessions, met.session)
 earlier = earlier and cjson.decode(earlier)
 local stood_in = earlier and string.sub(met.session, 1, 2) == 'h-'
+-- and if the relay was first, no stand-in is needed
+local till = earlier and not stood_in and redis.call('ZSCORE', presence, met.session)
+if till and tonumber(till) > now and string.sub(session, 1, 2) == 'h-' then
+  return { present(earlier.agent), 0, earlier.derived }
+end
 -- what a client was told at its start is older than what the hooks of its process have told since
 local told = known and known.claude_session or met and met.claude
 about.claude_session = told or about.claude_session
@@ -102,7 +107,7 @@ redis.call('HSET', sessions, session, cjson.encode(about))
 if about.claude_session then
   redis.call('HSET', sessions, 'claude:' .. about.claude_session, cjson.encode({ agent = agent, at = now }))
 end
-if met or string.sub(session, 1, 2) == 'h-' then
+if about.process and (met or about.claude_session or about.claude_socket) then
   met = met or {}
   met.session, met.claude, met.at = session, about.claude_session, now
   redis.call('HSET', sessions, 'process:' .. about.process, cjson.encode(met))

@@ -63,7 +63,7 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
             max_deliveries=settings.max_deliveries,
             max_inbox=settings.max_inbox,
         )
-        journal, roster, inboxes = Journal(store), Roster(store, limits), Inboxes(store, limits)
+        journal, roster, inboxes = Journal(store, limits), Roster(store, limits), Inboxes(store, limits)
         broker = cls(
             settings=settings,
             store=store,

@@ -8,7 +8,7 @@ import hashlib
 
 import structlog
 
-from postino.errors import InboxFull, KeyReused, PostinoError, StoreAway
+from postino.errors import InboxFull, KeyReused, StoreAway
 from postino.model import SYSTEM, Draft, Sender
 from postino.store.inbox import Inboxes
 from postino.store.journal import Journal
@@ -62,8 +62,8 @@ class Chores:
                     await self.sweep()
             except StoreAway:
                 continue
-            except PostinoError as error:
-                log.error("chores_failed", error=error.message)
+            except Exception:  # one that fails must not end the others for good
+                log.exception("chores_failed")
 
     async def tell_senders(self) -> None:
         """Send each sender of a dead letter its notice; the id makes a repeat after a crash harmless."""
@@ -84,10 +84,11 @@ class Chores:
                 return
 
     async def sweep(self) -> None:
-        """End what has outlived its time in every inbox."""
+        """End what has outlived its time: in every inbox, of the sessions, in the history."""
         for name in (await self._roster.names()).agents:
             await self._inboxes.sweep(name, IDLE_MS)
         await self._roster.forget_sessions()
+        await self._journal.forget_history()
 
 
 def notice_id(id: str) -> str:

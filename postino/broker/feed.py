@@ -134,6 +134,9 @@ class EventFeed:
                 log.warning("feed_interrupted", error=error.message)
                 await self._repair()
                 await asyncio.sleep(RETRY_S)
+            except Exception:  # nobody would notice a dead feed but by waiting too long
+                log.exception("feed_failed")
+                await asyncio.sleep(RETRY_S)
             finally:
                 await reader.aclose()
 

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from postino.model import Event
 from postino.store.connection import away
-from postino.store.inbox import pairs
+from postino.store.inbox import Limits, pairs
 from postino.store.store import Store
 
 _NUMBERS = ("seq", "count", "delay_ms")
@@ -28,8 +28,9 @@ class Said:
 class Journal:
     """The three streams and hashes that look back."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
+        self._limits = limits
         self._events = store.keys.shared("events")
         self._history = store.keys.shared("history")
         self._notices = store.keys.shared("notices")
@@ -72,6 +73,12 @@ class Journal:
         """Return up to `count` accepted messages and broadcasts older than the place `before`, newest first."""
         entries = await self._store.call("XREVRANGE", self._history, before, "-", "COUNT", count)
         return [Said(id, pairs(fields)) for id, fields in entries]
+
+    async def forget_history(self) -> int:
+        """Drop what is older than one time to live, to the entry; a send drops it by whole nodes only."""
+        seconds, micros = await self._store.call("TIME")
+        oldest = int(seconds) * 1000 + int(micros) // 1000 - self._limits.ttl_ms
+        return int(await self._store.call("XTRIM", self._history, "MINID", max(0, oldest)))
 
     async def notices(self) -> list[tuple[str, str, str]]:
         """Return (agent, id, sender) of dead letters whose sender is to be told."""

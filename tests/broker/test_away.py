@@ -280,6 +280,31 @@ async def test_a_requeue_and_a_rename_whose_answers_were_lost_can_be_repeated(
     assert [each.id for each in (await broker.look("robert", 10, 0))[0]] == ["m1"]
 
 
+async def test_with_memory_full_agents_still_come_read_and_go_and_only_new_mail_is_refused(
+    open_at: Open, serve, send, say, hello
+) -> None:
+    broker = await open_at(serve("--maxmemory-policy", "noeviction").url, max_deliveries=1)
+    for number in range(3):
+        await send(broker, f"m{number}")
+    await say(broker, "b1")
+    await broker.store.call("CONFIG", "SET", "maxmemory", "1")
+
+    assert (await refused(send(broker, "m9")))[0] == "none"
+    assert (await refused(say(broker, "b9")))[0] == "none"
+    await broker.join(hello("s-1", name="bob"))
+    await broker.heartbeat("web")
+    assert len((await broker.read("bob", "s-1")).items) == 3
+    assert len((await broker.read_broadcasts("bob", 10)).items) == 1
+    assert (await broker.ack("bob", "s-1", ["m0"])).acknowledged == ["m0"]
+    assert (await broker.nack("bob", "s-1", ["m1"])).dead == ["m1"]
+    await broker.prolong("s-1", 1)
+    assert (await broker.check("bob")).unread_messages == 0
+    await broker.leave("s-1", 1)
+    assert await broker.clear("bob") == 1
+    assert await broker.clear_dead("bob") == 1
+    await broker.store.call("CONFIG", "SET", "maxmemory", "0")
+
+
 async def test_an_emptied_server_is_a_new_beginning_and_no_failure(open_at: Open, serve, send, say, hello) -> None:
     broker = await open_at(serve().url)
     await broker.join(hello("s-1", name="bob"))

@@ -28,6 +28,18 @@ async def test_messages_and_broadcasts_are_told_newest_first(broker: Broker, sen
     assert (page.more, page.before) == (False, None)
 
 
+async def test_what_is_older_than_its_time_is_forgotten_also_when_nobody_sends(open_broker, send, eventually) -> None:
+    broker = await open_broker(msg_ttl=1)
+    await send(broker, "m1")
+
+    async def forgotten() -> bool:
+        await broker.chores.sweep()
+        return (await broker.history()).items == []
+
+    assert (await broker.history()).items
+    await eventually(forgotten, "the housekeeping has come by")
+
+
 async def test_an_empty_history_is_one_empty_page(broker: Broker) -> None:
     assert await broker.history() == History(items=[], more=False, before=None)
 
