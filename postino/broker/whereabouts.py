@@ -10,7 +10,6 @@ import msgspec
 
 from postino.broker.sessions import Hello, Sessions
 from postino.errors import AgentBusy, UnknownAgent
-from postino.model import Joined
 from postino.store.whereabouts import Waiting
 
 __all__ = ["Told", "Waiting", "Whereabouts"]
@@ -59,11 +58,18 @@ class Whereabouts(Sessions):
                 await self.roster.forget(met.left)
         return met.agent
 
-    async def stand_in(self, hello: Hello) -> Joined:
-        """Join for a Claude process whose relay has not come yet; the relay will take over name and presence."""
-        assert hello.process is not None
-        stand_in = "h-" + hashlib.blake2b(hello.process.encode(), digest_size=8).hexdigest()
-        return await self.join(msgspec.structs.replace(hello, session=stand_in, generation=1))
+    async def stand_in(self, hello: Hello) -> tuple[str, str]:
+        """Join for a Claude process whose relay has not come yet; return the session that stands for it, and its agent.
+
+        The relay will take over name and presence. One that has come meanwhile stands for itself.
+        """
+        process = hello.process or ""
+        stand_in = "h-" + hashlib.blake2b(process.encode(), digest_size=8).hexdigest()
+        joined = await self.join(msgspec.structs.replace(hello, session=stand_in, generation=1))
+        session = await self.session_of(process) or stand_in
+        if session == stand_in:
+            return stand_in, joined.agent
+        return session, await self.meet(session, process, hello.claude_session_id or "")
 
     async def session_of(self, process: str) -> str | None:
         """Return the session last seen with a Claude process, if it is still known."""

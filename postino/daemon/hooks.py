@@ -167,8 +167,10 @@ async def _caller(call: Call[Nothing, Nothing], event: Event, *, joins: bool) ->
     process = (tab.session.hello.process if tab else None) or hello.process or ""
     session = tab.session.id if tab else await broker.session_of(process)
     caller = Caller(broker, event, process, tab, session, None)
+    if session is None and not joins:
+        return None
     if session is None:
-        caller.agent = (await broker.stand_in(hello)).agent if joins else None
+        caller.session, caller.agent = await broker.stand_in(hello)
     elif joins or (tab is not None and tab.claude != event.session_id):
         if tab is not None:
             await tab.session.name()  # joins again where the store has forgotten it

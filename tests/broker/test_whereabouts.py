@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -134,25 +136,52 @@ async def test_a_requeued_message_is_new_again(open_broker, send) -> None:
 
 
 async def test_the_relay_takes_over_from_the_hook_that_was_first(broker: Broker, claude) -> None:
-    first = await broker.stand_in(claude("whatever"))
-    assert await broker.online() == [first.agent]
+    _, first = await broker.stand_in(claude("whatever"))
+    assert await broker.online() == [first]
 
     joined = await broker.join(claude("s-1"))
 
-    assert (joined.agent, joined.shared) == (first.agent, 0)
+    assert (joined.agent, joined.shared) == (first, 0)
     assert (await broker.agent(joined.agent)).sessions == 1
     assert await broker.session_of(PROCESS) == "s-1"
 
 
 async def test_two_processes_in_one_directory_are_two_agents_whoever_comes_first(broker: Broker, claude) -> None:
-    one = await broker.stand_in(claude("", pid=100, claude="c1"))
-    two = await broker.stand_in(claude("", pid=200, claude="c2"))
+    _, one = await broker.stand_in(claude("", pid=100, claude="c1"))
+    _, two = await broker.stand_in(claude("", pid=200, claude="c2"))
 
     second = await broker.join(claude("s-2", pid=200, claude="c2"))
     first = await broker.join(claude("s-1", pid=100, claude="c1"))
 
-    assert one.agent != two.agent
-    assert (first.agent, second.agent) == (one.agent, two.agent)
+    assert one != two
+    assert (first.agent, second.agent) == (one, two)
+
+
+async def test_a_hook_that_comes_just_after_the_relay_speaks_for_it(broker: Broker, claude) -> None:
+    await broker.join(claude("s-0", pid=200, claude="other"))
+    joined = await broker.join(claude("s-1"))  # between the hook's look for it and its joining
+
+    session, agent = await broker.stand_in(claude(""))
+
+    assert (session, agent) == ("s-1", joined.agent)
+    assert (await broker.agent(agent)).sessions == 1
+
+
+async def test_whoever_comes_first_hook_and_relay_are_one_agent(broker: Broker, claude) -> None:
+    for number in range(20):
+        relay = claude(f"s-{number}", pid=300 + number, claude=f"c-{number}")
+
+        (_, hooked), joined = await asyncio.gather(broker.stand_in(relay), broker.join(relay))
+
+        assert hooked == await broker.agent_of(relay.session) == joined.agent
+        assert await broker.session_of(relay.process) == relay.session
+
+
+async def test_clients_that_are_not_claude_leave_no_trace_of_their_process(broker: Broker, claude) -> None:
+    first = await broker.join(claude("s-1", claude=None, directory="/a"))
+    await broker.leave("s-1", 1)
+
+    assert (await broker.join(claude("s-2", claude=None, directory="/b"))).agent != first.agent
 
 
 async def test_a_process_whose_relay_comes_again_is_the_same_agent(broker: Broker, claude) -> None:
