@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -70,3 +71,24 @@ def test_an_installed_wheel_carries_a_message_without_the_checkout(installed: Pa
         ]
     finally:
         run("down")
+
+
+def test_an_installed_wheel_offers_the_plugin(installed: Path, env: dict[str, str], tmp_path: Path) -> None:
+    said = subprocess.run(
+        [installed, "install", "--dry-run"], env=env, cwd="/", capture_output=True, text=True, check=True
+    )
+    market = Path(said.stdout.splitlines()[0].split()[-1])
+
+    assert ROOT not in market.parents
+    offered = json.loads((market / ".claude-plugin/marketplace.json").read_text())["plugins"][0]["source"]
+    for file in (".claude-plugin/plugin.json", ".mcp.json", "hooks/hooks.json", "scripts/hook.sh"):
+        assert (market / offered / file).is_file()
+    client = os.environ.get("CLAUDE_BINARY") or shutil.which("claude")
+    if client is not None:  # tests/hooks has the rest
+        home = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
+        for words in (
+            ["validate", str(market), "--strict"],
+            ["marketplace", "add", str(market)],
+            ["install", "postino@postino"],
+        ):
+            subprocess.run([client, "plugin", *words], env=home, cwd=tmp_path, check=True, capture_output=True)
