@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from postino.broker import Broker, Hello
 from postino.config import Settings
@@ -25,16 +25,23 @@ from postino.errors import InboxFull, KeyReused, NameTaken, PostinoError, Unknow
 from postino.model import Draft, Sender
 from postino.paths import Home
 
-MOST, DELIVERIES, FEED = 6, 2, 4  # of an inbox and its dead letters; before death; broadcasts kept
-EXAMPLES, STEPS = int(os.environ.get("MACHINE_EXAMPLES", "40")), int(os.environ.get("MACHINE_STEPS", "40"))
+MOST, DELIVERIES, FEED = 6, 2, 3  # of an inbox and its dead letters; before death; broadcasts kept
+EXAMPLES, STEPS = int(os.environ.get("MACHINE_EXAMPLES", "30")), int(os.environ.get("MACHINE_STEPS", "60"))
 CI = Sender(name="ci", via="http")
 T = TypeVar("T")
 
 NAMES = st.sampled_from(["ann", "bob", "cid"])
-IDS = [f"m{number}" for number in range(9)]
+IDS = [f"m{number}" for number in range(16)]
 LISTS = st.lists(st.sampled_from(IDS), min_size=1, max_size=4, unique=True)
 STRANGERS = st.sampled_from(["c1", "c2"])
 LIMITS = st.integers(1, 4)
+MOSTLY = st.integers(0, 4)  # what makes sense, rather than 0: anything
+# by weight: what makes a message's life comes in sequences
+OFTEN = st.sampled_from(["send", "send", "read", "read", "read", "read_as_session", "read_and_ack", *["settle"] * 5])
+SELDOM = st.sampled_from(
+    ["join", "leave", "leave", "requeue", "requeue", "clear", "clear_dead", "cleanup", "clear_broadcasts"]
+    + ["rename"] * 3 + ["broadcast"] * 4 + ["read_broadcasts", "read_broadcasts_as_session"] * 2
+)  # fmt: skip
 
 
 @dataclass
@@ -115,10 +122,41 @@ class Machine(RuleBasedStateMachine):
         self.sessions: dict[str, int | None] = {}  # live ones -> their own place in the feed
         self.fates: list[str] = []  # of broadcast 1, 2, ...: alive, trimmed or cleared
         self.said: dict[str, int] = {}
+        self.streams: dict[int, str] = {}  # number of a broadcast -> its place, as far as anybody was told
         self.born = 0
-        self.join("ann")
-        for id in IDS[:4]:
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin in the middle of things: something leased, dead, said and seen."""
+        self._join("ann")
+        for id in IDS[:5]:
             self._send("ann", id, "x")
+        for _ in range(DELIVERIES):
+            self._read("ann", "c1", 2, resume=False)
+            self._give_back("ann", self.box("ann"), "c1", IDS[:2], "nack")
+        self._read("ann", "c1", 1, resume=False)
+        self._send("bob", IDS[0], "x")
+        for number in "12":
+            self._say(number, "ann")
+        self._hear("bob", 1)
+
+    # what is done
+
+    @rule(data=st.data(), verb=OFTEN)
+    def mail(self, data: st.DataObject, verb: str) -> None:
+        getattr(self, verb)(data)
+
+    @rule(data=st.data(), verb=SELDOM)
+    def the_rest(self, data: st.DataObject, verb: str) -> None:
+        getattr(self, verb)(data)
+
+    def a_name(self, data: st.DataObject, *better: str) -> str:
+        return str(data.draw(st.sampled_from(better) if better and data.draw(MOSTLY) else NAMES))
+
+    def a_session(self, data: st.DataObject) -> str:
+        if not self.sessions:
+            self.join(data)
+        return str(data.draw(st.sampled_from(sorted(self.sessions))))
 
     # tools
 
@@ -151,9 +189,9 @@ class Machine(RuleBasedStateMachine):
 
     # direct messages
 
-    @rule(to=NAMES, ids=LISTS, body=st.sampled_from(["x", "x", "x", "y"]))
-    def send(self, to: str, ids: list[str], body: str) -> None:
-        for id in ids:
+    def send(self, data: st.DataObject) -> None:
+        to, body = data.draw(NAMES), data.draw(st.sampled_from("xxxxy"))
+        for id in data.draw(LISTS):
             self._send(to, id, body)
 
     def _send(self, to: str, id: str, body: str) -> None:
@@ -184,18 +222,15 @@ class Machine(RuleBasedStateMachine):
         ]
         assert (batch.agent, batch.more) == (self.present(name), box.unread() > 0)
 
-    @rule(name=NAMES, consumer=STRANGERS, limit=LIMITS, resume=st.booleans())
-    def read(self, name: str, consumer: str, limit: int, resume: bool) -> None:
-        self._read(name, consumer, limit, resume)
+    def read(self, data: st.DataObject) -> None:
+        self._read(self.a_name(data, *self.boxes), data.draw(STRANGERS), data.draw(LIMITS), data.draw(st.booleans()))
 
-    @precondition(lambda self: self.sessions)
-    @rule(data=st.data(), limit=LIMITS, resume=st.booleans())
-    def read_as_session(self, data: st.DataObject, limit: int, resume: bool) -> None:
-        session = data.draw(st.sampled_from(sorted(self.sessions)))
-        self._read(self.agent_of(session), session, limit, resume)
+    def read_as_session(self, data: st.DataObject) -> None:
+        session = self.a_session(data)
+        self._read(self.agent_of(session), session, data.draw(LIMITS), data.draw(st.booleans()))
 
-    @rule(name=NAMES, consumer=STRANGERS)
-    def read_and_ack(self, name: str, consumer: str) -> None:
+    def read_and_ack(self, data: st.DataObject) -> None:
+        name, consumer = data.draw(NAMES), data.draw(STRANGERS)
         box = self.known(name)
         box.seen = True
         wanted = box.read(consumer, 2, False)
@@ -204,16 +239,12 @@ class Machine(RuleBasedStateMachine):
         batch = self.run(self.broker.read(name, consumer, limit=2, ack_now=True))
         assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == wanted
 
-    @rule(
-        data=st.data(),
-        kind=st.sampled_from(["ack", "nack", "nack", "delay", "undo", "extend"]),
-        right=st.integers(0, 5),
-    )
-    def settle(self, data: st.DataObject, kind: str, right: int) -> None:
-        held = [(name, each.holder) for name, box in self.boxes.items() for each in box.ids.values() if each.holder]
-        if right and held:  # mostly what makes sense
+    def settle(self, data: st.DataObject) -> None:
+        kind = data.draw(st.sampled_from(["ack", "nack", "nack", "delay", "undo", "extend"]))
+        held = [(name, each.holder) for name, box in self.boxes.items() for each in box.mail if each.holder]
+        if held and data.draw(MOSTLY):
             name, consumer = data.draw(st.sampled_from(held))
-            ids = [each.id for each in self.boxes[name].ids.values() if each.holder == consumer]
+            ids = [each.id for each in self.boxes[name].mail if each.holder == consumer]
         else:
             name, consumer, ids = data.draw(NAMES), data.draw(st.sampled_from(["c1", "s1"])), IDS
         chosen = data.draw(st.lists(st.sampled_from(ids), min_size=1, max_size=4, unique=True))
@@ -256,15 +287,17 @@ class Machine(RuleBasedStateMachine):
         settled = self.run(self.broker.extend(name, consumer, ids))
         assert (settled.acknowledged, settled.rejected) == (done, [id for id in ids if id not in done])
 
-    @rule(name=NAMES)
-    def clear(self, name: str) -> None:
+    def clear(self, data: st.DataObject) -> None:
+        name = data.draw(NAMES)
         box = self.box(name)
         assert self.run(self.broker.clear(name)) == len(box.mail)
         for mail in list(box.mail):
             box.end(mail, "cleared")
 
-    @rule(name=NAMES, ids=st.none() | st.none() | LISTS)
-    def requeue(self, name: str, ids: list[str] | None) -> None:
+    def requeue(self, data: st.DataObject) -> None:
+        name = self.a_name(data, *(name for name, box in self.boxes.items() if box.dead))
+        letters = [each.id for each in self.box(name).dead]
+        ids = [data.draw(st.sampled_from(letters))] if letters and data.draw(MOSTLY) else data.draw(st.none() | LISTS)
         box = self.box(name)
         letters = box.dead if ids is None else [each for id in ids for each in box.dead if each.id == id]
         work = self.broker.requeue(name, ids)
@@ -281,8 +314,8 @@ class Machine(RuleBasedStateMachine):
                 box.mail.append(mail)
                 mail.state, mail.holder, mail.deliveries, mail.fresh, mail.delayed = "queued", None, 0, True, False
 
-    @rule(name=NAMES)
-    def clear_dead(self, name: str) -> None:
+    def clear_dead(self, data: st.DataObject) -> None:
+        name = data.draw(NAMES)
         box = self.box(name)
         assert self.run(self.broker.clear_dead(name)) == len(box.dead)
         while box.dead:
@@ -290,8 +323,10 @@ class Machine(RuleBasedStateMachine):
 
     # agents and sessions
 
-    @rule(name=NAMES)
-    def join(self, name: str) -> None:
+    def join(self, data: st.DataObject) -> None:
+        self._join(data.draw(NAMES))
+
+    def _join(self, name: str) -> None:
         self.born += 1
         session = f"s{self.born}"
         shared = len(self.box(name).sessions)
@@ -302,10 +337,8 @@ class Machine(RuleBasedStateMachine):
         box.seen = True
         self.sessions[session] = None
 
-    @precondition(lambda self: self.sessions)
-    @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        session = data.draw(st.sampled_from(sorted(self.sessions)))
+        session = self.a_session(data)
         box = self.boxes[self.agent_of(session)]
         self.run(self.broker.leave(session, 1))
         for mail in box.mail:
@@ -314,8 +347,8 @@ class Machine(RuleBasedStateMachine):
         box.sessions.remove(session)
         del self.sessions[session]
 
-    @rule(old=NAMES, new=NAMES)
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, data: st.DataObject) -> None:
+        old, new = self.a_name(data, *self.boxes, *self.alias), data.draw(NAMES)
         work, name = self.broker.rename(old, new), self.present(old)
         box, there = self.boxes.get(name), self.boxes.get(new)
         if box is None:
@@ -335,8 +368,7 @@ class Machine(RuleBasedStateMachine):
             box.seen = True
             assert (renamed.name, set(renamed.aliases)) == (new, set(box.aliases))
 
-    @rule()
-    def cleanup(self) -> None:
+    def cleanup(self, _: st.DataObject) -> None:
         gone = [name for name, box in self.boxes.items() if not (box.sessions or box.mail or box.dead)]
         assert self.run(self.broker.cleanup()) == sorted(gone)
         for name in gone:
@@ -348,8 +380,10 @@ class Machine(RuleBasedStateMachine):
     def first_alive(self) -> int:
         return self.fates.index("alive") + 1 if "alive" in self.fates else len(self.fates) + 1
 
-    @rule(id=st.sampled_from(["b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8"]), sender=NAMES)
-    def broadcast(self, id: str, sender: str) -> None:
+    def broadcast(self, data: st.DataObject) -> None:
+        self._say(data.draw(st.sampled_from("123456789")), data.draw(NAMES))
+
+    def _say(self, id: str, sender: str) -> None:
         work = self.broker.broadcast(Draft(id=f"{sender}-{id}", body="hear"), Sender(name=sender, via="http"))
         said = self.run(work)
         repeated = f"{sender}-{id}" in self.said
@@ -371,8 +405,10 @@ class Machine(RuleBasedStateMachine):
         given = list(range(place + 1, len(self.fates) + 1))[:limit]
         return given, missed, given[-1] if given else place
 
-    @rule(name=NAMES, limit=LIMITS)
-    def read_broadcasts(self, name: str, limit: int) -> None:
+    def read_broadcasts(self, data: st.DataObject) -> None:
+        self._hear(self.a_name(data, *self.boxes), data.draw(LIMITS))
+
+    def _hear(self, name: str, limit: int) -> None:
         box = self.known(name)
         given, missed, box.cursor = self._heard(box.cursor, limit)
         box.seen = True
@@ -380,32 +416,23 @@ class Machine(RuleBasedStateMachine):
         assert ([each.seq for each in batch.items], batch.missed) == (given, missed)
         assert batch.more == (box.cursor < len(self.fates))
 
-    @precondition(lambda self: self.sessions)
-    @rule(data=st.data(), limit=LIMITS, settle=st.booleans())
-    def read_broadcasts_as_session(self, data: st.DataObject, limit: int, settle: bool) -> None:
-        session = data.draw(st.sampled_from(sorted(self.sessions)))
+    def read_broadcasts_as_session(self, data: st.DataObject) -> None:
+        session, limit, settle = self.a_session(data), data.draw(LIMITS), data.draw(st.booleans())
         name = self.agent_of(session)
         box, own = self.boxes[name], self.sessions[session]
         places = [each for each in (box.cursor, own) if each is not None]
         given, missed, place = self._heard(max(places, default=None), limit)
-        after = f"{self._stream_id(own)} {own}" if own is not None else None
+        after = f"{self.streams[own]} {own}" if own is not None else None
         batch = self.run(self.broker.read_broadcasts(name, limit, after=after, move=False))
         assert ([each.seq for each in batch.items], batch.missed) == (given, missed)
         self.sessions[session] = place
         self.streams[place] = batch.cursor.split()[0]
-        if settle:
-            self.run(self.broker.see(name, batch.cursor))
+        if settle:  # also late, and behind what another session has settled since
+            place = data.draw(st.sampled_from([place, *sorted(self.streams)]))
+            self.run(self.broker.see(name, f"{self.streams[place]} {place}"))
             box.cursor = max(place, -1 if box.cursor is None else box.cursor)
 
-    @property
-    def streams(self) -> dict[int, str]:
-        return self.__dict__.setdefault("_streams", {})
-
-    def _stream_id(self, place: int) -> str:
-        return self.streams[place]
-
-    @rule()
-    def clear_broadcasts(self) -> None:
+    def clear_broadcasts(self, _: st.DataObject) -> None:
         assert self.run(self.broker.clear_broadcasts()) == self.fates.count("alive")
         self.fates = ["cleared" if each == "alive" else each for each in self.fates]
 
@@ -421,6 +448,9 @@ class Machine(RuleBasedStateMachine):
             name: (bool(box.sessions), len(box.sessions), set(box.aliases)) for name, box in self.boxes.items()
         }
         assert total == len(self.boxes)
+        assert [await self.broker.agent_of(each) for each in self.sessions] == [
+            self.agent_of(each) for each in self.sessions
+        ]
         await asyncio.gather(*(self._compare_box(name, box) for name, box in self.boxes.items()))
         heard = await asyncio.gather(*(self.broker.roster.entry(name) for name in self.alias))
         assert [name for name, _ in heard] == list(self.alias.values())
