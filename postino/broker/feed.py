@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Subscription:
-    """One listener's bounded queue. `lost` turns true when it did not keep up; nothing follows then."""
+    """One listener's bounded queue. `lost` turns true when events passed it by; nothing follows then."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -40,6 +40,11 @@ class Subscription:
             self.lost = True
         if not self.lost:
             self._events.append(event)
+        self._ready.set()
+
+    def end(self) -> None:
+        """Give what is queued, and nothing after it."""
+        self.lost = True
         self._ready.set()
 
     async def get(self) -> Event | None:
@@ -75,8 +80,7 @@ class EventFeed:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         for each in self._subscriptions:
-            each.lost = True
-            each._ready.set()
+            each.end()
 
     @contextlib.asynccontextmanager
     async def subscribe(self, size: int = 256) -> AsyncIterator[Subscription]:
@@ -125,6 +129,7 @@ class EventFeed:
         while True:
             reader = self._store.reader()
             try:
+                await self._catch_up()
                 while True:
                     for event in await self._journal.wait_events(reader, self._last, BLOCK_MS):
                         self._last = event.id
@@ -139,6 +144,17 @@ class EventFeed:
                 await asyncio.sleep(RETRY_S)
             finally:
                 await reader.aclose()
+
+    async def _catch_up(self) -> None:
+        """After an absence: if events are gone for good, let every listener begin anew instead of missing them."""
+        if not await self._gap(self._last):
+            return
+        self._last = await self._journal.last_event()
+        log.warning("feed_gap", since=self._last)
+        for subscription in self._subscriptions:
+            subscription.end()
+        for agent in self._waiters:
+            self._awake(agent)
 
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:

@@ -278,4 +278,5 @@ def _ms(text: str) -> int | None:
 
 
 def _array(ids: list[str]) -> str:
-    return msgspec.json.encode(ids).decode()
+    """Return `ids` for a script, each once: the second of a pair would be refused for what the first did."""
+    return msgspec.json.encode(list(dict.fromkeys(ids))).decode()

@@ -56,13 +56,21 @@ async def test_ones_own_acknowledged_id_counts_again_and_is_told_once(broker: Br
     assert len(await events(broker, "msg_ack")) == 1
 
 
+async def test_an_id_named_twice_is_extended_and_given_back_once(broker: Broker, send) -> None:
+    await send(broker, "m1")
+    await broker.read("bob", "s1")
+
+    for settled in (await broker.extend("bob", "s1", ["m1"] * 2), await broker.nack("bob", "s1", ["m1"] * 2)):
+        assert (settled.acknowledged, settled.rejected) == (["m1"], [])
+
+
 async def test_an_id_named_twice_is_acknowledged_once(broker: Broker, send, events) -> None:
     await send(broker, "m1")
     await broker.read("bob", "s1")
 
     settled = await broker.ack("bob", "s1", ["m1", "m1"])
 
-    assert (set(settled.acknowledged), settled.rejected) == ({"m1"}, [])
+    assert (settled.acknowledged, settled.rejected) == (["m1"], [])
     assert [each.data["ids"] for each in await events(broker, "msg_ack")] == [["m1"]]
 
 

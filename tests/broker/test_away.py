@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -170,6 +171,32 @@ async def test_listeners_and_waiters_outlive_a_kill(open_at: Open, home: Home, s
                 seen.append(event.data.get("id"))
 
     assert seen == ["m1", "m2"]
+
+
+async def test_listeners_begin_anew_when_the_server_lost_what_they_had_not_heard(
+    open_at: Open, serve, send, eventually
+) -> None:
+    server = serve()
+    broker = await open_at(server.url)
+    await send(broker, "m1")
+    async with broker.feed.subscribe() as heard:
+        waiting = asyncio.create_task(broker.wait("alice", 20))
+        await asyncio.sleep(0.1)
+        server.kill()
+        shutil.rmtree(server.directory / "appendonlydir")
+        server.start()
+        async with asyncio.timeout(5):
+            while await heard.get() is not None:
+                pass
+            await waiting
+
+    async with broker.feed.subscribe() as again:
+        await back(broker)
+        await send(broker, "m2")
+        async with asyncio.timeout(5):
+            event = await again.get()
+    assert event is not None
+    assert event.data["id"] == "m2"
 
 
 async def test_a_server_of_ones_own_is_never_started_by_postino(open_at: Open, home: Home, serve, send) -> None:
