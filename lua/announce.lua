@@ -33,6 +33,7 @@ TIME     O(log n), whatever waits; at most 50 messages are looked at for their s
 --@include lib/expire
 --@include lib/available
 --@include lib/cursor
+--@include lib/waiting
 local inbox, leases, index, events, agents, broadcasts, feed, cursors, sessions = unpack(KEYS)
 local agent, session, process, claude = ARGV[1], ARGV[2], 'process:' .. ARGV[3], ARGV[4]
 local told, greeted, how, ttl_ms, now = ARGV[5], ARGV[6] == '1', ARGV[7], tonumber(ARGV[8]), now_ms()
@@ -47,29 +48,13 @@ local before = record.of and (alias_of(agents, record.of) or record.of)
 if before ~= agent or record.on ~= claude then record.mail, record.feed, record.greeted = nil, nil, nil end
 record.of, record.on = agent, claude
 
--- messages behind `after` that a read could return, how many and from whom, the oldest first
-local function waiting(after, most)
-  local ids, senders, known = {}, {}, {}
-  for _, each in ipairs(redis.call('XRANGE', inbox, '(' .. after, '+', 'COUNT', most)) do
-    local till = redis.call('ZSCORE', leases, each[1])
-    if not till or tonumber(till) <= now then
-      local from = field(each[2], 'from')
-      ids[#ids + 1] = field(each[2], 'id')
-      if not known[from] and #senders < 3 then
-        known[from], senders[#senders + 1] = true, from
-      end
-    end
-  end
-  return ids, senders
-end
-
 local unread, senders, fresh, fresh_senders = 0, {}, {}, {}
 if redis.call('EXISTS', inbox) == 1 then
   expire(inbox, leases, index, events, agent, ttl_ms, now)
   unread = available(inbox, leases, now)
   if unread > 0 then
-    senders = select(2, waiting('0-0', 50))
-    fresh, fresh_senders = waiting(record.mail or '0-0', 100)
+    senders = select(2, waiting(inbox, leases, '0-0', 50, now))
+    fresh, fresh_senders = waiting(inbox, leases, record.mail or '0-0', 100, now)
   end
 end
 local last, first = feed_bounds(broadcasts, feed, now, ttl_ms)

@@ -7,6 +7,8 @@ import asyncio
 from postino.broker.core import Core
 from postino.model import Batch, Dead, Draft, Message, MessageState, Sender, Sent, Settled
 
+READ_BUDGET = 1_000_000  # characters of one read where the caller sets no bound: some megabytes of JSON
+
 
 class Mail(Core):
     """Send, read, acknowledge, and what becomes of a message otherwise."""
@@ -50,7 +52,7 @@ class Mail(Core):
         labelled as redelivered; `ack_now` acknowledges in the same step.
         """
         batch, dead = await self.inboxes.read(
-            agent, consumer, limit=limit, budget=budget or 0, resume=resume, ack_now=ack_now
+            agent, consumer, limit=limit, budget=budget or READ_BUDGET, resume=resume, ack_now=ack_now
         )
         if dead:
             self.chores.nudge()
@@ -126,7 +128,6 @@ class Mail(Core):
         """Record that the recipient was told of these messages by `socket`, `hook` or `channel`."""
         await self.inboxes.notified(agent, ids, how)
 
-    async def waiting_senders(self, agent: str, most: int = 3) -> list[str]:
-        """Return up to `most` senders of unread messages, the oldest message first."""
-        messages, _ = await self.look(agent, 50, 0)
-        return list(dict.fromkeys(each.from_ for each in messages))[:most]
+    async def waiting_senders(self, agent: str) -> list[str]:
+        """Return up to three senders of unread messages, the oldest message first."""
+        return await self.inboxes.senders(agent)

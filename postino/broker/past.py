@@ -8,7 +8,7 @@ from postino.store.journal import Said
 from postino.store.roster import Names
 
 LOOKED_AT = 1_000  # entries per call: a rare word in a long history must not block the store
-_PAGE = 250
+_PAGE = 50  # entries per round trip: with the longest bodies some megabytes
 
 
 class Past(Core):

@@ -12,8 +12,6 @@ from postino.daemon.records import HistoryQuery, Nothing
 from postino.errors import BadPage
 from postino.model import Check, History, check_name, check_text
 
-NAMED = 3  # senders a hint names
-
 _ENTRY = re.compile(r"\d{1,20}-\d{1,20}")
 
 
@@ -37,7 +35,7 @@ async def check(call: Call[Nothing, Nothing]) -> Check | web.Response:
     found = await call.broker.check(agent)
     if "text/plain" not in call.request.headers.get("Accept", ""):
         return found
-    senders = await call.broker.waiting_senders(agent, NAMED) if found.unread_messages else []
+    senders = await call.broker.waiting_senders(agent) if found.unread_messages else []
     return text(hint(found, senders))
 
 

@@ -65,7 +65,9 @@ class Pipeline:
     runs or not, and its reply is dropped.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, changes: bool = True) -> None:
+        #: what a broken round trip leaves open; where nothing is ever changed, nothing
+        self._doubt = "unknown" if changes else "none"
         self._pool: ConnectionPool = client(url, timeout_s=None).connection_pool
         self._connection: AbstractConnection | None = None
         self._queue: deque[_Call] = deque()
@@ -148,9 +150,9 @@ class Pipeline:
                     answered += 1
                     _settle(future, reply)
         except Exception as error:
-            await self._broken(calls[answered:], error, outcome="unknown")
+            await self._broken(calls[answered:], error, outcome=self._doubt)
         except asyncio.CancelledError:
-            self._fail(calls[answered:], away(ConnectionError("closing"), outcome="unknown"))
+            self._fail(calls[answered:], away(ConnectionError("closing"), outcome=self._doubt))
             raise
 
     async def _connect(self) -> AbstractConnection:

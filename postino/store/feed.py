@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from postino.model import Broadcast, BroadcastBatch, Draft, Sender, digest, iso
 from postino.store.inbox import pairs
 from postino.store.keys import FEED
@@ -64,12 +62,10 @@ class Broadcasts:
 
     async def list(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
         """Return broadcasts oldest first with who has seen them, and how many there are."""
-        key = self._store.keys.shared("broadcasts")
-        total = int(await self._store.call("XLEN", key))
-        entries: Any = await self._store.call("XRANGE", key, "-", "+", "COUNT", offset + limit)
+        total, entries = await self._store.page(self._store.keys.shared("broadcasts"), offset, limit)
         cursors = await self._store.call("HVALS", self._store.keys.shared("cursors"))
         places = sorted(int(each.rpartition(" ")[2]) for each in cursors)
-        return [_broadcast(pairs(fields), places) for _, fields in entries[offset:]], total
+        return [_broadcast(pairs(fields), places) for _, fields in entries], total
 
     async def clear(self) -> int:
         """Empty the feed; return how many there were."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -147,11 +146,14 @@ class Inboxes:
             return None
 
     async def look(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
-        """Return messages oldest first without consuming, and how many there are."""
-        key = self._store.keys.of("inbox", agent)
-        total = int(await self._store.call("XLEN", key))
-        entries = await self._store.call("XRANGE", key, "-", "+", "COUNT", offset + limit)
-        return [message(agent, pairs(fields)) for _, fields in _entries(entries)[offset:]], total
+        """Return messages oldest first without consuming, and how many there are; fewer if they are long."""
+        total, entries = await self._store.page(self._store.keys.of("inbox", agent), offset, limit)
+        return [message(agent, pairs(fields)) for _, fields in entries], total
+
+    async def senders(self, agent: str) -> list[str]:
+        """Return up to three senders of unread messages, the oldest message first."""
+        _, (names,) = await self._store.run_named("senders", agent)
+        return list(names)
 
     async def due_in_ms(self, agent: str) -> int | None:
         """Return in how many milliseconds the next lease or delay of the inbox ends, None without any."""
@@ -163,11 +165,9 @@ class Inboxes:
         return max(0, int(float(score)) - int(seconds) * 1000 - int(micros) // 1000) + 1
 
     async def dead(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
-        """Return dead letters oldest first, and how many there are."""
-        key = self._store.keys.of("dead", agent)
-        total = int(await self._store.call("XLEN", key))
-        entries = await self._store.call("XRANGE", key, "-", "+", "COUNT", offset + limit)
-        return [_dead(agent, pairs(fields)) for _, fields in _entries(entries)[offset:]], total
+        """Return dead letters oldest first, and how many there are; fewer than `limit` if they are long."""
+        total, entries = await self._store.page(self._store.keys.of("dead", agent), offset, limit)
+        return [_dead(agent, pairs(fields)) for _, fields in entries], total
 
     async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
         """Put dead letters (None: all) back at the tail of the inbox; return their ids.
@@ -267,10 +267,6 @@ def _dead(agent: str, fields: dict[str, str]) -> Dead:
 def pairs(flat: list[str]) -> dict[str, str]:
     """Turn [field, value, ...] into a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _entries(reply: Any) -> list[Any]:
-    return reply or []
 
 
 def _ms(text: str) -> int | None:

@@ -71,7 +71,7 @@ class Journal:
 
     async def history(self, before: str, count: int) -> list[Said]:
         """Return up to `count` accepted messages and broadcasts older than the place `before`, newest first."""
-        entries = await self._store.call("XREVRANGE", self._history, before, "-", "COUNT", count)
+        entries = await self._store.ask("XREVRANGE", self._history, before, "-", "COUNT", count)
         return [Said(id, pairs(fields)) for id, fields in entries]
 
     async def forget_history(self) -> int:

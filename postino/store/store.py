@@ -16,6 +16,7 @@ from postino.store.connection import ANSWER_S, Pipeline, away, client, code_of, 
 from postino.store.keys import Keys
 from postino.store.scripts import Script
 
+PAGE_BYTES = 4_000_000  # of one answer: what the daemon can turn into JSON without keeping others waiting
 _HOPS = 4  # an agent renamed this often between two calls is not a race any more
 
 
@@ -27,16 +28,19 @@ class Store:
         self.keys = Keys(prefix)
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
+        self.reads = Pipeline(url, changes=False)  # for long answers: no sender waits behind them
         #: everything before the arguments is the same in each call of one script for one agent
         self._head = lru_cache(4096)(lambda name, agent: self._pack_head(self.scripts[name], agent, {}))
 
     def open(self) -> None:
-        """Start the writing connection; the scripts are loaded on every new one."""
+        """Start both connections; the scripts are loaded on every new one."""
         self.writes.open([("SCRIPT", "LOAD", each.source) for each in self.scripts.values()])
+        self.reads.open([("SCRIPT", "LOAD", self.scripts["page"].source)])
 
     async def close(self) -> None:
-        """End the writing connection."""
+        """End both connections."""
         await self.writes.close()
+        await self.reads.close()
 
     def reader(self) -> Redis:
         """Return a client of its own for blocking reads; its owner closes it."""
@@ -56,6 +60,36 @@ class Store:
             return await self.writes.call(*command)
         except ResponseError as refusal:
             raise _translated(refusal) from None
+
+    async def ask(self, *command: str | int) -> Any:
+        """Run one plain command that changes nothing, beside the writing connection.
+
+        Raises:
+            StoreAway: no answer.
+        """
+        try:
+            return await self.reads.call(*command)
+        except ResponseError as refusal:
+            raise _translated(refusal) from None
+
+    async def page(self, stream: str, offset: int, limit: int) -> tuple[int, list[Any]]:
+        """Return the length of a stream of messages and a slice of it, oldest first, at most PAGE_BYTES of bodies.
+
+        Raises:
+            StoreAway: no answer.
+        """
+        script = self.scripts["page"]
+        for sure in (script.sha, None):
+            if sure is None:
+                await self.ask("SCRIPT", "LOAD", script.source)
+            try:
+                total, items = await self.reads.call("EVALSHA", script.sha, 1, stream, offset, limit, PAGE_BYTES)
+            except ResponseError as refusal:
+                if code_of(refusal) != "NOSCRIPT":
+                    raise _translated(refusal) from None
+            else:
+                return int(total), items
+        raise StoreAway("Valkey drops its scripts as fast as they are loaded", outcome="none")
 
     async def run(
         self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None

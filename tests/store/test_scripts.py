@@ -230,6 +230,7 @@ async def conversation(broker: Broker) -> None:
     await broker.clear_dead(bob)
     await broker.read(bob, "s-5", ack_now=True)
     await broker.check(bob)
+    await broker.waiting_senders(bob)
     await broker.look(bob, 10, 0)
     for number in range(5):
         await broker.broadcast(Draft(id=f"b{number}", body="hear"), ci)

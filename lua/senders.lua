@@ -1,0 +1,20 @@
+#!lua flags=no-writes
+--[[ senders: name up to three senders of messages that a read could return now, the oldest message first.
+Atomic because the inbox and the leases must be of one moment.
+KEYS     inbox   stream   {po}:inbox:<agent>
+         leases  zset     {po}:leases:<agent>
+         agents  hash     {po}:agents
+ARGV     agent   the present name
+RETURNS  ok, names
+         alias, present name
+ERRORS   NONE
+TIME     O(1): at most 50 messages are looked at
+]]
+--@include lib/now
+--@include lib/agent
+--@include lib/entry
+--@include lib/waiting
+local inbox, leases, agents = unpack(KEYS)
+local target = alias_of(agents, ARGV[1])
+if target then return { 'alias', target } end
+return { 'ok', (select(2, waiting(inbox, leases, '0-0', 50, now_ms()))) }
