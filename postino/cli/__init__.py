@@ -46,7 +46,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 
 EXAMPLES = """Examples
   postino send reviewer "branch fix-42 is ready" --from builder
-  postino read --agent reviewer
+  postino read reviewer
 """
 
 

@@ -43,32 +43,45 @@ class Call:
     environ: Mapping[str, str]
     colour: bool
 
-    def parser(self, *, agent: str | None = None, json: bool = True) -> Parser:
-        """Return a parser with the options commands share; `agent` says what --agent means to this one."""
+    def parser(self, *, agent: str | None = None, named: bool = False, json: bool = True) -> Parser:
+        """Return a parser with the options commands share; `agent` says what --agent means, `named`: or a bare NAME."""
         parser = Parser(
             prog=f"postino {self.name}",
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
             allow_abbrev=False,
         )
+        if named:
+            parser.add_argument("name", nargs="?", metavar="NAME", help=agent)
         if agent:
-            parser.add_argument("--agent", "--from", metavar="NAME", help=agent)
+            same = "the same as NAME" if named else agent
+            parser.add_argument("--agent", "--from", metavar="NAME", help=same)
         if json:
             parser.add_argument("--json", action="store_true", help="print the data as JSON")
         return parser
 
     def sender(self, args: argparse.Namespace) -> str | None:
-        """Return who a message is from; None: nobody in particular."""
-        return self.settings.agent_name if args.agent is None else str(args.agent)
+        """Return who the caller says to be; None: nobody in particular.
+
+        Raises:
+            BadRequest: NAME and --agent differ.
+        """
+        name = getattr(args, "name", None)  # of a parser that takes a bare NAME
+        if None not in (name, args.agent) and name != args.agent:
+            raise BadRequest(f"NAME is {name!r} and --agent is {args.agent!r}; say one of them")
+        said = args.agent if name is None else name
+        return self.settings.agent_name if said is None else str(said)
 
     def own_name(self, args: argparse.Namespace) -> str:
         """Return who the caller is.
 
         Raises:
-            BadName: neither --agent nor POSTINO_AGENT_NAME says so.
+            BadName: neither NAME or --agent nor POSTINO_AGENT_NAME says so.
+            BadRequest: NAME and --agent differ.
         """
         name = self.sender(args)
         if not name:
-            raise BadName(f"whose? say `postino {self.name} --agent NAME`, or set POSTINO_AGENT_NAME", field="agent")
+            way = "NAME" if hasattr(args, "name") else "--agent NAME"
+            raise BadName(f"whose? say `postino {self.name} {way}`, or set POSTINO_AGENT_NAME", field="agent")
         return name
 
     def client(self) -> Client:

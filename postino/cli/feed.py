@@ -25,7 +25,7 @@ def broadcast(call: Call) -> int:
 
 def broadcasts(call: Call) -> int:
     """Read what an agent has not seen yet and count it as seen; without a name, list all and count nothing."""
-    parser = call.parser(agent="who reads (POSTINO_AGENT_NAME, else all are listed)")
+    parser = call.parser(agent="who reads (POSTINO_AGENT_NAME, else all are listed)", named=True)
     parser.add_argument("--all", action="store_true", help="list all that are kept; nobody has seen them by that")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
     args = parser.parse_args(call.argv)

@@ -50,7 +50,7 @@ def _sent(answer: Json, to: str) -> str:
 
 def read(call: Call) -> int:
     """Lease, print, flush, and only then acknowledge: what nobody saw comes again."""
-    parser = call.parser(agent="whose inbox (POSTINO_AGENT_NAME)")
+    parser = call.parser(agent="whose inbox (POSTINO_AGENT_NAME)", named=True)
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
     parser.add_argument("--wait", type=_seconds, default=0.0, metavar="S", help="wait up to S seconds for a message")
     parser.add_argument("--peek", action="store_true", help="only look: lease nothing, acknowledge nothing")
@@ -100,10 +100,11 @@ def _seconds(text: str) -> float:
 
 def check(call: Call) -> int:
     """Say how much waits for an agent; costs the same however much it is."""
-    parser = call.parser(agent="whose inbox (POSTINO_AGENT_NAME)")
+    parser = call.parser(agent="whose inbox (POSTINO_AGENT_NAME)", named=True)
     args = parser.parse_args(call.argv)
+    name = call.own_name(args)
     with call.client() as client:
-        answer = client.check(call.own_name(args))
+        answer = client.check(name)
     unread = render.count(answer["unreadMessages"], "unread message")
     unseen = render.count(answer["unseenBroadcasts"], "unseen broadcast")
     return call.show(args, answer, f"{render.line(answer['agent'])}: {unread}, {unseen}\n")
@@ -127,7 +128,7 @@ def history(call: Call) -> int:
 
 def dead(call: Call) -> int:
     """List the messages that were given up; put them back, or drop them."""
-    parser = call.parser(agent="whose (POSTINO_AGENT_NAME)")
+    parser = call.parser(agent="whose (POSTINO_AGENT_NAME)", named=True)
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
     parser.add_argument("--requeue", nargs="*", metavar="ID", help="put these, or all, back into the inbox")
     parser.add_argument("--clear", action="store_true", help="drop them all")
@@ -148,11 +149,14 @@ def dead(call: Call) -> int:
 
 def clear(call: Call) -> int:
     """Drop everything in an inbox, or the whole feed."""
-    parser = call.parser(agent="whose inbox (POSTINO_AGENT_NAME)")
+    parser = call.parser(agent="whose inbox (POSTINO_AGENT_NAME)", named=True)
     parser.add_argument("--broadcasts", action="store_true", help="the broadcasts instead, for everyone")
     args = parser.parse_args(call.argv)
+    if args.broadcasts and (args.name or args.agent):
+        raise BadRequest("--broadcasts drops them for everyone; it takes no name")
+    name = None if args.broadcasts else call.own_name(args)
     with call.client() as client:
-        answer = client.clear_broadcasts() if args.broadcasts else client.clear(call.own_name(args))
+        answer = client.clear_broadcasts() if name is None else client.clear(name)
     return _cleared(call, args, answer)
 
 

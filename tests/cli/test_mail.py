@@ -73,7 +73,22 @@ def test_the_name_comes_from_the_environment_too(postino) -> None:
 def test_who_reads_must_say_who(postino, command) -> None:
     rest = ["new-name"] if command == "rename" else []
     sentence = postino.no(2, command, *rest)
-    assert sentence == f"whose? say `postino {command} --agent NAME`, or set POSTINO_AGENT_NAME"
+    way = "--agent NAME" if command == "rename" else "NAME"
+    assert sentence == f"whose? say `postino {command} {way}`, or set POSTINO_AGENT_NAME"
+
+
+@pytest.mark.parametrize("command", ["read", "check", "dead", "clear", "broadcasts"])
+def test_a_bare_name_says_whose_as_agent_does(postino, command) -> None:
+    by_option = postino.json(command, "--agent", f"m3-{command}", POSTINO_AGENT_NAME="m3-other")
+    answer = postino.json(command, f"m3-{command}", POSTINO_AGENT_NAME="m3-other")
+    assert answer | {"consumer": None} == by_option | {"consumer": None}
+    postino.ok(command, f"m3-{command}", "--agent", f"m3-{command}")
+    sentence = postino.no(2, command, "m3-bob", "--agent", "m3-ada")
+    assert sentence == "NAME is 'm3-bob' and --agent is 'm3-ada'; say one of them"
+
+
+def test_clearing_all_broadcasts_takes_no_name(postino) -> None:
+    assert "takes no name" in postino.no(2, "clear", "m3-bob", "--broadcasts")
 
 
 def test_a_body_from_standard_input_arrives_byte_for_byte(postino) -> None:

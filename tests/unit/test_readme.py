@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
+from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from postino import config
+from postino.cli import COMMANDS
+from postino.cli.call import Call
 from postino.daemon.table import ROUTES
 from postino.errors import ERRORS
 from postino.mcp.tools import TOOLS
@@ -41,9 +47,35 @@ def test_a_tool_stands_in_the_operations_table(tool: str) -> None:
 
 
 def test_every_command_is_named() -> None:
-    from postino.cli import COMMANDS
-
     commands = [name for group in COMMANDS.values() for name in group]
     missing = [name for name in commands if f"postino {name}" not in README and f"`{name}`" not in README]
 
     assert missing == []
+
+
+class _Parsed(Exception):
+    """The arguments were taken: what comes next would speak to a daemon."""
+
+
+class _Dry(Call):
+    def client(self) -> NoReturn:
+        raise _Parsed
+
+
+def _commands_of_the_operations_table() -> list[str]:
+    table = README.partition("| verb | HTTP | MCP tool | command |")[2].partition("\n\n")[0]
+    return [
+        found
+        for row in table.splitlines()
+        for found in re.findall(r"`(postino [^`]+)`", row.split("|")[-2] if row else "")
+    ]
+
+
+@pytest.mark.parametrize("line", _commands_of_the_operations_table())
+def test_a_command_of_the_operations_table_is_taken_as_it_stands(line: str, tmp_path: Path) -> None:
+    _, name, *argv = shlex.split(line)
+    module, summary = next(group[name] for group in COMMANDS.values() if name in group)
+    call = _Dry(name, argv, summary, config.load({"POSTINO_HOME": str(tmp_path)})[0], {}, colour=False)
+
+    with contextlib.suppress(_Parsed):  # `status` starts no daemon and so gets to its end
+        getattr(import_module(f"postino.cli.{module}"), name)(call)
