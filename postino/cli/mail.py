@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 import time
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from postino.cli import render
 from postino.cli.call import Call, body_of
 from postino.client import Client
-from postino.errors import BadRequest, PostinoError
+from postino.errors import BadRequest, PostinoError, UnknownAgent
 
 Json = dict[str, Any]
 
@@ -43,9 +44,12 @@ def _sent(answer: Json, to: str) -> str:
     what = "sent" if answer.get("created", True) else "was already sent"
     note = ""
     if not answer.get("known", True):
-        near = ", ".join(render.line(name) for name in answer.get("names", []))
-        note = "\nNobody of that name has been seen yet; the message waits." + (f" Near it: {near}." if near else "")
+        note = f"\nNobody of that name has been seen yet; the message waits.{_near(answer.get('names', []))}"
     return f"{what} to {render.line(answer.get('to', to))}, id {render.line(answer['id'])}{note}\n"
+
+
+def _near(names: list[str]) -> str:
+    return f" Near it: {', '.join(render.line(name) for name in names)}." if names else ""
 
 
 def read(call: Call) -> int:
@@ -57,13 +61,14 @@ def read(call: Call) -> int:
     args = parser.parse_args(call.argv)
     name = call.own_name(args)
     with call.client() as client:
+        note = "" if args.json else _stranger(client, name)  # asked first: a read makes the name known
         if args.peek:
             answer = client.look(name, limit=args.limit)
-            return call.show(args, answer, _inbox(call, answer, name))
+            return call.show(args, answer, _inbox(call, answer, name, note))
         answer = _read_within(client, name, args.limit, args.wait)
         ids = [item["id"] for item in answer["items"]]
         try:
-            call.show(args, answer, _inbox(call, answer, name))
+            call.show(args, answer, _inbox(call, answer, name, note))
             sys.stdout.flush()
         except BaseException:
             with contextlib.suppress(PostinoError):  # then the end of the lease brings it back
@@ -83,8 +88,17 @@ def _read_within(client: Client, name: str, limit: int | None, wait: float) -> J
             return answer
 
 
-def _inbox(call: Call, answer: Json, name: str) -> str:
-    shown = render.messages(answer["items"], render.Ink(call.colour), f"No messages for {render.line(name)}.")
+def _stranger(client: Client, name: str) -> str:
+    """Return what to add to an empty inbox that may be nobody's: a name mistyped looks like one without mail."""
+    try:
+        client.agent(name)
+    except UnknownAgent as error:
+        return f"\nNobody of that name has been seen.{_near(error.detail.get('names', []))}"
+    return ""
+
+
+def _inbox(call: Call, answer: Json, name: str, note: str) -> str:
+    shown = render.messages(answer["items"], render.Ink(call.colour), f"No messages for {render.line(name)}.{note}")
     left = answer["total"] - len(answer["items"]) if "total" in answer else 0
     if answer.get("more") or left > 0:
         shown += f"\nMore wait{f': {left}' if left else ''}.\n"
@@ -122,8 +136,15 @@ def history(call: Call) -> int:
         answer = client.history(agent=args.agent, with_=args.with_, q=args.search, before=args.before, limit=args.limit)
     text = render.history(answer["items"], render.Ink(call.colour))
     if answer.get("more"):
-        text += f"\nOlder ones: postino history --before {render.line(answer.get('before'))}\n"
+        text += f"\nOlder ones: {render.line(_older(args, answer.get('before')))}\n"
     return call.show(args, answer, text)
+
+
+def _older(args: argparse.Namespace, before: object) -> str:
+    """Return the command of the next page: the same question, further back."""
+    given = {"agent": args.agent, "with": args.with_, "search": args.search, "limit": args.limit, "before": before}
+    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    return shlex.join(["postino", "history", *options])
 
 
 def dead(call: Call) -> int:

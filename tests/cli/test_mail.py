@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -199,7 +200,8 @@ def test_read_waits_for_a_message(postino) -> None:
 
 def test_read_waits_no_longer_than_told(postino) -> None:
     began = time.monotonic()
-    assert postino.ok("read", "--agent", "m13-bob", "--wait", "0.3") == "No messages for m13-bob.\n"
+    out = postino.ok("read", "--agent", "m13-bob", "--wait", "0.3")
+    assert out.startswith("No messages for m13-bob.\n")
     assert 0.3 < time.monotonic() - began < 5
 
 
@@ -266,9 +268,18 @@ def test_history_tells_what_became_of_each_and_pages(postino) -> None:
     assert page["more"]
     rest = postino.json("history", "--agent", "m19-ada", "--limit", "2", "--before", page["before"])
     assert [item["body"] for item in rest["items"]] == ["entry 0"]
-    assert f"--before {page['before']}\n" in postino.ok("history", "--agent", "m19-ada", "--limit", "2")
     found = postino.json("history", "--agent", "m19-ada", "--search", "ENTRY 1")["items"]
     assert [item["body"] for item in found] == ["entry 1"]
+
+
+def test_the_hint_of_history_asks_the_same_question_further_back(postino) -> None:
+    for number in range(3):
+        postino.ok("send", "m25-bob", f"-x entry's {number}", "--from", "m25-ada")
+    asked = ["--agent", "m25-ada", "--with", "m25-bob", "--search=-x entry's", "--limit", "2"]
+    command = postino.ok("history", *asked).splitlines()[-1].removeprefix("Older ones: ")
+    older = postino.ok(*shlex.split(command)[1:])
+    assert [line.strip() for line in older.splitlines() if line.startswith("    ")] == ["-x entry's 0"]
+    assert "Older" not in older
 
 
 def test_history_into_a_closed_pipe_is_quiet(postino) -> None:
@@ -292,6 +303,17 @@ def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:
     postino.ok("read", "--agent", "m22-builder")
     out = postino.ok("send", "m22-bulder", "hello")
     assert "Nobody of that name has been seen yet; the message waits." in out
+
+
+@pytest.mark.parametrize("rest", [[], ["--peek"]])
+def test_an_inbox_of_nobody_is_told_with_near_names(postino, rest) -> None:
+    postino.ok("check", "--agent", "m26-reviewer")
+    postino.ok("read", "m26-reviewer")
+    name = f"m26-reveiwer{len(rest)}"
+    out = postino.ok("read", name, *rest)
+    assert out.startswith(f"No messages for {name}.\nNobody of that name has been seen. Near it: ")
+    assert "m26-reviewer" in out
+    assert postino.ok("read", "m26-reviewer") == "No messages for m26-reviewer.\n"
 
 
 def test_a_terminal_without_utf8_gets_escapes_and_the_mail_is_read(postino) -> None:
