@@ -11,6 +11,7 @@ KEYS     inbox     stream   {po}:inbox:<agent>
          presence  zset     {po}:presence
          events    stream   {po}:events
 ARGV     agent     the present name
+         ttl_ms    how long its message ids are remembered
 RETURNS  ok, 1 forgotten | 0 unknown
          alias, present name
 ERRORS   AGENT_BUSY  it is online or has mail
@@ -20,7 +21,7 @@ TIME     O(aliases)
 --@include lib/event
 --@include lib/agent
 local inbox, leases, index, order, dead, agents, cursors, presence, events = unpack(KEYS)
-local agent = ARGV[1]
+local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = load_agent(agents, agent)
@@ -30,7 +31,10 @@ if live_sessions(presence, record, now_ms()) > 0 then
 end
 local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead)
 if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: ' .. mail) end
-redis.call('UNLINK', inbox, leases, index, order, dead)
+redis.call('UNLINK', inbox, leases, dead)
+-- the ids are remembered a while longer: a sender may be about to repeat one
+redis.call('PEXPIRE', index, ttl_ms)
+redis.call('PEXPIRE', order, ttl_ms)
 redis.call('HDEL', agents, agent, unpack(record.aliases or {}))
 redis.call('HDEL', cursors, agent)
 emit(events, 'agent_forget', 'agent', agent)

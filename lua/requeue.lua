@@ -42,6 +42,9 @@ local added = { reason = true, deliveries = true, died = true }
 local ids = {}
 for _, letter in ipairs(letters) do
   local fields, id = {}, field(letter[2], 'id')
+  -- known before anything moves: a script that fails half way does not roll back
+  local entry = load_entry(index, id)
+    or { d = '', q = tonumber(field(letter[2], 'seq')), t = tonumber(field(letter[2], 't')), f = field(letter[2], 'from') }
   -- an id named twice is moved once
   if redis.call('XDEL', dead, letter[1]) == 1 then
     for at = 1, #letter[2], 2 do
@@ -49,7 +52,6 @@ for _, letter in ipairs(letters) do
         fields[#fields + 1], fields[#fields + 2] = letter[2][at], letter[2][at + 1]
       end
     end
-    local entry = load_entry(index, id)
     entry.s = redis.call('XADD', inbox, '*', unpack(fields))
     entry.st, entry.n, entry.r, entry.l, entry.e, entry.w = 'queued', 0, nil, nil, nil, nil
     save_entry(index, id, entry)

@@ -58,6 +58,9 @@ if redis.call('XLEN', inbox) >= max_inbox then
 end
 
 if not record then save_agent(agents, agent, { since = now, seen = 0 }) end
+-- after a forgotten agent of this name its ids would end in mid-life
+redis.call('PERSIST', index)
+redis.call('PERSIST', order)
 local seq = redis.call('HINCRBY', index, '#seq', 1)
 local time = digits(now)
 local stream_id = redis.call('XADD', inbox, '*', 'id', id, 'seq', seq, 'from', from, 'verified', verified,

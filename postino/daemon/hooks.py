@@ -172,9 +172,13 @@ async def _caller(call: Call[Nothing, Nothing], event: Event, *, joins: bool) ->
     if session is None:
         caller.session, caller.agent = await broker.stand_in(hello)
     elif joins or (tab is not None and tab.claude != event.session_id):
+        before = None
         if tab is not None:
-            await tab.session.name()  # joins again where the store has forgotten it
+            before = await tab.session.name()  # joins again where the store has forgotten it
+            await tab.session.seen()  # by the agent it may now cease to be
         caller.agent = await broker.meet(session, process, event.session_id)
+        if tab is not None and caller.agent != before:
+            tab.session.moved()
     else:
         caller.agent = (tab.agent or await tab.session.name()) if tab else await broker.agent_of(session)
     return caller

@@ -38,6 +38,7 @@ class Reading:
     cursor: str | None = None
     before: str | None = None  # the session's place in the feed until then
     written_at: float | None = None
+    elsewhere: bool = False  # in the inbox of an agent this session was before
 
 
 class Session:
@@ -100,6 +101,12 @@ class Session:
         self._readings = [each for each in self._readings if each not in proven]
         if proven:
             await asyncio.wait({self._own(self._settle(each)) for each in proven})
+
+    def moved(self) -> None:
+        """Note that a hook has made this session another agent, not by a rename: its place in the feed was the other's."""
+        self._cursor = None
+        for reading in self._readings:
+            reading.cursor, reading.elsewhere = None, True
 
     def written(self, request: RequestId) -> None:
         """Note that the client has the answer to `request`."""
@@ -191,6 +198,8 @@ class Session:
             async with asyncio.timeout(patience):
                 while self._tasks:  # an operation that ends may begin to give back what it got
                     await asyncio.wait(self._tasks)
+                for reading in [each for each in self._readings if each.elsewhere and each.ids]:
+                    await self.broker.nack(reading.agent, self.id, reading.ids)  # `leave` knows the present inbox only
                 if self.joined is not None:
                     await self.broker.leave(self.id, self.hello.generation)
         for task in self._tasks:

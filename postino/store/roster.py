@@ -178,7 +178,7 @@ class Roster:
         Raises:
             AgentBusy: it is online or has mail.
         """
-        _, (known,) = await self._store.run_named("forget", agent)
+        _, (known,) = await self._store.run_named("forget", agent, ttl_ms=self._limits.ttl_ms)
         return bool(known)
 
     async def rename(self, old: str, new: str) -> tuple[str, str, list[str]]:

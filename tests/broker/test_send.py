@@ -121,3 +121,23 @@ async def test_everything_a_sender_said_arrives_unchanged(broker: Broker) -> Non
         True,
     )
     assert (got.delivery, got.redelivered) == (1, False)
+
+
+async def test_an_id_is_remembered_after_its_recipient_was_forgotten(broker: Broker) -> None:
+    await broker.send(draft("m1"), CI)
+    await broker.read("bob", "s1", ack_now=True)
+    await broker.forget("bob")
+
+    assert not (await broker.send(draft("m1"), CI)).created
+    assert (await broker.state("bob", "m1")).state == "acked"
+
+
+async def test_what_is_sent_to_a_forgotten_name_does_not_end_with_what_is_remembered_of_it(broker: Broker) -> None:
+    await broker.send(draft("m1"), CI)
+    await broker.read("bob", "s1", ack_now=True)
+    await broker.forget("bob")
+    assert await broker.store.call("PTTL", broker.store.keys.of("index", "bob")) > 0
+
+    await broker.send(draft("m2"), CI)
+
+    assert await broker.store.call("PTTL", broker.store.keys.of("index", "bob")) == -1
