@@ -26,6 +26,15 @@ MAX_PAGE = 200
 DEFAULT_PAGE = 50
 ANSWER_BUDGET = 24_000  # characters of one MCP read, below the 25,000-token cut of the known clients
 
+#: what the scripts in lua/ emit
+EVENTS = (
+    *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
+    *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
+    *("agent_online", "agent_offline", "agent_rename", "agent_forget"),
+)
+#: what a stream of events says of itself
+STREAM_EVENTS = ("connected", "gap", "dropped")
+
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
 

@@ -16,9 +16,10 @@ from aiohttp_sse import EventSourceResponse
 from postino import __version__
 from postino.daemon.call import Call, Shared
 from postino.daemon.connection import lost
+from postino.daemon.parse import QUOTED
 from postino.daemon.records import EventsQuery, Nothing
 from postino.errors import BadField, PostinoError, StoreAway, TooMany
-from postino.model import Event, check_name, iso
+from postino.model import EVENTS, STREAM_EVENTS, Event, check_name, iso, visible
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -68,7 +69,7 @@ async def events(call: Call[EventsQuery, Nothing]) -> EventSourceResponse:
     asked, shared = call.query, call.shared
     wanted = Filter(
         None if asked.agent is None else check_name(asked.agent, "agent"),
-        frozenset(each.strip() for each in (asked.type or "").split(",") if each.strip()),
+        _types(asked.type or ""),
     )
     since = _since(call.request.headers.get("Last-Event-ID") or asked.since)
     name = None if asked.as_ is None else check_name(asked.as_, "as")
@@ -151,6 +152,15 @@ async def _begin(broker: Broker, since: str | None) -> Start:
         return Start(None, _place(await broker.journal.last_event()), [], gap=False)
     backlog, gap = await broker.feed.replay(since, REPLAY)
     return Start(since, (0, 0) if gap else _place(since), backlog, gap)
+
+
+def _types(given: str) -> frozenset[str]:
+    found = frozenset(each.strip() for each in given.split(",") if each.strip())
+    known = (*STREAM_EVENTS, *EVENTS)
+    strange = sorted(found.difference(known))
+    if strange:
+        raise BadField(f"type: {visible(strange[0][:QUOTED])} is not one of {', '.join(known)}", field="type")
+    return found
 
 
 def _since(given: str | None) -> str | None:

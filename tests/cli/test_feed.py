@@ -54,6 +54,8 @@ def test_listing_moves_no_cursor(postino) -> None:
         ["broadcasts", "--agent", "a b"],
         ["watch", "--agent", "a b"],
         ["watch", "--since", "yesterday"],
+        ["watch", "--type", "nonsense"],
+        ["watch", "--type", "msg_send", "--type", "msg_sned"],
     ],
 )
 def test_bad_input_is_exit_2(postino, args) -> None:

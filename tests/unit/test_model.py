@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from postino.errors import BadField, BadName, NameReserved
-from postino.model import MAX_BODY, check_id, check_name, check_text, digest, iso, visible
+from postino.model import EVENTS, MAX_BODY, STREAM_EVENTS, check_id, check_name, check_text, digest, iso, visible
 
 BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=60) | st.text(
@@ -126,3 +127,14 @@ def test_times_are_utc_to_the_millisecond_and_sort_as_text(ms: int) -> None:
 
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text)
     assert abs((datetime.fromisoformat(text) - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000 - ms) < 0.5
+
+
+def test_the_types_of_events_are_what_the_scripts_emit_and_the_readme_lists() -> None:
+    root = Path(__file__).resolve().parents[2]
+    scripts = "\n".join(script.read_text() for script in (root / "lua").rglob("*.lua"))
+    emitted = re.findall(r"(?<!function )\bemit\(\s*[\w.]+,\s*'(\w+)'", scripts)
+
+    assert len(emitted) == len(re.findall(r"(?<!function )\bemit\(", scripts))
+    assert set(emitted) == set(EVENTS)
+    told = (root / "README.md").read_text().partition("Types: ")[2].partition("Events carry no bodies")[0]
+    assert set(re.findall(r"`(\w+)`", told)) == {*EVENTS, *STREAM_EVENTS}
