@@ -13,7 +13,7 @@ PROCESS = "host:200:5"
 
 
 async def joined(broker: Broker) -> tuple[Session, str]:
-    """A session that derived its name, before its hook has said which Claude session it resumes; and that one's agent."""
+    """A session that derived its name before its hook said which Claude session it resumes; and that one's agent."""
     first = await broker.join(Hello(session="s-1", generation=1, directory="/a", host="h"))
     await broker.meet("s-1", "host:100:5", "c1")
     await broker.leave("s-1", 1)
