@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
-from postino.model import visible
+from postino.model import check_text, visible
 
 T = TypeVar("T")
 
@@ -31,6 +31,8 @@ _WORDS = {
     "`object`": "an object",
     "`null`": "null",
 }
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # an escaped surrogate, in a pair or not
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLACE = re.compile(r" - at `\$\.([^`.\[]+)[^`]*`$")
 
 
@@ -47,7 +49,7 @@ class Body(Generic[T]):
 
         Raises:
             BadJson: not one JSON object in UTF-8, too deep, or with a key twice.
-            BadField: a field is missing, unknown or of the wrong type.
+            BadField: a field is missing, unknown, of the wrong type or holds half a character.
         """
         try:
             record = self._decode(data or b"{}")
@@ -59,8 +61,9 @@ class Body(Generic[T]):
 
     def _refusal(self, data: bytes, error: Exception) -> PostinoError:
         try:
+            _check_halves(data)
             _check(data)
-        except BadJson as found:
+        except (BadJson, BadField) as found:
             return found
         return explain(error, self._fields)
 
@@ -178,6 +181,23 @@ def _check(data: bytes) -> None:
         raise BadJson(f"the body is not JSON: {error}") from None
 
 
+def _check_halves(data: bytes) -> None:
+    """Raise BadField if an escaped lone surrogate is all that is wrong: msgspec can not even say that it is one."""
+    if not _HALF.search(data):
+        return
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    for name, value in found.items() if isinstance(found, dict) else ():
+        field = _quoted(name)
+        if _SURROGATE.search(name):
+            raise BadField(f"{field} is not a field", field=field)
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and _SURROGATE.search(text):
+                check_text(text, field, longest=len(text))
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -192,4 +212,7 @@ def _quoted(words: str) -> str:
 
 
 def _too_large(largest: int) -> TooLarge:
-    return TooLarge(f"the body is larger than {largest} bytes (POSTINO_MAX_BODY_BYTES)")
+    return TooLarge(
+        f"the body is larger than {largest} bytes (POSTINO_MAX_BODY_BYTES); JSON that escapes non-ASCII as \\uXXXX "
+        "takes 6 to 12 bytes per character: send UTF-8 (in Python ensure_ascii=False)"
+    )

@@ -46,9 +46,13 @@ NOT_JSON = [
     (b"\xff\xfe{\x00}\x00", "bad_json"),
     (b'{"a":"\xff"}', "bad_json"),
     (b'{"a":"\xed\xa0\x80"}', "bad_json"),
-    (b'{"a":"\\ud800"}', "bad_json"),
-    (b'{"a":"\\udc00\\ud800"}', "bad_json"),
-    (b'{"\\ud800":1}', "bad_json"),
+    (b'{"a":"\\ud800"}', "bad_field"),
+    (b'{"a":"\\udc00\\ud800"}', "bad_field"),
+    (b'{"\\ud800":1}', "bad_field"),
+    (b'["\\ud800"]', "bad_json"),
+    (b'"\\ud800"', "bad_json"),
+    (b'{"a":"\\ud800"', "bad_json"),
+    (b'{"a":{"b":"\\ud800"}}', "bad_json"),
     (b'{"a":"\n"}', "bad_json"),
     (b'{"a":1,"a":2}', "bad_json"),
     (b"[" * DEEP, "bad_json"),
@@ -193,6 +197,8 @@ BAD_CALLS: list[tuple[str, str, Any, int, str, str | None]] = [
     ("GET", "history?limit=0", None, 400, "bad_page", "limit"),
     ("GET", "events?since=yesterday", None, 400, "bad_field", "since"),
     ("GET", "events?since=-1", None, 400, "bad_field", "since"),
+    ("GET", "events?type=msg_sned", None, 400, "bad_field", "type"),
+    ("GET", "events?type=msg_send,%1B", None, 400, "bad_field", "type"),
     ("GET", "events?agent=a%20b", None, 400, "bad_name", "agent"),
     ("GET", "events?as=all", None, 400, "name_reserved", "as"),
     ("GET", "check/a%20b", None, 400, "bad_name", "agent"),
@@ -276,6 +282,42 @@ async def test_a_refused_character_is_named_with_its_position(api: Any) -> None:
 
     assert answer.json["position"] == 3
     assert "U+202E" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("escaped", "field", "position"),
+    [
+        (rb'{"to":"bob","body":"a\ud800b"}', "body", 1),
+        (rb'{"to":"bob","body":"\ud83d\ude00\uDC00"}', "body", 1),
+        (rb'{"to":"bob","body":"' + b"x" * 40_000 + rb'\udfff"}', "body", 40_000),
+        (rb'{"to":"b\udbffb","body":"a"}', "to", 1),
+        (rb'{"to":"bob","body":"a","thread":"\ud800"}', "thread", 0),
+    ],
+)
+async def test_half_a_character_is_named_with_its_field_and_position(
+    api: Any, escaped: bytes, field: str, position: int
+) -> None:
+    answer = await api.post("messages", data=escaped)
+
+    assert (answer.status, answer.json["code"]) == (400, "bad_field"), answer.text
+    assert (answer.json["field"], answer.json["position"]) == (field, position)
+    assert f"{field} holds the refused character U+D" in answer.json["error"]
+    await nothing_happened(api)
+
+
+async def test_half_a_character_among_ids_is_named_too(api: Any) -> None:
+    answer = await api.post("messages/bob/ack", data=rb'{"ids":["m1","\ud800"],"consumer":"c"}')
+
+    assert (answer.json["code"], answer.json["field"]) == ("bad_field", "ids")
+
+
+async def test_the_refusal_of_a_long_body_tells_what_escaping_costs(api: Any) -> None:
+    data = json.dumps(GOOD | {"body": "é" * 32_768 + "😀"}).encode()
+    answer = await api.post("messages", data=data)
+
+    assert (answer.status, answer.json["code"]) == (413, "too_large")
+    assert "ensure_ascii=False" in answer.json["error"]
+    assert (await api.post("messages", GOOD | {"body": "😀" * 32_768})).status == 200
 
 
 async def test_every_other_bad_call_gets_its_refusal(api: Any) -> None:
