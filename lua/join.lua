@@ -19,6 +19,7 @@ TIME     O(candidates + sessions of the agent)
 --@include lib/event
 --@include lib/agent
 --@include lib/shown
+--@include lib/derived
 local agents, presence, sessions, events = unpack(KEYS)
 local session, generation, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now, online_ms = now_ms(), tonumber(ARGV[6])
@@ -59,24 +60,14 @@ if stood_in then
   end
 end
 
--- while this session was away another one may have derived its name
-local function derived_by_another(wanted)
-  local record = load_agent(agents, wanted)
-  for _, each in ipairs(record and record.sessions or {}) do
-    local till = each ~= session and redis.call('ZSCORE', presence, each)
-    local other = till and tonumber(till) > now and redis.call('HGET', sessions, each)
-    if other and cjson.decode(other).derived == 1 then return true end
-  end
-  return false
-end
-
 local agent, derived = nil, 0
 if known then
   agent, derived = present(known.agent), known.derived
 elseif name ~= '' then
   agent = present(name)
 end
-local moved = known and derived == 1 and derived_by_another(agent)
+-- while this session was away another one may have derived its name
+local moved = known and derived == 1 and derived_by_another(agents, presence, sessions, agent, session, now)
 if moved then
   local left = load_agent(agents, agent)
   left.sessions = without(left.sessions, session)

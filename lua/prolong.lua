@@ -14,7 +14,7 @@ ARGV     agent       the session's agent
          lease_ms    length of a lease
 RETURNS  ok, number of leases prolonged
          alias, the session's present agent
-         gone, 0: the session is unknown or a later connection has it
+         gone, 0: the session is unknown, a later connection has it, or it has to join anew
 ERRORS   NONE
 TIME     O(n) in the messages held
 ]]
@@ -22,6 +22,7 @@ TIME     O(n) in the messages held
 --@include lib/event
 --@include lib/agent
 --@include lib/shown
+--@include lib/derived
 local inbox, leases, agents, presence, sessions, events = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -32,6 +33,16 @@ if known.agent ~= agent then return { 'alias', known.agent } end
 local now, count = now_ms(), 0
 local record = load_agent(agents, agent) or { since = now }
 local before = shown_sessions(presence, record)
+local till = redis.call('ZSCORE', presence, session)
+if known.derived == 1 and not (till and tonumber(till) > now)
+  and derived_by_another(agents, presence, sessions, agent, session, now) then
+  -- it slept, and its name has gone to another: it has to join anew
+  redis.call('ZREM', presence, session)
+  redis.call('HDEL', sessions, session)
+  record.sessions = without(record.sessions, session)
+  save_agent(agents, agent, record)
+  return { 'gone', 0 }
+end
 redis.call('ZADD', presence, now + online_ms, session)
 record.sessions = without(record.sessions, session)
 record.sessions[#record.sessions + 1] = session

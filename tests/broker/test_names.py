@@ -121,6 +121,22 @@ async def test_two_live_sessions_do_not_share_a_derived_name_even_after_one_was_
     assert await broker.agent_of("s-1") == back.agent
 
 
+async def test_two_live_sessions_do_not_share_a_derived_name_even_after_one_slept(broker: Broker, hello) -> None:
+    asleep = hello("s-1", **HOME)
+    first = await broker.join(asleep)
+    presence, now = broker.store.keys.shared("presence"), await broker.roster.now_ms()
+    await broker.store.call("ZADD", presence, now - 1, "s-1")  # its machine was suspended
+    second = await broker.join(hello("s-2", **HOME))
+    assert second.agent == first.agent
+
+    await broker.prolong("s-1", 1)
+
+    with pytest.raises(UnknownAgent):  # and so it joins again
+        await broker.agent_of("s-1")
+    assert (await broker.join(asleep)).agent != second.agent
+    assert (await broker.agent(second.agent)).sessions == 1
+
+
 async def test_a_session_that_chose_its_new_name_keeps_it_when_it_is_shared(broker: Broker, hello) -> None:
     name = (await broker.join(hello("s-1", **HOME))).agent
     await broker.rename(name, "alice")
