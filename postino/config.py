@@ -48,6 +48,10 @@ class Settings:
 SECRET = frozenset({"api_token", "valkey_url"})
 
 
+#: where a daemon is and who its starter is: both are no setting of the daemon that another one could contradict
+OWN = frozenset({"home", "agent_name"})
+
+
 @dataclass(frozen=True, slots=True)
 class Knob:
     """One setting as the environment, the README and the error messages know it."""
@@ -113,7 +117,12 @@ KNOBS: tuple[Knob, ...] = (
     Knob("valkey_url", "redis://, rediss:// or unix://", "Your own server; unset: the embedded one", _url),
     Knob("home", "a directory, at most about 90 characters", "Socket, lock, log and data", _home),
     Knob("web_host", "an address", "Where TCP listens; beyond loopback only with a token", _word),
-    Knob("web_port", "0 to 65535", "TCP port; 0 takes any free one", _whole(0, 65535)),
+    Knob(
+        "web_port",
+        "0 to 65535",
+        "TCP port; if another program holds it the next free one, as `up` and `status` say; 0 takes any",
+        _whole(0, 65535),
+    ),
     Knob("web_enabled", "true or false", "false: no TCP at all, the unix socket stays", _flag),
     Knob("api_token", "printable ASCII without blanks", "Bearer token every TCP request must carry", _word),
     Knob("agent_name", "an agent name", "Who this session is, instead of a derived name", check_name),
@@ -153,6 +162,15 @@ KNOBS: tuple[Knob, ...] = (
         _choice("console", "json"),
     ),
 )
+
+
+def told(settings: Settings) -> dict[str, str]:
+    """Return what a daemon runs under, by variable: text to compare, of a secret only whether it is set."""
+    values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in OWN}
+    return {
+        knob.variable: "" if value is None else "(set)" if knob.name in SECRET else str(value)
+        for knob, value in values.items()
+    }
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from postino.cli import render
 from postino.cli.call import Call
+from postino.config import told
 from postino.daemon import process
 from postino.errors import Unreachable
 
@@ -21,7 +22,26 @@ def up(call: Call) -> int:
     parser = call.parser()
     args = parser.parse_args(call.argv)
     running = process.start(call.environ, call.settings.home)
-    return call.show(args, asdict(running), _where(running.url, running.socket))
+    others = _others(running.settings, told(call.settings))
+    text = _where(running.url, running.socket)
+    if moved := _moved(running.url, running.settings):
+        text += f"{moved}\n"
+    if others:
+        text += f"it runs with another {', '.join(others)} than this shell and keeps its own until `postino down`\n"
+    return call.show(args, asdict(running) | {"differs": others}, text)
+
+
+def _others(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
+    """Return the variables under which a running daemon differs from this shell; a secret's text is not known."""
+    return [variable for variable, value in ours.items() if theirs.get(variable, value) != value]
+
+
+def _moved(url: str | None, settings: dict[str, str]) -> str | None:
+    """Return what to say of a daemon that listens on another port than it was told."""
+    wanted, port = settings.get("POSTINO_WEB_PORT", "0"), (url or "").rpartition(":")[2]
+    if not port or wanted in ("0", port):
+        return None
+    return f"port {render.line(wanted)} is taken by another program; postino listens on {render.line(port)}"
 
 
 def _where(url: str | None, socket: str) -> str:
@@ -58,8 +78,21 @@ def status(call: Call) -> int:
         data |= asdict(found.running)
     if found.state == "up":
         data |= {"health": found.health, "stats": _stats(call)}
+    if found.state == "down" and _valkey_runs(call):
+        data["valkey"] = True
     call.show(args, data, _status(data, render.Ink(call.colour)))
     return 0 if (found.health or {}).get("ok") else Unreachable.exit
+
+
+def _valkey_runs(call: Call) -> bool:
+    """Return whether the embedded server of this home outlived its daemon; looks only where there ever was one."""
+    if not call.settings.home.data.is_dir():
+        return False
+    import asyncio
+
+    from postino.store.embedded import EmbeddedValkey
+
+    return asyncio.run(EmbeddedValkey(call.settings.home).alive())
 
 
 def _stats(call: Call) -> Json | None:
@@ -75,7 +108,8 @@ def _stats(call: Call) -> Json | None:
 
 def _status(data: Json, ink: render.Ink) -> str:
     if data["state"] == "down":
-        return f"postino is down ({render.line(data['home'])}); `postino up` starts it\n"
+        valkey = "its Valkey still runs; `postino down` ends it\n" if data.get("valkey") else ""
+        return f"postino is down ({render.line(data['home'])}); `postino up` starts it\n{valkey}"
     if data["state"] == "silent":
         return (
             f"postino lives (pid {data['pid']}) but does not answer; its log: {render.line(data['home'])}/daemon.log\n"
@@ -99,6 +133,8 @@ def _status(data: Json, ink: render.Ink) -> str:
             f"{render.line(health.get('server', '?'))}, durability {render.line(health.get('durability', '?'))}",
         ),
     ]
+    if moved := _moved(data.get("url"), data.get("settings", {})):
+        rows.append(("port", ink(moved, "yellow")))
     if stats:
         rows.append(("holds", _holds(stats)))
     rows += [("warning", ink(render.line(warning), "yellow")) for warning in health.get("warnings", [])]

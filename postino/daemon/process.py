@@ -22,7 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +51,7 @@ class Running:
     socket: str
     version: str
     started: float  # seconds since 1970
+    settings: dict[str, str] = field(default_factory=dict)  # by variable, see config.told; empty: an older daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,9 @@ class Seat:
         self._home = home
         self._descriptor: int | None = descriptor
 
-    def announce(self, url: str | None, version: str) -> Running:
+    def announce(self, url: str | None, version: str, settings: dict[str, str] | None = None) -> Running:
         """Write daemon.json (atomically, mode 0600) once the sockets listen. Returns at once."""
-        running = Running(os.getpid(), url, str(self._home.socket), version, time.time())
+        running = Running(os.getpid(), url, str(self._home.socket), version, time.time(), settings or {})
         draft = self._home.info.with_suffix(".new")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump(asdict(running), file)
@@ -114,7 +115,7 @@ def read(home: Home) -> Running | None:
     """Return what daemon.json says; after kill -9 it may speak of a dead daemon, `status` knows."""
     try:
         said = json.loads(home.info.read_bytes())
-        return Running(**{name: said[name] for name in Running.__slots__})
+        return Running(**({"settings": {}} | {name: said[name] for name in Running.__slots__ if name in said}))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from postino import __version__
 from postino.broker import Broker
-from postino.config import Settings
+from postino.config import Settings, told
 from postino.daemon import logs, process
 from postino.daemon.app import SHARED, build_app
 from postino.daemon.connection import Connections
@@ -70,13 +70,16 @@ async def serve(settings: Settings, seat: process.Seat, began: float) -> None:
         url = _url(settings, sockets)
         try:
             async with _listening(settings, broker, url, door, sockets):
-                seat.announce(url, __version__)
+                seat.announce(url, __version__, told(settings))
                 _greet(settings, broker, url, began)
                 await stop.wait()
                 _log.info("stopping")
         finally:
             await broker.close()
-    _log.info("stopped")
+    if broker.embedded:
+        _log.info("stopped", valkey="still runs, so that the next daemon starts at once; `postino down` ends it")
+    else:
+        _log.info("stopped")
 
 
 def _greet(settings: Settings, broker: Broker, url: str | None, began: float) -> None:

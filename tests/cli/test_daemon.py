@@ -186,3 +186,47 @@ def test_a_socket_of_someone_else_is_no_daemon(bare) -> None:
 def test_bad_usage_is_exit_2(bare, args) -> None:
     bare.no(2, *args)
     assert not list(bare.home.iterdir())
+
+
+def test_a_port_of_a_stranger_is_told_by_up_and_status(bare) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        taken = stranger.getsockname()[1]
+        up = bare.ok("up", POSTINO_WEB_PORT=str(taken))
+    port = int(up.splitlines()[0].rpartition(":")[2])
+    told = f"port {taken} is taken by another program; postino listens on {port}"
+    assert port != taken
+    assert up.splitlines()[1:] == [told]
+    assert told in bare.ok("status", POSTINO_WEB_PORT=str(taken))
+    assert "taken" not in bare.ok("up", POSTINO_WEB_PORT="0").replace(told, "")
+
+
+def test_up_names_the_settings_a_running_daemon_does_not_share(bare) -> None:
+    secret = {"POSTINO_API_TOKEN": "secret-token"}
+    assert bare.ok("up", POSTINO_MAX_INBOX="7", **secret).count("\n") == 1
+    assert bare.ok("up", POSTINO_MAX_INBOX="7", **secret).count("\n") == 1
+    out = bare.ok("up", POSTINO_WAKE="off", POSTINO_AGENT_NAME="ada")
+    names = "POSTINO_API_TOKEN, POSTINO_MAX_INBOX, POSTINO_WAKE"
+    assert out.splitlines()[1:] == [
+        f"it runs with another {names} than this shell and keeps its own until `postino down`"
+    ]
+    assert bare.json("up", POSTINO_WAKE="off")["differs"] == names.split(", ")
+    assert "secret-token" not in (bare.home / "daemon.json").read_text()
+
+
+def test_serve_says_at_its_end_that_its_valkey_runs_on_and_status_says_it_too(bare) -> None:
+    with bare.open("serve") as process:
+        end = time.monotonic() + 20
+        while bare.run("status").code and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert "`postino down` ends it" in (out + err).decode().splitlines()[-1]
+    done = bare.run("status")
+    assert (done.code, done.out.splitlines()[1:]) == (4, ["its Valkey still runs; `postino down` ends it"])
+    assert json.loads(bare.run("status", "--json").out)["valkey"] is True
+    bare.ok("down")
+    done = bare.run("status")
+    assert (done.code, done.out.count("\n")) == (4, 1)

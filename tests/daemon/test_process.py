@@ -141,6 +141,7 @@ def test_a_daemon_says_who_it_is_to_its_user_only(home: Home) -> None:
     said = seat.announce("http://127.0.0.1:3333", "1.2.3")
 
     assert process.read(home) == said
+    assert seat.announce(None, "1.2.3", {"POSTINO_WAKE": "off"}) == process.read(home)
     assert said == Running(os.getpid(), "http://127.0.0.1:3333", str(home.socket), "1.2.3", said.started)
     assert stat.S_IMODE(home.info.stat().st_mode) == 0o600
     seat.leave()
@@ -152,6 +153,13 @@ def test_a_damaged_daemon_json_says_nothing(home: Home, text: str) -> None:
     home.info.write_text(text)
 
     assert process.read(home) is None
+    home.info.unlink()
+
+
+def test_a_daemon_of_an_older_version_is_understood_without_its_settings(home: Home) -> None:
+    home.info.write_text('{"pid": 1, "url": null, "socket": "s", "version": "0", "started": 1.5}')
+
+    assert process.read(home) == Running(1, None, "s", "0", 1.5, {})
     home.info.unlink()
 
 
