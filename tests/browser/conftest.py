@@ -233,6 +233,9 @@ class McpClient:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     def close(self) -> None:
+        """Disconnect; repeating does nothing."""
+        if self._loop.is_closed():
+            return
         self._loop.call_soon_threadsafe(self._calls.put_nowait, None)
         self._done.result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)

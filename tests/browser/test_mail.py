@@ -101,7 +101,7 @@ def test_an_agent_is_online_while_its_client_is_connected(visit, mcp_client, nam
     client = mcp_client(name)
 
     page.locator(f'li[data-agent="{name}"] .online').wait_for()
-    client._loop.call_soon_threadsafe(client._calls.put_nowait, None)
+    client.close()
     page.locator(f'li[data-agent="{name}"] .agent:not(.online)').wait_for()
     page.locator(f'li[data-agent="{name}"]', has_text="just now").wait_for()
 
@@ -167,6 +167,7 @@ def test_a_lost_answer_keeps_the_text_and_a_retry_is_stored_once(visit, served, 
 
     page.get_by_text("It had arrived already").wait_for()
     assert [each["body"] for each in served.history(name)] == ["once only"]
+    page.locator("article.message").wait_for()
     assert page.locator("article.message").count() == 1
 
 
@@ -249,6 +250,7 @@ def test_mail_is_searched(visit, served, name) -> None:
     page.get_by_label("Search this mail").fill("PEAR")
 
     page.wait_for_url("**?q=PEAR")
+    page.get_by_text("a plum").wait_for(state="detached")
     page.get_by_text("a pear").wait_for()
     assert page.locator("article.message").count() == 1
     page.get_by_label("Search this mail").fill("quince")
