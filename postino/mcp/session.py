@@ -103,7 +103,7 @@ class Session:
             await asyncio.wait({self._own(self._settle(each)) for each in proven})
 
     def moved(self) -> None:
-        """Note that a hook, and no rename, has made this session another agent: its place in the feed was the other's."""
+        """Note that a hook, no rename, made this session another agent: its place in the feed was the other's."""
         self._cursor = None
         for reading in self._readings:
             reading.cursor, reading.elsewhere = None, True
