@@ -58,9 +58,14 @@ export class Live {
 
   #take(event) {
     if (event.type === "connected") this.#told.connected();
-    else if (event.type === "gap")
-      this.#log.forget(); // another store, or away for too long: ids may begin anew
+    else if (event.type === "gap") this.#beginAnew();
     else if (event.type !== "dropped" && this.#log.add(event) && event.ms > this.#began) this.#told.event(event);
+  }
+
+  /** Another store, or away for too long: places may begin anew, even behind where we were. */
+  #beginAnew() {
+    if (this.#log.events.length) this.#began = 0;
+    this.#log.forget();
   }
 
   /** Hang up after a while out of sight; the place is kept, so that nothing is missed. */

@@ -10,6 +10,7 @@ import subprocess
 from typing import Any
 
 import pytest
+import redis
 
 
 def free_port() -> int:
@@ -118,6 +119,22 @@ def test_a_lost_valkey_heals(visitor, daemon, until) -> None:
 
     until(accepted, "Valkey is back")
     page.get_by_text("after the loss").wait_for()
+
+
+def test_a_store_that_lost_its_past_is_followed(visitor, daemon) -> None:
+    page = visitor.open("#/agents/bob")
+    state(page, "live")
+    send(daemon, "bob", "before")
+    page.get_by_text("before", exact=True).wait_for()
+    store = redis.Redis(unix_socket_path=str(daemon.home.valkey_socket))
+    store.flushall()
+    store.close()
+    daemon.kill()
+    daemon.start(**daemon.extra)
+    state(page, "live")
+    send(daemon, "bob", "after")
+
+    page.get_by_text("after", exact=True).wait_for()
 
 
 def test_an_ill_daemon_is_told_and_so_is_its_recovery(visitor, daemon) -> None:
