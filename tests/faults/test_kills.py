@@ -28,7 +28,8 @@ from postino.paths import Home
 from postino.store.embedded import EmbeddedValkey
 
 INBOXES = ("bob", "carol")
-SEED = int(os.environ.get("KILLS_SEED", "7"))
+SEED, ROUNDS = int(os.environ.get("KILLS_SEED", "7")), int(os.environ.get("KILLS_ROUNDS", "1"))
+pytestmark = pytest.mark.timeout(60 * ROUNDS)
 
 
 def body_of(sender: str, number: int) -> str:
@@ -283,7 +284,7 @@ async def test_nothing_is_lost_when_valkey_is_killed_in_the_middle_of_traffic(ho
     try:
 
         async def faults(accepted: Callable[[], int]) -> None:
-            for _ in range(5):
+            for _ in range(5 * ROUNDS):
                 await progress(accepted, 30)
                 kill_valkey(home)
             await progress(accepted, 30)
@@ -303,7 +304,7 @@ async def test_nothing_is_lost_when_valkey_is_frozen_in_the_middle_of_traffic(ho
     try:
 
         async def faults(accepted: Callable[[], int]) -> None:
-            for seconds in (0.1, 1.7, 0.3):
+            for seconds in (0.1, 1.7, 0.3) * ROUNDS:
                 await progress(accepted, 30)
                 kill_valkey(home, signal.SIGSTOP)
                 await asyncio.sleep(seconds)
@@ -325,7 +326,7 @@ async def test_nothing_is_lost_when_daemon_and_valkey_are_killed_in_turn(daemon)
     end = OverHttp(daemon.home)
 
     async def faults(accepted: Callable[[], int]) -> None:
-        for victim in ("daemon", "valkey", "daemon", "both"):
+        for victim in ("daemon", "valkey", "daemon", "both") * ROUNDS:
             await progress(accepted, 30)
             if victim != "daemon":
                 kill_valkey(daemon.home)
