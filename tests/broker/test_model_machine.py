@@ -118,6 +118,7 @@ class Machine(RuleBasedStateMachine):
         self.brokers = [self.run(Broker.open(told)) for _ in range(2)]
         self.turn = 0
         self.boxes: dict[str, Box] = {}
+        self.forgotten: dict[str, Box] = {}
         self.alias: dict[str, str] = {}
         self.sessions: dict[str, int | None] = {}  # live ones -> their own place in the feed
         self.fates: list[str] = []  # of broadcast 1, 2, ...: alive, trimmed or cleared
@@ -179,10 +180,15 @@ class Machine(RuleBasedStateMachine):
         return self.alias.get(name, name)
 
     def box(self, name: str) -> Box:
-        return self.boxes.get(self.present(name)) or Box()
+        return self.boxes.get(self.present(name)) or self.ghost(self.present(name))
+
+    def ghost(self, name: str) -> Box:
+        """A name nobody has; the ids of one that was forgotten are remembered."""
+        gone = self.forgotten.get(name, Box())
+        return Box(ids=gone.ids, seq=gone.seq)
 
     def known(self, name: str) -> Box:
-        return self.boxes.setdefault(self.present(name), Box())
+        return self.boxes.setdefault(self.present(name), self.ghost(self.present(name)))
 
     def agent_of(self, session: str) -> str:
         return next(name for name, box in self.boxes.items() if session in box.sessions)
@@ -363,6 +369,8 @@ class Machine(RuleBasedStateMachine):
                 del self.alias[each]
             box.aliases = [each for each in box.aliases if each != new] + [name]
             self.boxes[new] = self.boxes.pop(name)
+            self.forgotten.pop(new, None)
+            self.forgotten.pop(name, None)
             self.alias.pop(new, None)
             self.alias |= dict.fromkeys(box.aliases, new)
             box.seen = True
@@ -372,7 +380,8 @@ class Machine(RuleBasedStateMachine):
         gone = [name for name, box in self.boxes.items() if not (box.sessions or box.mail or box.dead)]
         assert self.run(self.broker.cleanup()) == sorted(gone)
         for name in gone:
-            for each in self.boxes.pop(name).aliases:
+            self.forgotten[name] = self.boxes.pop(name)
+            for each in self.forgotten[name].aliases:
                 del self.alias[each]
 
     # broadcasts
