@@ -69,6 +69,8 @@ class Knob:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]+", text):
+            raise ValueError
         value = int(text)
         if not low <= value <= high:
             raise ValueError
@@ -94,6 +96,8 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
         raise ValueError
+    if parts.scheme != "unix" and parts.port == 0:  # reading the port raises ValueError when it is none
+        raise ValueError
     return text
 
 
@@ -108,7 +112,7 @@ def _word(text: str) -> str:
 
 
 def _prefix(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text):
+    if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text) or not text.strip(":"):
         raise ValueError
     return text
 

@@ -198,8 +198,10 @@ class Session:
             async with asyncio.timeout(patience):
                 while self._tasks:  # an operation that ends may begin to give back what it got
                     await asyncio.wait(self._tasks)
-                for reading in [each for each in self._readings if each.elsewhere and each.ids]:
-                    await self.broker.nack(reading.agent, self.id, reading.ids)  # `leave` knows the present inbox only
+                for reading in [each for each in self._readings if each.ids]:
+                    if reading.elsewhere or reading.written_at is None:
+                        # `leave` knows the present inbox only, and nothing of what a reconnected session was not sent
+                        await self.broker.nack(reading.agent, self.id, reading.ids)
                 if self.joined is not None:
                     await self.broker.leave(self.id, self.hello.generation)
         for task in self._tasks:

@@ -66,3 +66,17 @@ async def test_what_was_leased_before_and_arrived_is_acknowledged_by_the_hook(br
     await asyncio.sleep(0)
     assert (await broker.state(before, "m1")).state == "acked"
     await session.close()
+
+
+async def test_what_an_old_connection_was_given_and_never_sent_goes_back_although_a_new_one_has_taken_over(
+    broker: Broker,
+) -> None:
+    old = Session(broker, Hello(session="s-1", generation=1, name="bob"))
+    await old.join()
+    await broker.join(Hello(session="s-1", generation=2, name="bob"))
+    await broker.send(Draft(id="m1", to="bob", body="hello"), CI)
+    assert (await old.read(1, 10, 1000)).items
+
+    await old.close()
+
+    assert [each.id for each in (await broker.read("bob", "other")).items] == ["m1"]

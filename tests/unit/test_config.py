@@ -132,3 +132,21 @@ def test_every_knob_says_in_words_what_it_is_for() -> None:
     for knob in KNOBS:
         assert re.fullmatch(r".{10,}[^.]", knob.help), knob.name
         assert knob.allowed
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("POSTINO_VALKEY_URL", "redis://host:99999"),
+        ("POSTINO_VALKEY_URL", "redis://host:abc"),
+        ("POSTINO_KEY_PREFIX", ":"),
+        ("POSTINO_MSG_TTL", "1_000"),
+        ("POSTINO_MSG_TTL", " 7 "),
+        ("POSTINO_MSG_TTL", "٣"),
+    ],
+)
+def test_what_only_looks_right_is_refused_too(variable: str, value: str) -> None:
+    with pytest.raises(BadField) as caught:
+        load({variable: value})
+
+    assert variable in caught.value.message
