@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import threading
 from collections.abc import Awaitable, Callable
@@ -40,6 +41,8 @@ class Relays:
                 await self._wanted.wait()
         try:
             self._serve.set_result((await _imported("postino.mcp.connection")).serve_relay)
+            gc.collect()
+            gc.freeze()  # the SDK's hundred thousand objects stay: the collector need not walk them again and again
         except Exception as error:
             _log.exception("mcp_unusable")
             self._serve.set_exception(error)

@@ -26,6 +26,7 @@ ANSWER_S = 1.5  # storage trouble must be an answer within two seconds, waiting 
 CONNECT_S = 1.0
 LEAST_S = 0.3  # a call with less time left is not sent: its outcome would be unknown for nothing
 BATCH = 256  # calls per round trip: beyond this the gain is gone and the first caller waits for the last
+OVERLAP = 16  # up to so many at once, and of more the half: the others are made ready while Valkey is at work
 
 #: first words of replies after which nothing was stored: the server can not serve now, or not us
 _NOT_NOW = frozenset({
@@ -119,7 +120,8 @@ class Pipeline:
     def _take(self) -> list[_Call]:
         now = asyncio.get_running_loop().time()
         calls: list[_Call] = []
-        while self._queue and len(calls) < BATCH:
+        most = min(BATCH, max(OVERLAP, len(self._queue) // 2))
+        while self._queue and len(calls) < most:
             each = self._queue.popleft()
             if each[1].done():  # the caller has gone
                 continue
