@@ -42,9 +42,10 @@ def run(seconds: float) -> Rows:
             xadd = drive(lambda: dial_unix(stack.valkey), _xadds(), resp_complete, at_once, seconds)
             rows.append(_row("floor: bare XADD", at_once, xadd, xadd))
             rows += asyncio.run(_in_process(stack.home, at_once, seconds, xadd))
-        connection.BATCH, shared = 1, connection.BATCH
+        shared = connection.FEW, connection.MOST
+        connection.FEW = connection.MOST = 1
         rows += asyncio.run(_in_process(stack.home, AT_ONCE[-1], seconds, xadd, ", a round trip each"))
-        connection.BATCH = shared
+        connection.FEW, connection.MOST = shared
     return rows
 
 

@@ -311,6 +311,13 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         shutil.rmtree(self.path.parent)
 
+    def let_go(self) -> None:
+        """Let every reply pass again that was held back."""
+        gate, self.gate = self.gate, None
+        for _ in range(1000):
+            if gate is not None:
+                gate.release()
+
     def cut(self) -> None:
         """Break every connection that is open now."""
         for task in self._tasks:

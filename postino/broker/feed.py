@@ -126,24 +126,24 @@ class EventFeed:
         return _place(since) < _place(first) or _place(since) > _place(last)
 
     async def _follow(self) -> None:
-        while True:
-            reader = self._store.reader()
-            try:
-                await self._catch_up()
-                while True:
-                    for event in await self._journal.wait_events(reader, self._last, BLOCK_MS):
-                        self._last = event.id
-                        self._deliver(event)
-                    await asyncio.sleep(GATHER_S)
-            except StoreAway as error:
-                log.warning("feed_interrupted", error=error.message)
-                await self._repair()
+        reader = self._store.reader()
+        try:
+            while True:
+                try:
+                    await self._catch_up()
+                    while True:
+                        for event in await self._journal.wait_events(reader, self._last, BLOCK_MS):
+                            self._last = event.id
+                            self._deliver(event)
+                        await asyncio.sleep(GATHER_S)
+                except StoreAway as error:
+                    log.warning("feed_interrupted", error=error.message)
+                    await self._repair()
+                except Exception:  # nobody would notice a dead feed but by waiting too long
+                    log.exception("feed_failed")
                 await asyncio.sleep(RETRY_S)
-            except Exception:  # nobody would notice a dead feed but by waiting too long
-                log.exception("feed_failed")
-                await asyncio.sleep(RETRY_S)
-            finally:
-                await reader.aclose()
+        finally:
+            await reader.close()
 
     async def _catch_up(self) -> None:
         """After an absence: if events are gone for good, let every listener begin anew instead of missing them."""

@@ -42,7 +42,7 @@ class Body(Generic[T]):
     def __init__(self, kind: type[T]) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
         self._fields = [each.encode_name for each in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
-        self._keys = [f'"{name}"'.encode() for name in self._fields]
+        self._keys = re.compile(b'"(?:%b)"' % b"|".join(name.encode() for name in self._fields))
 
     def read(self, data: bytes) -> T:
         """Return the record in `data`; nothing at all is `{}`.
@@ -55,7 +55,8 @@ class Body(Generic[T]):
             record = self._decode(data or b"{}")
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise self._refusal(data, error) from None
-        if b"\\u" in data or any(data.count(key) > 1 for key in self._keys):
+        keys = self._keys.findall(data)
+        if len(keys) > len(set(keys)) or b"\\u" in data:
             _check(data)  # only now can a key be there twice
         return record
 
@@ -100,15 +101,19 @@ async def body(request: web.Request, largest: int) -> bytes:
         raise _too_large(largest)
     try:
         if request.content.is_eof():  # all of it came with the head, as it nearly always does
-            return await request.read()
-        async with asyncio.timeout(BODY_S):
-            return await request.read()
+            data = request.content.read_nowait()
+        else:
+            async with asyncio.timeout(BODY_S):
+                data = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(largest) from None
     except TimeoutError:
         raise BadRequest(f"the body did not arrive within {BODY_S:.0f} s") from None
     except (web.RequestPayloadError, ConnectionError, ValueError):
         raise BadRequest("the body ended early or is badly chunked") from None
+    if len(data) > largest:
+        raise _too_large(largest)
+    return data
 
 
 def check_type(request: web.Request) -> None:

@@ -1,4 +1,4 @@
-"""The writing client: calls that wait together share one round trip, and nothing is ever retried.
+"""The writing client: one connection for all, and nothing is ever retried.
 
 redis-py's own client would repeat a command after a lost reply, up to ten times, and so store a message
 more than once. This one sends once and says, when the connection breaks, whether the command may have run.
@@ -7,35 +7,31 @@ more than once. This one sends once and says, when the connection breaks, whethe
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import math
 from collections import deque
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.asyncio.client import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from postino.errors import StoreAway
+from postino.store.wire import Call, Command, Owner, Wire, framed
 
 ANSWER_S = 1.5  # storage trouble must be an answer within two seconds, waiting in the queue and dialling included
 CONNECT_S = 1.0
 LEAST_S = 0.3  # a call with less time left is not sent: its outcome would be unknown for nothing
-BATCH = 256  # calls per round trip: beyond this the gain is gone and the first caller waits for the last
-OVERLAP = 16  # up to so many at once, and of more the half: the others are made ready while Valkey is at work
+FEW = 8  # calls under way up to which the next go out as they come: holding one back would only cost it time
+TOGETHER = 16  # beyond, they wait and share a system call and an fsync: so many, and of more the half, so that
+MOST = 256  # the others are made ready while Valkey is at work; from so many on the gain is gone
 
 #: first words of replies after which nothing was stored: the server can not serve now, or not us
 _NOT_NOW = frozenset({
     "LOADING", "BUSY", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN",
     "NOAUTH", "NOPERM", "WRONGPASS",
 })  # fmt: skip
-
-Command = Sequence[str | int | bytes]
-_Call = tuple[bytes, "asyncio.Future[Any]", float]
 
 
 def client(url: str, *, timeout_s: float | None) -> Redis:
@@ -46,6 +42,7 @@ def client(url: str, *, timeout_s: float | None) -> Redis:
         encoding_errors="replace",
         socket_timeout=timeout_s,
         socket_connect_timeout=CONNECT_S,
+        protocol=2,  # replies of one shape from every server
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         health_check_interval=0,
@@ -70,143 +67,146 @@ class Pipeline:
         #: what a broken round trip leaves open; where nothing is ever changed, nothing
         self._doubt = "unknown" if changes else "none"
         self._pool: ConnectionPool = client(url, timeout_s=None).connection_pool
-        self._connection: AbstractConnection | None = None
-        self._queue: deque[_Call] = deque()
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._prelude: list[Command] = []
+        self._queue: deque[Call] = deque()  # not sent yet
+        self._wire: Wire | None = None
+        self._dialling: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Handle | None = None
+        self._watching: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def open(self, prelude: list[Command]) -> None:
-        """Start serving; `prelude` is sent first on every new connection (script loading)."""
+        """Serve; `prelude` is sent first on every new connection (script loading). The first call dials."""
+        self._loop = asyncio.get_running_loop()
         self._prelude = prelude
-        self._task = asyncio.create_task(self._serve(), name="valkey-pipeline")
 
     async def close(self) -> None:
-        """End the connection; callers still waiting get StoreAway."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._fail(list(self._queue), away(ConnectionError("closing"), outcome="none"))
-        self._queue.clear()
-        await self._drop()
+        """End the connection; callers still waiting, and any later one, get StoreAway."""
+        self._closed = True
+        if self._dialling is not None:
+            self._dialling.cancel()
+            await asyncio.gather(self._dialling, return_exceptions=True)
+        if self._wire is not None:
+            self._wire.end(ConnectionError("closing"))
+        if self._watching is not None:
+            self._watching.cancel()
+        self._refuse(ConnectionError("closing"))
         await self._pool.disconnect()
 
-    async def call(self, *command: str | int | bytes) -> Any:
-        """Send `command` once and return its reply.
+    async def call(self, *command: str | int | bytes, within_s: float = ANSWER_S) -> Any:
+        """Send `command` once and return its reply; one that blocks needs more time.
 
         Raises:
             StoreAway: no reply; `outcome` says whether the command may have run.
             ResponseError: Valkey refused it.
         """
-        return await self.call_packed(_framed(command))
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.append(Call(framed(command), reply, self._loop.time() + within_s))
+        if self._flushing is None:
+            if self._wire is not None and not self._wire.open:
+                self._send(self._wire)  # nobody is under way: to gather others would cost a turn of the loop
+            else:
+                self._flushing = self._loop.call_soon(self._flush)
+        return await reply
 
-    async def call_packed(self, command: bytes) -> Any:
-        """Send a command that is in wire form already; as `call`."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._queue.append((command, future, loop.time() + ANSWER_S))
-        self._wake.set()
-        return await future
+    def _flush(self) -> None:
+        self._flushing = None
+        if self._wire is not None:
+            self._send(self._wire)
+        elif self._closed:
+            self._refuse(ConnectionError("closed"))
+        elif self._dialling is None and self._queue:
+            self._dialling = self._loop.create_task(self._dial(self._queue[0].due), name="valkey-dial")
 
-    async def _serve(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                calls = self._take()
-                if calls:
-                    await self._round_trip(calls)
+    def _freed(self) -> None:
+        if self._wire is not None and self._flushing is None:
+            self._send(self._wire)
 
-    def _take(self) -> list[_Call]:
-        now = asyncio.get_running_loop().time()
-        calls: list[_Call] = []
-        most = min(BATCH, max(OVERLAP, len(self._queue) // 2))
+    def _send(self, wire: Wire) -> None:
+        """Send what waits, as much of it as is good now; the next reply looks again."""
+        if not self._queue or wire.blocked or len(wire.open) >= FEW:
+            return
+        calls = self._take(min(MOST, max(TOGETHER, len(self._queue) // 2)))
+        if calls:
+            wire.send(calls)
+            if self._watching is None:
+                self._watching = self._loop.call_at(calls[0].due, self._watch)
+
+    def _take(self, most: int) -> list[Call]:
+        now = self._loop.time()
+        calls: list[Call] = []
         while self._queue and len(calls) < most:
             each = self._queue.popleft()
-            if each[1].done():  # the caller has gone
+            if each.reply.done():  # the caller has gone
                 continue
-            if each[2] - now < LEAST_S:
-                self._fail([each], away(TimeoutError("no answer in time"), outcome="none"))
+            if each.due - now < LEAST_S:
+                each.reply.set_exception(away(TimeoutError("no answer in time"), outcome="none"))
             else:
                 calls.append(each)
         return calls
 
-    async def _round_trip(self, calls: list[_Call]) -> None:
-        clock = asyncio.get_running_loop().time
-        earliest = calls[0][2]  # the first to be queued is the first to be due
-        try:
-            async with asyncio.timeout_at(min(earliest, clock() + CONNECT_S)):
-                connection = await self._connect()
-        except Exception as error:  # whatever it was: who waits must hear of it, and the next call dials anew
-            await self._broken(calls, error, outcome="none")
+    def _watch(self) -> None:
+        """Break the connection if the oldest call under way is overdue; else look again when it is."""
+        self._watching = None
+        if self._wire is None or not self._wire.open:
             return
-        answered = 0
+        due = self._wire.open[0].due
+        if due <= self._loop.time():
+            self._wire.end(TimeoutError("no answer in time"))
+        else:
+            self._watching = self._loop.call_at(due, self._watch)
+
+    async def _dial(self, due: float) -> None:
+        """Connect for those who wait; if it fails they hear of it, and the next call dials anew."""
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout_at(max(earliest, clock() + LEAST_S)):
-                await connection.send_packed_command([each[0] for each in calls], check_health=False)
-                for _, future, _ in calls:
-                    try:
-                        reply = await connection.read_response(disconnect_on_error=False, timeout=math.inf)
-                    except (ResponseError, BusyLoadingError, AuthenticationError) as refusal:
-                        reply = refusal
-                    answered += 1
-                    _settle(future, reply)
-        except Exception as error:
-            await self._broken(calls[answered:], error, outcome=self._doubt)
-        except asyncio.CancelledError:
-            self._fail(calls[answered:], away(ConnectionError("closing"), outcome=self._doubt))
-            raise
+            async with asyncio.timeout_at(min(due, self._loop.time() + CONNECT_S)):
+                await self._greet(connection)
+            writer = _taken(connection)
+            assert writer is not None
+            self._wire = Wire(writer, Owner(_settle, self._freed, self._broken))
+        except Exception as error:  # whatever it was
+            self._refuse(error)
+        finally:
+            self._dialling = None
+            rest = _taken(connection)
+            if rest is not None:
+                rest.transport.abort()
+        self._freed()
 
-    async def _connect(self) -> AbstractConnection:
-        present = self._connection
-        if present is not None and present.is_connected and not _closed(present):
-            return present
-        await self._drop()
-        fresh: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
-        self._connection = fresh  # whoever meets a failure drops it
-        await fresh.connect()  # type: ignore[no-untyped-call]
+    async def _greet(self, connection: AbstractConnection) -> None:
+        await connection.connect()  # type: ignore[no-untyped-call]
         # all at once: thirty scripts one by one would take a second over a line of 30 ms
-        await fresh.send_packed_command([_framed(each) for each in self._prelude], check_health=False)
+        await connection.send_packed_command([framed(each) for each in self._prelude], check_health=False)
         for _ in self._prelude:
-            await fresh.read_response(disconnect_on_error=False, timeout=math.inf)
-        return fresh
+            await connection.read_response(disconnect_on_error=False)
 
-    async def _broken(self, calls: list[_Call], error: Exception, *, outcome: str) -> None:
-        await self._drop()
-        self._fail(calls, away(error, outcome=outcome))
-        # nothing of the queue was sent; answer at once instead of letting each wait in turn
-        self._fail(list(self._queue), away(error, outcome="none"))
+    def _broken(self, error: Exception) -> None:
+        wire, self._wire = self._wire, None
+        assert wire is not None
+        _fail(wire.open, away(error, outcome=self._doubt))
+        self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer who waits here at once instead of letting each wait in turn: nothing of theirs was sent."""
+        _fail(self._queue, away(error, outcome="none"))
         self._queue.clear()
 
-    def _fail(self, calls: list[_Call], error: StoreAway) -> None:
-        for _, future, _ in calls:
-            if not future.done():
-                future.set_exception(error)
 
-    async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                await connection.disconnect(nowait=True)
+def _taken(connection: AbstractConnection) -> asyncio.StreamWriter | None:
+    """Return the stream of redis-py's connection, which forgets it."""
+    writer, connection._writer, connection._reader = connection._writer, None, None
+    return writer
 
 
-def _framed(command: Command) -> bytes:
-    return b"*%d\r\n" % len(command) + packed(command)
+def _fail(calls: deque[Call], error: StoreAway) -> None:
+    for each in calls:
+        if not each.reply.done():
+            each.reply.set_exception(error)
 
 
-def packed(arguments: Iterable[str | int | bytes]) -> bytes:
-    """Return `arguments` as they go over the wire, without the count in front.
-
-    redis-py's own packing takes a third of a busy daemon's time.
-    """
-    parts: list[bytes] = []
-    for argument in arguments:
-        data = argument if isinstance(argument, bytes) else str(argument).encode()
-        parts += (b"$%d\r\n" % len(data), data, b"\r\n")
-    return b"".join(parts)
-
-
-def _settle(future: asyncio.Future[Any], reply: Any) -> None:
+def _settle(call: Call, reply: Any) -> None:
+    future = call.reply
     if future.done():
         return
     if not isinstance(reply, RedisError):
@@ -218,11 +218,5 @@ def _settle(future: asyncio.Future[Any], reply: Any) -> None:
 
 
 def code_of(reply: RedisError) -> str:
-    """Return the first word of an error reply, which redis-py keeps aside for the words it knows."""
-    return getattr(reply, "status_code", None) or str(reply).partition(" ")[0]
-
-
-def _closed(connection: AbstractConnection) -> bool:
-    """Tell without a round trip whether the server has hung up: nothing was sent, so a new dial is safe."""
-    reader = connection._reader
-    return reader is None or reader.at_eof() or reader.exception() is not None
+    """Return the first word of an error reply."""
+    return str(reply).partition(" ")[0]

@@ -160,9 +160,8 @@ class Inboxes:
         soonest = await self._store.call("ZRANGE", self._store.keys.of("leases", agent), 0, 0, "WITHSCORES")
         if not soonest:
             return None
-        score = soonest[0][1] if isinstance(soonest[0], list | tuple) else soonest[1]
         seconds, micros = await self._store.call("TIME")
-        return max(0, int(float(score)) - int(seconds) * 1000 - int(micros) // 1000) + 1
+        return max(0, int(float(soonest[1])) - int(seconds) * 1000 - int(micros) // 1000) + 1
 
     async def dead(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
         """Return dead letters oldest first, and how many there are; fewer than `limit` if they are long."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
-from redis.asyncio.client import Redis
-from redis.exceptions import RedisError
 
 from postino.model import Event
-from postino.store.connection import away
+from postino.store.connection import ANSWER_S, Pipeline
 from postino.store.inbox import Limits, pairs
 from postino.store.store import Store
 
@@ -54,20 +51,15 @@ class Journal:
         """Tell whether the event is still kept."""
         return bool(await self._store.call("XRANGE", self._events, id, id))
 
-    async def wait_events(self, reader: Redis, after: str, block_ms: int) -> list[Event]:
-        """Wait on `reader` up to `block_ms` for events behind `after`.
+    async def wait_events(self, reader: Pipeline, after: str, block_ms: int) -> list[Event]:
+        """Wait on `reader` up to `block_ms` for events behind `after`, at most 500.
 
         Raises:
             StoreAway: the reading connection broke.
         """
-        try:
-            reply: Any = await reader.xread({self._events: after}, count=500, block=block_ms)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise away(error, outcome="none") from None
-        if not reply:
-            return []
-        entries = next(iter(reply.values())) if isinstance(reply, dict) else reply[0][1]
-        return [Event(id=id, type=fields["type"], data=_data(fields)) for id, fields in entries]
+        command = "XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", self._events, after
+        reply = await reader.call(*command, within_s=block_ms / 1000 + ANSWER_S)
+        return [_event(id, fields) for id, fields in reply[0][1]] if reply else []
 
     async def history(self, before: str, count: int) -> list[Said]:
         """Return up to `count` accepted messages and broadcasts older than the place `before`, newest first."""
@@ -82,9 +74,8 @@ class Journal:
 
     async def notices(self) -> list[tuple[str, str, str]]:
         """Return (agent, id, sender) of dead letters whose sender is to be told."""
-        reply: Any = await self._store.call("HGETALL", self._notices)
-        values: dict[str, str] = reply if isinstance(reply, dict) else pairs(reply)
-        return [(*_split(key), sender) for key, sender in values.items()]
+        flat = await self._store.call("HGETALL", self._notices)
+        return [(*_split(key), sender) for key, sender in pairs(flat).items()]
 
     async def told(self, agent: str, id: str) -> None:
         """Strike a notice off."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from postino.model import Agent, iso
-from postino.store.inbox import Limits
+from postino.store.inbox import Limits, pairs
 from postino.store.store import Store
 
 ONLINE_MS = 30_000  # an agent is offline this long after its last sign of life
@@ -49,8 +49,7 @@ class Roster:
 
     async def names(self) -> Names:
         """Return every known name."""
-        reply: Any = await self._store.call("HGETALL", self._store.keys.shared("agents"))
-        values: dict[str, str] = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+        values = pairs(await self._store.call("HGETALL", self._store.keys.shared("agents")))
         agents = {
             name: msgspec.json.decode(value, type=AgentEntry)
             for name, value in values.items()
@@ -162,8 +161,7 @@ class Roster:
         key, now, cursor, dropped = self._store.keys.shared("sessions"), await self.now_ms(), "0", 0
         while True:
             cursor, flat = await self._store.call("HSCAN", key, cursor, "COUNT", 200)
-            values = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
-            for session, value in values.items():
+            for session, value in pairs(flat).items():
                 known = msgspec.json.decode(value, type=dict[str, Any])
                 kept_by_age = session.startswith(("claude:", "process:"))
                 ended = known.get("left") or (known.get("at", 0) if kept_by_age else now)

@@ -30,16 +30,16 @@ class Script:
         """What EVALSHA calls it."""
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    def arguments(self, values: Mapping[str, str | int]) -> list[str | int]:
+    def arguments(self, values: Mapping[str, str | int]) -> tuple[str | int, ...]:
         """Return `values` in the order of the header's ARGV.
 
         Raises:
             TypeError: a name is missing or unknown.
         """
         try:
-            ordered = [values[name] for name in self.args]
+            ordered = tuple([values[name] for name in self.args])
         except KeyError:
-            ordered = []
+            ordered = ()
         if len(ordered) != len(values):
             raise TypeError(f"{self.name}() takes {', '.join(self.args)}; got {', '.join(values)}")
         return ordered

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from postino.errors import ERRORS, PostinoError, StoreAway
 from postino.paths import folder
 from postino.store import scripts
-from postino.store.connection import ANSWER_S, Pipeline, away, client, code_of, packed
+from postino.store.connection import ANSWER_S, Pipeline, away, client, code_of
 from postino.store.keys import Keys
 from postino.store.scripts import Script
 
@@ -30,7 +30,7 @@ class Store:
         self.writes = Pipeline(url)
         self.reads = Pipeline(url, changes=False)  # for long answers: no sender waits behind them
         #: everything before the arguments is the same in each call of one script for one agent
-        self._head = lru_cache(4096)(lambda name, agent: self._pack_head(self.scripts[name], agent, {}))
+        self._head = lru_cache(4096)(lambda name, agent: self._make_head(self.scripts[name], agent, {}))
 
     def open(self) -> None:
         """Start both connections; the scripts are loaded on every new one."""
@@ -42,9 +42,11 @@ class Store:
         await self.writes.close()
         await self.reads.close()
 
-    def reader(self) -> Redis:
-        """Return a client of its own for blocking reads; its owner closes it."""
-        return client(self.url, timeout_s=None)
+    def reader(self) -> Pipeline:
+        """Return a connection of its own for blocking reads; its owner closes it."""
+        reader = Pipeline(self.url, changes=False)
+        reader.open([])
+        return reader
 
     def asker(self) -> Redis:
         """Return a client for a few questions before the store is open, each answered in time; its owner closes it."""
@@ -101,24 +103,23 @@ class Store:
             StoreAway: no answer.
         """
         script = self.scripts[name]
-        head = self._head(name, agent) if keys is None else self._pack_head(script, agent, keys)
-        command = head + packed(script.arguments(values))
+        head = self._head(name, agent) if keys is None else self._make_head(script, agent, keys)
+        command = head + script.arguments(values)
         try:
-            return await self.writes.call_packed(command)
+            return await self.writes.call(*command)
         except ResponseError as refusal:
             if code_of(refusal) != "NOSCRIPT":
                 raise _translated(refusal) from None
         # the script cache is volatile; nothing ran, so this is no retry
         try:
             await self.writes.call("SCRIPT", "LOAD", script.source)
-            return await self.writes.call_packed(command)
+            return await self.writes.call(*command)
         except ResponseError as refusal:
             raise _translated(refusal) from None
 
-    def _pack_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> bytes:
+    def _make_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> tuple[str | int, ...]:
         places = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
-        count = 3 + len(places) + len(script.args)
-        return b"*%d\r\n" % count + packed(["EVALSHA", script.sha, len(places), *places])
+        return "EVALSHA", script.sha, len(places), *places
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
         """Run a script that acts on an agent; follow aliases. Return the present name and the reply.

@@ -378,6 +378,20 @@ async def test_a_body_that_is_too_long_is_refused_said_or_chunked(api: Any) -> N
     await nothing_happened(api)
 
 
+async def test_a_chunked_body_that_comes_with_its_head_is_measured_too(connect: Any, open_broker: Any) -> None:
+    broker = await open_broker(max_body_bytes=1024)
+    client = await connect(broker, broker.settings)
+    host = f"127.0.0.1:{client.port}"
+    head = f"POST /api/messages HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+
+    writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n401\r\n" + b" " * 1025 + b"\r\n0\r\n\r\n")
+    status = await reader.readline()
+    writer.close()
+
+    assert status.split()[1] == b"413"
+
+
 async def test_a_delete_takes_no_body(api: Any) -> None:
     answer = await api.call("DELETE", "messages/bob", json={"really": True})
 

@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from postino.errors import StoreAway
-from postino.store.connection import Pipeline
+from postino.store.connection import ANSWER_S, FEW, LEAST_S, Pipeline
 from postino.store.store import Store
 
 Open = Callable[..., Awaitable[Store]]
@@ -51,6 +51,16 @@ async def refused(call: Awaitable[object]) -> StoreAway:
     return refusal.value
 
 
+async def held_up(store: Store, between, call: Callable[[int], Awaitable[object]]) -> list[asyncio.Future[object]]:
+    """Start as many calls as go out at once, and hold their replies back: the next call has to wait."""
+    await store.call("PING")
+    between.gate = asyncio.Semaphore(0)
+    calls = [asyncio.ensure_future(call(number)) for number in range(FEW)]
+    while not between.count(f"sent-{FEW - 1}"):  # noqa: ASYNC110 - the proxy counts, it does not call
+        await asyncio.sleep(0.001)
+    return calls
+
+
 async def test_calls_that_wait_together_share_round_trips(proxy, store_at: Open) -> None:
     between = await proxy()
     store = await store_at(between.url)
@@ -61,6 +71,61 @@ async def test_calls_that_wait_together_share_round_trips(proxy, store_at: Open)
 
     assert replies == [f"number {number}" for number in range(200)]
     assert len(between.sent) < 10
+
+
+async def test_a_few_calls_go_out_without_waiting_for_each_other(proxy, store_at: Open) -> None:
+    between = await proxy()
+    store = await store_at(between.url)
+
+    calls = await held_up(store, between, lambda number: store.call("ECHO", f"sent-{number}"))
+
+    assert not any(each.done() for each in calls)
+    between.let_go()
+    assert await asyncio.gather(*calls) == [f"sent-{number}" for number in range(FEW)]
+
+
+async def test_a_peer_that_does_not_read_gets_no_more_than_a_buffer_full(serve, store_at: Open) -> None:
+    server = serve()
+    store = await store_at(server.url)
+    await store.call("PING")
+    server.signal(signal.SIGSTOP)
+
+    calls = [asyncio.ensure_future(store.call("ECHO", "x" * 1_000_000)) for _ in range(4)]
+    for _ in range(20):
+        calls.append(asyncio.ensure_future(store.call("ECHO", "y" * 100_000)))
+        await asyncio.sleep(0.005)
+    outcomes = [(await refused(each)).detail["outcome"] for each in calls]
+    server.signal(signal.SIGCONT)
+
+    assert outcomes == ["unknown"] + ["none"] * 23
+    assert await store.call("ECHO", "back") == "back"
+
+
+@pytest.mark.parametrize("said", [b"hello\r\n", b"+PONG\r\n+PONG\r\n"])
+async def test_a_peer_that_breaks_the_protocol_is_dropped_and_dialled_anew(tmp_path, said: bytes) -> None:
+    dialled: list[asyncio.Event] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        dialled.append(over := asyncio.Event())
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                greetings = data.count(b"\r\nSETINFO\r\n")
+                writer.write(b"+OK\r\n" * greetings or said)
+        writer.close()
+        over.set()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "s"):
+        pipeline = Pipeline(f"unix://{tmp_path}/s")
+        pipeline.open([])
+        for _ in range(2):
+            try:
+                assert await pipeline.call("PING") == "PONG"
+            except StoreAway as refusal:
+                assert refusal.detail["outcome"] == "unknown"
+                assert "no Valkey" in refusal.message
+        assert len(dialled) == 2
+        await pipeline.close()
+        await asyncio.gather(*(each.wait() for each in dialled))
 
 
 async def test_replies_find_their_callers_also_beside_refusals(store_at: Open, valkey: str) -> None:
@@ -94,13 +159,14 @@ async def test_a_cancelled_caller_disturbs_nobody(store_at: Open, valkey: str) -
 async def test_a_call_that_was_cancelled_before_it_was_sent_is_not_sent(proxy, store_at: Open) -> None:
     between = await proxy()
     store = await store_at(between.url)
-    await store.call("PING")
+    under_way = await held_up(store, between, lambda number: store.call("ECHO", f"sent-{number}"))
     call = asyncio.create_task(store.call("ECHO", "cancelled"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
 
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    await store.call("PING")
+    between.let_go()
+    await asyncio.gather(store.call("PING"), *under_way)
 
     assert between.count("cancelled") == 0
 
@@ -149,19 +215,15 @@ async def test_what_waited_behind_a_broken_call_did_not_happen(proxy, store_at: 
     between = await proxy()
     store, direct = await store_at(between.url, "lost:"), await store_at(valkey, "lost:")
     agent = f"bob-{time.time_ns()}"
-    await store.call("PING")
-    between.gate = asyncio.Semaphore(0)
-    first = asyncio.create_task(send(store, "first", agent))
-    while not between.count("first"):  # noqa: ASYNC110 - the proxy counts, it does not call
-        await asyncio.sleep(0.001)
+    under_way = await held_up(store, between, lambda number: send(store, f"sent-{number}", agent))
     later = [asyncio.create_task(send(store, f"later-{number}", agent)) for number in range(5)]
     await asyncio.sleep(0.01)
 
     between.cut()
-    outcomes = [(await refused(each)).detail["outcome"] for each in (first, *later)]
+    outcomes = [(await refused(each)).detail["outcome"] for each in (*under_way, *later)]
 
-    assert outcomes == ["unknown"] + ["none"] * 5
-    assert await stored(direct, agent) == 1
+    assert outcomes == ["unknown"] * FEW + ["none"] * 5
+    assert await stored(direct, agent) == FEW
 
 
 async def test_a_hundred_lost_replies_store_nothing_twice(proxy, store_at: Open, valkey: str) -> None:
@@ -233,6 +295,26 @@ async def test_calls_that_wait_behind_a_slow_answer_are_told_in_time_too(proxy, 
 
     assert 1.1 < durations[0] < 1.4
     assert max(durations) < 2
+
+
+async def test_a_call_that_could_not_be_answered_in_time_is_not_sent(proxy, store_at: Open) -> None:
+    between = await proxy()
+    store = await store_at(between.url)
+    under_way = await held_up(store, between, lambda number: store.call("ECHO", f"sent-{number}"))
+    late = asyncio.ensure_future(store.call("ECHO", "late"))
+    await asyncio.sleep(ANSWER_S - LEAST_S / 2)
+
+    between.let_go()
+
+    assert (await refused(late)).detail["outcome"] == "none"
+    assert between.count("late") == 0
+    await asyncio.gather(*under_way)
+
+
+async def test_bytes_that_are_no_text_are_read_all_the_same(store_at: Open, valkey: str) -> None:
+    store = await store_at(valkey)
+
+    assert await store.writes.call("ECHO", b"half \xc3") == "half \ufffd"
 
 
 async def test_a_killed_server_is_found_again(serve, store_at: Open) -> None:
@@ -356,7 +438,7 @@ async def test_closing_answers_everybody(serve) -> None:
     pipeline.open([])
     await pipeline.call("PING")
     server.signal(signal.SIGSTOP)
-    calls = [asyncio.create_task(pipeline.call("PING")) for _ in range(5)]
+    calls = [asyncio.create_task(pipeline.call("PING")) for _ in range(FEW)]
     await asyncio.sleep(0.05)
     calls += [asyncio.create_task(pipeline.call("PING")) for _ in range(5)]
     await asyncio.sleep(0)
@@ -364,4 +446,6 @@ async def test_closing_answers_everybody(serve) -> None:
     await pipeline.close()
 
     outcomes = [(await refused(each)).detail["outcome"] for each in calls]
-    assert outcomes == ["unknown"] * 5 + ["none"] * 5
+    assert outcomes == ["unknown"] * FEW + ["none"] * 5
+    server.signal(signal.SIGCONT)
+    assert (await refused(pipeline.call("PING"))).detail["outcome"] == "none"

@@ -70,7 +70,7 @@ def test_arguments_go_by_name_in_the_order_of_the_header(tmp_path: Path) -> None
     text = GOOD.replace("ARGV     agent   who\n", "ARGV     agent   who\n         limit   how many,\n")
     script = scripts.load(corpus(tmp_path, text))["one"]
 
-    assert script.arguments({"limit": 3, "agent": "bob"}) == ["bob", 3]
+    assert script.arguments({"limit": 3, "agent": "bob"}) == ("bob", 3)
     for wrong in ({"agent": "bob"}, {"agent": "bob", "limt": 3}, {"agent": "bob", "limit": 3, "more": 1}):
         with pytest.raises(TypeError, match="one"):
             script.arguments(wrong)
