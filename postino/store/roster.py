@@ -157,7 +157,7 @@ class Roster:
         return int(await self._store.run("expire_presence", "", {}))
 
     async def forget_sessions(self) -> int:
-        """Drop what is kept of sessions that ended one time to live ago; return how many. Housekeeping only."""
+        """Drop what is kept of sessions that ended one time to live ago; return how many. One by one, each atomic."""
         key, now, cursor, dropped = self._store.keys.shared("sessions"), await self.now_ms(), "0", 0
         while True:
             cursor, flat = await self._store.call("HSCAN", key, cursor, "COUNT", 200)
@@ -166,7 +166,7 @@ class Roster:
                 kept_by_age = session.startswith(("claude:", "process:"))
                 ended = known.get("left") or (known.get("at", 0) if kept_by_age else now)
                 if int(ended) + self._limits.ttl_ms < now:
-                    dropped += int(await self._store.call("HDEL", key, session))
+                    dropped += int(await self._store.run("forget_session", "", {"session": session, "seen": value}))
             if cursor in ("0", b"0", 0):
                 return dropped
 

@@ -200,6 +200,17 @@ async def test_a_session_that_slept_comes_back_and_is_not_forgotten(open_broker,
     assert told(await events(broker, *CHANGES))[-1] == ("online", "bob")
 
 
+async def test_a_session_that_comes_back_while_it_is_forgotten_stays(broker: Broker, hello) -> None:
+    await broker.join(hello("s-1", name="bob"))
+    await broker.leave("s-1", 1)
+    seen = await broker.store.call("HGET", broker.store.keys.shared("sessions"), "s-1")
+
+    await broker.join(hello("s-1", name="bob", generation=2))
+
+    assert await broker.store.run("forget_session", "", {"session": "s-1", "seen": seen}) == 0
+    assert await broker.agent_of("s-1") == "bob"
+
+
 async def test_an_http_agent_is_online_after_a_heartbeat_and_offline_when_it_says_so(broker: Broker, events) -> None:
     assert (await broker.heartbeat("web")).online
     await broker.heartbeat("web")

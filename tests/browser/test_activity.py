@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from playwright.sync_api import expect
 
 # the longest pause between two frames since `watch` began: what a person feels as a stutter
 WATCH_FRAMES = """() => {
@@ -58,7 +59,7 @@ def test_it_is_filtered_by_word_and_kind(visit, served, name) -> None:
     page.keyboard.press("/")
     page.keyboard.type(f"{name}-A")
     page.get_by_text(f"wrote to {name}-b").wait_for(state="detached")
-    assert page.locator(".event").count() == 1
+    expect(page.locator(".event")).to_have_count(1)
     page.get_by_label("Mail", exact=True).uncheck(force=True)
     page.locator(".event").wait_for(state="detached")
 
@@ -89,7 +90,7 @@ def test_ten_thousand_events_stay_smooth(visit, valkey, name) -> None:
             pipe.execute()
     page.get_by_text(f"{name}-499 was told of 1 message").first.wait_for(timeout=30_000)
 
-    assert page.locator(".event").count() == 200
+    expect(page.locator(".event")).to_have_count(200)
     assert page.get_by_role("button", name="Show 200 more of").is_visible()
     assert page.evaluate("longest") < STUTTER_MS
     page.get_by_role("button", name="Show 200 more of").click()
@@ -111,7 +112,7 @@ def test_five_hundred_agents_stay_smooth(visit, valkey, name) -> None:
     began = time.monotonic()
     page.keyboard.type(f"{name}-487")
     page.locator(f'li[data-agent="{name}-487"]').wait_for()
-    assert page.locator("li[data-agent]").count() == 1
+    expect(page.locator("li[data-agent]")).to_have_count(1)
     assert time.monotonic() - began < 2
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/#/agents/{name}-487")

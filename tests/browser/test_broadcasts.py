@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from playwright.sync_api import expect
+
 
 def card(page: Any, id: str) -> Any:
     return page.locator(f'[data-message-id="{id}"]')
@@ -32,7 +34,7 @@ def test_clearing_the_feed_asks_first(visit, served, name) -> None:
     card(page, id).wait_for()
     page.get_by_role("button", name="Clear all").click()
     page.keyboard.press("Escape")
-    assert card(page, id).count() == 1
+    expect(card(page, id)).to_have_count(1)
 
     page.get_by_role("button", name="Clear all").click()
     page.get_by_role("dialog").get_by_role("button", name="Clear all").click()
@@ -46,7 +48,7 @@ def test_older_broadcasts_come_on_request(visit, served, name) -> None:
         served.call("POST", "broadcasts", {"body": f"number {number}", "from": name})
     page = visit("#/broadcasts")
     page.get_by_text("number 59").wait_for()
-    assert page.locator("article.message").count() == 50
+    expect(page.locator("article.message")).to_have_count(50)
 
     page.get_by_role("button", name="Show older broadcasts").click()
 

@@ -29,7 +29,7 @@ def test_an_agent_is_found_and_written_to_by_keys_alone(visit, served, name) -> 
     page.keyboard.press("ArrowDown")
     assert name in focused(page)
     page.keyboard.press("Enter")
-    page.wait_for_url(f"**/#/agents/{name}")
+    page.locator(f'li[data-agent="{name}"] [aria-current=page]').wait_for()
     page.keyboard.press("w")
     page.keyboard.type("typed /?w123")
     page.keyboard.press("Control+Enter")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from playwright.sync_api import expect
 
 
 def free_port() -> int:
@@ -70,7 +71,7 @@ def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
     activity.locator('.event[data-type="msg_send"]').nth(6).wait_for()
     ids = [each.get_attribute("data-event-id") for each in activity.locator(".event").all()]
     assert len(ids) == len(set(ids))
-    assert activity.locator('.event[data-type="msg_send"]').count() == 7
+    expect(activity.locator('.event[data-type="msg_send"]')).to_have_count(7)
 
 
 def test_a_page_opened_before_its_daemon_answers_heals_too(visitor, daemon) -> None:
@@ -102,7 +103,7 @@ def test_a_tab_nobody_looks_at_lets_go_and_catches_up(visitor, daemon, until) ->
     page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
 
     page.get_by_text("meanwhile").wait_for()
-    assert page.locator("article.message").count() == 1
+    expect(page.locator("article.message")).to_have_count(1)
 
 
 def test_a_lost_valkey_heals(visitor, daemon, until) -> None:

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 
 def message(page: Any, id: str) -> Any:
@@ -57,7 +58,7 @@ def test_a_message_written_in_the_page_is_read_by_an_mcp_client(visit, mcp_clien
     # a sign of life, as soon as it is late enough to be one
     until(lambda: client.call("msg_whoami") and served.history(name)[0]["state"] == "acked", "it is acknowledged")
     becomes(page, got["id"], "acked")
-    assert page.get_by_role("textbox", name="Write a message").input_value() == ""
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("")
 
 
 def test_states_change_live(visit, served, name) -> None:
@@ -75,7 +76,7 @@ def test_states_change_live(visit, served, name) -> None:
     page.locator(".repeat", has_text="redelivered, delivery 2").wait_for()
     served.settle("ack", name, [id])
     becomes(page, id, "acked")
-    assert page.locator("article.message").count() == 1
+    expect(page.locator("article.message")).to_have_count(1)
 
 
 def test_counts_and_the_title_follow(visit, served, name) -> None:
@@ -161,14 +162,14 @@ def test_a_lost_answer_keeps_the_text_and_a_retry_is_stored_once(visit, served, 
     page.route("**/api/messages", swallow)
     write(page, "once only")
     page.get_by_role("alert").get_by_text("it will not arrive twice").wait_for()
-    assert page.get_by_role("textbox", name="Write a message").input_value() == "once only"
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("once only")
     page.unroute("**/api/messages")
     page.get_by_role("button", name="Send").click()
 
     page.get_by_text("It had arrived already").wait_for()
     assert [each["body"] for each in served.history(name)] == ["once only"]
     page.locator("article.message").wait_for()
-    assert page.locator("article.message").count() == 1
+    expect(page.locator("article.message")).to_have_count(1)
 
 
 def test_what_the_api_refuses_is_said_beside_the_form(visit, name) -> None:
@@ -177,7 +178,7 @@ def test_what_the_api_refuses_is_said_beside_the_form(visit, name) -> None:
     write(page, text)
 
     page.get_by_role("alert").get_by_text("U+202E at position 5").wait_for()
-    assert page.get_by_role("textbox", name="Write a message").input_value() == text
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value(text)
 
 
 def test_a_full_inbox_is_said_beside_the_form(visit, name) -> None:
@@ -187,7 +188,7 @@ def test_a_full_inbox_is_said_beside_the_form(visit, name) -> None:
     write(page, "kept")
 
     page.get_by_role("alert").get_by_text("the inbox is full. Your text is kept").wait_for()
-    assert page.get_by_role("textbox", name="Write a message").input_value() == "kept"
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept")
 
 
 def test_a_name_never_seen_is_told_with_the_nearest(visit, served, until, name) -> None:
@@ -206,7 +207,7 @@ def test_the_name_is_kept_in_this_browser(visit, name) -> None:
     page.get_by_label("From").blur()
     page.reload()
 
-    assert page.get_by_label("From").input_value() == "luca"
+    expect(page.get_by_label("From")).to_have_value("luca")
 
 
 def test_what_was_begun_waits_while_one_looks_elsewhere(visit, served, name) -> None:
@@ -214,10 +215,10 @@ def test_what_was_begun_waits_while_one_looks_elsewhere(visit, served, name) -> 
     page = visit(f"#/agents/{name}")
     page.get_by_role("textbox", name="Write a message").fill("half a sen")
     page.get_by_role("link", name="All mail").click()
-    assert page.get_by_role("textbox", name="Write a message").input_value() == ""
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("")
 
     page.go_back()
-    assert page.get_by_role("textbox", name="Write a message").input_value() == "half a sen"
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("half a sen")
 
 
 def test_an_answer_stays_in_its_thread(visit, served, name) -> None:
@@ -238,7 +239,7 @@ def test_a_thread_can_be_linked_to(visit, served, name) -> None:
     page = visit(f"#/agents/{name}?thread=t-1")
 
     message(page, inside).wait_for()
-    assert page.locator("article.message").count() == 1
+    expect(page.locator("article.message")).to_have_count(1)
     page.get_by_role("button", name="Show all", exact=True).click()
     page.get_by_text("outside").wait_for()
 
@@ -252,7 +253,7 @@ def test_mail_is_searched(visit, served, name) -> None:
     page.wait_for_url("**?q=PEAR")
     page.get_by_text("a plum").wait_for(state="detached")
     page.get_by_text("a pear").wait_for()
-    assert page.locator("article.message").count() == 1
+    expect(page.locator("article.message")).to_have_count(1)
     page.get_by_label("Search this mail").fill("quince")
     page.get_by_text("Nothing found").wait_for()
 
@@ -262,7 +263,7 @@ def test_older_mail_comes_on_request_each_once_and_in_order(visit, served, name)
         served.send(name, f"number {number}")
     page = visit(f"#/agents/{name}")
     page.get_by_text("number 119").wait_for()
-    assert page.locator("article.message").count() == 50
+    expect(page.locator("article.message")).to_have_count(50)
 
     # without scrolling to it: being at the top asks for older mail too
     page.get_by_role("button", name="Show older mail").evaluate("(button) => button.click()")

@@ -250,6 +250,8 @@ async def conversation(broker: Broker) -> None:
     await broker.offline("web")
     await refused(broker.forget("alice"), "agent_busy")
     await broker.leave("s-2", 2)
+    left = await broker.store.call("HGET", broker.store.keys.shared("sessions"), "s-2")
+    assert await broker.store.run("forget_session", "", {"session": "s-2", "seen": left}) == 1
     await broker.clear("robert")
     await broker.cleanup()
     await broker.chores.sweep()
