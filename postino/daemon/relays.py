@@ -18,6 +18,7 @@ from postino.mcp.tabs import Tabs
 
 HEAD_START_S = 0.3  # the HTTP side answers `postino up` first: the SDK takes half a second of the same CPU
 FAREWELL_S = 1.2  # for the sessions to answer what is under way and give back what they hold
+NEW_OBJECTS = 10_000  # before the collector looks: at its usual 700 it takes 5 % of a busy daemon
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker, Tabs], Awaitable[None]]
 
@@ -43,6 +44,7 @@ class Relays:
             self._serve.set_result((await _imported("postino.mcp.connection")).serve_relay)
             gc.collect()
             gc.freeze()  # the SDK's hundred thousand objects stay: the collector need not walk them again and again
+            gc.set_threshold(NEW_OBJECTS)
         except Exception as error:
             _log.exception("mcp_unusable")
             self._serve.set_exception(error)
