@@ -13,6 +13,7 @@ import mcp_types as types
 import msgspec
 import structlog
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.dispatcher import as_request_id, coerce_request_id
 from mcp.shared.message import SessionMessage
 
 from postino import __version__
@@ -237,21 +238,22 @@ class Connection:
         if isinstance(message, types.JSONRPCRequest):
             while len(self._unanswered) >= AT_ONCE:
                 await self._next_answer()
-            self._unanswered.add(message.id)
+            request = coerce_request_id(message.id)
+            self._unanswered.add(request)
             if message.method in SIGNS:
-                self._session.arrived(message.id)
+                self._session.arrived(request)
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
             self._tab.initialized = True
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
-            request = (message.params or {}).get("requestId")
-            if isinstance(request, str | int):
-                self._unanswered.discard(request)
-                self._session.cancelled(request)
+            named = as_request_id((message.params or {}).get("requestId"))
+            if named is not None:
+                self._unanswered.discard(coerce_request_id(named))
+                self._session.cancelled(coerce_request_id(named))
 
     def _told(self, control: dict[str, Any]) -> None:
-        request = control.get("id")
-        if control["postino"] == "written" and isinstance(request, str | int):
-            self._session.written(request)
+        request = as_request_id(control.get("id"))
+        if control["postino"] == "written" and request is not None:
+            self._session.written(coerce_request_id(request))
         self._tab.told(control)
 
     async def _give(self, out: MemoryObjectReceiveStream[SessionMessage]) -> None:
@@ -263,7 +265,7 @@ class Connection:
                 with contextlib.suppress(ConnectionError):
                     await self._wire.flush()
                 if "method" not in frame:
-                    self._unanswered.discard(frame.get("id", ""))
+                    self._unanswered.discard(coerce_request_id(frame.get("id") or ""))
                     self._answered.set()
 
     async def _next_answer(self) -> None:

@@ -52,7 +52,8 @@ class Session:
         self._cursor: str | None = None
         self._readings: list[Reading] = []
         self._unread: set[RequestId] = set()  # calls whose answers the client does not have yet
-        self._running: dict[RequestId, asyncio.Task[Any]] = {}
+        self._running: set[RequestId] = set()
+        self._cancelled: set[RequestId] = set()  # of the running ones
         self._settling: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -118,8 +119,10 @@ class Session:
     def cancelled(self, request: RequestId) -> None:
         """Note that the client wants no answer to `request`: what it was given goes back."""
         self._unread.discard(request)
-        if request not in self._running:  # else `run` sees the cancellation
-            self._own(self.give_back(request, sent=True))
+        if request in self._running:
+            self._cancelled.add(request)  # `run` is interrupted, or finds it here because it was done already
+        else:
+            self._own(self._return(self._withdraw(request), sent=True))
 
     # what is done
 
@@ -129,14 +132,19 @@ class Session:
         Half done is the state nobody could undo; what a cancelled read was given goes back uncounted.
         """
         task = self._own(self._after_settling(operation))
-        self._running[request] = task
+        self._running.add(request)
         try:
-            return await asyncio.shield(task)
+            answer = await asyncio.shield(task)
         except asyncio.CancelledError:
             self._own(self._forsake(request, task))
             raise
+        else:
+            if request in self._cancelled:  # too late to be interrupted: the answer may go out all the same
+                self._own(self._return(self._withdraw(request), sent=True))
+            return answer
         finally:
-            self._running.pop(request, None)
+            self._running.discard(request)
+            self._cancelled.discard(request)
 
     async def read(self, request: RequestId, limit: int, budget: int) -> Batch:
         """Lease messages to this session; they are settled by its next sign of life."""
@@ -163,11 +171,19 @@ class Session:
 
     async def give_back(self, request: RequestId, *, sent: bool) -> None:
         """Undo the readings of `request`; what may have been `sent` counts, so that a repeat is labelled."""
+        await self._return(self._withdraw(request), sent=sent)
+
+    def _withdraw(self, request: RequestId) -> list[Reading]:
+        """Take out the readings of `request`, at once: from now on nothing acknowledges them."""
         mine = [each for each in self._readings if each.request == request]
         self._readings = [each for each in self._readings if each.request != request]
         for reading in mine:
             if reading.cursor is not None and reading.cursor == self._cursor:
                 self._cursor = reading.before
+        return mine
+
+    async def _return(self, readings: list[Reading], *, sent: bool) -> None:
+        for reading in readings:
             with contextlib.suppress(PostinoError):  # else they come again when the session or the lease ends
                 if reading.ids and sent:
                     await self.broker.nack(reading.agent, self.id, reading.ids)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from postino.broker import Broker
+from postino.broker import Broker, Hello
+from postino.mcp.session import Session
 from postino.model import Draft, Sender
 
 ALICE = Sender(name="alice", via="http")
@@ -192,6 +193,40 @@ async def test_cancelling_a_read_under_way_gives_back_what_it_got(broker, connec
     assert read not in bob.came
     (again,) = (await bob.call("msg_read"))["messages"]
     assert (again["id"], again["delivery"]) == ("m1", 1)
+
+
+async def test_a_read_that_is_cancelled_at_any_moment_is_given_again(broker, connect):
+    bob = await connect("bob")
+    for number in range(150):
+        await mail(broker, f"m{number}")
+        read = bob.tool("msg_read")
+        for _ in range(number % 50):  # turns of the loop: from before the read to after its answer
+            await asyncio.sleep(0)
+        bob.notify("notifications/cancelled", {"requestId": read if number % 2 else str(read)})
+        await bob.ask("ping")
+        if read in bob.came:
+            bob.written(read)
+        await bob.think()
+        (again,) = (await bob.call("msg_read"))["messages"]
+        assert again["id"] == f"m{number}"
+        await bob.call("msg_ack", ids=[again["id"]])
+
+
+async def test_a_read_that_is_cancelled_when_it_is_done_but_not_answered_is_given_back(broker):
+    await mail(broker, "m1")
+    session = Session(broker, Hello(session="s-1", generation=1, name="bob"))
+    reading = asyncio.create_task(session.run(7, session.read(7, 5, 1000)))
+    while not session._readings:  # noqa: ASYNC110 - the very turn of the loop is meant
+        await asyncio.sleep(0)
+
+    session.cancelled(7)
+    await reading
+    session.written(7)
+    await asyncio.sleep(0.06)
+    session.arrived(8)
+    await session.close()
+
+    assert await states(broker, "m1") == ["queued"]
 
 
 async def test_cancelling_an_answered_read_gives_back_and_labels_the_repeat(broker, connect):
