@@ -241,7 +241,7 @@ class Connection:
             request = coerce_request_id(message.id)
             self._unanswered.add(request)
             if message.method in SIGNS:
-                self._session.arrived(request)
+                self._session.arrived(request, proves=not self._tab.tells())
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
             self._tab.initialized = True
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":

@@ -1,7 +1,8 @@
 """One relay connection as the broker knows it: who it acts as, and what it was given but has not shown to have seen.
 
-An agent acknowledges by going on: a call that arrives once the answer of a read has been with the client for
-SETTLE_AFTER, and with no other call under way, comes from a model that had that answer before it.
+An agent acknowledges by going on. Where its client's hooks are heard they say so: the end of a round of tool calls,
+the next prompt, the end of the turn. Elsewhere a call that arrives once the answer of a read has been with the client
+for SETTLE_AFTER, and with no other call under way, is taken to come from a model that had that answer before it.
 """
 
 from __future__ import annotations
@@ -86,9 +87,9 @@ class Session:
 
     # what arrives, in the order of the wire
 
-    def arrived(self, request: RequestId) -> None:
-        """Note a call; settle what its arrival proves to be seen before it is handled."""
-        if not self._unread:
+    def arrived(self, request: RequestId, *, proves: bool = True) -> None:
+        """Note a call; settle what its arrival `proves` to be seen before it is handled."""
+        if proves and not self._unread:
             due = asyncio.get_running_loop().time() - SETTLE_AFTER
             proven = [each for each in self._readings if each.written_at is not None and each.written_at <= due]
             self._readings = [each for each in self._readings if each not in proven]

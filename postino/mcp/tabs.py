@@ -10,6 +10,8 @@ from typing import Any
 
 from postino.mcp.session import Session
 
+SILENT_S = 600.0  # without a hook: as long as a command may take in a round of calls; longer, they are taken for broken
+
 Line = dict[str, Any]
 
 
@@ -33,6 +35,13 @@ class Tab:
         self.claude = claude or self.claude
         self.idle = self.idle if idle is None else idle
         self.heard_at = asyncio.get_running_loop().time()
+
+    def tells(self) -> bool:
+        """Return whether hooks tell when its model has an answer; then a call proves nothing.
+
+        Of the calls of one round the client makes some one after the other: the model has seen nothing in between.
+        """
+        return self.heard_at > 0 and asyncio.get_running_loop().time() - self.heard_at < SILENT_S
 
     def told(self, control: Line) -> None:
         """Take the relay's answer to a wake."""

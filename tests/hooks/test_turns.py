@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -64,6 +65,29 @@ async def test_the_model_sends_and_reads_by_tools_and_going_on_acknowledges(
     assert "are you there?" in model.seen()
     assert mailbox.data("read", "--agent", "ann")["items"][0]["body"] == "I am"
     assert mailbox.state("bob", "question")["state"] == "acked"
+
+
+async def test_a_later_call_of_the_same_round_settles_nothing(mailbox: Any, open_tab: Any, model: Any) -> None:
+    mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
+    mailbox.send("bob", id="m1")
+    tab = await open_tab()
+    model.script(
+        [
+            (f"{TOOL}read", {}),
+            ("Bash", {"command": "sleep 0.2"}),  # the client waits for it before it makes the next call
+            (f"{TOOL}send", {"to": "ann", "body": "not about what came", "id": "early"}),
+            ("Bash", {"command": "sleep 1"}),
+        ]
+    )
+
+    turn = asyncio.create_task(tab.prompt("read your mail, and write to ann"))
+    while not mailbox.data("read", "--agent", "ann", "--peek")["items"]:
+        await asyncio.sleep(0.05)
+    before = mailbox.state("bob", "m1")["state"]
+    await turn
+
+    assert before == "leased"
+    assert mailbox.state("bob", "m1")["state"] == "acked"
 
 
 async def test_the_end_of_the_tool_round_settles_what_was_read(mailbox: Any, open_tab: Any, model: Any) -> None:

@@ -23,6 +23,7 @@ from mcp import Client, StdioServerParameters
 
 from postino.broker import Broker
 from postino.mcp.connection import serve_relay
+from postino.mcp.tabs import Tabs
 from postino.paths import Home
 from postino.store.embedded import EmbeddedValkey
 
@@ -139,10 +140,12 @@ async def connect(broker: Broker) -> AsyncIterator[Callable[..., Awaitable[HandR
     """Connect a relay by hand: `await connect("bob")`; with a name it is greeted and its client initialized."""
     opened: list[HandRelay] = []
 
-    async def make(name: str | None = None, broker: Broker = broker, **hello: Any) -> HandRelay:
+    async def make(
+        name: str | None = None, broker: Broker = broker, tabs: Tabs | None = None, **hello: Any
+    ) -> HandRelay:
         ours, theirs = socket.socketpair()
         relay = HandRelay(*await asyncio.open_connection(sock=ours, limit=1 << 22))
-        relay.serving = asyncio.create_task(serve_relay(*await asyncio.open_connection(sock=theirs), broker))
+        relay.serving = asyncio.create_task(serve_relay(*await asyncio.open_connection(sock=theirs), broker, tabs))
         opened.append(relay)
         if name is not None:
             session = hello.pop("session", f"s-{os.urandom(4).hex()}")

@@ -9,6 +9,7 @@ import pytest
 
 from postino.broker import Broker, Hello
 from postino.mcp.session import Session
+from postino.mcp.tabs import SILENT_S, Tabs
 from postino.model import Draft, Sender
 
 ALICE = Sender(name="alice", via="http")
@@ -41,6 +42,34 @@ async def test_a_read_is_acknowledged_by_the_next_call(broker, connect):
     await bob.think()
     await bob.call("msg_check")
     assert await states(broker, "m1", "m2") == ["acked", "acked"]
+
+
+async def test_where_hooks_are_heard_a_call_acknowledges_nothing_and_the_next_hook_does(broker, connect):
+    await mail(broker, "m1")
+    tabs = Tabs()
+    bob = await connect("bob", tabs=tabs)
+    (tab,) = tabs
+    tab.heard("c-1", idle=False)
+    await bob.call("msg_read")
+    await bob.think()
+    await bob.call("msg_send", to="alice", body="of the same round of calls, which the model has seen nothing of")
+    assert await states(broker, "m1") == ["leased"]
+
+    await tab.session.seen()
+
+    assert await states(broker, "m1") == ["acked"]
+
+
+async def test_hooks_that_have_fallen_silent_are_not_waited_for(broker, connect):
+    await mail(broker, "m1")
+    tabs = Tabs()
+    bob = await connect("bob", tabs=tabs)
+    (tab,) = tabs
+    tab.heard_at = asyncio.get_running_loop().time() - SILENT_S - 1
+    await bob.call("msg_read")
+    await bob.think()
+    await bob.call("msg_check")
+    assert await states(broker, "m1") == ["acked"]
 
 
 async def test_the_acknowledgement_comes_before_the_call_is_handled(broker, connect):
