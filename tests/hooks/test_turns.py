@@ -81,7 +81,7 @@ async def test_a_later_call_of_the_same_round_settles_nothing(mailbox: Any, open
     )
 
     turn = asyncio.create_task(tab.prompt("read your mail, and write to ann"))
-    while not mailbox.data("read", "--agent", "ann", "--peek")["items"]:
+    while not mailbox.data("read", "--agent", "ann", "--peek")["items"]:  # noqa: ASYNC110 - asked by a command
         await asyncio.sleep(0.05)
     before = mailbox.state("bob", "m1")["state"]
     await turn
