@@ -124,10 +124,6 @@ class Mail(Core):
         """Drop all dead letters of an agent; return how many there were."""
         return await self.inboxes.clear_dead(agent)
 
-    async def notified(self, agent: str, ids: list[str], how: str) -> None:
-        """Record that the recipient was told of these messages by `socket`, `hook` or `channel`."""
-        await self.inboxes.notified(agent, ids, how)
-
     async def waiting_senders(self, agent: str) -> list[str]:
         """Return up to three senders of unread messages, the oldest message first."""
         return await self.inboxes.senders(agent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from typing import Literal
 
 import msgspec
 
@@ -12,34 +11,34 @@ from postino.broker.sessions import Hello, Sessions
 from postino.errors import AgentBusy, UnknownAgent
 from postino.store.whereabouts import Waiting
 
-__all__ = ["Told", "Waiting", "Whereabouts"]
-
-#: what an answer tells a process of: nothing, its messages, or its broadcasts too
-Told = Literal["", "mail", "all"]
+__all__ = ["Waiting", "Whereabouts"]
 
 
 class Whereabouts(Sessions):
     """Hooks know a process and its present Claude session, which a relay can not know after its start."""
 
-    async def announce(
+    async def announce(self, agent: str, process: str, claude: str, *, session: str = "") -> Waiting:
+        """Return what waits for `agent` (for that of `session`, if given), and what the process has not been told.
+
+        Another Claude session (after /clear, say) has been told nothing. What was told and came back is new again.
+        """
+        return await self.whereabouts.announce(agent, process, claude, session=session)
+
+    async def tell(
         self,
-        agent: str,
+        waiting: Waiting,
         process: str,
         claude: str,
         *,
-        session: str = "",
-        told: Told = "",
+        broadcasts: bool = False,
         greeted: bool = False,
         how: str = "",
-    ) -> Waiting:
-        """Return what waits for `agent` (for that of `session`, if given), and what the process has not been told.
+    ) -> None:
+        """Note that the process has been told of what `announce` found: of the messages, perhaps of the broadcasts too.
 
-        With `told` it counts as told from now on, and the messages keep `how`. Another Claude session (after
-        /clear, say) has been told nothing.
+        The messages keep `how` for whoever asks for their state; the first time counts.
         """
-        return await self.whereabouts.announce(
-            agent, process, claude, session=session, told=told, greeted=greeted, how=how
-        )
+        await self.whereabouts.tell(waiting, process, claude, broadcasts=broadcasts, greeted=greeted, how=how)
 
     async def meet(self, session: str, process: str, claude: str) -> str:
         """Note that `session` now serves the Claude session `claude`; return its agent.

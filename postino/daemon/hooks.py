@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from postino.broker import Broker, Hello
-from postino.broker.whereabouts import Told, Waiting
+from postino.broker.whereabouts import Waiting
 from postino.daemon import hook_text
 from postino.daemon.call import Call
 from postino.daemon.connection import Connection
@@ -60,22 +60,24 @@ class Caller:
     tab: Tab | None
     session: str | None
     agent: str | None
+    says: Waiting | None = None  # what the hook's answer is about
 
-    async def announce(self, told: Told, *, greeted: bool = False) -> Waiting:
-        """Return what waits; what `told` says is new only this once."""
+    async def announce(self) -> Waiting:
+        """Return what waits, and what of it is new to the session."""
         assert self.agent is not None
-        waiting = await self.broker.announce(
-            self.agent,
-            self.process,
-            self.event.session_id,
-            session=self.session or "",
-            told=told,
-            greeted=greeted,
-            how="hook" if told else "",
+        self.says = await self.broker.announce(
+            self.agent, self.process, self.event.session_id, session=self.session or ""
         )
         if self.tab is not None:
-            self.tab.agent = waiting.agent
-        return waiting
+            self.tab.agent = self.says.agent
+        return self.says
+
+    async def tell(self, *, broadcasts: bool) -> None:
+        """Note that the session has been told: none of it is new any more."""
+        if self.says is not None:
+            await self.broker.tell(
+                self.says, self.process, self.event.session_id, broadcasts=broadcasts, greeted=broadcasts, how="hook"
+            )
 
     async def greet(self, waiting: Waiting) -> str:
         """Return who this session is and what waits."""
@@ -99,14 +101,29 @@ async def hook(call: Call[Nothing, Nothing]) -> web.Response:
     if not isinstance(connection, Connection) or connection.tcp:
         raise Forbidden("hooks are taken on the unix socket only")
     name = call.request.match_info["event"]
-    text = ""
+    text, caller = "", None
     try:
         event = await _event(call.request, name)
         if event is not None:
-            text = await _decide(call, name, event)
+            text, caller = await _decide(call, name, event)
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
-    return web.Response(body=hook_text.context(name, text), content_type="application/json")
+    response = web.Response(body=hook_text.context(name, text), content_type="application/json")
+    if text and caller is not None:
+        await _hand_over(call.request, response, name, caller)
+    return response
+
+
+async def _hand_over(request: web.Request, response: web.Response, name: str, caller: Caller) -> None:
+    """Answer, and only then remember it as told: a hook that has run out of time has told nothing."""
+    try:
+        await response.prepare(request)
+        await response.write_eof()  # an error, when the hook has gone
+        await caller.tell(broadcasts=name != "Stop")
+    except ConnectionError:
+        return
+    except PostinoError as error:
+        _log.warning("hook_not_noted", hook=name, code=error.code)
 
 
 async def _event(request: web.Request, name: str) -> Event | None:
@@ -143,15 +160,15 @@ async def _body(request: web.Request) -> bytearray | None:
     return data
 
 
-async def _decide(call: Call[Nothing, Nothing], name: str, event: Event) -> str:
+async def _decide(call: Call[Nothing, Nothing], name: str, event: Event) -> tuple[str, Caller | None]:
     caller = await _caller(call, event, joins=name == "SessionStart")
     if caller is None or caller.agent is None:
         _log.info("hook_of_nobody", hook=name, claude=event.session_id)
-        return ""
+        return "", None
     text = await EVENTS[name](caller)
     if caller.tab is not None and caller.tab.idle:
         call.shared.wakes.look(caller.tab)  # mail that came while nobody could tell it
-    return text
+    return text, caller
 
 
 async def _caller(call: Call[Nothing, Nothing], event: Event, *, joins: bool) -> Caller | None:
@@ -202,7 +219,7 @@ def _hello(call: Call[Nothing, Nothing], event: Event, pid: int, start: int | No
 async def _session_start(caller: Caller) -> str:
     """A session begins, goes on after a /clear, or has its context made anew: it knows nothing of us."""
     caller.heard(idle=None if caller.event.source == "compact" else True)
-    return await caller.greet(await caller.announce("all", greeted=True))
+    return await caller.greet(await caller.announce())
 
 
 async def _user_prompt_submit(caller: Caller) -> str:
@@ -210,7 +227,7 @@ async def _user_prompt_submit(caller: Caller) -> str:
     woken = caller.tab is not None and caller.event.prompt == caller.tab.woken_by
     caller.heard(idle=False)
     await caller.seen()
-    waiting = await caller.announce("all", greeted=True)
+    waiting = await caller.announce()
     if not waiting.greeted:
         return await caller.greet(waiting)
     if woken:
@@ -224,7 +241,7 @@ async def _post_tool_batch(caller: Caller) -> str:
         return ""
     caller.heard(idle=False)
     await caller.seen()
-    waiting = await caller.announce("all")
+    waiting = await caller.announce()
     return hook_text.line(waiting.agent, waiting.new_unread, waiting.new_unseen, waiting.new_senders)
 
 
@@ -238,7 +255,7 @@ async def _post_tool_use(caller: Caller) -> str:
 async def _stop(caller: Caller) -> str:
     """A turn ends. Mail that came during it and was not told continues it, but only once; then it wakes."""
     await caller.seen()
-    waiting = None if caller.event.stop_hook_active else await caller.announce("mail")
+    waiting = None if caller.event.stop_hook_active else await caller.announce()
     if waiting is None or not waiting.new_unread:
         caller.heard(idle=True)
         return ""

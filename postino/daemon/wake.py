@@ -19,10 +19,11 @@ from postino.daemon import hook_text
 from postino.errors import PostinoError
 from postino.mcp.tabs import Tab, Tabs
 
-ARRIVALS = frozenset({"msg_send", "msg_requeue", "msg_release"})  # after these somebody has mail
+ARRIVALS = frozenset({"msg_send", "msg_requeue", "msg_release", "msg_nack"})  # after these somebody has mail
 GATHER_S = 0.1  # a burst wakes once
 GAP_S = 5.0  # between two wakes of one session: Claude Code 2.1.330 dropped 40 of 70 lines sent at once
 ANSWER_S = 2.0  # for the relay, which gives the session's socket half a second
+LONGEST_S = 300.0  # between two tries to reach a session that can not be reached
 
 _log = structlog.get_logger()
 
@@ -37,11 +38,18 @@ class Wakes:
         self._agents: set[str] = set()
         self._late: set[Tab] = set()
         self._due = asyncio.Event()
+        tabs.returned = self.look  # mail may have come while its daemon was away
 
     async def run(self) -> None:
         """Wake whom mail reaches, for ever."""
-        if self._mode == "off":
-            return
+        while self._mode != "off":
+            try:
+                await self._serve()
+            except* Exception:  # nobody would notice but by never being woken
+                _log.exception("wakes_failed")
+            await asyncio.sleep(GAP_S)
+
+    async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             while True:
@@ -69,7 +77,7 @@ class Wakes:
     async def _follow(self, events: Subscription) -> None:
         while (event := await events.get()) is not None:
             if event.type in ARRIVALS:
-                self._agents.add(str(event.data["to"]))
+                self._agents.add(str(event.data.get("to")))
                 self._due.set()
 
     async def _chosen(self, agents: set[str], late: set[Tab]) -> list[tuple[Tab, str]]:
@@ -95,18 +103,21 @@ class Wakes:
             loop.call_later(wait, self.look, tab)
             return
         with contextlib.suppress(PostinoError):  # the next mail, or the next prompt, tries again
-            waiting = await self._announce(tab, name, told=False)
-            if waiting.new_unread and self._may(tab) and await self._reach(tab, waiting):
-                await self._announce(tab, name, told=True)
+            process, claude = _process(tab), tab.claude or tab.session.hello.claude_session_id or ""
+            waiting = await self._broker.announce(name, process, claude)
+            if not waiting.new_unread or not self._may(tab):
+                return
+            if await self._reach(tab, waiting):
+                tab.unreached = 0
+                await self._broker.tell(waiting, process, claude, how=self._way)
                 _log.info("woken", session=tab.session.id, agent=name, way=self._way)
+            else:
+                tab.unreached += 1
+                loop.call_later(min(GAP_S * 2**tab.unreached, LONGEST_S), self._again, tab)
 
-    async def _announce(self, tab: Tab, name: str, *, told: bool) -> Waiting:
-        hello = tab.session.hello
-        process = hello.process or process_key(hello.host, 0, hello.session)
-        claude = tab.claude or hello.claude_session_id or ""
-        return await self._broker.announce(
-            name, process, claude, told="mail" if told else "", how=self._way if told else ""
-        )
+    def _again(self, tab: Tab) -> None:
+        if tab in self._tabs:
+            self.look(tab)
 
     @property
     def _way(self) -> str:
@@ -124,7 +135,8 @@ class Wakes:
 
     def _notify(self, tab: Tab, text: str, waiting: Waiting) -> bool:
         # keys and values as the client asks: letters, digits and _ only, and all of them strings
-        meta = {"agent": waiting.agent, "unread": str(waiting.unread), "senders": ", ".join(waiting.senders)}
+        senders = ", ".join(hook_text.safe(waiting.senders))
+        meta = {"agent": waiting.agent, "unread": str(waiting.unread), "senders": senders}
         params = {"content": text, "meta": meta}
         tab.put({"jsonrpc": "2.0", "method": "notifications/claude/channel", "params": params})
         return True
@@ -141,3 +153,8 @@ class Wakes:
             return False
         finally:
             del tab.waking[msg_id]
+
+
+def _process(tab: Tab) -> str:
+    hello = tab.session.hello
+    return hello.process or process_key(hello.host, 0, hello.session)

@@ -244,6 +244,8 @@ class Connection:
                 self._session.arrived(request, proves=not self._tab.tells())
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
             self._tab.initialized = True
+            if self._session.hello.generation > 1:
+                self._tabs.returned(self._tab)
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
             named = as_request_id((message.params or {}).get("requestId"))
             if named is not None:

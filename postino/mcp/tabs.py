@@ -28,6 +28,7 @@ class Tab:
     heard_at: float = 0.0  # loop time of the last hook
     woken_at: float = 0.0  # loop time of the last wake
     woken_by: str = ""  # its text, which the client's hook repeats as the prompt
+    unreached: int = 0  # wakes in a row that did not reach it
     waking: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
 
     def heard(self, claude: str, *, idle: bool | None) -> None:
@@ -55,6 +56,10 @@ class Tabs:
 
     def __init__(self) -> None:
         self._open: set[Tab] = set()
+        self.returned: Callable[[Tab], None] = lambda _: None  # called with a session that has connected again
+
+    def __contains__(self, tab: Tab) -> bool:
+        return tab in self._open
 
     def __iter__(self) -> Iterator[Tab]:
         return iter(list(self._open))

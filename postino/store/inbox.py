@@ -184,11 +184,6 @@ class Inboxes:
         _, (count,) = await self._store.run_named("clear_dead", agent)
         return int(count)
 
-    async def notified(self, agent: str, ids: list[str], how: str) -> int:
-        """Record how the recipient was told of these messages."""
-        _, (count,) = await self._store.run_named("notified", agent, ids=_array(ids), how=how)
-        return int(count)
-
     async def sweep(self, agent: str, idle_ms: int) -> int:
         """End what has outlived its time; return how many messages that were."""
         _, (ended, _ids, _consumers) = await self._store.run_named(

@@ -15,7 +15,8 @@ from postino.store.store import Store
 class Waiting(Record, frozen=True, kw_only=True):
     """What waits for the agent of a Claude process. `new_*`: what this process has not been told of before.
 
-    `senders` are at most three, the oldest message's first; `greeted`: it was told who it is.
+    `senders` are at most three, the oldest message's first; `greeted`: it was told who it is. The last three are how
+    far this goes, for `tell`: newest message, last broadcast, and when.
     """
 
     agent: str
@@ -27,6 +28,9 @@ class Waiting(Record, frozen=True, kw_only=True):
     new_senders: list[str]
     new_ids: list[str]
     greeted: bool
+    newest: str
+    last: int
+    found_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +52,12 @@ class Whereabouts:
         self._store = store
         self._limits = limits
 
-    async def announce(
-        self,
-        agent: str,
-        process: str,
-        claude: str,
-        *,
-        session: str = "",
-        told: str = "",
-        greeted: bool = False,
-        how: str = "",
-    ) -> Waiting:
-        """Count what waits, and note that the process is told of the messages (`mail`), of all, or of nothing."""
+    async def announce(self, agent: str, process: str, claude: str, *, session: str = "") -> Waiting:
+        """Count what waits, and what of it the process has not been told."""
         agent, reply = await self._store.run_named(
-            "announce",
-            agent,
-            session=session,
-            process=process,
-            claude=claude,
-            told=told,
-            greeted="1" if greeted else "",
-            how=how,
-            ttl_ms=self._limits.ttl_ms,
+            "announce", agent, session=session, process=process, claude=claude, ttl_ms=self._limits.ttl_ms
         )
-        unread, unseen, senders, new_unread, new_unseen, new_senders, ids, was_greeted = reply
+        unread, unseen, senders, new_unread, new_unseen, new_senders, ids, was_greeted, newest, last, found_ms = reply
         return Waiting(
             agent=agent,
             unread=int(unread),
@@ -82,6 +68,26 @@ class Whereabouts:
             new_senders=list(new_senders),
             new_ids=msgspec.json.decode(ids, type=list[str]),
             greeted=bool(was_greeted),
+            newest=newest,
+            last=int(last),
+            found_ms=int(found_ms),
+        )
+
+    async def tell(
+        self, waiting: Waiting, process: str, claude: str, *, broadcasts: bool, greeted: bool, how: str
+    ) -> None:
+        """Remember that the process has been told of what `waiting` found."""
+        await self._store.run_named(
+            "tell",
+            waiting.agent,
+            process=process,
+            claude=claude,
+            mail=waiting.newest,
+            feed=waiting.last if broadcasts else "",
+            found_ms=waiting.found_ms,
+            greeted="1" if greeted else "",
+            how=how,
+            ids=msgspec.json.encode(waiting.new_ids).decode(),
         )
 
     async def meet(self, session: str, process: str, claude: str) -> Met | None:

@@ -53,7 +53,7 @@ async def test_every_change_is_told_and_no_event_has_a_body(open_broker, send, s
     await broker.read("bob", "s-1")
     await broker.nack("bob", "s-1", ["m1"])
     await broker.requeue("bob", ["m1"])
-    await broker.notified("bob", ["m1"], "hook")
+    await broker.tell(await broker.announce("bob", "h:1:0", "c1"), "h:1:0", "c1", how="hook")
     await broker.read("bob", "s-1", ack_now=True)
     await send(broker, "m2", body="secret")
     await broker.clear("bob")

@@ -128,8 +128,8 @@ async def test_how_the_recipient_was_told_is_kept_for_the_first_time(broker: Bro
     await send(broker, "m1")
     assert (await broker.state("bob", "m1")).notified == "none"
 
-    await broker.notified("bob", ["m1", "unknown"], "hook")
-    await broker.notified("bob", ["m1"], "socket")
+    for process, how in (("h:1:0", "hook"), ("h:2:0", "socket")):
+        await broker.tell(await broker.announce("bob", process, "c1"), process, "c1", how=how)
     await broker.read("bob", "s1")
 
     state = await broker.state("bob", "m1")

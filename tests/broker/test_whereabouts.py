@@ -24,14 +24,20 @@ def claude():
     return one
 
 
-async def told(broker: Broker, agent: str = "bob", claude: str = "c1", **more):
-    return await broker.announce(agent, PROCESS, claude, **({"told": "all"} | more))
+async def found(broker: Broker, agent: str = "bob", claude: str = "c1", session: str = ""):
+    return await broker.announce(agent, PROCESS, claude, session=session)
+
+
+async def told(broker: Broker, agent: str = "bob", claude: str = "c1", broadcasts: bool = True, **more):
+    waiting = await found(broker, agent, claude)
+    await broker.tell(waiting, PROCESS, claude, broadcasts=broadcasts, **more)
+    return waiting
 
 
 async def test_nothing_waits_for_an_agent_nobody_has_written_to(broker: Broker) -> None:
-    found = await told(broker)
+    waiting = await told(broker)
 
-    assert (found.unread, found.unseen, found.new_unread, found.new_unseen) == (0, 0, 0, 0)
+    assert (waiting.unread, waiting.unseen, waiting.new_unread, waiting.new_unseen) == (0, 0, 0, 0)
 
 
 async def test_a_message_is_new_once_and_waits_until_it_is_read(broker: Broker, send) -> None:
@@ -49,9 +55,9 @@ async def test_only_what_came_since_is_new(broker: Broker, send) -> None:
     await told(broker)
     await send(broker, "m2", sender="cid")
 
-    found = await told(broker)
+    waiting = await told(broker)
 
-    assert (found.unread, found.new_unread, found.senders, found.new_senders) == (2, 1, ["ann", "cid"], ["cid"])
+    assert (waiting.unread, waiting.new_unread, waiting.senders, waiting.new_senders) == (2, 1, ["ann", "cid"], ["cid"])
 
 
 async def test_three_senders_are_named_at_most_the_oldest_message_first(broker: Broker, send) -> None:
@@ -65,15 +71,15 @@ async def test_a_leased_message_does_not_wait(broker: Broker, send) -> None:
     await send(broker, "m1")
     await broker.read("bob", "s-1")
 
-    found = await told(broker)
+    waiting = await told(broker)
 
-    assert (found.unread, found.new_unread, found.senders) == (0, 0, [])
+    assert (waiting.unread, waiting.new_unread, waiting.senders) == (0, 0, [])
 
 
 async def test_looking_tells_nothing(broker: Broker, send) -> None:
     await send(broker, "m1")
 
-    await told(broker, told="")
+    await found(broker)
 
     assert (await told(broker)).new_unread == 1
     assert (await broker.state("bob", "m1")).notified == "none"
@@ -83,7 +89,7 @@ async def test_what_is_told_of_messages_alone_leaves_broadcasts_new(broker: Brok
     await send(broker, "m1")
     await say(broker, "b1")
 
-    await told(broker, told="mail")
+    await told(broker, broadcasts=False)
     second, third = await told(broker), await told(broker)
 
     assert (second.new_unread, second.new_unseen, second.unseen) == (0, 1, 1)
@@ -105,9 +111,9 @@ async def test_a_rename_makes_nothing_new(broker: Broker, send, claude) -> None:
     await told(broker, greeted=True)
 
     await broker.rename("bob", "bea")
-    found = await told(broker, "bob")
+    waiting = await told(broker, "bob")
 
-    assert (found.agent, found.unread, found.new_unread, found.greeted) == ("bea", 1, 0, True)
+    assert (waiting.agent, waiting.unread, waiting.new_unread, waiting.greeted) == ("bea", 1, 0, True)
 
 
 async def test_the_agent_of_the_session_counts_not_an_older_name_for_it(broker: Broker, send, claude) -> None:
@@ -119,8 +125,8 @@ async def test_the_agent_of_the_session_counts_not_an_older_name_for_it(broker: 
     await send(broker, "m1", to="bella")
 
     for stale in ("bob", "bea", "bo", "nobody"):
-        found = await told(broker, stale, session="s-1", told="")
-        assert (found.agent, found.unread) == ("bella", 1)
+        waiting = await found(broker, stale, session="s-1")
+        assert (waiting.agent, waiting.unread) == ("bella", 1)
 
 
 async def test_a_requeued_message_is_new_again(open_broker, send) -> None:
@@ -133,6 +139,55 @@ async def test_a_requeued_message_is_new_again(open_broker, send) -> None:
     await broker.requeue("bob", None)
 
     assert (await told(broker)).new_unread == 1
+
+
+async def test_a_message_that_comes_back_is_new_again(broker: Broker, send, hello) -> None:
+    await send(broker, "m1", sender="ann")
+    await send(broker, "m2", sender="cid")
+    await told(broker)
+    await broker.join(hello("s-2", name="bob"))
+    await broker.read("bob", "s-2")
+
+    await broker.leave("s-2", 1)
+    first, second = await told(broker), await told(broker)
+
+    assert (first.new_ids, first.new_senders) == (["m1", "m2"], ["ann", "cid"])
+    assert second.new_ids == []
+
+
+async def test_a_message_whose_lease_ended_is_new_again(open_broker, send, due) -> None:
+    broker = await open_broker(message_lease=1)
+    await send(broker, "m1")
+    await told(broker)
+    await broker.read("bob", "script")
+    assert (await found(broker)).new_unread == 0
+
+    await due(broker)
+
+    assert (await told(broker)).new_ids == ["m1"]
+
+
+async def test_what_came_while_it_was_told_is_new_to_the_next(broker: Broker, send, say) -> None:
+    await send(broker, "m1")
+    waiting = await found(broker)
+    await send(broker, "m2")
+    await say(broker, "b1")
+
+    await broker.tell(waiting, PROCESS, "c1", broadcasts=True)
+    then = await found(broker)
+
+    assert (then.unread, then.new_ids, then.new_unseen) == (2, ["m2"], 1)
+
+
+async def test_what_is_told_late_sets_no_mark_back(broker: Broker, send) -> None:
+    await send(broker, "m1")
+    early = await found(broker)
+    await send(broker, "m2")
+    await told(broker)
+
+    await broker.tell(early, PROCESS, "c1")
+
+    assert (await found(broker)).new_ids == []
 
 
 async def test_the_relay_takes_over_from_the_hook_that_was_first(broker: Broker, claude) -> None:

@@ -203,17 +203,22 @@ def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
     assert said(hook("PostToolBatch", {"tool_calls": calls})) == "postino: 1 unread message (from ann)"
 
 
-def send(daemon: Any, body: str, *, to: str | None = None, sender: str = "ann") -> None:
-    to = to or agents(daemon)[0]
-    letter = json.dumps({"to": to, "from": sender, "body": body})
-    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, "-H", "Content-Type: application/json", "-d", letter]
-    subprocess.run([*curl, "http://localhost/api/messages"], check=True, capture_output=True)
+def asked(daemon: Any, path: str, *options: str) -> Any:
+    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, *options, f"http://localhost/api/{path}"]
+    return json.loads(subprocess.run(curl, check=True, capture_output=True).stdout)
+
+
+def send(daemon: Any, body: str, *, to: str | None = None, sender: str = "ann") -> str:
+    letter = json.dumps({"to": to or agents(daemon)[0], "from": sender, "body": body})
+    return str(asked(daemon, "messages", "-H", "Content-Type: application/json", "-d", letter)["id"])
 
 
 def agents(daemon: Any) -> list[str]:
-    curl = ["curl", "-s", "--unix-socket", daemon.home.socket, "http://localhost/api/agents"]
-    said = json.loads(subprocess.run(curl, check=True, capture_output=True).stdout)
-    return [each["name"] for each in said["items"] if each["online"]]
+    return [each["name"] for each in asked(daemon, "agents")["items"] if each["online"]]
+
+
+def notified(daemon: Any, name: str, id: str) -> str:
+    return str(asked(daemon, f"messages/{name}/{id}")["notified"])
 
 
 def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) -> None:
@@ -224,6 +229,20 @@ def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) ->
 
     assert said(first) == "postino: 1 unread message (from ann)"
     assert second == ""
+
+
+def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hook: Run) -> None:
+    name = said(hook("SessionStart")).split("agent ")[1].split(";")[0]
+    sent = send(daemon, "hello", to=name)
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    try:
+        assert hook("PostToolBatch") == ""
+    finally:
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
+
+    before = notified(daemon, name, sent)
+    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from ann)"
+    assert (before, notified(daemon, name, sent)) == ("none", "hook")
 
 
 def test_inside_a_subagent_nothing_is_told(daemon: Any, hook: Run) -> None:

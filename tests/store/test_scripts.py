@@ -210,7 +210,8 @@ async def conversation(broker: Broker) -> None:
         await broker.send(Draft(id=f"m{number}", to=bob, body="hello"), Sender(name="alice", via="mcp", verified=True))
     await refused(broker.send(Draft(id="m0", to=bob, body="other"), ci), "key_reused")
     await refused(broker.send(Draft(id="m12", to=bob, body="x"), ci), "inbox_full")
-    await broker.announce(bob, "h:2:0", "c-2", told="all", greeted=True, how="hook")
+    waiting = await broker.announce(bob, "h:2:0", "c-2")
+    await broker.tell(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
     await broker.read(bob, "s-2", limit=5, budget=1000)
     await broker.read(bob, "s-2", limit=5, resume=True)
     await broker.ack(bob, "s-2", ["m0", "nonsense"])
@@ -218,7 +219,6 @@ async def conversation(broker: Broker) -> None:
     await broker.release_ids(bob, "s-2", ["m2"])
     await broker.extend(bob, "s-2", ["m3"])
     await broker.prolong("s-2", 2)
-    await broker.notified(bob, ["m3"], "hook")
     for consumer in ("s-2", "s-3"):
         await broker.read(bob, consumer, limit=200)
         await broker.nack(bob, consumer, ["m1", "m2", "m5"])
