@@ -33,6 +33,11 @@ class Home:
         return self.root / "daemon.lock"
 
     @property
+    def starting(self) -> Path:
+        """Held by flock by whoever starts a daemon."""
+        return self.root / "daemon.start"
+
+    @property
     def info(self) -> Path:
         """What the serving daemon says of itself: pid, url, version."""
         return self.root / "daemon.json"

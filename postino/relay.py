@@ -18,8 +18,8 @@ import sys
 import time
 
 from postino import __version__
-from postino.start import home_of, last_words, start_daemon
-from postino.wire import CONTROL, LINE_LIMIT, Lines, Outbox, hello, id_of, read, with_key
+from postino.start import RESTART, Starter, home_of
+from postino.wire import CONTROL, DEPTH, EDGE, LINE_LIMIT, Lines, Outbox, hello, id_of, only_looks, read, with_key
 
 TYPE_CHECKING = False  # of typing, whose import would cost 4 ms and 0.6 MB
 if TYPE_CHECKING:
@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # s a request waits for a daemon, and a connected daemon may take to say welcome
 LINGER = 0.5  # s after the end of stdin for what is under way, so that `printf ... | postino mcp` gets answers
+COLD = 2.0  # s more when requests still wait for a daemon to start
 POLITE = 1.0  # s after a daemon said bye in which nobody here starts another
 REDIAL = 0.02  # s; a daemon takes about 0.2 s to start
-RESTART = 5.0  # s between two starts of a daemon
+HURRY = 3.0  # s after a daemon was lost or started in which it is dialled every REDIAL
 CLOGGED = 1 << 20  # bytes queued in one direction above which the other end's reading pauses
 QUEUE = 256  # requests that may wait for a daemon
 
 NOT_FOUND, PARSE, INVALID, SERVER = -32601, -32700, -32600, -32000
 TOO_LONG = f"Invalid request: a line has at most {LINE_LIMIT} bytes"
+TOO_DEEP = f"Invalid request: nested more than {DEPTH} deep"
 
 
 class Request:
@@ -73,9 +75,8 @@ class Relay:
         self.initialized = b""
         self.opened = False  # the client has the answer to its initialize
         self.eager = True  # start a daemon although no request waits
-        self.dial_at = self.start_at = self.lost_at = 0.0
-        self.child = 0  # pid of the daemon started last, until one answers
-        self.failure = ""  # how the daemon started last ended before it answered
+        self.dial_at = self.start_at = self.hurry_until = 0.0
+        self.starter = Starter(home)
 
     def run(self) -> int:
         """Carry until the client has gone or has closed stdin and nothing is under way; return 0."""
@@ -121,9 +122,8 @@ class Relay:
     def _expire(self, now: float) -> None:
         for request_id in [each for each, request in self.waiting.items() if now >= request.deadline]:
             del self.waiting[request_id]
-            self._error(
-                request_id, SERVER, self.failure or f"No postino daemon answers in {self.home}; nothing was done"
-            )
+            silent = f"No postino daemon answers in {self.home}; nothing was done"
+            self._error(request_id, SERVER, self.starter.failure or silent)
         if self.daemon is not None and not self.admitted and now >= self.welcome_by:
             self._lost()
 
@@ -137,10 +137,12 @@ class Relay:
         except OSError:
             chunk = b""
         for line, cut in self.from_client.feed(chunk or b"\n"):
-            self._take(line) if cut is None else self._too_long(line, cut)
+            self._take(line) if cut is None else self._unreadable(line, cut, TOO_LONG)
         if not chunk:
-            self.reading = False
-            self.leave_at = time.monotonic() + LINGER
+            now, self.reading = time.monotonic(), False
+            self.leave_at = now + LINGER + (COLD if self.waiting else 0)
+            for request in self.waiting.values():
+                request.deadline = min(request.deadline, now + COLD)
 
     def _write_client(self, event: int) -> None:
         try:
@@ -156,9 +158,9 @@ class Relay:
         if event & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
             self.gone = True
 
-    def _too_long(self, head: bytes, tail: bytes) -> None:
+    def _unreadable(self, head: bytes, tail: bytes, text: str) -> None:
         found = id_of(head, tail)
-        self._error(json.loads(found) if found else None, INVALID, TOO_LONG)
+        self._error(json.loads(found) if found else None, INVALID, text)
 
     def _take(self, line: bytes) -> None:
         """Act on one line of the client.
@@ -170,8 +172,10 @@ class Relay:
             return
         try:
             message = read(line)
-        except (ValueError, RecursionError):
+        except ValueError:
             return self._error(None, PARSE, "Parse error: this line is not JSON")
+        except RecursionError:
+            return self._unreadable(line[:EDGE], line[-EDGE:], TOO_DEEP)
         if not isinstance(message, dict) or line.startswith(CONTROL):
             return self._error(None, INVALID, "Invalid request: each line is one JSON-RPC object; there are no batches")
         method, request_id = message.get("method"), message.get("id")
@@ -206,15 +210,15 @@ class Relay:
         line, key = with_key(line, message) if method == "tools/call" else (line, None)
         if len(line) > LINE_LIMIT:
             return self._error(message["id"], INVALID, TOO_LONG)
-        request = Request(line, method != "tools/call", key)
+        request = Request(line, method != "tools/call" or only_looks(message), key)
         if self.admitted:
             self._send(message["id"], request)
         else:
             self._park(message["id"], request)
 
     def _park(self, request_id: Id, request: Request) -> None:
-        if self.failure and time.monotonic() < self.start_at:
-            return self._error(request_id, SERVER, self.failure)
+        if self.starter.failure and time.monotonic() < self.start_at:
+            return self._error(request_id, SERVER, self.starter.failure)
         if len(self.waiting) >= QUEUE or sum(len(each.line) for each in self.waiting.values()) > CLOGGED:
             return self._error(request_id, SERVER, "Too many requests wait for the postino daemon; nothing was done")
         request.deadline = time.monotonic() + PATIENCE
@@ -236,35 +240,32 @@ class Relay:
             daemon.close()
             if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
                 self._start(now)
-            hurry = now - max(self.lost_at, self.start_at - RESTART) < 3
-            self.dial_at = now + (REDIAL if hurry else 0.25 if self.waiting else 2.0)
+            self.dial_at = now + (REDIAL if now < self.hurry_until else 0.25 if self.waiting else 2.0)
         else:
             self._connected(daemon, now)
 
     def _start(self, now: float) -> None:
         if now < self.start_at or not (self.eager or self.waiting):
             return
-        self.eager = False
-        self.start_at = now + RESTART
-        self.failure = ""
-        try:
-            self.child = start_daemon(self.home)
-        except OSError as error:
-            self._failed(f"The postino daemon can not be started: {error.strerror}")
+        self.hurry_until = now + HURRY
+        if self.starter.start(now):
+            self.eager = False
+            self.start_at = now + RESTART
+            self._give_up_waiting()
 
     def child_ended(self, *_: object) -> None:
         """Collect the daemon that this process started; one that failed to serve fails whoever waits for it."""
         try:
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                if ended[0] == self.child and ended[1]:
-                    self._failed(f"The postino daemon did not start: {last_words(self.home)}")
+                self.starter.ended(*ended)
         except ChildProcessError:
-            return
+            pass
+        self._give_up_waiting()
 
-    def _failed(self, sentence: str) -> None:
-        self.failure = sentence
-        for request in self.waiting.values():
-            request.deadline = 0.0
+    def _give_up_waiting(self) -> None:
+        if self.starter.failure:
+            for request in self.waiting.values():
+                request.deadline = 0.0
 
     def _connected(self, daemon: _socket.socket, now: float) -> None:
         self.daemon = daemon
@@ -274,7 +275,8 @@ class Relay:
         self._tell(hello(self.session, self.generation))
 
     def _welcomed(self) -> None:
-        self.admitted, self.child, self.failure = True, 0, ""
+        self.admitted = True
+        self.starter.served()
         if self.opened:
             self.to_daemon.put(json.dumps(self.initialize | {"id": self._replay_id()}).encode())
             if self.initialized:
@@ -365,7 +367,7 @@ class Relay:
         now = time.monotonic()
         if self.admitted:
             self.eager = now >= self.start_at
-            self.lost_at = now
+            self.hurry_until = now + HURRY
         self.daemon, self.to_daemon, self.admitted = None, Outbox(), False
         self.dial_at = now + REDIAL
         flying, self.flying = self.flying, {}

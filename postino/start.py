@@ -1,4 +1,7 @@
-"""Start a daemon from a process that may import next to nothing: the relay. Standard library only."""
+"""Start a daemon from a process that may import next to nothing: the relay. Standard library only.
+
+Many sessions miss a daemon in the same moment: one of them starts the next, holding the lock `daemon.start`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import os
 import signal
 import sys
 
+LOG_LIMIT = 8 << 20  # bytes of daemon.log after which a start puts it aside as daemon.log.1
+RESTART = 5.0  # s between two starts of a daemon, and the longest wait for another process to start it
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103  # of an AF_UNIX address without its final NUL
 
 
@@ -28,10 +33,69 @@ def home_of(setting: str) -> tuple[str, str | None]:
     return home, None
 
 
+class Starter:
+    """Starts daemons for one home and knows how the last one ended. `failure`: how, when it never served."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self.failure = ""
+        self.child = 0  # pid of the daemon started last, until one answers
+        self._turn: int | None = None  # descriptor of the lock, while held
+        self._waits = 0.0  # since when another process has held it
+
+    def start(self, now: float) -> bool:
+        """Start a daemon, unless it is another process's turn; return whether it did, with `failure` if it could not.
+
+        One that finds another serving ends by itself, so starting twice is harmless.
+        """
+        self.failure = ""
+        try:
+            if not self._take_turn(now):
+                return False
+            self.child = start_daemon(self.home)
+        except OSError as error:
+            self._release()
+            self.failure = f"The postino daemon can not be started: {error.strerror}"
+        return True
+
+    def _take_turn(self, now: float) -> bool:
+        if self._turn is not None:
+            return True
+        import fcntl  # few relays ever start a daemon
+
+        lock = os.open(self.home + "/daemon.start", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            self._waits = self._waits or now
+            return now - self._waits >= RESTART  # it has been stopped in the middle, or its daemon hangs
+        self._turn, self._waits = lock, 0.0
+        return True
+
+    def served(self) -> None:
+        """Let others start the next one: a daemon has answered."""
+        self.child, self.failure = 0, ""
+        self._release()
+
+    def ended(self, pid: int, status: int) -> None:
+        """Take note that a child of this process has ended."""
+        if pid != self.child:
+            return
+        self.child = 0
+        self._release()
+        if status:  # else it found another one serving
+            self.failure = f"The postino daemon did not start: {last_words(self.home)}"
+
+    def _release(self) -> None:
+        self._waits = 0.0
+        if self._turn is not None:
+            os.close(self._turn)
+            self._turn = None
+
+
 def start_daemon(home: str) -> int:
     """Start a daemon for `home` that outlives this process and its client; return its pid.
-
-    One that finds another serving ends by itself, so starting twice is harmless.
 
     Raises:
         OSError: the log can not be written or no process can be made.
@@ -39,12 +103,22 @@ def start_daemon(home: str) -> int:
     environ = {name: text for name, text in os.environ.items() if not name.startswith("CLAUDE")}
     environ.pop("POSTINO_AGENT_NAME", None)
     environ["POSTINO_HOME"] = home
+    rotate(home + "/daemon.log")
     log = os.open(home + "/daemon.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     pid = os.fork()
     if pid == 0:
         _become_daemon(log, environ)
     os.close(log)
     return pid
+
+
+def rotate(log: str) -> None:
+    """Put a long log aside. Repeating does nothing."""
+    try:
+        if os.stat(log).st_size > LOG_LIMIT:  # noqa: PTH116
+            os.replace(log, log + ".1")  # noqa: PTH105
+    except FileNotFoundError:
+        return
 
 
 def _become_daemon(log: int, environ: dict[str, str]) -> None:

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 CONTROL = b'{"postino":'
 LINE_LIMIT = 1 << 20  # bytes; the largest allowed send, every character escaped, has under 400 KB
+DEPTH = 100  # levels of arrays and objects; ten would do, some 970 is what json reads
 EDGE = 512  # bytes kept of either end of a longer line
 WITH_ID = ("msg_send", "msg_broadcast")  # tools whose repetition is safe under the same argument `id`
+LOOKING = ("msg_check", "msg_list_agents", "msg_whoami")  # tools that change nothing
 
 # JSON ends with the brace of the outermost object, so an id right before it or right after the first one is its own
 _FIRST_ID = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*,')
@@ -66,13 +68,33 @@ def read(line: bytes) -> Any:
     """Return the JSON value of a line.
 
     Raises:
-        ValueError, RecursionError: it is none, or nested too deep.
+        ValueError: it is none.
+        RecursionError: it is nested more than DEPTH deep.
     """
-    return json.loads(line, parse_constant=_refuse)
+    value = json.loads(line, parse_constant=_refuse)
+    if line.count(b"[") + line.count(b"{") > DEPTH and _deep(value):
+        raise RecursionError
+    return value
+
+
+def _deep(value: Any) -> bool:
+    holders = [value]
+    for _ in range(DEPTH):
+        inner = [each for holder in holders for each in (holder.values() if isinstance(holder, dict) else holder)]
+        holders = [each for each in inner if isinstance(each, (dict, list))]
+        if not holders:
+            return False
+    return True
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are not JSON
+
+
+def only_looks(message: dict[str, Any]) -> bool:
+    """Return whether a tool's call changes nothing, so that it may be asked again."""
+    params = message.get("params")
+    return isinstance(params, dict) and params.get("name") in LOOKING
 
 
 def with_key(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from postino import flock
 from postino.errors import StoreAway, Unreachable
+from postino.start import RESTART, rotate
 
 if TYPE_CHECKING:
     import subprocess
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from postino.paths import Home
 
 POLL = 0.01  # s between looks: `postino up` has 1.5 s in all
-LOG_LIMIT = 8 << 20  # bytes of daemon.log after which a start puts it aside as daemon.log.1
 ANSWER_LIMIT = 1 << 16  # bytes of a health answer
 
 #: kept so that a daemon which ends before its starter is reaped and no warning complains of a running child
@@ -179,20 +179,23 @@ def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Runn
     """
     home.prepare()
     deadline = time.monotonic() + seconds
-    attempt = _Attempt(environ, home)
-    while True:
-        answer = health(home)
-        running = read(home)
-        if answer and answer.get("ok") and running:
-            return running
-        attempt.tend()
-        if time.monotonic() >= deadline:
-            raise _late(home, answer, seconds)
-        time.sleep(POLL)
+    with contextlib.closing(_Attempt(environ, home)) as attempt:
+        while True:
+            answer = health(home)
+            running = read(home)
+            if answer and answer.get("ok") and running:
+                return running
+            attempt.tend()
+            if time.monotonic() >= deadline:
+                raise _late(home, answer, seconds)
+            time.sleep(POLL)
 
 
 class _Attempt:
-    """Starts a daemon whenever none lives, three times at most: another one may be just leaving."""
+    """Starts a daemon whenever none lives, three times at most: another one may be just leaving.
+
+    Of the many that miss one in the same moment one starts it, and the others wait `RESTART` seconds for that.
+    """
 
     def __init__(self, environ: Mapping[str, str], home: Home) -> None:
         self._environ = daemon_environ(environ, home)
@@ -200,6 +203,8 @@ class _Attempt:
         self._child: subprocess.Popen[bytes] | None = None
         self._left = 3
         self._mark = 0
+        self._turn: int | None = None
+        self._wait_until = time.monotonic() + RESTART
 
     def tend(self) -> None:
         code = None if self._child is None else self._child.poll()
@@ -207,11 +212,20 @@ class _Attempt:
             return
         if code:  # 0: it saw another daemon and gave way
             raise Unreachable(f"The daemon did not start: {_last_words(self._home.log, self._mark)}", exitcode=code)
-        if not held(self._home):
+        if not held(self._home) and self._my_turn():
             if not self._left:
                 raise Unreachable(f"The daemon ends as soon as it starts; see {self._home.log}")
             self._left -= 1
             self._mark, self._child = _spawn(self._environ, self._home)
+
+    def _my_turn(self) -> bool:
+        if self._turn is None:
+            self._turn = flock.take(self._home.starting)
+        return self._turn is not None or time.monotonic() >= self._wait_until
+
+    def close(self) -> None:
+        if self._turn is not None:
+            os.close(self._turn)
 
 
 def daemon_environ(environ: Mapping[str, str], home: Home) -> dict[str, str]:
@@ -225,7 +239,7 @@ def _spawn(environ: dict[str, str], home: Home) -> tuple[int, subprocess.Popen[b
     import subprocess  # 12 ms which a running daemon spares everybody
 
     _children[:] = [child for child in _children if child.poll() is None]
-    _rotate(home.log)
+    rotate(str(home.log))
     with os.fdopen(os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         mark = log.tell()
         child = subprocess.Popen(
@@ -239,12 +253,6 @@ def _spawn(environ: dict[str, str], home: Home) -> tuple[int, subprocess.Popen[b
         )
     _children.append(child)
     return mark, child
-
-
-def _rotate(log: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if log.stat().st_size > LOG_LIMIT:
-            log.replace(log.with_suffix(".log.1"))
 
 
 def _last_words(log: Path, mark: int) -> str:

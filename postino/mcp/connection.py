@@ -225,7 +225,10 @@ class Connection:
 
     def _message(self, line: bytes) -> types.JSONRPCMessage | None:
         """Return the frame, lone surrogates and all: the tools name the field and place of what they refuse."""
-        said = json.loads(line)
+        try:
+            said = json.loads(line)
+        except RecursionError:  # a relay lets none through; it would end the whole connection
+            return None
         try:
             return types.jsonrpc_message_adapter.validate_python(said, by_name=False)
         except ValueError:

@@ -22,6 +22,7 @@ from postino.daemon import process
 from postino.daemon.process import Running, Status
 from postino.errors import BadField, StoreAway, Unreachable
 from postino.paths import Home
+from postino.start import LOG_LIMIT
 from postino.store.embedded import EmbeddedValkey
 
 #: holds the seat of the home in argv[1] like a daemon that never answers
@@ -280,6 +281,24 @@ def test_two_started_at_once_end_as_one(home: Home, environ: dict[str, str]) -> 
     until(lambda: flock.users(home.log) == {survivor}, 20)  # the other one has given way
 
 
+def test_while_another_process_starts_the_daemon_it_waits(home: Home, environ: dict[str, str]) -> None:
+    turn = flock.take(home.prepare().starting)
+    assert turn is not None
+    started: list[Running] = []
+    waiting = threading.Thread(target=lambda: started.append(process.start(environ, home)))
+    waiting.start()
+
+    waiting.join(1.0)
+    before = home.socket.exists()
+    os.close(turn)
+    waiting.join(3.0)
+
+    assert not before and started
+    free = flock.take(home.starting)
+    assert free is not None  # it lets others start the next one
+    os.close(free)
+
+
 def test_stop_ends_the_daemon_and_leaves_valkey_to_the_next(home: Home, environ: dict[str, str]) -> None:
     first = process.start(environ, home)
     valkey = flock.signer(home.data / "valkey.pid")
@@ -362,9 +381,9 @@ def test_a_home_too_long_for_a_socket_is_refused(environ: dict[str, str]) -> Non
 
 def test_a_log_that_grew_too_long_is_put_aside(home: Home, environ: dict[str, str]) -> None:
     with home.log.open("wb") as log:
-        log.truncate(process.LOG_LIMIT + 1)
+        log.truncate(LOG_LIMIT + 1)
 
     process.start(environ, home)
 
     assert home.log.stat().st_size < 10_000
-    assert home.log.with_suffix(".log.1").stat().st_size == process.LOG_LIMIT + 1
+    assert home.log.with_suffix(".log.1").stat().st_size == LOG_LIMIT + 1

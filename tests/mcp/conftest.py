@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +235,12 @@ def sdk_client() -> Callable[..., Client]:
     return make
 
 
+@pytest.fixture
+def initialize() -> dict[str, Any]:
+    """The parameters of a client's first request."""
+    return dict(INITIALIZE)
+
+
 @dataclass
 class Steady:
     """A daemon that several tests share because none of them harms it, and an agent name of one test's own."""
@@ -242,7 +248,6 @@ class Steady:
     home: Home
     env: dict[str, str]
     name: str = ""
-    initialize: dict[str, Any] = field(default_factory=lambda: dict(INITIALIZE))
 
 
 @pytest.fixture(scope="module")

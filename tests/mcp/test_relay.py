@@ -10,11 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from postino import flock
+from postino.start import LOG_LIMIT
+from postino.wire import LOOKING
 
 RECEIVER = {"POSTINO_AGENT_NAME": "bob"}
 
@@ -113,19 +117,42 @@ async def test_a_client_that_closes_its_reading_end_ends_it(steady, spawn):
         assert await relay.process.wait() == 0
 
 
-async def test_requests_from_a_file_are_answered_into_a_file(steady, spawn, tmp_path):
+@pytest.mark.parametrize("serving", [True, False])
+async def test_requests_from_a_file_are_answered_into_a_file(down, spawn, initialize, tmp_path, serving):
+    if serving:
+        await (await spawn(down.env)).call("msg_check")
     requests = [
-        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": steady.initialize},
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize},
         {"jsonrpc": "2.0", "id": 2, "method": "ping"},
     ]
-    (tmp_path / "in").write_text("\n".join(map(json.dumps, requests)))
-    with (tmp_path / "in").open() as stdin, (tmp_path / "out").open("w") as stdout:
+    answers = await carried(down, requests, tmp_path)
+    assert [each["id"] for each in answers] == [1, 2] and all("result" in each for each in answers)
+
+
+async def test_requests_from_a_file_are_told_when_no_daemon_comes(down, tmp_path):
+    with starting(down):
+        (answer,) = await carried(down, [{"jsonrpc": "2.0", "id": 1, "method": "ping"}], tmp_path)
+    assert "No postino daemon answers" in answer["error"]["message"]
+
+
+async def carried(daemon: Any, requests: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
+    """Give a relay all requests and the end of its stdin at once; return what it answered."""
+    (where / "in").write_text("\n".join(map(json.dumps, requests)))
+    with (where / "in").open() as stdin, (where / "out").open("w") as stdout:
         command = [sys.executable, "-m", "postino", "mcp"]
-        process = await asyncio.create_subprocess_exec(*command, env=steady.env, stdin=stdin, stdout=stdout)
+        process = await asyncio.create_subprocess_exec(*command, env=daemon.env, stdin=stdin, stdout=stdout)
         async with asyncio.timeout(10):
             assert await process.wait() == 0
-    answers = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
-    assert [each["id"] for each in answers] == [1, 2] and all("result" in each for each in answers)
+    return [json.loads(line) for line in (where / "out").read_text().splitlines()]
+
+
+@contextlib.contextmanager
+def starting(daemon: Any) -> Iterator[None]:
+    """Be another process that is starting the daemon, and takes its time."""
+    turn = flock.take(daemon.home.starting)
+    assert turn is not None
+    yield
+    os.close(turn)
 
 
 def test_it_imports_little_and_nothing_but_the_standard_library():
@@ -229,17 +256,23 @@ async def test_sends_cut_off_by_a_kill_name_the_id_that_makes_a_retry_safe(repla
     assert sorted(read) == sorted(asked.values())
 
 
-async def test_a_call_that_sends_nothing_is_cut_off_with_a_plain_unknown(replaceable, spawn):
+async def test_only_a_call_that_changes_something_is_cut_off_with_an_unknown(replaceable, spawn):
     relay = await spawn(replaceable.env, **RECEIVER)
     replaceable.process.send_signal(signal.SIGSTOP)
-    call = relay.tool("msg_check")
-    listing = relay.request("tools/list")
-    await asyncio.sleep(0.1)  # both are in the daemon's hands, which does not move
+    reading = relay.tool("msg_read")
+    looking = [relay.tool(name) for name in LOOKING] + [relay.request("tools/list")]
+    await asyncio.sleep(0.1)  # all are in the daemon's hands, which does not move
     replaceable.kill()
-    error = (await relay.answer(call))["error"]
+    error = (await relay.answer(reading))["error"]
     assert error["code"] == -32000 and "unknown" in error["message"]
-    listed = await relay.answer(listing)  # asked again: it changes nothing
-    assert "result" in listed, listed
+    for each in looking:  # asked again
+        assert "result" in await relay.answer(each)
+
+
+async def test_what_may_be_asked_again_changes_nothing(steady, spawn):
+    relay = await spawn(steady.env)
+    listed = (await relay.ask("tools/list"))["result"]["tools"]
+    assert sorted(LOOKING) == sorted(each["name"] for each in listed if each["annotations"]["readOnlyHint"])
 
 
 async def test_a_daemon_that_stops_is_started_again_only_when_the_client_wants_something(replaceable, spawn):
@@ -283,6 +316,41 @@ async def test_ten_relays_without_a_daemon_end_with_one(down, spawn):
     assert (await relays[0].call("msg_whoami"))["onlineAgents"] == 10
     await replaced(down)
     assert down.home.log.read_text().count('"event": "serving"') == 2  # the one that `down` ended, and one
+
+
+async def test_while_another_starts_the_daemon_a_relay_waits_but_not_for_ever(down, spawn):
+    with starting(down):
+        relay = await spawn(down.env, opened=False)
+        started = time.monotonic()
+        opening = asyncio.create_task(relay.open())
+        await asyncio.sleep(1)
+        assert not opening.done() and not down.home.socket.exists()
+        await opening
+    assert time.monotonic() - started > 4.5
+
+
+async def test_when_its_turn_comes_a_relay_starts_the_daemon_at_once(down, spawn):
+    with starting(down):
+        relay = await spawn(down.env, opened=False)
+        opening = asyncio.create_task(relay.open())
+        await asyncio.sleep(0.5)
+    async with asyncio.timeout(3):
+        await opening
+
+
+async def test_a_relay_lets_others_start_the_next_daemon(down, spawn):
+    relay = await spawn(down.env)
+    await relay.call("msg_check")
+    with starting(down):
+        pass
+
+
+async def test_a_daemon_that_a_relay_starts_puts_a_long_log_aside(down, spawn):
+    with down.home.log.open("ab") as log:
+        log.truncate(LOG_LIMIT + 1)
+    await spawn(down.env)
+    assert down.home.log.stat().st_size < 10_000
+    assert down.home.log.with_suffix(".log.1").stat().st_size == LOG_LIMIT + 1
 
 
 # Valkey goes

@@ -11,6 +11,8 @@ import pytest
 
 from postino.wire import LINE_LIMIT
 
+DEEP = b'{"jsonrpc":"2.0","id":7,"method":"ping","params":%s%s}'
+
 
 @pytest.mark.parametrize(
     ("line", "code", "id"),
@@ -19,7 +21,9 @@ from postino.wire import LINE_LIMIT
         (b'{"jsonrpc":"2.0","id":1,', -32700, None),
         (b"\xff\xfe{}", -32700, None),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"x":NaN}}', -32700, None),
-        (b"[" * 100_000, -32700, None),
+        (b"[" * 100_000, -32600, None),
+        (DEEP % (b'{"x":' * 100 + b"1", b"}" * 100), -32600, 7),
+        (DEEP % (b'{"x":' * 980 + b"1", b"}" * 980), -32600, 7),
         (b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, None),
         (b'{"postino":"written","id":1}', -32600, None),
         (b'{"postino":1,"jsonrpc":"2.0","id":1,"method":"ping"}', -32600, None),
@@ -37,6 +41,13 @@ async def test_a_line_that_is_no_request_is_answered_and_the_connection_lives(st
     relay.send(line)
     assert (await relay.answer(id))["error"]["code"] == code
     assert (await relay.call("msg_check"))["agent"] == steady.name
+
+
+async def test_a_hundred_levels_and_any_number_of_brackets_in_a_text_are_no_harm(steady, spawn):
+    relay = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
+    relay.send(DEEP % (b'{"x":' * 99 + b'"[[["', b"}" * 99))
+    assert (await relay.answer(7))["result"] == {}
+    assert (await relay.call("msg_send", to=steady.name, body="[{" * 1000))["created"]
 
 
 async def test_empty_lines_and_carriage_returns_do_no_harm(steady, spawn):

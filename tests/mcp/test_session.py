@@ -398,3 +398,9 @@ async def test_sessions_without_a_name_get_different_ones_in_one_directory(conne
         welcome = await relay.greet(session=f"s-{number}", directory="/work", host="h")
         names.add(welcome["agent"])
     assert len(names) == 3
+
+
+async def test_a_line_nested_too_deep_to_read_does_not_end_the_connection(connect):
+    relay = await connect("bob")
+    relay.send(b'{"jsonrpc":"2.0","id":7,"method":"ping","params":' + b'{"x":' * 2000 + b"1" + b"}" * 2001)
+    assert (await relay.call("msg_check"))["agent"] == "bob"

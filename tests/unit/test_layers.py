@@ -36,7 +36,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "store": STORE - {"store", "config"},
     "broker": STORE - {"flock"},
     "mcp": RECORDS | {"broker", "wire"},
-    "daemon": STORE | {"broker", "mcp", "wire", "lineage"},
+    "daemon": STORE | {"broker", "mcp", "wire", "lineage", "start"},
     "cli": STORE | {"broker", "daemon", "mcp", "client", "relay"},
     "__main__": {"cli", "relay"},
 }
