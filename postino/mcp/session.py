@@ -187,9 +187,9 @@ class Session:
         for reading in readings:
             with contextlib.suppress(PostinoError):  # else they come again when the session or the lease ends
                 if reading.ids and sent:
-                    await self.broker.nack(reading.agent, self.id, reading.ids)
+                    await self.broker.nack(reading.agent, self.id, reading.ids, generation=self.hello.generation)
                 elif reading.ids:
-                    await self.broker.release_ids(reading.agent, self.id, reading.ids)
+                    await self.broker.release_ids(reading.agent, self.id, reading.ids, generation=self.hello.generation)
 
     async def ack(self, ids: list[str]) -> Settled:
         """Acknowledge by name."""
@@ -218,7 +218,7 @@ class Session:
                 for reading in [each for each in self._readings if each.ids]:
                     if reading.elsewhere or reading.written_at is None:
                         # `leave` knows the present inbox only, and nothing of what a reconnected session was not sent
-                        await self.broker.nack(reading.agent, self.id, reading.ids)
+                        await self.broker.nack(reading.agent, self.id, reading.ids, generation=self.hello.generation)
                 if self.joined is not None:
                     await self.broker.leave(self.id, self.hello.generation)
         for task in self._tasks:

@@ -97,8 +97,17 @@ class Inboxes:
         _, (done, rejected) = await self._store.run_named("ack", agent, consumer=consumer, ids=_array(ids))
         return Settled(acknowledged=done, rejected=rejected)
 
-    async def nack(self, agent: str, consumer: str, ids: list[str], *, delay_ms: int, undo: bool = False) -> Settled:
-        """Give messages back; `undo`: the delivery does not count."""
+    async def nack(
+        self,
+        agent: str,
+        consumer: str,
+        ids: list[str],
+        *,
+        delay_ms: int,
+        undo: bool = False,
+        generation: int | None = None,
+    ) -> Settled:
+        """Give messages back; `undo`: the delivery does not count; `generation`: not what a later connection holds."""
         _, (done, rejected, dead) = await self._store.run_named(
             "nack",
             agent,
@@ -108,6 +117,7 @@ class Inboxes:
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
             undo="1" if undo else "",
+            generation="" if generation is None else generation,
         )
         return Settled(acknowledged=done, rejected=rejected, dead=dead)
 

@@ -203,6 +203,19 @@ async def test_the_end_of_an_old_connection_undoes_nothing_of_a_new_one(broker, 
     assert (await broker.agent("bob")).online
 
 
+async def test_the_end_of_an_old_connection_gives_back_nothing_that_the_new_one_was_given(broker, connect):
+    await mail(broker, "m1")
+    old = await connect("bob", session="s-same", generation=1)
+    await old.answer(old.tool("msg_read"))  # and is not written to the client any more
+    new = await connect("bob", session="s-same", generation=2)
+    assert (await new.call("msg_read"))["messages"]
+    await old.close()
+    assert await states(broker, "m1") == ["leased"]
+    await new.think()
+    await new.call("msg_check")
+    await until(lambda: is_state(broker, "m1", "acked"))
+
+
 async def test_a_new_connection_of_a_session_gets_again_what_the_old_one_held(broker, connect):
     await mail(broker, "m1")
     old = await connect("bob", session="s-same", generation=1)
