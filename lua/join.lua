@@ -20,6 +20,7 @@ TIME     O(candidates + sessions of the agent)
 --@include lib/agent
 --@include lib/shown
 --@include lib/derived
+--@include lib/claude
 local agents, presence, sessions, events = unpack(KEYS)
 local session, generation, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now, online_ms = now_ms(), tonumber(ARGV[6])
@@ -96,7 +97,7 @@ save_agent(agents, agent, record)
 about.agent, about.gen, about.derived, about.at = agent, generation, derived, now
 redis.call('HSET', sessions, session, cjson.encode(about))
 if about.claude_session then
-  redis.call('HSET', sessions, 'claude:' .. about.claude_session, cjson.encode({ agent = agent, at = now }))
+  record_claude(agents, presence, sessions, about.claude_session, agent, session, now)
 end
 if about.process and (met or about.claude_session or about.claude_socket) then
   met = met or {}

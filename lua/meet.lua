@@ -17,6 +17,7 @@ TIME     O(sessions of the agents)
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/claude
 local agents, presence, sessions, events = unpack(KEYS)
 local session, process, claude, now = ARGV[1], 'process:' .. ARGV[2], ARGV[3], now_ms()
 local known = redis.call('HGET', sessions, session)
@@ -48,7 +49,7 @@ end
 
 known.claude_session = claude
 redis.call('HSET', sessions, session, cjson.encode(known))
-redis.call('HSET', sessions, 'claude:' .. claude, cjson.encode({ agent = known.agent, at = now }))
+record_claude(agents, presence, sessions, claude, known.agent, session, now)
 local record = redis.call('HGET', sessions, process)
 record = record and cjson.decode(record) or {}
 record.session, record.claude, record.at = session, claude, now

@@ -288,6 +288,20 @@ async def test_an_agent_that_is_online_is_not_taken_by_a_resume(broker: Broker, 
     assert await broker.meet("s-2", "host:200:5", "c1") == second != first
 
 
+@pytest.mark.parametrize("by", ["join", "meet"])
+async def test_a_second_process_on_a_session_does_not_take_its_name_from_the_resume(broker: Broker, claude, by) -> None:
+    first = await broker.join(claude("s-1", pid=1))
+    second = await broker.join(claude("s-2", pid=2, claude="c1" if by == "join" else "c2"))
+    if by == "meet":
+        await broker.meet("s-2", "host:2:5", "c1")
+    await broker.leave("s-2", 1)
+    await broker.leave("s-1", 1)
+
+    resumed = await broker.join(claude("s-3", pid=3))
+
+    assert second.agent != first.agent == resumed.agent
+
+
 async def test_a_named_session_keeps_its_name_whatever_it_resumes(broker: Broker, claude) -> None:
     await broker.join(claude("s-1"))
     await broker.leave("s-1", 1)
