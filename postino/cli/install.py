@@ -13,11 +13,15 @@ from typing import Any
 
 from postino.cli import render
 from postino.cli.call import Call, Parser
-from postino.errors import Unreachable
+from postino.errors import BadField, Unreachable
 from postino.model import check_name
 from postino.paths import folder
 
-SCOPES = ("user", "project", "local")
+REACH = {
+    "user": "Every Claude Code session",
+    "project": "Every Claude Code session in this project, whoever opens it,",
+    "local": "Every Claude Code session of yours in this project",
+}
 MARKET, PLUGIN = "postino", "postino@postino"
 PATIENCE_S = 60.0  # of one command of the client; each takes well under a second
 
@@ -31,18 +35,25 @@ def install(call: Call) -> int:
         call, "user: all your sessions (default); project: this project's, for everybody; local: yours here"
     )
     parser.add_argument(
-        "--agent", metavar="NAME", help="one fixed name for all these sessions, instead of one for each"
+        "--agent",
+        metavar="NAME",
+        help="one fixed name for all your sessions, instead of one for each; it holds until `postino uninstall`",
     )
     args = parser.parse_args(call.argv)
+    scope = args.scope or "user"
+    if args.agent is not None and scope != "user":  # the client keeps it with the user's settings, whatever the scope
+        raise BadField(
+            "--agent names all your sessions, so it goes with --scope user; for one project set POSTINO_AGENT_NAME "
+            'under "env" in its .claude/settings.json',
+            field="agent",
+        )
     steps: list[Step] = [
         (["plugin", "marketplace", "add", str(marketplace())], None),
-        (["plugin", "install", PLUGIN, "--scope", args.scope or "user", *_named(args.agent)], None),
+        (["plugin", "install", PLUGIN, "--scope", scope, *_named(args.agent)], None),
     ]
     code = _run(call, args, steps)
     if code == 0 and not args.dry_run:
-        sys.stdout.write(
-            "Every Claude Code session that starts from now on has a mailbox. `postino uninstall` undoes it.\n"
-        )
+        sys.stdout.write(f"{REACH[scope]} that starts from now on has a mailbox. `postino uninstall` undoes it.\n")
     if shutil.which("postino", path=call.environ.get("PATH")) is None:
         sys.stderr.write(
             f"postino: put {Path(sys.executable).parent} on PATH; the plugin starts `postino` from there\n"
@@ -61,7 +72,9 @@ def uninstall(call: Call) -> int:
     here = str(Path.cwd())
     gone = [each for each in found if args.scope is None or _is_at(each, args.scope, here)]
     steps: list[Step] = [
-        (["plugin", "uninstall", PLUGIN, "--scope", each["scope"]], each.get("projectPath")) for each in gone
+        (["plugin", "uninstall", PLUGIN, "--scope", each["scope"]], each.get("projectPath"))
+        for each in gone
+        if Path(each.get("projectPath") or here).is_dir()  # a project that was deleted has no settings to change
     ]
     if len(gone) == len(found) and _has_market(call):
         steps.append((["plugin", "marketplace", "remove", MARKET], None))
@@ -78,7 +91,7 @@ def marketplace() -> Path:
 
 def _parser(call: Call, scope: str) -> Parser:
     parser = call.parser(json=False)
-    parser.add_argument("--scope", choices=SCOPES, help=scope)
+    parser.add_argument("--scope", choices=REACH, help=scope)
     parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
     return parser
 
@@ -108,6 +121,7 @@ def _run(call: Call, args: Namespace, steps: list[Step]) -> int:
 
 def _do(call: Call, claude: str, words: list[str], directory: str | None) -> None:
     done = _ask(call, claude, [*words, "--json"], directory)
+    done = done if isinstance(done, dict) else {}
     said = done.get("message") or "it does not say why"
     if done.get("outcome") != "ok":
         raise Unreachable(f"claude {shlex.join(words)} failed: {said}")
@@ -115,7 +129,11 @@ def _do(call: Call, claude: str, words: list[str], directory: str | None) -> Non
 
 
 def _ask(call: Call, claude: str, words: list[str], directory: str | None) -> Any:
-    """Return what the client answers as JSON, {} for anything else."""
+    """Return what the client answers as JSON.
+
+    Raises:
+        Unreachable: it can not be run, does not end, or says something else.
+    """
     try:
         done = subprocess.run(
             [claude, *words],
@@ -127,11 +145,15 @@ def _ask(call: Call, claude: str, words: list[str], directory: str | None) -> An
             timeout=PATIENCE_S,
             check=False,
         )
-        return json.loads(done.stdout)
+    except OSError as error:  # what runs it is missing, say node
+        raise Unreachable(f"{claude} can not be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"claude {shlex.join(words)} does not end") from None
+    try:
+        return json.loads(done.stdout)
     except ValueError:
-        return {}
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise Unreachable(f"claude {shlex.join(words)} failed; it said: {said}") from None
 
 
 def _claude(call: Call) -> str | None:
@@ -143,11 +165,17 @@ def _installed(call: Call) -> list[Json] | None:
     claude = _claude(call)
     if claude is None:
         return None
-    found = _ask(call, claude, ["plugin", "list", "--json"], None) or []
-    return [each for each in found if each.get("id") == PLUGIN]
+    return [each for each in _listed(call, claude, ["plugin", "list", "--json"]) if each.get("id") == PLUGIN]
 
 
 def _has_market(call: Call) -> bool:
     claude = _claude(call)
-    found = _ask(call, claude, ["plugin", "marketplace", "list", "--json"], None) if claude else []
-    return any(each.get("name") == MARKET for each in found or [])
+    found = _listed(call, claude, ["plugin", "marketplace", "list", "--json"]) if claude else []
+    return any(each.get("name") == MARKET for each in found)
+
+
+def _listed(call: Call, claude: str, words: list[str]) -> list[Json]:
+    found = _ask(call, claude, words, None)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise Unreachable(f"claude {shlex.join(words)} gives no list; is this Claude Code new enough?")
+    return found

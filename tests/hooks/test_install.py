@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,37 @@ def test_a_scope_is_that_projects_and_uninstall_finds_it_from_anywhere(user: Any
     assert installed(user) == []
 
 
+def test_a_project_that_was_deleted_is_no_obstacle(user: Any) -> None:
+    project = user.root / "deleted"
+    project.mkdir()
+    user.postino("install", "--scope", "project", cwd=project)
+    user.postino("install")
+    user.run("rm", "-r", str(project))
+
+    user.postino("uninstall")
+
+    assert (installed(user), settings(user)) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("client", "word"),
+    [
+        ("#!/no/such/node\n", "can not be run"),
+        ("#!/bin/sh\necho '{}'\n", "gives no list"),
+        ("#!/bin/sh\necho gone wrong >&2; exit 1\n", "it said: gone wrong"),
+    ],
+)
+def test_a_client_that_can_not_be_asked_is_no_client_without_the_plugin(user: Any, client: str, word: str) -> None:
+    link = user.root / "bin/claude"
+    link.unlink()
+    link.write_text(client)
+    link.chmod(0o755)
+
+    said = user.run("sh", "-c", f"{sys.executable} -m postino uninstall 2>&1", code=4)
+
+    assert word in said and "not installed" not in said
+
+
 def test_one_scope_can_be_taken_out_alone(user: Any) -> None:
     user.postino("install")
     user.postino("install", "--scope", "local")
@@ -111,11 +143,11 @@ def test_one_scope_can_be_taken_out_alone(user: Any) -> None:
 
 
 def test_a_dry_run_says_all_and_does_nothing(user: Any) -> None:
-    said = user.postino("install", "--dry-run", "--scope", "local", "--agent", "bob")
+    said = user.postino("install", "--dry-run", "--agent", "bob")
 
     first, second = said.splitlines()
     assert first.split()[:4] == MARKET
-    assert second == "claude plugin install postino@postino --scope local --config agent_name=bob"
+    assert second == "claude plugin install postino@postino --scope user --config agent_name=bob"
     assert installed(user) == []
 
     user.postino("install")
@@ -150,7 +182,17 @@ def test_without_the_client_it_prints_the_steps_and_fails(machine: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("words", [["--agent", "a b"], ["--agent", "all"], ["--scope", "moon"], ["now"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--agent", "a b"],
+        ["--agent", "all"],
+        ["--agent", "bob", "--scope", "local"],
+        ["--agent", "bob", "--scope", "project"],
+        ["--scope", "moon"],
+        ["now"],
+    ],
+)
 def test_bad_words_are_refused(user: Any, words: list[str]) -> None:
     assert user.postino("install", *words, code=2) == ""
     assert installed(user) == []
