@@ -7,17 +7,24 @@ import asyncio
 from postino.broker.core import Core
 from postino.errors import AgentBusy, UnknownAgent
 from postino.model import Agent, Check, Renamed
+from postino.store.roster import AgentEntry
 
 
 class Agents(Core):
     """The roster."""
 
-    async def agents(self, limit: int, offset: int) -> tuple[list[Agent], int]:
+    async def agents(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
         """Return known agents by name, and how many there are."""
         names, live = await asyncio.gather(self.roster.names(), self.roster.live())
-        wanted = sorted(names.agents, key=str.lower)[offset : offset + limit]
+        wanted = _ordered(names.agents, live if online_first else set())[offset : offset + limit]
         items = [self.roster.describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
+
+    async def addressees(self, begins: str) -> list[str]:
+        """Return every name that begins so, in whatever case: those online first."""
+        names, live = await asyncio.gather(self.roster.names(), self.roster.live())
+        begins = begins.lower()
+        return [each for each in _ordered(names.agents, live) if each.lower().startswith(begins)]
 
     async def agent(self, name: str) -> Agent:
         """Return one agent, also by a former name.
@@ -75,3 +82,8 @@ class Agents(Core):
         except UnknownAgent:
             raise await self.unknown(old) from None
         return Renamed(name=after, old=before, aliases=aliases)
+
+
+def _ordered(agents: dict[str, AgentEntry], live: set[str]) -> list[str]:
+    """Return the names of `agents`, those with a session in `live` first."""
+    return sorted(agents, key=lambda name: (live.isdisjoint(agents[name].sessions), name.lower()))

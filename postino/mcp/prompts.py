@@ -8,7 +8,7 @@ from mcp import MCPError
 from postino.errors import PostinoError
 from postino.mcp.resources import TEMPLATE
 from postino.mcp.session import Session
-from postino.model import MAX_PAGE, check_name, check_text, visible
+from postino.model import check_name, check_text, visible
 
 SUGGESTED = 100  # the protocol's most in one completion
 
@@ -78,14 +78,11 @@ def _send(given: dict[str, str]) -> str:
 async def complete(session: Session, params: types.CompleteRequestParams) -> types.CompleteResult:
     """Return the values that begin with what was typed: agents to write to, or the own inbox."""
     ref, argument = params.ref, params.argument
-    names: list[str] = []
+    found: list[str] = []
     if isinstance(ref, types.ResourceTemplateReference):
         if ref.uri == TEMPLATE and argument.name == "agent":
-            names = [await session.name()]
+            found = [each for each in [await session.name()] if each.lower().startswith(argument.value.lower())]
     elif ref.name == SEND.name and argument.name == "to":
-        agents, _ = await session.broker.agents(MAX_PAGE, 0)
-        names = [each.name for each in sorted(agents, key=lambda each: not each.online)]
-    typed = argument.value.lower()
-    found = [each for each in names if each.lower().startswith(typed)]
+        found = await session.broker.addressees(argument.value)
     completion = types.Completion(values=found[:SUGGESTED], total=len(found), has_more=len(found) > SUGGESTED)
     return types.CompleteResult(completion=completion)

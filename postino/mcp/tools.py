@@ -201,8 +201,7 @@ async def msg_list_agents(call: Call, _: Nothing) -> dict[str, Any]:
 
 async def list_agents(session: Session) -> dict[str, Any]:
     """Return the roster as one answer."""
-    agents, total = await session.broker.agents(MAX_PAGE, 0)
-    agents.sort(key=lambda each: not each.online)
+    agents, total = await session.broker.agents(MAX_PAGE, 0, online_first=True)
     shown = answers.fitting([_entry(each) for each in agents])
     return {"you": await session.name(), "agents": shown, "total": total, "more": len(shown) < total}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
-from postino.model import ANSWER_BUDGET, MAX_BODY, Draft, Sender
+from postino.model import ANSWER_BUDGET, MAX_BODY, MAX_PAGE, Draft, Sender
 
 ALICE = Sender(name="alice", via="http")
 TOOLS = {
@@ -389,3 +389,21 @@ async def test_names_are_completed(broker, connect, ref, argument, typed, expect
     await mail(broker, "m1", to="carol")
     answer = await bob.ask("completion/complete", {"ref": ref, "argument": {"name": argument, "value": typed}})
     assert answer["result"]["completion"]["values"] == expected
+
+
+async def test_who_is_online_is_listed_and_completed_however_many_are_not(broker, connect):
+    for number in range(MAX_PAGE + 5):
+        await mail(broker, f"m{number}", to=f"a{number}")
+    await connect("zed")
+    bob = await connect("bob")
+
+    listed = await bob.call("msg_list_agents")
+    completed = await bob.ask(
+        "completion/complete",
+        {"ref": {"type": "ref/prompt", "name": "send-message"}, "argument": {"name": "to", "value": ""}},
+    )
+
+    assert [each["name"] for each in listed["agents"]][:3] == ["bob", "zed", "a0"]
+    assert (len(listed["agents"]), listed["total"], listed["more"]) == (MAX_PAGE, MAX_PAGE + 7, True)
+    completion = completed["result"]["completion"]
+    assert (completion["values"][:3], completion["total"]) == (["bob", "zed", "a0"], MAX_PAGE + 7)
