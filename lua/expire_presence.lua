@@ -13,6 +13,7 @@ TIME     O(sessions expired)
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/session
 --@include lib/claude
 --@include lib/shown
 local agents, presence, sessions, events = unpack(KEYS)
@@ -20,14 +21,13 @@ local now = now_ms()
 local gone = redis.call('ZRANGEBYSCORE', presence, '-inf', now, 'LIMIT', 0, 100)
 for _, session in ipairs(gone) do
   redis.call('ZREM', presence, session)
-  local known = redis.call('HGET', sessions, session)
-  known = known and cjson.decode(known)
+  local known = load_session(agents, sessions, session)
   if known then
     if string.sub(session, 1, 5) == 'http:' then
       redis.call('HDEL', sessions, session)
     else
       known.left = now
-      redis.call('HSET', sessions, session, cjson.encode(known))
+      save_session(sessions, session, known)
       remember_claude(sessions, known, now)
     end
     local record = load_agent(agents, known.agent)

@@ -18,6 +18,7 @@ TIME     O(candidates + sessions of the agent)
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/session
 --@include lib/shown
 --@include lib/derived
 --@include lib/claude
@@ -29,8 +30,7 @@ local function present(wanted)
   return alias_of(agents, wanted) or wanted
 end
 
-local known = redis.call('HGET', sessions, session)
-known = known and cjson.decode(known)
+local known = load_session(agents, sessions, session)
 if known and known.gen > generation then
   return redis.error_reply('STALE_SESSION a later connection of ' .. session .. ' has joined')
 end
@@ -63,7 +63,7 @@ end
 
 local agent, derived = nil, 0
 if known then
-  agent, derived = present(known.agent), known.derived
+  agent, derived = known.agent, known.derived
 elseif name ~= '' then
   agent = present(name)
 end
@@ -80,6 +80,8 @@ if moved or not agent then
   local candidates = cjson.decode(ARGV[4])
   if resumed then table.insert(candidates, 1, cjson.decode(resumed).agent) end
   if earlier then table.insert(candidates, 1, earlier.agent) end
+  local own = candidates[#candidates]
+  for at = 2, 9 do candidates[#candidates + 1] = own .. '-' .. at end -- one that resumed this session may have its name
   for _, candidate in ipairs(candidates) do
     agent = present(candidate)
     if live_sessions(presence, load_agent(agents, agent), now) == 0 then break end

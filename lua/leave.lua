@@ -21,38 +21,36 @@ TIME     O(n) in the messages held
 --@include lib/event
 --@include lib/agent
 --@include lib/entry
+--@include lib/session
+--@include lib/holding
 --@include lib/claude
 --@include lib/shown
 local inbox, leases, index, agents, presence, sessions, events = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local known = redis.call('HGET', sessions, session)
-known = known and cjson.decode(known)
+local known = load_session(agents, sessions, session)
 if not known or known.gen ~= generation then return { 'ok', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, ids = now_ms(), {}
-if redis.call('EXISTS', inbox) == 1 then
-  local held = redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1000, session)
-  for _, pending in ipairs(held.err and {} or held) do
-    local till = redis.call('ZSCORE', leases, pending[1])
-    local entry = till and tonumber(till) > now and redis.call('XRANGE', inbox, pending[1], pending[1])[1]
-    if entry then
-      local id = field(entry[2], 'id')
-      redis.call('ZADD', leases, now, pending[1])
-      local record = load_entry(index, id)
-      if record then
-        record.st = 'queued'
-        save_entry(index, id, record)
-      end
-      ids[#ids + 1] = id
+for _, pending in ipairs(holding(inbox, leases, session, now)) do
+  local entry = redis.call('XRANGE', inbox, pending[1], pending[1])[1]
+  if entry then
+    local id = field(entry[2], 'id')
+    redis.call('ZADD', leases, now, pending[1])
+    local record = load_entry(index, id)
+    if record then
+      record.st = 'queued'
+      save_entry(index, id, record)
     end
+    ids[#ids + 1] = id
   end
-  -- dropping a consumer drops what it holds: only one with nothing pending may go
-  if not held.err and #held == 0 then redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', session) end
 end
+-- dropping a consumer drops what it holds: only one with nothing pending may go
+local held = redis.call('EXISTS', inbox) == 1 and redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1, session)
+if held and not held.err and #held == 0 then redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', session) end
 if #ids > 0 then emit(events, 'msg_release', 'ids', cjson.encode(ids), 'to', agent, 'reader', session) end
 if ARGV[4] == '1' then return { 'ok', #ids } end
 known.left = now
-redis.call('HSET', sessions, session, cjson.encode(known))
+save_session(sessions, session, known)
 remember_claude(sessions, known, now)
 local record = load_agent(agents, agent)
 local before = shown_sessions(presence, record)

@@ -17,12 +17,12 @@ TIME     O(sessions of the agents)
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/session
 --@include lib/claude
 local agents, presence, sessions, events = unpack(KEYS)
 local session, process, claude, now = ARGV[1], 'process:' .. ARGV[2], ARGV[3], now_ms()
-local known = redis.call('HGET', sessions, session)
+local known = load_session(agents, sessions, session)
 if not known then return {} end
-known = cjson.decode(known)
 
 local left, made = '', 0
 local recorded = known.derived == 1 and redis.call('HGET', sessions, 'claude:' .. claude)
@@ -48,7 +48,7 @@ if there and live_sessions(presence, there, now) == 0 then
 end
 
 known.claude_session = claude
-redis.call('HSET', sessions, session, cjson.encode(known))
+save_session(sessions, session, known)
 record_claude(agents, presence, sessions, claude, known.agent, session, now)
 local record = redis.call('HGET', sessions, process)
 record = record and cjson.decode(record) or {}

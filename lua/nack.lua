@@ -8,7 +8,6 @@ KEYS     inbox           stream   {po}:inbox:<agent>
          events          stream   {po}:events
          agents          hash     {po}:agents
          notices         hash     {po}:notices
-         sessions        hash     {po}:sessions
 ARGV     agent           the reader's present name
          consumer        the reading session
          ids             JSON array of message ids
@@ -16,7 +15,7 @@ ARGV     agent           the reader's present name
          max_deliveries  deliveries before a message is dead
          max_dead        most dead letters kept
          undo            '1': the answer was never sent, so the delivery does not count
-         generation      of the session's connection: a later one keeps what it holds; or ''
+         counts          JSON array of the deliveries meant: what was delivered again since is kept; or ''
 RETURNS  ok, returned ids, rejected ids, dead ids
          alias, present name
 ERRORS   NONE
@@ -32,21 +31,18 @@ TIME     O(n) in the ids named
 --@include lib/held
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
-local sessions = KEYS[8]
 local agent, consumer, ids, delay_ms = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), tonumber(ARGV[4])
 local max_deliveries, max_dead, undo = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
-local generation = ARGV[8]
+local counts = ARGV[8] ~= '' and cjson.decode(ARGV[8])
 local target = alias_of(keys.agents, agent)
 if target then return { 'alias', target } end
-local known = generation ~= '' and redis.call('HGET', sessions, consumer)
-if known and cjson.decode(known).gen > tonumber(generation) then return { 'ok', {}, ids, {} } end
 local now = now_ms()
 local returned, rejected, dead = {}, {}, {}
-for _, id in ipairs(ids) do
+for at, id in ipairs(ids) do
   local entry = load_entry(keys.index, id)
   local holder, deliveries = nil, 0
   if entry and entry.st == 'leased' then holder, deliveries = held(keys.inbox, entry.s) end
-  if holder ~= consumer then
+  if holder ~= consumer or (counts and counts[at] ~= deliveries) then
     rejected[#rejected + 1] = id
   elseif deliveries >= max_deliveries and not undo then
     local fields = redis.call('XRANGE', keys.inbox, entry.s, entry.s)[1][2]

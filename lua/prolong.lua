@@ -21,22 +21,20 @@ TIME     O(n) in the messages held
 --@include lib/now
 --@include lib/event
 --@include lib/agent
+--@include lib/session
 --@include lib/shown
 --@include lib/derived
+--@include lib/holding
 local inbox, leases, agents, presence, sessions, events = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
-local known = redis.call('HGET', sessions, session)
-known = known and cjson.decode(known)
+local known = load_session(agents, sessions, session)
 if not known or known.gen ~= generation then return { 'gone', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, count = now_ms(), 0
 local record = load_agent(agents, agent) or { since = now }
 local before = shown_sessions(presence, record)
-local till = redis.call('ZSCORE', presence, session)
-if known.derived == 1 and not (till and tonumber(till) > now)
-  and derived_by_another(agents, presence, sessions, agent, session, now) then
-  -- it slept, and its name has gone to another: it has to join anew
+if slept_out(agents, presence, sessions, known, session, now) then -- it has to join anew
   redis.call('ZREM', presence, session)
   redis.call('HDEL', sessions, session)
   record.sessions = without(record.sessions, session)
@@ -48,20 +46,13 @@ record.sessions = without(record.sessions, session)
 record.sessions[#record.sessions + 1] = session
 record.seen = now
 save_agent(agents, agent, record)
-if known.left then
-  -- it was taken for gone; housekeeping must not forget it later
+if known.left or known.moved then -- it was taken for gone; housekeeping must not forget it later
   known.left = nil
-  redis.call('HSET', sessions, session, cjson.encode(known))
+  save_session(sessions, session, known)
 end
 if before == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
-if redis.call('EXISTS', inbox) == 1 then
-  local held = redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1000, session)
-  for _, pending in ipairs(held.err and {} or held) do
-    local till = redis.call('ZSCORE', leases, pending[1])
-    if till and tonumber(till) > now then
-      redis.call('ZADD', leases, now + lease_ms, pending[1])
-      count = count + 1
-    end
-  end
+for _, pending in ipairs(holding(inbox, leases, session, now)) do
+  redis.call('ZADD', leases, now + lease_ms, pending[1])
+  count = count + 1
 end
 return { 'ok', count }

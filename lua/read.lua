@@ -35,6 +35,7 @@ TIME     O(limit + due)
 --@include lib/settle
 --@include lib/bury
 --@include lib/held
+--@include lib/holding
 --@include lib/available
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
@@ -84,11 +85,8 @@ local function fetch(stream_id)
 end
 
 if resume then
-  -- more than the limit: lapsed ones still stand under its name and are passed over here
-  local own = redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1000, consumer)
-  for _, pending in ipairs(own.err and {} or own) do
-    local till = redis.call('ZSCORE', leases, pending[1])
-    local fields = till and tonumber(till) > now and fetch(pending[1])
+  for _, pending in ipairs(holding(inbox, leases, consumer, now)) do
+    local fields = fetch(pending[1])
     if fields then
       if not fits(fields) then break end
       give(pending[1], fields, tonumber(pending[4]), 1)

@@ -32,7 +32,8 @@ local now = now_ms()
 local last, first = feed_bounds(broadcasts, feed, now, ttl_ms)
 local place, seen = load_cursor(cursors, agent)
 local own_place, own_seen = split_cursor(ARGV[2])
-if own_seen and own_seen > (seen or -1) then place, seen = own_place, own_seen end
+-- beyond the last one: of a store that was emptied since
+if own_seen and own_seen <= last and own_seen > (seen or -1) then place, seen = own_place, own_seen end
 
 -- trimmed ones are missed, cleared ones are not; a new agent has missed nothing
 local missed = 0

@@ -27,7 +27,7 @@ RETURNS  ok, the new name, JSON array of aliases
          owner, the agent whose alias the new name is
 ERRORS   UNKNOWN_AGENT  nobody has this name
          NAME_TAKEN     the new name is online, has mail or is an alias in use
-         ALIAS_LIMIT    32 former names are kept already
+         ALIAS_LIMIT    32 former names are kept already, the oldest for less than ttl_ms
 TIME     O(aliases + sessions of the agent)
 ]]
 --@include lib/now
@@ -72,6 +72,11 @@ elseif not owner then
   end
 end
 local aliases = without(record.aliases, new)
+local unused = nil
+if #aliases >= 32 then -- the oldest one goes first, once it is unused for so long that another agent may take it
+  local _, made = alias_of(agents, aliases[1])
+  if (made or 0) + ttl_ms <= now then unused = table.remove(aliases, 1) end
+end
 if #aliases >= 32 then return redis.error_reply('ALIAS_LIMIT ' .. old .. ' already keeps 32 former names') end
 
 if other and owner then
@@ -80,6 +85,7 @@ if other and owner then
 elseif other then
   for _, each in ipairs(other.aliases or {}) do redis.call('HDEL', agents, each) end
 end
+if unused then redis.call('HDEL', agents, unused) end
 aliases[#aliases + 1] = old
 for at = 1, 5 do
   if redis.call('EXISTS', KEYS[at]) == 1 then

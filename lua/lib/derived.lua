@@ -8,3 +8,11 @@ local function derived_by_another(agents, presence, sessions, agent, session, no
   end
   return false
 end
+
+-- has a session been silent so long that its derived name has gone to another?
+local function slept_out(agents, presence, sessions, known, session, now)
+  if known.derived ~= 1 then return false end
+  local till = redis.call('ZSCORE', presence, session)
+  if till and tonumber(till) > now then return false end
+  return derived_by_another(agents, presence, sessions, known.agent, session, now)
+end

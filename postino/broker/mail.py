@@ -80,20 +80,20 @@ class Mail(Core):
         return await self.inboxes.ack(agent, consumer, ids)
 
     async def nack(
-        self, agent: str, consumer: str, ids: list[str], delay_ms: int = 0, *, generation: int | None = None
+        self, agent: str, consumer: str, ids: list[str], delay_ms: int = 0, *, counts: list[int] | None = None
     ) -> Settled:
         """Give messages back, not to be given out before `delay_ms`; the last allowed delivery ends as dead.
 
-        With the `generation` of a connection nothing that a later one of the same session holds.
+        With `counts`, the delivery of each, what was delivered again since stays with whoever has it now.
         """
-        settled = await self.inboxes.nack(agent, consumer, ids, delay_ms=delay_ms, generation=generation)
+        settled = await self.inboxes.nack(agent, consumer, ids, delay_ms=delay_ms, counts=counts)
         if settled.dead:
             self.chores.nudge()
         return settled
 
-    async def release_ids(self, agent: str, consumer: str, ids: list[str], *, generation: int | None = None) -> None:
-        """Undo a lease whose answer was never sent: the delivery does not count. `generation`: see `nack`."""
-        await self.inboxes.nack(agent, consumer, ids, delay_ms=0, undo=True, generation=generation)
+    async def release_ids(self, agent: str, consumer: str, ids: list[str], *, counts: list[int] | None = None) -> None:
+        """Undo a lease whose answer was never sent: the delivery does not count. `counts`: see `nack`."""
+        await self.inboxes.nack(agent, consumer, ids, delay_ms=0, undo=True, counts=counts)
 
     async def extend(self, agent: str, consumer: str, ids: list[str]) -> Settled:
         """Start the leases of messages that `consumer` holds anew."""

@@ -62,11 +62,7 @@ class Sessions(Core):
             await self.roster.leave(known["agent"], session, generation)
 
     async def prolong(self, session: str, generation: int) -> None:
-        """Keep a connected session online and its running leases alive."""
-        await self.roster.prolong(await self.agent_of(session), session, generation)
-
-    async def agent_of(self, session: str) -> str:
-        """Return the session's present agent: a rename may have moved it.
+        """Keep a connected session online and its running leases alive.
 
         Raises:
             UnknownAgent: the session never joined.
@@ -74,7 +70,18 @@ class Sessions(Core):
         known = await self.roster.session(session)
         if known is None:
             raise UnknownAgent(f"the session {session} is not known", names=[])
-        return str(known["agent"])
+        await self.roster.prolong(known["agent"], session, generation)
+
+    async def agent_of(self, session: str) -> str:
+        """Return the session's present agent: a rename may have moved it.
+
+        Raises:
+            UnknownAgent: the session never joined, or has to join anew: it fell silent and lost its derived name.
+        """
+        agent = await self.roster.identify(session)
+        if agent is None:
+            raise UnknownAgent(f"the session {session} is not known", names=[])
+        return agent
 
 
 def process_key(host: str | None, pid: int, start: str | None) -> str:

@@ -35,11 +35,26 @@ class Reading:
 
     request: RequestId
     agent: str
-    ids: list[str] = field(default_factory=list)
+    deliveries: dict[str, int] = field(default_factory=dict)  # by message id
     cursor: str | None = None
     before: str | None = None  # the session's place in the feed until then
     written_at: float | None = None
     elsewhere: bool = False  # in the inbox of an agent this session was before
+
+    @property
+    def ids(self) -> list[str]:
+        """The messages it brought and that are not settled."""
+        return list(self.deliveries)
+
+    @property
+    def counts(self) -> list[int]:
+        """How often each of them has been delivered."""
+        return list(self.deliveries.values())
+
+    def drop(self, ids: list[str]) -> None:
+        """Settle some."""
+        for id in ids:
+            self.deliveries.pop(id, None)
 
 
 class Session:
@@ -151,14 +166,14 @@ class Session:
         """Lease messages to this session; they are settled by its next sign of life."""
         batch = await self.broker.read(await self.name(), self.id, limit=limit, budget=budget)
         if batch.items:
-            self._readings.append(Reading(request, batch.agent, [each.id for each in batch.items]))
+            self._readings.append(Reading(request, batch.agent, {each.id: each.delivery for each in batch.items}))
         return batch
 
     async def release(self, request: RequestId, ids: list[str]) -> None:
         """Give back what did not fit into the answer to `request`; the delivery does not count."""
         for reading in self._readings:
             if reading.request == request:
-                reading.ids = [each for each in reading.ids if each not in ids]
+                reading.drop(ids)
                 await self.broker.release_ids(reading.agent, self.id, ids)
 
     async def read_broadcasts(self, request: RequestId, limit: int, budget: int) -> BroadcastBatch:
@@ -187,15 +202,15 @@ class Session:
         for reading in readings:
             with contextlib.suppress(PostinoError):  # else they come again when the session or the lease ends
                 if reading.ids and sent:
-                    await self.broker.nack(reading.agent, self.id, reading.ids, generation=self.hello.generation)
+                    await self.broker.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
                 elif reading.ids:
-                    await self.broker.release_ids(reading.agent, self.id, reading.ids, generation=self.hello.generation)
+                    await self.broker.release_ids(reading.agent, self.id, reading.ids, counts=reading.counts)
 
     async def ack(self, ids: list[str]) -> Settled:
         """Acknowledge by name."""
         settled = await self.broker.ack(await self.name(), self.id, ids)
         for reading in self._readings:
-            reading.ids = [each for each in reading.ids if each not in settled.acknowledged]
+            reading.drop(settled.acknowledged)
         return settled
 
     async def keep(self) -> None:
@@ -218,7 +233,7 @@ class Session:
                 for reading in [each for each in self._readings if each.ids]:
                     if reading.elsewhere or reading.written_at is None:
                         # `leave` knows the present inbox only, and nothing of what a reconnected session was not sent
-                        await self.broker.nack(reading.agent, self.id, reading.ids, generation=self.hello.generation)
+                        await self.broker.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
                 if self.joined is not None:
                     await self.broker.leave(self.id, self.hello.generation)
         for task in self._tasks:

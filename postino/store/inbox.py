@@ -105,9 +105,9 @@ class Inboxes:
         *,
         delay_ms: int,
         undo: bool = False,
-        generation: int | None = None,
+        counts: list[int] | None = None,
     ) -> Settled:
-        """Give messages back; `undo`: the delivery does not count; `generation`: not what a later connection holds."""
+        """Give messages back; `undo`: the delivery does not count; `counts`: see `Mail.nack`."""
         _, (done, rejected, dead) = await self._store.run_named(
             "nack",
             agent,
@@ -117,7 +117,7 @@ class Inboxes:
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
             undo="1" if undo else "",
-            generation="" if generation is None else generation,
+            counts="" if counts is None else msgspec.json.encode(counts).decode(),
         )
         return Settled(acknowledged=done, rejected=rejected, dead=dead)
 

@@ -123,6 +123,11 @@ class Roster:
         agent, others, derived = await self._store.run("join", "", values)
         return agent, int(others), bool(derived)
 
+    async def identify(self, session: str) -> str | None:
+        """Return the agent that a session acts as now; None when it is unknown or has to join anew."""
+        reply = await self._store.run("identify", "", {"session": session})
+        return str(reply[0]) if reply else None
+
     async def session(self, session: str) -> dict[str, Any] | None:
         """Return what is kept of a session."""
         value = await self._store.call("HGET", self._store.keys.shared("sessions"), session)

@@ -113,11 +113,16 @@ async def test_two_live_sessions_do_not_share_a_derived_name_even_after_one_was_
     assert await broker.agent_of("s-1") == back.agent
 
 
+async def silent(broker: Broker, session: str) -> None:
+    """Let the last sign of life of a session be too long ago, as after a sleep of its machine."""
+    presence, now = broker.store.keys.shared("presence"), await broker.roster.now_ms()
+    await broker.store.call("ZADD", presence, now - 1, session)
+
+
 async def test_two_live_sessions_do_not_share_a_derived_name_even_after_one_slept(broker: Broker, hello) -> None:
     asleep = hello("s-1", **HOME)
     first = await broker.join(asleep)
-    presence, now = broker.store.keys.shared("presence"), await broker.roster.now_ms()
-    await broker.store.call("ZADD", presence, now - 1, "s-1")  # its machine was suspended
+    await silent(broker, "s-1")
     second = await broker.join(hello("s-2", **HOME))
     assert second.agent == first.agent
 
@@ -127,6 +132,53 @@ async def test_two_live_sessions_do_not_share_a_derived_name_even_after_one_slep
         await broker.agent_of("s-1")
     assert (await broker.join(asleep)).agent != second.agent
     assert (await broker.agent(second.agent)).sessions == 1
+
+
+async def test_a_session_that_slept_does_not_act_under_a_derived_name_that_went_to_another(broker, hello, send) -> None:
+    first = await broker.join(hello("s-1", **HOME))
+    await silent(broker, "s-1")
+    assert (await broker.join(hello("s-2", **HOME))).agent == first.agent
+
+    with pytest.raises(UnknownAgent):
+        await broker.agent_of("s-1")
+
+
+async def test_a_session_whose_own_name_was_resumed_by_another_gets_a_further_one(broker: Broker, hello) -> None:
+    first = await broker.join(hello("s-1", claude_session_id="c-1"))
+    await silent(broker, "s-1")
+    resumed = await broker.join(hello("s-2", claude_session_id="c-1"))
+    assert resumed.agent == first.agent
+
+    await broker.prolong("s-1", 1)
+    back = await broker.join(hello("s-1", claude_session_id="c-1"))
+
+    assert (back.agent, back.shared) == (f"{first.agent}-2", 0)
+
+
+@pytest.mark.parametrize("way", ["prolong", "meet", "leave", "join"])
+async def test_a_rename_reaches_a_session_that_was_silent(broker: Broker, hello, send, way) -> None:
+    await broker.join(hello("s-1", name="alice"))
+    await send(broker, "m1", to="alice")
+    await broker.read("alice", "s-1")
+    await silent(broker, "s-1")
+    await broker.roster.expire_presence()
+    await broker.rename("alice", "bob")
+
+    if way == "prolong":
+        await broker.prolong("s-1", 1)
+    elif way == "meet":
+        await broker.meet("s-1", "host:1:5", "c-1")
+    elif way == "leave":
+        await broker.leave("s-1", 1)
+    else:
+        await broker.join(hello("s-1", 2, name="alice"))
+    await send(broker, "m2", to="alice")
+
+    assert await broker.agent_of("s-1") == "bob"
+    assert [(each.name, each.aliases) for each in (await broker.agents(9, 0))[0]] == [("bob", ["alice"])]
+    assert [each.id for each in (await broker.look("bob", 9, 0))[0]] == ["m1", "m2"]
+    if way == "leave":
+        assert (await broker.check("bob")).unread_messages == 2
 
 
 async def test_a_session_that_chose_its_new_name_keeps_it_when_it_is_shared(broker: Broker, hello) -> None:

@@ -241,19 +241,40 @@ async def test_thirty_two_former_names_are_kept_and_no_more(broker: Broker, send
     assert (await broker.rename("n32", "n5")).name == "n5"  # one of its own needs no more room
 
 
-async def test_a_refused_rename_takes_no_former_name_from_anybody(open_broker, send, eventually) -> None:
-    broker = await open_broker(msg_ttl=1)
+async def renamed_32_times(broker: Broker) -> None:
     await broker.read("n0", "s1")
     for number in range(32):
         await broker.rename(f"n{number}", f"n{number + 1}")
-    await broker.read("owner", "s1")
-    await broker.rename("owner", "present")
+
+
+async def ttl_over(broker: Broker, send, eventually) -> None:
     await send(broker, "marker", to="clock")
 
-    async def ttl_over() -> bool:
+    async def over() -> bool:
         return (await broker.state("clock", "marker")).state == "expired"
 
-    await eventually(ttl_over, "the former name may be taken")
+    await eventually(over, "a time to live has passed")
+
+
+async def test_at_the_limit_the_oldest_former_name_gives_way_once_it_is_unused(open_broker, send, eventually) -> None:
+    broker = await open_broker(msg_ttl=1)
+    await renamed_32_times(broker)
+    await ttl_over(broker, send, eventually)
+
+    renamed = await broker.rename("n32", "n33")
+
+    assert renamed.aliases == [f"n{number}" for number in range(1, 33)]
+    with pytest.raises(UnknownAgent):
+        await broker.agent("n0")
+
+
+async def test_a_refused_rename_takes_no_former_name_from_anybody(open_broker, send, eventually) -> None:
+    broker = await open_broker(msg_ttl=1)
+    await broker.read("owner", "s1")
+    await broker.rename("owner", "present")
+    await ttl_over(broker, send, eventually)  # the former name may be taken
+    await renamed_32_times(broker)
+
     with pytest.raises(AliasLimit):
         await broker.rename("n32", "owner")
 
