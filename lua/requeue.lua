@@ -1,6 +1,6 @@
 #!lua
 --[[ requeue: put dead letters back at the tail of their inbox, with a fresh count and time to live.
-Atomic because a letter must be in one of the two streams at any moment.
+Atomic because a letter must be in one of the two streams at any moment. Bounded: of all of them 100 at a time.
 KEYS     inbox      stream   {po}:inbox:<agent>
          index      hash     {po}:index:<agent>
          dead       stream   {po}:dead:<agent>
@@ -8,8 +8,9 @@ KEYS     inbox      stream   {po}:inbox:<agent>
          agents     hash     {po}:agents
 ARGV     agent      the present name
          ids        JSON array of message ids, or '' for all
+         until      of all: dead letters up to this stream ID, which an earlier part gave; '+' for the first part
          max_inbox  most unacknowledged messages
-RETURNS  ok, requeued ids
+RETURNS  ok, requeued ids, stream ID up to which there are more, or ''
          alias, present name
 ERRORS   INBOX_FULL       nothing was moved
          UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
@@ -20,26 +21,32 @@ TIME     O(n) in the letters moved
 --@include lib/agent
 --@include lib/entry
 local inbox, index, dead, events, agents = unpack(KEYS)
-local agent, max_inbox = ARGV[1], tonumber(ARGV[3])
+local agent, ids, till, max_inbox = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local letters = {}
-if ARGV[2] == '' then
-  letters = redis.call('XRANGE', dead, '-', '+', 'COUNT', max_inbox + 1)
+local letters, room = {}, nil
+if ids == '' then
+  letters = redis.call('XRANGE', dead, '-', till, 'COUNT', 100)
+  if till == '+' then
+    local newest = redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 1)[1]
+    till, room = newest and newest[1], redis.call('XLEN', dead)
+  end
 else
-  for _, id in ipairs(cjson.decode(ARGV[2])) do
+  till = nil
+  for _, id in ipairs(cjson.decode(ids)) do
     local entry = load_entry(index, id)
     local letter = entry and entry.st == 'dead' and redis.call('XRANGE', dead, entry.s, entry.s)[1]
     if not letter then return redis.error_reply('UNKNOWN_MESSAGE ' .. id .. ' is not a dead letter of ' .. agent) end
     letters[#letters + 1] = letter
   end
 end
-if redis.call('XLEN', inbox) + #letters > max_inbox then
-  return redis.error_reply('INBOX_FULL ' .. agent .. ' can not take ' .. #letters .. ' more messages; it holds at most '
+room = room or #letters
+if redis.call('XLEN', inbox) + room > max_inbox then
+  return redis.error_reply('INBOX_FULL ' .. agent .. ' can not take ' .. room .. ' more messages; it holds at most '
     .. max_inbox)
 end
 local added = { reason = true, deliveries = true, died = true }
-local ids = {}
+local moved = {}
 for _, letter in ipairs(letters) do
   local fields, id = {}, field(letter[2], 'id')
   -- known before anything moves: a script that fails half way does not roll back
@@ -55,8 +62,9 @@ for _, letter in ipairs(letters) do
     entry.s = redis.call('XADD', inbox, '*', unpack(fields))
     entry.st, entry.n, entry.r, entry.l, entry.e, entry.w = 'queued', 0, nil, nil, nil, nil
     save_entry(index, id, entry)
-    ids[#ids + 1] = id
+    moved[#moved + 1] = id
   end
 end
-if #ids > 0 then emit(events, 'msg_requeue', 'ids', cjson.encode(ids), 'to', agent) end
-return { 'ok', ids }
+if #moved > 0 then emit(events, 'msg_requeue', 'ids', cjson.encode(moved), 'to', agent) end
+local more = till and #redis.call('XRANGE', dead, '-', till, 'COUNT', 1) > 0
+return { 'ok', moved, more and till or '' }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from postino.errors import UnknownMessage
+from postino.errors import InboxFull, UnknownMessage
 from postino.model import Batch, Dead, Draft, Message, MessageState, Sender, Settled, digest, iso
 from postino.store.store import Store
 
@@ -130,8 +130,7 @@ class Inboxes:
 
     async def clear(self, agent: str) -> int:
         """Empty the inbox, leased messages included; return their number."""
-        _, (count,) = await self._store.run_named("clear", agent)
-        return int(count)
+        return await self._cleared("clear", agent)
 
     async def state(self, agent: str, id: str) -> MessageState:
         """Tell what became of a message.
@@ -182,17 +181,36 @@ class Inboxes:
         """Put dead letters (None: all) back at the tail of the inbox; return their ids.
 
         Raises:
-            UnknownMessage, InboxFull: nothing was moved.
+            UnknownMessage, InboxFull: nothing was moved. Of over 100 some stay where the inbox fills meanwhile.
         """
-        _, (moved,) = await self._store.run_named(
-            "requeue", agent, ids="" if ids is None else _array(ids), max_inbox=self._limits.max_inbox
-        )
-        return list(moved)
+        requeued: list[str] = []
+        until = "+"
+        while until:
+            try:
+                agent, (moved, until) = await self._store.run_named(
+                    "requeue",
+                    agent,
+                    ids="" if ids is None else _array(ids),
+                    until=until,
+                    max_inbox=self._limits.max_inbox,
+                )
+            except InboxFull:
+                if not requeued:
+                    raise
+                break
+            requeued += moved
+        return requeued
 
     async def clear_dead(self, agent: str) -> int:
         """Drop all dead letters; return their number."""
-        _, (count,) = await self._store.run_named("clear_dead", agent)
-        return int(count)
+        return await self._cleared("clear_dead", agent)
+
+    async def _cleared(self, script: str, agent: str) -> int:
+        until, cleared = "+", 0
+        while until:
+            agent, (until, count) = await self._store.run_named(script, agent, until=until)
+            cleared += int(count)
+        return cleared
 
     async def sweep(self, agent: str, idle_ms: int) -> int:
         """End what has outlived its time; return how many messages that were."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from postino.broker import Broker
@@ -11,12 +14,13 @@ from postino.errors import InboxFull, UnknownAgent, UnknownMessage
 async def bury(broker: Broker, send, *ids: str) -> None:
     for id in ids:
         await send(broker, id)
-    await broker.read("bob", "killer", limit=200)
-    assert (await broker.nack("bob", "killer", list(ids))).dead == list(ids)
+    while (batch := await broker.read("bob", "killer", limit=200)).items:
+        given = [each.id for each in batch.items]
+        assert (await broker.nack("bob", "killer", given)).dead == given
 
 
 async def lying(broker: Broker) -> list[str]:
-    return [each.id for each in (await broker.look("bob", 200, 0))[0]]
+    return [each.id for offset in (0, 200) for each in (await broker.look("bob", 200, offset))[0]]
 
 
 async def test_clear_takes_waiting_delayed_and_leased_messages(broker: Broker, send, events) -> None:
@@ -66,6 +70,15 @@ async def test_more_than_one_page_is_cleared(broker: Broker, send) -> None:
     assert await lying(broker) == []
 
 
+async def test_more_than_one_script_takes_is_cleared(open_broker, send) -> None:
+    broker = await open_broker(max_inbox=6000)
+    for number in range(0, 5100, 100):
+        await asyncio.gather(*(send(broker, f"m{number + each}") for each in range(100)))
+
+    assert await broker.clear("bob") == 5100
+    assert (await broker.check("bob")).unread_messages == 0
+
+
 async def test_a_requeued_letter_goes_to_the_tail_with_a_fresh_count(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "m1")
@@ -86,6 +99,38 @@ async def test_requeue_without_ids_takes_all_in_order(open_broker, send) -> None
 
     assert await broker.requeue("bob", None) == ["m1", "m2", "m3"]
     assert await lying(broker) == ["m1", "m2", "m3"]
+
+
+async def test_more_letters_than_one_script_takes_are_requeued_in_order_and_what_dies_meanwhile_stays(
+    open_broker, send, monkeypatch
+) -> None:
+    broker = await open_broker(max_deliveries=1)
+    ids = [f"m{number}" for number in range(250)]
+    await bury(broker, send, *ids)
+    real = broker.store.run_named
+
+    async def run_named(name: str, agent: str, **values: str | int) -> Any:
+        if values["until"] != "+":
+            monkeypatch.undo()
+            await broker.nack("bob", "s1", [each.id for each in (await broker.read("bob", "s1", limit=1)).items])
+        return await real(name, agent, **values)
+
+    monkeypatch.setattr(broker.store, "run_named", run_named)
+
+    assert await broker.requeue("bob", None) == ids
+    assert await lying(broker) == ids[1:]
+    assert [each.id for each in (await broker.dead("bob", 50, 0))[0]] == ["m0"]
+
+
+async def test_too_little_room_for_all_of_many_letters_moves_none(open_broker, send) -> None:
+    broker = await open_broker(max_deliveries=1, max_inbox=150)
+    await bury(broker, send, *(f"m{number}" for number in range(150)))
+    await send(broker, "n1")
+
+    with pytest.raises(InboxFull):
+        await broker.requeue("bob", None)
+
+    assert (await broker.dead("bob", 1, 0))[1] == 150
 
 
 async def test_requeue_of_no_ids_moves_nothing(open_broker, send) -> None:
