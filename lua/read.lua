@@ -20,8 +20,8 @@ ARGV     agent           the reader's present name
          max_dead        most dead letters kept
          resume          '1': begin with the session's own open messages
          ack_now         '1': acknowledge in the same step
-RETURNS  ok, items, more, dead, next due ms; an item is stream ID, delivery, redelivered, flat fields;
-         a dead one is id, from
+RETURNS  ok, items, more, dead, next due ms, number of items that the session held before; an item is stream ID,
+         delivery, redelivered, flat fields; a dead one is id, from
          alias, present name
 ERRORS   NONE
 TIME     O(limit + due)
@@ -53,7 +53,7 @@ if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now
   save_agent(keys.agents, agent, record)
 end
-if redis.call('EXISTS', inbox) == 0 then return { 'ok', {}, 0, {}, 0 } end
+if redis.call('EXISTS', inbox) == 0 then return { 'ok', {}, 0, {}, 0, 0 } end
 
 local items, dead, ids, used, full = {}, {}, {}, 0, false
 
@@ -73,6 +73,7 @@ local function give(stream_id, fields, deliveries, redelivered)
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
     save_entry(index, id, entry)
+    if entry.a then redelivered = 1 end -- before a requeue, which begins the count anew
   end
   redis.call('ZADD', leases, now + lease_ms, stream_id)
   items[#items + 1] = { stream_id, deliveries, redelivered, fields }
@@ -94,6 +95,7 @@ if resume then
   end
 end
 
+local resumed = #items
 local due = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)
 table.sort(due, id_before)
 for _, stream_id in ipairs(due) do
@@ -168,4 +170,4 @@ if #ids > 0 then
 end
 local soonest = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2]
 local more = available(inbox, leases, now) > 0 and 1 or 0
-return { 'ok', items, more, dead, soonest and digits(tonumber(soonest)) or '0' }
+return { 'ok', items, more, dead, soonest and digits(tonumber(soonest)) or '0', resumed }

@@ -61,6 +61,7 @@ for _, letter in ipairs(letters) do
     end
     entry.s = redis.call('XADD', inbox, '*', unpack(fields))
     entry.st, entry.n, entry.r, entry.l, entry.e, entry.w = 'queued', 0, nil, nil, nil, nil
+    entry.a = true
     save_entry(index, id, entry)
     moved[#moved + 1] = id
   end

@@ -1,15 +1,19 @@
 #!lua flags=allow-oom
---[[ sweep: end what has outlived its time in one inbox; the daemon's housekeeping calls it now and then.
-Atomic because it settles messages. Bounded: 1000 messages and 100 ids looked at.
+--[[ sweep: end what has outlived its time or its last delivery in one inbox; housekeeping calls it now and then.
+Atomic because it settles messages. Bounded: 1000 messages, 1000 ended leases and 100 ids looked at.
 KEYS     inbox           stream   {po}:inbox:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
          order           zset     {po}:order:<agent>
          events          stream   {po}:events
          agents          hash     {po}:agents
+         dead            stream   {po}:dead:<agent>
+         notices         hash     {po}:notices
 ARGV     agent           the present name
          ttl_ms          time to live
          idle_ms         a consumer with nothing pending is deleted when idle for so long
+         max_deliveries  deliveries before a message is dead
+         max_dead        most dead letters kept
 RETURNS  ok, messages ended, ids looked at, consumers deleted
          alias, present name
 ERRORS   NONE
@@ -22,14 +26,27 @@ TIME     O(n) in what is ended
 --@include lib/entry
 --@include lib/settle
 --@include lib/expire
+--@include lib/bury
+--@include lib/held
 --@include lib/sweep_index
-local inbox, leases, index, order, events, agents = unpack(KEYS)
+local inbox, leases, index, order, events, agents, dead, notices = unpack(KEYS)
 local agent, ttl_ms, idle_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_deliveries, max_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
+local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
+  notices = notices }
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now, ended, deleted = now_ms(), 0, 0
 if redis.call('EXISTS', inbox) == 1 then
   ended = expire(inbox, leases, index, events, agent, ttl_ms, now)
+  for _, stream_id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)) do
+    local _, deliveries = held(inbox, stream_id)
+    local entry = deliveries >= max_deliveries and redis.call('XRANGE', inbox, stream_id, stream_id)[1]
+    if entry then
+      bury(keys, agent, stream_id, entry[2], deliveries, now, max_dead)
+      ended = ended + 1
+    end
+  end
   local consumers = redis.pcall('XINFO', 'CONSUMERS', inbox, 'agents')
   for _, consumer in ipairs(consumers.err and {} or consumers) do
     if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= idle_ms then

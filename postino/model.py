@@ -125,7 +125,10 @@ class Dead(Record, frozen=True, kw_only=True):
 
 
 class Batch(Record, frozen=True, kw_only=True):
-    """What one read leased. `next_due_ms`: when a leased or delayed message falls due (0: none does)."""
+    """What one read leased. `next_due_ms`: when a leased or delayed message falls due (0: none does).
+
+    The first `resumed` items are those that the reader held before.
+    """
 
     items: list[Message]
     more: bool
@@ -133,6 +136,7 @@ class Batch(Record, frozen=True, kw_only=True):
     agent: str
     lease_ms: int
     next_due_ms: int = 0
+    resumed: int = 0
 
 
 class Settled(Record, frozen=True, kw_only=True):

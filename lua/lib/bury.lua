@@ -5,8 +5,9 @@ local function bury(keys, agent, stream_id, fields, deliveries, now, most)
   for _, value in ipairs(fields) do letter[#letter + 1] = value end
   local dead_id = redis.call('XADD', keys.dead, '*', unpack(letter))
   local entry = settle(keys.inbox, keys.leases, keys.index, stream_id, id, 'dead', now, 'max_deliveries')
+  local deaths = (entry and entry.x or 0) + 1
   if entry then
-    entry.s, entry.n = dead_id, deliveries
+    entry.s, entry.n, entry.x = dead_id, deliveries, deaths
     save_entry(keys.index, id, entry)
   end
   emit(keys.events, 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', 'max_deliveries')
@@ -24,7 +25,7 @@ local function bury(keys, agent, stream_id, fields, deliveries, now, most)
   if from ~= 'system' then
     local sender = load_agent(keys.agents, (alias_of(keys.agents, from)) or from)
     if sender and sender.reads then
-      redis.call('HSET', keys.notices, agent .. ' ' .. id, from)
+      redis.call('HSET', keys.notices, agent .. ' ' .. id .. (deaths > 1 and ' ' .. deaths or ''), from)
     end
   end
   return { id, from }

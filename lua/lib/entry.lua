@@ -1,6 +1,7 @@
 -- index: message id -> JSON record
 -- record: s stream ID, d digest, q seq, st state, t accepted ms, f from, n deliveries, r reader,
---         l leased ms, e settled ms, w why, h how notified, ht notified ms
+--         l leased ms, e settled ms, w why, h how notified, ht notified ms, x deaths before a requeue or the last one,
+--         a it was given to somebody before it was requeued
 local function load_entry(index, id)
   local value = redis.call('HGET', index, id)
   return value and cjson.decode(value) or nil

@@ -11,7 +11,7 @@ import structlog
 from postino import __version__
 from postino.broker.agents import Agents
 from postino.broker.announce import Announcements
-from postino.broker.chores import Chores
+from postino.broker.chores import SWEEP_S, Chores
 from postino.broker.feed import EventFeed
 from postino.broker.hints import Hints
 from postino.broker.mail import Mail
@@ -72,7 +72,7 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
             roster=roster,
             journal=journal,
             feed=EventFeed(store, journal, lambda: broker.repair()),
-            chores=Chores(inboxes, roster, journal),
+            chores=Chores(inboxes, roster, journal, sweep_s=min(SWEEP_S, settings.message_lease)),
             hints=Hints(roster),
             whereabouts=whereabouts.Whereabouts(store, limits),
             durability=probed.durability,

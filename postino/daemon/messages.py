@@ -117,8 +117,8 @@ async def _leased(call: Call[Any, Any], agent: str, consumer: str, options: dict
 
 
 async def _undo(broker: Broker, batch: Batch) -> None:
-    """Give back what nobody will get to see; with `ack: now` it is gone, as that promises."""
-    await broker.release_ids(batch.agent, batch.consumer, [message.id for message in batch.items])
+    """Give back what nobody will get to see, save what it held before; with `ack: now` it is gone, as that promises."""
+    await broker.release_ids(batch.agent, batch.consumer, [message.id for message in batch.items[batch.resumed :]])
 
 
 async def _waited(

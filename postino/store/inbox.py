@@ -66,7 +66,7 @@ class Inboxes:
         self, agent: str, consumer: str, *, limit: int, budget: int, resume: bool, ack_now: bool
     ) -> tuple[Batch, list[tuple[str, str]]]:
         """Lease up to `limit` messages; also return (id, sender) of those that died instead."""
-        agent, (items, more, dead, due) = await self._store.run_named(
+        agent, (items, more, dead, due, resumed) = await self._store.run_named(
             "read",
             agent,
             consumer=consumer,
@@ -89,6 +89,7 @@ class Inboxes:
             agent=agent,
             lease_ms=self._limits.lease_ms,
             next_due_ms=int(due),
+            resumed=int(resumed),
         )
         return batch, [(each[0], each[1]) for each in dead]
 
@@ -215,7 +216,12 @@ class Inboxes:
     async def sweep(self, agent: str, idle_ms: int) -> int:
         """End what has outlived its time; return how many messages that were."""
         _, (ended, _ids, _consumers) = await self._store.run_named(
-            "sweep", agent, ttl_ms=self._limits.ttl_ms, idle_ms=idle_ms
+            "sweep",
+            agent,
+            ttl_ms=self._limits.ttl_ms,
+            idle_ms=idle_ms,
+            max_deliveries=self._limits.max_deliveries,
+            max_dead=self._limits.max_inbox,
         )
         return int(ended)
 

@@ -22,6 +22,17 @@ class Said:
     fields: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A dead letter whose sender is to be told. `death`: 2 when it died again after it was requeued, and so on."""
+
+    key: str
+    agent: str
+    id: str
+    death: int
+    sender: str
+
+
 class Journal:
     """The three streams and hashes that look back."""
 
@@ -72,19 +83,19 @@ class Journal:
         oldest = int(seconds) * 1000 + int(micros) // 1000 - self._limits.ttl_ms
         return int(await self._store.call("XTRIM", self._history, "MINID", max(0, oldest)))
 
-    async def notices(self) -> list[tuple[str, str, str]]:
-        """Return (agent, id, sender) of dead letters whose sender is to be told."""
+    async def notices(self) -> list[Notice]:
+        """Return the dead letters whose sender is to be told."""
         flat = await self._store.call("HGETALL", self._notices)
-        return [(*_split(key), sender) for key, sender in pairs(flat).items()]
+        return [_notice(key, sender) for key, sender in pairs(flat).items()]
 
-    async def told(self, agent: str, id: str) -> None:
+    async def told(self, notice: Notice) -> None:
         """Strike a notice off."""
-        await self._store.call("HDEL", self._notices, f"{agent} {id}")
+        await self._store.call("HDEL", self._notices, notice.key)
 
 
-def _split(key: str) -> tuple[str, str]:
-    agent, _, id = key.partition(" ")
-    return agent, id
+def _notice(key: str, sender: str) -> Notice:
+    agent, id, *death = key.split(" ")
+    return Notice(key, agent, id, int(death[0]) if death else 1, sender)
 
 
 def _event(id: str, flat: list[str]) -> Event:

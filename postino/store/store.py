@@ -140,6 +140,8 @@ def _translated(refusal: RedisError) -> PostinoError:
     known = ERRORS.get(word.lower())
     if known is not None:
         return known(sentence)
-    if code_of(refusal) in ("WRONGTYPE", "CROSSSLOT", "MOVED", "ASK"):
+    if code_of(refusal) == "WRONGTYPE":  # another program's key, met perhaps after the first write
+        return away(refusal, outcome="unknown")
+    if code_of(refusal) in ("CROSSSLOT", "MOVED", "ASK"):
         return away(refusal, outcome="none")
     return PostinoError(f"Valkey refused a command: {refusal}")

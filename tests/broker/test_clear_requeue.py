@@ -87,7 +87,7 @@ async def test_a_requeued_letter_goes_to_the_tail_with_a_fresh_count(open_broker
     assert await broker.requeue("bob", ["m1"]) == ["m1"]
 
     batch = await broker.read("bob", "s1")
-    assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == [("m2", 1, False), ("m1", 1, False)]
+    assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == [("m2", 1, False), ("m1", 1, True)]
     assert (await broker.dead("bob", 50, 0))[1] == 0
     assert (await broker.state("bob", "m1")).deliveries == 1
     assert (await broker.ack("bob", "s1", ["m1"])).acknowledged == ["m1"]

@@ -54,6 +54,7 @@ class Mail:
     deliveries: int = 0
     fresh: bool = True  # never given out
     delayed: bool = False
+    again: bool = False  # given out before a requeue
 
     @property
     def due(self) -> bool:
@@ -95,12 +96,12 @@ class Box:
             if mail.deliveries >= DELIVERIES:
                 self.bury(mail)
             elif len(given) < limit:
-                given.append((mail.id, mail.deliveries + 1, mail.deliveries > 0))
+                given.append((mail.id, mail.deliveries + 1, mail.deliveries > 0 or mail.again))
                 mail.state, mail.holder, mail.deliveries = "leased", consumer, mail.deliveries + 1
             else:
                 return given
         for mail in [each for each in self.mail if each.fresh][: limit - len(given)]:
-            given.append((mail.id, 1, False))
+            given.append((mail.id, 1, mail.again))
             mail.state, mail.holder, mail.deliveries, mail.fresh = "leased", consumer, 1, False
         return given
 
@@ -319,6 +320,7 @@ class Machine(RuleBasedStateMachine):
                 box.dead.remove(mail)
                 box.mail.append(mail)
                 mail.state, mail.holder, mail.deliveries, mail.fresh, mail.delayed = "queued", None, 0, True, False
+                mail.again = True
 
     def clear_dead(self, data: st.DataObject) -> None:
         name = data.draw(NAMES)

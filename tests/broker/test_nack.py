@@ -170,6 +170,55 @@ async def test_a_notice_that_was_sent_just_before_a_crash_is_not_sent_twice(open
     assert await broker.journal.notices() == []
 
 
+async def test_each_death_of_a_message_is_told(open_broker, send) -> None:
+    broker = await open_broker(max_deliveries=1)
+    await broker.read("alice", "s-alice")
+    await send(broker, "m1", sender="alice")
+
+    for _ in range(3):
+        await kill(broker, "bob", "m1")
+        await broker.chores.tell_senders()
+        await broker.requeue("bob", None)
+
+    assert [id for id, _ in await inbox(broker, "alice")] == ["dead:m1", "dead:m1:2", "dead:m1:3"]
+
+
+async def test_a_last_delivery_that_nobody_acknowledged_ends_without_another_read(
+    open_broker, send, eventually
+) -> None:
+    broker = await open_broker(max_deliveries=1, message_lease=1)
+    await broker.read("alice", "s-alice")
+    await send(broker, "m1", sender="alice")
+    await broker.read("bob", "s-bob")
+
+    async def told() -> list[tuple[str, str]]:
+        return await inbox(broker, "alice")
+
+    assert await eventually(told, "the sender is told", 12) == [("dead:m1", "system")]
+    assert (await broker.check("bob")).unread_messages == 0
+    assert (await broker.state("bob", "m1")).state == "dead"
+
+
+async def test_an_inbox_that_another_program_has_spoilt_stops_no_other_chore(open_broker, send, eventually) -> None:
+    broker = await open_broker(max_deliveries=1)
+    for sender in ("alice", "carol"):
+        await broker.read(sender, f"s-{sender}")
+        await send(broker, f"m-{sender}", sender=sender)
+    keys = broker.store.keys
+    await broker.store.call("SET", keys.of("inbox", "alice"), "spoilt")
+    await broker.store.call("SET", keys.of("inbox", "aaron"), "spoilt")
+    await broker.store.call("HSET", keys.shared("agents"), "aaron", '{"since":1,"seen":1}')
+    await kill(broker, "bob", "m-alice")
+    await broker.read("bob", "killer")
+    await broker.nack("bob", "killer", ["m-carol"])
+
+    await broker.chores.tell_senders()
+    await broker.chores.sweep()
+
+    assert await inbox(broker, "carol") == [("dead:m-carol", "system")]
+    assert [(each.id, each.sender) for each in await broker.journal.notices()] == [("m-alice", "alice")]
+
+
 async def test_a_notice_waits_for_room_in_a_full_inbox(open_broker, send, eventually) -> None:
     broker = await open_broker(max_deliveries=1, max_inbox=1)
     await send(broker, "first", to="alice")

@@ -257,6 +257,17 @@ async def test_a_lease_undone_before_it_was_seen_is_no_delivery(broker: Broker, 
     assert labels(await broker.read("bob", "s2")) == [("m1", 1, False)]
 
 
+async def test_a_read_tells_what_the_reader_held_before(broker: Broker, send) -> None:
+    await send(broker, "m1")
+    await broker.read("bob", "s1")
+    await send(broker, "m2")
+
+    batch = await broker.read("bob", "s1", resume=True)
+
+    assert (labels(batch), batch.resumed) == ([("m1", 1, True), ("m2", 1, False)], 1)
+    assert (await broker.read("bob", "s2", resume=True)).resumed == 0
+
+
 async def test_undoing_a_repeat_keeps_its_label(broker: Broker, send) -> None:
     await send(broker, "m1")
     await broker.read("bob", "s1")
