@@ -132,7 +132,10 @@ class EventFeed:
                 try:
                     await self._catch_up()
                     while True:
-                        for event in await self._journal.wait_events(reader, self._last, BLOCK_MS):
+                        events = await self._journal.wait_events(reader, self._last, BLOCK_MS, REPLAY)
+                        if len(events) == REPLAY and await self._catch_up():
+                            continue  # so far behind that some of them may be gone
+                        for event in events:
                             self._last = event.id
                             self._deliver(event)
                         await asyncio.sleep(GATHER_S)
@@ -145,16 +148,17 @@ class EventFeed:
         finally:
             await reader.close()
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self) -> bool:
         """After an absence: if events are gone for good, let every listener begin anew instead of missing them."""
         if not await self._gap(self._last):
-            return
+            return False
         self._last = await self._journal.last_event()
         log.warning("feed_gap", since=self._last)
         for subscription in self._subscriptions:
             subscription.end()
         for agent in self._waiters:
             self._awake(agent)
+        return True
 
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:

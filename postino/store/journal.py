@@ -62,13 +62,13 @@ class Journal:
         """Tell whether the event is still kept."""
         return bool(await self._store.call("XRANGE", self._events, id, id))
 
-    async def wait_events(self, reader: Pipeline, after: str, block_ms: int) -> list[Event]:
-        """Wait on `reader` up to `block_ms` for events behind `after`, at most 500.
+    async def wait_events(self, reader: Pipeline, after: str, block_ms: int, count: int) -> list[Event]:
+        """Wait on `reader` up to `block_ms` for events behind `after`, at most `count`.
 
         Raises:
             StoreAway: the reading connection broke.
         """
-        command = "XREAD", "COUNT", 500, "BLOCK", block_ms, "STREAMS", self._events, after
+        command = "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._events, after
         reply = await reader.call(*command, within_s=block_ms / 1000 + ANSWER_S)
         return [_event(id, fields) for id, fields in reply[0][1]] if reply else []
 

@@ -14,7 +14,7 @@ from postino.errors import StoreAway
 #: What the scripts and the store call, and what is told by the versions: all of it is in Redis 7.0 and Valkey 7.2
 COMMANDS = (
     "evalsha", "script|load", "time", "exists", "unlink", "rename",
-    "pexpire", "persist",
+    "pexpire", "persist", "copy",
     "hget", "hmget", "hgetall", "hset", "hdel", "hexists", "hincrby", "hlen", "hscan",
     "zadd", "zrem", "zcard", "zcount", "zscore", "zrange", "zrangebyscore", "zremrangebyscore",
     "xadd", "xlen", "xrange", "xrevrange", "xdel", "xtrim", "xread", "xreadgroup", "xack", "xclaim", "xautoclaim",

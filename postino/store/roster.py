@@ -178,10 +178,15 @@ class Roster:
     async def forget(self, agent: str) -> bool:
         """Remove an agent; return False when there is none.
 
+        Its ids are remembered for one time to live under its former names too: a sender may be about to repeat one.
+
         Raises:
             AgentBusy: it is online or has mail.
         """
-        _, (known,) = await self._store.run_named("forget", agent, ttl_ms=self._limits.ttl_ms)
+        agent, (known, aliases) = await self._store.run_named("forget", agent, ttl_ms=self._limits.ttl_ms)
+        for alias in aliases:
+            for kind in ("index", "order"):
+                await self._store.call("COPY", self._store.keys.of(kind, agent), self._store.keys.of(kind, alias))
         return bool(known)
 
     async def rename(self, old: str, new: str) -> tuple[str, str, list[str]]:

@@ -30,6 +30,18 @@ async def test_broadcasts_are_numbered_without_gap_and_listed_oldest_first(broke
     assert [each.seq for each in (await broker.broadcasts(3, 10))[0]] == [11, 12, 13]
 
 
+@pytest.mark.parametrize("way", ["see", "read"])
+async def test_a_place_from_before_the_store_was_emptied_hides_nothing(broker: Broker, say, way) -> None:
+    await say(broker, "b1")
+    if way == "see":
+        await broker.see("bob", "9999999999999-0 7")
+    else:
+        given = await broker.read_broadcasts("bob", 5, after="9999999999999-0 7", move=False)
+        assert ids(given) == ["b1"]
+
+    assert await unseen(broker, "bob") == 1
+
+
 async def test_one_id_is_one_broadcast(broker: Broker, say) -> None:
     first = await say(broker, "b1")
     second = await say(broker, "b1")

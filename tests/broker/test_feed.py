@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -140,6 +141,31 @@ async def test_a_slow_listener_is_dropped_after_what_it_had(broker: Broker, send
     assert [each.data["id"] for each in heard if each] == ["m0", "m1", "m2"]
     assert heard[3] is None
     assert slow.lost
+
+
+async def test_listeners_begin_anew_when_more_happened_than_is_kept_before_the_feed_came_to_it(
+    broker: Broker, send, monkeypatch
+) -> None:
+    real, go_on, waits = broker.journal.wait_events, asyncio.Event(), asyncio.Event()
+
+    async def wait_events(*given: Any) -> Any:
+        waits.set()
+        await go_on.wait()  # as when the whole process was stopped
+        return await real(*given)
+
+    async with broker.feed.subscribe(20_000) as listener:
+        monkeypatch.setattr(broker.journal, "wait_events", wait_events)
+        await send(broker, "m1")
+        await listener.get()
+        await waits.wait()
+        for number in range(12):
+            await asyncio.gather(*(send(broker, f"x{number}-{each}", to=f"a{each}") for each in range(100)))
+        await broker.store.call("XTRIM", broker.store.keys.shared("events"), "MAXLEN", "900")
+        go_on.set()
+        async with asyncio.timeout(10):
+            assert await listener.get() is None
+
+    assert listener.lost
 
 
 async def test_a_listener_that_went_away_is_not_kept(broker: Broker) -> None:

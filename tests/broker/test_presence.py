@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from postino.broker import Broker
@@ -288,6 +290,33 @@ async def test_only_an_agent_that_is_offline_and_without_mail_is_forgotten(open_
         await broker.forget("gone")
     assert [each.data["agent"] for each in await events(broker, "agent_forget")] == ["gone"]
     assert (await broker.agents(50, 0))[1] == 3
+
+
+async def test_the_ids_of_a_forgotten_agent_are_remembered_under_each_of_its_names(broker: Broker, send) -> None:
+    await send(broker, "m1", to="r1")
+    await broker.read("r1", "s1", ack_now=True)
+    await broker.rename("r1", "r2")
+    await broker.forget("r2")
+
+    for name in ("r1", "r2"):
+        assert not (await send(broker, "m1", to=name)).created
+        assert (await broker.state(name, "m1")).state == "acked"
+    assert 0 < await broker.store.call("PTTL", broker.store.keys.of("index", "r1")) <= broker.settings.msg_ttl * 1000
+
+
+async def test_leaving_gives_back_however_much_a_session_holds(open_broker, hello, send) -> None:
+    broker = await open_broker(max_inbox=2000)
+    await broker.join(hello("s-1", name="bob"))
+    for number in range(0, 1200, 100):
+        await asyncio.gather(*(send(broker, f"m{number + each}") for each in range(100)))
+    for _ in range(6):
+        await broker.read("bob", "s-1", limit=200)
+
+    await broker.prolong("s-1", 1)
+    assert len((await broker.read("bob", "s-1", limit=200, resume=True)).items) == 200
+    await broker.leave("s-1", 1)
+
+    assert (await broker.check("bob")).unread_messages == 1200
 
 
 async def test_an_agent_with_a_leased_message_is_not_forgotten(broker: Broker, send) -> None:
