@@ -210,8 +210,9 @@ class Machine(RuleBasedStateMachine):
             assert self.refusal(work) is InboxFull
         else:
             sent = self.run(work)
-            seen, created, box = box.seen, id not in box.ids, self.known(to)
-            if created:
+            seen, created = box.seen, id not in box.ids
+            if created:  # a repeat makes nobody known again who was forgotten
+                box = self.known(to)
                 box.seq += 1
                 box.ids[id] = Mail(id, box.seq, body)
                 box.mail.append(box.ids[id])
@@ -382,9 +383,10 @@ class Machine(RuleBasedStateMachine):
         gone = [name for name, box in self.boxes.items() if not (box.sessions or box.mail or box.dead)]
         assert self.run(self.broker.cleanup()) == sorted(gone)
         for name in gone:
-            self.forgotten[name] = self.boxes.pop(name)
-            for each in self.forgotten[name].aliases:
+            box = self.forgotten[name] = self.boxes.pop(name)
+            for each in box.aliases:
                 del self.alias[each]
+                self.forgotten[each] = Box(ids=dict(box.ids), seq=box.seq)
 
     # broadcasts
 
