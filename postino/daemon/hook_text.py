@@ -35,6 +35,11 @@ def context(event: str, text: str) -> bytes:
     return msgspec.json.encode({"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}})
 
 
+def warning(sentence: str) -> bytes:
+    """Return the JSON by which a hook tells the user, not the model, what is wrong."""
+    return msgspec.json.encode({"systemMessage": f"postino: this session has no mailbox: {sentence}"})
+
+
 def safe(names: list[str]) -> list[str]:
     """Return those that can be names; the store may have been written to by somebody else."""
     return [name for name in names if _NAME.fullmatch(name)]

@@ -23,7 +23,7 @@ from postino.daemon.call import Call
 from postino.daemon.connection import Connection
 from postino.daemon.parse import BODY_S
 from postino.daemon.records import Nothing
-from postino.errors import Forbidden, PostinoError
+from postino.errors import BadName, Forbidden, PostinoError
 from postino.lineage import started
 from postino.mcp.tabs import Tab
 from postino.model import ID_PATTERN, visible
@@ -106,6 +106,10 @@ async def hook(call: Call[Nothing, Nothing]) -> web.Response:
         event = await _event(call.request, name)
         if event is not None:
             text, caller = await _decide(call, name, event)
+    except BadName as error:  # of POSTINO_AGENT_NAME: the user can mend it, and is told once
+        _log.warning("hook_failed", hook=name, code=error.code)
+        if name == "SessionStart":
+            return web.Response(body=hook_text.warning(error.message), content_type="application/json")
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
     response = web.Response(body=hook_text.context(name, text), content_type="application/json")

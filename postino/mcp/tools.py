@@ -100,7 +100,7 @@ async def msg_whoami(call: Call, _: Nothing) -> dict[str, Any]:
 
 def _named(session: Session, name: str) -> str:
     if name == session.hello.name:
-        return "POSTINO_AGENT_NAME"
+        return "POSTINO_AGENT_NAME, or the name given to postino install"
     if name in candidates(session.hello):
         return "derived from this terminal, directory or session; msg_rename or POSTINO_AGENT_NAME chooses another"
     return "renamed, or recorded for this session before"
@@ -148,7 +148,8 @@ async def read_mail(session: Session, request: RequestId, limit: int) -> dict[st
 
 @tool(Ack, "Acknowledge messages", repeats=True)
 async def msg_ack(call: Call, given: Ack) -> dict[str, Any]:
-    """Acknowledge messages you have read, by id. Seldom needed: any later postino call does it."""
+    """Acknowledge messages you have read, by id. Seldom needed: your next postino call does it. A program that calls
+    again within 50 ms needs it: so soon a call proves nothing."""
     settled = await call.session.ack([check_id(each, "ids") for each in given.ids])
     return {"acknowledged": settled.acknowledged, "rejected": settled.rejected}
 

