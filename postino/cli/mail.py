@@ -154,6 +154,8 @@ def dead(call: Call) -> int:
     parser.add_argument("--requeue", nargs="*", metavar="ID", help="put these, or all, back into the inbox")
     parser.add_argument("--clear", action="store_true", help="drop them all")
     args = parser.parse_args(call.argv)
+    if args.requeue and not call.sender(args):  # `dead --requeue NAME` reads the name as an id
+        raise BadRequest("whose? the name comes before --requeue and its ids: `postino dead NAME --requeue`")
     name = call.own_name(args)
     if args.clear and args.requeue is not None:
         raise BadRequest("--requeue and --clear exclude each other")
@@ -178,8 +180,8 @@ def clear(call: Call) -> int:
     name = None if args.broadcasts else call.own_name(args)
     with call.client() as client:
         answer = client.clear_broadcasts() if name is None else client.clear(name)
-    return _cleared(call, args, answer)
+    return _cleared(call, args, answer, "message" if name else "broadcast")
 
 
-def _cleared(call: Call, args: argparse.Namespace, answer: Json) -> int:
-    return call.show(args, answer, f"dropped {render.count(answer.get('cleared', 0), 'message')}\n")
+def _cleared(call: Call, args: argparse.Namespace, answer: Json, what: str = "message") -> int:
+    return call.show(args, answer, f"dropped {render.count(answer.get('cleared', 0), what)}\n")

@@ -23,9 +23,10 @@ def open(call: Call) -> int:
     if url is None:
         raise Unreachable("there is no page: TCP is off (POSTINO_WEB_ENABLED)")
     opened = not args.print and _opened(url, call.environ)
-    words = "opened" if opened else f"good once, for {answer['expires_s']} s:" if answer["code"] else "open"
-    shown = url.partition("#")[0] if opened else url
-    return call.show(args, {"url": url, "opened": opened}, f"{words} {render.line(shown)}\n")
+    if answer["code"] and not opened and sys.stdout.isatty():
+        sys.stderr.write(f"postino: good once, for {answer['expires_s']} s\n")
+    shown = f"opened {url.partition('#')[0]}" if opened else url
+    return call.show(args, {"url": url, "opened": opened}, f"{render.line(shown)}\n")
 
 
 def _opened(url: str, environ: Mapping[str, str]) -> bool:

@@ -342,3 +342,7 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
     assert bare.json("read", "--agent", "bob")["items"][0]["delivery"] == 1
     assert bare.ok("dead", "--agent", "bob") == "No dead letters of bob.\n"
     assert bare.ok("dead", "--agent", "bob", "--clear") == "dropped 0 messages\n"
+
+
+def test_a_name_that_was_read_as_an_id_is_told(postino) -> None:
+    assert "the name comes before --requeue" in postino.no(2, "dead", "--requeue", "m30-bob")

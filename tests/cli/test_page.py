@@ -24,7 +24,7 @@ def post(url: str, body: dict[str, str], **headers: str) -> tuple[int, Any]:
 
 def test_without_a_token_the_plain_address_is_opened(bare) -> None:
     shown = bare.ok("open", "--print")
-    assert re.fullmatch(r"open http://localhost:\d+/\n", shown)
+    assert re.fullmatch(r"http://localhost:\d+/\n", shown)
 
 
 def test_where_there_is_no_screen_the_address_is_printed(bare) -> None:
