@@ -40,7 +40,7 @@ MOSTLY = st.integers(0, 4)  # what makes sense, rather than 0: anything
 OFTEN = st.sampled_from(["send", "send", "read", "read", "read", "read_as_session", "read_and_ack", *["settle"] * 5])
 SELDOM = st.sampled_from(
     ["join", "leave", "leave", "requeue", "requeue", "clear", "clear_dead", "cleanup", "clear_broadcasts"]
-    + ["rename"] * 3 + ["broadcast"] * 4 + ["read_broadcasts", "read_broadcasts_as_session"] * 2
+    + ["sleep", "wake"] * 2 + ["rename"] * 3 + ["broadcast"] * 4 + ["read_broadcasts", "read_broadcasts_as_session"] * 2
 )  # fmt: skip
 
 
@@ -122,6 +122,7 @@ class Machine(RuleBasedStateMachine):
         self.forgotten: dict[str, Box] = {}
         self.alias: dict[str, str] = {}
         self.sessions: dict[str, int | None] = {}  # live ones -> their own place in the feed
+        self.asleep: dict[str, tuple[str, int | None]] = {}  # whom each was then, and that place
         self.fates: list[str] = []  # of broadcast 1, 2, ...: alive, trimmed or cleared
         self.said: dict[str, int] = {}
         self.streams: dict[int, str] = {}  # number of a broadcast -> its place, as far as anybody was told
@@ -355,6 +356,27 @@ class Machine(RuleBasedStateMachine):
                 mail.state = "queued"  # and a late acknowledgement still counts
         box.sessions.remove(session)
         del self.sessions[session]
+
+    def sleep(self, data: st.DataObject) -> None:
+        """A session falls silent, and that is noticed; what it holds stays leased."""
+        session = self.a_session(data)
+        name, key = self.agent_of(session), self.broker.store.keys.shared("presence")
+        self.run(self.broker.store.call("ZADD", key, 1, session))
+        self.run(self.broker.roster.expire_presence())
+        self.boxes[name].sessions.remove(session)
+        self.asleep[session] = name, self.sessions.pop(session)
+
+    def wake(self, data: st.DataObject) -> None:
+        """It comes back as the agent it was, whatever that is called now."""
+        if not self.asleep:
+            return
+        session = str(data.draw(st.sampled_from(sorted(self.asleep))))
+        name, place = self.asleep.pop(session)
+        self.run(self.broker.prolong(session, 1))
+        box = self.known(name)
+        box.sessions.add(session)
+        box.seen = True
+        self.sessions[session] = place
 
     def rename(self, data: st.DataObject) -> None:
         old, new = self.a_name(data, *self.boxes, *self.alias), data.draw(NAMES)
