@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 
 from postino import __version__
+from postino.cli import streams
 
 #: group -> command -> (module of postino.cli, what it does)
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -52,8 +52,7 @@ EXAMPLES = """Examples
 
 def main(argv: list[str]) -> int:
     """Run one command and return the exit code: 0, 2 usage or bad input, 3 refused, 4 not reachable."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows no UTF-8 shows \u2192 and fails nothing
-        sys.stdout.reconfigure(errors="backslashreplace")
+    streams.prepare()
     try:
         code = _run(argv)
         sys.stdout.flush()
