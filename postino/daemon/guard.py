@@ -30,6 +30,7 @@ class Entrance:
     token: bytes | None = None
     closed: str | None = None  # why nothing from this peer is answered
     any_port: bool = False  # on the unix socket a port in the Host means nothing
+    own: bool = False  # the peer is on this machine, and is us or root as far as the system can tell
 
     def knows(self, host: str) -> bool:
         """Return whether a Host, exactly as it came, names us."""
@@ -89,12 +90,13 @@ class Guard:
         if sock is None:
             return Entrance(frozenset(), frozenset(), closed="the connection is gone")
         if sock.family == socket.AF_UNIX:  # the door has checked the peer's uid
-            return Entrance(SOCKET_NAMES, frozenset(), any_port=True)
+            return Entrance(SOCKET_NAMES, frozenset(), any_port=True, own=True)
         ours = transport.get_extra_info("sockname")[:2]  # type: ignore[union-attr]
         theirs = transport.get_extra_info("peername")[:2]  # type: ignore[union-attr]
         hosts = self._hosts(*ours)
         origins = frozenset(f"http://{host}" for host in hosts)
-        return Entrance(hosts, origins, self._token, _stranger(theirs, ours))
+        closed, own = _judged(theirs, ours)
+        return Entrance(hosts, origins, self._token, closed, own=own)
 
     def _hosts(self, address: str, port: int) -> frozenset[str]:
         names = set(LOCAL_NAMES)
@@ -122,11 +124,14 @@ def _check_token(given: str, expected: bytes) -> None:
         raise Unauthorized("this daemon wants `Authorization: Bearer <POSTINO_API_TOKEN>`")
 
 
-def _stranger(theirs: peer.Address, ours: peer.Address) -> str | None:
-    """Return why a TCP peer is refused, or None."""
-    if not peer.LINUX or not peer.is_loopback(theirs[0]):
-        return None  # from another machine: only the token speaks
+def _judged(theirs: peer.Address, ours: peer.Address) -> tuple[str | None, bool]:
+    """Return why a TCP peer is refused, or None, and whether it may call as one of this machine."""
+    here = peer.is_here(theirs, ours)
+    if not peer.LINUX:
+        return None, here
     uid = peer.of_tcp(theirs, ours)
-    if uid is None:
-        return "the user behind this connection can not be told"
-    return None if peer.allowed(uid) else "the connection comes from another user of this machine"
+    if uid is None:  # if from another machine, only the token speaks
+        return ("the user behind this connection can not be told" if here else None), False
+    if not peer.allowed(uid):
+        return "the connection comes from another user of this machine", False
+    return None, True

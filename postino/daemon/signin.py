@@ -22,7 +22,11 @@ async def code(call: Call[Nothing, Nothing]) -> SignInCode:
 
 
 async def sign_in(call: Call[Nothing, CodeBody]) -> SignedIn:
-    """Change a sign-in code into the token, once."""
+    """Change a sign-in code into the token, once, for a browser of this machine's user."""
+    connection = call.request.protocol
+    entrance = connection.entrance if isinstance(connection, Connection) else None
+    if entrance is None or not entrance.own:  # a code stands in the browser's arguments, where others can read it
+        raise Forbidden("a sign-in code is good on this machine only; elsewhere enter the token itself")
     if not call.shared.codes.spend(call.body.code):
         raise CodeSpent(f"this sign-in code is unknown, used or older than {CODE_S} s; run `postino open` again")
     return SignedIn(token=call.shared.settings.api_token)
