@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from postino.errors import PostinoError
+from postino.errors import Forbidden, PostinoError
 from postino.model import visible
 
 RETRY_AFTER = {429: "5", 503: "1"}  # seconds: an inbox drains at a reader's pace, Valkey is back within about one
@@ -51,6 +51,13 @@ def refusal(error: PostinoError) -> web.Response:
     elif error.http == 405:
         response.headers["Allow"] = ", ".join(error.detail["allow"])
     return response
+
+
+def turned_away(why: str) -> bytes:
+    """Return the whole answer to a peer that is refused before it has said anything."""
+    body = _encode(Forbidden(why).body())
+    head = "".join(f"{name}: {text}\r\n" for name, text in _HEADERS.items())
+    return f"HTTP/1.1 403 Forbidden\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 def closing(response: web.Response) -> web.Response:

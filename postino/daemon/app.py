@@ -27,6 +27,7 @@ from postino.mcp.tabs import Tabs
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 SHARED: web.AppKey[Shared] = web.AppKey("shared", Shared)
+GUARD: web.AppKey[Guard] = web.AppKey("guard", Guard)
 NOTHING = Nothing()
 
 _log = structlog.get_logger()
@@ -39,6 +40,7 @@ def build_app(broker: Broker, settings: Settings, tabs: Tabs | None = None) -> w
     guard = Guard(settings)
     app = web.Application(client_max_size=settings.max_body_bytes)
     app[SHARED] = shared
+    app[GUARD] = guard
     app.cleanup_ctx.append(_working)
     app.on_shutdown.append(_stop)
     for route in ROUTES:

@@ -6,18 +6,21 @@ aiohttp 3.14 waits for ever for the rest of a head, and for a reader that does n
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import web
 
-from postino.daemon.answers import closing, refusal
+from postino.daemon.answers import closing, refusal, turned_away
 from postino.errors import BadRequest, PostinoError
 from postino.model import visible
 
 if TYPE_CHECKING:
     from postino.daemon.guard import Entrance
 
-HEAD_S = 5.0  # from the first byte of a request to the end of its head
+Examine: TypeAlias = "Callable[[asyncio.Transport], Entrance]"
+
+HEAD_S = 5.0  # from the first byte of a request to the end of its head, and to the first byte of the first one
 IDLE_S = 30.0  # between two requests; ours come back sooner or dial again in under 1 ms
 STALL_S = 30.0  # a reader that takes nothing for so long has gone
 LINGER_S = 1.0  # for the rest of a body nobody wants, so that its sender can read the refusal
@@ -26,9 +29,9 @@ MOST_TCP = 200  # connections: 64 streams, and far more than one person's tools 
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection, its head and its reader watched; asks of its peer are answered once (see guard)."""
+    """aiohttp's connection, its head and its reader watched; its peer is examined before it counts (see guard)."""
 
-    __slots__ = ("_all", "_asking", "_head_since", "_lost", "_stalled_since", "_tcp", "entrance")
+    __slots__ = ("_all", "_asking", "_head_since", "_heard", "_lost", "_stalled_since", "_tcp", "entrance")
 
     def __init__(self, everyone: Connections, *, tcp: bool) -> None:
         super().__init__(
@@ -43,6 +46,7 @@ class Connection(web.RequestHandler):
         self._tcp = tcp
         self._asking = False  # between a request's head and its answer: what comes in is not a new head
         self._head_since: float | None = None
+        self._heard = False
         self._stalled_since: float | None = None
         self._lost: asyncio.Future[None] | None = None
         self.entrance: Entrance | None = None
@@ -70,10 +74,15 @@ class Connection(web.RequestHandler):
         self._asking = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if self._all.add(self):
+        assert isinstance(transport, asyncio.Transport)
+        self.entrance = self._all.examine(transport)
+        if self.entrance.closed is not None:
+            transport.write(turned_away(self.entrance.closed))
+            transport.close()
+        elif self._all.add(self):
+            self._head_since = self._all.loop.time()
             super().connection_made(transport)
         else:
-            assert isinstance(transport, asyncio.Transport)
             transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -83,7 +92,8 @@ class Connection(web.RequestHandler):
             self._lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        if not self._asking and self._head_since is None:
+        if not self._heard or (not self._asking and self._head_since is None):
+            self._heard = True
             self._head_since = self._all.loop.time()
         super().data_received(data)
 
@@ -123,9 +133,10 @@ class Connection(web.RequestHandler):
 class Connections:
     """Every open HTTP connection of the daemon, made by it and counted by it."""
 
-    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, examine: Examine) -> None:
         self.server = server
         self.loop = loop
+        self.examine = examine
         self._open: set[Connection] = set()
         self._tcp = 0
 

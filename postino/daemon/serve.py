@@ -17,7 +17,7 @@ from postino import __version__
 from postino.broker import Broker
 from postino.config import Settings, told
 from postino.daemon import logs, process
-from postino.daemon.app import SHARED, build_app
+from postino.daemon.app import GUARD, SHARED, build_app
 from postino.daemon.connection import Connections
 from postino.daemon.relays import Relays
 from postino.daemon.socket import BACKLOG, Door, bind_tcp, bind_unix
@@ -130,7 +130,7 @@ async def _listening(
     runner = web.AppRunner(app, shutdown_timeout=HANDLERS_S)
     await runner.setup()
     assert runner.server is not None
-    connections, relays = Connections(runner.server, loop), Relays(broker, tabs)
+    connections, relays = Connections(runner.server, loop, app[GUARD].examine), Relays(broker, tabs)
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(_end, runner, relays)
         unix = await loop.create_unix_server(lambda: Door(connections.unix, relays.accept), sock=door, backlog=BACKLOG)

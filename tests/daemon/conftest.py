@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from postino.broker import Broker
 from postino.config import Settings
 from postino.daemon import process
-from postino.daemon.app import build_app
+from postino.daemon.app import GUARD, build_app
 from postino.daemon.connection import Connections
 from postino.paths import Home
 from postino.store.embedded import EmbeddedValkey
@@ -96,7 +96,7 @@ class _Runner(web.AppRunner):
 
     def _factory(self, server: web.Server) -> Any:
         if not hasattr(self, "connections"):
-            self.connections = Connections(server, asyncio.get_running_loop())
+            self.connections = Connections(server, asyncio.get_running_loop(), self.app[GUARD].examine)
         return self.connections.tcp
 
 

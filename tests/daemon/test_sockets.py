@@ -134,6 +134,7 @@ async def test_half_requests_and_idle_connections_are_ended_in_time_and_disturb_
     host = f"Host: 127.0.0.1:{port}\r\n".encode()
     post = b"POST /api/messages HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n" + host + b"\r\n"
     half = {
+        "a connection without a word": (b"", 30, 8),
         "a head without its end": (b"GET /api/health HTTP/1.1\r\n" + host, 30, 8),
         "the head after an answer": (b"GET /api/health HTTP/1.1\r\n" + host + b"\r\n\0GET /", 30, 8),
         "a body that stalls": (post + b'{"to":', 30, 13),

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from postino.client import Client
+from postino.daemon.connection import MOST_TCP
 
 TOKEN = "a-token-of-this-test"
-NOBODY = 65534
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
@@ -26,9 +26,20 @@ import encodings.idna, os, socket, sys
 os.setgid(65534); os.setuid(65534)
 host, port, source, request = sys.argv[1], int(sys.argv[2]), sys.argv[3], os.fsencode(sys.argv[4])
 s = socket.create_connection((host, port), source_address=(source, 0) if source else None)
-s.sendall(request)
-while part := s.recv(65536):
-    sys.stdout.buffer.write(part)
+try:
+    s.sendall(request)
+    while part := s.recv(65536):
+        sys.stdout.buffer.write(part)
+except ConnectionError:
+    pass  # it was refused before it had said anything
+"""
+
+HOLD = """
+import encodings.idna, os, socket, sys
+os.setgid(65534); os.setuid(65534)
+lines = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(int(sys.argv[2]))]
+print("open", flush=True)
+sys.stdin.read()
 """
 
 
@@ -80,6 +91,30 @@ def port_of(daemon: Any) -> int:
 def code_of(daemon: Any) -> str:
     with Client(Path(daemon.home.socket)) as client:
         return str(client.signin_code()["code"])
+
+
+@as_root
+def test_another_user_of_this_machine_is_refused_and_told_why(daemon: Any) -> None:
+    port = port_of(daemon)
+
+    said = as_stranger("127.0.0.1", port, f"GET /api/agents HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")
+
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 403")
+    assert json.loads(body)["code"] == "forbidden"
+    assert "another user" in json.loads(body)["error"]
+
+
+@as_root
+def test_another_user_can_not_take_up_the_connections(daemon: Any) -> None:
+    port = port_of(daemon)
+    argv = [sys.executable, "-c", HOLD, str(port), str(MOST_TCP + 50)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/") as stranger:
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == b"open\n"
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5) as answer:
+            assert answer.status == 200
 
 
 @as_root
