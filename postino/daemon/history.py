@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import re
-
 from aiohttp import web
 
 from postino.daemon.answers import text
 from postino.daemon.call import Call
+from postino.daemon.parse import stream_id
 from postino.daemon.records import HistoryQuery, Nothing
 from postino.errors import BadPage
 from postino.model import Check, History, check_name, check_text
-
-_ENTRY = re.compile(r"\d{1,20}-\d{1,20}")
 
 
 async def listing(call: Call[HistoryQuery, Nothing]) -> History:
     """List accepted messages and broadcasts, newest first."""
     asked = call.query
-    if asked.before is not None and not _ENTRY.fullmatch(asked.before):
-        raise BadPage("before must be the `before` or an `entry` of an earlier page", field="before")
+    before = None if asked.before is None else _entry(asked.before)
+    if before == "0-0":  # nothing is older, and Valkey takes no such question
+        return History(items=[], more=False)
     return await call.broker.history(
         agent=None if asked.agent is None else check_name(asked.agent, "agent"),
         with_=None if asked.with_ is None else check_name(asked.with_, "with"),
         q=None if asked.q is None else check_text(asked.q, "q", longest=256),
-        before=asked.before,
+        before=before,
         limit=asked.limit,
     )
+
+
+def _entry(given: str) -> str:
+    found = stream_id(given) if "-" in given else None
+    if found is None:
+        raise BadPage("before must be the `before` or an `entry` of an earlier page", field="before")
+    return found
 
 
 async def check(call: Call[Nothing, Nothing]) -> Check | web.Response:

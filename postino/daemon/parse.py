@@ -33,6 +33,7 @@ _WORDS = {
 }
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # an escaped surrogate, in a pair or not
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_STREAM_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")  # not \d: that is every script's digits
 _PLACE = re.compile(r" - at `\$\.([^`.\[]+)[^`]*`$")
 
 
@@ -114,6 +115,15 @@ async def body(request: web.Request, largest: int) -> bytes:
     if len(data) > largest:
         raise _too_large(largest)
     return data
+
+
+def stream_id(text: str, *, digits: int = 20) -> str | None:
+    """Return a stream ID, its second half 0 where it is left out; None if Valkey would not take it for one."""
+    found = _STREAM_ID.fullmatch(text)
+    if found is None or len(found[1]) > digits:
+        return None
+    ms, seq = int(found[1]), int(found[2] or 0)
+    return f"{ms}-{seq}" if max(ms, seq) < 1 << 64 else None
 
 
 def check_type(request: web.Request) -> None:

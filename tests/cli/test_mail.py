@@ -151,6 +151,8 @@ def test_bad_input_to_send_is_one_sentence_and_stores_nothing(postino) -> None:
         ["check", "--agent", ""],
         ["history", "--limit", "-1"],
         ["history", "--before", "yesterday"],
+        ["history", "--before", "٣-٣"],
+        ["history", "--before", f"{1 << 64}-0"],
         ["history", "--with", "a b"],
         ["history", "--agent", ""],
         ["dead", "--requeue", "a b"],

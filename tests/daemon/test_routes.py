@@ -138,6 +138,14 @@ async def test_history_is_newest_first_filtered_and_paged(api: Any) -> None:
     assert len((await api.get("history?agent=bob&with=alice")).json["items"]) == 3
 
 
+@pytest.mark.parametrize(("before", "found"), [("0-0", 0), ("0-1", 0), ("1-0", 0), (f"{(1 << 64) - 1}-0", 1)])
+async def test_history_may_be_asked_before_any_place_there_can_be(api: Any, before: str, found: int) -> None:
+    await api.send()
+
+    page = (await api.get(f"history?before={before}")).json
+    assert (len(page["items"]), page["more"], page["before"]) == (found, False, None)
+
+
 async def test_check_is_json_by_default_and_one_line_for_a_hook(api: Any) -> None:
     assert (await api.get("check/bob", headers={"Accept": "text/plain"})).text == ""
 

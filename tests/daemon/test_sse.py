@@ -152,6 +152,11 @@ async def test_a_place_that_is_not_kept_any_more_is_told_as_a_gap(api: Any) -> N
         assert await stream.types(3) == ["connected", "gap", "msg_send"]
 
 
+async def test_the_last_place_that_can_be_is_a_gap_too(api: Any) -> None:
+    async with listening(api, f"?since={10**15 - 1}-{(1 << 64) - 1}") as stream:
+        assert await stream.types(2) == ["connected", "gap"]
+
+
 async def test_a_place_of_another_valkey_is_a_gap_and_the_stream_goes_on(api: Any) -> None:
     async with listening(api, "?since=99999999999999-0") as stream:
         assert await stream.types(2) == ["connected", "gap"]
