@@ -77,7 +77,8 @@ def status(call: Call) -> int:
     if found.running:
         data |= asdict(found.running)
     if found.state == "up":
-        data |= {"health": found.health, "stats": _stats(call)}
+        healthy = (found.health or {}).get("ok")
+        data |= {"health": found.health, "stats": _stats(call) if healthy else None}  # else it would wait for Valkey
     if found.state == "down" and _valkey_runs(call):
         data["valkey"] = True
     call.show(args, data, _status(data, render.Ink(call.colour)))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 POLL = 0.01  # s between looks: `postino up` has 1.5 s in all
 ANSWER_LIMIT = 1 << 16  # bytes of a health answer
+ANSWER_S = 2.5  # for a health answer: the daemon gives Valkey 1.5 s before it says that it is away
 
 #: kept so that a daemon which ends before its starter is reaped and no warning complains of a running child
 _children: list[subprocess.Popen[bytes]] = []
@@ -125,7 +126,7 @@ def held(home: Home) -> bool:
     return not flock.free(home.lock)
 
 
-def health(home: Home, seconds: float = 1.0) -> dict[str, Any] | None:
+def health(home: Home, seconds: float = ANSWER_S) -> dict[str, Any] | None:
     """Return the answer of GET /api/health over the unix socket, ok or not; None when nothing answers in time."""
     request = b"GET /api/health HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n"
     with socket.socket(socket.AF_UNIX) as line:
@@ -158,7 +159,7 @@ def wait_healthy(home: Home, seconds: float) -> bool:
 
 
 def status(home: Home) -> Status:
-    """Return whether a daemon of this home lives, and what it says. Takes 1 s at most."""
+    """Return whether a daemon of this home lives, and what it says. Takes 2.5 s at most, no time if none does."""
     if not home.lock.exists() or not held(home):
         return Status("down")
     answer = health(home)
@@ -187,7 +188,7 @@ def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Runn
                 return running
             attempt.tend()
             if time.monotonic() >= deadline:
-                raise _late(home, answer, seconds)
+                raise late(home, answer, seconds)
             time.sleep(POLL)
 
 
@@ -269,7 +270,8 @@ def _last_words(log: Path, mark: int) -> str:
     return " | ".join(lines[-3:]) or f"it said nothing; see {log}"
 
 
-def _late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachable | StoreAway:
+def late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachable | StoreAway:
+    """Return what to say of a daemon that lives and was not healthy for `seconds`, by its last answer."""
     if answer:
         reason = answer.get("error") or "Valkey does not answer"
         return StoreAway(f"The daemon runs, but {reason}; see {home.log}", outcome="none")

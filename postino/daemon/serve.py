@@ -21,7 +21,6 @@ from postino.daemon.app import GUARD, SHARED, build_app
 from postino.daemon.connection import Connections
 from postino.daemon.relays import Relays
 from postino.daemon.socket import BACKLOG, Door, bind_tcp, bind_unix
-from postino.errors import Unreachable
 from postino.mcp.tabs import Tabs
 
 HANDLERS_S = 0.4  # for requests under way at the end, and as long again once they are cancelled
@@ -35,7 +34,7 @@ def main(settings: Settings) -> int:
 
     Raises:
         BadField: the home, the address or the port can not be used.
-        StoreAway: Valkey can not be reached.
+        StoreAway: Valkey can not be reached, from here or from the daemon that serves the home.
         Unreachable: another daemon holds the home and does not answer.
     """
     began = time.monotonic()
@@ -53,7 +52,7 @@ def main(settings: Settings) -> int:
 
 def _give_way(settings: Settings) -> int:
     if not process.wait_healthy(settings.home, OTHERS_S):
-        raise Unreachable(f"another daemon holds {settings.home.root} and does not answer; `postino down` ends it")
+        raise process.late(settings.home, process.health(settings.home), OTHERS_S)
     _log.info("already_served", home=str(settings.home.root))
     return 0
 

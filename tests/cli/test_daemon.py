@@ -71,6 +71,21 @@ def test_status_of_a_daemon_that_hangs(bare) -> None:
     assert f"lives (pid {pid}) but does not answer" in done.out
 
 
+def test_status_of_a_daemon_whose_valkey_hangs_tells_which_of_both_it_is(bare) -> None:
+    bare.ok("up")
+    valkey = int((bare.home / "data" / "valkey.pid").read_text())
+    os.kill(valkey, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        done = bare.run("status")
+        assert time.monotonic() - began < 5
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+    assert (done.code, done.err) == (4, "")
+    assert "not healthy: " in done.out.splitlines()[0]
+    assert "Valkey" in done.out.splitlines()[0]
+
+
 def test_down_ends_a_daemon_that_hangs(bare) -> None:
     bare.ok("up")
     pid = bare.json("status")["pid"]

@@ -374,6 +374,18 @@ def test_a_daemon_without_its_valkey_is_no_healthy_daemon(home: Home, environ: d
         process.start(environ, home, 1.0)
 
 
+def test_a_valkey_that_hangs_is_named_and_not_the_daemon(home: Home, environ: dict[str, str]) -> None:
+    process.start(environ, home)
+    valkey = int((home.data / "valkey.pid").read_text())
+    os.kill(valkey, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreAway, match="The daemon runs, but "):
+            process.start(environ, home, 1.0)
+        assert process.status(home).state == "up"
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+
+
 def test_a_home_too_long_for_a_socket_is_refused(environ: dict[str, str]) -> None:
     with pytest.raises(BadField, match="too long for a socket"):
         process.start(environ, Home(Path("/tmp") / ("x" * 120)))
