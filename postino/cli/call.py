@@ -111,10 +111,12 @@ def body_of(text: str) -> str:
     """Return `text`, or for `-` all of standard input, unchanged to the last newline: a patch needs its own.
 
     Raises:
-        BadField: standard input is too long or not UTF-8.
+        BadField: standard input is closed, too long or not UTF-8.
     """
     if text != "-":
         return text
+    if sys.stdin is None:
+        raise BadField("body: standard input is closed", field="body")
     raw = sys.stdin.buffer.read(LONGEST_INPUT + 1)
     if len(raw) > LONGEST_INPUT:
         raise BadField(f"body: standard input is longer than {LONGEST_INPUT} bytes", field="body")

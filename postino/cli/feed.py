@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from postino.cli import render
+from postino.cli import render, streams
 from postino.cli.call import Call, as_json, body_of
 
 Json = dict[str, Any]
@@ -30,6 +30,8 @@ def broadcasts(call: Call) -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
     args = parser.parse_args(call.argv)
     name = None if args.all else call.sender(args)
+    if name is not None:
+        streams.must_show()
     with call.client() as client:
         answer = client.broadcasts(limit=args.limit) if name is None else client.read_broadcasts(name, limit=args.limit)
     return call.show(args, answer, _shown(call, answer, name))

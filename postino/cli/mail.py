@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from postino.cli import render
+from postino.cli import render, streams
 from postino.cli.call import Call, body_of
 from postino.client import Client
 from postino.errors import BadRequest, PostinoError, UnknownAgent
@@ -60,6 +60,8 @@ def read(call: Call) -> int:
     parser.add_argument("--peek", action="store_true", help="only look: lease nothing, acknowledge nothing")
     args = parser.parse_args(call.argv)
     name = call.own_name(args)
+    if not args.peek:
+        streams.must_show()
     with call.client() as client:
         note = "" if args.json else _stranger(client, name)  # asked first: a read makes the name known
         if args.peek:

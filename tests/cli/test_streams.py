@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -52,3 +54,46 @@ def test_what_is_printed_unbuffered_comes_line_by_line(postino) -> None:
     with postino.open("watch", "--json", env=unbuffered(postino)) as process:
         assert json.loads(process.stdout.readline())["type"] == "connected"
         process.kill()
+
+
+def closed(postino, closing: str, *args: str) -> tuple[int, str]:
+    """Run a command with streams closed by the shell (`>&-`); return its exit code and what it said on the others."""
+    command = ["sh", "-c", f'exec "$@" {closing}', "sh", sys.executable, "-m", "postino", *args]
+    done = subprocess.run(
+        command, env=postino.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
+    )
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+@pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_command_whose_streams_are_closed_does_its_work(postino, closing) -> None:
+    id = f"s3-{closing.count('-')}{closing[0]}".translate(str.maketrans("<>", "io"))
+    code, said = closed(postino, closing, "send", "s3-bob", "hello", "--id", id)
+
+    assert (code, "Traceback" in said) == (0, False)
+    assert id in [item["id"] for item in postino.json("read", "s3-bob", "--peek")["items"]]
+
+
+@pytest.mark.parametrize("closing", [">&-", "2>&-", "<&-"])
+def test_a_command_refused_with_a_stream_closed_is_still_exit_2(postino, closing) -> None:
+    code, said = closed(postino, closing, "history", "--limit", "0")
+
+    assert code == 2
+    assert "Traceback" not in said
+
+
+def test_a_body_from_a_closed_standard_input_is_refused(postino) -> None:
+    assert closed(postino, "<&-", "send", "s4-bob", "-") == (2, "postino: body: standard input is closed\n")
+
+
+def test_nothing_is_read_where_nobody_could_see_it(postino) -> None:
+    postino.ok("send", "s5-bob", "hello")
+    postino.ok("broadcast", "to all", "--id", "s5")
+
+    for command in ("read", "broadcasts"):
+        code, said = closed(postino, ">&-", command, "s5-bob")
+        assert code == 2
+        assert said.startswith("postino: standard output is closed")
+
+    assert states_of(postino, "s5-bob")[-1] == "queued"
+    assert "s5" in [item["id"] for item in postino.json("broadcasts", "s5-bob")["items"]]
