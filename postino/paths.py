@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 #: longest path an AF_UNIX address holds, less the final NUL: 104 on macOS and BSD, 108 on Linux
 SOCKET_PATH_BYTES = 107 if os.uname().sysname == "Linux" else 103
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,12 @@ class Home:
         return self.root / "data"
 
     def prepare(self) -> Home:
-        """Create the directory, mode 0700, and return self.
+        """Create the directory, mode 0700, or check the one that is there, whose mode stays; return self.
+
+        The relay has its own copy of these rules, `start.home_of`.
 
         Raises:
-            BadField: the path is too long for a socket, is no directory or belongs to someone else.
+            BadField: the path is too long for a socket, is no directory, or others own it or may write to it.
         """
         longest = len(os.fsencode(self.valkey_socket))
         if longest > SOCKET_PATH_BYTES:
@@ -72,14 +76,19 @@ class Home:
             )
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            owner = self.root.stat().st_uid
-            if owner != os.getuid():
-                raise BadField(f"POSTINO_HOME {self.root} belongs to uid {owner}, not to you", field="POSTINO_HOME")
-            self.root.chmod(0o700)
+            found = self.root.stat()
         except OSError as error:
             raise BadField(
                 f"POSTINO_HOME {self.root} can not be used: {error.strerror}", field="POSTINO_HOME"
             ) from None
+        if found.st_uid != os.getuid():
+            raise BadField(f"POSTINO_HOME {self.root} belongs to uid {found.st_uid}, not to you", field="POSTINO_HOME")
+        if found.st_mode & WRITABLE_BY_OTHERS:  # only readable by them is safe: every file in it is private
+            raise BadField(
+                f"POSTINO_HOME {self.root} has mode {stat.S_IMODE(found.st_mode):04o}, so others could put their files "
+                "in place of postino's; take that from them (chmod go-w) or choose another directory",
+                field="POSTINO_HOME",
+            )
         return self
 
 

@@ -15,7 +15,10 @@ SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103  # of an AF_UNIX add
 
 
 def home_of(setting: str) -> tuple[str, str | None]:
-    """Return POSTINO_HOME as an absolute path, created if missing, and the sentence why it can not be used or None."""
+    """Return POSTINO_HOME as an absolute path, created if missing, and the sentence why it can not be used or None.
+
+    The rules are those of `paths.Home.prepare`.
+    """
     home = os.path.abspath(os.path.expanduser(setting))  # noqa: PTH100, PTH111 - no pathlib, see wire.py
     size = len(os.fsencode(home + "/daemon.sock"))
     if size > SOCKET_PATH_BYTES:
@@ -25,11 +28,16 @@ def home_of(setting: str) -> tuple[str, str | None]:
         )
     try:
         os.makedirs(home, mode=0o700, exist_ok=True)  # noqa: PTH103
-        owner = os.stat(home).st_uid  # noqa: PTH116
+        found = os.stat(home)  # noqa: PTH116
     except OSError as error:
         return home, f"POSTINO_HOME {_shown(home)} can not be used: {error.strerror}"
-    if owner != os.getuid():
-        return home, f"POSTINO_HOME {_shown(home)} belongs to uid {owner}, not to you"
+    if found.st_uid != os.getuid():
+        return home, f"POSTINO_HOME {_shown(home)} belongs to uid {found.st_uid}, not to you"
+    if found.st_mode & 0o022:
+        return home, (
+            f"POSTINO_HOME {_shown(home)} has mode {found.st_mode & 0o7777:04o}, so others could put their files "
+            "in place of postino's; take that from them (chmod go-w) or choose another directory"
+        )
     return home, None
 
 

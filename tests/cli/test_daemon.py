@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import time
 from pathlib import Path
 
@@ -174,6 +175,24 @@ def test_a_home_that_can_not_be_used_is_exit_2(bare) -> None:
     assert "POSTINO_HOME" in bare.no(2, "check", "--agent", "bob", POSTINO_HOME=str(bare.home / "file"))
     long = str(bare.home / ("x" * 100))
     assert "too long for a socket" in bare.no(2, "up", POSTINO_HOME=long)
+
+
+def test_a_home_that_was_there_keeps_its_mode_and_everything_in_it_is_private(bare) -> None:
+    bare.home.chmod(0o755)
+    bare.ok("send", "bob", "hello")
+    bare.ok("up")
+    assert stat.S_IMODE(bare.home.stat().st_mode) == 0o755
+    shown = {path.name for path in bare.home.iterdir()}
+    assert shown >= {"daemon.lock", "daemon.log", "daemon.json", "daemon.sock", "valkey.sock", "data"}
+    assert [path for path in bare.home.iterdir() if path.stat().st_mode & 0o077] == []
+
+
+def test_a_home_that_others_may_write_to_is_exit_2_and_left_alone(bare) -> None:
+    bare.home.chmod(0o777)
+    assert f"POSTINO_HOME {bare.home} has mode 0777" in bare.no(2, "up")
+    assert stat.S_IMODE(bare.home.stat().st_mode) == 0o777
+    assert not list(bare.home.iterdir())
+    bare.home.chmod(0o700)
 
 
 @pytest.mark.parametrize(

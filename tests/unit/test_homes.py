@@ -1,0 +1,73 @@
+"""POSTINO_HOME: made private, never changed when it was there before; the daemon and the relay judge it alike."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from postino.errors import BadField
+from postino.paths import Home
+from postino.start import home_of
+
+
+def refusal(root: Path) -> str | None:
+    """Return why the daemon would not use a home, or None."""
+    try:
+        Home(root).prepare()
+    except BadField as error:
+        assert error.detail == {"field": "POSTINO_HOME"}
+        return error.message
+    return None
+
+
+def mode(root: Path) -> int:
+    return stat.S_IMODE(root.stat().st_mode)
+
+
+@pytest.fixture
+def root(home: Home) -> Path:
+    """A directory that was there before, with a path short enough."""
+    return home.root
+
+
+def test_a_home_is_made_for_its_owner_alone(root: Path) -> None:
+    assert refusal(root / "a" / "b") is None
+    assert home_of(str(root / "c"))[1] is None
+
+    assert mode(root / "a" / "b") == mode(root / "c") == 0o700
+
+
+@pytest.mark.parametrize("given", [0o700, 0o711, 0o755, 0o750])
+def test_a_directory_that_others_may_only_look_into_stays_as_it_is(root: Path, given: int) -> None:
+    root.chmod(given)
+
+    assert refusal(root) is home_of(str(root))[1] is None
+    (root / "daemon.lock").touch()
+    assert refusal(root) is home_of(str(root))[1] is None
+
+    assert mode(root) == given
+
+
+@pytest.mark.parametrize("given", [0o777, 0o775, 0o770, 0o722, 0o1777])
+def test_a_directory_that_others_may_write_to_is_refused_with_its_mode(root: Path, given: int) -> None:
+    root.chmod(given)
+
+    said = refusal(root)
+
+    assert said is not None
+    assert said.startswith(f"POSTINO_HOME {root} has mode {given:04o}, ")
+    assert home_of(str(root)) == (str(root), said)
+    assert mode(root) == given
+
+
+def test_what_is_no_directory_is_refused(root: Path) -> None:
+    (root / "file").touch()
+
+    assert (
+        refusal(root / "file")
+        == home_of(str(root / "file"))[1]
+        == f"POSTINO_HOME {root}/file can not be used: " + (os.strerror(17))
+    )
