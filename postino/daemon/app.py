@@ -97,7 +97,7 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
         connection = request.protocol
         watched = isinstance(connection, Connection)
         if watched:
-            connection.began()  # type: ignore[attr-defined]
+            connection.began(request)  # type: ignore[attr-defined]
         try:
             done = await serve(request)
             return done if isinstance(done, web.StreamResponse) else answer(done)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from postino.daemon.answers import closing, refusal, turned_away
 from postino.errors import BadRequest, PostinoError
@@ -31,7 +31,18 @@ MOST_TCP = 200  # connections: 64 streams, and far more than one person's tools 
 class Connection(web.RequestHandler):
     """aiohttp's connection, its head and its reader watched; its peer is examined before it counts (see guard)."""
 
-    __slots__ = ("_all", "_asking", "_head_since", "_heard", "_lost", "_stalled_since", "_tcp", "entrance")
+    __slots__ = (
+        "_all",
+        "_asking",
+        "_content",
+        "_head_since",
+        "_heard",
+        "_last",
+        "_lost",
+        "_stalled_since",
+        "_tcp",
+        "entrance",
+    )
 
     def __init__(self, everyone: Connections, *, tcp: bool) -> None:
         super().__init__(
@@ -49,6 +60,8 @@ class Connection(web.RequestHandler):
         self._heard = False
         self._stalled_since: float | None = None
         self._lost: asyncio.Future[None] | None = None
+        self._last = False  # the client will send nothing more
+        self._content: StreamReader | None = None  # the body of the request that is being answered
         self.entrance: Entrance | None = None
 
     @property
@@ -57,21 +70,26 @@ class Connection(web.RequestHandler):
         return self._tcp
 
     def lost(self) -> asyncio.Future[None]:
-        """Return a future that is done when the client has gone."""
+        """Return a future that is done when the client of the present request has gone, or will send nothing more."""
         if self._lost is None:
             self._lost = self._all.loop.create_future()
-            if self.transport is None:
+            if self.transport is None or self._last:
                 self._lost.set_result(None)
         return self._lost
 
-    def began(self) -> None:
+    def began(self, request: web.Request) -> None:
         """A request's head is complete."""
         self._asking = True
         self._head_since = None
+        self._content = request.content
+        self._cut_short()
 
     def ended(self) -> None:
         """Its answer is made."""
         self._asking = False
+        self._content = self._lost = None
+        if self._last and not self._messages:
+            self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -96,6 +114,21 @@ class Connection(web.RequestHandler):
             self._heard = True
             self._head_since = self._all.loop.time()
         super().data_received(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp never keeps it open
+        """Let a client that will send nothing more (`nc -N`) hear its answers; in a long poll or stream it has gone."""
+        idle = self._waiter is not None and not self._waiter.done()
+        if idle or self._lost is not None:
+            return False
+        self._last = True
+        self._cut_short()
+        return True
+
+    def _cut_short(self) -> None:
+        """End the wait for the rest of a body that will not come."""
+        if self._last and self._content is not None and not self._content.is_eof():
+            self._content.set_exception(ConnectionResetError("the client has sent all it will"))
+            self._content.feed_eof()  # else aiohttp would linger for what is missing
 
     def pause_writing(self) -> None:
         super().pause_writing()

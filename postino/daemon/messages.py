@@ -132,7 +132,7 @@ async def _waited(
         while (left := until - loop.time()) > 0:
             waiting = asyncio.ensure_future(call.broker.wait(agent, left))
             await _first_of(waiting, gone, stopping)
-            if stopping.done() or is_gone(call.request):
+            if stopping.done() or gone.done() or is_gone(call.request):
                 break
             batch = await _leased(call, agent, consumer, options)
             if batch.items:

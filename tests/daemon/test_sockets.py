@@ -265,6 +265,65 @@ def test_a_client_that_leaves_its_long_poll_leases_nothing(served: Any) -> None:
     assert (state["state"], state["deliveries"]) == ("queued", 0)
 
 
+def post(path: str, data: bytes, *, length: int | None = None) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(data) if length is None else length}\r\n\r\n".encode() + data
+
+
+def half_closed(served: Any, request: bytes, *, tcp: bool = False) -> bytes:
+    """Send all there will be, as `nc -N` does; return all that comes back until the daemon closes."""
+    with dial(served, tcp=tcp) as line:
+        line.sendall(request.replace(b"Host: localhost", b"Host: localhost:%d" % served.port))
+        line.shutdown(socket.SHUT_WR)
+        return rest(line)
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("size", [1, 32_768])
+def test_a_client_that_sends_nothing_more_gets_its_answer(served: Any, tcp: bool, size: int) -> None:
+    message = {"to": "half", "body": "\U0001f4ec" * size, "id": f"h{size}-{tcp}"}
+    answer = half_closed(served, post("/api/messages", json.dumps(message, ensure_ascii=False).encode()), tcp=tcp)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["id"] == message["id"]
+
+
+def test_a_client_that_sends_nothing_more_gets_each_of_its_answers(served: Any) -> None:
+    answer = half_closed(served, get("/api/health", close=False) * 4 + post("/api/messages/nobody/read", b""))
+
+    assert answer.count(b"HTTP/1.1 200") == 5
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_body_that_ends_early_is_told_at_once(served: Any, tcp: bool) -> None:
+    began = time.monotonic()
+    answer = half_closed(served, post("/api/messages", b'{"to":"half","body":"hi"}', length=100), tcp=tcp)
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"ended early" in answer
+    assert time.monotonic() - began < 2
+
+
+def test_in_a_long_poll_or_a_stream_a_client_that_sends_nothing_more_has_gone(served: Any) -> None:
+    for request in (post("/api/messages/half-poll/read?wait=30", b""), get("/api/events", close=False)):
+        began = time.monotonic()
+        half_closed(served, request)
+        with dial(served) as line:  # the same once it waits
+            line.sendall(request)
+            time.sleep(0.2)
+            line.shutdown(socket.SHUT_WR)
+            rest(line)
+        assert time.monotonic() - began < 3
+    ask(
+        served,
+        post("/api/messages", b'{"to":"half-poll","body":"hi","id":"hp"}').replace(
+            b"\r\n", b"\r\nConnection: close\r\n", 1
+        ),
+    )
+    state = json.loads(ask(served, get("/api/messages/half-poll/hp")).partition(b"\r\n\r\n")[2])
+    assert (state["state"], state["deliveries"]) == ("queued", 0)
+
+
 def test_the_daemon_keeps_no_descriptor_of_a_client_that_has_gone(served: Any) -> None:
     def open_files() -> int:
         return len(list(Path(f"/proc/{served.pid}/fd").iterdir()))
@@ -274,6 +333,7 @@ def test_the_daemon_keeps_no_descriptor_of_a_client_that_has_gone(served: Any) -
     for number in range(50):
         ask(served, get("/api/health"), tcp=number % 2 == 0)
         dial(served).close()
+        half_closed(served, get("/api/health", close=False), tcp=number % 2 == 0)
         with dial(served) as relay:
             relay.sendall(HELLO)
     until(lambda: open_files() <= before + 3)
