@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from postino.broker import Broker
 from postino.config import Settings
@@ -38,14 +39,15 @@ def build_app(broker: Broker, settings: Settings, tabs: Tabs | None = None) -> w
     tabs = Tabs() if tabs is None else tabs
     shared = Shared(broker, settings, Rates(broker), tabs, Wakes(broker, tabs, settings.wake))
     guard = Guard(settings)
-    app = web.Application(client_max_size=settings.max_body_bytes)
+    elsewhere = _elsewhere(guard)
+    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_without_path(elsewhere)])
     app[SHARED] = shared
     app[GUARD] = guard
     app.cleanup_ctx.append(_working)
     app.on_shutdown.append(_stop)
     for route in ROUTES:
         _add(app, route.method, route.path, _endpoint(route, shared, guard))
-    _add(app, "*", "/{anything:.*}", _elsewhere(guard))
+    _add(app, "*", "/{anything:.*}", elsewhere)
     return app
 
 
@@ -90,6 +92,16 @@ def _elsewhere(guard: Guard) -> Endpoint:
     return _answering(serve)
 
 
+def _without_path(elsewhere: Endpoint) -> Middleware:
+    """Return what sends to `elsewhere` the requests that no route can catch: CONNECT, `OPTIONS *`, a URL alone."""
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await (handler if request.match_info.http_exception is None else elsewhere)(request)
+
+    return handle
+
+
 def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
     """Return `serve` with its record or its refusal made an answer."""
 
@@ -100,7 +112,10 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
             connection.began(request)  # type: ignore[attr-defined]
         try:
             done = await serve(request)
-            return done if isinstance(done, web.StreamResponse) else answer(done)
+            if not isinstance(done, web.StreamResponse):
+                return answer(done)
+            done.headers.setdefault("Server", "postino")
+            return done
         except PostinoError as error:
             return _refused(request, error)
         except asyncio.CancelledError:

@@ -114,6 +114,42 @@ def test_what_is_no_http_is_refused_as_json_and_closed(served: Any, request_: by
     assert b"<" not in answer
 
 
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize(
+    ("line", "status", "code"),
+    [
+        ("OPTIONS *", 405, "method_not_allowed"),
+        ("GET http://{host}", 404, "not_found"),
+        ("GET http://evil.example", 421, "bad_host"),
+        ("CONNECT evil.example:80", 421, "bad_host"),
+        ("CONNECT {host}", 421, "bad_host"),
+        ("BREW /nowhere", 400, "bad_request"),
+    ],
+)
+def test_what_no_route_can_catch_is_refused_as_json(served: Any, line: str, status: int, code: str, tcp: bool) -> None:
+    host = f"localhost:{served.port}"
+    answer = ask(
+        served, f"{line.format(host=host)} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode(), tcp=tcp
+    )
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (int(head.split(b" ")[1]), json.loads(body)["code"]) == (status, code)
+    assert b"aiohttp" not in head
+
+
+@pytest.mark.parametrize("line", ["OPTIONS *", "GET http://localhost", "CONNECT localhost:80"])
+def test_what_no_route_can_catch_meets_the_guard_first(served: Any, line: str) -> None:
+    answer = ask(served, f"{line} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode(), tcp=True)
+
+    assert answer.startswith(b"HTTP/1.1 421")
+
+
+def test_an_answer_to_a_hook_names_no_library(served: Any) -> None:
+    event = b'{"session_id":"c-9","hook_event_name":"Stop","cwd":"/"}'
+
+    assert b"aiohttp" not in half_closed(served, post("/api/hooks/Stop", event))
+
+
 def test_a_badly_chunked_body_is_refused(served: Any) -> None:
     head = (
         b"POST /api/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
