@@ -84,7 +84,8 @@ def _elsewhere(guard: Guard) -> Endpoint:
 
     async def serve(request: web.Request) -> object:
         guard.admit(request)
-        allow = sorted({route.method for route, pattern in _PATTERNS if pattern.fullmatch(request.path)})
+        path = request.rel_url.path_safe  # as the router matches it: an escaped slash is none between two segments
+        allow = sorted({route.method for route, pattern in _PATTERNS if pattern.fullmatch(path)})
         if allow:
             raise MethodNotAllowed(f"this path takes {' and '.join(allow)}", allow=allow)
         raise NotFound("there is no such path; GET /api/openapi.json lists them")
