@@ -6,6 +6,7 @@ import secrets
 
 from postino.daemon.call import Call, merged
 from postino.daemon.records import (
+    Announcement,
     BroadcastBody,
     BroadcastReadQuery,
     Cleared,
@@ -37,7 +38,12 @@ async def read(call: Call[BroadcastReadQuery, BroadcastReadQuery]) -> FeedPart:
     """Return what an agent has not seen, and move its cursor behind it."""
     limit = merged(call.query, call.body).limit or DEFAULT_PAGE
     batch = await call.broker.read_broadcasts(call.agent(), limit)
-    return FeedPart(items=batch.items, more=batch.more, missed=batch.missed, agent=batch.agent)
+    items = [_announcement(each) for each in batch.items]
+    return FeedPart(items=items, more=batch.more, missed=batch.missed, agent=batch.agent)
+
+
+def _announcement(found: Broadcast) -> Announcement:
+    return Announcement(**{name: getattr(found, name) for name in Announcement.__struct_fields__})
 
 
 async def clear(call: Call[Nothing, Nothing]) -> Cleared:

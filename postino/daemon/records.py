@@ -14,7 +14,6 @@ from postino.model import (
     MAX_IDS,
     MAX_PAGE,
     NAME_PATTERN,
-    Broadcast,
     Message,
     Record,
 )
@@ -206,10 +205,22 @@ class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
     dead: list[str] = []
 
 
+class Announcement(Record, frozen=True, kw_only=True):
+    """A broadcast as one agent reads it; how many have seen it stands in the list of all."""
+
+    id: str
+    seq: int
+    from_: str = field(name="from")
+    verified: bool
+    via: str
+    body: str
+    timestamp: str
+
+
 class FeedPart(Record, frozen=True, kw_only=True):
     """The broadcasts an agent had not seen; `missed` more were trimmed before it came."""
 
-    items: list[Broadcast]
+    items: list[Announcement]
     more: bool
     missed: int
     agent: str

@@ -22,6 +22,7 @@ async def test_a_broadcast_is_stored_listed_read_once_and_cleared(api: Any) -> N
 
     first = (await api.post("broadcasts/bob/read")).json
     assert ([each["id"] for each in first["items"]], first["missed"], first["more"]) == (["b1"], 0, False)
+    assert not {"seen", "agents"} & first["items"][0].keys()  # a read knows neither: only the list counts
     assert (await api.post("broadcasts/bob/read")).json["items"] == []
 
     assert (await api.delete("broadcasts")).json == {"ok": True, "cleared": 1}
