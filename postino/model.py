@@ -310,10 +310,20 @@ def check_name(value: str, field: str = "name") -> str:
     Raises:
         BadName: names the field and says what a name may be.
     """
-    if not _NAME.fullmatch(value):
-        raise BadName(f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit", field=field)
+    check_party(value, field)
     if value.lower() in RESERVED:
         raise NameReserved(f"{field}: {value!r} is reserved; all, human, system and postino are", field=field)
+    return value
+
+
+def check_party(value: str, field: str) -> str:
+    """Return `value` if it can stand in what is looked for: an agent, or `system`, which sends notices.
+
+    Raises:
+        BadName: names the field and says what a name may be.
+    """
+    if not _NAME.fullmatch(value):
+        raise BadName(f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit", field=field)
     return value
 
 

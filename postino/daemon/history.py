@@ -9,7 +9,7 @@ from postino.daemon.call import Call
 from postino.daemon.parse import stream_id
 from postino.daemon.records import HistoryQuery, Nothing
 from postino.errors import BadPage
-from postino.model import Check, History, check_name, check_text
+from postino.model import Check, History, check_party, check_text
 
 
 async def listing(call: Call[HistoryQuery, Nothing]) -> History:
@@ -19,8 +19,8 @@ async def listing(call: Call[HistoryQuery, Nothing]) -> History:
     if before == "0-0":  # nothing is older, and Valkey takes no such question
         return History(items=[], more=False)
     return await call.broker.history(
-        agent=None if asked.agent is None else check_name(asked.agent, "agent"),
-        with_=None if asked.with_ is None else check_name(asked.with_, "with"),
+        agent=None if asked.agent is None else check_party(asked.agent, "agent"),
+        with_=None if asked.with_ is None else check_party(asked.with_, "with"),
         q=None if asked.q is None else check_text(asked.q, "q", longest=256),
         before=before,
         limit=asked.limit,

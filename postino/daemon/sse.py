@@ -18,7 +18,7 @@ from postino.daemon.connection import lost
 from postino.daemon.parse import QUOTED, stream_id
 from postino.daemon.records import EventsQuery, Nothing
 from postino.errors import BadField, PostinoError, StoreAway, TooMany
-from postino.model import EVENTS, STREAM_EVENTS, Event, check_name, iso, visible
+from postino.model import EVENTS, STREAM_EVENTS, Event, check_name, check_party, iso, visible
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -67,7 +67,7 @@ async def events(call: Call[EventsQuery, Nothing]) -> EventSourceResponse:
     """Stream what happens; `as` keeps that agent online meanwhile."""
     asked, shared = call.query, call.shared
     wanted = Filter(
-        None if asked.agent is None else check_name(asked.agent, "agent"),
+        None if asked.agent is None else check_party(asked.agent, "agent"),
         _types(asked.type or ""),
     )
     since = _since(call.request.headers.get("Last-Event-ID") or asked.since)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from postino.client import Client
+
 
 def test_what_was_sent_is_read_once(postino) -> None:
     sent = postino.ok("send", "m1-bob", "hello there", "--from", "m1-ada")
@@ -348,3 +350,17 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
 
 def test_a_name_that_was_read_as_an_id_is_told(postino) -> None:
     assert "the name comes before --requeue" in postino.no(2, "dead", "--requeue", "m30-bob")
+
+
+def test_the_notices_of_system_can_be_looked_up(bare) -> None:
+    bare.ok("up", POSTINO_MAX_DELIVERIES="1")
+    bare.ok("read", "ada")  # only who reads is told
+    bare.ok("send", "bob", "hello", "--from", "ada", "--id", "n1")
+    with Client(bare.home / "daemon.sock") as client:
+        client.nack("bob", [item["id"] for item in client.read("bob")["items"]])
+    end = time.monotonic() + 10
+    while not (found := bare.json("history", "--agent", "system")["items"]) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert [(item["from"], item["to"], item["reply_to"]) for item in found] == [("system", "ada", "n1")]
+    assert bare.json("history", "--agent", "ada", "--with", "system")["items"] == found
+    assert "Nothing was sent yet" in bare.ok("history", "--agent", "bob", "--with", "system")

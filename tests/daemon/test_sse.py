@@ -164,6 +164,11 @@ async def test_a_place_of_another_valkey_is_a_gap_and_the_stream_goes_on(api: An
         assert (await stream.next()).data["id"] == "m1"
 
 
+async def test_what_concerns_system_can_be_asked_for(api: Any) -> None:
+    async with listening(api, "?agent=system") as stream:
+        assert await stream.types(1) == ["connected"]
+
+
 async def test_events_are_filtered_by_type(api: Any) -> None:
     async with listening(api, "?type=msg_ack,broadcast") as stream:
         await stream.next()
