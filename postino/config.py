@@ -168,6 +168,10 @@ KNOBS: tuple[Knob, ...] = (
 )
 
 
+#: defaults that have to be parsed: whose home `~` is may not be known
+DEFAULTS = {"home": "~/.postino"}
+
+
 def told(settings: Settings) -> dict[str, str]:
     """Return what a daemon runs under, by variable: text to compare, of a secret only whether it is set."""
     values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in OWN}
@@ -185,9 +189,9 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
     Raises:
         BadField: a bad value, with its variable, the value (unless secret) and what is allowed.
     """
-    values: dict[str, Any] = {"home": _home("~/.postino")}
+    values: dict[str, Any] = {}
     for knob in KNOBS:
-        text = environ.get(knob.variable, "")
+        text = environ.get(knob.variable, "") or DEFAULTS.get(knob.name, "")
         if text:
             values[knob.name] = _parse(knob, text)
     settings = Settings(**values)
@@ -203,7 +207,7 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
 def _parse(knob: Knob, text: str) -> Any:
     try:
         return knob.parse(text)
-    except (ValueError, KeyError, BadName):
+    except (ValueError, KeyError, RuntimeError, BadName):  # RuntimeError: `~` of nobody
         shown = "(hidden)" if knob.name in SECRET else repr(text)
         raise BadField(
             f"{knob.variable}={shown} is not allowed; it must be {knob.allowed}", field=knob.variable

@@ -19,7 +19,11 @@ def home_of(setting: str) -> tuple[str, str | None]:
 
     The rules are those of `paths.Home.prepare`.
     """
-    home = os.path.abspath(os.path.expanduser(setting))  # noqa: PTH100, PTH111 - no pathlib, see wire.py
+    home = os.path.expanduser(setting)  # noqa: PTH111 - no pathlib, see wire.py
+    if home.startswith("~"):
+        allowed = "a directory, at most about 90 characters"
+        return home, f"POSTINO_HOME={_shown(repr(setting))} is not allowed; it must be {allowed}"
+    home = os.path.abspath(home)  # noqa: PTH100
     size = len(os.fsencode(home + "/daemon.sock"))
     if size > SOCKET_PATH_BYTES:
         return home, (

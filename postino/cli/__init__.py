@@ -85,6 +85,7 @@ def _command(name: str, rest: list[str]) -> int:
     from importlib import import_module
 
     from postino.cli.call import Call, no_command
+    from postino.cli.render import line
     from postino.config import load
 
     known = {each: entry for group in COMMANDS.values() for each, entry in group.items()}
@@ -95,7 +96,7 @@ def _command(name: str, rest: list[str]) -> int:
     module, summary = known[name]
     settings, warnings = load(os.environ)
     for warning in warnings:
-        sys.stderr.write(f"postino: {warning}\n")
+        sys.stderr.write(f"postino: {line(warning)}\n")
     call = Call(name, rest, summary, settings, os.environ, _colour())
     return int(getattr(import_module(f"postino.cli.{module}"), name)(call))
 
@@ -135,4 +136,7 @@ def _failed(error: Exception) -> int:
 
         traceback.print_exc()
     sys.stderr.write(f"postino: {sentence(error)}\n")
-    return error.exit if isinstance(error, PostinoError) else 3
+    if not isinstance(error, PostinoError):
+        return 3
+    # a daemon that would not start for a bad setting: it had it from here
+    return 2 if error.detail.get("exitcode") == 2 else error.exit

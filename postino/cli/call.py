@@ -137,11 +137,15 @@ def sentence(error: Exception) -> str:
     """Return what one line on a terminal can say of `error`."""
     if not isinstance(error, PostinoError):
         reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"
-        return visible(f"{reason or 'a bug'} ({type(error).__name__})").replace("\n", " ")
+        return _on_one_line(f"{reason or 'a bug'} ({type(error).__name__})")
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
         extra = f"; trying again with --id {error.detail['id']} can not store it twice"
     names = [str(name) for name in error.detail.get("names", []) if str(name) not in error.message]
     if names:
         extra += f"; near it: {', '.join(names)}"
-    return visible(f"{error.message}{extra}").replace("\n", " ")
+    return _on_one_line(f"{error.message}{extra}")
+
+
+def _on_one_line(text: str) -> str:
+    return visible(text).replace("\r", "\\r").replace("\n", " ")

@@ -204,6 +204,25 @@ def test_a_bad_setting_names_itself_its_value_and_what_is_allowed(bare, name, va
     assert sentence.startswith(f"{name}='{value}' is not allowed; it must be ")
 
 
+@pytest.mark.parametrize("command", ["up", "status", "config"])
+def test_a_home_of_nobody_is_exit_2_and_names_the_setting(bare, command) -> None:
+    sentence = bare.no(2, command, POSTINO_HOME="~nobody-of-this-name/x")
+    assert sentence.startswith("POSTINO_HOME='~nobody-of-this-name/x' is not allowed; it must be a directory")
+
+
+@pytest.mark.parametrize("args", [["up"], ["send", "bob", "hello"]])
+def test_a_daemon_that_finds_a_setting_bad_is_exit_2_for_its_starter_too(bare, args) -> None:
+    sentence = bare.no(2, *args, POSTINO_WEB_HOST="192.0.2.77", POSTINO_API_TOKEN="t")
+    assert "POSTINO_WEB_HOST=192.0.2.77 is no address of this machine" in sentence
+
+
+def test_what_the_environment_holds_is_shown_not_obeyed(postino) -> None:
+    done = postino.run("check", "d2-bob", **{"POSTINO_\x1b[31m\r\nX": "1"})
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert done.err.startswith("postino: POSTINO_\\u{1b}[31m\\r\\nX is not a setting of postino")
+    assert "\r" not in postino.run("up", POSTINO_HOME=f"{postino.home}/" + "\r" * 99).err
+
+
 def test_an_unknown_setting_is_warned_about_once_and_the_command_runs(postino) -> None:
     done = postino.run("check", "--agent", "d1-bob", POSTINO_WEBPORT="1")
     assert done.code == 0

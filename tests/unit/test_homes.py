@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from postino.config import load
 from postino.errors import BadField
 from postino.paths import Home
 from postino.start import home_of
@@ -61,6 +62,27 @@ def test_a_directory_that_others_may_write_to_is_refused_with_its_mode(root: Pat
     assert said.startswith(f"POSTINO_HOME {root} has mode {given:04o}, ")
     assert home_of(str(root)) == (str(root), said)
     assert mode(root) == given
+
+
+def test_a_home_of_nobody_is_refused_in_the_words_of_the_settings() -> None:
+    with pytest.raises(BadField) as refused:
+        load({"POSTINO_HOME": "~nobody-of-this-name/x"})
+
+    assert home_of("~nobody-of-this-name/x")[1] == refused.value.message
+
+
+def test_only_a_home_that_is_asked_for_has_to_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "expanduser", _nobody)  # a container's uid without an entry and without HOME
+
+    assert load({"POSTINO_HOME": "/x"})[0].home.root == Path("/x")
+    with pytest.raises(BadField, match="POSTINO_HOME"):
+        load({})
+
+
+def _nobody(path: Path) -> Path:
+    if str(path).startswith("~"):
+        raise RuntimeError("Could not determine home directory.")
+    return path
 
 
 def test_what_is_no_directory_is_refused(root: Path) -> None:
