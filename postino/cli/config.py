@@ -10,6 +10,7 @@ from typing import Any
 
 from postino.cli.call import Call
 from postino.config import KNOBS, SECRET
+from postino.errors import BadRequest
 from postino.model import check_name
 
 Json = dict[str, Any]
@@ -28,8 +29,10 @@ def config(call: Call) -> int:
         help="; ".join(f"{name}: {place}" for name, (place, _) in SHAPES.items()),
     )
     args = parser.parse_args(call.argv)
-    entry = _entry(call, args.agent)
     place, shape = SHAPES[args.client]
+    if args.json and shape is _toml:
+        raise BadRequest(f"--client {args.client} takes TOML; leave --json out")
+    entry = _entry(call, args.agent)
     sys.stdout.write(shape(entry) + "\n")
     if sys.stdout.isatty():
         sys.stderr.write(f"postino: this goes into {place}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -21,13 +22,10 @@ QUOTED = 64  # characters of a caller's own words that an error repeats
 
 _WORDS = {
     "`str`": "text",
-    "`str | null`": "text",
     "`int`": "a whole number",
-    "`int | null`": "a whole number",
     "`float`": "a number",
     "`bool`": "true or false",
     "`array`": "a list",
-    "`array | null`": "a list",
     "`object`": "an object",
     "`null`": "null",
 }
@@ -169,6 +167,7 @@ def explain(error: Exception, fields: list[str]) -> PostinoError:
 
 
 def _worded(problem: str) -> str:
+    problem = problem.replace(" | null`", "`")  # what may be left out need not be called null
     for code, words in _WORDS.items():
         problem = problem.replace(code, words)
     problem = problem.replace("Invalid enum value", "not a known value:").replace("Expected", "must be")
@@ -204,13 +203,28 @@ def _check_halves(data: bytes) -> None:
         found = json.loads(data)
     except (ValueError, RecursionError):
         return
-    for name, value in found.items() if isinstance(found, dict) else ():
+    if not isinstance(found, dict):
+        raise BadJson("the body must be one JSON object")
+    for name, value in found.items():
         field = _quoted(name)
         if _SURROGATE.search(name):
             raise BadField(f"{field} is not a field", field=field)
-        for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and _SURROGATE.search(text):
+        for text in _texts(value):
+            if _SURROGATE.search(text):
                 check_text(text, field, longest=len(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text in a JSON value, keys too, however deep."""
+    left = [value]
+    while left:
+        match left.pop():
+            case str(text):
+                yield text
+            case list(items):
+                left += items
+            case dict(pairs):
+                left += [*pairs, *pairs.values()]
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

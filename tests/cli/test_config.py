@@ -56,7 +56,14 @@ def test_a_secret_in_the_entry_is_pointed_out(bare) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["config", "--for", "emacs"], ["config", "--agent", "a b"], ["config", "x"], ["mcp", "x"]]
+    "args",
+    [
+        ["config", "--for", "emacs"],
+        ["config", "--agent", "a b"],
+        ["config", "x"],
+        ["config", "--client", "codex", "--json"],
+        ["mcp", "x"],
+    ],
 )
 def test_bad_usage_is_exit_2(bare, args) -> None:
     bare.no(2, *args)
