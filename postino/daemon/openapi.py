@@ -31,7 +31,7 @@ def describe() -> Json:
     from postino.daemon.table import ROUTES
 
     routes = [route for route in ROUTES if route.in_api]
-    kinds = {kind: None for route in routes for kind in (route.answers, route.query, route.body) if kind is not None}
+    kinds = {kind: None for route in routes for kind in _kinds(route) if kind is not None}
     references, components = schema([*kinds, Refusal])
     named = dict(zip([*kinds, Refusal], references, strict=True))
     paths: dict[str, Json] = {}
@@ -51,6 +51,10 @@ def describe() -> Json:
         },
         "security": [{}, {"token": []}],
     }
+
+
+def _kinds(route: Any) -> tuple[Any, ...]:
+    return (route.answers, route.query, route.body, *route.bodies.values())
 
 
 def _operation(route: Any, named: dict[Any, Json]) -> Json:
@@ -84,10 +88,14 @@ def _responses(route: Any, named: dict[Any, Json]) -> Json:
         good["content"] = {"application/json": {"schema": named[route.answers]}}
     elif route.path == "/api/events":
         good["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
-    found: dict[str, list[str]] = {}
+    found: dict[int, list[str]] = {}
     for code in (*EVERYWHERE, *(WITH_BODY if route.method == "POST" else ()), *route.refusals):
         if code in ERRORS:
-            found.setdefault(str(ERRORS[code].http), []).append(code)
-    bad = {"application/json": {"schema": named[Refusal]}}
-    refusals = {status: {"description": ", ".join(codes), "content": bad} for status, codes in sorted(found.items())}
-    return {"200": good} | refusals
+            found.setdefault(ERRORS[code].http, []).append(code)
+    bad = {status: _answer(", ".join(codes), named[Refusal]) for status, codes in found.items()}
+    bad |= {status: _answer(kind.__doc__.partition("\n")[0], named[kind]) for status, kind in route.bodies.items()}
+    return {"200": good} | {str(status): bad[status] for status in sorted(bad)}
+
+
+def _answer(description: str, content: Json) -> Json:
+    return {"description": description, "content": {"application/json": {"schema": content}}}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from postino.daemon import agents, broadcasts, dead, health, history, hooks, messages, openapi, page, signin, sse
@@ -29,6 +29,7 @@ from postino.daemon.records import (
     Paging,
     Published,
     ReadQuery,
+    Rejected,
     RenameBody,
     RequeueBody,
     Requeued,
@@ -48,7 +49,8 @@ Handler = Callable[[Call[Any, Any]], Awaitable[object]]
 class Route:
     """One method of one path. `answers` is the record of a 200; None: no JSON.
 
-    `refusals` are the codes a caller has to expect here beyond those of every route.
+    `refusals` are the codes a caller has to expect here beyond those of every route; `bodies` are the records of those
+    statuses whose answer is not a mere refusal.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Route:
     query: Any = Nothing
     body: Any = Nothing
     refusals: tuple[str, ...] = ()
+    bodies: Mapping[int, Any] = field(default_factory=dict)
     raw: bool = False  # the handler reads the body itself
     in_api: bool = True  # False: the page
     needs_token: bool = True  # False: what a browser asks for before it has one
@@ -69,17 +72,16 @@ class Route:
 
 
 UNKNOWN = ("unknown_agent",)
+LOST: dict[str, Any] = {"refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/messages", messages.send, Accepted, body=SendBody, refusals=("key_reused", "inbox_full")),
     Route("GET", "/api/messages/{agent}", messages.look, Page[Message], query=Paging),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared),
     Route("POST", "/api/messages/{agent}/read", messages.read, Lease, query=ReadQuery, body=ReadQuery),
-    Route("POST", "/api/messages/{agent}/ack", messages.ack, Acknowledged, body=SettleBody, refusals=("lease_lost",)),
-    Route("POST", "/api/messages/{agent}/nack", messages.nack, Returned, body=NackBody, refusals=("lease_lost",)),
-    Route(
-        "POST", "/api/messages/{agent}/extend", messages.extend, Acknowledged, body=SettleBody, refusals=("lease_lost",)
-    ),
+    Route("POST", "/api/messages/{agent}/ack", messages.ack, Acknowledged, body=SettleBody, **LOST),
+    Route("POST", "/api/messages/{agent}/nack", messages.nack, Returned, body=NackBody, **LOST),
+    Route("POST", "/api/messages/{agent}/extend", messages.extend, Acknowledged, body=SettleBody, **LOST),
     Route("GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",)),
     Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=Paging),
     Route("POST", "/api/broadcasts", broadcasts.broadcast, Published, body=BroadcastBody, refusals=("key_reused",)),
@@ -113,7 +115,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/events", sse.events, query=EventsQuery, refusals=("too_many",)),
     Route("POST", "/api/hooks/{event}", hooks.hook, raw=True),
     Route("GET", "/api/stats", health.stats, StatsReport),
-    Route("GET", "/api/health", health.health, HealthReport),
+    Route("GET", "/api/health", health.health, HealthReport, bodies={503: HealthReport}),
     Route("POST", "/api/signin", signin.sign_in, SignedIn, body=CodeBody, refusals=("code_spent",), needs_token=False),
     Route("POST", "/api/signin/code", signin.code, SignInCode),
     Route("GET", "/api/openapi.json", openapi.document),

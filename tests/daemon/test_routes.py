@@ -227,6 +227,31 @@ async def test_answers_match_their_description(api: Any) -> None:
         jsonschema.validate(answer.json, schema | {"components": document["components"]})
 
 
+async def test_answers_that_are_no_mere_refusals_match_their_description_too(
+    api: Any, connect: Any, open_broker: Any, serve: Any
+) -> None:
+    import jsonschema
+
+    server = serve()
+    broker = await open_broker(valkey_url=server.url)
+    api = type(api)(await connect(broker, broker.settings))
+    answers = {
+        ("/api/messages/{agent}/ack", "post"): await api.post("messages/bob/ack", {"ids": ["x"], "consumer": "c"}),
+        ("/api/messages", "post"): await api.post("messages", {}),
+    }
+    server.kill()
+    answers["/api/health", "get"] = await api.get("health")
+
+    document = describe()
+    assert [answer.status for answer in answers.values()] == [409, 400, 503]
+    for (path, method), answer in answers.items():
+        described = document["paths"][path][method]["responses"][str(answer.status)]
+        schema = described["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json, schema | {"components": document["components"]})
+        names = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
+        assert answer.json.keys() <= names.keys()
+
+
 def test_every_operation_has_a_summary_and_an_id_of_its_own() -> None:
     operations = [each for item in describe()["paths"].values() for each in item.values()]
 
