@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +33,7 @@ def config(call: Call) -> int:
     place, shape = SHAPES[args.client]
     if args.json and shape is _toml:
         raise BadRequest(f"--client {args.client} takes TOML; leave --json out")
-    entry = _entry(call, args.agent)
+    entry = _entry(call, args.agent, plainly=args.client == "claude")
     sys.stdout.write(shape(entry) + "\n")
     if sys.stdout.isatty():
         sys.stderr.write(f"postino: this goes into {place}\n")
@@ -42,10 +43,16 @@ def config(call: Call) -> int:
     return 0
 
 
-def _entry(call: Call, agent: str | None) -> Json:
-    """Return command, arguments and settings: a client started elsewhere has this shell's environment not."""
+def _entry(call: Call, agent: str | None, *, plainly: bool) -> Json:
+    """Return command, arguments and settings: a client started elsewhere has this shell's environment not.
+
+    `plainly`: `postino` alone where PATH finds this one. Claude Code takes it for the plugin's own entry then, where a
+    path would give a session a second mailbox.
+    """
     script = Path(sys.executable).with_name("postino")
     command = [str(script), "mcp"] if script.is_file() else [sys.executable, "-m", "postino", "mcp"]
+    if plainly and _on_path(script, call.environ.get("PATH")):
+        command[0] = script.name
     env = {knob.variable: call.environ[knob.variable] for knob in KNOBS if call.environ.get(knob.variable)}
     env.pop("POSTINO_AGENT_NAME", None)
     if "POSTINO_HOME" in env:
@@ -53,6 +60,11 @@ def _entry(call: Call, agent: str | None) -> Json:
     if agent:
         env["POSTINO_AGENT_NAME"] = check_name(agent, "agent")
     return {"command": command[0], "args": command[1:]} | ({"env": env} if env else {})
+
+
+def _on_path(script: Path, path: str | None) -> bool:
+    found = shutil.which(script.name, path=path)
+    return found is not None and script.is_file() and script.samefile(found)
 
 
 def _toml(entry: Json) -> str:

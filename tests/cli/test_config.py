@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +44,24 @@ def test_each_client_gets_its_own_shape_of_the_same_entry(bare, client, entry_of
     entry = entry_of(bare.ok("config", "--for", client, "--agent", "bob", POSTINO_MSG_TTL="60"))
     assert entry["args"][-1] == "mcp"
     assert entry["env"].items() >= {"POSTINO_AGENT_NAME": "bob", "POSTINO_MSG_TTL": "60"}.items()
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_claude_gets_the_plain_command_where_path_finds_this_very_one(bare, tmp_path, linked) -> None:
+    script = Path(sys.executable).with_name("postino")
+    if linked:
+        (tmp_path / "postino").symlink_to(script)  # as pipx and uv do
+    else:
+        (tmp_path / "postino").write_text("#!/bin/sh\n")  # another one
+        (tmp_path / "postino").chmod(0o755)
+    path = f"{tmp_path}:/usr/bin:/bin"
+
+    def command(client: str, **env: str) -> str:
+        return json.loads(bare.ok("config", "--client", client, **env))["mcpServers"]["postino"]["command"]
+
+    assert command("claude", PATH=path) == ("postino" if linked else str(script))
+    assert command("claude", PATH="/nowhere") == str(script)
+    assert command("any", PATH=path) == str(script)
 
 
 def test_config_starts_nothing_and_names_no_agent_of_this_shell(bare) -> None:
