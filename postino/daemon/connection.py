@@ -6,11 +6,13 @@ aiohttp 3.14 waits for ever for the rest of a head, and for a reader that does n
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from aiohttp import StreamReader, web
 
+from postino.daemon import peer
 from postino.daemon.answers import closing, refusal, turned_away
 from postino.errors import BadRequest, PostinoError
 from postino.model import visible
@@ -118,11 +120,29 @@ class Connection(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp never keeps it open
         """Let a client that will send nothing more (`nc -N`) hear its answers; in a long poll or stream it has gone."""
         idle = self._waiter is not None and not self._waiter.done()
-        if idle or self._lost is not None:
+        if idle or self._lost is not None or self._hung_up():
             return False
         self._last = True
         self._cut_short()
         return True
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has gone, as far as the kernel tells."""
+        transport = self.transport
+        return transport is None or transport.is_closing() or (self._last and self._hung_up())
+
+    def _hung_up(self) -> bool:
+        """Return whether a client that will send nothing more has closed all of its socket: nobody hears an answer."""
+        assert self.transport is not None
+        if not self._tcp:
+            poll = select.poll()
+            poll.register(self.transport.get_extra_info("socket"), 0)
+            return bool(poll.poll(0))
+        if not peer.LINUX or self.entrance is None or not self.entrance.own:
+            return False  # TCP itself shows no difference
+        theirs, ours = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
+        return peer.of_tcp(theirs[:2], ours[:2]) is None
 
     def _cut_short(self) -> None:
         """End the wait for the rest of a body that will not come."""
@@ -213,5 +233,7 @@ def lost(request: web.Request) -> asyncio.Future[None]:
 
 def is_gone(request: web.Request) -> bool:
     """Return whether the client of `request` has gone, as far as the kernel has told."""
+    if isinstance(request.protocol, Connection):
+        return request.protocol.gone
     transport = request.transport
     return transport is None or transport.is_closing()

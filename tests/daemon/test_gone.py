@@ -1,0 +1,71 @@
+"""A client that has gone while its request was under way gets nothing, and nothing of it stays with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+
+def asked(daemon: Any, path: str, *options: str) -> Any:
+    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, *options, f"http://localhost/api/{path}"]
+    return json.loads(subprocess.run(curl, check=True, capture_output=True).stdout)
+
+
+def dial(daemon: Any, *, tcp: bool) -> socket.socket:
+    if tcp:
+        return socket.create_connection(("127.0.0.1", int(daemon.url.rpartition(":")[2])), 10)
+    line = socket.socket(socket.AF_UNIX)
+    line.settimeout(10)
+    line.connect(str(daemon.home.socket))
+    return line
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+@pytest.mark.parametrize("first", ["closes", "half-closes"])
+def test_a_read_whose_client_left_meanwhile_leases_nothing(daemon: Any, first: str, tcp: bool) -> None:
+    letter = json.dumps({"to": "bob", "body": "hi", "id": "g1"})
+    asked(daemon, "messages", "-H", "Content-Type: application/json", "-d", letter)
+    host = daemon.url.removeprefix("http://")
+    request = f"POST /api/messages/bob/read HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    try:
+        with dial(daemon, tcp=tcp) as line:
+            line.sendall(f"{request}Content-Length: 0\r\n\r\n".encode())
+            if first == "half-closes":
+                line.shutdown(socket.SHUT_WR)
+        answer_after(daemon)
+    finally:
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
+
+    end = time.monotonic() + 5
+    while (state := asked(daemon, "messages/bob/g1")["state"]) != "queued" and time.monotonic() < end:
+        time.sleep(0.02)
+    assert state == "queued"
+
+
+def answer_after(daemon: Any) -> None:
+    """Return when the daemon has looked at all that was sent before: it takes its connections in order."""
+    with dial(daemon, tcp=True) as line:
+        line.sendall(b"GET /nowhere HTTP/1.0\r\nHost: x\r\n\r\n")
+        assert line.recv(100).startswith(b"HTTP/1.0 421")
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+def test_a_read_whose_client_only_sends_nothing_more_gets_its_messages(daemon: Any, tcp: bool) -> None:
+    letter = json.dumps({"to": "bob", "body": "hi", "id": "g1"})
+    asked(daemon, "messages", "-H", "Content-Type: application/json", "-d", letter)
+    host = daemon.url.removeprefix("http://")
+    with dial(daemon, tcp=tcp) as line:
+        head = f"POST /api/messages/bob/read HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        line.sendall(f"{head}Content-Length: 0\r\n\r\n".encode())
+        line.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: line.recv(65_536), b""))
+
+    assert [each["id"] for each in json.loads(answer.partition(b"\r\n\r\n")[2])["items"]] == ["g1"]
