@@ -4,6 +4,10 @@
 # the daemon is away. Only SessionStart starts one, and says what is missing.
 event=$1
 home=${POSTINO_HOME:-$HOME/.postino}
+case $home in # as the daemon reads it: a setting that no shell has expanded
+"~") home=$HOME ;;
+"~/"*) home=$HOME/${home#??} ;;
+esac
 socket=$home/daemon.sock
 
 # -f: what is no 200 is nobody's context. The port of the URL means nothing on a unix socket.
