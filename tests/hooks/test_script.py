@@ -251,6 +251,8 @@ def test_a_name_that_can_not_be_used_is_told_to_the_user_once(daemon: Any, hook:
 
     assert "no mailbox: POSTINO_AGENT_NAME must be" in json.loads(first)["systemMessage"]
     assert second == ""
+
+
 def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook: Run, home: Home) -> None:
     below = {"HOME": str(home.root.parent), "POSTINO_HOME": f"~/{home.root.name}"}
 
