@@ -25,7 +25,7 @@ const log = new EventLog();
 const roster = new Roster(api);
 const live = new Live({ api, log, told: { state: tellState, connected: refresh, event: take }, stays: notify.wanted });
 const frame = new Frame({ dialogs, retry: () => live.retry() });
-const app = { api, log, roster, dialogs, attempt };
+const app = { api, log, roster, dialogs, attempt, say: (...words) => frame.say(...words) };
 
 const agents = new AgentList(roster);
 const mail = new ConversationView(app);

@@ -49,6 +49,7 @@ export class BroadcastsView {
       toAgent: false,
       send: (draft) => app.api.broadcast(draft),
       sent: (answer) => this.#sent(answer),
+      aside: app.say,
     });
     this.element = h(
       "section",

@@ -1,4 +1,4 @@
-/* The form that writes: a message to one agent, or a broadcast. What fails is said beside it and the text is kept. */
+/* The form that writes: a message to one agent, or a broadcast. What is sent leaves it, what fails comes back. */
 
 import { newId } from "../api.js";
 import { h, write } from "../dom.js";
@@ -16,10 +16,10 @@ export class Compose {
   element;
   #send;
   #sent;
+  #aside;
   #target = null;
-  #drafts = new Map(); // target -> {body, about, attempt}
-  #about = {}; // thread and reply_to
-  #attempt = null; // {id, content} of a try that may have succeeded unheard
+  #drafts = new Map(); // target -> what is being written to it
+  #draft = blank();
   #to = h("input", {
     class: "line",
     name: "to",
@@ -54,10 +54,14 @@ export class Compose {
   });
   #toField;
 
-  /** `send(draft)` posts it, `sent(answer, draft)` says how that went; `toAgent`: there is a recipient to name. */
-  constructor({ label, placeholder, toAgent, send, sent }) {
+  /**
+   * `send(message)` posts it, `sent(answer, message, here)` says how that went; `toAgent`: there is a recipient to
+   * name. `aside(words, kind)` is told what the form can not say, since something else is shown by then.
+   */
+  constructor({ label, placeholder, toAgent, send, sent, aside }) {
     this.#send = send;
     this.#sent = sent;
+    this.#aside = aside;
     this.#body.placeholder = placeholder;
     this.#body.setAttribute("aria-label", label);
     this.#toField = toAgent ? field("To", this.#to) : null;
@@ -74,15 +78,17 @@ export class Compose {
 
   /** Write to `target` (null: to be named) from now on; what was written to the last one waits for its return. */
   aim(target) {
-    this.#drafts.set(this.#target, { body: this.#body.value, about: this.#about, attempt: this.#attempt });
-    const { body = "", about = {}, attempt = null } = this.#drafts.get(target) ?? {};
+    this.#draft.body = this.#body.value;
+    this.#draft = this.#drafts.get(target) ?? blank();
+    this.#drafts.set(target, this.#draft);
     this.#target = target;
-    this.#attempt = attempt;
-    this.#body.value = body;
+    this.#body.value = this.#draft.body;
     this.#from.value = recall("name");
     if (this.#toField) this.#toField.hidden = target !== null;
-    this.#mention(about);
-    this.#say("");
+    this.#mention(this.#draft.about);
+    this.#say(...this.#draft.said);
+    this.#draft.said = [""];
+    this.#drawBusy();
     this.#fit();
   }
 
@@ -119,41 +125,72 @@ export class Compose {
   }
 
   async #submit() {
-    const draft = this.#draft();
-    const wrong = this.#wrong(draft);
+    const draft = this.#draft;
+    if (draft.sending) return; // one at a time, or their order would be left to chance
+    const message = this.#message();
+    const wrong = this.#wrong(message);
     if (wrong) return this.#say(wrong, "bad");
-    this.#busy(true);
-    try {
-      const answer = await this.#send({ ...draft, id: this.#idFor(draft) });
-      this.#attempt = null;
-      this.#body.value = "";
-      this.#mention(draft.thread ? { thread: draft.thread } : {});
-      this.#fit();
-      this.#say(...[this.#sent(answer, draft)].flat());
-    } catch (refusal) {
-      this.#say(failure(refusal), "bad");
-    }
-    this.#busy(false);
+    const bringBack = this.#takeOut(message);
     this.#body.focus();
+    let said;
+    try {
+      const answer = await this.#send({ ...message, id: idFor(draft, message) });
+      draft.attempt = null;
+      said = [this.#sent(answer, message, draft === this.#draft)].flat();
+    } catch (refusal) {
+      said = [failure(refusal, bringBack()), "bad"];
+    }
+    draft.sending = false;
+    this.#tell(draft, message, said);
   }
 
-  /** The same words are tried again under the same id: should the first try have succeeded, nothing is doubled. */
-  #idFor(draft) {
-    const content = JSON.stringify(draft);
-    if (this.#attempt?.content !== content) this.#attempt = { id: newId(), content };
-    return this.#attempt.id;
+  /** Empty the form: what is typed from now on is another message. Return what brings the sent one back into it. */
+  #takeOut({ body, thread }) {
+    const draft = this.#draft;
+    const { about } = draft;
+    const after = thread ? { thread } : {};
+    draft.sending = true;
+    this.#body.value = "";
+    this.#say("");
+    this.#mention(after);
+    this.#drawBusy();
+    this.#fit();
+    return () => {
+      if (draft.about === after) draft.about = about;
+      return this.#putBefore(draft, body);
+    };
   }
 
-  #draft() {
+  /** Put `text` before what stands in `draft`; return whether anything did. */
+  #putBefore(draft, text) {
+    const here = draft === this.#draft;
+    const typed = here ? this.#body.value : draft.body;
+    if (here) {
+      this.#body.setRangeText(typed ? `${text}\n` : text, 0, 0, typed ? "preserve" : "end");
+      this.#mention(draft.about);
+      this.#fit();
+    } else draft.body = typed ? `${text}\n${typed}` : text;
+    return typed !== "";
+  }
+
+  #tell(draft, { to }, [words, kind = "good"]) {
+    this.#drawBusy();
+    if (draft === this.#draft) this.#say(words, kind);
+    else draft.said = [words, kind];
+    const seen = draft === this.#draft && this.element.isConnected;
+    if (!seen) this.#aside(kind === "bad" && to ? `${to}: ${words}` : words, kind);
+  }
+
+  #message() {
     const from = this.#from.value.trim();
-    const { thread, reply_to, to } = this.#about;
-    const draft = {
+    const { thread, reply_to, to } = this.#draft.about;
+    const message = {
       body: this.#body.value,
       ...(from && { from }),
       ...(thread && { thread }),
       ...(reply_to && { reply_to }),
     };
-    return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...draft } : draft;
+    return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...message } : message;
   }
 
   #wrong({ to, body }) {
@@ -163,7 +200,7 @@ export class Compose {
   }
 
   #mention(about) {
-    this.#about = about;
+    this.#draft.about = about;
     const { thread, reply_to: replyTo, to } = about;
     this.#context.hidden = !thread && !replyTo;
     const words = [replyTo && `Reply to ${to}`, thread && `thread ${thread}`].filter(Boolean).join(" · ");
@@ -186,9 +223,9 @@ export class Compose {
     this.#left.classList.toggle("over", left < 0);
   }
 
-  #busy(busy) {
-    this.#button.disabled = busy;
-    this.element.setAttribute("aria-busy", String(busy));
+  #drawBusy() {
+    this.#button.disabled = this.#draft.sending;
+    this.element.setAttribute("aria-busy", String(this.#draft.sending));
   }
 
   #say(words, kind = "good") {
@@ -197,11 +234,26 @@ export class Compose {
   }
 }
 
+/** Nothing written yet. `about`: thread and reply_to; `attempt`: a try that may have succeeded unheard. */
+function blank() {
+  return { body: "", about: {}, attempt: null, sending: false, said: [""] };
+}
+
+/** The same words are tried again under the same id: should the first try have succeeded, nothing is doubled. */
+function idFor(draft, message) {
+  const content = JSON.stringify(message);
+  if (draft.attempt?.content !== content) draft.attempt = { id: newId(), content };
+  return draft.attempt.id;
+}
+
 function field(label, input) {
   return h("label", { class: "compose-field" }, h("span", { text: label }), input);
 }
 
-function failure({ message, outcome, code }) {
+/** `mixed`: what was not sent stands before what was typed since, so that another try is another message. */
+function failure({ message, outcome, code }, mixed) {
+  if (outcome === "unknown" && mixed)
+    return `${message} What you sent stands before what you typed since; it may have arrived.`;
   if (outcome === "unknown")
     return `${message} Your text is kept; send it again when it does, it will not arrive twice.`;
   return code === "inbox_full"

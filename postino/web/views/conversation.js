@@ -46,7 +46,8 @@ export class ConversationView {
       placeholder: "Write a message",
       toAgent: true,
       send: (draft) => app.api.send(draft),
-      sent: (answer, draft) => this.#sent(answer, draft),
+      sent: (...how) => this.#sent(...how),
+      aside: app.say,
     });
     this.element = h(
       "section",
@@ -64,9 +65,11 @@ export class ConversationView {
   show({ agent, q, thread }) {
     const last = this.#place;
     this.#place = { agent, q, thread };
-    if (agent !== last.agent) this.#compose.aim(agent);
-    if (agent !== last.agent || thread !== last.thread) this.#compose.into(thread);
-    if (agent !== last.agent || q !== last.q) this.#begin();
+    const moved = agent !== last.agent;
+    if (moved) this.#compose.aim(agent);
+    // an answer that was begun there keeps what it answers
+    if (thread ? moved || thread !== last.thread : !moved && last.thread) this.#compose.into(thread);
+    if (moved || q !== last.q) this.#begin();
     this.#drawHead();
     this.#draw();
   }
@@ -102,10 +105,10 @@ export class ConversationView {
     go(toMail(agent, { q, thread }), { replace: true });
   }
 
-  #sent(answer, draft) {
+  #sent(answer, message, here) {
     this.refresh();
-    this.#scroller.toFoot();
-    return accepted(answer, draft);
+    if (here) this.#scroller.toFoot();
+    return accepted(answer, message);
   }
 
   #draw() {

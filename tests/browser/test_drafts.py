@@ -1,0 +1,133 @@
+"""What is typed: never lost to an answer, never shown again once it was sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+
+@pytest.fixture
+def held(until: Any) -> Any:
+    """Hold what a page sends: `held(page)` returns a function that waits for the next request and returns it."""
+
+    def hold(page: Any, address: str = "**/api/messages") -> Any:
+        requests: list[Any] = []
+        page.route(address, lambda route: requests.append(route))
+
+        def next_one() -> Any:
+            until(lambda: page.evaluate("true") and requests, "it is sent")  # asking lets the request be told
+            return requests.pop(0)
+
+        return next_one
+
+    return hold
+
+
+def box(page: Any) -> Any:
+    return page.get_by_role("textbox", name="Write a message")
+
+
+def send(page: Any, text: str) -> None:
+    box(page).fill(text)
+    box(page).press("Control+Enter")
+
+
+def at(page: Any, name: str) -> None:
+    """Go to the mail of `name`, as a click on its row does."""
+    page.evaluate("(name) => { location.hash = `#/agents/${name}`; }", name)
+    page.locator(".mail-name", has_text=name).wait_for()
+
+
+def test_what_is_typed_while_an_answer_is_awaited_stays(visit, served, held, name) -> None:
+    page = visit(f"#/agents/{name}")
+    sending = held(page)
+    send(page, "the first")
+    page.keyboard.type("and the second")
+    sending().continue_()
+    page.locator(".prose", has_text="the first").wait_for()
+    expect(page.locator(".compose-said")).not_to_be_empty()
+
+    expect(box(page)).to_have_value("and the second")
+    box(page).press("Control+Enter")
+    sending().continue_()
+    page.locator(".prose", has_text="and the second").wait_for()
+    expect(box(page)).to_have_value("")
+    assert [each["body"] for each in served.history(name)] == ["and the second", "the first"]
+
+
+def test_an_answer_leaves_the_draft_to_another_agent_alone(visit, held, name) -> None:
+    page = visit(f"#/agents/{name}-a")
+    sending = held(page)
+    send(page, "to a")
+    request = sending()
+    at(page, f"{name}-b")
+    box(page).fill("a draft to b")
+    request.continue_()
+
+    page.locator(".saying", has_text=f"{name}-a").wait_for()
+    expect(box(page)).to_have_value("a draft to b")
+    expect(page.locator(".compose-said")).to_be_empty()
+    at(page, f"{name}-a")
+    page.locator(".prose", has_text="to a").wait_for()
+    expect(box(page)).to_have_value("")
+    at(page, f"{name}-b")
+    expect(box(page)).to_have_value("a draft to b")
+
+
+def test_what_fails_comes_back_where_it_was_written(visit, held, name) -> None:
+    page = visit(f"#/agents/{name}-a")
+    sending = held(page)
+    send(page, "to a")
+    request = sending()
+    at(page, f"{name}-b")
+    box(page).fill("a draft to b")
+    request.abort()
+
+    page.locator('.saying[data-kind="bad"]', has_text=f"{name}-a: postino does not answer").wait_for()
+    expect(box(page)).to_have_value("a draft to b")
+    at(page, f"{name}-a")
+    expect(box(page)).to_have_value("to a")
+    page.get_by_role("alert").get_by_text("it will not arrive twice").wait_for()
+
+
+def test_what_fails_comes_back_before_what_was_typed_since(visit, held, name) -> None:
+    page = visit(f"#/agents/{name}")
+    sending = held(page)
+    send(page, "the first")
+    page.keyboard.type("and the sec")
+    sending().abort()
+    page.get_by_role("alert").get_by_text("it may have arrived").wait_for()
+    page.keyboard.type("ond")
+
+    expect(box(page)).to_have_value("the first\nand the second")
+
+
+def test_an_answer_that_was_begun_keeps_what_it_answers(visit, served, name) -> None:
+    id = served.send(name, "a question")
+    page = visit(f"#/agents/{name}")
+    page.locator(f'[data-message-id="{id}"]').get_by_role("button", name="Reply").click()
+    box(page).fill("an answer")
+    at(page, f"{name}-b")
+    expect(page.locator(".compose-context")).to_be_hidden()
+
+    at(page, name)
+
+    expect(box(page)).to_have_value("an answer")
+    page.get_by_text("Reply to tester").wait_for()
+
+
+def test_a_broadcast_leaves_what_is_typed_meanwhile_alone(visit, served, held) -> None:
+    page = visit("#/broadcasts")
+    sending = held(page, "**/api/broadcasts")
+    form = page.get_by_role("textbox", name="Write to everyone")
+    form.fill("hear ye")
+    form.press("Control+Enter")
+    page.keyboard.type("and more")
+    sending().continue_()
+    page.locator(".prose", has_text="hear ye").wait_for()
+
+    page.get_by_text("is out.").wait_for()
+    expect(form).to_have_value("and more")
+    served.call("DELETE", "broadcasts")
