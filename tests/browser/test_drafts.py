@@ -131,3 +131,15 @@ def test_a_broadcast_leaves_what_is_typed_meanwhile_alone(visit, served, held) -
     page.get_by_text("is out.").wait_for()
     expect(form).to_have_value("and more")
     served.call("DELETE", "broadcasts")
+
+
+def test_what_was_begun_follows_a_rename(visit, served, name) -> None:
+    served.call("POST", f"agents/{name}/heartbeat")
+    page = visit(f"#/agents/{name}")
+    page.locator('.link-state[data-state="live"]').wait_for()
+    box(page).fill("half a sen")
+
+    served.call("POST", f"agents/{name}/rename", {"name": f"new-{name}"})
+    page.wait_for_url(f"**/#/agents/new-{name}")
+
+    expect(box(page)).to_have_value("half a sen")

@@ -92,6 +92,16 @@ export class Compose {
     this.#fit();
   }
 
+  /** `old` is called `name` from now on: what was begun goes along. */
+  rename(old, name) {
+    const begun = this.#drafts.get(old);
+    if (!begun || old === name) return;
+    const other = this.#drafts.get(name);
+    this.#drafts.delete(old);
+    this.#drafts.set(name, begun);
+    if (other?.body) this.#putBefore(begun, other.body);
+  }
+
   /** Answer `entry`, in its thread. */
   reply(entry) {
     // an answer to one's own words goes on to whom they were written

@@ -76,13 +76,19 @@ export class ConversationView {
 
   /** Take in an event; a renamed agent is followed to its new name. */
   touch(event) {
-    if (event.type === "agent_rename" && event.old === this.#place.agent) go(toMail(event.agent), { replace: true });
+    if (event.type === "agent_rename") this.#rename(event.old, event.agent);
     this.#state?.touch(event);
   }
 
   /** Read again what may have changed while nobody listened. */
   refresh() {
     this.#state?.refresh();
+  }
+
+  #rename(old, name) {
+    this.#compose.rename(old, name);
+    const { agent, q, thread } = this.#place;
+    if (agent === old) go(toMail(name, { q, thread }), { replace: true });
   }
 
   /** Put the cursor into the form. */
@@ -172,7 +178,7 @@ export class ConversationView {
     const { agent, q, thread } = this.#place;
     if (agent === undefined) return;
     const present = this.#app.roster.present(agent);
-    if (present !== agent) return go(toMail(present, { q, thread }), { replace: true }); // a former name leads on
+    if (present !== agent) return this.#rename(agent, present); // a former name leads on
     const record = this.#app.roster.get(agent);
     this.#head.draw({ agent, record, q, thread, mine: agent !== null && agent === recall("name") });
     this.#dead.show(record ?? null);
