@@ -1,9 +1,10 @@
 /* The live side: begins with the last ten minutes, stays connected while somebody looks, passes on each event once. */
 
+import { SharedStream, sharing } from "./shared.js";
 import { SPAN_MS } from "./state/log.js";
 import { EventStream } from "./stream.js";
 
-const HIDDEN_MS = 60_000; // a browser allows six connections to one server: tabs nobody looks at must not hold them all
+const HIDDEN_MS = 60_000; // where tabs can not share a stream, those nobody looks at must not hold all connections
 const RETRY_MS = 1_000;
 
 export class Live {
@@ -24,17 +25,23 @@ export class Live {
     this.#told = told;
     document.addEventListener("visibilitychange", () => this.#look(stays()));
     addEventListener("online", () => this.retry());
+    // a page that is put aside must let others read on, and may come back as it was
+    addEventListener("pagehide", () => this.#stream?.stop());
+    addEventListener("pageshow", () => this.#look(true));
+    document.addEventListener("freeze", () => this.#stream?.stop());
+    document.addEventListener("resume", () => this.#look(stays()));
   }
 
   /** Connect, as soon as the daemon answers. */
   async begin() {
     this.#told.state("connecting");
     this.#began = await this.#clock();
-    this.#stream = new EventStream({
+    const Stream = (await sharing()) ? SharedStream : EventStream;
+    this.#stream = new Stream({
       open: (path, options) => this.#api.open(path, options),
       since: `${this.#began - SPAN_MS}-0`,
       onEvent: (event) => this.#take(event),
-      onState: (state) => this.#told.state(state),
+      onState: (state) => this.#stands(state),
     });
     this.#stream.run();
   }
@@ -56,10 +63,14 @@ export class Live {
     }
   }
 
+  #stands(state) {
+    this.#told.state(state);
+    if (state === "live") this.#told.connected();
+  }
+
   #take(event) {
-    if (event.type === "connected") this.#told.connected();
-    else if (event.type === "gap") this.#beginAnew();
-    else if (event.type !== "dropped" && this.#log.add(event) && event.ms > this.#began) this.#told.event(event);
+    if (event.type === "gap") this.#beginAnew();
+    else if (event.at && this.#log.add(event) && event.ms > this.#began) this.#told.event(event);
   }
 
   /** Another store, or away for too long: places may begin anew, even behind where we were. */

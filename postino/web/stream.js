@@ -1,26 +1,28 @@
 /* The live events: SSE read with `fetch`, which unlike EventSource can carry the token, and resumed where it ended. */
 
 const PAUSES_MS = [300, 600, 1_200, 2_500, 5_000]; // before each try; the last one repeats
-const SILENCE_MS = 45_000; // three missed pings: the line is dead although nobody hung up
+export const SILENCE_MS = 45_000; // three missed pings: the line is dead although nobody hung up
 
 /**
  * `onEvent({at, ...})` for each event, `at` being its place in the stream; `onState(state)` with `connecting`,
- * `live` or `waiting`.
+ * `live` or `waiting`; `onRead()` after every piece that came, be it only a ping.
  */
 export class EventStream {
   #open;
   #since;
   #onEvent;
   #onState;
+  #onRead;
   #fails = 0;
   #running = null; // aborts the present connection
   #wake = () => {};
 
-  constructor({ open, since, onEvent, onState }) {
+  constructor({ open, since, onEvent, onState, onRead = () => {} }) {
     this.#open = open;
     this.#since = since;
     this.#onEvent = onEvent;
     this.#onState = onState;
+    this.#onRead = onRead;
   }
 
   /** Stay connected until `stop`. */
@@ -69,6 +71,7 @@ export class EventStream {
       const { done, value } = await reader.read().finally(() => clearTimeout(silent));
       if (done) return;
       lines.feed(value);
+      this.#onRead();
     }
   }
 

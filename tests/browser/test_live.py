@@ -74,6 +74,25 @@ def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
     expect(activity.locator('.event[data-type="msg_send"]')).to_have_count(7)
 
 
+def test_a_killed_daemon_heals_in_every_tab(visitor, daemon) -> None:
+    first = visitor.open("#/agents/bob")
+    pages = [first, first.context.new_page(), first.context.new_page()]
+    for page in pages[1:]:
+        page.goto(f"{daemon.url}/#/agents/bob")
+    for page in pages:
+        state(page, "live")
+
+    daemon.kill()
+    for page in pages:
+        state(page, "waiting")
+    daemon.start(**daemon.extra)
+    send(daemon, "bob", "after")
+
+    for page in pages:
+        page.get_by_text("after", exact=True).wait_for()
+        state(page, "live")
+
+
 def test_a_page_opened_before_its_daemon_answers_heals_too(visitor, daemon) -> None:
     page = visitor.open("#/agents/bob")
     state(page, "live")
@@ -89,7 +108,6 @@ def test_a_page_opened_before_its_daemon_answers_heals_too(visitor, daemon) -> N
 
 
 def test_a_tab_nobody_looks_at_lets_go_and_catches_up(visitor, daemon, until) -> None:
-    """A browser allows six connections to one server: streams of hidden tabs would starve the seventh."""
     page = visitor.open("#/agents/bob", clock=True)
     state(page, "live")
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => globalThis.away ?? false })")
