@@ -71,8 +71,9 @@ export class AgentList {
     const found = this.#found();
     const visible = found.slice(0, this.#shown);
     GROUPS.forEach(([key], group) => {
-      const members = visible.filter((agent) => agent.rank === group);
-      this.#lists.get(key).fill(members.map((agent) => this.#row(agent.record)));
+      const ofGroup = (agent) => agent.rank === group;
+      const rows = visible.filter(ofGroup).map((agent) => this.#row(agent.record));
+      this.#lists.get(key).fill(rows, found.filter(ofGroup).length);
     });
     this.#all.draw(this.#roster, this.#current === null);
     this.#drawEnds(found.length, visible.length);
@@ -146,9 +147,10 @@ class Group {
     );
   }
 
-  fill(rows) {
+  /** Show `rows`, the first ones of `total`. */
+  fill(rows, total) {
     this.element.hidden = rows.length === 0;
-    write(this.#number, grouped(rows.length));
+    write(this.#number, grouped(total));
     arrange(this.#list, rows);
   }
 }
