@@ -1,6 +1,7 @@
 /* The REST API as this page uses it: one function per verb, refusals as one kind of error, the token in a header. */
 
-const TOKEN = "postino.token";
+import { recallHere, rememberHere } from "./memory.js";
+
 const PATIENCE_MS = 10_000;
 
 /** A refusal, or no answer at all (`code` "unreachable"); `message` is a sentence for the reader. */
@@ -19,21 +20,17 @@ export function newId() {
 export class Api {
   #askToken;
   #asking = null;
-  #token = sessionStorage.getItem(TOKEN);
+  #token = recallHere("token");
 
   /** `askToken(wrong)` asks the person for the token; `wrong`: one was tried and refused. */
   constructor(askToken) {
     this.#askToken = askToken;
   }
 
-  get hasToken() {
-    return this.#token !== null;
-  }
-
   /** Keep a token for this tab. */
   keep(token) {
     this.#token = token;
-    sessionStorage.setItem(TOKEN, token);
+    rememberHere("token", token);
   }
 
   stats = () => this.#call("GET", "stats");

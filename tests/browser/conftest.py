@@ -44,16 +44,18 @@ PATIENCE_MS = 8_000
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Any]:
-    """Run Debian's Chromium, headless."""
+def chromium(profile: Path | None = None) -> Iterator[Any]:
+    """Run Debian's Chromium, headless; with `profile` yield the browser context of that folder."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("there is no chromium on this machine (apt install chromium)")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+        how = {"executable_path": path, "args": FLAGS}
+        kind = started.chromium
+        running = kind.launch_persistent_context(str(profile), **how) if profile else kind.launch(**how)
+        yield running
+        running.close()
 
 
 @dataclass
@@ -170,6 +172,27 @@ def open_chromium() -> Callable[[str], Any]:
             visitor = Visitor(browser, url)
             yield visitor
             visitor.close()
+
+    return run
+
+
+@pytest.fixture
+def open_blocked(tmp_path: Path) -> Callable[[str], Any]:
+    """Run a browser that is set to let no site keep data: `with open_blocked(url) as page`."""
+
+    @contextlib.contextmanager
+    def run(url: str) -> Iterator[Any]:
+        settings = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+        (tmp_path / "Default").mkdir()
+        (tmp_path / "Default" / "Preferences").write_text(json.dumps(settings))
+        problems: list[str] = []
+        with chromium(tmp_path) as context:
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.goto(url)
+            yield page
+        assert problems == []
 
     return run
 

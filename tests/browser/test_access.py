@@ -13,11 +13,17 @@ TOKEN = "a-token-of-this-test"
 
 
 @pytest.fixture
-def visitor(daemon: Any, open_chromium: Any) -> Any:
-    """A browser before a daemon that wants a token."""
+def url(daemon: Any) -> str:
+    """The address of a daemon that wants a token."""
     daemon.stop()
     daemon.start(POSTINO_API_TOKEN=TOKEN)
-    with open_chromium(daemon.url.replace("127.0.0.1", "localhost")) as made:
+    return str(daemon.url.replace("127.0.0.1", "localhost"))
+
+
+@pytest.fixture
+def visitor(url: str, open_chromium: Any) -> Any:
+    """A browser before that daemon."""
+    with open_chromium(url) as made:
         yield made
 
 
@@ -62,3 +68,16 @@ def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
     other = visitor.open(f"#{fragment}")  # the same code again
     other.get_by_text("The sign-in code is used up or too old").wait_for()
     other.get_by_role("dialog", name="Sign in").wait_for()
+
+
+def test_a_browser_that_blocks_site_data_shows_it_all_the_same(url, open_blocked) -> None:
+    with open_blocked(f"{url}/#/agents/bob") as page:
+        sign_in(page, TOKEN)
+        live(page)
+        assert "Authorization: Bearer $POSTINO_API_TOKEN" in page.locator(".empty pre").inner_text()
+        page.get_by_role("textbox", name="Write a message").fill("kept nowhere")
+        page.keyboard.press("Control+Enter")
+        page.locator(".prose", has_text="kept nowhere").wait_for()
+
+        with pytest.raises(Exception, match="SecurityError"):
+            page.evaluate("sessionStorage.length")

@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
+import { recallHere } from "../memory.js";
 
 /** A command that can be copied. */
 export function command(text) {
@@ -27,7 +28,7 @@ export function curl(path, message) {
   const lines = [
     `curl ${location.origin}/api/${path}`,
     "  -H 'Content-Type: application/json'",
-    ...(sessionStorage.getItem("postino.token") === null ? [] : ['  -H "Authorization: Bearer $POSTINO_API_TOKEN"']),
+    ...(recallHere("token") === null ? [] : ['  -H "Authorization: Bearer $POSTINO_API_TOKEN"']),
     `  -d '${JSON.stringify(message)}'`,
   ];
   return lines.join(" \\\n");
