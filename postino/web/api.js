@@ -20,17 +20,23 @@ export function newId() {
 export class Api {
   #askToken;
   #asking = null;
+  #brought = new AbortController(); // aborted when a token comes in another way than by hand
   #token = recallHere("token");
 
-  /** `askToken(wrong)` asks the person for the token; `wrong`: one was tried and refused. */
+  /**
+   * `askToken(wrong, withdrawn)` asks the person for the token, "" when `withdrawn` is aborted; `wrong`: one was tried
+   * and refused.
+   */
   constructor(askToken) {
     this.#askToken = askToken;
   }
 
-  /** Keep a token for this tab. */
+  /** Keep a token for this tab; nobody is asked for it any more. */
   keep(token) {
     this.#token = token;
     rememberHere("token", token);
+    this.#brought.abort();
+    this.#brought = new AbortController();
   }
 
   stats = () => this.#call("GET", "stats");
@@ -72,9 +78,10 @@ export class Api {
 
   /** One dialog, however many calls wait for it. */
   async #signInByHand(wrong) {
-    this.#asking ??= this.#askToken(wrong);
-    this.keep(await this.#asking);
+    this.#asking ??= this.#askToken(wrong, this.#brought.signal);
+    const token = await this.#asking;
     this.#asking = null;
+    if (token) this.keep(token);
   }
 
   async #call(method, path, body) {

@@ -20,7 +20,7 @@ const HEALTH_MS = 15_000; // Valkey can go away while the daemon stays
 const NARROW = matchMedia("(max-width: 45rem)"); // as in the style sheets
 
 const dialogs = new Dialogs();
-const api = new Api((wrong) => dialogs.askToken(wrong));
+const api = new Api((...how) => dialogs.askToken(...how));
 const log = new EventLog();
 const roster = new Roster(api);
 const live = new Live({ api, log, told: { state: tellState, connected: refresh, event: take }, stays: notify.wanted });
@@ -97,11 +97,11 @@ function illness({ ok, error, durability, warnings = [] }) {
   return durability === "volatile" ? `Accepted mail may be lost in a crash. ${warnings[0] ?? ""}` : "";
 }
 
-/** Change the code that `postino open` put into the address into a token, and take it out of the address. */
-async function signInByCode() {
+/** Change the code that `postino open` put into the address into a token, and take it out: `place` is shown instead. */
+async function signInByCode(place = "") {
   const code = /^#code=([\w-]+)$/.exec(location.hash)?.[1];
   if (!code) return;
-  history.replaceState(null, "", location.pathname);
+  history.replaceState(null, "", location.pathname + place);
   try {
     const token = await api.signIn(code);
     if (token) api.keep(token);
@@ -122,6 +122,8 @@ listen({
 roster.changed.on(() => frame.unread(roster.unread));
 setInterval(() => document.hidden || checkHealth(), HEALTH_MS);
 
+// such an address pasted into an open page loads nothing anew
+addEventListener("hashchange", ({ oldURL }) => signInByCode(new URL(oldURL).hash));
 await signInByCode(); // before anything is asked for, and before the router reads the address
 follow(show);
 roster.sync();

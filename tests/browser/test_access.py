@@ -53,10 +53,15 @@ def test_the_token_is_asked_once_and_kept_for_the_tab(visitor) -> None:
     assert "Authorization: Bearer $POSTINO_API_TOKEN" in page.locator(".empty pre").inner_text()
 
 
-def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
+def fragment_of_open(daemon: Any) -> str:
+    """What `postino open` puts behind the # of the address."""
     command = [sys.executable, "-m", "postino", "open", "--print", "--json"]
     said = subprocess.run(command, env=daemon.env, capture_output=True, check=True, timeout=20).stdout
-    fragment = json.loads(said)["url"].partition("/#")[2]
+    return str(json.loads(said)["url"].partition("/#")[2])
+
+
+def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
+    fragment = fragment_of_open(daemon)
     page = visitor.open(f"#{fragment}")
     live(page)
 
@@ -68,6 +73,21 @@ def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
     other = visitor.open(f"#{fragment}")  # the same code again
     other.get_by_text("The sign-in code is used up or too old").wait_for()
     other.get_by_role("dialog", name="Sign in").wait_for()
+
+
+def test_the_address_of_postino_open_signs_an_open_page_in(visitor, daemon) -> None:
+    page = visitor.open("#/agents/bob")
+    page.get_by_label("Token").fill("half a tok")
+
+    page.goto(f"{visitor.url}/#{fragment_of_open(daemon)}")  # only what is behind # changes: nothing is loaded
+
+    live(page)
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.wait_for_url("**/#/agents/bob")
+    page.get_by_role("heading", name="bob", exact=True).wait_for()
+    page.evaluate("location.hash = '#code=used-up'")
+    page.get_by_text("The sign-in code is used up or too old").wait_for()
+    page.wait_for_url("**/#/agents/bob")
 
 
 def test_a_browser_that_blocks_site_data_shows_it_all_the_same(url, open_blocked) -> None:

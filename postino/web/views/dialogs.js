@@ -17,8 +17,8 @@ export class Dialogs {
     });
   }
 
-  /** Ask for the token until one is given. */
-  askToken(wrong) {
+  /** Ask for the token until one is given, or until the question is `withdrawn`: then it is "". */
+  askToken(wrong, withdrawn) {
     const field = h("input", {
       type: "password",
       class: "token",
@@ -45,7 +45,8 @@ export class Dialogs {
         event.preventDefault(); // the policy of this page lets no form go anywhere
         if (field.value.trim()) dialog.close();
       });
-      open(dialog, () => resolve(field.value.trim()));
+      withdrawn.addEventListener("abort", () => dialog.close());
+      open(dialog, () => resolve(withdrawn.aborted ? "" : field.value.trim()));
     });
   }
 
