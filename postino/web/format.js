@@ -57,7 +57,13 @@ export const grouped = (number) => GROUPED.format(number);
 
 /** The first characters of an id or session, enough to tell two apart. */
 export function short(id, length = 10) {
-  return id.length > length + 1 ? `${id.slice(0, length)}…` : id;
+  return cut(id, length, length + 1);
+}
+
+/** `text`, or its first `length` characters when it has more than `most`; whole ones, an emoji has two code units. */
+function cut(text, length, most = length) {
+  const characters = [...text];
+  return characters.length > most ? `${characters.slice(0, length).join("")}…` : text;
 }
 
 /** `text` with every character that could hide or reorder others spelled out, as the command line does. */
@@ -67,8 +73,7 @@ export function visible(text) {
 
 /** The first line of a body, for quoting. */
 export function firstLine(text, length = 80) {
-  const line = text.trimStart().split("\n", 1)[0];
-  return visible(line.length > length ? `${line.slice(0, length)}…` : line);
+  return visible(cut(text.trimStart().split("\n", 1)[0], length));
 }
 
 /** Compare two stream ids, "ms-seq", as numbers: negative when `a` came first. */

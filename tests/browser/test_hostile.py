@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from playwright.sync_api import expect
 
 RUN = "globalThis.ran=1"
 PAYLOADS = [
@@ -166,6 +167,14 @@ def test_emoji_other_scripts_and_code_keep_the_layout(visit, served, name) -> No
         for card in page.locator("article.message").all():
             box = card.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
+def test_a_quoted_line_is_never_cut_inside_an_emoji(visit, served, name) -> None:
+    asked = served.send(name, "a" * 79 + "🙂🙂 and more")
+    served.send("tester", "an answer", reply_to=asked, **{"from": name})
+    page = visit(f"#/agents/{name}")
+
+    expect(page.locator(".quote .link")).to_have_text("a" * 79 + "🙂…")
 
 
 @pytest.mark.parametrize(
