@@ -201,18 +201,41 @@ def test_no_body_makes_the_page_slow(visit, served, name, body) -> None:
     assert spent < 500  # ms; below 30 where nothing else runs
 
 
-def test_it_works_at_360_px(visit, served, name) -> None:
-    served.send(name, "hello")
-    page = visit("#/", width=360, height=640)
+@pytest.mark.parametrize("width", [320, 360])
+def test_it_works_on_a_narrow_screen(visit, served, name, width) -> None:
+    id = served.send(name, "hello", thread="t" * 64)
+    for _ in range(5):
+        served.settle("nack", name, served.read(name))
+    served.send(name, "hello again", reply_to=id)
+    page = visit("#/", width=width, height=640, name=name)
     page.locator(f'li[data-agent="{name}"]').click()
-    page.locator("article.message", has_text="hello").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    page.locator("article.message", has_text="hello again").wait_for()
+    for tool in ("Clear inbox", "Mark all read", "Drop all"):
+        page.get_by_role("button", name=tool).wait_for()
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.locator("[data-dead-id]").wait_for()
+    fits(page, width)
     page.get_by_role("link", name="Back to the agents").click()
     page.locator(f'li[data-agent="{name}"]').wait_for()
 
     for view in ("Broadcasts", "Activity", "Mail"):
         page.get_by_role("link", name=view, exact=True).click()
-        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        fits(page, width)
+    page.get_by_role("button", name="Help").click()
+    fits(page, width)
+
+
+def fits(page: Any, width: int) -> None:
+    """Nothing of the page lies beside the screen, nothing but code scrolls sideways."""
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    wide = page.evaluate(
+        """(width) => [...document.querySelectorAll("body *:not(pre, pre *, .unseen, .skip)")]
+            .filter((element) => element.getClientRects().length && !element.closest("svg, .unseen"))
+            .filter((element) => element.getBoundingClientRect().right > width + 0.5)
+            .map((element) => element.outerHTML.slice(0, 120))""",
+        width,
+    )
+    assert wide == []
 
 
 def test_a_place_nobody_can_name_is_all_mail(visit) -> None:
