@@ -137,6 +137,21 @@ def test_dead_letters_are_told_requeued_and_dropped(visit, served, name) -> None
     assert served.call("GET", f"dead/{name}")["total"] == 0
 
 
+def test_a_notice_of_postino_leads_to_no_conversation(visit, served, name) -> None:
+    served.read(name)  # only who reads is told
+    served.send(f"{name}-b", **{"from": name})
+    for _ in range(5):
+        served.settle("nack", f"{name}-b", served.read(f"{name}-b"))
+    page = visit(f"#/agents/{name}")
+    notice = page.locator("article.message", has=page.locator(".party", has_text="system"))
+
+    expect(notice.get_by_role("link", name=name, exact=True)).to_be_visible()
+    expect(notice.get_by_role("link", name="system")).to_have_count(0)
+    page.evaluate("location.hash = '#/activity'")
+    told = page.locator(".event", has_text=f"system wrote to {name}")
+    expect(told.get_by_role("link")).to_have_count(1)
+
+
 def test_clear_asks_first(visit, served, name) -> None:
     id = served.send(name)
     page = visit(f"#/agents/{name}")

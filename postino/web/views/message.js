@@ -5,8 +5,9 @@ import { clock, count, firstLine, full, grouped, short, visible } from "../forma
 import { icon } from "../icons.js";
 import { toMail } from "../router.js";
 import { nodes } from "../text.js";
-import { stamp } from "./stamp.js";
 import { stateOf } from "./fate.js";
+import { party } from "./party.js";
+import { stamp } from "./stamp.js";
 
 const LONG_CHARACTERS = 1_800; // longer bodies, or of more lines, are folded: one message must not hide the others
 const LONG_LINES = 24;
@@ -101,10 +102,6 @@ export class MessageCard {
         : h("code", { text: words }),
     );
   }
-}
-
-function party(name) {
-  return h("a", { class: "party", href: toMail(name) }, h("bdi", { text: visible(name) }));
 }
 
 function origin(via, verified) {

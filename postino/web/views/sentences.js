@@ -2,9 +2,8 @@
 
 import { h } from "../dom.js";
 import { count, short, visible } from "../format.js";
-import { toMail } from "../router.js";
+import { party as agent } from "./party.js";
 
-const agent = (name) => h("a", { class: "party", href: toMail(name) }, h("bdi", { text: visible(String(name)) }));
 const session = (id) => h("code", { class: "session", title: id, text: short(visible(String(id)), 12) });
 const messages = (event) => count(event.ids?.length ?? event.count ?? 1, "message");
 const dead = (event) => ({ max_deliveries: "it was never acknowledged" })[event.reason] ?? visible(event.reason ?? "");
