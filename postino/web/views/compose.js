@@ -231,6 +231,7 @@ export class Compose {
       left < 0 ? `${grouped(-left)} too many` : left < NEAR ? `${grouped(left)} left` : value ? HINT : "",
     );
     this.#left.classList.toggle("over", left < 0);
+    this.#left.classList.toggle("hint", left >= NEAR);
   }
 
   #drawBusy() {
