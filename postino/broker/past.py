@@ -26,8 +26,8 @@ class Past(Core):
         """Return accepted messages and broadcasts, newest first.
 
         `agent`: sent or received by it under any of its names; `with_`: the other party too; `q`: the body
-        holds this text, whatever the case; `before`: only older than this place. At most 1000 entries are
-        looked at; `more` says that the page is not the end, `before` where the next one begins.
+        holds this text, whatever the case, or it is the id; `before`: only older than this place. At most 1000
+        entries are looked at; `more` says that the page is not the end, `before` where the next one begins.
         """
         names = await self.roster.names()
         found: list[Said] = []
@@ -62,7 +62,7 @@ def _wanted(said: Said, names: Names, agent: str | None, with_: str | None, q: s
         return False
     if agent is not None and with_ is not None and names.present(agent) == names.present(with_) and len(parties) > 1:
         return False
-    return q is None or q.casefold() in fields["body"].casefold()
+    return q is None or q == fields["id"] or q.casefold() in fields["body"].casefold()
 
 
 def _entry(said: Said, state: MessageState | None) -> HistoryEntry:

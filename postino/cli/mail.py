@@ -130,7 +130,7 @@ def history(call: Call) -> int:
     """List what was sent, newest first, with what became of it."""
     parser = call.parser(agent="only what this agent sent or got")
     parser.add_argument("--with", dest="with_", metavar="NAME", help="only between --agent and this one")
-    parser.add_argument("--search", metavar="TEXT", help="only what contains TEXT")
+    parser.add_argument("--search", metavar="TEXT", help="only what contains TEXT, or has it as its id")
     parser.add_argument("--limit", type=int, metavar="N", help="at most so many")
     parser.add_argument("--before", metavar="ENTRY", help="the page before this entry, as the last page named it")
     args = parser.parse_args(call.argv)

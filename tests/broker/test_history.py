@@ -99,6 +99,8 @@ async def test_a_word_is_found_whatever_its_case(broker: Broker, send, say) -> N
 
     assert ids(await broker.history(q="straße")) == ["b1", "m2", "m1"]
     assert ids(await broker.history(q=".*")) == []
+    assert ids(await broker.history(q="m2")) == ["m2"]
+    assert ids(await broker.history(q="m")) == []
 
 
 async def test_any_name_an_agent_has_or_had_finds_its_mail(broker: Broker, send) -> None:
