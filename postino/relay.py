@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # s a request waits for a daemon, and a connected daemon may take to say welcome
 LINGER = 0.5  # s after the end of stdin for what is under way, so that `printf ... | postino mcp` gets answers
-COLD = 2.0  # s more when requests still wait for a daemon to start
+COLD = 5.0  # s more when requests still wait for a daemon to start
 POLITE = 1.0  # s after a daemon said bye in which nobody here starts another
 REDIAL = 0.02  # s; a daemon takes about 0.2 s to start
 HURRY = 3.0  # s after a daemon was lost or started in which it is dialled every REDIAL

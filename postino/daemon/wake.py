@@ -24,6 +24,7 @@ GATHER_S = 0.1  # a burst wakes once
 GAP_S = 5.0  # between two wakes of one session: Claude Code 2.1.330 dropped 40 of 70 lines sent at once
 ANSWER_S = 2.0  # for the relay, which gives the session's socket half a second
 LONGEST_S = 300.0  # between two tries to reach a session that can not be reached
+DOUBLINGS = 6  # until then
 
 _log = structlog.get_logger()
 
@@ -48,6 +49,8 @@ class Wakes:
             except* Exception:  # nobody would notice but by never being woken
                 _log.exception("wakes_failed")
             await asyncio.sleep(GAP_S)
+            for tab in self._tabs:  # whatever came meanwhile
+                self.look(tab)
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -109,11 +112,17 @@ class Wakes:
                 return
             if await self._reach(tab, waiting):
                 tab.unreached = 0
-                await self._broker.tell(waiting, process, claude, how=self._way)
+                await self._broker.tell(waiting, process, claude, broadcasts=True, how=self._way)
                 _log.info("woken", session=tab.session.id, agent=name, way=self._way)
             else:
-                tab.unreached += 1
-                loop.call_later(min(GAP_S * 2**tab.unreached, LONGEST_S), self._again, tab)
+                self._try_later(tab)
+
+    def _try_later(self, tab: Tab) -> None:
+        tab.unreached = min(tab.unreached + 1, DOUBLINGS)
+        if tab.retry is not None:
+            tab.retry.cancel()
+        wait = min(GAP_S * 2**tab.unreached, LONGEST_S)
+        tab.retry = asyncio.get_running_loop().call_later(wait, self._again, tab)
 
     def _again(self, tab: Tab) -> None:
         if tab in self._tabs:

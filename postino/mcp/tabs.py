@@ -29,6 +29,7 @@ class Tab:
     woken_at: float = 0.0  # loop time of the last wake
     woken_by: str = ""  # its text, which the client's hook repeats as the prompt
     unreached: int = 0  # wakes in a row that did not reach it
+    retry: asyncio.TimerHandle | None = None  # of the next try
     waking: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
 
     def heard(self, claude: str, *, idle: bool | None) -> None:

@@ -131,8 +131,37 @@ async def test_a_failure_nobody_thought_of_ends_the_wakes_for_a_moment_only(brok
     monkeypatch.setattr(Broker, "announce", announce)
     await mail(broker, "m1")
     await failed.wait()
-    await asyncio.sleep(2 * wake.GAP_S)
 
-    await mail(broker, "m2")
+    assert (await woken(bob)).endswith("newest id m1")
 
-    assert (await woken(bob)).startswith("postino: 2 unread messages (from ann)")
+
+async def test_a_session_that_is_never_reached_is_tried_at_one_pace_however_much_comes(broker, idle, tabs, monkeypatch):
+    monkeypatch.setattr(wake, "GAP_S", 0.02)
+    monkeypatch.setattr(wake, "LONGEST_S", 0.4)
+    bob = await idle("bob")
+    (tab,) = tabs
+    tab.unreached = 2000  # after a week: no number of seconds grows without end
+    for number in range(10):
+        await mail(broker, f"m{number}")
+        await woken(bob, ok=False)
+        await asyncio.sleep(2 * wake.GAP_S)
+
+    tries, end = 0, asyncio.get_running_loop().time() + 2
+    while asyncio.get_running_loop().time() < end:
+        await woken(bob, ok=False)
+        tries += 1
+
+    assert 2 <= tries <= 8
+
+
+async def test_a_broadcast_that_a_wake_told_of_is_not_told_again(broker, idle, tabs):
+    bob = await idle("bob")
+    await broker.broadcast(Draft(id="b1", body="all"), ANN)
+    await mail(broker, "m1")
+
+    assert "1 unseen broadcast" in await woken(bob)
+    await told(broker, "m1", "socket")
+    (tab,) = tabs
+    waiting = await broker.announce("bob", wake._process(tab), "")
+
+    assert (waiting.unseen, waiting.new_unseen) == (1, 0)
