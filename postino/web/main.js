@@ -23,7 +23,7 @@ const dialogs = new Dialogs();
 const api = new Api((...how) => dialogs.askToken(...how));
 const log = new EventLog();
 const roster = new Roster(api);
-const live = new Live({ api, log, told: { state: tellState, connected: refresh, event: take }, stays: notify.wanted });
+const live = new Live({ api, log, told: { state: tellState, connected, event: take }, stays: notify.wanted });
 const frame = new Frame({ dialogs, retry: () => live.retry() });
 const app = { api, log, roster, dialogs, attempt, say: (...words) => frame.say(...words) };
 
@@ -73,6 +73,12 @@ function take(event) {
   mail.touch(event);
   broadcasts.touch(event);
   notify.tell(event);
+}
+
+function connected() {
+  mail.answered();
+  broadcasts.answered();
+  refresh();
 }
 
 /** Read again what is shown: after an absence, events alone do not tell all. */

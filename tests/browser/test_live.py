@@ -74,6 +74,49 @@ def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
     expect(activity.locator('.event[data-type="msg_send"]')).to_have_count(7)
 
 
+@pytest.mark.parametrize("look", ["#/agents/bob", "#/broadcasts"], ids=["seen", "unseen"])
+def test_the_word_that_nobody_answers_goes_when_somebody_does(visitor, daemon, look) -> None:
+    page = visitor.open("#/agents/bob")
+    state(page, "live")
+    daemon.kill()
+    state(page, "waiting")
+    page.get_by_role("textbox", name="Write a message").fill("kept")
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("alert").get_by_text("postino does not answer").wait_for()
+
+    page.evaluate("(place) => { location.hash = place; }", look)
+    daemon.start(**daemon.extra)
+    state(page, "live")
+    page.evaluate("location.hash = '#/agents/bob'")
+
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept")
+
+
+@pytest.mark.parametrize("typed", ["", "more"], ids=["alone", "mixed"])
+def test_what_was_not_answered_elsewhere_is_no_more_than_true_on_return(visitor, daemon, until, typed) -> None:
+    page = visitor.open("#/agents/bob")
+    state(page, "live")
+    sent: list[Any] = []
+    page.route("**/api/messages", lambda route: sent.append(route))
+    page.get_by_role("textbox", name="Write a message").fill("kept")
+    page.keyboard.press("Control+Enter")
+    page.keyboard.type(typed)
+    until(lambda: page.evaluate("location.hash = '#/agents/eve'") and sent, "it is sent")
+    sent[0].abort()
+    page.locator('.saying[data-kind="bad"]', has_text="bob: postino does not answer").wait_for()
+
+    daemon.kill()
+    state(page, "waiting")
+    daemon.start(**daemon.extra)
+    state(page, "live")
+    page.evaluate("location.hash = '#/agents/bob'")
+
+    doubt = "What you sent stands before what you typed since; it may have arrived."
+    expect(page.get_by_role("alert")).to_have_text(doubt if typed else "")
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept\nmore" if typed else "kept")
+
+
 def test_a_killed_daemon_heals_in_every_tab(visitor, daemon) -> None:
     first = visitor.open("#/agents/bob")
     pages = [first, first.context.new_page(), first.context.new_page()]

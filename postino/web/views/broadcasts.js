@@ -80,6 +80,11 @@ export class BroadcastsView {
     if (this.element.isConnected) this.#state.refresh();
   }
 
+  /** The daemon answers again: no form says any more that it does not. */
+  answered() {
+    this.#compose.answered();
+  }
+
   write() {
     this.#compose.focus();
   }

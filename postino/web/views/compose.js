@@ -44,6 +44,7 @@ export class Compose {
   #body = h("textarea", { name: "body", required: true, rows: 1, dir: "auto", enterkeyhint: "enter" });
   #context = h("p", { class: "compose-context", hidden: true });
   #said = h("p", { class: "compose-said", role: "alert" });
+  #spoken = [""]; // what stands in it
   #left = h("span", { class: "compose-left" });
   #button = h("button", {
     type: "submit",
@@ -116,6 +117,12 @@ export class Compose {
     this.#mention(thread ? { thread } : {});
   }
 
+  /** Take back that nobody answers: somebody does again. What came back into the form stays there. */
+  answered() {
+    for (const draft of this.#drafts.values()) draft.said = healed(draft.said);
+    this.#say(...healed(this.#spoken));
+  }
+
   focus() {
     (this.#toField && this.#target === null && !this.#to.value ? this.#to : this.#body).focus();
   }
@@ -148,7 +155,7 @@ export class Compose {
       draft.attempt = null;
       said = [this.#sent(answer, message, draft === this.#draft)].flat();
     } catch (refusal) {
-      said = [failure(refusal, bringBack()), "bad"];
+      said = failure(refusal, bringBack());
     }
     draft.sending = false;
     this.#tell(draft, message, said);
@@ -183,10 +190,11 @@ export class Compose {
     return typed !== "";
   }
 
-  #tell(draft, { to }, [words, kind = "good"]) {
+  #tell(draft, { to }, said) {
+    const [words, kind = "good"] = said;
     this.#drawBusy();
-    if (draft === this.#draft) this.#say(words, kind);
-    else draft.said = [words, kind];
+    if (draft === this.#draft) this.#say(...said);
+    else draft.said = said;
     const seen = draft === this.#draft && this.element.isConnected;
     if (!seen) this.#aside(kind === "bad" && to ? `${to}: ${words}` : words, kind);
   }
@@ -239,7 +247,8 @@ export class Compose {
     this.element.setAttribute("aria-busy", String(this.#draft.sending));
   }
 
-  #say(words, kind = "good") {
+  #say(words, kind = "good", later) {
+    this.#spoken = [words, kind, later];
     this.#said.dataset.kind = kind;
     write(this.#said, words);
   }
@@ -261,15 +270,24 @@ function field(label, input) {
   return h("label", { class: "compose-field" }, h("span", { text: label }), input);
 }
 
-/** `mixed`: what was not sent stands before what was typed since, so that another try is another message. */
+/**
+ * What to say: words, their kind, and what is left of them once somebody answers again. `mixed`: what was not sent
+ * stands before what was typed since, so that another try is another message.
+ */
 function failure({ message, outcome, code }, mixed) {
-  if (outcome === "unknown" && mixed)
-    return `${message} What you sent stands before what you typed since; it may have arrived.`;
+  const doubt = "What you sent stands before what you typed since; it may have arrived.";
+  if (outcome === "unknown" && mixed) return [`${message} ${doubt}`, "bad", doubt];
   if (outcome === "unknown")
-    return `${message} Your text is kept; send it again when it does, it will not arrive twice.`;
+    return [`${message} Your text is kept; send it again when it does, it will not arrive twice.`, "bad", ""];
   return code === "inbox_full"
-    ? `${message}. Your text is kept; try again when some of it has been read.`
-    : `Not sent: ${message}`;
+    ? [`${message}. Your text is kept; try again when some of it has been read.`, "bad"]
+    : [`Not sent: ${message}`, "bad"];
+}
+
+/** What is left of `said` when somebody answers again. */
+function healed(said) {
+  const [, , later] = said;
+  return later === undefined ? said : [later, "note"];
 }
 
 /** Say how a message was accepted. */

@@ -85,6 +85,11 @@ export class ConversationView {
     this.#state?.refresh();
   }
 
+  /** The daemon answers again: no form says any more that it does not. */
+  answered() {
+    this.#compose.answered();
+  }
+
   #rename(old, name) {
     this.#compose.rename(old, name);
     const { agent, q, thread } = this.#place;
