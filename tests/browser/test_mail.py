@@ -166,6 +166,26 @@ def test_clear_asks_first(visit, served, name) -> None:
     assert served.call("GET", f"messages/{name}")["total"] == 0
 
 
+def test_who_leaves_is_not_asked_any_more(visit, served, name) -> None:
+    for each in ("a", "b"):
+        served.send(f"{name}-{each}")
+    page = visit(f"#/agents/{name}-a")
+    page.locator(f'li[data-agent="{name}-b"] a').click()
+    page.get_by_role("heading", name=f"{name}-b", exact=True).wait_for()
+    page.get_by_role("button", name="Clear inbox").click()
+    question = page.get_by_role("dialog", name=f"Clear the inbox of {name}-b?")
+    expect(question).to_be_visible()
+
+    page.go_back()
+
+    page.get_by_role("heading", name=f"{name}-a", exact=True).wait_for()
+    expect(question).to_have_count(0)
+    page.get_by_role("button", name="Clear inbox").click()
+    page.get_by_role("dialog", name=f"{name}-a").get_by_role("button", name="Clear inbox").click()
+    page.get_by_text("1 message cleared").wait_for()
+    assert served.call("GET", f"messages/{name}-b")["total"] == 1
+
+
 def test_a_lost_answer_keeps_the_text_and_a_retry_is_stored_once(visit, served, name) -> None:
     page = visit(f"#/agents/{name}")
     live(page)

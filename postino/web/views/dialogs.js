@@ -5,15 +5,20 @@ import { enable, enabled, KEYS } from "../keys.js";
 import { curl, command } from "./empty.js";
 
 export class Dialogs {
-  /** Ask; resolves to whether the answer was yes. */
+  /** Ask; resolves to whether the answer was yes. Who leaves for another place answers no. */
   confirm({ title, words, action }) {
     const no = h("button", { type: "button", class: "plain", text: "Cancel", autofocus: true });
     const yes = h("button", { type: "button", class: "danger", text: action });
     const dialog = box(title, h("p", { text: words }), h("div", { class: "dialog-ends" }, no, yes));
+    const answered = new AbortController();
     return new Promise((resolve) => {
       no.addEventListener("click", () => dialog.close());
       yes.addEventListener("click", () => dialog.close("yes"));
-      open(dialog, () => resolve(dialog.returnValue === "yes"));
+      addEventListener("hashchange", () => dialog.close(), { signal: answered.signal });
+      open(dialog, () => {
+        answered.abort();
+        resolve(dialog.returnValue === "yes");
+      });
     });
   }
 
