@@ -236,13 +236,35 @@ def test_a_name_never_seen_is_told_with_the_nearest(visit, served, until, name) 
     page.get_by_text(f"Did you mean reviewer-{name}?").wait_for()
 
 
-def test_the_name_is_kept_in_this_browser(visit, name) -> None:
+def test_a_name_that_was_accepted_is_kept_in_this_browser(visit, name) -> None:
     page = visit(f"#/agents/{name}")
     page.get_by_label("From").fill("luca")
-    page.get_by_label("From").blur()
+    write(page, "hello")
+    page.locator("article.message").wait_for()
+    expect(page.locator(".compose-said")).not_to_be_empty()
     page.reload()
-
     expect(page.get_by_label("From")).to_have_value("luca")
+
+    page.get_by_label("From").fill("")
+    write(page, "nobody in particular")
+    page.locator("article.message").nth(1).wait_for()
+    page.reload()
+    expect(page.get_by_label("From")).to_have_value("")
+
+
+def test_a_name_that_was_refused_stands_nowhere_else(visit, name) -> None:
+    page = visit(f"#/agents/{name}", name="luca")
+    page.get_by_label("From").fill("human")
+    write(page, "hello")
+    page.get_by_role("alert").get_by_text("reserved").wait_for()
+    page.get_by_label("From").blur()
+
+    page.get_by_role("link", name="All mail").click()
+    expect(page.get_by_label("From")).to_have_value("luca")
+    page.get_by_role("link", name="Broadcasts").click()
+    expect(page.get_by_label("From")).to_have_value("luca")
+    page.evaluate("(name) => { location.hash = `#/agents/${name}`; }", name)
+    expect(page.get_by_label("From")).to_have_value("human")
 
 
 def test_what_was_begun_waits_while_one_looks_elsewhere(visit, served, name) -> None:

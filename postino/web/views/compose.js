@@ -39,7 +39,7 @@ export class Compose {
     autocomplete: "off",
     spellcheck: "false",
     placeholder: "anonymous",
-    title: "Letters, digits, dot, dash and underscore. Kept in this browser.",
+    title: "Letters, digits, dot, dash and underscore. Kept in this browser once something was sent.",
   });
   #body = h("textarea", { name: "body", required: true, rows: 1, dir: "auto", enterkeyhint: "enter" });
   #context = h("p", { class: "compose-context", hidden: true });
@@ -84,7 +84,7 @@ export class Compose {
     this.#drafts.set(target, this.#draft);
     this.#target = target;
     this.#body.value = this.#draft.body;
-    this.#from.value = recall("name");
+    this.#from.value = this.#draft.from ?? recall("name");
     if (this.#toField) this.#toField.hidden = target !== null;
     this.#mention(this.#draft.about);
     this.#say(...this.#draft.said);
@@ -138,7 +138,7 @@ export class Compose {
       this.#submit();
     });
     this.#body.addEventListener("input", () => this.#fit());
-    this.#from.addEventListener("change", () => remember("name", this.#from.value.trim()));
+    this.#from.addEventListener("input", () => (this.#draft.from = this.#from.value));
   }
 
   async #submit() {
@@ -153,6 +153,7 @@ export class Compose {
     try {
       const answer = await this.#send({ ...message, id: idFor(draft, message) });
       draft.attempt = null;
+      keepName(draft, message);
       said = [this.#sent(answer, message, draft === this.#draft)].flat();
     } catch (refusal) {
       said = failure(refusal, bringBack());
@@ -254,9 +255,12 @@ export class Compose {
   }
 }
 
-/** Nothing written yet. `about`: thread and reply_to; `attempt`: a try that may have succeeded unheard. */
+/**
+ * Nothing written yet. `from`: what was typed there and not accepted yet (null: nothing); `about`: thread and reply_to;
+ * `attempt`: a try that may have succeeded unheard.
+ */
 function blank() {
-  return { body: "", about: {}, attempt: null, sending: false, said: [""] };
+  return { body: "", from: null, about: {}, attempt: null, sending: false, said: [""] };
 }
 
 /** The same words are tried again under the same id: should the first try have succeeded, nothing is doubled. */
@@ -264,6 +268,12 @@ function idFor(draft, message) {
   const content = JSON.stringify(message);
   if (draft.attempt?.content !== content) draft.attempt = { id: newId(), content };
   return draft.attempt.id;
+}
+
+/** A name that was accepted stands in every form from now on; none, too. */
+function keepName(draft, { from = "" }) {
+  remember("name", from);
+  if (draft.from?.trim() === from) draft.from = null;
 }
 
 function field(label, input) {
