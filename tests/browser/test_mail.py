@@ -226,6 +226,17 @@ def test_a_full_inbox_is_said_beside_the_form(visit, name) -> None:
     expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept")
 
 
+def test_a_name_that_none_can_have_is_only_refused(visit, name) -> None:
+    page = visit(f"#/agents/{name}")
+    expect(page.locator(".mail-about")).to_have_text("Not seen yet; mail to this name waits")
+
+    page.evaluate("location.hash = '#/agents/bad%20name'")
+
+    page.get_by_role("heading", name="bad name").wait_for()
+    page.get_by_text("agent must be 1 to 64 of").wait_for()
+    expect(page.locator(".mail-about")).to_be_empty()
+
+
 def test_a_name_never_seen_is_told_with_the_nearest(visit, served, until, name) -> None:
     served.call("POST", f"agents/reviewer-{name}/heartbeat")
     until(lambda: served.call("POST", "messages", {"to": f"reviewer-{name}x", "body": "x"})["names"], "it is known")

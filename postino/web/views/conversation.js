@@ -108,6 +108,7 @@ export class ConversationView {
     this.#note.replaceChildren();
     this.#state = new Conversation(this.#app.api, this.#app.roster, { agent: this.#place.agent, q: this.#place.q });
     this.#state.changed.on(this.#redraw);
+    this.#state.changed.on(() => this.#drawTitle());
     this.#state.refresh();
   }
 
@@ -180,12 +181,18 @@ export class ConversationView {
   }
 
   #drawHead() {
-    const { agent, q, thread } = this.#place;
+    const { agent } = this.#place;
     if (agent === undefined) return;
     const present = this.#app.roster.present(agent);
     if (present !== agent) return this.#rename(agent, present); // a former name leads on
+    this.#drawTitle();
+    this.#dead.show(this.#app.roster.get(agent) ?? null);
+  }
+
+  #drawTitle() {
+    const { agent, q, thread } = this.#place;
     const record = this.#app.roster.get(agent);
-    this.#head.draw({ agent, record, q, thread, mine: agent !== null && agent === recall("name") });
-    this.#dead.show(record ?? null);
+    const mine = agent !== null && agent === recall("name");
+    this.#head.draw({ agent, record, loaded: this.#state.loaded, q, thread, mine });
   }
 }

@@ -64,11 +64,14 @@ export class MailHead {
     );
   }
 
-  /** `record`: what is known of `agent` (null: everybody), `mine`: it is the name used in this browser. */
-  draw({ agent, record, q, thread, mine }) {
+  /**
+   * `record`: what is known of `agent` (null: everybody), `loaded`: its mail was read, `mine`: it is the name used in
+   * this browser.
+   */
+  draw({ agent, record, loaded, q, thread, mine }) {
     if (agent !== this.#agent || !this.#face.firstChild) this.#turnTo(agent);
     this.#waiting = record?.messageCount ?? 0;
-    write(this.#about, agent === null ? everybody(this.#app.roster) : about(record));
+    write(this.#about, agent === null ? everybody(this.#app.roster) : about(record, loaded));
     this.#about.classList.toggle("online", record?.online ?? false);
     this.#clear.hidden = this.#waiting === 0;
     this.#seen.hidden = !mine || !record?.unread;
@@ -127,8 +130,8 @@ function everybody(roster) {
   return `${count(roster.agents.size, "agent")}, ${roster.online} online · ${count(roster.unread, "unread message")}`;
 }
 
-function about(record) {
-  if (!record) return "Not seen yet; mail to this name waits";
+function about(record, loaded) {
+  if (!record) return loaded ? "Not seen yet; mail to this name waits" : ""; // it may be a name that none can have
   const leased = record.messageCount - record.unread;
   return [
     record.online
