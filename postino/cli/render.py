@@ -63,9 +63,7 @@ def event(found: Json, ink: Ink) -> str:
     way = " → ".join(ink(line(name), "bold", "cyan") for name in who[:1] + whom[:1])
     rest = {key: value for key, value in found.items() if key not in ("event_id", "type", "timestamp", *WAY)}
     told = "  ".join(f"{line(key)} {_told(value)}" for key, value in rest.items())
-    return (
-        f"{ink(_moment(str(found.get('event_id', ''))), 'dim')}  {line(kind):<15}  {way}  {ink(told, 'dim')}".rstrip()
-    )
+    return f"{ink(_moment(found), 'dim')}  {line(kind):<15}  {way}  {ink(told, 'dim')}".rstrip()
 
 
 WAY = ("from", "old", "reader", "to", "agent")
@@ -75,12 +73,16 @@ def _told(value: object) -> str:
     return ", ".join(line(each) for each in value) if isinstance(value, list) else line(value)
 
 
-def _moment(event_id: str) -> str:
-    """Return the local time of day in a stream ID, milliseconds first."""
-    ms = event_id.partition("-")[0]
-    if not ms.isdigit():
-        return " " * 8
-    return datetime.fromtimestamp(int(ms) / 1000, UTC).astimezone().strftime("%H:%M:%S")
+def _moment(found: Json) -> str:
+    """Return the local time of day at which `found` was said; that of the event before it where it says none."""
+    ms = str(found.get("event_id", "")).partition("-")[0]
+    try:
+        said = datetime.fromisoformat(found["timestamp"])
+    except (KeyError, TypeError, ValueError):
+        if not ms.isdigit():
+            return " " * 8
+        said = datetime.fromtimestamp(int(ms) / 1000, UTC)
+    return said.astimezone().strftime("%H:%M:%S")
 
 
 def count(number: int, noun: str) -> str:

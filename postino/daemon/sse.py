@@ -55,12 +55,13 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a stream begins: what is to be repeated first, and whether something before it is lost."""
+    """Where and when a stream begins: what is to be repeated first, and whether something before it is lost."""
 
     since: str | None
     place: tuple[int, int]
     backlog: list[Event]
     gap: bool
+    now: str
 
 
 async def events(call: Call[EventsQuery, Nothing]) -> EventSourceResponse:
@@ -112,11 +113,11 @@ async def _stream(
 async def _follow(broker: Broker, outlet: Outlet, live: Subscription, start: Start) -> None:
     place = start.place
     if start.since is None:  # with an id, so that a client can resume before anything has happened
-        await outlet.say("connected", f"{place[0]}-{place[1]}", version=__version__)
+        await outlet.say("connected", f"{place[0]}-{place[1]}", version=__version__, timestamp=start.now)
     else:
-        await outlet.say("connected", version=__version__, since=start.since)
+        await outlet.say("connected", version=__version__, since=start.since, timestamp=start.now)
     if start.gap:
-        await outlet.say("gap", reason="what came right after this id is not kept any more")
+        await outlet.say("gap", reason="what came right after this id is not kept any more", timestamp=start.now)
     backlog = start.backlog
     while backlog:
         for event in backlog:
@@ -147,10 +148,11 @@ async def _until_over(
 
 
 async def _begin(broker: Broker, since: str | None) -> Start:
+    now = iso(await broker.roster.now_ms())
     if since is None:
-        return Start(None, _place(await broker.journal.last_event()), [], gap=False)
+        return Start(None, _place(await broker.journal.last_event()), [], gap=False, now=now)
     backlog, gap = await broker.feed.replay(since, REPLAY)
-    return Start(since, (0, 0) if gap else _place(since), backlog, gap)
+    return Start(since, (0, 0) if gap else _place(since), backlog, gap, now)
 
 
 def _types(given: str) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -96,7 +97,7 @@ def test_watch_since_replays_and_filters_by_type(postino) -> None:
 
 def test_watch_in_words_is_one_line_per_event(postino) -> None:
     with postino.open("watch", "--agent", "f7-bob") as process:
-        assert b"connected" in process.stdout.readline()
+        assert re.match(rb"\d\d:\d\d:\d\d  connected ", process.stdout.readline())
         postino.ok("send", "f7-bob", "hello", "--from", "f7-ada")
         assert b"msg_send         f7-ada \xe2\x86\x92 f7-bob  id " in process.stdout.readline()
         process.kill()

@@ -72,6 +72,18 @@ async def test_the_first_event_says_connected_and_where(api: Any) -> None:
     assert first.id is not None and first.id != "0-0"
 
 
+@pytest.mark.parametrize("query", ["", "?since=1-1"], ids=["anew", "resumed"])
+async def test_a_stream_says_when_it_began(api: Any, query: str) -> None:
+    await api.send()
+    before = (await api.get("stats")).json["time"]
+    async with listening(api, query) as stream:
+        said = [(await stream.next()).data for _ in range(2 if query else 1)]
+    after = (await api.get("stats")).json["time"]
+
+    assert [each["type"] for each in said] == (["connected", "gap"] if query else ["connected"])
+    assert all(before <= each["timestamp"] <= after for each in said)
+
+
 async def test_what_happens_is_told_without_bodies(api: Any) -> None:
     async with listening(api) as stream:
         await stream.next()

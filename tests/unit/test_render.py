@@ -83,4 +83,8 @@ def test_events_of_every_kind_fit_one_line() -> None:
         {"event_id": "0-0", "type": "msg_send", "id": "m", "from": "ada", "to": "bob", "seq": 3}, PLAIN
     ).endswith("msg_send         ada → bob  id m  seq 3")
     assert render.event({"event_id": "", "type": "connected"}, PLAIN).split() == ["connected"]
+    at = "2026-11-22T09:19:12.039Z"
+    local = datetime.fromisoformat(at).astimezone().strftime("%H:%M:%S")
+    shown = render.event({"event_id": "1-0", "type": "connected", "timestamp": at}, PLAIN)
+    assert shown.split() == [local, "connected"]
     assert "v1  → v2" not in render.event({"event_id": "1-0", "type": "agent_rename", "old": "a", "agent": "b"}, PLAIN)
