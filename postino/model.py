@@ -38,6 +38,15 @@ STREAM_EVENTS = ("connected", "gap", "dropped")
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
 
+_WORDS = {
+    "`str`": "text",
+    "`int`": "a whole number",
+    "`float`": "a number",
+    "`bool`": "true or false",
+    "`array`": "a list",
+    "`object`": "an object",
+    "`null`": "null",
+}
 _NAME = re.compile(NAME_PATTERN)
 _ID = re.compile(ID_PATTERN)
 # C0 but \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
@@ -347,3 +356,16 @@ def digest(sender: str, body: str, thread: str | None, reply_to: str | None) -> 
 def visible(text: str) -> str:
     """Return `text` with every control character made visible, for terminals, hooks and logs."""
     return _REFUSED.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
+
+
+def worded(problem: str) -> str:
+    """Return what msgspec found wrong with a field in words that a person knows."""
+    problem = problem.replace(" | null`", "`")  # what may be left out need not be called null
+    for code, words in _WORDS.items():
+        problem = problem.replace(code, words)
+    problem = problem.replace("Invalid enum value", "not a known value:").replace("Expected", "must be")
+    return (
+        problem.replace(", got ", ", not ")
+        .replace("of length >=", "with at least")
+        .replace("of length <=", "with at most")
+    )

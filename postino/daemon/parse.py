@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
-from postino.model import check_text, visible
+from postino.model import check_text, visible, worded
 
 T = TypeVar("T")
 
@@ -20,15 +20,6 @@ BODY_S = 10.0  # a body of the largest size takes milliseconds on loopback; long
 PAGE_FIELDS = frozenset({"limit", "offset", "before"})
 QUOTED = 64  # characters of a caller's own words that an error repeats
 
-_WORDS = {
-    "`str`": "text",
-    "`int`": "a whole number",
-    "`float`": "a number",
-    "`bool`": "true or false",
-    "`array`": "a list",
-    "`object`": "an object",
-    "`null`": "null",
-}
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # an escaped surrogate, in a pair or not
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STREAM_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")  # not \d: that is every script's digits
@@ -163,19 +154,7 @@ def explain(error: Exception, fields: list[str]) -> PostinoError:
             return BadField(f"{name} is missing", field=name)
         return BadJson("the body must be one JSON object")
     kind = BadPage if field in PAGE_FIELDS else BadField
-    return kind(f"{field}: {_worded(problem)}", field=field)
-
-
-def _worded(problem: str) -> str:
-    problem = problem.replace(" | null`", "`")  # what may be left out need not be called null
-    for code, words in _WORDS.items():
-        problem = problem.replace(code, words)
-    problem = problem.replace("Invalid enum value", "not a known value:").replace("Expected", "must be")
-    return (
-        problem.replace(", got ", ", not ")
-        .replace("of length >=", "with at least")
-        .replace("of length <=", "with at most")
-    )
+    return kind(f"{field}: {worded(problem)}", field=field)
 
 
 def _check(data: bytes) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from postino.errors import BadField
-from postino.model import ID_PATTERN, MAX_BODY, MAX_IDS, MAX_PAGE, NAME_PATTERN, Record, visible
+from postino.model import ID_PATTERN, MAX_BODY, MAX_IDS, MAX_PAGE, NAME_PATTERN, Record, visible, worded
 
 # shown in the schema; checked by the model, whose refusals say more than msgspec's
 Name = Annotated[str, Meta(description="Agent name", extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
@@ -100,7 +100,7 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
         field = place.rstrip("`") or "arguments"
-        raise BadField(f"{field}: {problem.replace('`', '')}", field=field) from None
+        raise BadField(f"{field}: {worded(problem)}", field=field) from None
 
 
 def schema(kind: type[Arguments]) -> dict[str, Any]:

@@ -276,6 +276,23 @@ async def test_a_wrong_argument_is_named_and_changes_nothing(broker, connect, to
     assert (await bob.call("msg_whoami"))["agent"] == "bob"
 
 
+IN_WORDS = [
+    ("msg_read", {"limit": "3"}, "limit: must be a whole number, not text"),
+    ("msg_read", {"limit": 0}, "limit: must be a whole number >= 1"),
+    ("msg_broadcasts", {"all": "yes"}, "all: must be true or false, not text"),
+    ("msg_send", {"to": None, "body": "x"}, "to: must be text, not null"),
+    ("msg_send", {"to": "bob", "body": "x", "thread": {}}, "thread: must be text, not an object"),
+    ("msg_ack", {"ids": "m1"}, "ids: must be a list, not text"),
+    ("msg_ack", {"ids": []}, "ids: must be a list with at least 1"),
+    ("msg_ack", {"ids": [1]}, "ids[0]: must be text, not a whole number"),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "sentence"), IN_WORDS)
+async def test_a_wrong_argument_is_told_in_words(connect, tool, arguments, sentence):
+    assert (await (await connect("bob")).call(tool, **arguments))["error"] == sentence
+
+
 async def test_a_refused_character_is_named_with_its_place(connect):
     refused = await (await connect("bob")).call("msg_send", to="bob", body="ab\u2066c")
     assert refused["position"] == 2 and "U+2066" in refused["error"]
