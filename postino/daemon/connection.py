@@ -89,7 +89,7 @@ class Connection(web.RequestHandler):
     def ended(self) -> None:
         """Its answer is made."""
         self._asking = False
-        self._content = self._lost = None
+        self._lost = None
         if self._last and not self._messages:
             self.close()
 
@@ -124,6 +124,8 @@ class Connection(web.RequestHandler):
             return False
         self._last = True
         self._cut_short()
+        if not self._asking and not self._messages:  # an answer that is being written is the last one
+            self.close()
         return True
 
     @property
@@ -137,8 +139,8 @@ class Connection(web.RequestHandler):
         assert self.transport is not None
         if not self._tcp:
             poll = select.poll()
-            poll.register(self.transport.get_extra_info("socket"), 0)
-            return bool(poll.poll(0))
+            poll.register(self.transport.get_extra_info("socket"), select.POLLOUT)  # macOS tells nothing unasked
+            return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
         if not peer.LINUX or self.entrance is None or not self.entrance.own:
             return False  # TCP itself shows no difference
         theirs, ours = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))

@@ -331,6 +331,21 @@ def test_a_client_that_sends_nothing_more_gets_each_of_its_answers(served: Any) 
 
 
 @pytest.mark.parametrize("tcp", [False, True])
+def test_an_answer_under_way_to_a_client_that_sends_nothing_more_is_the_last(served: Any, tcp: bool) -> None:
+    for _ in range(100):
+        half_closed(served, post("/api/messages", b'{"to":"half-%d","body":"%s"}' % (tcp, b"x" * 32_000)))
+    with dial(served, tcp=tcp) as line:
+        request = get(f"/api/messages/half-{tcp:d}?limit=200", close=False)
+        line.sendall(request.replace(b"Host: localhost", b"Host: localhost:%d" % served.port))
+        line.recv(1, socket.MSG_PEEK)  # the answer begins; it is more than the buffers take
+        time.sleep(0.2)
+        line.shutdown(socket.SHUT_WR)
+        began = time.monotonic()
+        assert len(rest(line)) > 3_000_000
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("tcp", [False, True])
 def test_a_body_that_ends_early_is_told_at_once(served: Any, tcp: bool) -> None:
     began = time.monotonic()
     answer = half_closed(served, post("/api/messages", b'{"to":"half","body":"hi"}', length=100), tcp=tcp)
