@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --[[ announce: tell what waits for the agent of a Claude process, and what of it the process has not been told.
-Atomic because the counts must be of one moment. Nothing is remembered: `tell` does that once the process has it.
+Atomic because the counts must be of one moment. It remembers no more than that the process lives: `tell` notes what
+it has been told, once it has.
 What has outlived its time is ended first.
 KEYS     inbox       stream   {po}:inbox:<agent>
          leases      zset     {po}:leases:<agent>
@@ -44,7 +45,11 @@ local holder = session ~= '' and redis.call('HGET', sessions, session)
 local target = holder and cjson.decode(holder).agent or agent
 target = alias_of(agents, target) or (target ~= agent and target)
 if target then return { 'alias', target } end
-local record = load_process(sessions, agents, process, agent, claude)
+local record, stored = load_process(sessions, agents, process, agent, claude)
+if stored and (record.at or 0) + 3600000 < now then -- in use: housekeeping must not forget it
+  record.at = now
+  redis.call('HSET', sessions, 'process:' .. process, cjson.encode(record))
+end
 
 local unread, senders, fresh, fresh_senders, newest = 0, {}, {}, {}, nil
 if redis.call('EXISTS', inbox) == 1 then

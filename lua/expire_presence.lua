@@ -28,7 +28,7 @@ for _, session in ipairs(gone) do
     else
       known.left = now
       save_session(sessions, session, known)
-      remember_claude(sessions, known, now)
+      remember_claude(agents, sessions, known, now)
     end
     local record = load_agent(agents, known.agent)
     if record then

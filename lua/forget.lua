@@ -12,7 +12,7 @@ KEYS     inbox     stream   {po}:inbox:<agent>
          events    stream   {po}:events
 ARGV     agent     the present name
          ttl_ms    how long its message ids are remembered
-RETURNS  ok, 1 forgotten | 0 unknown, its former names
+RETURNS  ok, 1 forgotten | 0 unknown
          alias, present name
 ERRORS   AGENT_BUSY  it is online or has mail
 TIME     O(aliases)
@@ -25,7 +25,7 @@ local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = load_agent(agents, agent)
-if not record then return { 'ok', 0, {} } end
+if not record then return { 'ok', 0 } end
 if live_sessions(presence, record, now_ms()) > 0 then
   return redis.error_reply('AGENT_BUSY ' .. agent .. ' is online')
 end
@@ -38,4 +38,4 @@ redis.call('PEXPIRE', order, ttl_ms)
 redis.call('HDEL', agents, agent, unpack(record.aliases or {}))
 redis.call('HDEL', cursors, agent)
 emit(events, 'agent_forget', 'agent', agent)
-return { 'ok', 1, record.aliases or {} }
+return { 'ok', 1 }

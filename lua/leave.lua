@@ -51,7 +51,7 @@ if #ids > 0 then emit(events, 'msg_release', 'ids', cjson.encode(ids), 'to', age
 if ARGV[4] == '1' then return { 'ok', #ids } end
 known.left = now
 save_session(sessions, session, known)
-remember_claude(sessions, known, now)
+remember_claude(agents, sessions, known, now)
 local record = load_agent(agents, agent)
 local before = shown_sessions(presence, record)
 redis.call('ZREM', presence, session)

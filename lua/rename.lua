@@ -27,7 +27,7 @@ RETURNS  ok, the new name, JSON array of aliases
          owner, the agent whose alias the new name is
 ERRORS   UNKNOWN_AGENT  nobody has this name
          NAME_TAKEN     the new name is online, has mail or is an alias in use
-         ALIAS_LIMIT    32 former names are kept already, the oldest for less than ttl_ms
+         ALIAS_LIMIT    32 former names are kept already, and the oldest is in use
 TIME     O(aliases + sessions of the agent)
 ]]
 --@include lib/now
@@ -73,8 +73,8 @@ elseif not owner then
 end
 local aliases = without(record.aliases, new)
 local unused = nil
-if #aliases >= 32 then -- the oldest one goes first, once it is unused for so long that another agent may take it
-  local _, made = alias_of(agents, aliases[1])
+if #aliases >= 32 and live_sessions(presence, record, now) == 0 and mail(KEYS[1], KEYS[5]) == 0 then
+  local _, made = alias_of(agents, aliases[1]) -- the oldest gives way where another agent could take it as well
   if (made or 0) + ttl_ms <= now then unused = table.remove(aliases, 1) end
 end
 if #aliases >= 32 then return redis.error_reply('ALIAS_LIMIT ' .. old .. ' already keeps 32 former names') end

@@ -16,11 +16,12 @@ local function record_claude(agents, presence, sessions, claude, agent, session,
 end
 
 -- keep the name of a Claude session for its resume: one time to live from its end, however long it lived
-local function remember_claude(sessions, known, now)
+local function remember_claude(agents, sessions, known, now)
   if not known.claude_session then return end
   local key = 'claude:' .. known.claude_session
   local recorded = redis.call('HGET', sessions, key)
-  -- another session may have resumed it since
-  if recorded and cjson.decode(recorded).agent ~= known.agent then return end
+  local before = recorded and cjson.decode(recorded).agent
+  before = before and (alias_of(agents, before) or before)
+  if before and before ~= known.agent then return end -- another session may have resumed it since
   redis.call('HSET', sessions, key, cjson.encode({ agent = known.agent, at = now }))
 end

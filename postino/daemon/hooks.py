@@ -61,6 +61,7 @@ class Caller:
     session: str | None
     agent: str | None
     says: Waiting | None = None  # what the hook's answer is about
+    greeting: bool = False  # and whether it says who the session is
 
     async def announce(self) -> Waiting:
         """Return what waits, and what of it is new to the session."""
@@ -76,11 +77,12 @@ class Caller:
         """Note that the session has been told: none of it is new any more."""
         if self.says is not None:
             await self.broker.tell(
-                self.says, self.process, self.event.session_id, broadcasts=broadcasts, greeted=broadcasts, how="hook"
+                self.says, self.process, self.event.session_id, broadcasts=broadcasts, greeted=self.greeting, how="hook"
             )
 
     async def greet(self, waiting: Waiting) -> str:
         """Return who this session is and what waits."""
+        self.greeting = True
         online = await self.broker.online()
         return hook_text.greeting(waiting.agent, online, waiting.unread, waiting.unseen, waiting.senders)
 

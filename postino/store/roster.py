@@ -183,10 +183,12 @@ class Roster:
         Raises:
             AgentBusy: it is online or has mail.
         """
-        agent, (known, aliases) = await self._store.run_named("forget", agent, ttl_ms=self._limits.ttl_ms)
-        for alias in aliases:
-            for kind in ("index", "order"):
-                await self._store.call("COPY", self._store.keys.of(kind, agent), self._store.keys.of(kind, alias))
+        keys, ttl_ms = self._store.keys, self._limits.ttl_ms
+        present, entry = await self.entry(agent)
+        for alias in entry.aliases if entry else []:
+            places = {f"{kind}_to": keys.of(kind, alias) for kind in ("index", "order")}
+            await self._store.run("remember", present, {"agent": present, "alias": alias, "ttl_ms": ttl_ms}, places)
+        _, (known,) = await self._store.run_named("forget", agent, ttl_ms=ttl_ms)
         return bool(known)
 
     async def rename(self, old: str, new: str) -> tuple[str, str, list[str]]:

@@ -301,7 +301,23 @@ async def test_the_ids_of_a_forgotten_agent_are_remembered_under_each_of_its_nam
     for name in ("r1", "r2"):
         assert not (await send(broker, "m1", to=name)).created
         assert (await broker.state(name, "m1")).state == "acked"
-    assert 0 < await broker.store.call("PTTL", broker.store.keys.of("index", "r1")) <= broker.settings.msg_ttl * 1000
+
+
+async def test_ids_under_a_former_name_have_a_time_to_live_and_are_kept_only_of_whom_may_be_forgotten(
+    broker: Broker, send
+) -> None:
+    await send(broker, "m1", to="r1")
+    await broker.rename("r1", "r2")
+    with pytest.raises(AgentBusy):
+        await broker.forget("r2")
+    assert not await broker.store.call("EXISTS", broker.store.keys.of("index", "r1"))
+
+    await broker.read("r2", "s1", ack_now=True)
+    await broker.forget("r2")
+
+    for kind in ("index", "order"):
+        left = await broker.store.call("PTTL", broker.store.keys.of(kind, "r1"))
+        assert 0 < left <= broker.settings.msg_ttl * 1000
 
 
 async def test_leaving_gives_back_however_much_a_session_holds(open_broker, hello, send) -> None:

@@ -129,6 +129,41 @@ async def test_the_agent_of_the_session_counts_not_an_older_name_for_it(broker: 
         assert (waiting.agent, waiting.unread) == ("bella", 1)
 
 
+async def test_a_process_in_use_is_remembered_though_nothing_is_told(broker: Broker, claude) -> None:
+    hello = claude("s-1")
+    agent = (await broker.join(hello)).agent
+    waiting = await broker.announce(agent, hello.process, "c1")
+    await broker.tell(waiting, hello.process, "c1", greeted=True)
+    await aged(broker, f"process:{hello.process}")
+
+    await broker.announce(agent, hello.process, "c1")
+    await broker.roster.forget_sessions()
+
+    assert (await broker.announce(agent, hello.process, "c1")).greeted
+
+
+async def test_a_session_is_resumed_under_the_name_that_was_given_to_it_while_it_was_silent(broker, claude) -> None:
+    old = (await broker.join(claude("s-1"))).agent
+    await broker.store.call("ZADD", broker.store.keys.shared("presence"), 1, "s-1")
+    await broker.roster.expire_presence()
+    await broker.rename(old, "robert")
+    await broker.prolong("s-1", 1)
+    await aged(broker, "claude:c1")
+
+    await broker.leave("s-1", 1)
+    await broker.roster.forget_sessions()
+
+    assert (await broker.join(claude("s-2", pid=200, directory="/elsewhere"))).agent == "robert"
+
+
+async def aged(broker: Broker, record: str) -> None:
+    """Let what is kept be as old as a time to live."""
+    key = broker.store.keys.shared("sessions")
+    kept = msgspec.json.decode(await broker.store.call("HGET", key, record))
+    kept["at"] -= broker.settings.msg_ttl * 1000 + 1000
+    await broker.store.call("HSET", key, record, msgspec.json.encode(kept))
+
+
 async def test_a_requeued_message_is_new_again(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await send(broker, "m1")

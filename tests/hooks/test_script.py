@@ -245,6 +245,17 @@ def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hoo
     assert (before, notified(daemon, name, sent)) == ("none", "hook")
 
 
+def test_a_line_within_a_turn_does_not_say_who_a_session_is(daemon: Any, hook: Run) -> None:
+    hook("SessionStart")
+    send(daemon, "hello")
+
+    within = said(hook("PostToolBatch", {"session_id": "c-2"}))  # after a /clear whose own hooks ran out of time
+    then = said(hook("UserPromptSubmit", {"session_id": "c-2"}))
+
+    assert within == "postino: 1 unread message (from ann)"
+    assert then.startswith("postino: this session is agent ")
+
+
 def test_a_name_that_can_not_be_used_is_told_to_the_user_once(daemon: Any, hook: Run) -> None:
     first = hook("SessionStart", POSTINO_AGENT_NAME="two words")
     second = hook("UserPromptSubmit", POSTINO_AGENT_NAME="two words")
