@@ -359,15 +359,27 @@ async def test_a_session_that_the_store_forgot_joins_again(broker, connect):
     assert (await bob.call("msg_whoami"))["agent"] == "bob"
 
 
-async def test_a_stopping_daemon_says_bye_after_what_is_under_way_and_is_gone_within_a_second(broker, connect):
+async def test_a_stopping_daemon_says_bye_after_what_is_under_way_and_is_gone_within_a_second(
+    broker, connect, monkeypatch
+):
+    real, under_way, go_on = Broker.send, asyncio.Semaphore(0), asyncio.Event()
+
+    async def send(self: Broker, *given: Any) -> Any:
+        under_way.release()
+        await go_on.wait()
+        return await real(self, *given)
+
+    monkeypatch.setattr(Broker, "send", send)
     bob = await connect("bob")
     asked = [bob.tool("msg_send", to="carol", body="x") for _ in range(10)]
-    await bob.answer(asked[0])
+    for _ in asked:
+        await under_way.acquire()
+    go_on.set()
     started = asyncio.get_running_loop().time()
     bob.serving.cancel()
     await asyncio.wait([bob.serving])
     assert asyncio.get_running_loop().time() - started < 1
-    for each in asked[1:]:
+    for each in asked:
         assert said_ok(await bob.answer(each))
     assert {"postino": "bye"} in bob.others or (await bob.next()) == {"postino": "bye"}
     assert not await bob.reader.read()
