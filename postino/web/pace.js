@@ -1,5 +1,7 @@
 /* Work that many events ask for: done soon, once for all of them, and never more often than is good. */
 
+const LONGEST_MS = 5_000; // a machine that slept during the work makes it look like hours: the next must not wait twice that
+
 /** Return a function that asks for `draw` in the next frame, however often it is called until then. */
 export function perFrame(draw) {
   let asked = 0;
@@ -46,8 +48,8 @@ export class Pace {
       await this.#work();
     } finally {
       this.#busy = false;
-      // slow work is asked for less: at most a third of the time is spent on it
-      this.#free = Date.now() + Math.max(this.#wait, 2 * (Date.now() - began));
+      // slow work is asked for less: a third of the time is spent on it
+      this.#free = Date.now() + Math.max(this.#wait, Math.min(LONGEST_MS, 2 * (Date.now() - began)));
       if (this.#again) {
         this.#again = false;
         this.ask();
