@@ -1,6 +1,6 @@
 /* Work that many events ask for: done soon, once for all of them, and never more often than is good. */
 
-const LONGEST_MS = 5_000; // a machine that slept during the work makes it look like hours: the next must not wait twice that
+const LONGEST_MS = 2_000; // a machine that slept during the work makes it look like hours: the next must not wait twice that
 
 /** Return a function that asks for `draw` in the next frame, however often it is called until then. */
 export function perFrame(draw) {
