@@ -7,6 +7,7 @@ embedded Valkey holds the lock of its data as long as it lives, whoever started 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -34,12 +35,23 @@ def take(path: Path, patience: float = 0.0) -> int | None:
 def _try(path: Path) -> int | None:
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT  # writable: NFS locks nothing else
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    with contextlib.suppress(BlockingIOError, FileNotFoundError):
+    with contextlib.suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
+        if leads_to(path, os.fstat(descriptor)):
             return descriptor  # else: removed or replaced since it was opened, this lock keeps nobody out
     os.close(descriptor)
     return None
+
+
+def leads_to(path: Path, known: os.stat_result) -> bool:
+    """Return whether `path` is still the file or directory that was known: not removed, moved away or replaced.
+
+    What can not be looked at counts as still there.
+    """
+    try:
+        return os.path.samestat(known, path.stat())
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
 def free(path: Path) -> bool:

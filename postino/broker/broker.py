@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 from urllib.parse import quote
 
@@ -88,10 +89,17 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
         return broker
 
     async def close(self) -> None:
-        """Stop following and let go of Valkey; the embedded server goes on."""
+        """Stop following and let go of Valkey; the embedded server goes on, unless nobody would find it any more."""
         await self.chores.close()
         await self.feed.close()
+        if self.embedded is not None and not self.embedded.kept():
+            with contextlib.suppress(PostinoError):  # it has ended already
+                self.embedded.end_lost(await self.store.call("INFO", "server"))
         await self.store.close()
+
+    def kept(self) -> bool:
+        """Return whether Valkey writes where the next daemon will look: not into an embedded server's removed files."""
+        return self.embedded is None or self.embedded.kept()
 
     async def repair(self) -> None:
         """Restart the embedded Valkey if it has died; leave any other server alone."""

@@ -85,10 +85,15 @@ class Seat:
         draft.replace(self._home.info)
         return running
 
+    def kept(self) -> bool:
+        """Return whether the home is still the one this process serves: not removed, moved or replaced. At once."""
+        return self._descriptor is not None and flock.leads_to(self._home.lock, os.fstat(self._descriptor))
+
     def leave(self) -> None:
         """Remove daemon.sock and daemon.json, then free the lock. Repeating does nothing. Returns at once."""
         if self._descriptor is not None:
-            _clear(self._home)
+            if self.kept():  # else they are another daemon's
+                _clear(self._home)
             os.close(self._descriptor)
             self._descriptor = None
 

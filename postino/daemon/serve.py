@@ -24,6 +24,7 @@ from postino.daemon.socket import BACKLOG, Door, bind_tcp, bind_unix
 from postino.mcp.tabs import Tabs
 
 HANDLERS_S = 0.4  # for requests under way at the end, and as long again once they are cancelled
+HOME_S = 0.5  # between two looks whether the home is still there
 OTHERS_S = 15.0  # for another daemon that holds the lock to answer
 
 _log = structlog.get_logger()
@@ -71,14 +72,25 @@ async def serve(settings: Settings, seat: process.Seat, began: float) -> None:
             async with _listening(settings, broker, url, door, sockets):
                 seat.announce(url, __version__, told(settings))
                 _greet(settings, broker, url, began)
-                await stop.wait()
+                await _over(stop, seat, broker)
                 _log.info("stopping")
         finally:
             await broker.close()
-    if broker.embedded:
+    if broker.embedded and broker.kept():
         _log.info("stopped", valkey="still runs, so that the next daemon starts at once; `postino down` ends it")
     else:
         _log.info("stopped")
+
+
+async def _over(stop: asyncio.Event, seat: process.Seat, broker: Broker) -> None:
+    """Return when told to stop, or when the home was removed: what was accepted from then on would be lost."""
+    while not stop.is_set():
+        if not (seat.kept() and broker.kept()):
+            _log.error("home_removed", home=str(broker.settings.home.root))
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HOME_S):
+                await stop.wait()
 
 
 def _greet(settings: Settings, broker: Broker, url: str | None, began: float) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 
 import structlog
 
+from postino import flock
 from postino.errors import StoreAway
 from postino.paths import Home
+from postino.store.resp import fields
 from postino.store.server import Server
 from postino.store.server_talk import Sight, away, correct, look, shut_down
 
@@ -33,6 +36,8 @@ class EmbeddedValkey:
         self._server = Server(home)
         self._one_at_a_time = asyncio.Lock()
         self._launched_at = -RESTART_INTERVAL
+        self._data: os.stat_result | None = None  # the directory that the server works in
+        self._pid: int | None = None
 
     async def start(self) -> str:
         """Return the path of the unix socket once the server answers, be it launched or adopted.
@@ -58,6 +63,20 @@ class EmbeddedValkey:
             StoreAway: as `start`.
         """
         return await self._rise()
+
+    def kept(self) -> bool:
+        """Return whether the server's data is where it was: not removed, moved or replaced. Returns at once."""
+        return self._data is None or flock.leads_to(self._home.data, self._data)
+
+    def end_lost(self, about: str) -> None:
+        """End the server whose data is not where it was: nobody will find it any more. Returns at once.
+
+        `about` is its answer to INFO just now: another one may answer at its old place, and is left alone.
+        """
+        pid = int(fields(about)["process_id"])
+        if pid == self._pid:
+            log.warning("valkey_signalled", pid=pid, signal=signal.SIGKILL.name)
+            os.kill(pid, signal.SIGKILL)  # a milder end would remove the socket and pid file of a server in its place
 
     async def alive(self) -> bool:
         """Return whether our server answers and has loaded its data. Takes 1 s at most."""
@@ -115,6 +134,7 @@ class EmbeddedValkey:
                     await wait.step(sight)
                     await asyncio.sleep(POLL)
                 await correct(self._home)
+                self._data, self._pid = self._home.data.stat(), sight.pid
             finally:
                 self._launched_at = wait.launched_at or self._launched_at
             return wait.launched_at is not None

@@ -1,0 +1,80 @@
+"""A home that was removed, moved or replaced under its daemon: nothing is accepted into files that nobody will find."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from postino.daemon import process
+
+
+def ended(pid: int) -> bool:
+    """Wait for the end of a process that is no child of ours."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def asked(daemon: Any, path: str, *options: str) -> Any:
+    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, "-H", "Content-Type: application/json", *options]
+    return json.loads(subprocess.run([*curl, f"http://localhost/api/{path}"], check=True, capture_output=True).stdout)
+
+
+@pytest.mark.parametrize("removed", [".", "data"])
+def test_the_daemon_and_its_server_end_with_their_files(daemon, removed) -> None:
+    valkey = daemon.valkey_pid()
+    shutil.rmtree(daemon.home.root / removed)
+
+    assert daemon.process.wait(timeout=5) == 0
+    assert ended(valkey)
+    assert not daemon.home.data.exists(), "nothing was made anew by who leaves"
+
+
+def test_the_daemon_of_the_new_home_keeps_what_is_its(daemon) -> None:
+    old, valkey = daemon.process, daemon.valkey_pid()
+    old.send_signal(signal.SIGSTOP)
+    shutil.rmtree(daemon.home.root)
+    daemon.home.root.mkdir(mode=0o700)
+    daemon.start()
+    asked(daemon, "messages", "-d", '{"to":"bob","body":"to the new one"}')
+
+    old.send_signal(signal.SIGCONT)
+    assert old.wait(timeout=5) == 0
+    assert ended(valkey)
+
+    assert asked(daemon, "messages/bob")["items"][0]["body"] == "to the new one"
+    assert process.read(daemon.home).pid == daemon.process.pid
+
+
+def test_a_home_that_was_moved_comes_back_with_all_its_mail(daemon) -> None:
+    asked(daemon, "messages", "-d", '{"to":"bob","body":"accepted"}')
+    valkey = daemon.valkey_pid()
+    moved = daemon.home.root.rename(f"{daemon.home.root}-moved")
+    assert daemon.process.wait(timeout=5) == 0
+    assert ended(valkey)
+
+    moved.rename(daemon.home.root)
+    daemon.start()
+
+    assert asked(daemon, "messages/bob")["items"][0]["body"] == "accepted"
+
+
+def test_a_lock_alone_that_was_removed_ends_the_daemon_and_keeps_the_server(daemon) -> None:
+    valkey = daemon.valkey_pid()
+    daemon.home.lock.unlink()
+
+    assert daemon.process.wait(timeout=5) == 0
+    daemon.start()
+    assert daemon.valkey_pid() == valkey, "the next one adopts it"
