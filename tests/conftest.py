@@ -219,6 +219,35 @@ def until(condition: Callable[[], object], what: str, seconds: float = 5) -> Non
         time.sleep(0.02)
 
 
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return not Path("/proc").exists()
+    except ProcessLookupError:
+        return False
+
+
+@pytest.fixture
+def lives() -> Callable[[int], bool]:
+    """Tell whether a process runs: `lives(pid)`; one that only waits to be reaped does not."""
+    return _lives
+
+
+@pytest.fixture
+def gone() -> Callable[[int], bool]:
+    """Wait up to 5 s for the end of a process that is no child of ours, and tell whether it came: `gone(pid)`."""
+
+    def wait(pid: int) -> bool:
+        end = time.monotonic() + 5
+        while _lives(pid) and time.monotonic() < end:
+            time.sleep(0.02)
+        return not _lives(pid)
+
+    return wait
+
+
 @pytest.fixture
 def daemon(home: Home) -> Iterator[Daemon]:
     """A running real daemon; its embedded Valkey is ended with it."""

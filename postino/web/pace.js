@@ -48,7 +48,7 @@ export class Pace {
       await this.#work();
     } finally {
       this.#busy = false;
-      // slow work is asked for less: a third of the time is spent on it
+      // slow work is asked for less, so that the daemon has time for others
       this.#free = Date.now() + Math.max(this.#wait, Math.min(LONGEST_MS, 2 * (Date.now() - began)));
       if (this.#again) {
         this.#again = false;

@@ -8,27 +8,11 @@ import signal
 import socket
 import stat
 import time
-from pathlib import Path
 
 import pytest
 
 
-def lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-
-
-def gone(pid: int, seconds: float = 5) -> bool:
-    end = time.monotonic() + seconds
-    while lives(pid) and time.monotonic() < end:
-        time.sleep(0.02)
-    return not lives(pid)
-
-
-def test_up_prints_the_url_and_down_leaves_no_process(bare) -> None:
+def test_up_prints_the_url_and_down_leaves_no_process(bare, gone) -> None:
     assert bare.ok("up").startswith("postino is up: http://")
     status = bare.json("status")
     valkey = int((bare.home / "data" / "valkey.pid").read_text())
@@ -87,7 +71,7 @@ def test_status_of_a_daemon_whose_valkey_hangs_tells_which_of_both_it_is(bare) -
     assert "Valkey" in done.out.splitlines()[0]
 
 
-def test_down_ends_a_daemon_that_hangs(bare) -> None:
+def test_down_ends_a_daemon_that_hangs(bare, gone) -> None:
     bare.ok("up")
     pid = bare.json("status")["pid"]
     os.kill(pid, signal.SIGSTOP)
@@ -95,7 +79,7 @@ def test_down_ends_a_daemon_that_hangs(bare) -> None:
     assert gone(pid)
 
 
-def test_down_stops_a_valkey_whose_daemon_was_killed(bare) -> None:
+def test_down_stops_a_valkey_whose_daemon_was_killed(bare, gone, lives) -> None:
     bare.ok("up")
     valkey = int((bare.home / "data" / "valkey.pid").read_text())
     pid = bare.json("status")["pid"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -55,12 +54,6 @@ def until(claim: Callable[[], object], seconds: float = 5.0) -> None:
     while not claim():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.01)
-
-
-def lives(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return False
 
 
 @pytest.fixture
@@ -299,7 +292,9 @@ def test_while_another_process_starts_the_daemon_it_waits(home: Home, environ: d
     os.close(free)
 
 
-def test_stop_ends_the_daemon_and_leaves_valkey_to_the_next(home: Home, environ: dict[str, str]) -> None:
+def test_stop_ends_the_daemon_and_leaves_valkey_to_the_next(
+    home: Home, environ: dict[str, str], lives: Callable[[int], bool]
+) -> None:
     first = process.start(environ, home)
     valkey = flock.signer(home.data / "valkey.pid")
 
@@ -338,7 +333,9 @@ def test_a_stale_socket_file_is_no_obstacle(home: Home, environ: dict[str, str])
     assert (process.health(home) or {}).get("ok") is True
 
 
-def test_a_suspended_daemon_is_named_and_can_be_ended(home: Home, environ: dict[str, str]) -> None:
+def test_a_suspended_daemon_is_named_and_can_be_ended(
+    home: Home, environ: dict[str, str], lives: Callable[[int], bool]
+) -> None:
     running = process.start(environ, home)
     os.kill(running.pid, signal.SIGSTOP)
 

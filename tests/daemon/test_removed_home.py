@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import time
 from typing import Any
 
 import pytest
 
 from postino.daemon import process
-
-
-def ended(pid: int) -> bool:
-    """Wait for the end of a process that is no child of ours."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def asked(daemon: Any, path: str, *options: str) -> Any:
@@ -33,16 +19,16 @@ def asked(daemon: Any, path: str, *options: str) -> Any:
 
 
 @pytest.mark.parametrize("removed", [".", "data"])
-def test_the_daemon_and_its_server_end_with_their_files(daemon, removed) -> None:
+def test_the_daemon_and_its_server_end_with_their_files(daemon, gone, removed) -> None:
     valkey = daemon.valkey_pid()
     shutil.rmtree(daemon.home.root / removed)
 
     assert daemon.process.wait(timeout=5) == 0
-    assert ended(valkey)
+    assert gone(valkey)
     assert not daemon.home.data.exists(), "nothing was made anew by who leaves"
 
 
-def test_the_daemon_of_the_new_home_keeps_what_is_its(daemon) -> None:
+def test_the_daemon_of_the_new_home_keeps_what_is_its(daemon, gone) -> None:
     old, valkey = daemon.process, daemon.valkey_pid()
     old.send_signal(signal.SIGSTOP)
     shutil.rmtree(daemon.home.root)
@@ -52,18 +38,18 @@ def test_the_daemon_of_the_new_home_keeps_what_is_its(daemon) -> None:
 
     old.send_signal(signal.SIGCONT)
     assert old.wait(timeout=5) == 0
-    assert ended(valkey)
+    assert gone(valkey)
 
     assert asked(daemon, "messages/bob")["items"][0]["body"] == "to the new one"
     assert process.read(daemon.home).pid == daemon.process.pid
 
 
-def test_a_home_that_was_moved_comes_back_with_all_its_mail(daemon) -> None:
+def test_a_home_that_was_moved_comes_back_with_all_its_mail(daemon, gone) -> None:
     asked(daemon, "messages", "-d", '{"to":"bob","body":"accepted"}')
     valkey = daemon.valkey_pid()
     moved = daemon.home.root.rename(f"{daemon.home.root}-moved")
     assert daemon.process.wait(timeout=5) == 0
-    assert ended(valkey)
+    assert gone(valkey)
 
     moved.rename(daemon.home.root)
     daemon.start()
