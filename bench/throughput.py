@@ -16,7 +16,7 @@ from bench.table import Rows
 from postino import config
 from postino.broker import Broker
 from postino.model import Draft, Sender
-from postino.store import connection
+from postino.store import pipeline
 
 AT_ONCE = (1, 32)
 BODY = "x" * 200
@@ -42,10 +42,10 @@ def run(seconds: float) -> Rows:
             xadd = drive(lambda: dial_unix(stack.valkey), _xadds(), resp_complete, at_once, seconds)
             rows.append(_row("floor: bare XADD", at_once, xadd, xadd))
             rows += asyncio.run(_in_process(stack.home, at_once, seconds, xadd))
-        shared = connection.FEW, connection.MOST
-        connection.FEW = connection.MOST = 1
+        shared = pipeline.FEW, pipeline.MOST
+        pipeline.FEW = pipeline.MOST = 1
         rows += asyncio.run(_in_process(stack.home, AT_ONCE[-1], seconds, xadd, ", a round trip each"))
-        connection.FEW, connection.MOST = shared
+        pipeline.FEW, pipeline.MOST = shared
     return rows
 
 
@@ -94,14 +94,14 @@ async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured,
     broker = await Broker.open(settings)
     try:
         for number in range(INBOXES):
-            await broker.heartbeat(f"sink-{number}")
+            await broker.agents.heartbeat(f"sink-{number}")
         sent = await _repeat(
-            lambda number: broker.send(Draft(id=f"p-{number}", to=f"sink-{number % INBOXES}", body=BODY), SENDER),
+            lambda number: broker.mail.send(Draft(id=f"p-{number}", to=f"sink-{number % INBOXES}", body=BODY), SENDER),
             at_once,
             seconds,
         )
         read = await _repeat(
-            lambda number: broker.read(f"sink-{number % INBOXES}", "bench", limit=1, ack_now=True),
+            lambda number: broker.mail.read(f"sink-{number % INBOXES}", "bench", limit=1, ack_now=True),
             at_once,
             seconds,
         )

@@ -20,7 +20,7 @@ ARGV     agent           the reader's present name
          max_dead        most dead letters kept
          resume          '1': begin with the session's own open messages
          ack_now         '1': acknowledge in the same step
-RETURNS  ok, items, more, dead, next due ms, number of items that the session held before; an item is stream ID,
+RETURNS  ok, items, more, dead, number of items that the session held before; an item is stream ID,
          delivery, redelivered, flat fields; a dead one is id, from
          alias, present name
 ERRORS   NONE
@@ -53,7 +53,7 @@ if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now
   save_agent(keys.agents, agent, record)
 end
-if redis.call('EXISTS', inbox) == 0 then return { 'ok', {}, 0, {}, 0, 0 } end
+if redis.call('EXISTS', inbox) == 0 then return { 'ok', {}, 0, {}, 0 } end
 
 local items, dead, ids, used, full = {}, {}, {}, 0, false
 
@@ -168,6 +168,5 @@ if #ids > 0 then
     emit(events, 'msg_ack', 'ids', cjson.encode(ids), 'to', agent, 'reader', consumer)
   end
 end
-local soonest = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2]
 local more = available(inbox, leases, now) > 0 and 1 or 0
-return { 'ok', items, more, dead, soonest and digits(tonumber(soonest)) or '0', resumed }
+return { 'ok', items, more, dead, resumed }

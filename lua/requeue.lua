@@ -42,7 +42,7 @@ else
 end
 room = room or #letters
 if redis.call('XLEN', inbox) + room > max_inbox then
-  return redis.error_reply('INBOX_FULL ' .. agent .. ' can not take ' .. room .. ' more messages; it holds at most '
+  return redis.error_reply('INBOX_FULL ' .. agent .. ' cannot take ' .. room .. ' more messages; it holds at most '
     .. max_inbox)
 end
 local added = { reason = true, deliveries = true, died = true }

@@ -6,7 +6,7 @@ import sys
 def main() -> int:
     """Run the command named in `sys.argv`; return its exit code."""
     if sys.argv[1:2] == ["mcp"] and len(sys.argv) == 2:
-        from postino.relay import main as relay
+        from postino.relay.main import main as relay
 
         return relay()
     from postino.cli import main as cli

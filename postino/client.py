@@ -300,7 +300,7 @@ def _unique() -> str:
 def _segment(value: str, field: str) -> str:
     """Return `value` as a segment of a path; the daemon judges it, but for what no path can carry."""
     if not value.strip("."):
-        raise (BadName if field == "name" else BadField)(f"{field} {value!r} can not be one", field=field)
+        raise (BadName if field == "name" else BadField)(f"{field} {value!r} cannot be one", field=field)
     return quote(value, safe="", errors="surrogatepass")
 
 

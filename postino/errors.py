@@ -116,7 +116,7 @@ class NameTaken(PostinoError):
 class AgentBusy(PostinoError):
     code = "agent_busy"
     http = 409
-    meaning = "The agent is online or has mail and can not be forgotten"
+    meaning = "The agent is online or has mail and cannot be forgotten"
 
 
 class StaleSession(PostinoError):
@@ -178,7 +178,7 @@ class StoreAway(PostinoError):
     http = 503
     exit = 4
     retryable = True
-    meaning = "Valkey can not be used right now; `outcome` is none or unknown"
+    meaning = "Valkey cannot be used right now; `outcome` is none or unknown"
 
 
 class Unreachable(PostinoError):

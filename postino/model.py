@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from postino.errors import BadField, BadName, NameReserved
 
@@ -34,6 +35,13 @@ EVENTS = (
 )
 #: what a stream of events says of itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
+
+# their pattern is shown in the schemas; `check_*` refuses, in better words than msgspec's
+Name = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
+Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
+Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY})]
+Ids = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
+Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
@@ -60,13 +68,40 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(Record, frozen=True, kw_only=True):
-    """What a sender hands in: validated, not yet accepted. `id` is never empty here."""
+    """A message as its sender hands it in, not yet accepted.
+
+    Raises:
+        BadName, BadField: when it is made; names the field.
+    """
+
+    id: str
+    to: str
+    body: str
+    thread: str | None = None
+    reply_to: str | None = None
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
+        check_name(self.to, "to")
+        check_text(self.body, "body")
+        for name in ("thread", "reply_to"):
+            if (value := getattr(self, name)) is not None:
+                check_id(value, name)
+
+
+class BroadcastDraft(Record, frozen=True, kw_only=True):
+    """A broadcast as its sender hands it in, not yet accepted.
+
+    Raises:
+        BadField: when it is made; names the field.
+    """
 
     id: str
     body: str
-    to: str = "all"
-    thread: str | None = None
-    reply_to: str | None = None
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
+        check_text(self.body, "body")
 
 
 class Sender(Record, frozen=True, kw_only=True):
@@ -80,6 +115,7 @@ class Sender(Record, frozen=True, kw_only=True):
 class Sent(Record, frozen=True, kw_only=True):
     """The answer to a send. `known` is false for a recipient nobody has seen; `names` are near ones."""
 
+    ok: bool = True
     id: str
     to: str
     seq: int
@@ -89,9 +125,10 @@ class Sent(Record, frozen=True, kw_only=True):
     names: list[str] = []
 
 
-class Announced(Record, frozen=True, kw_only=True):
-    """The answer to a broadcast; `seq` is its gapless number in the feed."""
+class BroadcastSent(Record, frozen=True, kw_only=True):
+    """The answer to a broadcast; `seq` is its gapless number."""
 
+    ok: bool = True
     id: str
     seq: int
     created: bool
@@ -133,24 +170,54 @@ class Dead(Record, frozen=True, kw_only=True):
     died_at: str = ""
 
 
-class Batch(Record, frozen=True, kw_only=True):
-    """What one read leased. `next_due_ms`: when a leased or delayed message falls due (0: none does).
-
-    The first `resumed` items are those that the reader held before.
-    """
+class Lease(Record, frozen=True, kw_only=True):
+    """What a read leased to `consumer` for `lease_ms`; `more` could be read at once."""
 
     items: list[Message]
     more: bool
     consumer: str
     agent: str
     lease_ms: int
-    next_due_ms: int = 0
+
+
+class Batch(Record, frozen=True, kw_only=True):
+    """The outcome of a read: its `lease`, of which the first `resumed` items were held by the reader before.
+
+    `died`: how many messages became dead letters instead.
+    """
+
+    lease: Lease
     resumed: int = 0
+    died: int = 0
+
+    @property
+    def items(self) -> list[Message]:
+        """The leased messages."""
+        return self.lease.items
+
+    @property
+    def more(self) -> bool:
+        """Whether another read would give more at once."""
+        return self.lease.more
+
+    @property
+    def agent(self) -> str:
+        """The reader's present name."""
+        return self.lease.agent
 
 
-class Settled(Record, frozen=True, kw_only=True):
-    """What became of the ids of an ack, nack or extend. `dead` are those a nack ended for good."""
+class Acknowledged(Record, frozen=True, kw_only=True):
+    """What an ack or extend did to the ids; `rejected` are not leased to the caller."""
 
+    ok: bool = True
+    acknowledged: list[str]
+    rejected: list[str]
+
+
+class Returned(Record, frozen=True, kw_only=True):
+    """What a nack gave back; `dead` are those whose last delivery this was."""
+
+    ok: bool = True
     acknowledged: list[str]
     rejected: list[str]
     dead: list[str] = []
@@ -175,8 +242,8 @@ class MessageState(Record, frozen=True, kw_only=True):
     notified_at: str | None = None
 
 
-class Broadcast(Record, frozen=True, kw_only=True):
-    """One entry of the feed. `seen` agents of the `agents` known ones have passed it."""
+class Announcement(Record, frozen=True, kw_only=True):
+    """A broadcast as one agent reads it."""
 
     id: str
     seq: int
@@ -185,14 +252,19 @@ class Broadcast(Record, frozen=True, kw_only=True):
     via: str
     body: str
     timestamp: str
-    seen: int = 0
-    agents: int = 0
+
+
+class Broadcast(Announcement, frozen=True, kw_only=True):
+    """A broadcast in the list of all. `seen` agents of the `agents` known ones have passed it."""
+
+    seen: int
+    agents: int
 
 
 class BroadcastBatch(Record, frozen=True, kw_only=True):
     """What one read of the feed gave. `cursor` is the place behind its last item; `missed` left unread."""
 
-    items: list[Broadcast]
+    items: list[Announcement]
     more: bool
     missed: int
     cursor: str
@@ -224,7 +296,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     notified: str = "none"
 
 
-class History(Record, frozen=True, kw_only=True):
+class HistoryPage(Record, frozen=True, kw_only=True):
     """A page of history, newest first; the next page is `before` the last item's `entry` while `more`."""
 
     items: list[HistoryEntry]
@@ -254,8 +326,9 @@ class Check(Record, frozen=True, kw_only=True):
 
 
 class Renamed(Record, frozen=True, kw_only=True):
-    """The outcome of a rename: mail to `old` keeps arriving at `name`."""
+    """The answer to a rename: mail to `old` and the other `aliases` arrives at `name`."""
 
+    ok: bool = True
     name: str
     old: str
     aliases: list[str]

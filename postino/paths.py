@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from postino.errors import BadField
+from postino.home import prepare
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
-
-#: longest path an AF_UNIX address holds, less the final NUL: 104 on macOS and BSD, 108 on Linux
-SOCKET_PATH_BYTES = 107 if os.uname().sysname == "Linux" else 103
-WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +57,12 @@ class Home:
     def prepare(self) -> Home:
         """Create the directory, mode 0700, or check the one that is there, whose mode stays; return self.
 
-        The relay has its own copy of these rules, `start.home_of`.
-
         Raises:
-            BadField: the path is too long for a socket, is no directory, or others own it or may write to it.
+            BadField: it cannot be used; says why.
         """
-        longest = len(os.fsencode(self.valkey_socket))
-        if longest > SOCKET_PATH_BYTES:
-            raise BadField(
-                f"POSTINO_HOME is too long for a socket: {self.valkey_socket} has {longest} bytes, "
-                f"at most {SOCKET_PATH_BYTES} fit; choose a shorter directory",
-                field="POSTINO_HOME",
-            )
-        try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = self.root.stat()
-        except OSError as error:
-            raise BadField(
-                f"POSTINO_HOME {self.root} can not be used: {error.strerror}", field="POSTINO_HOME"
-            ) from None
-        if found.st_uid != os.getuid():
-            raise BadField(f"POSTINO_HOME {self.root} belongs to uid {found.st_uid}, not to you", field="POSTINO_HOME")
-        if found.st_mode & WRITABLE_BY_OTHERS:  # only readable by them is safe: every file in it is private
-            raise BadField(
-                f"POSTINO_HOME {self.root} has mode {stat.S_IMODE(found.st_mode):04o}, so others could put their files "
-                "in place of postino's; take that from them (chmod go-w) or choose another directory",
-                field="POSTINO_HOME",
-            )
+        refusal = prepare(str(self.root))
+        if refusal is not None:
+            raise BadField(refusal, field="POSTINO_HOME")
         return self
 
 

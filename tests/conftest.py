@@ -28,8 +28,8 @@ from postino import config
 from postino.broker import Broker
 from postino.config import Settings
 from postino.paths import Home
-from postino.store.embedded import EmbeddedValkey
-from postino.store.server import program
+from postino.store.valkey.embedded import EmbeddedValkey
+from postino.store.valkey.process import program
 
 for name in [name for name in os.environ if name.startswith(("POSTINO_", "CLAUDE")) and name != "CLAUDE_BINARY"]:
     del os.environ[name]

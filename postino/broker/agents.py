@@ -4,51 +4,78 @@ from __future__ import annotations
 
 import asyncio
 
-from postino.broker.core import Core
+from postino.broker.nearest import Nearest
 from postino.errors import AgentBusy, UnknownAgent
 from postino.model import Agent, Check, Renamed
-from postino.store.roster import AgentEntry
+from postino.store.agents import AgentEntry, AgentTable, Names
+from postino.store.sessions import SessionTable
 
 
-class Agents(Core):
-    """The roster."""
+class Agents:
+    """Every known agent."""
 
-    async def agents(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
+    def __init__(self, table: AgentTable, sessions: SessionTable) -> None:
+        self._table = table
+        self._sessions = sessions
+        self._nearest = Nearest(table)
+
+    async def names(self) -> Names:
+        """Return every known name, aliases included."""
+        return await self._table.names()
+
+    async def page(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
         """Return known agents by name, and how many there are."""
-        names, live = await asyncio.gather(self.roster.names(), self.roster.live())
+        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         wanted = _ordered(names.agents, live if online_first else set())[offset : offset + limit]
-        items = [self.roster.describe(name, names.agents[name], live) for name in wanted]
+        items = [self._table.describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
 
-    async def addressees(self, begins: str) -> list[str]:
-        """Return every name that begins so, in whatever case: those online first."""
-        names, live = await asyncio.gather(self.roster.names(), self.roster.live())
-        begins = begins.lower()
-        return [each for each in _ordered(names.agents, live) if each.lower().startswith(begins)]
+    async def online(self) -> list[str]:
+        """Return the agents that are online, by name."""
+        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
+        found = [name for name, entry in names.agents.items() if not live.isdisjoint(entry.sessions)]
+        return sorted(found, key=str.lower)
 
-    async def agent(self, name: str) -> Agent:
+    async def addressees(self, prefix: str) -> list[str]:
+        """Return every name that begins with `prefix`, in whatever case: those online first."""
+        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
+        prefix = prefix.lower()
+        return [each for each in _ordered(names.agents, live) if each.lower().startswith(prefix)]
+
+    async def one(self, name: str) -> Agent:
         """Return one agent, also by a former name.
 
         Raises:
             UnknownAgent: with the nearest names.
         """
-        present, entry = await self.roster.entry(name)
+        present, entry = await self._table.entry(name)
         if entry is None:
-            raise await self.unknown(name)
-        return await self.roster.describe(present, entry, await self.roster.live())
+            raise await self._unknown(name)
+        return await self._table.describe(present, entry, await self._sessions.live())
+
+    async def present(self, name: str) -> str:
+        """Return the present name of an agent that must exist.
+
+        Raises:
+            UnknownAgent: with the nearest names.
+        """
+        present, entry = await self._table.entry(name)
+        if entry is None:
+            raise await self._unknown(name)
+        return present
 
     async def check(self, agent: str) -> Check:
         """Count what waits; the cost does not depend on how much that is."""
-        present, unread, unseen = await self.roster.check(agent)
+        present, unread, unseen = await self._table.check(agent)
         return Check(agent=present, unread_messages=unread, unseen_broadcasts=unseen)
 
     async def heartbeat(self, name: str) -> Agent:
         """Keep an HTTP agent online for the next 30 s."""
-        return await self.agent(await self.roster.heartbeat(name))
+        return await self.one(await self._sessions.heartbeat(name))
 
     async def offline(self, name: str) -> None:
         """Take an HTTP agent offline at once."""
-        await self.roster.heartbeat(name, online=False)
+        await self._sessions.heartbeat(name, online=False)
 
     async def forget(self, name: str) -> None:
         """Remove an agent.
@@ -56,20 +83,20 @@ class Agents(Core):
         Raises:
             UnknownAgent: with the nearest names. AgentBusy: it is online or has mail.
         """
-        if not await self.roster.forget(name):
-            raise await self.unknown(name)
+        if not await self._table.forget(name):
+            raise await self._unknown(name)
 
     async def cleanup(self) -> list[str]:
         """Forget every agent that is offline and has no mail; return their names."""
-        names = await self.roster.names()
-        gone = []
+        names = await self._table.names()
+        forgotten = []
         for name in sorted(names.agents):
             try:
-                if await self.roster.forget(name):
-                    gone.append(name)
+                if await self._table.forget(name):
+                    forgotten.append(name)
             except AgentBusy:
                 continue
-        return gone
+        return forgotten
 
     async def rename(self, old: str, new: str) -> Renamed:
         """Move an agent with its mail, cursor and sessions to `new`; `old` stays an alias.
@@ -78,10 +105,19 @@ class Agents(Core):
             UnknownAgent: with the nearest names. NameTaken: `new` is online or has mail. AliasLimit.
         """
         try:
-            before, after, aliases = await self.roster.rename(old, new)
+            before, after, aliases = await self._table.rename(old, new)
         except UnknownAgent:
-            raise await self.unknown(old) from None
+            raise await self._unknown(old) from None
         return Renamed(name=after, old=before, aliases=aliases)
+
+    async def nearest(self, name: str) -> list[str]:
+        """Return up to three known names that resemble `name`, best first."""
+        return await self._nearest.of(name)
+
+    async def _unknown(self, name: str) -> UnknownAgent:
+        near = await self._nearest.of(name, fresh=True)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        return UnknownAgent(f"there is no agent named {name}{hint}", names=near)
 
 
 def _ordered(agents: dict[str, AgentEntry], live: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The broker: opened once per daemon, used by every face."""
+"""The broker: its parts, opened together once per daemon and used by every face."""
 
 from __future__ import annotations
 
@@ -11,35 +11,61 @@ import structlog
 
 from postino import __version__
 from postino.broker.agents import Agents
-from postino.broker.announce import Announcements
-from postino.broker.chores import SWEEP_S, Chores
-from postino.broker.feed import EventFeed
-from postino.broker.hints import Hints
+from postino.broker.broadcasts import Broadcasts
+from postino.broker.claude import ClaudeProcesses
+from postino.broker.dead import Dead
+from postino.broker.events import Events
+from postino.broker.history import History
+from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
-from postino.broker.past import Past
-from postino.broker.whereabouts import Whereabouts
+from postino.broker.sessions import Sessions
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.model import Health, iso
-from postino.store import whereabouts
-from postino.store.embedded import EmbeddedValkey
-from postino.store.feed import Broadcasts
-from postino.store.inbox import Inboxes, Limits
-from postino.store.journal import Journal
+from postino.store.agents import AgentTable
+from postino.store.dead import DeadLetters
+from postino.store.events import EventStream
+from postino.store.history import HistoryStream
+from postino.store.inbox import Inboxes
 from postino.store.probe import Probe, probe, shown
-from postino.store.roster import Roster
-from postino.store.store import Store
+from postino.store.sessions import SessionTable
+from postino.store.store import Limits, Store
+from postino.store.valkey.embedded import EmbeddedValkey
 
-SAMPLED = 50  # inboxes looked at for the oldest unread message
+SAMPLED = 50  # inboxes in which the oldest unread message is looked for
 
 log = structlog.get_logger()
 
 
-class Broker(Agents, Mail, Announcements, Whereabouts, Past):
+class Broker:
     """One open broker. Made by `open`, ended by `close`."""
 
-    embedded: EmbeddedValkey | None
-    probed: Probe
+    def __init__(self, settings: Settings, store: Store, probed: Probe, embedded: EmbeddedValkey | None) -> None:
+        limits = Limits(
+            ttl_ms=settings.msg_ttl * 1000,
+            lease_ms=settings.message_lease * 1000,
+            max_deliveries=settings.max_deliveries,
+            max_inbox=settings.max_inbox,
+        )
+        table, live, inboxes = AgentTable(store, limits), SessionTable(store, limits), Inboxes(store, limits)
+        history, sweep_s = HistoryStream(store, limits), min(SWEEP_S, settings.message_lease)
+        self.settings = settings
+        self.embedded = embedded
+        self._store = store
+        self.probed = probed
+        self._table = table
+        self._live = live
+        self.housekeeping = Housekeeping(
+            store, inboxes, DeadLetters(store, limits), history, table, live, sweep_s=sweep_s
+        )
+        self.events = Events(EventStream(store), self.repair)
+        self.agents = Agents(table, live)
+        self.sessions = Sessions(live)
+        self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
+        self.mail = Mail(store, limits, self.agents, self.events, self.housekeeping)
+        self.dead = Dead(store, limits, self.agents)
+        self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
+        self.history = History(history, inboxes, table)
 
     @classmethod
     async def open(cls, settings: Settings) -> Broker:
@@ -58,44 +84,30 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
             await asker.aclose()
         for warning in probed.warnings:
             log.warning("valkey_settings", warning=warning)
-        limits = Limits(
-            ttl_ms=settings.msg_ttl * 1000,
-            lease_ms=settings.message_lease * 1000,
-            max_deliveries=settings.max_deliveries,
-            max_inbox=settings.max_inbox,
-        )
-        journal, roster, inboxes = Journal(store, limits), Roster(store, limits), Inboxes(store, limits)
-        broker = cls(
-            settings=settings,
-            store=store,
-            inboxes=inboxes,
-            announcements=Broadcasts(store, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts),
-            roster=roster,
-            journal=journal,
-            feed=EventFeed(store, journal, lambda: broker.repair()),
-            chores=Chores(inboxes, roster, journal, sweep_s=min(SWEEP_S, settings.message_lease)),
-            hints=Hints(roster),
-            whereabouts=whereabouts.Whereabouts(store, limits),
-            durability=probed.durability,
-        )
-        broker.embedded, broker.probed = embedded, probed
+        store.durability = probed.durability
+        broker = cls(settings, store, probed, embedded)
         store.open()
         try:
-            await broker.feed.open()
+            await broker.events.open()
         except PostinoError:
             await store.close()
             raise
-        broker.chores.open()
+        broker.housekeeping.open()
         return broker
 
     async def close(self) -> None:
         """Stop following and let go of Valkey; the embedded server goes on, unless nobody would find it any more."""
-        await self.chores.close()
-        await self.feed.close()
+        await self.housekeeping.close()
+        await self.events.close()
         if self.embedded is not None and not self.embedded.kept():
             with contextlib.suppress(PostinoError):  # it has ended already
-                self.embedded.end_lost(await self.store.call("INFO", "server"))
-        await self.store.close()
+                self.embedded.end_lost(await self._store.call("INFO", "server"))
+        await self._store.close()
+
+    @property
+    def durability(self) -> str:
+        """`fsync`: an accepted message is on the server's disk; `volatile`: it may be lost, or nobody can tell."""
+        return self._store.durability
 
     def kept(self) -> bool:
         """Return whether Valkey writes where the next daemon will look: not into an embedded server's removed files."""
@@ -108,14 +120,14 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
         try:
             if await self.embedded.ensure():
                 log.warning("valkey_restarted")
-        except (PostinoError, OSError) as error:  # a full disk, a home that was removed: told, and tried again
+        except (PostinoError, OSError) as error:  # a full disk, a removed home: logged, and tried again
             log.error("valkey_restart_failed", error=str(error))
 
     async def health(self) -> Health:
         """Make a round trip to Valkey and tell how it went; never raises."""
-        server = "embedded" if self.embedded else shown(self.store.url)
+        server = "embedded" if self.embedded else shown(self._store.url)
         try:
-            await self.store.call("PING")
+            await self._store.call("PING")
         except PostinoError as error:
             return Health(ok=False, valkey=False, durability=self.durability, server=server, error=error.message)
         return Health(
@@ -124,13 +136,13 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
 
     async def stats(self) -> dict[str, Any]:
         """Return counts over all agents; the oldest unread message is that of the first 50 inboxes with mail."""
-        names = await self.roster.names()
-        keys = self.store.keys
-        lengths = await asyncio.gather(*(self.store.call("XLEN", keys.of("inbox", name)) for name in names.agents))
+        names = await self._table.names()
+        keys = self._store.keys
+        lengths = await asyncio.gather(*(self._store.call("XLEN", keys.of("inbox", name)) for name in names.agents))
         with_mail = [name for name, length in zip(names.agents, lengths, strict=True) if length][:SAMPLED]
-        oldest = await asyncio.gather(*(self.inboxes.look(name, 1, 0) for name in with_mail))
+        oldest = await asyncio.gather(*(self.mail.peek(name, 1, 0) for name in with_mail))
         times = [items[0].timestamp for items, _ in oldest if items]
-        live = await self.roster.live()
+        live = await self._live.live()
         online = sum(1 for entry in names.agents.values() if any(session in live for session in entry.sessions))
         return {
             "version": __version__,
@@ -138,7 +150,7 @@ class Broker(Agents, Mail, Announcements, Whereabouts, Past):
             "agentCount": len(names.agents),
             "onlineCount": online,
             "messageCount": sum(int(length) for length in lengths),
-            "broadcastCount": int(await self.store.call("XLEN", keys.shared("broadcasts"))),
+            "broadcastCount": int(await self._store.call("XLEN", keys.shared("broadcasts"))),
             "oldestUnread": min(times, default=None),
-            "time": iso(await self.roster.now_ms()),
+            "time": iso(await self._store.now_ms()),
         }

@@ -7,9 +7,9 @@ import re
 
 import msgspec
 
-from postino.broker.core import Core
 from postino.errors import UnknownAgent
 from postino.model import Joined, check_name
+from postino.store.sessions import SessionTable
 
 _TAIL = re.compile(r"[A-Za-z0-9._-]{1,8}")
 
@@ -34,8 +34,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         return process_key(self.host, self.claude_pid, self.claude_start) if self.claude_pid else None
 
 
-class Sessions(Core):
+class Sessions:
     """Joining, staying and leaving. The session id is the consumer name of its reads."""
+
+    def __init__(self, table: SessionTable) -> None:
+        self._table = table
 
     async def join(self, hello: Hello) -> Joined:
         """Register a session and tell which agent it acts as.
@@ -45,32 +48,32 @@ class Sessions(Core):
         what it held before is given back: answers that were under way may never have arrived.
 
         Raises:
-            BadName: the explicit name can not name an agent. StaleSession: a later connection has joined.
+            BadName: the explicit name cannot name an agent. StaleSession: a later connection has joined.
         """
         name = check_name(hello.name, "POSTINO_AGENT_NAME") if hello.name else ""
-        agent, others, derived = await self.roster.join(
+        agent, others, derived = await self._table.join(
             hello.session, hello.generation, name, candidates(hello), _about(hello)
         )
         if hello.generation > 1:
-            await self.roster.leave(agent, hello.session, hello.generation, stay=True)
+            await self._table.leave(agent, hello.session, hello.generation, stay=True)
         return Joined(agent=agent, shared=others, derived=derived)
 
     async def leave(self, session: str, generation: int) -> None:
         """End a connection: offline at once, leases given back, unless a later generation has taken over."""
-        known = await self.roster.session(session)
+        known = await self._table.session(session)
         if known is not None:
-            await self.roster.leave(known["agent"], session, generation)
+            await self._table.leave(known["agent"], session, generation)
 
-    async def prolong(self, session: str, generation: int) -> None:
+    async def keepalive(self, session: str, generation: int) -> None:
         """Keep a connected session online and its running leases alive.
 
         Raises:
             UnknownAgent: the session never joined.
         """
-        known = await self.roster.session(session)
+        known = await self._table.session(session)
         if known is None:
             raise UnknownAgent(f"the session {session} is not known", names=[])
-        await self.roster.prolong(known["agent"], session, generation)
+        await self._table.keepalive(known["agent"], session, generation)
 
     async def agent_of(self, session: str) -> str:
         """Return the session's present agent: a rename may have moved it.
@@ -78,7 +81,7 @@ class Sessions(Core):
         Raises:
             UnknownAgent: the session never joined, or has to join anew: it fell silent and lost its derived name.
         """
-        agent = await self.roster.identify(session)
+        agent = await self._table.agent_of(session)
         if agent is None:
             raise UnknownAgent(f"the session {session} is not known", names=[])
         return agent

@@ -15,7 +15,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "down": ("daemon", "stop it, and its Valkey with it"),
         "status": ("daemon", "say whether it runs, where, and what it holds"),
         "serve": ("daemon", "run it in the foreground"),
-        "open": ("page", "open the page in a browser, signed in"),
+        "open": ("open", "open the page in a browser, signed in"),
     },
     "Mail": {
         "send": ("mail", "send a message to one agent"),
@@ -26,9 +26,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "clear": ("mail", "drop everything in an inbox"),
     },
     "Everyone": {
-        "broadcast": ("feed", "send a message to all agents"),
-        "broadcasts": ("feed", "read the broadcasts not seen yet, or list all"),
-        "watch": ("feed", "print what happens, as it happens"),
+        "broadcast": ("broadcasts", "send a message to all agents"),
+        "broadcasts": ("broadcasts", "read the broadcasts not seen yet, or list all"),
+        "watch": ("broadcasts", "print what happens, as it happens"),
     },
     "Agents": {
         "agents": ("agents", "list the known agents; forget those that are gone"),
@@ -120,7 +120,7 @@ def _help() -> str:
 
 
 def _give_up_output() -> None:
-    """Let what is still buffered go nowhere if it can not go out: at exit Python would try and complain again."""
+    """Let what is still buffered go nowhere if it cannot go out: at exit Python would try and complain again."""
     try:
         sys.stdout.flush()
     except OSError:

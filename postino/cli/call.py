@@ -140,7 +140,7 @@ def sentence(error: Exception) -> str:
         return _on_one_line(f"{reason or 'a bug'} ({type(error).__name__})")
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
-        extra = f"; trying again with --id {error.detail['id']} can not store it twice"
+        extra = f"; trying again with --id {error.detail['id']} cannot store it twice"
     names = [str(name) for name in error.detail.get("names", []) if str(name) not in error.message]
     if names:
         extra += f"; near it: {', '.join(names)}"

@@ -102,6 +102,6 @@ SHAPES: dict[str, tuple[str, Shape]] = {
 def mcp(call: Call) -> int:
     """Explain, or be, the relay: `postino mcp` alone never comes here but goes the short way of __main__."""
     call.parser(json=False).parse_args(call.argv)
-    from postino.relay import main
+    from postino.relay.main import main
 
     return main()

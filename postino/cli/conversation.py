@@ -16,7 +16,7 @@ from typing import Any
 from mcp import Client as McpClient
 from mcp import StdioServerParameters
 
-from postino.cli.demo import Story
+from postino.cli.story import Story
 from postino.client import Client
 from postino.daemon.process import Running
 from postino.errors import PostinoError

@@ -63,7 +63,7 @@ def _stop_valkey(call: Call) -> bool:
     """End the embedded server of this home, if one lives; return whether one did."""
     import asyncio
 
-    from postino.store.embedded import EmbeddedValkey
+    from postino.store.valkey.embedded import EmbeddedValkey
 
     return asyncio.run(EmbeddedValkey(call.settings.home).stop())
 
@@ -91,7 +91,7 @@ def _valkey_runs(call: Call) -> bool:
         return False
     import asyncio
 
-    from postino.store.embedded import EmbeddedValkey
+    from postino.store.valkey.embedded import EmbeddedValkey
 
     return asyncio.run(EmbeddedValkey(call.settings.home).alive())
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from postino.cli import render
 from postino.cli.call import Call
+from postino.cli.story import Story
 from postino.daemon import process
 from postino.errors import PostinoError
 from postino.paths import Home
@@ -22,22 +23,6 @@ from postino.paths import Home
 SHORT = Path("/tmp")  # socket paths are limited to about 100 bytes, and TMPDIR may be long
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Story:
-    """Prints what happens, with the seconds since it began."""
-
-    def __init__(self, ink: render.Ink) -> None:
-        self._ink = ink
-        self._began = time.monotonic()
-
-    def tell(self, who: str, what: str, *, body: str = "") -> None:
-        """Print one line, and `body` below it."""
-        elapsed = f"{time.monotonic() - self._began:5.2f} s"
-        sys.stdout.write(f"{self._ink(elapsed, 'dim')}  {self._ink(f'{who:<8}', 'bold', 'cyan')} {what}\n")
-        if body:
-            sys.stdout.write(render.block(body, " " * 18))
-        sys.stdout.flush()
 
 
 def demo(call: Call) -> int:
@@ -81,7 +66,7 @@ def _scratch() -> Iterator[Home]:
 
 @contextlib.contextmanager
 def _running(environ: dict[str, str], home: Home) -> Iterator[process.Running]:
-    from postino.store.embedded import EmbeddedValkey
+    from postino.store.valkey.embedded import EmbeddedValkey
 
     pid = 0
     try:

@@ -132,7 +132,7 @@ def _ask(call: Call, claude: str, words: list[str], directory: str | None) -> An
     """Return what the client answers as JSON.
 
     Raises:
-        Unreachable: it can not be run, does not end, or says something else.
+        Unreachable: it cannot be run, does not end, or says something else.
     """
     try:
         done = subprocess.run(
@@ -146,7 +146,7 @@ def _ask(call: Call, claude: str, words: list[str], directory: str | None) -> An
             check=False,
         )
     except OSError as error:  # what runs it is missing, say node
-        raise Unreachable(f"{claude} can not be run: {error.strerror}") from None
+        raise Unreachable(f"{claude} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"claude {shlex.join(words)} does not end") from None
     try:

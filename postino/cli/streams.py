@@ -52,7 +52,7 @@ def _fill_in() -> None:
 
 
 def _whole(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Return a writer to the same file that waits until it has taken all; what a terminal can not show is escaped.
+    """Return a writer to the same file that waits until it has taken all; what a terminal cannot show is escaped.
 
     Under PYTHONUNBUFFERED Python writes to the file itself, which may take a part, and forgets the rest.
     """

@@ -14,13 +14,13 @@ import msgspec
 import structlog
 
 from postino.broker import Broker
-from postino.mcp.tabs import Tabs
+from postino.mcp.connected import ConnectedSessions
 
 HEAD_START_S = 0.3  # the HTTP side answers `postino up` first: the SDK takes half a second of the same CPU
 FAREWELL_S = 1.2  # for the sessions to answer what is under way and give back what they hold
 NEW_OBJECTS = 10_000  # before the collector looks: at its usual 700 it takes 5 % of a busy daemon
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker, Tabs], Awaitable[None]]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker, ConnectedSessions], Awaitable[None]]
 
 _log = structlog.get_logger()
 
@@ -28,9 +28,9 @@ _log = structlog.get_logger()
 class Relays:
     """Every connected relay, one task each. Made by the composition root, which awaits `run` and `close`."""
 
-    def __init__(self, broker: Broker, tabs: Tabs) -> None:
+    def __init__(self, broker: Broker, sessions: ConnectedSessions) -> None:
         self._broker = broker
-        self._tabs = tabs
+        self._sessions = sessions
         self._open: set[asyncio.Task[None]] = set()
         self._wanted = asyncio.Event()
         self._serve: asyncio.Future[Serve] = asyncio.get_running_loop().create_future()
@@ -41,7 +41,7 @@ class Relays:
             async with asyncio.timeout(HEAD_START_S):
                 await self._wanted.wait()
         try:
-            self._serve.set_result((await _imported("postino.mcp.connection")).serve_relay)
+            self._serve.set_result((await _imported("postino.mcp.relay_connection")).serve_relay)
             gc.collect()
             gc.freeze()  # the SDK's hundred thousand objects stay: the collector need not walk them again and again
             gc.set_threshold(NEW_OBJECTS)
@@ -74,11 +74,11 @@ class Relays:
             writer.close()
             raise
         except Exception as error:
-            refused = {"postino": "refused", "error": f"the daemon can not serve MCP: {error}"}
+            refused = {"postino": "refused", "error": f"the daemon cannot serve MCP: {error}"}
             writer.write(msgspec.json.encode(refused) + b"\n")
             writer.close()
         else:
-            await serve(reader, writer, self._broker, self._tabs)
+            await serve(reader, writer, self._broker, self._sessions)
 
 
 async def _imported(name: str) -> ModuleType:

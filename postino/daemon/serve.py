@@ -17,11 +17,11 @@ from postino import __version__
 from postino.broker import Broker
 from postino.config import Settings, told
 from postino.daemon import logs, process
-from postino.daemon.app import GUARD, SHARED, build_app
-from postino.daemon.connection import Connections
 from postino.daemon.relays import Relays
-from postino.daemon.socket import BACKLOG, Door, bind_tcp, bind_unix
-from postino.mcp.tabs import Tabs
+from postino.daemon.sockets import BACKLOG, Door, bind_tcp, bind_unix
+from postino.mcp.connected import ConnectedSessions
+from postino.rest.app import GUARD, SHARED, build_app
+from postino.rest.connection import Connections
 
 HANDLERS_S = 0.4  # for requests under way at the end, and as long again once they are cancelled
 HOME_S = 0.5  # between two looks whether the home is still there
@@ -34,8 +34,8 @@ def main(settings: Settings) -> int:
     """Serve `settings.home` until SIGTERM or SIGINT; give way at once when another daemon serves it.
 
     Raises:
-        BadField: the home, the address or the port can not be used.
-        StoreAway: Valkey can not be reached, from here or from the daemon that serves the home.
+        BadField: the home, the address or the port cannot be used.
+        StoreAway: Valkey cannot be reached, from here or from the daemon that serves the home.
         Unreachable: another daemon holds the home and does not answer.
     """
     began = time.monotonic()
@@ -63,7 +63,7 @@ async def serve(settings: Settings, seat: process.Seat, began: float) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with _bound(settings) as (door, sockets):  # first: a port that can not be had is no reason to start a Valkey
+    with _bound(settings) as (door, sockets):  # first: a port that cannot be had is no reason to start a Valkey
         broker = await _opened(settings, stop)
         if broker is None:
             return
@@ -135,13 +135,13 @@ async def _listening(
 ) -> AsyncIterator[None]:
     """Serve one application on the unix socket, beside the relays, and on TCP."""
     loop = asyncio.get_running_loop()
-    tabs = Tabs()
-    app = build_app(broker, settings, tabs)
+    sessions = ConnectedSessions()
+    app = build_app(broker, settings, sessions)
     app[SHARED].url = url
     runner = web.AppRunner(app, shutdown_timeout=HANDLERS_S)
     await runner.setup()
     assert runner.server is not None
-    connections, relays = Connections(runner.server, loop, app[GUARD].examine), Relays(broker, tabs)
+    connections, relays = Connections(runner.server, loop, app[GUARD].examine), Relays(broker, sessions)
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(_end, runner, relays)
         unix = await loop.create_unix_server(lambda: Door(connections.unix, relays.accept), sock=door, backlog=BACKLOG)

@@ -8,21 +8,13 @@ import msgspec
 from msgspec import Meta
 
 from postino.errors import BadField
-from postino.model import ID_PATTERN, MAX_BODY, MAX_IDS, MAX_PAGE, NAME_PATTERN, Record, visible, worded
+from postino.model import Id, Ids, Limit, Name, Record, Text, visible, worded
 
-# shown in the schema; checked by the model, whose refusals say more than msgspec's
-Name = Annotated[str, Meta(description="Agent name", extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
-Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
-Key = Annotated[
-    str,
-    Meta(
-        description="Repeat a call with the same id and it is stored once; left out, one is made",
-        extra_json_schema={"pattern": f"^{ID_PATTERN}$"},
-    ),
-]
-Body = Annotated[str, Meta(description="The text", extra_json_schema={"minLength": 1, "maxLength": MAX_BODY})]
-Ids = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS, description="Message ids")]
-Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE, description="At most so many")]
+To = Annotated[Name, Meta(description="Agent name")]
+Key = Annotated[Id, Meta(description="Repeat a call with the same id and it is stored once; left out, one is made")]
+Body = Annotated[Text, Meta(description="The text")]
+MessageIds = Annotated[Ids, Meta(description="Message ids")]
+Most = Annotated[Limit, Meta(description="At most so many")]
 
 
 class Arguments(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +28,7 @@ class Nothing(Arguments, frozen=True, kw_only=True):
 class Send(Arguments, frozen=True, kw_only=True):
     """A message to one agent."""
 
-    to: Name
+    to: To
     body: Body
     id: Key | None = None
     thread: Annotated[Id | None, Meta(description="Groups messages of one conversation")] = None
@@ -46,13 +38,13 @@ class Send(Arguments, frozen=True, kw_only=True):
 class Read(Arguments, frozen=True, kw_only=True):
     """How many messages."""
 
-    limit: Limit | None = None
+    limit: Most | None = None
 
 
 class Ack(Arguments, frozen=True, kw_only=True):
     """Which messages."""
 
-    ids: Ids
+    ids: MessageIds
 
 
 class Announce(Arguments, frozen=True, kw_only=True):
@@ -68,13 +60,13 @@ class ReadBroadcasts(Arguments, frozen=True, kw_only=True):
     all: Annotated[bool | None, Meta(description="Also those seen before; the newest, and nothing counts as seen")] = (
         None
     )
-    limit: Limit | None = None
+    limit: Most | None = None
 
 
 class Rename(Arguments, frozen=True, kw_only=True):
     """The new name."""
 
-    name: Name
+    name: To
 
 
 T = TypeVar("T", bound=Arguments)

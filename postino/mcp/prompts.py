@@ -83,6 +83,6 @@ async def complete(session: Session, params: types.CompleteRequestParams) -> typ
         if ref.uri == TEMPLATE and argument.name == "agent":
             found = [each for each in [await session.name()] if each.lower().startswith(argument.value.lower())]
     elif ref.name == SEND.name and argument.name == "to":
-        found = await session.broker.addressees(argument.value)
+        found = await session.broker.agents.addressees(argument.value)
     completion = types.Completion(values=found[:SUGGESTED], total=len(found), has_more=len(found) > SUGGESTED)
     return types.CompleteResult(completion=completion)

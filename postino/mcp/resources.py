@@ -61,5 +61,5 @@ async def read(session: Session, request: RequestId, uri: str) -> types.ReadReso
 
 async def _check_own(session: Session, wanted: str) -> None:
     name = await session.name()
-    if wanted != name and wanted not in (await session.broker.agent(name)).aliases:
+    if wanted != name and wanted not in (await session.broker.agents.one(name)).aliases:
         raise MCPError(types.INVALID_PARAMS, f"only your own inbox can be read here: {INBOX}{name}")

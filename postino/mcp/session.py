@@ -17,7 +17,7 @@ import structlog
 
 from postino.broker import Broker, Hello
 from postino.errors import PostinoError, UnknownAgent
-from postino.model import Batch, BroadcastBatch, Joined, Settled
+from postino.model import Acknowledged, Batch, BroadcastBatch, Joined
 
 SETTLE_AFTER = 0.05  # s; calls sent side by side with the read arrive sooner than this after its answer
 KEEP_EVERY = 10.0  # s; a third of the 30 s after which a silent session counts as offline
@@ -84,11 +84,11 @@ class Session:
         """Register with the broker.
 
         Raises:
-            BadName: the explicit name can not name an agent. StaleSession: a later connection has joined.
+            BadName: the explicit name cannot name an agent. StaleSession: a later connection has joined.
             StoreAway: may be tried again; `name` does.
         """
         async with self._joining:
-            self.joined = await self.broker.join(self.hello)
+            self.joined = await self.broker.sessions.join(self.hello)
         return self.joined
 
     async def name(self) -> str:
@@ -96,7 +96,7 @@ class Session:
         if self.joined is None:
             return (await self.join()).agent
         try:
-            return await self.broker.agent_of(self.id)
+            return await self.broker.sessions.agent_of(self.id)
         except UnknownAgent:
             return (await self.join()).agent
 
@@ -164,7 +164,7 @@ class Session:
 
     async def read(self, request: RequestId, limit: int, budget: int) -> Batch:
         """Lease messages to this session; they are settled by its next sign of life."""
-        batch = await self.broker.read(await self.name(), self.id, limit=limit, budget=budget)
+        batch = await self.broker.mail.read(await self.name(), self.id, limit=limit, budget=budget)
         if batch.items:
             self._readings.append(Reading(request, batch.agent, {each.id: each.delivery for each in batch.items}))
         return batch
@@ -174,12 +174,12 @@ class Session:
         for reading in self._readings:
             if reading.request == request:
                 reading.drop(ids)
-                await self.broker.release_ids(reading.agent, self.id, ids)
+                await self.broker.mail.undo_read(reading.agent, self.id, ids)
 
     async def read_broadcasts(self, request: RequestId, limit: int, budget: int) -> BroadcastBatch:
         """Give what neither the agent nor this session has seen."""
         before = self._cursor
-        batch = await self.broker.read_broadcasts(await self.name(), limit, after=before, budget=budget, move=False)
+        batch = await self.broker.broadcasts.read(await self.name(), limit, after=before, budget=budget, move=False)
         if batch.items or batch.missed:
             self._cursor = batch.cursor
             self._readings.append(Reading(request, batch.agent, cursor=batch.cursor, before=before))
@@ -202,13 +202,13 @@ class Session:
         for reading in readings:
             with contextlib.suppress(PostinoError):  # else they come again when the session or the lease ends
                 if reading.ids and sent:
-                    await self.broker.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
+                    await self.broker.mail.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
                 elif reading.ids:
-                    await self.broker.release_ids(reading.agent, self.id, reading.ids, counts=reading.counts)
+                    await self.broker.mail.undo_read(reading.agent, self.id, reading.ids, counts=reading.counts)
 
-    async def ack(self, ids: list[str]) -> Settled:
+    async def ack(self, ids: list[str]) -> Acknowledged:
         """Acknowledge by name."""
-        settled = await self.broker.ack(await self.name(), self.id, ids)
+        settled = await self.broker.mail.ack(await self.name(), self.id, ids)
         for reading in self._readings:
             reading.drop(settled.acknowledged)
         return settled
@@ -220,7 +220,7 @@ class Session:
             await asyncio.sleep(pause)
             try:
                 await self.name()
-                await self.broker.prolong(self.id, self.hello.generation)
+                await self.broker.sessions.keepalive(self.id, self.hello.generation)
             except PostinoError as error:
                 log.warning("session_not_kept", session=self.id, code=error.code)
 
@@ -233,9 +233,9 @@ class Session:
                 for reading in [each for each in self._readings if each.ids]:
                     if reading.elsewhere or reading.written_at is None:
                         # `leave` knows the present inbox only, and nothing of what a reconnected session was not sent
-                        await self.broker.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
+                        await self.broker.mail.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
                 if self.joined is not None:
-                    await self.broker.leave(self.id, self.hello.generation)
+                    await self.broker.sessions.leave(self.id, self.hello.generation)
         for task in self._tasks:
             task.cancel()
 
@@ -261,9 +261,9 @@ class Session:
     async def _settle(self, reading: Reading) -> None:
         try:
             if reading.ids:
-                await self.broker.ack(reading.agent, self.id, reading.ids)
+                await self.broker.mail.ack(reading.agent, self.id, reading.ids)
             if reading.cursor is not None:
-                await self.broker.see(reading.agent, reading.cursor)
+                await self.broker.broadcasts.move_cursor(reading.agent, reading.cursor)
         except PostinoError as error:
             log.warning("not_settled", session=self.id, code=error.code)
             self._readings.append(reading)  # the next sign of life proves it as well

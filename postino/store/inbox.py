@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import msgspec
 
-from postino.errors import InboxFull, UnknownMessage
-from postino.model import Batch, Dead, Draft, Message, MessageState, Sender, Settled, digest, iso
-from postino.store.store import Store
+from postino.errors import UnknownMessage
+from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
+from postino.store.store import Limits, Store, pairs
 
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The reply of `send`: the recipient's present name, the number, and whether this call stored it."""
-
-    agent: str
-    seq: int
-    created: bool
-    known: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What bounds an inbox; times in milliseconds."""
-
-    ttl_ms: int
-    lease_ms: int
-    max_deliveries: int
-    max_inbox: int
+READ_BUDGET = 1_000_000  # characters of one read where the caller sets no bound: some megabytes of JSON
 
 
 class Inboxes:
@@ -39,7 +20,7 @@ class Inboxes:
         self._store = store
         self._limits = limits
 
-    async def send(self, draft: Draft, sender: Sender) -> Accepted:
+    async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id.
 
         Raises:
@@ -60,18 +41,25 @@ class Inboxes:
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
         )
-        return Accepted(agent, seq, bool(created), bool(known))
+        return Sent(
+            id=draft.id,
+            to=agent,
+            seq=seq,
+            created=bool(created),
+            known=bool(known),
+            durability=self._store.durability,
+        )
 
     async def read(
-        self, agent: str, consumer: str, *, limit: int, budget: int, resume: bool, ack_now: bool
-    ) -> tuple[Batch, list[tuple[str, str]]]:
-        """Lease up to `limit` messages; also return (id, sender) of those that died instead."""
-        agent, (items, more, dead, due, resumed) = await self._store.run_named(
+        self, agent: str, consumer: str, *, limit: int, budget: int | None, resume: bool, ack_now: bool
+    ) -> Batch:
+        """Lease up to `limit` messages; see `Mail.read`."""
+        agent, (items, more, dead, resumed) = await self._store.run_named(
             "read",
             agent,
             consumer=consumer,
             limit=limit,
-            budget=budget,
+            budget=budget or READ_BUDGET,
             lease_ms=self._limits.lease_ms,
             max_deliveries=self._limits.max_deliveries,
             ttl_ms=self._limits.ttl_ms,
@@ -79,7 +67,7 @@ class Inboxes:
             resume="1" if resume else "",
             ack_now="1" if ack_now else "",
         )
-        batch = Batch(
+        lease = Lease(
             items=[
                 message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered))
                 for _, deliveries, redelivered, fields in items
@@ -88,50 +76,50 @@ class Inboxes:
             consumer=consumer,
             agent=agent,
             lease_ms=self._limits.lease_ms,
-            next_due_ms=int(due),
-            resumed=int(resumed),
         )
-        return batch, [(each[0], each[1]) for each in dead]
+        return Batch(lease=lease, resumed=int(resumed), died=len(dead))
 
-    async def ack(self, agent: str, consumer: str, ids: list[str]) -> Settled:
-        """Acknowledge what `consumer` holds."""
-        _, (done, rejected) = await self._store.run_named("ack", agent, consumer=consumer, ids=_array(ids))
-        return Settled(acknowledged=done, rejected=rejected)
+    async def ack(self, agent: str, consumer: str, ids: list[str]) -> Acknowledged:
+        """Acknowledge messages that `consumer` holds; the rest is rejected."""
+        _, (done, rejected) = await self._store.run_named("ack", agent, consumer=consumer, ids=id_array(ids))
+        return Acknowledged(acknowledged=done, rejected=rejected)
 
     async def nack(
-        self,
-        agent: str,
-        consumer: str,
-        ids: list[str],
-        *,
-        delay_ms: int,
-        undo: bool = False,
-        counts: list[int] | None = None,
-    ) -> Settled:
-        """Give messages back; `undo`: the delivery does not count; `counts`: see `Mail.nack`."""
+        self, agent: str, consumer: str, ids: list[str], delay_ms: int = 0, *, counts: list[int] | None = None
+    ) -> Returned:
+        """Give messages back; see `Mail.nack`."""
+        return await self._give_back(agent, consumer, ids, delay_ms=delay_ms, undo=False, counts=counts)
+
+    async def undo_read(self, agent: str, consumer: str, ids: list[str], *, counts: list[int] | None = None) -> None:
+        """Undo a lease whose answer was never sent: the delivery does not count. `counts`: see `Mail.nack`."""
+        await self._give_back(agent, consumer, ids, delay_ms=0, undo=True, counts=counts)
+
+    async def _give_back(
+        self, agent: str, consumer: str, ids: list[str], *, delay_ms: int, undo: bool, counts: list[int] | None
+    ) -> Returned:
         _, (done, rejected, dead) = await self._store.run_named(
             "nack",
             agent,
             consumer=consumer,
-            ids=_array(ids),
+            ids=id_array(ids),
             delay_ms=delay_ms,
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
             undo="1" if undo else "",
             counts="" if counts is None else msgspec.json.encode(counts).decode(),
         )
-        return Settled(acknowledged=done, rejected=rejected, dead=dead)
+        return Returned(acknowledged=done, rejected=rejected, dead=dead)
 
-    async def extend(self, agent: str, consumer: str, ids: list[str]) -> Settled:
-        """Start the leases of what `consumer` holds anew."""
+    async def extend(self, agent: str, consumer: str, ids: list[str]) -> Acknowledged:
+        """Start the leases of messages that `consumer` holds anew."""
         _, (done, rejected) = await self._store.run_named(
-            "extend", agent, consumer=consumer, ids=_array(ids), lease_ms=self._limits.lease_ms
+            "extend", agent, consumer=consumer, ids=id_array(ids), lease_ms=self._limits.lease_ms
         )
-        return Settled(acknowledged=done, rejected=rejected)
+        return Acknowledged(acknowledged=done, rejected=rejected)
 
     async def clear(self, agent: str) -> int:
         """Empty the inbox, leased messages included; return their number."""
-        return await self._cleared("clear", agent)
+        return await self._store.drain("clear", agent)
 
     async def state(self, agent: str, id: str) -> MessageState:
         """Tell what became of a message.
@@ -155,9 +143,14 @@ class Inboxes:
         except UnknownMessage:
             return None
 
-    async def look(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
+    async def present(self, name: str) -> str:
+        """Return the present name behind `name`, itself if nobody ever had it."""
+        return await self._store.present(name)
+
+    async def peek(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
         """Return messages oldest first without consuming, and how many there are; fewer if they are long."""
-        total, entries = await self._store.page(self._store.keys.of("inbox", agent), offset, limit)
+        agent = await self.present(agent)
+        total, entries = await self._store.slice(self._store.keys.of("inbox", agent), offset, limit)
         return [message(agent, pairs(fields)) for _, fields in entries], total
 
     async def senders(self, agent: str) -> list[str]:
@@ -172,46 +165,6 @@ class Inboxes:
             return None
         seconds, micros = await self._store.call("TIME")
         return max(0, int(float(soonest[1])) - int(seconds) * 1000 - int(micros) // 1000) + 1
-
-    async def dead(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
-        """Return dead letters oldest first, and how many there are; fewer than `limit` if they are long."""
-        total, entries = await self._store.page(self._store.keys.of("dead", agent), offset, limit)
-        return [_dead(agent, pairs(fields)) for _, fields in entries], total
-
-    async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
-        """Put dead letters (None: all) back at the tail of the inbox; return their ids.
-
-        Raises:
-            UnknownMessage, InboxFull: nothing was moved. Of over 100 some stay where the inbox fills meanwhile.
-        """
-        requeued: list[str] = []
-        until = "+"
-        while until:
-            try:
-                agent, (moved, until) = await self._store.run_named(
-                    "requeue",
-                    agent,
-                    ids="" if ids is None else _array(ids),
-                    until=until,
-                    max_inbox=self._limits.max_inbox,
-                )
-            except InboxFull:
-                if not requeued:
-                    raise
-                break
-            requeued += moved
-        return requeued
-
-    async def clear_dead(self, agent: str) -> int:
-        """Drop all dead letters; return their number."""
-        return await self._cleared("clear_dead", agent)
-
-    async def _cleared(self, script: str, agent: str) -> int:
-        until, cleared = "+", 0
-        while until:
-            agent, (until, count) = await self._store.run_named(script, agent, until=until)
-            cleared += int(count)
-        return cleared
 
     async def sweep(self, agent: str, idle_ms: int) -> int:
         """End what has outlived its time; return how many messages that were."""
@@ -286,21 +239,10 @@ def message(agent: str, fields: dict[str, str], *, delivery: int = 0, redelivere
     )
 
 
-def _dead(agent: str, fields: dict[str, str]) -> Dead:
-    plain = message(agent, fields, delivery=int(fields["deliveries"]))
-    members = {name: getattr(plain, name) for name in Message.__struct_fields__ if name != "redelivered"}
-    return Dead(**members, reason=fields["reason"], died_at=iso(int(fields["died"])))
-
-
-def pairs(flat: list[str]) -> dict[str, str]:
-    """Turn [field, value, ...] into a dict."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
 def _ms(text: str) -> int | None:
     return int(float(text)) if text else None
 
 
-def _array(ids: list[str]) -> str:
+def id_array(ids: list[str]) -> str:
     """Return `ids` for a script, each once: the second of a pair would be refused for what the first did."""
     return msgspec.json.encode(list(dict.fromkeys(ids))).decode()

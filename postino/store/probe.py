@@ -47,7 +47,7 @@ async def probe(redis: Redis, url: str) -> Probe:
     """Ask the server behind an open connection what it can do. `url` is only named, without its password.
 
     Raises:
-        StoreAway: it does not answer, refuses us, lacks a command or can not be written to.
+        StoreAway: it does not answer, refuses us, lacks a command or cannot be written to.
     """
     try:
         return await _probe(redis, shown(url))
@@ -104,7 +104,7 @@ async def _lacking(redis: Redis) -> list[str]:
 def judge(server: str, have: dict[str, str] | None, role: str | None) -> Probe:
     """Decide from CONFIG GET (None: denied) and the replication role (None: denied) what can be promised."""
     if have is None:
-        return Probe(server, "volatile", ("CONFIG GET is denied, so whether answered mail is on disk can not be told",))
+        return Probe(server, "volatile", ("CONFIG GET is denied, so whether answered mail is on disk cannot be told",))
     warnings = []
     wrong = [f"{name} {have.get(name, 'unknown')}" for name, value in _DURABLE.items() if have.get(name) != value]
     if role != "master":

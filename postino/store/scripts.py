@@ -1,4 +1,4 @@
-"""The Lua corpus: each file's header is its signature, so that the two can not drift apart."""
+"""The Lua corpus: each file's header is its signature, so that the two cannot drift apart."""
 
 from __future__ import annotations
 

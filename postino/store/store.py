@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,12 +13,22 @@ from redis.exceptions import RedisError, ResponseError
 from postino.errors import ERRORS, PostinoError, StoreAway
 from postino.paths import folder
 from postino.store import scripts
-from postino.store.connection import ANSWER_S, Pipeline, away, client, code_of
 from postino.store.keys import Keys
+from postino.store.pipeline import ANSWER_S, Pipeline, away, client, code_of
 from postino.store.scripts import Script
 
 PAGE_BYTES = 4_000_000  # of one answer: what the daemon can turn into JSON without keeping others waiting
 _HOPS = 4  # an agent renamed this often between two calls is not a race any more
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds an inbox; times in milliseconds."""
+
+    ttl_ms: int
+    lease_ms: int
+    max_deliveries: int
+    max_inbox: int
 
 
 class Store:
@@ -25,6 +36,7 @@ class Store:
 
     def __init__(self, url: str, prefix: str) -> None:
         self.url = url
+        self.durability = "volatile"  # until the server has been asked
         self.keys = Keys(prefix)
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
@@ -35,7 +47,7 @@ class Store:
     def open(self) -> None:
         """Start both connections; the scripts are loaded on every new one."""
         self.writes.open([("SCRIPT", "LOAD", each.source) for each in self.scripts.values()])
-        self.reads.open([("SCRIPT", "LOAD", self.scripts["page"].source)])
+        self.reads.open([("SCRIPT", "LOAD", self.scripts["slice"].source)])
 
     async def close(self) -> None:
         """End both connections."""
@@ -74,13 +86,13 @@ class Store:
         except ResponseError as refusal:
             raise _translated(refusal) from None
 
-    async def page(self, stream: str, offset: int, limit: int) -> tuple[int, list[Any]]:
+    async def slice(self, stream: str, offset: int, limit: int) -> tuple[int, list[Any]]:
         """Return the length of a stream of messages and a slice of it, oldest first, at most PAGE_BYTES of bodies.
 
         Raises:
             StoreAway: no answer.
         """
-        script = self.scripts["page"]
+        script = self.scripts["slice"]
         for sure in (script.sha, None):
             if sure is None:
                 await self.ask("SCRIPT", "LOAD", script.source)
@@ -92,6 +104,16 @@ class Store:
             else:
                 return int(total), items
         raise StoreAway("Valkey drops its scripts as fast as they are loaded", outcome="none")
+
+    async def present(self, name: str) -> str:
+        """Return the present name behind `name`, itself if it is no alias."""
+        value: str | None = await self.call("HGET", self.keys.shared("agents"), name)
+        return value[1:].partition(" ")[0] if value and value.startswith("@") else name
+
+    async def now_ms(self) -> int:
+        """Return Valkey's clock: the only one that decides."""
+        seconds, micros = await self.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def run(
         self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None
@@ -133,6 +155,19 @@ class Store:
                 return agent, reply[1:]
             agent = reply[1]
         raise StoreAway(f"{agent} is being renamed again and again", outcome="none")
+
+    async def drain(self, name: str, agent: str) -> int:
+        """Run the clearing script `name` until nothing is left for it; return how many entries it removed."""
+        until, removed = "+", 0
+        while until:
+            agent, (until, count) = await self.run_named(name, agent, until=until)
+            removed += int(count)
+        return removed
+
+
+def pairs(flat: list[str]) -> dict[str, str]:
+    """Turn [field, value, ...] into a dict."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _translated(refusal: RedisError) -> PostinoError:

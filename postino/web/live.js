@@ -4,7 +4,7 @@ import { SharedStream, sharing } from "./shared.js";
 import { SPAN_MS } from "./state/log.js";
 import { EventStream } from "./stream.js";
 
-const HIDDEN_MS = 60_000; // where tabs can not share a stream, those nobody looks at must not hold all connections
+const HIDDEN_MS = 60_000; // where tabs cannot share a stream, those nobody looks at must not hold all connections
 const RETRY_MS = 1_000;
 
 export class Live {

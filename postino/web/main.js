@@ -99,7 +99,7 @@ async function checkHealth() {
 
 /** What is wrong with the daemon, or "". */
 function illness({ ok, error, durability, warnings = [] }) {
-  if (!ok) return error ?? "Valkey can not be reached.";
+  if (!ok) return error ?? "Valkey cannot be reached.";
   return durability === "volatile" ? `Accepted mail may be lost in a crash. ${warnings[0] ?? ""}` : "";
 }
 

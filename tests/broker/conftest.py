@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from postino.broker import Broker, Hello
-from postino.model import Announced, Draft, Event, Sender, Sent
+from postino.model import BroadcastDraft, BroadcastSent, Draft, Event, Sender, Sent
 
 
 @pytest.fixture
@@ -18,17 +18,17 @@ def send() -> Callable[..., Awaitable[Sent]]:
     """Send one message: `await send(broker, "m1", to="bob")`."""
 
     async def one(broker: Broker, id: str, *, to: str = "bob", body: str = "hello", sender: str = "ci", **more) -> Sent:
-        return await broker.send(Draft(id=id, to=to, body=body, **more), Sender(name=sender, via="http"))
+        return await broker.mail.send(Draft(id=id, to=to, body=body, **more), Sender(name=sender, via="http"))
 
     return one
 
 
 @pytest.fixture
-def say() -> Callable[..., Awaitable[Announced]]:
+def say() -> Callable[..., Awaitable[BroadcastSent]]:
     """Broadcast: `await say(broker, "b1")`."""
 
-    async def one(broker: Broker, id: str, *, body: str = "hear", sender: str = "ci") -> Announced:
-        return await broker.broadcast(Draft(id=id, body=body), Sender(name=sender, via="http"))
+    async def one(broker: Broker, id: str, *, body: str = "hear", sender: str = "ci") -> BroadcastSent:
+        return await broker.broadcasts.broadcast(BroadcastDraft(id=id, body=body), Sender(name=sender, via="http"))
 
     return one
 
@@ -48,7 +48,7 @@ def events() -> Callable[..., Awaitable[list[Event]]]:
     """Return what happened so far, of some types or all: `await events(broker, "agent_online")`."""
 
     async def some(broker: Broker, *types: str) -> list[Event]:
-        found, _ = await broker.feed.replay("0-0", 20_000)
+        found, _ = await broker.events.replay("0-0", 20_000)
         return [each for each in found if not types or each.type in types]
 
     return some
@@ -79,9 +79,9 @@ def due() -> Callable[..., Awaitable[None]]:
 
     async def wait(broker: Broker, agent: str = "bob", seconds: float = 5) -> None:
         end = asyncio.get_running_loop().time() + seconds
-        while not (await broker.check(agent)).unread_messages:
+        while not (await broker.agents.check(agent)).unread_messages:
             left = end - asyncio.get_running_loop().time()
             assert left > 0, f"waited {seconds} s for mail for {agent}"
-            await broker.wait(agent, left)  # may return early: it says that mail may be there
+            await broker.mail.wait(agent, left)  # may return early: it says that mail may be there
 
     return wait

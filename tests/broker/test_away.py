@@ -16,7 +16,7 @@ from postino.broker import Broker
 from postino.config import Settings
 from postino.errors import StoreAway
 from postino.paths import Home
-from postino.store.embedded import EmbeddedValkey
+from postino.store.valkey.embedded import EmbeddedValkey
 
 Open = Callable[..., Awaitable[Broker]]
 
@@ -65,10 +65,11 @@ async def test_every_verb_of_a_frozen_store_is_refused_within_two_seconds(open_a
     server.signal(signal.SIGSTOP)
 
     calls = {
-        "send": send(broker, "m2"), "read": broker.read("bob", "s1"), "ack": broker.ack("bob", "s1", ["m1"]),
-        "check": broker.check("bob"), "look": broker.look("bob", 10, 0), "state": broker.state("bob", "m1"),
-        "broadcast": say(broker, "b1"), "agents": broker.agents(10, 0), "history": broker.history(),
-        "rename": broker.rename("bob", "robert"), "wait": broker.wait("bob", 20), "stats": broker.stats(),
+        "send": send(broker, "m2"), "read": broker.mail.read("bob", "s1"), "ack": broker.mail.ack("bob", "s1", ["m1"]),
+        "check": broker.agents.check("bob"), "look": broker.mail.peek("bob", 10, 0),
+        "state": broker.mail.state("bob", "m1"),
+        "broadcast": say(broker, "b1"), "agents": broker.agents.page(10, 0), "history": broker.history.search(),
+        "rename": broker.agents.rename("bob", "robert"), "wait": broker.mail.wait("bob", 20), "stats": broker.stats(),
     }  # fmt: skip
     answers = dict(zip(calls, await asyncio.gather(*(refused(each) for each in calls.values())), strict=True))
     later = await refused(send(broker, "m3"))
@@ -98,7 +99,7 @@ async def test_a_frozen_store_goes_on_without_a_restart(open_at: Open, home: Hom
 
     await send(broker, "m2")
     await send(broker, "m3")
-    assert [each.id for each in (await broker.read("bob", "s1")).items] == ["m1", "m2", "m3"]
+    assert [each.id for each in (await broker.mail.read("bob", "s1")).items] == ["m1", "m2", "m3"]
     assert embedded(home) == pid
 
 
@@ -108,24 +109,26 @@ async def test_a_killed_embedded_store_is_restarted_with_everything_it_answered(
     broker = await open_at()
     for number in range(20):
         await send(broker, f"m{number:02}")
-    await broker.read("bob", "s1", limit=5)
-    await broker.ack("bob", "s1", ["m00", "m01"])
-    await broker.nack("bob", "s1", ["m02"])
-    await broker.read("bob", "s2", limit=1)
+    await broker.mail.read("bob", "s1", limit=5)
+    await broker.mail.ack("bob", "s1", ["m00", "m01"])
+    await broker.mail.nack("bob", "s1", ["m02"])
+    await broker.mail.read("bob", "s2", limit=1)
     os.kill(embedded(home), signal.SIGKILL)
 
     assert await back(broker) < 5
 
-    assert [each.id for each in (await broker.look("bob", 50, 0))[0]] == [f"m{number:02}" for number in range(2, 20)]
-    held = [(await broker.state("bob", f"m0{number}")) for number in range(2, 6)]
+    assert [each.id for each in (await broker.mail.peek("bob", 50, 0))[0]] == [
+        f"m{number:02}" for number in range(2, 20)
+    ]
+    held = [(await broker.mail.state("bob", f"m0{number}")) for number in range(2, 6)]
     assert [(each.state, each.reader, each.deliveries) for each in held] == [
         ("leased", "s2", 2),
         ("leased", "s1", 1),
         ("leased", "s1", 1),
         ("queued", None, 0),
     ]
-    assert (await broker.ack("bob", "s2", ["m02"])).acknowledged == ["m02"]
-    batch = await broker.read("bob", "s3", limit=200)
+    assert (await broker.mail.ack("bob", "s2", ["m02"])).acknowledged == ["m02"]
+    batch = await broker.mail.read("bob", "s3", limit=200)
     assert [(each.id, each.delivery) for each in batch.items] == [(f"m{number:02}", 1) for number in range(5, 20)]
 
 
@@ -133,13 +136,13 @@ async def test_the_count_of_deliveries_survives_a_kill(open_at: Open, home: Home
     broker = await open_at(max_deliveries=3)
     await send(broker, "poison")
     for number in (1, 2):
-        assert [each.delivery for each in (await broker.read("bob", "s1")).items] == [number]
-        await broker.nack("bob", "s1", ["poison"])
+        assert [each.delivery for each in (await broker.mail.read("bob", "s1")).items] == [number]
+        await broker.mail.nack("bob", "s1", ["poison"])
     os.kill(embedded(home), signal.SIGKILL)
     await back(broker)
 
-    assert [each.delivery for each in (await broker.read("bob", "s1")).items] == [3]
-    assert (await broker.nack("bob", "s1", ["poison"])).dead == ["poison"]
+    assert [each.delivery for each in (await broker.mail.read("bob", "s1")).items] == [3]
+    assert (await broker.mail.nack("bob", "s1", ["poison"])).dead == ["poison"]
 
 
 async def test_two_brokers_of_one_home_both_recover_on_one_server(open_at: Open, home: Home, send) -> None:
@@ -150,16 +153,16 @@ async def test_two_brokers_of_one_home_both_recover_on_one_server(open_at: Open,
         await asyncio.gather(back(one), back(two))
         await send(two if number % 2 else one, f"m{number}")
 
-    assert [each.id for each in (await two.read("bob", "s1")).items] == ["m1", "m2", "m3", "m4"]
+    assert [each.id for each in (await two.mail.read("bob", "s1")).items] == ["m1", "m2", "m3", "m4"]
 
 
 async def test_listeners_and_waiters_outlive_a_kill(open_at: Open, home: Home, send) -> None:
     broker = await open_at()
-    async with broker.feed.subscribe() as heard:
+    async with broker.events.subscribe() as heard:
         await send(broker, "m1")
         os.kill(embedded(home), signal.SIGKILL)
         await back(broker)
-        waiting = asyncio.create_task(broker.wait("alice", 20))
+        waiting = asyncio.create_task(broker.mail.wait("alice", 20))
         await asyncio.sleep(0.05)
         await send(broker, "m2", to="alice")
         async with asyncio.timeout(5):
@@ -179,8 +182,8 @@ async def test_listeners_begin_anew_when_the_server_lost_what_they_had_not_heard
     server = serve()
     broker = await open_at(server.url)
     await send(broker, "m1")
-    async with broker.feed.subscribe() as heard:
-        waiting = asyncio.create_task(broker.wait("alice", 20))
+    async with broker.events.subscribe() as heard:
+        waiting = asyncio.create_task(broker.mail.wait("alice", 20))
         await asyncio.sleep(0.1)
         server.kill()
         shutil.rmtree(server.directory / "appendonlydir")
@@ -190,7 +193,7 @@ async def test_listeners_begin_anew_when_the_server_lost_what_they_had_not_heard
                 pass
             await waiting
 
-    async with broker.feed.subscribe() as again:
+    async with broker.events.subscribe() as again:
         await back(broker)
         await send(broker, "m2")
         async with asyncio.timeout(5):
@@ -214,7 +217,7 @@ async def test_a_server_of_ones_own_is_never_started_by_postino(open_at: Open, h
     server.start()
     await back(broker)
     await send(broker, "m2")
-    assert [each.id for each in (await broker.read("bob", "s1")).items] == ["m1", "m2"]
+    assert [each.id for each in (await broker.mail.read("bob", "s1")).items] == ["m1", "m2"]
 
 
 async def test_there_is_one_clear_sentence_when_no_server_can_be_reached(open_at: Open, home: Home) -> None:
@@ -227,7 +230,7 @@ async def test_there_is_one_clear_sentence_when_no_server_can_be_reached(open_at
     assert "secret" not in refusal.value.message
 
 
-async def test_a_frozen_server_can_not_hang_the_start(open_at: Open, serve) -> None:
+async def test_a_frozen_server_cannot_hang_the_start(open_at: Open, serve) -> None:
     server = serve()
     server.signal(signal.SIGSTOP)
 
@@ -249,7 +252,7 @@ async def test_a_send_whose_answer_was_lost_is_stored_once_by_a_retry(open_at: O
         between.lose = None
         assert not (await send(broker, f"lost-{number:02}")).created
 
-    batch = await broker.read("bob", "s1", limit=200)
+    batch = await broker.mail.read("bob", "s1", limit=200)
     assert [(each.id, each.seq) for each in batch.items] == [(f"lost-{n:02}", n + 1) for n in range(30)]
 
 
@@ -261,7 +264,7 @@ async def test_a_broadcast_whose_answer_was_lost_is_said_once(open_at: Open, pro
     between.lose = None
 
     assert not (await say(broker, "lost")).created
-    assert (await broker.broadcasts(10, 0))[1] == 1
+    assert (await broker.broadcasts.page(10, 0))[1] == 1
 
 
 async def test_a_read_whose_answer_was_lost_can_be_resumed(open_at: Open, proxy, serve, send) -> None:
@@ -269,11 +272,11 @@ async def test_a_read_whose_answer_was_lost_can_be_resumed(open_at: Open, proxy,
     broker = await open_at(between.url)
     await send(broker, "m1")
     between.lose = b"the-reader"
-    assert (await refused(broker.read("bob", "the-reader")))[0] == "unknown"
+    assert (await refused(broker.mail.read("bob", "the-reader")))[0] == "unknown"
     between.lose = None
 
-    assert (await broker.read("bob", "the-reader")).items == []
-    batch = await broker.read("bob", "the-reader", resume=True)
+    assert (await broker.mail.read("bob", "the-reader")).items == []
+    batch = await broker.mail.read("bob", "the-reader", resume=True)
     assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == [("m1", 1, True)]
 
 
@@ -281,12 +284,12 @@ async def test_an_acknowledgement_whose_answer_was_lost_counts_when_repeated(ope
     between = await proxy(serve().url)
     broker = await open_at(between.url)
     await send(broker, "m1")
-    await broker.read("bob", "the-reader")
+    await broker.mail.read("bob", "the-reader")
     between.lose = b"the-reader"
-    assert (await refused(broker.ack("bob", "the-reader", ["m1"])))[0] == "unknown"
+    assert (await refused(broker.mail.ack("bob", "the-reader", ["m1"])))[0] == "unknown"
     between.lose = None
 
-    assert (await broker.ack("bob", "the-reader", ["m1"])).acknowledged == ["m1"]
+    assert (await broker.mail.ack("bob", "the-reader", ["m1"])).acknowledged == ["m1"]
 
 
 async def test_a_requeue_and_a_rename_whose_answers_were_lost_can_be_repeated(
@@ -295,16 +298,16 @@ async def test_a_requeue_and_a_rename_whose_answers_were_lost_can_be_repeated(
     between = await proxy(serve().url)
     broker = await open_at(between.url, max_deliveries=1)
     await send(broker, "m1")
-    await broker.read("bob", "s1")
-    await broker.nack("bob", "s1", ["m1"])
+    await broker.mail.read("bob", "s1")
+    await broker.mail.nack("bob", "s1", ["m1"])
     between.lose = b'["m1"]'
-    assert (await refused(broker.requeue("bob", ["m1"])))[0] == "unknown"
+    assert (await refused(broker.dead.requeue("bob", ["m1"])))[0] == "unknown"
     between.lose = b"robert"
-    assert (await refused(broker.rename("bob", "robert")))[0] == "unknown"
+    assert (await refused(broker.agents.rename("bob", "robert")))[0] == "unknown"
     between.lose = None
 
-    assert (await broker.rename("bob", "robert")).name == "robert"
-    assert [each.id for each in (await broker.look("robert", 10, 0))[0]] == ["m1"]
+    assert (await broker.agents.rename("bob", "robert")).name == "robert"
+    assert [each.id for each in (await broker.mail.peek("robert", 10, 0))[0]] == ["m1"]
 
 
 async def test_with_memory_full_agents_still_come_read_and_go_and_only_new_mail_is_refused(
@@ -314,41 +317,41 @@ async def test_with_memory_full_agents_still_come_read_and_go_and_only_new_mail_
     for number in range(3):
         await send(broker, f"m{number}")
     await say(broker, "b1")
-    await broker.store.call("CONFIG", "SET", "maxmemory", "1")
+    await broker._store.call("CONFIG", "SET", "maxmemory", "1")
 
     assert (await refused(send(broker, "m9")))[0] == "none"
     assert (await refused(say(broker, "b9")))[0] == "none"
-    await broker.join(hello("s-1", name="bob"))
-    await broker.heartbeat("web")
-    assert len((await broker.read("bob", "s-1")).items) == 3
-    assert len((await broker.read_broadcasts("bob", 10)).items) == 1
-    assert (await broker.ack("bob", "s-1", ["m0"])).acknowledged == ["m0"]
-    assert (await broker.nack("bob", "s-1", ["m1"])).dead == ["m1"]
-    await broker.prolong("s-1", 1)
-    assert (await broker.check("bob")).unread_messages == 0
-    await broker.leave("s-1", 1)
-    assert await broker.clear("bob") == 1
-    assert await broker.clear_dead("bob") == 1
-    await broker.store.call("CONFIG", "SET", "maxmemory", "0")
+    await broker.sessions.join(hello("s-1", name="bob"))
+    await broker.agents.heartbeat("web")
+    assert len((await broker.mail.read("bob", "s-1")).items) == 3
+    assert len((await broker.broadcasts.read("bob", 10)).items) == 1
+    assert (await broker.mail.ack("bob", "s-1", ["m0"])).acknowledged == ["m0"]
+    assert (await broker.mail.nack("bob", "s-1", ["m1"])).dead == ["m1"]
+    await broker.sessions.keepalive("s-1", 1)
+    assert (await broker.agents.check("bob")).unread_messages == 0
+    await broker.sessions.leave("s-1", 1)
+    assert await broker.mail.clear("bob") == 1
+    assert await broker.dead.clear("bob") == 1
+    await broker._store.call("CONFIG", "SET", "maxmemory", "0")
 
 
 async def test_an_emptied_server_is_a_new_beginning_and_no_failure(open_at: Open, serve, send, say, hello) -> None:
     broker = await open_at(serve().url)
-    await broker.join(hello("s-1", name="bob"))
+    await broker.sessions.join(hello("s-1", name="bob"))
     await send(broker, "m1")
-    await broker.read("bob", "s-1")
+    await broker.mail.read("bob", "s-1")
     await say(broker, "b1")
-    await broker.read_broadcasts("bob", 10)
+    await broker.broadcasts.read("bob", 10)
 
-    await broker.store.call("FLUSHALL")
+    await broker._store.call("FLUSHALL")
 
-    assert (await broker.read("bob", "s-1")).items == []
-    assert (await broker.ack("bob", "s-1", ["m1"])).rejected == ["m1"]
-    await broker.leave("s-1", 1)
+    assert (await broker.mail.read("bob", "s-1")).items == []
+    assert (await broker.mail.ack("bob", "s-1", ["m1"])).rejected == ["m1"]
+    await broker.sessions.leave("s-1", 1)
     await send(broker, "m2")
     await say(broker, "b2")
-    assert [each.id for each in (await broker.read("bob", "s-1")).items] == ["m2"]
-    assert [each.id for each in (await broker.read_broadcasts("bob", 10)).items] == ["b2"]
+    assert [each.id for each in (await broker.mail.read("bob", "s-1")).items] == ["m2"]
+    assert [each.id for each in (await broker.broadcasts.read("bob", 10)).items] == ["b2"]
 
 
 @pytest.mark.parametrize("name", ["with blank", "per%20cent", "ha#sh", "que?stion", "ünï"])

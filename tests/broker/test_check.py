@@ -8,13 +8,13 @@ from postino.broker import Broker
 
 
 async def counts(broker: Broker, agent: str = "bob") -> tuple[int, int]:
-    check = await broker.check(agent)
+    check = await broker.agents.check(agent)
     return check.unread_messages, check.unseen_broadcasts
 
 
 async def test_nothing_waits_for_a_name_never_seen_and_asking_makes_no_agent(broker: Broker) -> None:
     assert await counts(broker, "nobody") == (0, 0)
-    assert (await broker.agents(50, 0))[1] == 0
+    assert (await broker.agents.page(50, 0))[1] == 0
 
 
 async def test_unread_and_unseen_are_counted(broker: Broker, send, say) -> None:
@@ -29,11 +29,11 @@ async def test_leased_and_delayed_messages_do_not_count_until_they_are_due(open_
     broker = await open_broker(message_lease=1)
     for number in range(4):
         await send(broker, f"m{number}")
-    await broker.read("bob", "s1", limit=3)
-    await broker.nack("bob", "s1", ["m0"])
-    await broker.nack("bob", "s1", ["m1"], delay_ms=60_000)
+    await broker.mail.read("bob", "s1", limit=3)
+    await broker.mail.nack("bob", "s1", ["m0"])
+    await broker.mail.nack("bob", "s1", ["m1"], delay_ms=60_000)
     assert await counts(broker) == (2, 0)
-    await broker.read("bob", "s2", ack_now=True)
+    await broker.mail.read("bob", "s2", ack_now=True)
 
     await due(broker)  # the lease of m2
 
@@ -45,13 +45,13 @@ async def test_acknowledged_cleared_and_dead_messages_do_not_count(open_broker, 
     for id in ("acked", "dead", "cleared"):
         await send(broker, id)
         assert await counts(broker) == (1, 0)
-        await broker.read("bob", "s1")
+        await broker.mail.read("bob", "s1")
         if id == "acked":
-            await broker.ack("bob", "s1", [id])
+            await broker.mail.ack("bob", "s1", [id])
         elif id == "dead":
-            await broker.nack("bob", "s1", [id])
+            await broker.mail.nack("bob", "s1", [id])
         else:
-            await broker.clear("bob")
+            await broker.mail.clear("bob")
         assert await counts(broker) == (0, 0)
 
 
@@ -66,19 +66,19 @@ async def test_what_outlived_its_time_does_not_count_and_leaves(open_broker, sen
 
     await eventually(nothing, "everything is too old")
     assert [each.data["id"] for each in await events(broker, "msg_expired")] == ["m0", "m1", "m2"]
-    assert (await broker.look("bob", 50, 0))[1] == 0
+    assert (await broker.mail.peek("bob", 50, 0))[1] == 0
 
 
 async def test_the_count_is_what_a_read_gives_whatever_happened_before(broker: Broker, send) -> None:
     await asyncio.gather(*(send(broker, f"m{number}") for number in range(30)))
-    held = [each.id for each in (await broker.read("bob", "s1", limit=20)).items]
-    await broker.ack("bob", "s1", held[:5])
-    await broker.nack("bob", "s1", held[5:10])
-    await broker.nack("bob", "s1", held[10:12], delay_ms=60_000)
-    await broker.release_ids("bob", "s1", held[12:14])
+    held = [each.id for each in (await broker.mail.read("bob", "s1", limit=20)).items]
+    await broker.mail.ack("bob", "s1", held[:5])
+    await broker.mail.nack("bob", "s1", held[5:10])
+    await broker.mail.nack("bob", "s1", held[10:12], delay_ms=60_000)
+    await broker.mail.undo_read("bob", "s1", held[12:14])
 
     unread, _ = await counts(broker)
 
     assert unread == 10 + 5 + 2
-    assert len((await broker.read("bob", "s2", limit=200)).items) == unread
+    assert len((await broker.mail.read("bob", "s2", limit=200)).items) == unread
     assert await counts(broker) == (0, 0)

@@ -14,49 +14,49 @@ from postino.errors import InboxFull, UnknownAgent, UnknownMessage
 async def bury(broker: Broker, send, *ids: str) -> None:
     for id in ids:
         await send(broker, id)
-    while (batch := await broker.read("bob", "killer", limit=200)).items:
+    while (batch := await broker.mail.read("bob", "killer", limit=200)).items:
         given = [each.id for each in batch.items]
-        assert (await broker.nack("bob", "killer", given)).dead == given
+        assert (await broker.mail.nack("bob", "killer", given)).dead == given
 
 
 async def lying(broker: Broker) -> list[str]:
-    return [each.id for offset in (0, 200) for each in (await broker.look("bob", 200, offset))[0]]
+    return [each.id for offset in (0, 200) for each in (await broker.mail.peek("bob", 200, offset))[0]]
 
 
 async def test_clear_takes_waiting_delayed_and_leased_messages(broker: Broker, send, events) -> None:
     for id in ("delayed", "leased", "waiting"):
         await send(broker, id)
-    await broker.read("bob", "s1", limit=2)
-    await broker.nack("bob", "s1", ["delayed"], delay_ms=60_000)
+    await broker.mail.read("bob", "s1", limit=2)
+    await broker.mail.nack("bob", "s1", ["delayed"], delay_ms=60_000)
 
-    assert await broker.clear("bob") == 3
+    assert await broker.mail.clear("bob") == 3
 
     assert await lying(broker) == []
-    assert (await broker.check("bob")).unread_messages == 0
-    assert [(await broker.state("bob", id)).state for id in ("delayed", "leased", "waiting")] == ["cleared"] * 3
+    assert (await broker.agents.check("bob")).unread_messages == 0
+    assert [(await broker.mail.state("bob", id)).state for id in ("delayed", "leased", "waiting")] == ["cleared"] * 3
     assert [each.data["count"] for each in await events(broker, "msg_clear")] == [3]
-    assert (await broker.read("bob", "s2")).items == []
+    assert (await broker.mail.read("bob", "s2")).items == []
 
 
 async def test_clearing_nothing_says_nothing(broker: Broker, events) -> None:
-    assert await broker.clear("bob") == 0
+    assert await broker.mail.clear("bob") == 0
     assert await events(broker, "msg_clear") == []
 
 
 async def test_mail_after_a_clear_arrives_and_its_number_goes_on(broker: Broker, send) -> None:
     await send(broker, "m1")
-    await broker.read("bob", "s1")
-    await broker.clear("bob")
+    await broker.mail.read("bob", "s1")
+    await broker.mail.clear("bob")
 
     sent = await send(broker, "m2")
 
     assert sent.seq == 2
-    assert [(each.id, each.delivery) for each in (await broker.read("bob", "s1")).items] == [("m2", 1)]
+    assert [(each.id, each.delivery) for each in (await broker.mail.read("bob", "s1")).items] == [("m2", 1)]
 
 
 async def test_a_cleared_id_is_still_remembered(broker: Broker, send) -> None:
     await send(broker, "m1")
-    await broker.clear("bob")
+    await broker.mail.clear("bob")
 
     assert not (await send(broker, "m1")).created
     assert await lying(broker) == []
@@ -66,7 +66,7 @@ async def test_more_than_one_page_is_cleared(broker: Broker, send) -> None:
     for number in range(510):
         await send(broker, f"m{number}")
 
-    assert await broker.clear("bob") == 510
+    assert await broker.mail.clear("bob") == 510
     assert await lying(broker) == []
 
 
@@ -75,8 +75,8 @@ async def test_more_than_one_script_takes_is_cleared(open_broker, send) -> None:
     for number in range(0, 5100, 100):
         await asyncio.gather(*(send(broker, f"m{number + each}") for each in range(100)))
 
-    assert await broker.clear("bob") == 5100
-    assert (await broker.check("bob")).unread_messages == 0
+    assert await broker.mail.clear("bob") == 5100
+    assert (await broker.agents.check("bob")).unread_messages == 0
 
 
 async def test_a_requeued_letter_goes_to_the_tail_with_a_fresh_count(open_broker, send) -> None:
@@ -84,20 +84,20 @@ async def test_a_requeued_letter_goes_to_the_tail_with_a_fresh_count(open_broker
     await bury(broker, send, "m1")
     await send(broker, "m2")
 
-    assert await broker.requeue("bob", ["m1"]) == ["m1"]
+    assert await broker.dead.requeue("bob", ["m1"]) == ["m1"]
 
-    batch = await broker.read("bob", "s1")
+    batch = await broker.mail.read("bob", "s1")
     assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == [("m2", 1, False), ("m1", 1, True)]
-    assert (await broker.dead("bob", 50, 0))[1] == 0
-    assert (await broker.state("bob", "m1")).deliveries == 1
-    assert (await broker.ack("bob", "s1", ["m1"])).acknowledged == ["m1"]
+    assert (await broker.dead.page("bob", 50, 0))[1] == 0
+    assert (await broker.mail.state("bob", "m1")).deliveries == 1
+    assert (await broker.mail.ack("bob", "s1", ["m1"])).acknowledged == ["m1"]
 
 
 async def test_requeue_without_ids_takes_all_in_order(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "m1", "m2", "m3")
 
-    assert await broker.requeue("bob", None) == ["m1", "m2", "m3"]
+    assert await broker.dead.requeue("bob", None) == ["m1", "m2", "m3"]
     assert await lying(broker) == ["m1", "m2", "m3"]
 
 
@@ -107,19 +107,21 @@ async def test_more_letters_than_one_script_takes_are_requeued_in_order_and_what
     broker = await open_broker(max_deliveries=1)
     ids = [f"m{number}" for number in range(250)]
     await bury(broker, send, *ids)
-    real = broker.store.run_named
+    real = broker._store.run_named
 
     async def run_named(name: str, agent: str, **values: str | int) -> Any:
         if values["until"] != "+":
             monkeypatch.undo()
-            await broker.nack("bob", "s1", [each.id for each in (await broker.read("bob", "s1", limit=1)).items])
+            await broker.mail.nack(
+                "bob", "s1", [each.id for each in (await broker.mail.read("bob", "s1", limit=1)).items]
+            )
         return await real(name, agent, **values)
 
-    monkeypatch.setattr(broker.store, "run_named", run_named)
+    monkeypatch.setattr(broker._store, "run_named", run_named)
 
-    assert await broker.requeue("bob", None) == ids
+    assert await broker.dead.requeue("bob", None) == ids
     assert await lying(broker) == ids[1:]
-    assert [each.id for each in (await broker.dead("bob", 50, 0))[0]] == ["m0"]
+    assert [each.id for each in (await broker.dead.page("bob", 50, 0))[0]] == ["m0"]
 
 
 async def test_too_little_room_for_all_of_many_letters_moves_none(open_broker, send) -> None:
@@ -128,24 +130,24 @@ async def test_too_little_room_for_all_of_many_letters_moves_none(open_broker, s
     await send(broker, "n1")
 
     with pytest.raises(InboxFull):
-        await broker.requeue("bob", None)
+        await broker.dead.requeue("bob", None)
 
-    assert (await broker.dead("bob", 1, 0))[1] == 150
+    assert (await broker.dead.page("bob", 1, 0))[1] == 150
 
 
 async def test_requeue_of_no_ids_moves_nothing(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "m1")
 
-    assert await broker.requeue("bob", []) == []
-    assert (await broker.dead("bob", 50, 0))[1] == 1
+    assert await broker.dead.requeue("bob", []) == []
+    assert (await broker.dead.page("bob", 50, 0))[1] == 1
 
 
 async def test_an_id_named_twice_is_requeued_once(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "m1")
 
-    assert await broker.requeue("bob", ["m1", "m1"]) == ["m1"]
+    assert await broker.dead.requeue("bob", ["m1", "m1"]) == ["m1"]
     assert await lying(broker) == ["m1"]
 
 
@@ -154,14 +156,14 @@ async def test_one_wrong_id_and_nothing_is_requeued(open_broker, send, wrong: st
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "dead")
     await send(broker, "acked")
-    await broker.read("bob", "s1", ack_now=True)
+    await broker.mail.read("bob", "s1", ack_now=True)
     await send(broker, "alive")
 
     with pytest.raises(UnknownMessage) as refusal:
-        await broker.requeue("bob", ["dead", wrong])
+        await broker.dead.requeue("bob", ["dead", wrong])
 
     assert wrong in refusal.value.message
-    assert (await broker.dead("bob", 50, 0))[1] == 1
+    assert (await broker.dead.page("bob", 50, 0))[1] == 1
     assert await lying(broker) == ["alive"]
 
 
@@ -170,7 +172,7 @@ async def test_a_refusal_names_ids_and_agents_as_they_are_written(open_broker, s
     await send(broker, "m1")
 
     with pytest.raises(UnknownMessage, match=r"lower-case-id is not a dead letter of bob"):
-        await broker.requeue("bob", ["lower-case-id"])
+        await broker.dead.requeue("bob", ["lower-case-id"])
     with pytest.raises(InboxFull, match=r"\bbob already holds 1 "):
         await send(broker, "m2")
 
@@ -181,15 +183,15 @@ async def test_requeue_into_too_little_room_moves_nothing(open_broker, send) -> 
     await send(broker, "m3")
 
     with pytest.raises(InboxFull):
-        await broker.requeue("bob", None)
+        await broker.dead.requeue("bob", None)
 
-    assert (await broker.dead("bob", 50, 0))[1] == 2
+    assert (await broker.dead.page("bob", 50, 0))[1] == 2
     assert await lying(broker) == ["m3"]
 
 
 async def test_requeue_for_a_name_nobody_has_is_refused(broker: Broker) -> None:
     with pytest.raises(UnknownAgent):
-        await broker.requeue("nobody", None)
+        await broker.dead.requeue("nobody", None)
 
 
 async def test_a_requeued_message_lives_anew(open_broker, send, eventually) -> None:
@@ -198,31 +200,31 @@ async def test_a_requeued_message_lives_anew(open_broker, send, eventually) -> N
     await send(broker, "marker", to="other")
 
     async def marker_expired() -> bool:
-        return (await broker.state("other", "marker")).state == "expired"
+        return (await broker.mail.state("other", "marker")).state == "expired"
 
     await eventually(marker_expired, "m1 would be too old by now")
-    assert (await broker.state("bob", "m1")).state == "dead"
-    await broker.requeue("bob", None)
+    assert (await broker.mail.state("bob", "m1")).state == "dead"
+    await broker.dead.requeue("bob", None)
 
-    assert [each.id for each in (await broker.read("bob", "s1")).items] == ["m1"]
+    assert [each.id for each in (await broker.mail.read("bob", "s1")).items] == ["m1"]
 
 
 async def test_dropped_letters_are_gone_and_told_as_cleared(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "m1", "m2")
 
-    assert await broker.clear_dead("bob") == 2
+    assert await broker.dead.clear("bob") == 2
 
-    assert await broker.dead("bob", 50, 0) == ([], 0)
-    assert (await broker.state("bob", "m1")).state == "cleared"
-    assert await broker.clear_dead("bob") == 0
+    assert await broker.dead.page("bob", 50, 0) == ([], 0)
+    assert (await broker.mail.state("bob", "m1")).state == "cleared"
+    assert await broker.dead.clear("bob") == 0
 
 
 async def test_letters_are_listed_oldest_first_by_page(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "m1", "m2", "m3")
 
-    letters, total = await broker.dead("bob", 2, 1)
+    letters, total = await broker.dead.page("bob", 2, 1)
 
     assert ([each.id for each in letters], total) == (["m2", "m3"], 3)
     assert all(each.died_at > each.timestamp for each in letters)

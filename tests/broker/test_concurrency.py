@@ -16,13 +16,13 @@ from postino.model import Message
 async def drain(broker: Broker, agent: str, consumer: str, got: list[Message], done: asyncio.Event, limit: int) -> None:
     """Read and acknowledge until nothing is left and nothing more will come."""
     while True:
-        batch = await broker.read(agent, consumer, limit=limit)
+        batch = await broker.mail.read(agent, consumer, limit=limit)
         got += batch.items
-        await broker.ack(agent, consumer, [each.id for each in batch.items])
+        await broker.mail.ack(agent, consumer, [each.id for each in batch.items])
         if not batch.items:
             if done.is_set():
                 return
-            await broker.wait(agent, 0.2)
+            await broker.mail.wait(agent, 0.2)
 
 
 async def write(broker: Broker, send, sender: str, count: int) -> None:
@@ -53,7 +53,7 @@ async def test_many_readers_of_one_inbox_share_it_without_loss_or_repeat(open_br
         for at in range(8):
             mine = [each.id for each in reader if each.from_ == f"w{at}"]
             assert mine == sorted(mine)
-    assert (await brokers[0].agent("bob")).message_count == 0
+    assert (await brokers[0].agents.one("bob")).message_count == 0
 
 
 async def test_readers_that_give_up_in_the_middle_lose_nothing_and_repeat_only_what_they_had(
@@ -68,18 +68,18 @@ async def test_readers_that_give_up_in_the_middle_lose_nothing_and_repeat_only_w
         empty = 0
         for life in range(200):
             session = f"{name}-{life}"
-            await broker.join(hello(session, name="bob"))
-            batch = await broker.read("bob", session, limit=chance.randint(1, 8))
+            await broker.sessions.join(hello(session, name="bob"))
+            batch = await broker.mail.read("bob", session, limit=chance.randint(1, 8))
             deliveries.extend(batch.items)
             ids = [each.id for each in batch.items]
             fate = chance.random()
             if fate < 0.5:
-                acknowledged.update((await broker.ack("bob", session, ids)).acknowledged)
+                acknowledged.update((await broker.mail.ack("bob", session, ids)).acknowledged)
             elif fate < 0.7:
-                await broker.nack("bob", session, ids)
-            await broker.leave(session, 1)
+                await broker.mail.nack("bob", session, ids)
+            await broker.sessions.leave(session, 1)
             empty = 0 if ids else empty + 1
-            if empty > 3 and (await broker.agent("bob")).message_count == 0:
+            if empty > 3 and (await broker.agents.one("bob")).message_count == 0:
                 return
 
     await asyncio.gather(*(write(broker, send, f"w{at}", 25) for at in range(4)), *(read(f"r{at}") for at in range(4)))
@@ -105,11 +105,11 @@ async def test_first_deliveries_keep_the_order_of_each_sender_whoever_reads_besi
 
     async def read(session: str) -> None:
         for _ in range(60):
-            batch = await broker.read("bob", session, limit=3)
+            batch = await broker.mail.read("bob", session, limit=3)
             first.extend(each for each in batch.items if not each.redelivered)  # one loop: in the order of the replies
             ids = [each.id for each in batch.items]
-            await broker.nack("bob", session, ids[::2])
-            await broker.ack("bob", session, ids[1::2])
+            await broker.mail.nack("bob", session, ids[::2])
+            await broker.mail.ack("bob", session, ids[1::2])
 
     await asyncio.gather(write(broker, send, "a", 40), write(broker, send, "b", 40), read("s1"), read("s2"))
 
@@ -125,22 +125,22 @@ async def test_one_id_sent_by_two_daemons_at_once_is_one_message(open_broker, se
     sent = await asyncio.gather(*(send(broker, f"m{number}") for number in range(40) for broker in (one, two)))
 
     assert sum(each.created for each in sent) == 40
-    assert (await one.look("bob", 200, 0))[1] == 40
+    assert (await one.mail.peek("bob", 200, 0))[1] == 40
 
 
 async def test_two_acknowledgements_of_one_message_by_two_sessions_are_one(open_broker, send) -> None:
     one, two = await open_broker(message_lease=1), await open_broker()
     for number in range(20):
         await send(one, f"m{number:02}")
-    ids = [each.id for each in (await one.read("bob", "s1", limit=200)).items]
-    while not (await one.check("bob")).unread_messages:
-        await one.wait("bob", 5)
+    ids = [each.id for each in (await one.mail.read("bob", "s1", limit=200)).items]
+    while not (await one.agents.check("bob")).unread_messages:
+        await one.mail.wait("bob", 5)
 
     async def take_over() -> list[str]:
-        batch = await two.read("bob", "s2", limit=200)
-        return (await two.ack("bob", "s2", [each.id for each in batch.items])).acknowledged
+        batch = await two.mail.read("bob", "s2", limit=200)
+        return (await two.mail.ack("bob", "s2", [each.id for each in batch.items])).acknowledged
 
-    late, taken = await asyncio.gather(one.ack("bob", "s1", ids), take_over())
+    late, taken = await asyncio.gather(one.mail.ack("bob", "s1", ids), take_over())
 
     assert sorted(late.acknowledged + taken) == ids
 
@@ -155,7 +155,7 @@ async def test_an_inbox_takes_exactly_what_it_may_hold_however_many_send(open_br
     refused = [each for each in answers if isinstance(each, PostinoError)]
     assert len(answers) - len(refused) == 25
     assert {each.code for each in refused} == {"inbox_full"}
-    assert (await one.look("bob", 200, 0))[1] == 25
+    assert (await one.mail.peek("bob", 200, 0))[1] == 25
 
 
 async def test_broadcasts_of_many_are_numbered_alike_for_all_readers(open_broker, say) -> None:
@@ -164,7 +164,7 @@ async def test_broadcasts_of_many_are_numbered_alike_for_all_readers(open_broker
 
     async def listen(broker: Broker, agent: str) -> None:
         while len(heard[agent]) < 100:
-            heard[agent] += [each.id for each in (await broker.read_broadcasts(agent, 7)).items]
+            heard[agent] += [each.id for each in (await broker.broadcasts.read(agent, 7)).items]
             await asyncio.sleep(0)
 
     async with asyncio.timeout(20):
@@ -179,8 +179,8 @@ async def test_broadcasts_of_many_are_numbered_alike_for_all_readers(open_broker
 
 async def test_a_hundred_waiting_readers_are_served_by_a_hundred_messages(broker: Broker, send) -> None:
     async def one(at: int) -> str:
-        while not (batch := await broker.read("bob", f"s{at}", limit=1, ack_now=True)).items:
-            await broker.wait("bob", 20)
+        while not (batch := await broker.mail.read("bob", f"s{at}", limit=1, ack_now=True)).items:
+            await broker.mail.wait("bob", 20)
         return batch.items[0].id
 
     readers = [asyncio.create_task(one(at)) for at in range(100)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from postino.broker import Broker
-from postino.model import History
+from postino.model import HistoryPage
 
 
-def ids(page: History) -> list[str]:
+def ids(page: HistoryPage) -> list[str]:
     return [each.id for each in page.items]
 
 
@@ -17,7 +17,7 @@ async def test_messages_and_broadcasts_are_told_newest_first(broker: Broker, sen
     await say(broker, "b1", sender="alice")
     await send(broker, "m2", to="carol")
 
-    page = await broker.history()
+    page = await broker.history.search()
 
     assert [(each.kind, each.id, each.from_, each.to) for each in page.items] == [
         ("message", "m2", "ci", "carol"),
@@ -33,28 +33,28 @@ async def test_what_is_older_than_its_time_is_forgotten_also_when_nobody_sends(o
     await send(broker, "m1")
 
     async def forgotten() -> bool:
-        await broker.chores.sweep()
-        return (await broker.history()).items == []
+        await broker.housekeeping.sweep()
+        return (await broker.history.search()).items == []
 
-    assert (await broker.history()).items
+    assert (await broker.history.search()).items
     await eventually(forgotten, "the housekeeping has come by")
 
 
 async def test_an_empty_history_is_one_empty_page(broker: Broker) -> None:
-    assert await broker.history() == History(items=[], more=False, before=None)
+    assert await broker.history.search() == HistoryPage(items=[], more=False, before=None)
 
 
 async def test_each_message_tells_what_became_of_it(open_broker, send, say) -> None:
     broker = await open_broker(max_deliveries=1)
     for id in ("acked", "dead", "leased", "queued"):
         await send(broker, id)
-    await broker.read("bob", "s1", limit=1, ack_now=True)
-    await broker.read("bob", "s1", limit=1)
-    await broker.nack("bob", "s1", ["dead"])
-    await broker.read("bob", "s2", limit=1)
+    await broker.mail.read("bob", "s1", limit=1, ack_now=True)
+    await broker.mail.read("bob", "s1", limit=1)
+    await broker.mail.nack("bob", "s1", ["dead"])
+    await broker.mail.read("bob", "s2", limit=1)
     await say(broker, "b1")
 
-    page = await broker.history()
+    page = await broker.history.search()
 
     assert {each.id: each.state for each in page.items} == {
         "acked": "acked",
@@ -70,11 +70,14 @@ async def test_each_message_tells_what_became_of_it(open_broker, send, say) -> N
 
 async def test_what_was_acknowledged_or_cleared_is_still_told(broker: Broker, send) -> None:
     await send(broker, "m1", body="kept")
-    await broker.read("bob", "s1", ack_now=True)
+    await broker.mail.read("bob", "s1", ack_now=True)
     await send(broker, "m2")
-    await broker.clear("bob")
+    await broker.mail.clear("bob")
 
-    assert [(each.id, each.state) for each in (await broker.history()).items] == [("m2", "cleared"), ("m1", "acked")]
+    assert [(each.id, each.state) for each in (await broker.history.search()).items] == [
+        ("m2", "cleared"),
+        ("m1", "acked"),
+    ]
 
 
 async def test_it_can_be_asked_for_one_agent_and_for_two(broker: Broker, send) -> None:
@@ -84,11 +87,11 @@ async def test_it_can_be_asked_for_one_agent_and_for_two(broker: Broker, send) -
     await send(broker, "cd", sender="carol", to="dave")
     await send(broker, "aa", sender="alice", to="alice")
 
-    assert ids(await broker.history(agent="alice")) == ["aa", "ac", "ba", "ab"]
-    assert ids(await broker.history(agent="alice", with_="bob")) == ["ba", "ab"]
-    assert ids(await broker.history(agent="bob", with_="alice")) == ["ba", "ab"]
-    assert ids(await broker.history(agent="alice", with_="alice")) == ["aa"]
-    assert ids(await broker.history(agent="bob", with_="dave")) == []
+    assert ids(await broker.history.search(agent="alice")) == ["aa", "ac", "ba", "ab"]
+    assert ids(await broker.history.search(agent="alice", with_="bob")) == ["ba", "ab"]
+    assert ids(await broker.history.search(agent="bob", with_="alice")) == ["ba", "ab"]
+    assert ids(await broker.history.search(agent="alice", with_="alice")) == ["aa"]
+    assert ids(await broker.history.search(agent="bob", with_="dave")) == []
 
 
 async def test_a_word_is_found_whatever_its_case(broker: Broker, send, say) -> None:
@@ -97,21 +100,21 @@ async def test_a_word_is_found_whatever_its_case(broker: Broker, send, say) -> N
     await say(broker, "b1", body="straßenbahn")
     await send(broker, "m3", body="nothing here", sender="strasse")
 
-    assert ids(await broker.history(q="straße")) == ["b1", "m2", "m1"]
-    assert ids(await broker.history(q=".*")) == []
-    assert ids(await broker.history(q="m2")) == ["m2"]
-    assert ids(await broker.history(q="m")) == []
+    assert ids(await broker.history.search(q="straße")) == ["b1", "m2", "m1"]
+    assert ids(await broker.history.search(q=".*")) == []
+    assert ids(await broker.history.search(q="m2")) == ["m2"]
+    assert ids(await broker.history.search(q="m")) == []
 
 
 async def test_any_name_an_agent_has_or_had_finds_its_mail(broker: Broker, send) -> None:
     await send(broker, "before", to="bob")
-    await broker.rename("bob", "robert")
+    await broker.agents.rename("bob", "robert")
     await send(broker, "after", to="bob")
     await send(broker, "by", sender="robert", to="carol")
 
     for name in ("bob", "robert"):
-        assert ids(await broker.history(agent=name)) == ["by", "after", "before"]
-    assert [each.state for each in (await broker.history(agent="bob", with_="ci")).items] == ["queued", "queued"]
+        assert ids(await broker.history.search(agent=name)) == ["by", "after", "before"]
+    assert [each.state for each in (await broker.history.search(agent="bob", with_="ci")).items] == ["queued", "queued"]
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat(broker: Broker, send) -> None:
@@ -120,7 +123,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat(broker: Broker, sen
 
     got, place, pages = [], None, 0
     while True:
-        page = await broker.history(agent="bob", before=place, limit=4)
+        page = await broker.history.search(agent="bob", before=place, limit=4)
         assert len(page.items) <= 4
         got += ids(page)
         pages += 1
@@ -136,8 +139,8 @@ async def test_a_page_that_is_just_full_promises_no_more_than_there_is(broker: B
     for number in range(4):
         await send(broker, f"m{number}")
 
-    assert not (await broker.history(limit=4)).more
-    assert (await broker.history(limit=3)).more
+    assert not (await broker.history.search(limit=4)).more
+    assert (await broker.history.search(limit=3)).more
 
 
 async def test_a_thousand_entries_are_looked_at_and_the_next_page_goes_on(broker: Broker, send) -> None:
@@ -145,8 +148,8 @@ async def test_a_thousand_entries_are_looked_at_and_the_next_page_goes_on(broker
     for start in range(0, 1250, 250):
         await asyncio.gather(*(send(broker, f"h{start + n}", to=f"a{n % 5}") for n in range(250)))
 
-    first = await broker.history(q="needle")
-    second = await broker.history(q="needle", before=first.before)
+    first = await broker.history.search(q="needle")
+    second = await broker.history.search(q="needle", before=first.before)
 
     assert (ids(first), first.more) == ([], True)
     assert (ids(second), second.more) == (["needle"], False)
@@ -155,7 +158,7 @@ async def test_a_thousand_entries_are_looked_at_and_the_next_page_goes_on(broker
 async def test_messages_that_arrive_between_two_pages_do_not_shift_them(broker: Broker, send) -> None:
     for number in range(4):
         await send(broker, f"m{number}")
-    first = await broker.history(limit=2)
+    first = await broker.history.search(limit=2)
     await send(broker, "late")
 
-    assert ids(await broker.history(limit=2, before=first.before)) == ["m1", "m0"]
+    assert ids(await broker.history.search(limit=2, before=first.before)) == ["m1", "m0"]

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from postino.broker import Broker, Hello
 from postino.config import Settings
 from postino.errors import InboxFull, KeyReused, NameTaken, PostinoError, UnknownAgent, UnknownMessage
-from postino.model import Draft, Sender
+from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 
 MOST, DELIVERIES, FEED = 6, 2, 3  # of an inbox and its dead letters; before death; broadcasts kept
@@ -204,7 +204,7 @@ class Machine(RuleBasedStateMachine):
 
     def _send(self, to: str, id: str, body: str) -> None:
         box = self.box(to)
-        work = self.broker.send(Draft(id=id, to=to, body=body), CI)
+        work = self.broker.mail.send(Draft(id=id, to=to, body=body), CI)
         if id in box.ids and box.ids[id].body != body:
             assert self.refusal(work) is KeyReused
         elif id not in box.ids and len(box.mail) >= MOST:
@@ -224,7 +224,7 @@ class Machine(RuleBasedStateMachine):
         box = self.known(name)
         box.seen = True
         wanted = box.read(consumer, limit, resume)
-        batch = self.run(self.broker.read(name, consumer, limit=limit, resume=resume))
+        batch = self.run(self.broker.mail.read(name, consumer, limit=limit, resume=resume))
         assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == wanted
         assert [(each.seq, each.body) for each in batch.items] == [
             (box.ids[id].seq, box.ids[id].body) for id, _, _ in wanted
@@ -245,7 +245,7 @@ class Machine(RuleBasedStateMachine):
         wanted = box.read(consumer, 2, False)
         for id, _, _ in wanted:
             box.end(box.ids[id], "acked")
-        batch = self.run(self.broker.read(name, consumer, limit=2, ack_now=True))
+        batch = self.run(self.broker.mail.read(name, consumer, limit=2, ack_now=True))
         assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == wanted
 
     def settle(self, data: st.DataObject) -> None:
@@ -268,7 +268,7 @@ class Machine(RuleBasedStateMachine):
                 if mail.state != "acked":
                     box.end(mail, "acked")
                 done.append(id)
-        settled = self.run(self.broker.ack(name, consumer, ids))
+        settled = self.run(self.broker.mail.ack(name, consumer, ids))
         assert (settled.acknowledged, settled.rejected) == (done, [id for id in ids if id not in done])
 
     def _give_back(self, name: str, box: Box, consumer: str, ids: list[str], kind: str) -> None:
@@ -285,21 +285,21 @@ class Machine(RuleBasedStateMachine):
                 mail.deliveries -= kind == "undo"
                 done.append(id)
         if kind == "undo":
-            self.run(self.broker.release_ids(name, consumer, ids))
+            self.run(self.broker.mail.undo_read(name, consumer, ids))
             return
-        settled = self.run(self.broker.nack(name, consumer, ids, 3_600_000 if kind == "delay" else 0))
+        settled = self.run(self.broker.mail.nack(name, consumer, ids, 3_600_000 if kind == "delay" else 0))
         rejected = [id for id in ids if id not in done + dead]
         assert (settled.acknowledged, settled.rejected, settled.dead) == (done, rejected, dead)
 
     def _extend(self, name: str, box: Box, consumer: str, ids: list[str], kind: str) -> None:
         done = [id for id in ids if id in box.ids and (box.ids[id].state, box.ids[id].holder) == ("leased", consumer)]
-        settled = self.run(self.broker.extend(name, consumer, ids))
+        settled = self.run(self.broker.mail.extend(name, consumer, ids))
         assert (settled.acknowledged, settled.rejected) == (done, [id for id in ids if id not in done])
 
     def clear(self, data: st.DataObject) -> None:
         name = data.draw(NAMES)
         box = self.box(name)
-        assert self.run(self.broker.clear(name)) == len(box.mail)
+        assert self.run(self.broker.mail.clear(name)) == len(box.mail)
         for mail in list(box.mail):
             box.end(mail, "cleared")
 
@@ -309,7 +309,7 @@ class Machine(RuleBasedStateMachine):
         ids = [data.draw(st.sampled_from(letters))] if letters and data.draw(MOSTLY) else data.draw(st.none() | LISTS)
         box = self.box(name)
         letters = box.dead if ids is None else [each for id in ids for each in box.dead if each.id == id]
-        work = self.broker.requeue(name, ids)
+        work = self.broker.dead.requeue(name, ids)
         if self.present(name) not in self.boxes:
             assert self.refusal(work) is UnknownAgent
         elif ids is not None and len(letters) < len(ids):
@@ -327,7 +327,7 @@ class Machine(RuleBasedStateMachine):
     def clear_dead(self, data: st.DataObject) -> None:
         name = data.draw(NAMES)
         box = self.box(name)
-        assert self.run(self.broker.clear_dead(name)) == len(box.dead)
+        assert self.run(self.broker.dead.clear(name)) == len(box.dead)
         while box.dead:
             box.dead.pop().state = "cleared"
 
@@ -340,7 +340,7 @@ class Machine(RuleBasedStateMachine):
         self.born += 1
         session = f"s{self.born}"
         shared = len(self.box(name).sessions)
-        joined = self.run(self.broker.join(Hello(session=session, generation=1, name=name)))
+        joined = self.run(self.broker.sessions.join(Hello(session=session, generation=1, name=name)))
         assert (joined.agent, joined.shared, joined.derived) == (self.present(name), shared, False)
         box = self.known(name)
         box.sessions.add(session)
@@ -350,7 +350,7 @@ class Machine(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> None:
         session = self.a_session(data)
         box = self.boxes[self.agent_of(session)]
-        self.run(self.broker.leave(session, 1))
+        self.run(self.broker.sessions.leave(session, 1))
         for mail in box.mail:
             if mail.state == "leased" and mail.holder == session:
                 mail.state = "queued"  # and a late acknowledgement still counts
@@ -360,9 +360,9 @@ class Machine(RuleBasedStateMachine):
     def sleep(self, data: st.DataObject) -> None:
         """A session falls silent, and that is noticed; what it holds stays leased."""
         session = self.a_session(data)
-        name, key = self.agent_of(session), self.broker.store.keys.shared("presence")
-        self.run(self.broker.store.call("ZADD", key, 1, session))
-        self.run(self.broker.roster.expire_presence())
+        name, key = self.agent_of(session), self.broker._store.keys.shared("presence")
+        self.run(self.broker._store.call("ZADD", key, 1, session))
+        self.run(self.broker._live.expire_presence())
         self.boxes[name].sessions.remove(session)
         self.asleep[session] = name, self.sessions.pop(session)
 
@@ -372,7 +372,7 @@ class Machine(RuleBasedStateMachine):
             return
         session = str(data.draw(st.sampled_from(sorted(self.asleep))))
         name, place = self.asleep.pop(session)
-        self.run(self.broker.prolong(session, 1))
+        self.run(self.broker.sessions.keepalive(session, 1))
         box = self.known(name)
         box.sessions.add(session)
         box.seen = True
@@ -380,7 +380,7 @@ class Machine(RuleBasedStateMachine):
 
     def rename(self, data: st.DataObject) -> None:
         old, new = self.a_name(data, *self.boxes, *self.alias), data.draw(NAMES)
-        work, name = self.broker.rename(old, new), self.present(old)
+        work, name = self.broker.agents.rename(old, new), self.present(old)
         box, there = self.boxes.get(name), self.boxes.get(new)
         if box is None:
             assert self.refusal(work) is UnknownAgent
@@ -403,7 +403,7 @@ class Machine(RuleBasedStateMachine):
 
     def cleanup(self, _: st.DataObject) -> None:
         gone = [name for name, box in self.boxes.items() if not (box.sessions or box.mail or box.dead)]
-        assert self.run(self.broker.cleanup()) == sorted(gone)
+        assert self.run(self.broker.agents.cleanup()) == sorted(gone)
         for name in gone:
             box = self.forgotten[name] = self.boxes.pop(name)
             for each in box.aliases:
@@ -419,7 +419,9 @@ class Machine(RuleBasedStateMachine):
         self._say(data.draw(st.sampled_from("123456789")), data.draw(NAMES))
 
     def _say(self, id: str, sender: str) -> None:
-        work = self.broker.broadcast(Draft(id=f"{sender}-{id}", body="hear"), Sender(name=sender, via="http"))
+        work = self.broker.broadcasts.broadcast(
+            BroadcastDraft(id=f"{sender}-{id}", body="hear"), Sender(name=sender, via="http")
+        )
         said = self.run(work)
         repeated = f"{sender}-{id}" in self.said
         if not repeated:
@@ -447,7 +449,7 @@ class Machine(RuleBasedStateMachine):
         box = self.known(name)
         given, missed, box.cursor = self._heard(box.cursor, limit)
         box.seen = True
-        batch = self.run(self.broker.read_broadcasts(name, limit))
+        batch = self.run(self.broker.broadcasts.read(name, limit))
         assert ([each.seq for each in batch.items], batch.missed) == (given, missed)
         assert batch.more == (box.cursor < len(self.fates))
 
@@ -458,17 +460,17 @@ class Machine(RuleBasedStateMachine):
         places = [each for each in (box.cursor, own) if each is not None]
         given, missed, place = self._heard(max(places, default=None), limit)
         after = f"{self.streams[own]} {own}" if own is not None else None
-        batch = self.run(self.broker.read_broadcasts(name, limit, after=after, move=False))
+        batch = self.run(self.broker.broadcasts.read(name, limit, after=after, move=False))
         assert ([each.seq for each in batch.items], batch.missed) == (given, missed)
         self.sessions[session] = place
         self.streams[place] = batch.cursor.split()[0]
         if settle:  # also late, and behind what another session has settled since
             place = data.draw(st.sampled_from([place, *sorted(self.streams)]))
-            self.run(self.broker.see(name, f"{self.streams[place]} {place}"))
+            self.run(self.broker.broadcasts.move_cursor(name, f"{self.streams[place]} {place}"))
             box.cursor = max(place, -1 if box.cursor is None else box.cursor)
 
     def clear_broadcasts(self, _: st.DataObject) -> None:
-        assert self.run(self.broker.clear_broadcasts()) == self.fates.count("alive")
+        assert self.run(self.broker.broadcasts.clear()) == self.fates.count("alive")
         self.fates = ["cleared" if each == "alive" else each for each in self.fates]
 
     # what must hold after each step
@@ -478,25 +480,25 @@ class Machine(RuleBasedStateMachine):
         self.run(self._compare())
 
     async def _compare(self) -> None:
-        agents, total = await self.broker.agents(50, 0)
+        agents, total = await self.broker.agents.page(50, 0)
         assert {each.name: (each.online, each.sessions, set(each.aliases)) for each in agents} == {
             name: (bool(box.sessions), len(box.sessions), set(box.aliases)) for name, box in self.boxes.items()
         }
         assert total == len(self.boxes)
-        assert [await self.broker.agent_of(each) for each in self.sessions] == [
+        assert [await self.broker.sessions.agent_of(each) for each in self.sessions] == [
             self.agent_of(each) for each in self.sessions
         ]
         await asyncio.gather(*(self._compare_box(name, box) for name, box in self.boxes.items()))
-        heard = await asyncio.gather(*(self.broker.roster.entry(name) for name in self.alias))
+        heard = await asyncio.gather(*(self.broker._table.entry(name) for name in self.alias))
         assert [name for name, _ in heard] == list(self.alias.values())
 
     async def _compare_box(self, name: str, box: Box) -> None:
         broker = self.broker
         (mail, count), (dead, _), check, states = await asyncio.gather(
-            broker.look(name, 50, 0),
-            broker.dead(name, 50, 0),
-            broker.check(name),
-            broker.inboxes.states([(name, id) for id in IDS]),
+            broker.mail.peek(name, 50, 0),
+            broker.dead.page(name, 50, 0),
+            broker.agents.check(name),
+            broker.mail.states([(name, id) for id in IDS]),
         )
         assert {each.id: (each.state, each.seq, each.deliveries) for each in states if each} == {
             id: (each.state, each.seq, each.deliveries) for id, each in box.ids.items()
@@ -519,7 +521,7 @@ class Machine(RuleBasedStateMachine):
         """Read out what is left: nothing accepted is lost, and in the order in which it stands."""
         wanted = [each.id for each in box.mail if each.due and each.deliveries < DELIVERIES]
         wanted += [each.id for each in box.mail if each.fresh]
-        got = self.run(self.broker.read(name, "last", limit=200, ack_now=True)).items
+        got = self.run(self.broker.mail.read(name, "last", limit=200, ack_now=True)).items
         assert [each.id for each in got] == wanted
 
 

@@ -5,54 +5,54 @@ from __future__ import annotations
 import pytest
 
 from postino.broker import Broker
-from postino.broker.chores import notice_id
+from postino.broker.housekeeping import notice_id
 
 
 async def kill(broker: Broker, agent: str, id: str) -> None:
     """Let a message die: read and give back until its deliveries are used up."""
     for _ in range(broker.settings.max_deliveries):
-        await broker.read(agent, "killer", limit=200)
-        settled = await broker.nack(agent, "killer", [id])
+        await broker.mail.read(agent, "killer", limit=200)
+        settled = await broker.mail.nack(agent, "killer", [id])
     assert settled.dead == [id]
 
 
 async def inbox(broker: Broker, agent: str) -> list[tuple[str, str]]:
-    return [(each.id, each.from_) for each in (await broker.look(agent, 50, 0))[0]]
+    return [(each.id, each.from_) for each in (await broker.mail.peek(agent, 50, 0))[0]]
 
 
 async def test_a_message_given_back_is_there_at_once(broker: Broker, send) -> None:
     await send(broker, "m1")
-    await broker.read("bob", "s1")
+    await broker.mail.read("bob", "s1")
 
-    settled = await broker.nack("bob", "s1", ["m1"])
+    settled = await broker.mail.nack("bob", "s1", ["m1"])
 
     assert (settled.acknowledged, settled.rejected, settled.dead) == (["m1"], [], [])
-    assert (await broker.check("bob")).unread_messages == 1
-    assert (await broker.state("bob", "m1")).state == "queued"
-    assert [(each.id, each.delivery) for each in (await broker.read("bob", "s2")).items] == [("m1", 2)]
+    assert (await broker.agents.check("bob")).unread_messages == 1
+    assert (await broker.mail.state("bob", "m1")).state == "queued"
+    assert [(each.id, each.delivery) for each in (await broker.mail.read("bob", "s2")).items] == [("m1", 2)]
 
 
 async def test_a_delayed_message_waits_and_then_comes(broker: Broker, send, due) -> None:
     await send(broker, "m1")
-    await broker.read("bob", "s1")
-    await broker.nack("bob", "s1", ["m1"], delay_ms=1000)
+    await broker.mail.read("bob", "s1")
+    await broker.mail.nack("bob", "s1", ["m1"], delay_ms=1000)
 
-    assert (await broker.read("bob", "s2")).items == []
-    assert (await broker.check("bob")).unread_messages == 0
+    assert (await broker.mail.read("bob", "s2")).items == []
+    assert (await broker.agents.check("bob")).unread_messages == 0
     await due(broker)
 
-    assert [each.id for each in (await broker.read("bob", "s2")).items] == ["m1"]
+    assert [each.id for each in (await broker.mail.read("bob", "s2")).items] == ["m1"]
 
 
 @pytest.mark.parametrize("consumer", ["s2", "-", "#nobody"])
 async def test_only_the_holder_gives_back(broker: Broker, send, consumer: str) -> None:
     await send(broker, "m1")
     await send(broker, "m2")
-    await broker.read("bob", "s1")
-    await broker.nack("bob", "s1", ["m2"])
+    await broker.mail.read("bob", "s1")
+    await broker.mail.nack("bob", "s1", ["m2"])
 
-    assert (await broker.nack("bob", consumer, ["m1", "m2", "unknown"])).rejected == ["m1", "m2", "unknown"]
-    assert (await broker.state("bob", "m1")).state == "leased"
+    assert (await broker.mail.nack("bob", consumer, ["m1", "m2", "unknown"])).rejected == ["m1", "m2", "unknown"]
+    assert (await broker.mail.state("bob", "m1")).state == "leased"
 
 
 async def test_the_last_allowed_delivery_ends_in_the_dead_letters(open_broker, send) -> None:
@@ -62,33 +62,33 @@ async def test_the_last_allowed_delivery_ends_in_the_dead_letters(open_broker, s
 
     await kill(broker, "bob", "poison")
 
-    letters, total = await broker.dead("bob", 50, 0)
+    letters, total = await broker.dead.page("bob", 50, 0)
     assert total == 1
     letter = letters[0]
     assert (letter.id, letter.reason, letter.delivery) == ("poison", "max_deliveries", 2)
     assert (letter.body, letter.thread, letter.reply_to, letter.from_) == ("of no use", "t", "r", "ci")
-    assert (await broker.state("bob", "poison")).state == "dead"
-    assert [each.id for each in (await broker.look("bob", 50, 0))[0]] == ["good"]
+    assert (await broker.mail.state("bob", "poison")).state == "dead"
+    assert [each.id for each in (await broker.mail.peek("bob", 50, 0))[0]] == ["good"]
 
 
 async def test_a_read_buries_what_used_up_its_deliveries_and_gives_the_rest(open_broker, send, due) -> None:
     brief = await open_broker(max_deliveries=1, message_lease=1)
     broker = await open_broker(max_deliveries=1)
     await send(brief, "poison")
-    await brief.read("bob", "s1")
+    await brief.mail.read("bob", "s1")
     await due(brief)
     await send(brief, "good")
 
-    batch = await broker.read("bob", "s2")
+    batch = await broker.mail.read("bob", "s2")
 
     assert [each.id for each in batch.items] == ["good"]
-    assert [each.id for each in (await broker.dead("bob", 50, 0))[0]] == ["poison"]
-    assert (await broker.state("bob", "poison")).deliveries == 1
+    assert [each.id for each in (await broker.dead.page("bob", 50, 0))[0]] == ["poison"]
+    assert (await broker.mail.state("bob", "poison")).deliveries == 1
 
 
 async def test_the_sender_of_a_dead_letter_is_told(open_broker, send, eventually) -> None:
     broker = await open_broker(max_deliveries=1)
-    await broker.read("alice", "s-alice")  # one that reads
+    await broker.mail.read("alice", "s-alice")  # one that reads
     await send(broker, "m1", sender="alice")
 
     await kill(broker, "bob", "m1")
@@ -97,7 +97,7 @@ async def test_the_sender_of_a_dead_letter_is_told(open_broker, send, eventually
         return await inbox(broker, "alice")
 
     assert await eventually(told, "the notice is there") == [("dead:m1", "system")]
-    notice = (await broker.read("alice", "s-alice")).items[0]
+    notice = (await broker.mail.read("alice", "s-alice")).items[0]
     assert (notice.verified, notice.via, notice.reply_to) == (True, "system", "m1")
     assert "m1" in notice.body
     assert "bob" in notice.body
@@ -105,11 +105,11 @@ async def test_the_sender_of_a_dead_letter_is_told(open_broker, send, eventually
 
 async def test_a_sender_that_never_read_is_not_told(open_broker, send, events, eventually) -> None:
     broker = await open_broker(max_deliveries=1)
-    await broker.read("reader", "s-reader")
+    await broker.mail.read("reader", "s-reader")
     await send(broker, "m1", sender="curl")
     await send(broker, "m2", sender="reader")
-    await broker.read("bob", "killer")
-    await broker.nack("bob", "killer", ["m1", "m2"])
+    await broker.mail.read("bob", "killer")
+    await broker.mail.nack("bob", "killer", ["m1", "m2"])
 
     async def told() -> list[tuple[str, str]]:
         return await inbox(broker, "reader")
@@ -121,8 +121,8 @@ async def test_a_sender_that_never_read_is_not_told(open_broker, send, events, e
 
 async def test_the_death_of_a_notice_is_told_to_nobody(open_broker, send, eventually) -> None:
     broker = await open_broker(max_deliveries=1)
-    await broker.read("alice", "s-alice")
-    await broker.read("system", "s-system")  # even if somebody read under that name
+    await broker.mail.read("alice", "s-alice")
+    await broker.mail.read("system", "s-system")  # even if somebody read under that name
     await send(broker, "m1", sender="alice")
     await kill(broker, "bob", "m1")
 
@@ -132,15 +132,15 @@ async def test_the_death_of_a_notice_is_told_to_nobody(open_broker, send, eventu
     await eventually(told, "the notice is there")
     await kill(broker, "alice", "dead:m1")
 
-    await broker.chores.tell_senders()
-    assert await broker.journal.notices() == []
+    await broker.housekeeping.send_notices()
+    assert await broker.housekeeping._dead.notices() == []
     assert await inbox(broker, "system") == []
 
 
 async def test_a_notice_that_a_crash_prevented_is_sent_by_the_next_daemon(open_broker, send, eventually) -> None:
     crashed = await open_broker(max_deliveries=1)
-    await crashed.read("alice", "s-alice")
-    await crashed.chores.close()
+    await crashed.mail.read("alice", "s-alice")
+    await crashed.housekeeping.close()
     await send(crashed, "m1", sender="alice")
     await kill(crashed, "bob", "m1")
     assert await inbox(crashed, "alice") == []
@@ -155,30 +155,30 @@ async def test_a_notice_that_a_crash_prevented_is_sent_by_the_next_daemon(open_b
 
 async def test_a_notice_that_was_sent_just_before_a_crash_is_not_sent_twice(open_broker, send, eventually) -> None:
     broker = await open_broker(max_deliveries=1)
-    await broker.read("alice", "s-alice")
+    await broker.mail.read("alice", "s-alice")
     await send(broker, "m1", sender="alice")
     await kill(broker, "bob", "m1")
 
     async def told() -> bool:
-        return await broker.journal.notices() == [] and await inbox(broker, "alice") != []
+        return await broker.housekeeping._dead.notices() == [] and await inbox(broker, "alice") != []
 
     await eventually(told, "the notice is there")
-    await broker.store.call("HSET", broker.store.keys.shared("notices"), "bob m1", "alice")  # as a crash leaves it
-    await broker.chores.tell_senders()
+    await broker._store.call("HSET", broker._store.keys.shared("notices"), "bob m1", "alice")  # as a crash leaves it
+    await broker.housekeeping.send_notices()
 
     assert await inbox(broker, "alice") == [("dead:m1", "system")]
-    assert await broker.journal.notices() == []
+    assert await broker.housekeeping._dead.notices() == []
 
 
 async def test_each_death_of_a_message_is_told(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
-    await broker.read("alice", "s-alice")
+    await broker.mail.read("alice", "s-alice")
     await send(broker, "m1", sender="alice")
 
     for _ in range(3):
         await kill(broker, "bob", "m1")
-        await broker.chores.tell_senders()
-        await broker.requeue("bob", None)
+        await broker.housekeeping.send_notices()
+        await broker.dead.requeue("bob", None)
 
     assert [id for id, _ in await inbox(broker, "alice")] == ["dead:m1", "dead:m1:2", "dead:m1:3"]
 
@@ -187,63 +187,63 @@ async def test_a_last_delivery_that_nobody_acknowledged_ends_without_another_rea
     open_broker, send, eventually
 ) -> None:
     broker = await open_broker(max_deliveries=1, message_lease=1)
-    await broker.read("alice", "s-alice")
+    await broker.mail.read("alice", "s-alice")
     await send(broker, "m1", sender="alice")
-    await broker.read("bob", "s-bob")
+    await broker.mail.read("bob", "s-bob")
 
     async def told() -> list[tuple[str, str]]:
         return await inbox(broker, "alice")
 
     assert await eventually(told, "the sender is told", 12) == [("dead:m1", "system")]
-    assert (await broker.check("bob")).unread_messages == 0
-    assert (await broker.state("bob", "m1")).state == "dead"
+    assert (await broker.agents.check("bob")).unread_messages == 0
+    assert (await broker.mail.state("bob", "m1")).state == "dead"
 
 
 async def test_an_inbox_that_another_program_has_spoilt_stops_no_other_chore(open_broker, send, eventually) -> None:
     broker = await open_broker(max_deliveries=1)
     for sender in ("alice", "carol"):
-        await broker.read(sender, f"s-{sender}")
+        await broker.mail.read(sender, f"s-{sender}")
         await send(broker, f"m-{sender}", sender=sender)
-    keys = broker.store.keys
-    await broker.store.call("SET", keys.of("inbox", "alice"), "spoilt")
-    await broker.store.call("SET", keys.of("inbox", "aaron"), "spoilt")
-    await broker.store.call("HSET", keys.shared("agents"), "aaron", '{"since":1,"seen":1}')
+    keys = broker._store.keys
+    await broker._store.call("SET", keys.of("inbox", "alice"), "spoilt")
+    await broker._store.call("SET", keys.of("inbox", "aaron"), "spoilt")
+    await broker._store.call("HSET", keys.shared("agents"), "aaron", '{"since":1,"seen":1}')
     await kill(broker, "bob", "m-alice")
-    await broker.read("bob", "killer")
-    await broker.nack("bob", "killer", ["m-carol"])
+    await broker.mail.read("bob", "killer")
+    await broker.mail.nack("bob", "killer", ["m-carol"])
 
-    await broker.chores.tell_senders()
-    await broker.chores.sweep()
+    await broker.housekeeping.send_notices()
+    await broker.housekeeping.sweep()
 
     assert await inbox(broker, "carol") == [("dead:m-carol", "system")]
-    assert [(each.id, each.sender) for each in await broker.journal.notices()] == [("m-alice", "alice")]
+    assert [(each.id, each.sender) for each in await broker.housekeeping._dead.notices()] == [("m-alice", "alice")]
 
 
 async def test_a_notice_waits_for_room_in_a_full_inbox(open_broker, send, eventually) -> None:
     broker = await open_broker(max_deliveries=1, max_inbox=1)
     await send(broker, "first", to="alice")
-    await broker.read("alice", "s-alice")  # leased: it still fills the inbox
+    await broker.mail.read("alice", "s-alice")  # leased: it still fills the inbox
     await send(broker, "m1", sender="alice")
     await kill(broker, "bob", "m1")
-    await broker.chores.tell_senders()
+    await broker.housekeeping.send_notices()
     assert await inbox(broker, "alice") == [("first", "ci")]
 
-    await broker.ack("alice", "s-alice", ["first"])
-    await broker.chores.tell_senders()
+    await broker.mail.ack("alice", "s-alice", ["first"])
+    await broker.housekeeping.send_notices()
 
     assert await inbox(broker, "alice") == [("dead:m1", "system")]
 
 
 async def test_two_deaths_of_one_id_in_two_inboxes_are_both_told(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
-    await broker.read("alice", "s-alice")
+    await broker.mail.read("alice", "s-alice")
     for agent in ("bob", "carol"):
         await send(broker, "m1", to=agent, sender="alice")
         await kill(broker, agent, "m1")
 
-    await broker.chores.tell_senders()
+    await broker.housekeeping.send_notices()
 
-    bodies = [each.body for each in (await broker.read("alice", "s-alice")).items]
+    bodies = [each.body for each in (await broker.mail.read("alice", "s-alice")).items]
     assert len(bodies) == 2
     assert sum("to bob" in body for body in bodies) == 1
     assert sum("to carol" in body for body in bodies) == 1
@@ -251,12 +251,12 @@ async def test_two_deaths_of_one_id_in_two_inboxes_are_both_told(open_broker, se
 
 async def test_a_renamed_sender_is_told_under_its_present_name(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
-    await broker.read("alice", "s-alice")
+    await broker.mail.read("alice", "s-alice")
     await send(broker, "m1", sender="alice")
-    await broker.rename("alice", "alicia")
+    await broker.agents.rename("alice", "alicia")
     await kill(broker, "bob", "m1")
 
-    await broker.chores.tell_senders()
+    await broker.housekeeping.send_notices()
 
     assert await inbox(broker, "alicia") == [("dead:m1", "system")]
 
@@ -274,8 +274,8 @@ async def test_the_dead_letters_keep_as_many_as_an_inbox_and_say_which_left(open
         await send(broker, f"m{number}")
         await kill(broker, "bob", f"m{number}")
 
-    letters, total = await broker.dead("bob", 50, 0)
+    letters, total = await broker.dead.page("bob", 50, 0)
 
     assert ([each.id for each in letters], total) == (["m1", "m2"], 2)
-    assert (await broker.state("bob", "m0")).reason == "dead_letters_full"
+    assert (await broker.mail.state("bob", "m0")).reason == "dead_letters_full"
     assert [each.data["id"] for each in await events(broker, "msg_expired")] == ["m0"]

@@ -18,108 +18,110 @@ def draft(id: str, to: str = "bob", body: str = "hello", **more: str) -> Draft:
 
 
 async def test_a_message_waits_for_an_agent_nobody_has_seen(broker: Broker) -> None:
-    sent = await broker.send(draft("m1"), CI)
+    sent = await broker.mail.send(draft("m1"), CI)
 
     assert (sent.created, sent.known, sent.seq, sent.durability) == (True, False, 1, "fsync")
-    assert (await broker.check("bob")).unread_messages == 1
+    assert (await broker.agents.check("bob")).unread_messages == 1
 
 
 async def test_an_unknown_recipient_is_answered_with_the_nearest_names(broker: Broker) -> None:
-    await broker.heartbeat("reviewer")
+    await broker.agents.heartbeat("reviewer")
 
-    assert (await broker.send(draft("m1", to="reviwer"), CI)).names == ["reviewer"]
+    assert (await broker.mail.send(draft("m1", to="reviwer"), CI)).names == ["reviewer"]
 
 
 async def test_no_send_waits_while_another_one_reads_the_names(broker: Broker) -> None:
     """Else the sends to unknown names go one by one: a quarter of the throughput was lost to that."""
-    await broker.heartbeat("reviewer")
-    await broker.nearest("reviwer")
+    await broker.agents.heartbeat("reviewer")
+    await broker.agents.nearest("reviwer")
 
-    async with broker.hints._lock, asyncio.timeout(0.5):
-        assert await broker.nearest("reviwer") == ["reviewer"]
+    async with broker.agents._nearest._lock, asyncio.timeout(0.5):
+        assert await broker.agents.nearest("reviwer") == ["reviewer"]
 
 
 async def test_the_same_id_and_content_is_stored_once(broker: Broker) -> None:
-    first = await broker.send(draft("m1", thread="t", reply_to="r"), CI)
-    second = await broker.send(draft("m1", thread="t", reply_to="r"), CI)
+    first = await broker.mail.send(draft("m1", thread="t", reply_to="r"), CI)
+    second = await broker.mail.send(draft("m1", thread="t", reply_to="r"), CI)
 
     assert (first.created, second.created) == (True, False)
     assert first.seq == second.seq
-    assert (await broker.look("bob", 50, 0))[1] == 1
+    assert (await broker.mail.peek("bob", 50, 0))[1] == 1
 
 
 @pytest.mark.parametrize("change", [{"body": "other"}, {"thread": "t"}, {"reply_to": "r"}])
 async def test_the_same_id_with_other_content_is_refused_and_changes_nothing(
     broker: Broker, change: dict[str, str]
 ) -> None:
-    await broker.send(draft("m1"), CI)
+    await broker.mail.send(draft("m1"), CI)
 
     with pytest.raises(KeyReused):
-        await broker.send(draft("m1", **change), CI)
+        await broker.mail.send(draft("m1", **change), CI)
     with pytest.raises(KeyReused):
-        await broker.send(draft("m1"), Sender(name="other", via="http"))
+        await broker.mail.send(draft("m1"), Sender(name="other", via="http"))
 
-    messages, total = await broker.look("bob", 50, 0)
+    messages, total = await broker.mail.peek("bob", 50, 0)
     assert total == 1
     assert messages[0].body == "hello"
 
 
 async def test_the_same_id_may_go_to_two_recipients(broker: Broker) -> None:
-    await broker.send(draft("m1", to="alice"), CI)
+    await broker.mail.send(draft("m1", to="alice"), CI)
 
-    assert (await broker.send(draft("m1", to="bob"), CI)).created
+    assert (await broker.mail.send(draft("m1", to="bob"), CI)).created
 
 
 async def test_fifty_senders_of_one_id_store_one_message(broker: Broker) -> None:
-    sent = await asyncio.gather(*(broker.send(draft("m1"), CI) for _ in range(50)))
+    sent = await asyncio.gather(*(broker.mail.send(draft("m1"), CI) for _ in range(50)))
 
     assert sum(each.created for each in sent) == 1
-    assert (await broker.look("bob", 50, 0))[1] == 1
+    assert (await broker.mail.peek("bob", 50, 0))[1] == 1
 
 
 async def test_an_id_is_remembered_after_its_message_was_acknowledged(broker: Broker) -> None:
-    await broker.send(draft("m1"), CI)
-    await broker.read("bob", "s1", ack_now=True)
+    await broker.mail.send(draft("m1"), CI)
+    await broker.mail.read("bob", "s1", ack_now=True)
 
-    assert not (await broker.send(draft("m1"), CI)).created
-    assert (await broker.check("bob")).unread_messages == 0
+    assert not (await broker.mail.send(draft("m1"), CI)).created
+    assert (await broker.agents.check("bob")).unread_messages == 0
 
 
 async def test_a_full_inbox_refuses_and_keeps_what_it_has(open_broker) -> None:
     broker = await open_broker(max_inbox=3)
     for number in range(3):
-        await broker.send(draft(f"m{number}"), CI)
+        await broker.mail.send(draft(f"m{number}"), CI)
 
     with pytest.raises(InboxFull):
-        await broker.send(draft("m3"), CI)
+        await broker.mail.send(draft("m3"), CI)
 
-    assert [each.id for each in (await broker.look("bob", 50, 0))[0]] == ["m0", "m1", "m2"]
+    assert [each.id for each in (await broker.mail.peek("bob", 50, 0))[0]] == ["m0", "m1", "m2"]
 
 
 async def test_a_leased_message_still_fills_the_inbox_and_an_acknowledged_one_does_not(open_broker) -> None:
     broker = await open_broker(max_inbox=1)
-    await broker.send(draft("m0"), CI)
-    await broker.read("bob", "s1")
+    await broker.mail.send(draft("m0"), CI)
+    await broker.mail.read("bob", "s1")
     with pytest.raises(InboxFull):
-        await broker.send(draft("m1"), CI)
+        await broker.mail.send(draft("m1"), CI)
 
-    await broker.ack("bob", "s1", ["m0"])
+    await broker.mail.ack("bob", "s1", ["m0"])
 
-    assert (await broker.send(draft("m1"), CI)).created
+    assert (await broker.mail.send(draft("m1"), CI)).created
 
 
 async def test_numbers_have_no_gap_and_follow_the_order_of_sending(broker: Broker) -> None:
-    sent = [await broker.send(draft(f"m{number}"), CI) for number in range(20)]
+    sent = [await broker.mail.send(draft(f"m{number}"), CI) for number in range(20)]
 
     assert [each.seq for each in sent] == list(range(1, 21))
-    assert [each.seq for each in (await broker.read("bob", "s1", limit=50)).items] == list(range(1, 21))
+    assert [each.seq for each in (await broker.mail.read("bob", "s1", limit=50)).items] == list(range(1, 21))
 
 
 async def test_everything_a_sender_said_arrives_unchanged(broker: Broker) -> None:
     body = 'ünïcödé 😀 "quotes" \\ \t\r\n <b>&amp;</b> ' + "x" * 32_000
-    await broker.send(draft("m1", body=body, thread="t-1", reply_to="m0"), Sender(name="a", via="mcp", verified=True))
+    await broker.mail.send(
+        draft("m1", body=body, thread="t-1", reply_to="m0"), Sender(name="a", via="mcp", verified=True)
+    )
 
-    got = (await broker.read("bob", "s1")).items[0]
+    got = (await broker.mail.read("bob", "s1")).items[0]
 
     assert (got.body, got.thread, got.reply_to, got.from_, got.via, got.verified) == (
         body,
@@ -133,20 +135,20 @@ async def test_everything_a_sender_said_arrives_unchanged(broker: Broker) -> Non
 
 
 async def test_an_id_is_remembered_after_its_recipient_was_forgotten(broker: Broker) -> None:
-    await broker.send(draft("m1"), CI)
-    await broker.read("bob", "s1", ack_now=True)
-    await broker.forget("bob")
+    await broker.mail.send(draft("m1"), CI)
+    await broker.mail.read("bob", "s1", ack_now=True)
+    await broker.agents.forget("bob")
 
-    assert not (await broker.send(draft("m1"), CI)).created
-    assert (await broker.state("bob", "m1")).state == "acked"
+    assert not (await broker.mail.send(draft("m1"), CI)).created
+    assert (await broker.mail.state("bob", "m1")).state == "acked"
 
 
 async def test_what_is_sent_to_a_forgotten_name_does_not_end_with_what_is_remembered_of_it(broker: Broker) -> None:
-    await broker.send(draft("m1"), CI)
-    await broker.read("bob", "s1", ack_now=True)
-    await broker.forget("bob")
-    assert await broker.store.call("PTTL", broker.store.keys.of("index", "bob")) > 0
+    await broker.mail.send(draft("m1"), CI)
+    await broker.mail.read("bob", "s1", ack_now=True)
+    await broker.agents.forget("bob")
+    assert await broker._store.call("PTTL", broker._store.keys.of("index", "bob")) > 0
 
-    await broker.send(draft("m2"), CI)
+    await broker.mail.send(draft("m2"), CI)
 
-    assert await broker.store.call("PTTL", broker.store.keys.of("index", "bob")) == -1
+    assert await broker._store.call("PTTL", broker._store.keys.of("index", "bob")) == -1

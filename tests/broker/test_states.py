@@ -21,7 +21,7 @@ def when(text: str | None) -> datetime:
 async def test_a_message_waits_as_queued(broker: Broker, send) -> None:
     await send(broker, "m1", sender="alice")
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert state == MessageState(id="m1", to="bob", from_="alice", seq=1, state="queued", timestamp=state.timestamp)
     assert when(state.timestamp)
@@ -29,9 +29,9 @@ async def test_a_message_waits_as_queued(broker: Broker, send) -> None:
 
 async def test_a_read_message_is_leased_to_its_reader_until_a_time(broker: Broker, send) -> None:
     await send(broker, "m1")
-    await broker.read("bob", "s1")
+    await broker.mail.read("bob", "s1")
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert (state.state, state.reader, state.deliveries, state.settled_at) == ("leased", "s1", 1, None)
     assert when(state.timestamp) <= when(state.leased_at)
@@ -40,10 +40,10 @@ async def test_a_read_message_is_leased_to_its_reader_until_a_time(broker: Broke
 
 async def test_an_acknowledged_message_keeps_who_and_when(broker: Broker, send) -> None:
     await send(broker, "m1")
-    await broker.read("bob", "s1")
-    await broker.ack("bob", "s1", ["m1"])
+    await broker.mail.read("bob", "s1")
+    await broker.mail.ack("bob", "s1", ["m1"])
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert (state.state, state.reader, state.deliveries, state.lease_until) == ("acked", "s1", 1, None)
     assert when(state.leased_at) <= when(state.settled_at)
@@ -52,10 +52,10 @@ async def test_an_acknowledged_message_keeps_who_and_when(broker: Broker, send) 
 
 async def test_a_returned_message_is_queued_without_a_reader(broker: Broker, send) -> None:
     await send(broker, "m1")
-    await broker.read("bob", "s1")
-    await broker.nack("bob", "s1", ["m1"])
+    await broker.mail.read("bob", "s1")
+    await broker.mail.nack("bob", "s1", ["m1"])
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert (state.state, state.reader, state.deliveries, state.lease_until) == ("queued", None, 1, None)
 
@@ -63,10 +63,10 @@ async def test_a_returned_message_is_queued_without_a_reader(broker: Broker, sen
 async def test_a_lapsed_lease_is_told_as_queued_before_anybody_reads(open_broker, send, due) -> None:
     broker = await open_broker(message_lease=1)
     await send(broker, "m1")
-    await broker.read("bob", "s1")
+    await broker.mail.read("bob", "s1")
     await due(broker)
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert (state.state, state.lease_until, state.deliveries) == ("queued", None, 1)
 
@@ -75,10 +75,10 @@ async def test_a_dead_message_tells_why_and_after_how_many_deliveries(open_broke
     broker = await open_broker(max_deliveries=2)
     await send(broker, "m1")
     for _ in range(2):
-        await broker.read("bob", "s1")
-        await broker.nack("bob", "s1", ["m1"])
+        await broker.mail.read("bob", "s1")
+        await broker.mail.nack("bob", "s1", ["m1"])
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert (state.state, state.reason, state.deliveries, state.lease_until) == ("dead", "max_deliveries", 2, None)
     assert when(state.settled_at)
@@ -87,11 +87,11 @@ async def test_a_dead_message_tells_why_and_after_how_many_deliveries(open_broke
 async def test_a_requeued_message_begins_again(open_broker, send) -> None:
     broker = await open_broker(max_deliveries=1)
     await send(broker, "m1")
-    await broker.read("bob", "s1")
-    await broker.nack("bob", "s1", ["m1"])
-    await broker.requeue("bob", ["m1"])
+    await broker.mail.read("bob", "s1")
+    await broker.mail.nack("bob", "s1", ["m1"])
+    await broker.dead.requeue("bob", ["m1"])
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert (state.state, state.reason, state.deliveries, state.settled_at) == ("queued", None, 0, None)
     assert (state.reader, state.leased_at) == (None, None)
@@ -102,23 +102,23 @@ async def test_an_expired_message_is_told_before_and_after_it_left_the_inbox(ope
     await send(broker, "m1")
 
     async def expired() -> bool:
-        return (await broker.state("bob", "m1")).state == "expired"
+        return (await broker.mail.state("bob", "m1")).state == "expired"
 
     await eventually(expired, "the message is too old")
-    assert (await broker.agent("bob")).message_count == 1
-    await broker.check("bob")
+    assert (await broker.agents.one("bob")).message_count == 1
+    await broker.agents.check("bob")
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
     assert (state.state, state.reason) == ("expired", "ttl")
     assert when(state.settled_at) - when(state.timestamp) >= timedelta(seconds=1)
-    assert (await broker.agent("bob")).message_count == 0
+    assert (await broker.agents.one("bob")).message_count == 0
 
 
 async def test_a_cleared_message_is_told_as_cleared(broker: Broker, send) -> None:
     await send(broker, "m1")
-    await broker.clear("bob")
+    await broker.mail.clear("bob")
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
 
     assert (state.state, state.reason) == ("cleared", "cleared")
     assert when(state.settled_at)
@@ -126,13 +126,13 @@ async def test_a_cleared_message_is_told_as_cleared(broker: Broker, send) -> Non
 
 async def test_how_the_recipient_was_told_is_kept_for_the_first_time(broker: Broker, send, events) -> None:
     await send(broker, "m1")
-    assert (await broker.state("bob", "m1")).notified == "none"
+    assert (await broker.mail.state("bob", "m1")).notified == "none"
 
     for process, how in (("h:1:0", "hook"), ("h:2:0", "socket")):
-        await broker.tell(await broker.announce("bob", process, "c1"), process, "c1", how=how)
-    await broker.read("bob", "s1")
+        await broker.claude.mark_notified(await broker.claude.unnotified("bob", process, "c1"), process, "c1", how=how)
+    await broker.mail.read("bob", "s1")
 
-    state = await broker.state("bob", "m1")
+    state = await broker.mail.state("bob", "m1")
     assert (state.notified, state.state) == ("hook", "leased")
     assert when(state.notified_at)
     assert [each.data["ids"] for each in await events(broker, "msg_notified")] == [["m1"]]
@@ -143,4 +143,4 @@ async def test_an_id_without_a_trace_is_unknown(broker: Broker, send) -> None:
 
     for agent, id in (("bob", "m2"), ("alice", "m1"), ("nobody", "m1")):
         with pytest.raises(UnknownMessage):
-            await broker.state(agent, id)
+            await broker.mail.state(agent, id)

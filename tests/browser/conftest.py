@@ -25,7 +25,7 @@ import pytest
 
 from postino.daemon import process
 from postino.paths import Home
-from postino.store.embedded import EmbeddedValkey
+from postino.store.valkey.embedded import EmbeddedValkey
 
 FLAGS = [
     "--no-sandbox",

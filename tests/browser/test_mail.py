@@ -45,7 +45,7 @@ def test_a_message_of_an_mcp_client_appears_within_a_second(visit, mcp_client, n
 def test_a_message_written_in_the_page_is_read_by_an_mcp_client(visit, mcp_client, served, until, name) -> None:
     client = mcp_client(name)
     page = visit(f"#/agents/{name}")
-    page.get_by_label("From").fill("luca")
+    page.get_by_role("textbox", name="From").fill("luca")
     page.get_by_role("textbox", name="Write a message").fill("from the page")
     page.keyboard.press("Control+Enter")
     shown = page.locator("article.message")
@@ -249,33 +249,33 @@ def test_a_name_never_seen_is_told_with_the_nearest(visit, served, until, name) 
 
 def test_a_name_that_was_accepted_is_kept_in_this_browser(visit, name) -> None:
     page = visit(f"#/agents/{name}")
-    page.get_by_label("From").fill("luca")
+    page.get_by_role("textbox", name="From").fill("luca")
     write(page, "hello")
     page.locator("article.message").wait_for()
     expect(page.locator(".compose-said")).not_to_be_empty()
     page.reload()
-    expect(page.get_by_label("From")).to_have_value("luca")
+    expect(page.get_by_role("textbox", name="From")).to_have_value("luca")
 
-    page.get_by_label("From").fill("")
+    page.get_by_role("textbox", name="From").fill("")
     write(page, "nobody in particular")
     page.locator("article.message").nth(1).wait_for()
     page.reload()
-    expect(page.get_by_label("From")).to_have_value("")
+    expect(page.get_by_role("textbox", name="From")).to_have_value("")
 
 
 def test_a_name_that_was_refused_stands_nowhere_else(visit, name) -> None:
     page = visit(f"#/agents/{name}", name="luca")
-    page.get_by_label("From").fill("human")
+    page.get_by_role("textbox", name="From").fill("human")
     write(page, "hello")
     page.get_by_role("alert").get_by_text("reserved").wait_for()
-    page.get_by_label("From").blur()
+    page.get_by_role("textbox", name="From").blur()
 
     page.get_by_role("link", name="All mail").click()
-    expect(page.get_by_label("From")).to_have_value("luca")
+    expect(page.get_by_role("textbox", name="From")).to_have_value("luca")
     page.get_by_role("link", name="Broadcasts").click()
-    expect(page.get_by_label("From")).to_have_value("luca")
+    expect(page.get_by_role("textbox", name="From")).to_have_value("luca")
     page.evaluate("(name) => { location.hash = `#/agents/${name}`; }", name)
-    expect(page.get_by_label("From")).to_have_value("human")
+    expect(page.get_by_role("textbox", name="From")).to_have_value("human")
 
 
 def test_what_was_begun_waits_while_one_looks_elsewhere(visit, served, name) -> None:

@@ -179,7 +179,7 @@ def test_a_gap_of_a_new_tab_is_none_for_the_others(tabs, reader, served, name) -
     told(pages[0], name, 5)
 
 
-def test_tabs_that_can_not_share_read_each_for_itself(tabs, served, name) -> None:
+def test_tabs_that_cannot_share_read_each_for_itself(tabs, served, name) -> None:
     """As on plain HTTP from another machine."""
     pages = tabs(3, script="Object.defineProperty(Navigator.prototype, 'locks', { value: undefined });")
     served.send(name, "to each")

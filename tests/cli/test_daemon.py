@@ -148,13 +148,13 @@ def test_serve_runs_in_the_foreground_until_told_to_stop(bare) -> None:
     assert process.returncode == 0
 
 
-def test_a_daemon_that_can_not_start_is_exit_4_with_its_own_words(bare) -> None:
+def test_a_daemon_that_cannot_start_is_exit_4_with_its_own_words(bare) -> None:
     sentence = bare.no(4, "send", "bob", "hello", POSTINO_VALKEY_URL="redis://user:secret@127.0.0.1:1/0")
     assert "127.0.0.1:1" in sentence
     assert "secret" not in sentence
 
 
-def test_a_home_that_can_not_be_used_is_exit_2(bare) -> None:
+def test_a_home_that_cannot_be_used_is_exit_2(bare) -> None:
     (bare.home / "file").write_text("")
     assert "POSTINO_HOME" in bare.no(2, "check", "--agent", "bob", POSTINO_HOME=str(bare.home / "file"))
     long = str(bare.home / ("x" * 100))

@@ -21,7 +21,7 @@ import pytest
 
 from postino.daemon import process
 from postino.paths import Home
-from postino.store.embedded import EmbeddedValkey
+from postino.store.valkey.embedded import EmbeddedValkey
 
 HELLO = b'{"postino":"hello","version":"0","session":"s-0123456789abcdef","generation":1,"name":"bob"}\n'
 
@@ -217,7 +217,7 @@ def _row_of_ports(taken: contextlib.ExitStack, count: int) -> int:
         ({"POSTINO_WEB_PORT": "http"}, "POSTINO_WEB_PORT"),
     ],
 )
-def test_an_address_it_may_not_or_can_not_have_is_said_in_one_sentence(
+def test_an_address_it_may_not_or_cannot_have_is_said_in_one_sentence(
     home: Home, serve: Any, settings: dict[str, str], field: str
 ) -> None:
     running = serve(**settings)
@@ -264,7 +264,7 @@ def _listening_tcp(pid: int) -> list[str]:
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes]
 
 
-def test_a_valkey_that_can_not_be_reached_is_named_without_its_password(home: Home, serve: Any) -> None:
+def test_a_valkey_that_cannot_be_reached_is_named_without_its_password(home: Home, serve: Any) -> None:
     running = serve(POSTINO_VALKEY_URL="redis://user:sesame@127.0.0.1:1")
     _, err = running.communicate(timeout=15)
 

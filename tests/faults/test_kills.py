@@ -25,7 +25,7 @@ from postino.config import Settings
 from postino.errors import LeaseLost, StoreAway, Unreachable
 from postino.model import Draft, Sender
 from postino.paths import Home
-from postino.store.embedded import EmbeddedValkey
+from postino.store.valkey.embedded import EmbeddedValkey
 
 INBOXES = ("bob", "carol")
 SEED, ROUNDS = int(os.environ.get("KILLS_SEED", "7")), int(os.environ.get("KILLS_ROUNDS", "1"))
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(60 * ROUNDS)
 
 
 def body_of(sender: str, number: int) -> str:
-    """A body that says what it is and can not be altered unseen."""
+    """A body that says what it is and cannot be altered unseen."""
     name = f"{sender}:{number}"
     return f"{name} {hashlib.sha256(name.encode()).hexdigest()}"
 
@@ -142,20 +142,20 @@ class InProcess:
         self.broker = broker
 
     async def send(self, to: str, sender: str, id: str, body: str) -> int:
-        return (await self.broker.send(Draft(id=id, to=to, body=body), Sender(name=sender, via="http"))).seq
+        return (await self.broker.mail.send(Draft(id=id, to=to, body=body), Sender(name=sender, via="http"))).seq
 
     async def read(self, inbox: str, consumer: str, limit: int, resume: bool) -> list[Got]:
-        batch = await self.broker.read(inbox, consumer, limit=limit, resume=resume)
+        batch = await self.broker.mail.read(inbox, consumer, limit=limit, resume=resume)
         return [Got(consumer, inbox, e.body, e.seq, e.delivery, e.redelivered) for e in batch.items]
 
     async def ack(self, inbox: str, consumer: str, ids: list[str]) -> None:
-        await self.broker.ack(inbox, consumer, ids)
+        await self.broker.mail.ack(inbox, consumer, ids)
 
     async def nack(self, inbox: str, consumer: str, ids: list[str]) -> None:
-        await self.broker.nack(inbox, consumer, ids)
+        await self.broker.mail.nack(inbox, consumer, ids)
 
     async def left(self, inbox: str) -> int:
-        return (await self.broker.look(inbox, 1, 0))[1]
+        return (await self.broker.mail.peek(inbox, 1, 0))[1]
 
 
 class OverHttp:

@@ -204,7 +204,7 @@ class Machine:
 
 
 @dataclass
-class Tab:
+class ConnectedSession:
     """A long-lived session of the client, driven over stream-json."""
 
     machine: Machine
@@ -350,11 +350,11 @@ async def mailbox(machine: Machine) -> Machine:
 
 
 @pytest.fixture
-async def open_tab(machine: Machine) -> AsyncIterator[Callable[..., Awaitable[Tab]]]:
+async def open_tab(machine: Machine) -> AsyncIterator[Callable[..., Awaitable[ConnectedSession]]]:
     """Open sessions of the client: `await open_tab("--resume", id, cwd=folder, POSTINO_AGENT_NAME="bob")`."""
-    tabs: list[Tab] = []
+    tabs: list[ConnectedSession] = []
 
-    async def open_one(*args: str, cwd: Path | None = None, **env: str) -> Tab:
+    async def open_one(*args: str, cwd: Path | None = None, **env: str) -> ConnectedSession:
         folder = cwd or machine.project()
         fixed = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
         process = await asyncio.create_subprocess_exec(
@@ -371,7 +371,7 @@ async def open_tab(machine: Machine) -> AsyncIterator[Callable[..., Awaitable[Ta
             stderr=asyncio.subprocess.DEVNULL,
             limit=1 << 24,
         )
-        tab = Tab(machine, process, folder)
+        tab = ConnectedSession(machine, process, folder)
         tab._reader = asyncio.create_task(tab._read())
         tabs.append(tab)
         tab.tell({"type": "control_request", "request_id": "init", "request": {"subtype": "initialize"}})

@@ -116,12 +116,12 @@ def test_a_project_that_was_deleted_is_no_obstacle(user: Any) -> None:
 @pytest.mark.parametrize(
     ("client", "word"),
     [
-        ("#!/no/such/node\n", "can not be run"),
+        ("#!/no/such/node\n", "cannot be run"),
         ("#!/bin/sh\necho '{}'\n", "gives no list"),
         ("#!/bin/sh\necho gone wrong >&2; exit 1\n", "it said: gone wrong"),
     ],
 )
-def test_a_client_that_can_not_be_asked_is_no_client_without_the_plugin(user: Any, client: str, word: str) -> None:
+def test_a_client_that_cannot_be_asked_is_no_client_without_the_plugin(user: Any, client: str, word: str) -> None:
     link = user.root / "bin/claude"
     link.unlink()
     link.write_text(client)

@@ -90,7 +90,7 @@ def _repository(machine: Any, place: Path) -> None:
 
 
 def _git_over_http(machine: Any) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Return git's own server: the client clones shallowly, which files behind plain HTTP can not give."""
+    """Return git's own server: the client clones shallowly, which files behind plain HTTP cannot give."""
 
     async def serve(request: web.Request) -> web.Response:
         env = machine.env | {

@@ -256,7 +256,7 @@ def test_a_line_within_a_turn_does_not_say_who_a_session_is(daemon: Any, hook: R
     assert then.startswith("postino: this session is agent ")
 
 
-def test_a_name_that_can_not_be_used_is_told_to_the_user_once(daemon: Any, hook: Run) -> None:
+def test_a_name_that_cannot_be_used_is_told_to_the_user_once(daemon: Any, hook: Run) -> None:
     first = hook("SessionStart", POSTINO_AGENT_NAME="two words")
     second = hook("UserPromptSubmit", POSTINO_AGENT_NAME="two words")
 

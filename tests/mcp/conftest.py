@@ -22,10 +22,10 @@ import pytest
 from mcp import Client, StdioServerParameters
 
 from postino.broker import Broker
-from postino.mcp.connection import serve_relay
-from postino.mcp.tabs import Tabs
+from postino.mcp.connected import ConnectedSessions
+from postino.mcp.relay_connection import serve_relay
 from postino.paths import Home
-from postino.store.embedded import EmbeddedValkey
+from postino.store.valkey.embedded import EmbeddedValkey
 
 PATIENCE = 15.0  # s: a deadline, not a pause
 WRITTEN_AGO = 0.06  # s: longer than the 50 ms after which an answer counts as seen
@@ -141,7 +141,7 @@ async def connect(broker: Broker) -> AsyncIterator[Callable[..., Awaitable[HandR
     opened: list[HandRelay] = []
 
     async def make(
-        name: str | None = None, broker: Broker = broker, tabs: Tabs | None = None, **hello: Any
+        name: str | None = None, broker: Broker = broker, tabs: ConnectedSessions | None = None, **hello: Any
     ) -> HandRelay:
         ours, theirs = socket.socketpair()
         relay = HandRelay(*await asyncio.open_connection(sock=ours, limit=1 << 22))

@@ -6,7 +6,7 @@ import asyncio
 
 from postino.broker import Broker, Hello
 from postino.mcp.session import Session
-from postino.model import Draft, Sender
+from postino.model import BroadcastDraft, Draft, Sender
 
 CI = Sender(name="ci", via="http")
 PROCESS = "host:200:5"
@@ -14,49 +14,49 @@ PROCESS = "host:200:5"
 
 async def joined(broker: Broker) -> tuple[Session, str]:
     """A session that derived its name before its hook said which Claude session it resumes; and that one's agent."""
-    first = await broker.join(Hello(session="s-1", generation=1, directory="/a", host="h"))
-    await broker.meet("s-1", "host:100:5", "c1")
-    await broker.leave("s-1", 1)
+    first = await broker.sessions.join(Hello(session="s-1", generation=1, directory="/a", host="h"))
+    await broker.claude.bind("s-1", "host:100:5", "c1")
+    await broker.sessions.leave("s-1", 1)
     session = Session(broker, Hello(session="s-2", generation=1, directory="/b", host="h"))
     await session.join()
     return session, first.agent
 
 
 async def resume(session: Session, broker: Broker) -> None:
-    assert await broker.meet("s-2", PROCESS, "c1")
+    assert await broker.claude.bind("s-2", PROCESS, "c1")
     session.moved()
 
 
 async def test_what_the_first_agent_had_seen_of_the_feed_the_second_has_not(broker: Broker) -> None:
     session, resumed = await joined(broker)
     for number in range(3):
-        await broker.broadcast(Draft(id=f"b{number}", body="all"), CI)
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body="all"), CI)
     assert len((await session.read_broadcasts(1, 10, 1000)).items) == 3
 
     await resume(session, broker)
 
     assert await session.name() == resumed
-    assert (await broker.check(resumed)).unseen_broadcasts == 3
+    assert (await broker.agents.check(resumed)).unseen_broadcasts == 3
     assert [each.id for each in (await session.read_broadcasts(2, 10, 1000)).items] == ["b0", "b1", "b2"]
 
 
 async def test_what_was_leased_before_is_given_back_when_the_session_ends(broker: Broker) -> None:
     session, _ = await joined(broker)
     before = await session.name()
-    await broker.send(Draft(id="m1", to=before, body="hello"), CI)
+    await broker.mail.send(Draft(id="m1", to=before, body="hello"), CI)
     assert (await session.read(1, 10, 1000)).items
 
     await resume(session, broker)
     await session.close()
 
-    again = await broker.read(before, "other")
+    again = await broker.mail.read(before, "other")
     assert [(each.id, each.redelivered) for each in again.items] == [("m1", True)]
 
 
 async def test_what_was_leased_before_and_arrived_is_acknowledged_by_the_hook(broker: Broker) -> None:
     session, _ = await joined(broker)
     before = await session.name()
-    await broker.send(Draft(id="m1", to=before, body="hello"), CI)
+    await broker.mail.send(Draft(id="m1", to=before, body="hello"), CI)
     await session.read(1, 10, 1000)
     session.written(1)
 
@@ -64,7 +64,7 @@ async def test_what_was_leased_before_and_arrived_is_acknowledged_by_the_hook(br
     await resume(session, broker)
 
     await asyncio.sleep(0)
-    assert (await broker.state(before, "m1")).state == "acked"
+    assert (await broker.mail.state(before, "m1")).state == "acked"
     await session.close()
 
 
@@ -73,10 +73,10 @@ async def test_what_an_old_connection_was_given_and_never_sent_goes_back_althoug
 ) -> None:
     old = Session(broker, Hello(session="s-1", generation=1, name="bob"))
     await old.join()
-    await broker.join(Hello(session="s-1", generation=2, name="bob"))
-    await broker.send(Draft(id="m1", to="bob", body="hello"), CI)
+    await broker.sessions.join(Hello(session="s-1", generation=2, name="bob"))
+    await broker.mail.send(Draft(id="m1", to="bob", body="hello"), CI)
     assert (await old.read(1, 10, 1000)).items
 
     await old.close()
 
-    assert [each.id for each in (await broker.read("bob", "other")).items] == ["m1"]
+    assert [each.id for each in (await broker.mail.read("bob", "other")).items] == ["m1"]

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from postino import flock
-from postino.start import LOG_LIMIT
-from postino.wire import LOOKING
+from postino import locks
+from postino.relay.lines import LOOKING
+from postino.relay.starter import LOG_LIMIT
 
 RECEIVER = {"POSTINO_AGENT_NAME": "bob"}
 
@@ -149,7 +149,7 @@ async def carried(daemon: Any, requests: list[dict[str, Any]], where: Path) -> l
 @contextlib.contextmanager
 def starting(daemon: Any) -> Iterator[None]:
     """Be another process that is starting the daemon, and takes its time."""
-    turn = flock.take(daemon.home.starting)
+    turn = locks.take(daemon.home.starting)
     assert turn is not None
     yield
     os.close(turn)
@@ -389,12 +389,12 @@ async def test_a_session_may_begin_while_valkey_is_away(daemon, spawn):
     assert (await relay.call("msg_whoami"))["agent"] == "bob"
 
 
-# what can not be used
+# what cannot be used
 
 
 @pytest.mark.parametrize(
     ("home", "word"),
-    [("/tmp/" + "long" * 30, "bytes"), ("/dev/null", "can not be used"), ("/proc/x", "can not be used")],
+    [("/tmp/" + "long" * 30, "bytes"), ("/dev/null", "cannot be used"), ("/proc/x", "cannot be used")],
 )
 async def test_a_home_that_cannot_be_used_is_told_in_a_sentence(spawn, home, word):
     relay = await spawn({"PATH": os.environ["PATH"]}, opened=False, POSTINO_HOME=home)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from postino.wire import LINE_LIMIT
+from postino.relay.lines import LINE_LIMIT
 
 DEEP = b'{"jsonrpc":"2.0","id":7,"method":"ping","params":%s%s}'
 

@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker, Hello
+from postino.broker.mail import Mail
+from postino.mcp.connected import SILENT_S, ConnectedSessions
 from postino.mcp.session import Session
-from postino.mcp.tabs import SILENT_S, Tabs
-from postino.model import Draft, Sender
+from postino.model import BroadcastDraft, Draft, Sender
 
 ALICE = Sender(name="alice", via="http")
 
 
 async def mail(broker: Broker, *ids: str, to: str = "bob") -> None:
     for id in ids:
-        await broker.send(Draft(id=id, to=to, body=f"body of {id}"), ALICE)
+        await broker.mail.send(Draft(id=id, to=to, body=f"body of {id}"), ALICE)
 
 
 async def states(broker: Broker, *ids: str) -> list[str]:
-    return [(await broker.state("bob", id)).state for id in ids]
+    return [(await broker.mail.state("bob", id)).state for id in ids]
 
 
 def ids(answer: dict[str, Any]) -> list[str]:
@@ -46,7 +47,7 @@ async def test_a_read_is_acknowledged_by_the_next_call(broker, connect):
 
 async def test_where_hooks_are_heard_a_call_acknowledges_nothing_and_the_next_hook_does(broker, connect):
     await mail(broker, "m1")
-    tabs = Tabs()
+    tabs = ConnectedSessions()
     bob = await connect("bob", tabs=tabs)
     (tab,) = tabs
     tab.heard("c-1", idle=False)
@@ -62,7 +63,7 @@ async def test_where_hooks_are_heard_a_call_acknowledges_nothing_and_the_next_ho
 
 async def test_hooks_that_have_fallen_silent_are_not_waited_for(broker, connect):
     await mail(broker, "m1")
-    tabs = Tabs()
+    tabs = ConnectedSessions()
     bob = await connect("bob", tabs=tabs)
     (tab,) = tabs
     tab.heard_at = asyncio.get_running_loop().time() - SILENT_S - 1
@@ -92,7 +93,7 @@ async def test_reading_a_resource_or_getting_a_prompt_acknowledges_too(broker, c
 
 
 async def is_state(broker: Broker, id: str, state: str) -> bool:
-    return (await broker.state("bob", id)).state == state
+    return (await broker.mail.state("bob", id)).state == state
 
 
 @pytest.mark.parametrize("method", ["ping", "tools/list", "prompts/list", "resources/list"])
@@ -188,9 +189,9 @@ async def test_the_end_of_a_connection_gives_back_at_once_and_the_next_reader_se
 
 async def test_an_agent_is_offline_as_soon_as_its_connection_ends(broker, connect):
     bob = await connect("bob")
-    assert (await broker.agent("bob")).online
+    assert (await broker.agents.one("bob")).online
     await bob.close()
-    assert not (await broker.agent("bob")).online
+    assert not (await broker.agents.one("bob")).online
 
 
 async def test_the_end_of_an_old_connection_undoes_nothing_of_a_new_one(broker, connect):
@@ -200,7 +201,7 @@ async def test_the_end_of_an_old_connection_undoes_nothing_of_a_new_one(broker, 
     await new.call("msg_read")
     await old.close()
     assert await states(broker, "m1") == ["leased"]
-    assert (await broker.agent("bob")).online
+    assert (await broker.agents.one("bob")).online
 
 
 async def test_the_end_of_an_old_connection_gives_back_nothing_that_the_new_one_was_given(broker, connect):
@@ -289,10 +290,10 @@ async def test_a_cancelled_send_is_carried_out_or_not_but_never_half(broker, con
         bob.notify("notifications/cancelled", {"requestId": send})
     await bob.call("msg_check")
     await bob.close()
-    stored, total = await broker.look("carol", 200, 0)
+    stored, total = await broker.mail.peek("carol", 200, 0)
     assert len(stored) == total
     for each in stored:
-        assert (await broker.state("carol", each.id)).state == "queued"
+        assert (await broker.mail.state("carol", each.id)).state == "queued"
 
 
 async def test_leases_of_a_connected_session_are_prolonged(open_broker, connect):
@@ -301,26 +302,26 @@ async def test_leases_of_a_connected_session_are_prolonged(open_broker, connect)
     bob = await connect("bob", broker=broker)
     await bob.call("msg_read")
     async with asyncio.timeout(10):
-        before = (await broker.state("bob", "m1")).lease_until
-        while (now := (await broker.state("bob", "m1")).lease_until) == before:
-            assert not (await broker.read("bob", "s-other")).items
+        before = (await broker.mail.state("bob", "m1")).lease_until
+        while (now := (await broker.mail.state("bob", "m1")).lease_until) == before:
+            assert not (await broker.mail.read("bob", "s-other")).items
             await asyncio.sleep(0.05)
     assert now > before
 
 
 async def test_a_broadcast_counts_as_seen_with_the_next_call(broker, connect):
     bob = await connect("bob")
-    await broker.broadcast(Draft(id="b1", body="one"), ALICE)
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="one"), ALICE)
     assert [each["id"] for each in (await bob.call("msg_broadcasts"))["broadcasts"]] == ["b1"]
-    assert (await broker.check("bob")).unseen_broadcasts == 1
+    assert (await broker.agents.check("bob")).unseen_broadcasts == 1
     await bob.think()
     await bob.call("msg_check")
-    assert (await broker.check("bob")).unseen_broadcasts == 0
+    assert (await broker.agents.check("bob")).unseen_broadcasts == 0
 
 
 async def test_a_session_reads_each_broadcast_once_and_a_new_one_those_not_acknowledged(broker, connect):
     for number in range(3):
-        await broker.broadcast(Draft(id=f"b{number}", body="x"), ALICE)
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body="x"), ALICE)
     bob = await connect("bob")
     first = await bob.call("msg_broadcasts", limit=2)
     second = await bob.call("msg_broadcasts", limit=2)
@@ -332,7 +333,7 @@ async def test_a_session_reads_each_broadcast_once_and_a_new_one_those_not_ackno
 
 
 async def test_cancelling_a_read_of_broadcasts_gives_them_again(broker, connect):
-    await broker.broadcast(Draft(id="b1", body="one"), ALICE)
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="one"), ALICE)
     bob = await connect("bob")
     read = bob.tool("msg_broadcasts")
     await bob.answer(read)
@@ -350,26 +351,26 @@ async def test_a_rename_by_another_session_of_the_agent_is_followed(broker, conn
     assert (await one.call("msg_whoami"))["agent"] == "robert"
     await one.think()
     await one.call("msg_check")
-    assert (await broker.state("robert", "m1")).state == "acked"
+    assert (await broker.mail.state("robert", "m1")).state == "acked"
 
 
 async def test_a_session_that_the_store_forgot_joins_again(broker, connect):
     bob = await connect("bob")
-    await broker.store.call("DEL", broker.store.keys.shared("sessions"))
+    await broker._store.call("DEL", broker._store.keys.shared("sessions"))
     assert (await bob.call("msg_whoami"))["agent"] == "bob"
 
 
 async def test_a_stopping_daemon_says_bye_after_what_is_under_way_and_is_gone_within_a_second(
     broker, connect, monkeypatch
 ):
-    real, under_way, go_on = Broker.send, asyncio.Semaphore(0), asyncio.Event()
+    real, under_way, go_on = Mail.send, asyncio.Semaphore(0), asyncio.Event()
 
     async def send(self: Broker, *given: Any) -> Any:
         under_way.release()
         await go_on.wait()
         return await real(self, *given)
 
-    monkeypatch.setattr(Broker, "send", send)
+    monkeypatch.setattr(Mail, "send", send)
     bob = await connect("bob")
     asked = [bob.tool("msg_send", to="carol", body="x") for _ in range(10)]
     for _ in asked:
@@ -383,7 +384,7 @@ async def test_a_stopping_daemon_says_bye_after_what_is_under_way_and_is_gone_wi
         assert said_ok(await bob.answer(each))
     assert {"postino": "bye"} in bob.others or (await bob.next()) == {"postino": "bye"}
     assert not await bob.reader.read()
-    assert not (await broker.agent("bob")).online
+    assert not (await broker.agents.one("bob")).online
 
 
 def said_ok(answer: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
-from postino.model import ANSWER_BUDGET, MAX_BODY, MAX_PAGE, Draft, Sender
+from postino.model import ANSWER_BUDGET, MAX_BODY, MAX_PAGE, BroadcastDraft, Draft, Sender
 
 ALICE = Sender(name="alice", via="http")
 TOOLS = {
@@ -26,7 +26,7 @@ TOOLS = {
 
 
 async def mail(broker: Broker, id: str, body: str = "x", to: str = "bob") -> None:
-    await broker.send(Draft(id=id, to=to, body=body), ALICE)
+    await broker.mail.send(Draft(id=id, to=to, body=body), ALICE)
 
 
 def text_of(answer: dict[str, Any]) -> str:
@@ -83,7 +83,7 @@ async def test_the_same_id_is_stored_once_and_other_content_is_refused(broker, c
     assert (await alice.call("msg_send", to="bob", body="x", id="m1"))["created"] is True
     assert (await alice.call("msg_send", to="bob", body="x", id="m1"))["created"] is False
     assert (await alice.call("msg_send", to="bob", body="y", id="m1"))["code"] == "key_reused"
-    assert (await broker.look("bob", 10, 0))[1] == 1
+    assert (await broker.mail.peek("bob", 10, 0))[1] == 1
 
 
 async def test_a_send_without_an_id_gets_one(connect):
@@ -132,7 +132,7 @@ async def test_a_message_longer_than_the_budget_comes_alone_and_whole(broker, co
 
 async def test_broadcasts_stay_under_the_budget_say_more_and_skip_nothing(broker, connect):
     for number in range(40):
-        await broker.broadcast(Draft(id=f"b{number}", body='"' * 1000), ALICE)
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body='"' * 1000), ALICE)
     bob, seen = await connect("bob"), []
     while True:
         answer = await bob.answer(bob.tool("msg_broadcasts", limit=40))
@@ -146,7 +146,7 @@ async def test_broadcasts_stay_under_the_budget_say_more_and_skip_nothing(broker
 
 async def test_all_broadcasts_shows_the_newest_and_moves_no_cursor(broker, connect):
     for number in range(5):
-        await broker.broadcast(Draft(id=f"b{number}", body="x"), ALICE)
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body="x"), ALICE)
     bob = await connect("bob")
     answer = await bob.call("msg_broadcasts", all=True, limit=3)
     assert [each["id"] for each in answer["broadcasts"]] == ["b2", "b3", "b4"] and answer["more"]
@@ -157,10 +157,10 @@ async def test_all_broadcasts_shows_the_newest_and_moves_no_cursor(broker, conne
 async def test_broadcasts_that_left_before_one_came_are_told_once(open_broker, connect):
     broker = await open_broker(max_broadcasts=2)
     bob = await connect("bob", broker=broker)
-    await broker.broadcast(Draft(id="b0", body="x"), ALICE)
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b0", body="x"), ALICE)
     assert len((await bob.call("msg_broadcasts"))["broadcasts"]) == 1
     for number in range(1, 6):
-        await broker.broadcast(Draft(id=f"b{number}", body="x"), ALICE)
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body="x"), ALICE)
     answer = await bob.call("msg_broadcasts")
     assert (answer["missed"], [each["id"] for each in answer["broadcasts"]]) == (3, ["b4", "b5"])
     assert (await bob.call("msg_broadcasts"))["missed"] == 0
@@ -352,7 +352,7 @@ async def test_an_own_inbox_is_read_as_a_resource_and_another_is_refused(broker,
     assert [each["uriTemplate"] for each in templates] == ["postino://inbox/{agent}"]
     (content,) = (await bob.ask("resources/read", {"uri": "postino://inbox/bob"}))["result"]["contents"]
     assert [each["id"] for each in json.loads(content["text"])["messages"]] == ["m1"]
-    assert (await broker.state("bob", "m1")).state == "leased"
+    assert (await broker.mail.state("bob", "m1")).state == "leased"
     refused = (await bob.ask("resources/read", {"uri": "postino://inbox/alice"}))["error"]
     assert refused["code"] == -32602 and "postino://inbox/bob" in refused["message"]
 

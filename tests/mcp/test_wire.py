@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postino.wire import EDGE, LINE_LIMIT, Lines, Outbox, id_of, with_key
+from postino.relay.lines import EDGE, LINE_LIMIT, Lines, Outbox, id_of, with_key
 
 
 @given(st.lists(st.binary(max_size=50)), st.lists(st.integers(1, 20)))

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from postino import flock
+from postino import locks
 from postino.errors import BadField, StoreAway
 from postino.paths import Home
-from postino.store import embedded, server_talk
-from postino.store.embedded import EmbeddedValkey
-from postino.store.resp import Refused, Reply, ask, fields, pairs
-from postino.store.server_settings import SETTINGS
+from postino.store.valkey import admin, embedded
+from postino.store.valkey.admin import Refused, Reply, ask, fields, pairs
+from postino.store.valkey.embedded import EmbeddedValkey
+from postino.store.valkey.settings import SETTINGS
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts the servers of a home in /proc")
 
@@ -34,7 +34,7 @@ STARTER = """
 import asyncio, sys
 from pathlib import Path
 from postino.paths import Home
-from postino.store.embedded import EmbeddedValkey
+from postino.store.valkey.embedded import EmbeddedValkey
 server = EmbeddedValkey(Home(Path(sys.argv[1])))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -94,7 +94,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same patience, only shorter."""
     monkeypatch.setattr(embedded, "PATIENCE", 1.5)
     monkeypatch.setattr(embedded, "SOCKET_GRACE", 0.3)
-    monkeypatch.setattr(server_talk, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(admin, "LOOK_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ async def test_only_its_user_can_reach_it_and_only_by_the_socket(home: Home) -> 
 
 async def test_the_starters_secrets_do_not_reach_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTINO_API_TOKEN", "a-secret")
-    monkeypatch.setattr("postino.store.server.program", lambda: failing_server(home, "env"))
+    monkeypatch.setattr("postino.store.valkey.process.program", lambda: failing_server(home, "env"))
 
     with pytest.raises(StoreAway, match="PATH=") as shown:  # what it printed is quoted
         await EmbeddedValkey(home).start()
@@ -376,7 +376,7 @@ async def test_a_stranger_who_was_given_the_servers_pid_is_never_signalled(
 ) -> None:
     home.data.mkdir()
     monkeypatch.setattr(embedded, "STEP_SECONDS", 0.2)
-    holder = flock.take(home.data)
+    holder = locks.take(home.data)
     assert holder is not None
     with sleeper() as stranger:
         (home.data / "valkey.pid").write_text(f"{stranger.pid}\n")
@@ -477,7 +477,7 @@ async def test_an_adopted_server_is_brought_to_our_settings(home: Home) -> None:
     assert await said(home, "GET", "k") == "written while the file was off"
 
 
-async def test_an_adopted_server_that_can_not_be_corrected_is_refused(
+async def test_an_adopted_server_that_cannot_be_corrected_is_refused(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -557,10 +557,12 @@ async def test_a_machine_without_a_server_is_told_what_to_do(home: Home, monkeyp
         await EmbeddedValkey(home).start()
 
 
-async def test_a_server_that_can_not_run_here_is_told_what_to_do(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("postino.store.server.program", lambda: failing_server(home, "echo GLIBC_2.99 not found"))
+async def test_a_server_that_cannot_run_here_is_told_what_to_do(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "postino.store.valkey.process.program", lambda: failing_server(home, "echo GLIBC_2.99 not found")
+    )
 
-    with pytest.raises(StoreAway, match=r"can not run: GLIBC_2.99 not found; run a Valkey"):
+    with pytest.raises(StoreAway, match=r"cannot run: GLIBC_2.99 not found; run a Valkey"):
         await EmbeddedValkey(home).start()
 
 
@@ -580,7 +582,7 @@ async def test_a_long_load_is_waited_for(home: Home, monkeypatch: pytest.MonkeyP
 
     async def watch() -> None:
         while True:
-            seen.append((await server_talk.look(home)).state)
+            seen.append((await admin.look(home)).state)
             await asyncio.sleep(0.05)
 
     watching = asyncio.create_task(watch())

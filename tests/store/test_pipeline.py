@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from postino.errors import StoreAway
-from postino.store.connection import ANSWER_S, FEW, LEAST_S, Pipeline
+from postino.store.pipeline import ANSWER_S, FEW, LEAST_S, Pipeline
 from postino.store.store import Store
 
 Open = Callable[..., Awaitable[Store]]
@@ -172,7 +172,7 @@ async def test_a_call_that_was_cancelled_before_it_was_sent_is_not_sent(proxy, s
 
 
 @pytest.mark.parametrize("bad", ["\ud800", "a\udfff"])
-async def test_a_command_that_can_not_be_encoded_harms_its_caller_only(store_at: Open, valkey: str, bad: str) -> None:
+async def test_a_command_that_cannot_be_encoded_harms_its_caller_only(store_at: Open, valkey: str, bad: str) -> None:
     store = await store_at(valkey)
     good = asyncio.create_task(store.call("ECHO", "good"))
 

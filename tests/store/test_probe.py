@@ -15,9 +15,9 @@ from redis.asyncio.client import Redis
 
 from postino.errors import StoreAway
 from postino.paths import folder
-from postino.store.connection import client
+from postino.store.pipeline import client
 from postino.store.probe import COMMANDS, Probe, judge, probe, shown
-from postino.store.server import program
+from postino.store.valkey.process import program
 
 REDIS = shutil.which("redis-server")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
@@ -119,7 +119,7 @@ async def test_a_server_whose_configuration_is_secret_is_volatile(run: Run) -> N
     found = await asked(url.replace("unix://", "unix://po:x@"))
 
     assert found.durability == "volatile"
-    assert found.warnings == ("CONFIG GET is denied, so whether answered mail is on disk can not be told",)
+    assert found.warnings == ("CONFIG GET is denied, so whether answered mail is on disk cannot be told",)
 
 
 async def test_a_missing_command_is_refused_by_its_name(run: Run) -> None:
@@ -177,7 +177,7 @@ def test_a_url_is_shown_without_user_password_and_query(url: str, safe: str) -> 
     assert shown(url) == safe
 
 
-def test_what_can_not_be_told_is_never_called_durable() -> None:
+def test_what_cannot_be_told_is_never_called_durable() -> None:
     durable = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
     whole = durable | {"maxmemory-policy": "noeviction"}
 

@@ -14,11 +14,11 @@ import pytest
 from postino.broker import Broker, Hello
 from postino.config import Settings
 from postino.errors import ERRORS, PostinoError
-from postino.model import Draft, Sender
+from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home, folder
 from postino.store import scripts
-from postino.store.connection import client
 from postino.store.keys import PER_AGENT, SHARED, Keys
+from postino.store.pipeline import client
 from postino.store.scripts import Script
 from postino.store.store import Store
 
@@ -104,7 +104,7 @@ def test_an_include_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: Script) -> None:
     others = {
         "rename": {*(f"{kind}_to" for kind in PER_AGENT), "inbox_own", "dead_own"},
-        "remember": {"index_to", "order_to"},
+        "retain_ids": {"index_to", "order_to"},
     }
     special = others.get(script.name, set())
 
@@ -205,63 +205,65 @@ async def conversation(broker: Broker) -> None:
             await call  # type: ignore[misc]
         assert refusal.value.code == code
 
-    await broker.join(hello("s-1", name="alice", claude_session_id="c-1"))
-    await broker.join(hello("s-2", directory="/d"))
-    await broker.join(hello("s-2", 2, directory="/d"))
-    await refused(broker.join(hello("s-2", 1, directory="/d")), "stale_session")
-    bob = await broker.agent_of("s-2")
+    await broker.sessions.join(hello("s-1", name="alice", claude_session_id="c-1"))
+    await broker.sessions.join(hello("s-2", directory="/d"))
+    await broker.sessions.join(hello("s-2", 2, directory="/d"))
+    await refused(broker.sessions.join(hello("s-2", 1, directory="/d")), "stale_session")
+    bob = await broker.sessions.agent_of("s-2")
     for number in range(12):
-        await broker.send(Draft(id=f"m{number}", to=bob, body="hello"), Sender(name="alice", via="mcp", verified=True))
-    await refused(broker.send(Draft(id="m0", to=bob, body="other"), ci), "key_reused")
-    await refused(broker.send(Draft(id="m12", to=bob, body="x"), ci), "inbox_full")
-    waiting = await broker.announce(bob, "h:2:0", "c-2")
-    await broker.tell(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
-    await broker.read(bob, "s-2", limit=5, budget=1000)
-    await broker.read(bob, "s-2", limit=5, resume=True)
-    await broker.ack(bob, "s-2", ["m0", "nonsense"])
-    await broker.nack(bob, "s-2", ["m1"])
-    await broker.release_ids(bob, "s-2", ["m2"])
-    await broker.extend(bob, "s-2", ["m3"])
-    await broker.prolong("s-2", 2)
+        await broker.mail.send(
+            Draft(id=f"m{number}", to=bob, body="hello"), Sender(name="alice", via="mcp", verified=True)
+        )
+    await refused(broker.mail.send(Draft(id="m0", to=bob, body="other"), ci), "key_reused")
+    await refused(broker.mail.send(Draft(id="m12", to=bob, body="x"), ci), "inbox_full")
+    waiting = await broker.claude.unnotified(bob, "h:2:0", "c-2")
+    await broker.claude.mark_notified(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
+    await broker.mail.read(bob, "s-2", limit=5, budget=1000)
+    await broker.mail.read(bob, "s-2", limit=5, resume=True)
+    await broker.mail.ack(bob, "s-2", ["m0", "nonsense"])
+    await broker.mail.nack(bob, "s-2", ["m1"])
+    await broker.mail.undo_read(bob, "s-2", ["m2"])
+    await broker.mail.extend(bob, "s-2", ["m3"])
+    await broker.sessions.keepalive("s-2", 2)
     for consumer in ("s-2", "s-3"):
-        await broker.read(bob, consumer, limit=200)
-        await broker.nack(bob, consumer, ["m1", "m2", "m5"])
-    await broker.read(bob, "s-4", limit=2)
-    await broker.state(bob, "m1")
-    await broker.dead(bob, 10, 0)
-    await refused(broker.requeue(bob, ["m11"]), "unknown_message")
-    await broker.requeue(bob, None)
-    await broker.clear_dead(bob)
-    await broker.read(bob, "s-5", ack_now=True)
-    await broker.check(bob)
-    await broker.waiting_senders(bob)
-    await broker.look(bob, 10, 0)
+        await broker.mail.read(bob, consumer, limit=200)
+        await broker.mail.nack(bob, consumer, ["m1", "m2", "m5"])
+    await broker.mail.read(bob, "s-4", limit=2)
+    await broker.mail.state(bob, "m1")
+    await broker.dead.page(bob, 10, 0)
+    await refused(broker.dead.requeue(bob, ["m11"]), "unknown_message")
+    await broker.dead.requeue(bob, None)
+    await broker.dead.clear(bob)
+    await broker.mail.read(bob, "s-5", ack_now=True)
+    await broker.agents.check(bob)
+    await broker.mail.senders(bob)
+    await broker.mail.peek(bob, 10, 0)
     for number in range(5):
-        await broker.broadcast(Draft(id=f"b{number}", body="hear"), ci)
-    await refused(broker.broadcast(Draft(id="b0", body="other"), ci), "key_reused")
-    batch = await broker.read_broadcasts("alice", 1, move=False)
-    await broker.see("alice", batch.cursor)
-    await broker.read_broadcasts(bob, 10, budget=5)
-    await broker.broadcasts(10, 0)
-    await broker.clear_broadcasts()
-    await broker.history(agent="alice", q="HELLO")
-    await broker.rename(bob, "robert")
-    await refused(broker.rename("robert", "alice"), "name_taken")
-    await refused(broker.rename("robert-never", "x"), "unknown_agent")
-    await broker.send(Draft(id="alias", to="alice", body="hello"), ci)
-    await broker.meet("s-1", "h:1:0", "c-1")
-    await broker.heartbeat("web")
-    await broker.offline("web")
-    await refused(broker.forget("alice"), "agent_busy")
-    await broker.leave("s-2", 2)
-    left = await broker.store.call("HGET", broker.store.keys.shared("sessions"), "s-2")
-    assert await broker.store.run("forget_session", "", {"session": "s-2", "seen": left}) == 1
-    await broker.clear("robert")
-    await broker.cleanup()
-    await broker.chores.sweep()
-    await broker.chores.tell_senders()
-    await broker.roster.expire_presence()
-    await broker.agents(10, 0)
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body="hear"), ci)
+    await refused(broker.broadcasts.broadcast(BroadcastDraft(id="b0", body="other"), ci), "key_reused")
+    batch = await broker.broadcasts.read("alice", 1, move=False)
+    await broker.broadcasts.move_cursor("alice", batch.cursor)
+    await broker.broadcasts.read(bob, 10, budget=5)
+    await broker.broadcasts.page(10, 0)
+    await broker.broadcasts.clear()
+    await broker.history.search(agent="alice", q="HELLO")
+    await broker.agents.rename(bob, "robert")
+    await refused(broker.agents.rename("robert", "alice"), "name_taken")
+    await refused(broker.agents.rename("robert-never", "x"), "unknown_agent")
+    await broker.mail.send(Draft(id="alias", to="alice", body="hello"), ci)
+    await broker.claude.bind("s-1", "h:1:0", "c-1")
+    await broker.agents.heartbeat("web")
+    await broker.agents.offline("web")
+    await refused(broker.agents.forget("alice"), "agent_busy")
+    await broker.sessions.leave("s-2", 2)
+    left = await broker._store.call("HGET", broker._store.keys.shared("sessions"), "s-2")
+    assert await broker._store.run("forget_session", "", {"session": "s-2", "seen": left}) == 1
+    await broker.mail.clear("robert")
+    await broker.agents.cleanup()
+    await broker.housekeeping.sweep()
+    await broker.housekeeping.send_notices()
+    await broker._live.expire_presence()
+    await broker.agents.page(10, 0)
     await broker.stats()
     assert (await broker.health()).ok
 
@@ -281,7 +283,7 @@ async def watched(path: str, broker: Broker) -> list[tuple[bool, list[str]]]:
     writer.write(b"MONITOR\r\n")
     assert await reader.readline() == b"+OK\r\n"
     await conversation(broker)
-    await broker.store.call("ECHO", "the end")
+    await broker._store.call("ECHO", "the end")
     async with asyncio.timeout(5):
         while not seen or seen[-1][1][-1] != "the end":
             line = (await reader.readline()).decode()
@@ -369,42 +371,42 @@ async def test_a_refused_call_changes_nothing_at_all(serve, opened) -> None:
     ci = Sender(name="ci", via="http")
 
     async def snapshot() -> dict[str, object]:
-        keys = sorted(await broker.store.call("KEYS", "*"))
-        reader = client(broker.store.url, timeout_s=1)
+        keys = sorted(await broker._store.call("KEYS", "*"))
+        reader = client(broker._store.url, timeout_s=1)
         reader.connection_pool.connection_kwargs["decode_responses"] = False
         dumps = {key: await reader.execute_command("DUMP", key) for key in keys}
         await reader.aclose()
         return dumps
 
     try:
-        await broker.join(Hello(session="s-1", generation=2, name="online"))
+        await broker.sessions.join(Hello(session="s-1", generation=2, name="online"))
         for number in range(12):
-            await broker.send(Draft(id=f"m{number}", to="full", body="x"), ci)
-        await broker.send(Draft(id="m1", to="former", body="x"), ci)
-        await broker.rename("former", "present")
-        await broker.broadcast(Draft(id="b1", body="x"), ci)
+            await broker.mail.send(Draft(id=f"m{number}", to="full", body="x"), ci)
+        await broker.mail.send(Draft(id="m1", to="former", body="x"), ci)
+        await broker.agents.rename("former", "present")
+        await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="x"), ci)
         before = await snapshot()
 
         for call in (
-            broker.send(Draft(id="m1", to="full", body="other"), ci),
-            broker.send(Draft(id="new", to="full", body="x"), ci),
-            broker.broadcast(Draft(id="b1", body="other"), ci),
-            broker.rename("full", "online"),
-            broker.rename("full", "present"),
-            broker.rename("full", "former"),
-            broker.rename("nobody", "x"),
-            broker.requeue("full", ["m1"]),
-            broker.forget("full"),
-            broker.forget("online"),
-            broker.join(Hello(session="s-1", generation=1, name="online")),
+            broker.mail.send(Draft(id="m1", to="full", body="other"), ci),
+            broker.mail.send(Draft(id="new", to="full", body="x"), ci),
+            broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="other"), ci),
+            broker.agents.rename("full", "online"),
+            broker.agents.rename("full", "present"),
+            broker.agents.rename("full", "former"),
+            broker.agents.rename("nobody", "x"),
+            broker.dead.requeue("full", ["m1"]),
+            broker.agents.forget("full"),
+            broker.agents.forget("online"),
+            broker.sessions.join(Hello(session="s-1", generation=1, name="online")),
         ):
             with pytest.raises(PostinoError):
                 await call
-        assert (await broker.ack("full", "s-x", ["m1"])).rejected == ["m1"]
-        assert (await broker.nack("full", "s-x", ["m1"])).rejected == ["m1"]
-        assert (await broker.extend("full", "s-x", ["m1"])).rejected == ["m1"]
-        await broker.leave("s-1", 1)
-        await broker.prolong("s-1", 1)
+        assert (await broker.mail.ack("full", "s-x", ["m1"])).rejected == ["m1"]
+        assert (await broker.mail.nack("full", "s-x", ["m1"])).rejected == ["m1"]
+        assert (await broker.mail.extend("full", "s-x", ["m1"])).rejected == ["m1"]
+        await broker.sessions.leave("s-1", 1)
+        await broker.sessions.keepalive("s-1", 1)
 
         assert await snapshot() == before
     finally:

@@ -174,7 +174,7 @@ def test_a_read_of_unknown_outcome_is_repeated_with_resume(daemon: Badly, client
     client.close()
 
 
-def test_a_connection_the_daemon_closed_meanwhile_costs_nothing_even_what_can_not_be_repeated(
+def test_a_connection_the_daemon_closed_meanwhile_costs_nothing_even_what_cannot_be_repeated(
     daemon: Badly, client: Client
 ) -> None:
     daemon.script = [says_and_hangs_up(OK), says({"ok": True, "cleared": 0})]

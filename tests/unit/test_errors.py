@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-import postino.daemon.app  # noqa: F401 - whatever the daemon adds to the table
+import postino.rest.app  # noqa: F401 - whatever the daemon adds to the table
 from postino.errors import ERRORS, PostinoError, StoreAway
 
 

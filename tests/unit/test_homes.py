@@ -10,8 +10,8 @@ import pytest
 
 from postino.config import load
 from postino.errors import BadField
+from postino.home import home_of
 from postino.paths import Home
-from postino.start import home_of
 
 
 def refusal(root: Path) -> str | None:
@@ -91,5 +91,5 @@ def test_what_is_no_directory_is_refused(root: Path) -> None:
     assert (
         refusal(root / "file")
         == home_of(str(root / "file"))[1]
-        == f"POSTINO_HOME {root}/file can not be used: " + (os.strerror(17))
+        == f"POSTINO_HOME {root}/file cannot be used: " + (os.strerror(17))
     )

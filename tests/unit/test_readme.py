@@ -14,9 +14,9 @@ import pytest
 from postino import config
 from postino.cli import COMMANDS
 from postino.cli.call import Call
-from postino.daemon.table import ROUTES
 from postino.errors import ERRORS
 from postino.mcp.tools import TOOLS
+from postino.rest.routes import ROUTES
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 

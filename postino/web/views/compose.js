@@ -57,7 +57,7 @@ export class Compose {
 
   /**
    * `send(message)` posts it, `sent(answer, message, here)` says how that went; `toAgent`: there is a recipient to
-   * name. `aside(words, kind)` is told what the form can not say, since something else is shown by then.
+   * name. `aside(words, kind)` is told what the form cannot say, since something else is shown by then.
    */
   constructor({ label, placeholder, toAgent, send, sent, aside }) {
     this.#send = send;

@@ -102,7 +102,7 @@ export class MailHead {
     const those = `${count(this.#waiting, "message")} that ${this.#waiting === 1 ? "is" : "are"} not acknowledged`;
     const sure = await this.#app.dialogs.confirm({
       title: `Clear the inbox of ${agent}?`,
-      words: `${those} will be dropped, also what is being read just now. This can not be undone.`,
+      words: `${those} will be dropped, also what is being read just now. This cannot be undone.`,
       action: "Clear inbox",
     });
     if (sure) await this.#app.attempt(() => this.#clearInbox(agent));

@@ -1,0 +1,58 @@
+#!lua flags=allow-oom
+--[[ keepalive: keep a connected session online and its running leases alive.
+Atomic because a lease that was given back in between must not be revived.
+KEYS     inbox       stream   {po}:inbox:<agent>
+         leases      zset     {po}:leases:<agent>
+         agents      hash     {po}:agents
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
+         events      stream   {po}:events
+ARGV     agent       the session's agent
+         session     session id
+         generation  of the connection
+         online_ms   how long one sign of life lasts
+         lease_ms    length of a lease
+RETURNS  ok, number of leases prolonged
+         alias, the session's present agent
+         gone, 0: the session is unknown, a later connection has it, or it has to join anew
+ERRORS   NONE
+TIME     O(n) in the messages held
+]]
+--@include lib/now
+--@include lib/event
+--@include lib/agent
+--@include lib/session
+--@include lib/shown
+--@include lib/derived
+--@include lib/holding
+local inbox, leases, agents, presence, sessions, events = unpack(KEYS)
+local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
+local known = load_session(agents, sessions, session)
+if not known or known.gen ~= generation then return { 'gone', 0 } end
+if known.agent ~= agent then return { 'alias', known.agent } end
+local now, count = now_ms(), 0
+local record = load_agent(agents, agent) or { since = now }
+local before = shown_sessions(presence, record)
+if slept_out(agents, presence, sessions, known, session, now) then -- it has to join anew
+  redis.call('ZREM', presence, session)
+  redis.call('HDEL', sessions, session)
+  record.sessions = without(record.sessions, session)
+  save_agent(agents, agent, record)
+  return { 'gone', 0 }
+end
+redis.call('ZADD', presence, now + online_ms, session)
+record.sessions = without(record.sessions, session)
+record.sessions[#record.sessions + 1] = session
+record.seen = now
+save_agent(agents, agent, record)
+if known.left or known.moved then -- it was taken for gone; housekeeping must not forget it later
+  known.left = nil
+  save_session(sessions, session, known)
+end
+if before == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
+for _, pending in ipairs(holding(inbox, leases, session, now)) do
+  redis.call('ZADD', leases, now + lease_ms, pending[1])
+  count = count + 1
+end
+return { 'ok', count }

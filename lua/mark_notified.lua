@@ -1,0 +1,52 @@
+#!lua flags=allow-oom
+--[[ mark_notified: remember what the process of a Claude session has been told of what `announce` found.
+Atomic because two that tell one process at once must not set each other's marks back. Repeating it changes nothing.
+KEYS     index     hash     {po}:index:<agent>
+         events    stream   {po}:events
+         agents    hash     {po}:agents
+         sessions  hash     {po}:sessions
+ARGV     agent     the agent that was announced to
+         process   the Claude process: host:pid:start
+         claude    its Claude session id
+         mail      stream ID of the newest message that was found, or ''
+         feed      number of the last broadcast that was found, or '' when nothing was told of broadcasts
+         found_ms  when it was found
+         greeted   '1': it was also told who the session is
+         how       way of telling that the messages keep, or ''
+         ids       JSON array of the messages that were new
+RETURNS  ok
+         alias, present name
+ERRORS   NONE
+TIME     O(n) in the ids
+]]
+--@include lib/now
+--@include lib/stream_id
+--@include lib/event
+--@include lib/agent
+--@include lib/entry
+--@include lib/process
+local index, events, agents, sessions = unpack(KEYS)
+local agent, process, claude, mail, feed, found_ms, greeted, how, ids = unpack(ARGV)
+local target = alias_of(agents, agent)
+if target then return { 'alias', target } end
+local record, stored = load_process(sessions, agents, process, agent, claude)
+
+if mail ~= '' and not (record.mail and id_before(mail, record.mail)) then record.mail = mail end
+record.found = math.max(record.found or 0, tonumber(found_ms))
+if feed ~= '' then record.feed = math.max(record.feed or 0, tonumber(feed)) end
+record.greeted = record.greeted or greeted == '1' or nil
+
+local now, marked = now_ms(), {}
+for _, id in ipairs(how ~= '' and cjson.decode(ids) or {}) do
+  local entry = load_entry(index, id)
+  if entry and not entry.h then
+    entry.h, entry.ht = how, now
+    save_entry(index, id, entry)
+    marked[#marked + 1] = id
+  end
+end
+if #marked > 0 then emit(events, 'msg_notified', 'ids', cjson.encode(marked), 'to', agent, 'how', how) end
+record.at = now
+local changed = cjson.encode(record)
+if changed ~= stored then redis.call('HSET', sessions, 'process:' .. process, changed) end
+return { 'ok' }

@@ -1,0 +1,31 @@
+#!lua flags=allow-oom
+--[[ retain_ids: keep the message ids of an agent that is about to be forgotten under one of its former names too.
+Atomic because only what nobody uses may get a time to live. Repeating it changes nothing.
+KEYS     inbox     stream   {po}:inbox:<agent>
+         dead      stream   {po}:dead:<agent>
+         index     hash     {po}:index:<agent>
+         order     zset     {po}:order:<agent>
+         index_to  hash     {po}:index:<alias>
+         order_to  zset     {po}:order:<alias>
+         agents    hash     {po}:agents
+         presence  zset     {po}:presence
+ARGV     agent     the present name
+         alias     the former one
+         ttl_ms    how long its message ids are remembered
+RETURNS  1 kept | 0 nothing to keep, or it cannot be forgotten now
+ERRORS   NONE
+TIME     O(n) in the ids remembered
+]]
+--@include lib/now
+--@include lib/agent
+local inbox, dead, index, order, index_to, order_to, agents, presence = unpack(KEYS)
+local agent, alias, ttl_ms = unpack(ARGV)
+local record = load_agent(agents, agent)
+if not record or alias_of(agents, alias) ~= agent then return 0 end
+if live_sessions(presence, record, now_ms()) > 0 then return 0 end
+if redis.call('XLEN', inbox) + redis.call('XLEN', dead) > 0 then return 0 end
+if redis.call('COPY', index, index_to, 'REPLACE') == 0 then return 0 end
+redis.call('COPY', order, order_to, 'REPLACE')
+redis.call('PEXPIRE', index_to, ttl_ms)
+redis.call('PEXPIRE', order_to, ttl_ms)
+return 1

@@ -1,0 +1,32 @@
+#!lua flags=no-writes
+--[[ slice: give a slice of a stream of messages, oldest first.
+Atomic because the total and the slice must be of one moment. Skipping and the bound on bytes happen here, so that
+one request for the tail of a full inbox does not carry the whole of it.
+KEYS     inbox    stream   {po}:inbox:<agent>, or another stream of messages: dead letters, broadcasts
+ARGV     offset   entries to skip
+         limit    most entries to give
+         bytes    the slice ends before its bodies exceed this; one entry always fits
+RETURNS  total, items; an item is stream ID, flat fields
+ERRORS   NONE
+TIME     O(offset + limit)
+]]
+--@include lib/entry
+local inbox = KEYS[1]
+local offset, limit, bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local items, from, used = {}, '-', 0
+while #items < limit do
+  -- small steps: a body may have 128 kB, and all that is skipped passes through here
+  local batch = redis.call('XRANGE', inbox, from, '+', 'COUNT', 16)
+  if #batch == 0 then break end
+  for _, each in ipairs(batch) do
+    from = '(' .. each[1]
+    if offset > 0 then
+      offset = offset - 1
+    else
+      used = used + #field(each[2], 'body')
+      if #items == limit or (#items > 0 and used > bytes) then return { redis.call('XLEN', inbox), items } end
+      items[#items + 1] = each
+    end
+  end
+end
+return { redis.call('XLEN', inbox), items }

@@ -1,0 +1,24 @@
+"""Broadcasts: one stream for all, and each agent's place in it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from postino.model import Broadcast
+from postino.store.agents import AgentTable
+from postino.store.broadcasts import BroadcastStream
+from postino.store.store import Store
+
+
+class Broadcasts(BroadcastStream):
+    """What all agents see. Broadcasts are never consumed; they leave by age or count."""
+
+    def __init__(self, store: Store, agents: AgentTable, *, ttl_ms: int, most: int) -> None:
+        super().__init__(store, ttl_ms=ttl_ms, most=most)
+        self._agents = agents
+
+    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
+        """Return broadcasts oldest first, with how many of how many agents have passed each."""
+        items, total = await super().page(limit, offset)
+        agents = len((await self._agents.names()).seen())
+        return [msgspec.structs.replace(each, agents=agents) for each in items], total

@@ -1,0 +1,186 @@
+"""The events, live: one blocking read for all who listen, a bounded queue for each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import structlog
+
+from postino.errors import StoreAway
+from postino.model import Event
+from postino.store.events import EventStream
+
+BLOCK_MS = 5_000  # of one blocking read: how long a dead connection may go unnoticed
+GATHER_S = 0.005  # after a batch, so that a busy second is a few hundred reads and not thousands
+RETRY_S = 0.2
+REPLAY = 500  # events per page of a replay
+
+#: events after which a read of their `to` may give mail
+ARRIVALS = frozenset({"msg_send", "msg_release", "msg_nack", "msg_requeue"})
+
+log = structlog.get_logger()
+
+
+class Subscription:
+    """One listener's bounded queue. `lost` turns true when events passed it by; nothing follows then."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._events: deque[Event] = deque()
+        self._ready = asyncio.Event()
+        self.lost = False
+
+    def put(self, event: Event) -> None:
+        """Queue an event; a full queue ends the subscription instead of growing."""
+        if len(self._events) >= self._size:
+            self.lost = True
+        if not self.lost:
+            self._events.append(event)
+        self._ready.set()
+
+    def end(self) -> None:
+        """Give what is queued, and nothing after it."""
+        self.lost = True
+        self._ready.set()
+
+    async def get(self) -> Event | None:
+        """Return the next event; None once the subscription is lost."""
+        while not self._events:
+            if self.lost:
+                return None
+            self._ready.clear()
+            await self._ready.wait()
+        return self._events.popleft()
+
+
+class Events:
+    """Follows the events stream from where it was when opened."""
+
+    def __init__(self, stream: EventStream, repair: Callable[[], Awaitable[None]]) -> None:
+        self._stream = stream
+        self._repair = repair
+        self._subscriptions: set[Subscription] = set()
+        self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._last = "0-0"
+
+    async def open(self) -> None:
+        """Start following."""
+        self._last = await self._stream.last()
+        self._task = asyncio.create_task(self._follow(), name="events")
+
+    async def close(self) -> None:
+        """Stop following; every subscription ends."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for each in self._subscriptions:
+            each.end()
+
+    @contextlib.asynccontextmanager
+    async def subscribe(self, size: int = 256) -> AsyncIterator[Subscription]:
+        """Give a queue of at most `size` events that happen from now on."""
+        subscription = Subscription(size)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    @contextlib.contextmanager
+    def waiting(self, agent: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set when mail may be there for `agent`."""
+        event = asyncio.Event()
+        self._waiters.setdefault(agent, set()).add(event)
+        try:
+            yield event
+        finally:
+            waiters = self._waiters[agent]
+            waiters.discard(event)
+            if not waiters:
+                del self._waiters[agent]
+
+    async def replay(self, since: str, limit: int) -> tuple[list[Event], bool]:
+        """Return up to `limit` events behind `since`, oldest first, and whether some in between are gone."""
+        events: list[Event] = []
+        gap = await self._gap(since)
+        while len(events) < limit:
+            page = await self._stream.after(since, min(REPLAY, limit - len(events)))
+            events += page
+            if len(page) < REPLAY:
+                break
+            since = page[-1].id
+        return events, gap
+
+    async def last(self) -> str:
+        """Return the id of the newest event, `0-0` when there is none."""
+        return await self._stream.last()
+
+    async def now_ms(self) -> int:
+        """Return Valkey's clock."""
+        return await self._stream.now_ms()
+
+    async def _gap(self, since: str) -> bool:
+        if since == "0-0" or await self._stream.known(since):
+            return False
+        first, last = await self._stream.first(), await self._stream.last()
+        if first is None:
+            return True
+        return _place(since) < _place(first) or _place(since) > _place(last)
+
+    async def _follow(self) -> None:
+        reader = self._stream.reader()
+        try:
+            while True:
+                try:
+                    await self._catch_up()
+                    while True:
+                        events = await self._stream.wait(reader, self._last, BLOCK_MS, REPLAY)
+                        if len(events) == REPLAY and await self._catch_up():
+                            continue  # so far behind that some of them may be gone
+                        for event in events:
+                            self._last = event.id
+                            self._deliver(event)
+                        await asyncio.sleep(GATHER_S)
+                except StoreAway as error:
+                    log.warning("events_interrupted", error=error.message)
+                    await self._repair()
+                except Exception:  # a task that ended would go unnoticed until somebody waits too long
+                    log.exception("events_failed")
+                await asyncio.sleep(RETRY_S)
+        finally:
+            await reader.close()
+
+    async def _catch_up(self) -> bool:
+        """After an absence: if events are gone for good, let every listener begin anew instead of missing them."""
+        if not await self._gap(self._last):
+            return False
+        since, self._last = self._last, await self._stream.last()
+        log.warning("events_gap", since=since)
+        for subscription in self._subscriptions:
+            subscription.end()
+        for agent in self._waiters:
+            self._awake(agent)
+        return True
+
+    def _deliver(self, event: Event) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(event)
+        if event.type in ARRIVALS:
+            self._awake(str(event.data.get("to")))
+        elif event.type == "agent_rename":
+            # the mail is under the new name now, whoever waits there; those under the old one have to ask again
+            self._awake(str(event.data.get("old")))
+            self._awake(str(event.data.get("agent")))
+
+    def _awake(self, agent: str) -> None:
+        for waiter in self._waiters.get(agent, ()):
+            waiter.set()
+
+
+def _place(id: str) -> tuple[int, int]:
+    ms, _, seq = id.partition("-")
+    return int(ms), int(seq or 0)

@@ -1,0 +1,43 @@
+"""Names that resemble a name nobody has, so that a typing error is seen at once."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+
+from postino.store.agents import AgentTable
+
+FRESH_S = 0.1  # hints of a send may be this old: a thousand sends to a wrong name read the roster ten times a second
+STALE_S = 1.0  # and this old while another send reads it
+
+
+class Nearest:
+    """The nearest known names, remembered for a moment."""
+
+    def __init__(self, agents: AgentTable) -> None:
+        self._agents = agents
+        self._known: dict[str, str] = {}
+        self._answers: dict[str, list[str]] = {}
+        self._read_at = -STALE_S
+        self._lock = asyncio.Lock()
+
+    async def of(self, name: str, *, fresh: bool = False) -> list[str]:
+        """Return up to three names resembling `name`, best first; `fresh`: as of now."""
+        # not always through the lock: once two waited for it, every send would wait a turn of the loop for the next
+        if fresh or self._age() > (STALE_S if self._lock.locked() else FRESH_S):
+            async with self._lock:
+                if fresh or self._age() > FRESH_S:
+                    await self._read()
+        if name not in self._answers:
+            near = difflib.get_close_matches(name.lower(), self._known, 4)
+            self._answers[name] = [self._known[each] for each in near if self._known[each] != name][:3]
+        return self._answers[name]
+
+    def _age(self) -> float:
+        return asyncio.get_running_loop().time() - self._read_at
+
+    async def _read(self) -> None:
+        names = await self._agents.names()
+        self._known = {each.lower(): each for each in [*names.seen(), *names.aliases]}
+        self._answers = {}
+        self._read_at = asyncio.get_running_loop().time()

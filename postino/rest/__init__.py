@@ -1,0 +1,1 @@
+"""The HTTP face: routes, parsing, answers, admission, events and the files of the page."""

@@ -1,0 +1,181 @@
+"""Routes of direct messages: send, peek, read, ack, nack, extend, state, clear."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from postino.broker import Broker
+from postino.claude.notice import hint
+from postino.errors import LeaseLost
+from postino.model import (
+    DEFAULT_PAGE,
+    Acknowledged,
+    Batch,
+    Check,
+    Draft,
+    Lease,
+    Message,
+    MessageState,
+    Returned,
+    Sent,
+    check_id,
+)
+from postino.rest.answers import answer, text
+from postino.rest.call import Call, merged, required
+from postino.rest.connection import is_gone, lost
+from postino.rest.records import (
+    Cleared,
+    NackBody,
+    Nothing,
+    Page,
+    Paging,
+    ReadQuery,
+    Rejected,
+    SendBody,
+    SettleBody,
+)
+
+Done = TypeVar("Done", Acknowledged, Returned)
+
+
+async def send(call: Call[Nothing, SendBody]) -> Sent:
+    """Accept a message for one agent."""
+    asked = call.body
+    draft = Draft(
+        id=call.id(asked.id) or secrets.token_hex(16),
+        to=asked.to,
+        body=asked.body,
+        thread=asked.thread,
+        reply_to=asked.reply_to,
+    )
+    return await call.broker.mail.send(draft, call.sender(asked.from_))
+
+
+async def peek(call: Call[Paging, Nothing]) -> Page[Message]:
+    """List an inbox, oldest first, without consuming."""
+    page = call.query
+    items, total = await call.broker.mail.peek(call.agent(), page.limit, page.offset)
+    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+
+
+async def read(call: Call[ReadQuery, ReadQuery]) -> Lease:
+    """Lease messages, waiting for one if asked to. A client that has gone keeps no lease."""
+    asked = merged(call.query, call.body)
+    agent = call.agent()
+    consumer = call.consumer(asked.consumer) or f"c-{secrets.token_hex(8)}"
+    options = {
+        "limit": asked.limit or DEFAULT_PAGE,
+        "ack_now": asked.ack == "now",
+        "resume": bool(asked.resume),
+    }
+    batch = await _leased(call, agent, consumer, options)
+    if not batch.items and asked.wait:
+        batch = await _waited(call, agent, consumer, options, asked.wait, batch)
+    return batch.lease
+
+
+async def ack(call: Call[Nothing, SettleBody]) -> Acknowledged | web.Response:
+    """Acknowledge messages that this consumer has leased."""
+    agent, consumer, ids = _settling(call)
+    return _answer(await call.broker.mail.ack(agent, consumer, ids))
+
+
+async def nack(call: Call[Nothing, NackBody]) -> Returned | web.Response:
+    """Give leased messages back, at once or after a delay."""
+    agent, consumer, ids = _settling(call)
+    return _answer(await call.broker.mail.nack(agent, consumer, ids, call.body.delay_ms or 0))
+
+
+async def extend(call: Call[Nothing, SettleBody]) -> Acknowledged | web.Response:
+    """Prolong leases by one lease time from now."""
+    agent, consumer, ids = _settling(call)
+    return _answer(await call.broker.mail.extend(agent, consumer, ids))
+
+
+async def state(call: Call[Nothing, Nothing]) -> MessageState:
+    """Tell what became of one message."""
+    return await call.broker.mail.state(call.agent(), check_id(call.request.match_info["id"]))
+
+
+async def check(call: Call[Nothing, Nothing]) -> Check | web.Response:
+    """Count what waits for an agent; as text/plain one line for a hook to print, or nothing."""
+    agent = call.agent()
+    found = await call.broker.agents.check(agent)
+    if "text/plain" not in call.request.headers.get("Accept", ""):
+        return found
+    senders = await call.broker.mail.senders(agent) if found.unread_messages else []
+    return text(hint(found, senders))
+
+
+async def clear(call: Call[Nothing, Nothing]) -> Cleared:
+    """Drop everything in an inbox, leased messages too."""
+    return Cleared(cleared=await call.broker.mail.clear(call.agent()))
+
+
+async def _leased(call: Call[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:
+    batch = await call.broker.mail.read(agent, consumer, budget=None, **options)
+    if batch.items and is_gone(call.request):
+        await _undo(call.broker, batch)
+    return batch
+
+
+async def _undo(broker: Broker, batch: Batch) -> None:
+    """Give back what nobody will get to see, save what it held before; with `ack: now` it is gone, as that promises."""
+    lease = batch.lease
+    await broker.mail.undo_read(lease.agent, lease.consumer, [message.id for message in batch.items[batch.resumed :]])
+
+
+async def _waited(
+    call: Call[Any, Any], agent: str, consumer: str, options: dict[str, Any], seconds: float, empty: Batch
+) -> Batch:
+    """Look again whenever mail may be there, until some is, the time is up, or either side goes away."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    gone, stopping = lost(call.request), asyncio.ensure_future(call.shared.stopping.wait())
+    try:
+        while (left := until - loop.time()) > 0:
+            waiting = asyncio.ensure_future(call.broker.mail.wait(agent, left))
+            await _first_of(waiting, gone, stopping)
+            if stopping.done() or gone.done() or is_gone(call.request):
+                break
+            batch = await _leased(call, agent, consumer, options)
+            if batch.items:
+                return batch
+        return empty
+    finally:
+        stopping.cancel()
+
+
+async def _first_of(waiting: asyncio.Future[None], gone: asyncio.Future[None], stopping: asyncio.Future[Any]) -> None:
+    try:
+        await asyncio.wait({waiting, gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            await waiting
+    finally:
+        waiting.cancel()
+
+
+def _settling(call: Call[Nothing, Any]) -> tuple[str, str, list[str]]:
+    consumer = required(call.consumer(call.body.consumer), "consumer")
+    return call.agent(), consumer, [check_id(each, "ids") for each in call.body.ids]
+
+
+def _answer(done: Done) -> Done | web.Response:
+    """Return what was done; with something rejected, as a 409."""
+    if not done.rejected:
+        return done
+    count = len(done.rejected)
+    record = Rejected(
+        ok=False,
+        code=LeaseLost.code,
+        error=f"{count} {'id is' if count == 1 else 'ids are'} not leased to this consumer (any more)",
+        retryable=LeaseLost.retryable,
+        acknowledged=done.acknowledged,
+        rejected=done.rejected,
+        dead=done.dead if isinstance(done, Returned) else [],
+    )
+    return answer(record, LeaseLost.http)

@@ -1,0 +1,106 @@
+"""GET /api/openapi.json: the route table and its records as OpenAPI 3.1."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from postino import __version__
+from postino.errors import ERRORS
+from postino.rest.call import Call
+from postino.rest.records import Nothing, Refusal, schema
+from postino.rest.route import Handler, Route
+
+Json = dict[str, Any]
+
+#: what any route may answer
+EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "bad_host", "store_away")
+WITH_BODY = ("bad_json", "too_large", "unsupported_type")
+
+
+def serve(routes: Callable[[], Iterable[Route]]) -> Handler:
+    """Return the handler that answers with the document of `routes`; made on first use, it takes some milliseconds."""
+    describe_once = functools.cache(lambda: describe(routes()))
+
+    async def document(call: Call[Nothing, Nothing]) -> Json:
+        """Describe this API."""
+        return describe_once()
+
+    return document
+
+
+def describe(every: Iterable[Route]) -> Json:
+    """Return the OpenAPI document of the routes below /api."""
+    routes = [route for route in every if route.in_api]
+    kinds = {kind: None for route in routes for kind in _kinds(route) if kind is not None}
+    references, components = schema([*kinds, Refusal])
+    named = dict(zip([*kinds, Refusal], references, strict=True))
+    paths: dict[str, Json] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, named)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "postino",
+            "version": __version__,
+            "description": "A durable mailbox for coding agents. On loopback no token is needed.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {name: each for name, each in components.items() if name != "Nothing"},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
+def _kinds(route: Route) -> tuple[Any, ...]:
+    return (route.answers, route.query, route.body, *route.bodies.values())
+
+
+def _operation(route: Route, named: dict[Any, Json]) -> Json:
+    operation: Json = {
+        "summary": route.summary,
+        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "parameters": [*_in_path(route.path), *_in_query(route.query)],
+        "responses": _responses(route, named),
+    }
+    if route.method == "POST":
+        content = {"type": "object", "maxProperties": 0} if route.body is Nothing else named[route.body]
+        operation["requestBody"] = {"content": {"application/json": {"schema": content}}}
+    return operation
+
+
+def _in_path(path: str) -> list[Json]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)", path)
+    ]
+
+
+def _in_query(kind: Any) -> list[Json]:
+    properties = msgspec.json.schema_components([kind])[1][kind.__name__]["properties"]
+    return [{"name": name, "in": "query", "required": False, "schema": each} for name, each in properties.items()]
+
+
+def _responses(route: Route, named: dict[Any, Json]) -> Json:
+    good: Json = {"description": "Done"}
+    if route.answers is not None:
+        good["content"] = {"application/json": {"schema": named[route.answers]}}
+    elif route.path == "/api/events":
+        good["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+    found: dict[int, list[str]] = {}
+    for code in (*EVERYWHERE, *(WITH_BODY if route.method == "POST" else ()), *route.refusals):
+        if code in ERRORS:
+            found.setdefault(ERRORS[code].http, []).append(code)
+    bad = {status: _answer(", ".join(codes), named[Refusal]) for status, codes in found.items()}
+    bad |= {status: _answer(kind.__doc__.partition("\n")[0], named[kind]) for status, kind in route.bodies.items()}
+    return {"200": good} | {str(status): bad[status] for status in sorted(bad)}
+
+
+def _answer(description: str, content: Json) -> Json:
+    return {"description": description, "content": {"application/json": {"schema": content}}}

@@ -1,0 +1,51 @@
+"""How much happens: events of the last minute, counted as they pass."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+
+from postino.broker import Broker
+from postino.model import Event
+from postino.rest.records import RatesReport
+
+SPAN = 60  # seconds
+QUEUE = 10_000  # events; the feed hands over 500 at a time
+
+
+class Rates:
+    """Counts what happened in each of the last 60 seconds, by this daemon or another one on the same Valkey."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._seconds: deque[tuple[int, Counter[str]]] = deque(maxlen=SPAN)
+
+    async def run(self) -> None:
+        """Follow the events, for ever."""
+        while True:  # one that falls behind loses some counts and begins anew
+            async with self._broker.events.subscribe(QUEUE) as events:
+                while (event := await events.get()) is not None:
+                    self.count(event)
+
+    def count(self, event: Event) -> None:
+        """Count what one event stands for."""
+        now = int(time.monotonic())
+        if not self._seconds or self._seconds[-1][0] != now:
+            self._seconds.append((now, Counter()))
+        ids = event.data.get("ids")
+        self._seconds[-1][1][event.type] += len(ids) if isinstance(ids, list) else 1
+
+    def report(self) -> RatesReport:
+        """Return the counts of the last 60 seconds."""
+        oldest = int(time.monotonic()) - SPAN
+        total: Counter[str] = Counter()
+        for second, counts in self._seconds:
+            if second > oldest:
+                total.update(counts)
+        return RatesReport(
+            sent=total["msg_send"],
+            read=total["msg_read"],
+            acknowledged=total["msg_ack"],
+            dead=total["msg_dead"],
+            broadcasts=total["broadcast"],
+        )

@@ -1,0 +1,71 @@
+"""Events: what happened, for SSE, waiting readers and wakes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from postino.model import Event
+from postino.store.pipeline import ANSWER_S, Pipeline
+from postino.store.store import Store, pairs
+
+_NUMBERS = ("seq", "count", "delay_ms")
+
+
+class EventStream:
+    """What happened, without bodies; its IDs are the SSE ids."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._events = store.keys.shared("events")
+
+    def reader(self) -> Pipeline:
+        """Return a connection of its own for `wait`; its owner closes it."""
+        return self._store.reader()
+
+    async def now_ms(self) -> int:
+        """Return Valkey's clock."""
+        return await self._store.now_ms()
+
+    async def last(self) -> str:
+        """Return the id of the newest event, `0-0` when there is none."""
+        newest = await self._store.call("XREVRANGE", self._events, "+", "-", "COUNT", 1)
+        return str(newest[0][0]) if newest else "0-0"
+
+    async def first(self) -> str | None:
+        """Return the id of the oldest event still kept."""
+        oldest = await self._store.call("XRANGE", self._events, "-", "+", "COUNT", 1)
+        return str(oldest[0][0]) if oldest else None
+
+    async def after(self, after: str, count: int) -> list[Event]:
+        """Return up to `count` events behind the id `after`, oldest first."""
+        entries = await self._store.call("XRANGE", self._events, f"({after}", "+", "COUNT", count)
+        return [_event(id, fields) for id, fields in entries]
+
+    async def known(self, id: str) -> bool:
+        """Tell whether the event is still kept."""
+        return bool(await self._store.call("XRANGE", self._events, id, id))
+
+    async def wait(self, reader: Pipeline, after: str, block_ms: int, count: int) -> list[Event]:
+        """Wait on `reader` up to `block_ms` for events behind `after`, at most `count`.
+
+        Raises:
+            StoreAway: the reading connection broke.
+        """
+        command = "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._events, after
+        reply = await reader.call(*command, within_s=block_ms / 1000 + ANSWER_S)
+        return [_event(id, fields) for id, fields in reply[0][1]] if reply else []
+
+
+def _event(id: str, flat: list[str]) -> Event:
+    fields = pairs(flat)
+    return Event(id=id, type=fields["type"], data=_data(fields))
+
+
+def _data(fields: dict[str, str]) -> dict[str, str | int | list[str]]:
+    data: dict[str, str | int | list[str]] = {}
+    for name, value in fields.items():
+        if name == "ids":
+            data[name] = msgspec.json.decode(value, type=list[str])
+        elif name != "type":
+            data[name] = int(value) if name in _NUMBERS else value
+    return data

@@ -1,0 +1,95 @@
+"""Connected sessions and presence: who is online, and as which agent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from postino.store.store import Limits, Store, pairs
+
+ONLINE_MS = 30_000  # an agent is offline this long after its last sign of life
+
+
+class SessionTable:
+    """What is kept of every session."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def live(self) -> set[str]:
+        """Return the sessions that are online now."""
+        now = await self._store.now_ms()
+        return set(await self._store.call("ZRANGEBYSCORE", self._store.keys.shared("presence"), f"({now}", "+inf"))
+
+    async def join(
+        self, session: str, generation: int, name: str, candidates: list[str], about: dict[str, str | int]
+    ) -> tuple[str, int, bool]:
+        """Register a session; return its agent, the other live sessions of it, and whether it was derived.
+
+        Raises:
+            StaleSession: a later connection of the session has joined.
+        """
+        values: dict[str, str | int] = {
+            "session": session,
+            "generation": generation,
+            "name": name,
+            "candidates": msgspec.json.encode(candidates).decode(),
+            "about": msgspec.json.encode(about).decode(),
+            "online_ms": ONLINE_MS,
+        }
+        agent, others, derived = await self._store.run("join", "", values)
+        return agent, int(others), bool(derived)
+
+    async def agent_of(self, session: str) -> str | None:
+        """Return the agent that a session acts as now; None when it is unknown or has to join anew."""
+        reply = await self._store.run("agent_of", "", {"session": session})
+        return str(reply[0]) if reply else None
+
+    async def session(self, session: str) -> dict[str, Any] | None:
+        """Return what is kept of a session."""
+        value = await self._store.call("HGET", self._store.keys.shared("sessions"), session)
+        return msgspec.json.decode(value, type=dict[str, Any]) if value else None
+
+    async def leave(self, agent: str, session: str, generation: int, *, stay: bool = False) -> int:
+        """End a connection; return how many messages it gave back. `stay`: the session itself goes on."""
+        _, reply = await self._store.run_named(
+            "leave", agent, session=session, generation=generation, stay="1" if stay else ""
+        )
+        return int(reply[0])
+
+    async def keepalive(self, agent: str, session: str, generation: int) -> str:
+        """Keep a session online and its leases running; return its present agent."""
+        agent, _ = await self._store.run_named(
+            "keepalive",
+            agent,
+            session=session,
+            generation=generation,
+            online_ms=ONLINE_MS,
+            lease_ms=self._limits.lease_ms,
+        )
+        return agent
+
+    async def heartbeat(self, agent: str, *, online: bool = True) -> str:
+        """Keep an HTTP agent online, or take it offline; return its present name."""
+        agent, _ = await self._store.run_named("heartbeat", agent, online_ms=ONLINE_MS if online else 0)
+        return agent
+
+    async def expire_presence(self) -> int:
+        """Take silent sessions offline; return how many."""
+        return int(await self._store.run("expire_presence", "", {}))
+
+    async def forget_sessions(self) -> int:
+        """Drop what is kept of sessions that ended one time to live ago; return how many. One by one, each atomic."""
+        key, now, cursor, dropped = self._store.keys.shared("sessions"), await self._store.now_ms(), "0", 0
+        while True:
+            cursor, flat = await self._store.call("HSCAN", key, cursor, "COUNT", 200)
+            for session, value in pairs(flat).items():
+                known = msgspec.json.decode(value, type=dict[str, Any])
+                kept_by_age = session.startswith(("claude:", "process:"))
+                ended = known.get("left") or (known.get("at", 0) if kept_by_age else now)
+                if int(ended) + self._limits.ttl_ms < now:
+                    dropped += int(await self._store.run("forget_session", "", {"session": session, "seen": value}))
+            if cursor in ("0", b"0", 0):
+                return dropped

@@ -1,0 +1,66 @@
+"""Looking: pages of an inbox, without consuming and without keeping anybody waiting."""
+
+from __future__ import annotations
+
+import asyncio
+
+from postino.broker import Broker
+from postino.model import Draft, Sender
+
+CI = Sender(name="ci", via="http")
+
+
+async def test_pages_follow_each_other_and_consume_nothing(broker: Broker) -> None:
+    for number in range(40):
+        await broker.mail.send(Draft(id=f"m{number}", to="bob", body="hello"), CI)
+
+    pages = [await broker.mail.peek("bob", 15, offset) for offset in (0, 15, 30, 45)]
+
+    assert [len(items) for items, _ in pages] == [15, 15, 10, 0]
+    assert [each.id for items, _ in pages for each in items] == [f"m{number}" for number in range(40)]
+    assert {total for _, total in pages} == {40}
+    assert (await broker.agents.check("bob")).unread_messages == 40
+
+
+async def test_a_page_of_long_bodies_ends_early_and_one_message_always_fits(broker: Broker) -> None:
+    long = "\U0001f4ee" * 32_768
+    await asyncio.gather(*(broker.mail.send(Draft(id=f"m{number}", to="bob", body=long), CI) for number in range(60)))
+
+    items, total = await broker.mail.peek("bob", 200, 0)
+    rest, _ = await broker.mail.peek("bob", 200, len(items))
+
+    assert total == 60
+    assert 1 <= len(items) < 60
+    assert rest[0].seq == items[-1].seq + 1
+
+
+async def test_the_tail_of_an_inbox_full_of_the_longest_bodies_is_given_and_nobody_waits_for_it(broker: Broker) -> None:
+    long = "\U0001f4ee" * 32_768
+    for start in range(0, 600, 100):
+        await asyncio.gather(
+            *(broker.mail.send(Draft(id=f"m{start + n}", to="big", body=long), CI) for n in range(100))
+        )
+
+    (items, total), sent = await asyncio.gather(
+        broker.mail.peek("big", 1, 599), broker.mail.send(Draft(id="s1", to="bob", body="short"), CI)
+    )
+
+    assert (items[0].id, total, sent.created) == ("m599", 600, True)
+
+
+async def test_a_read_without_a_bound_stops_at_some_megabytes_and_says_more(broker: Broker) -> None:
+    for number in range(40):
+        await broker.mail.send(Draft(id=f"m{number}", to="bob", body="x" * 32_768), CI)
+
+    batch = await broker.mail.read("bob", "s1", limit=200)
+
+    assert 20 < len(batch.items) < 40
+    assert batch.more
+
+
+async def test_a_hint_names_the_senders_of_unread_mail_the_oldest_first(broker: Broker) -> None:
+    for number, name in enumerate(("ann", "ben", "ann", "cid", "dan")):
+        await broker.mail.send(Draft(id=f"m{number}", to="bob", body="hello"), Sender(name=name, via="http"))
+    await broker.mail.read("bob", "s1", limit=1)
+
+    assert await broker.mail.senders("bob") == ["ben", "ann", "cid"]

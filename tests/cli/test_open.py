@@ -1,0 +1,80 @@
+"""`postino open`: the page's address, with a sign-in code where a token is wanted."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from typing import Any
+
+from postino.rest import signin_codes
+
+TOKEN = "a-token-of-this-test"
+
+
+def post(url: str, body: dict[str, str], **headers: str) -> tuple[int, Any]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"} | headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.load(refused)
+
+
+def test_without_a_token_the_plain_address_is_opened(bare) -> None:
+    shown = bare.ok("open", "--print")
+    assert re.fullmatch(r"http://localhost:\d+/\n", shown)
+
+
+def test_where_there_is_no_screen_the_address_is_printed(bare) -> None:
+    done = bare.json("open", DISPLAY="", WAYLAND_DISPLAY="", BROWSER="")
+    assert done["opened"] is False
+
+
+def test_a_browser_gets_the_code_and_the_terminal_does_not(bare, tmp_path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/address\n')
+    browser.chmod(0o755)
+
+    shown = bare.ok("open", POSTINO_API_TOKEN=TOKEN, BROWSER=f"{browser} %s")
+
+    assert re.fullmatch(r"opened http://localhost:\d+/\n", shown)
+    assert re.fullmatch(r"http://localhost:\d+/#code=[\w-]{32}", (tmp_path / "address").read_text())
+
+
+def test_a_code_is_changed_into_the_token_once(bare) -> None:
+    url, _, code = bare.json("open", "--print", POSTINO_API_TOKEN=TOKEN)["url"].partition("#code=")
+
+    assert post(f"{url}api/signin", {"code": code}) == (200, {"ok": True, "token": TOKEN})
+    status, refusal = post(f"{url}api/signin", {"code": code})
+    assert (status, refusal["code"]) == (403, "code_spent")
+
+
+def test_a_code_is_made_for_the_unix_socket_alone(bare) -> None:
+    url = bare.json("open", "--print", POSTINO_API_TOKEN=TOKEN)["url"].partition("#")[0]
+
+    assert post(f"{url}api/signin/code", {})[0] == 401
+    status, refusal = post(f"{url}api/signin/code", {}, Authorization=f"Bearer {TOKEN}")
+    assert (status, refusal["code"]) == (403, "forbidden")
+
+
+def test_a_code_that_nobody_made_is_none(bare) -> None:
+    url = bare.json("open", "--print")["url"]
+
+    for code in ("", "x", "ä" * 40):
+        assert post(f"{url}api/signin", {"code": code})[0] == 403
+
+
+def test_without_tcp_there_is_no_page(bare) -> None:
+    assert "POSTINO_WEB_ENABLED" in bare.no(4, "open", POSTINO_WEB_ENABLED="false")
+
+
+def test_a_code_ends_by_time_and_the_oldest_by_number(monkeypatch) -> None:
+    kept = signin_codes.Codes()
+    first, *others = [kept.make() for _ in range(signin_codes.MOST + 1)]
+    assert not kept.spend(first)
+    assert all(kept.spend(each) for each in others)
+
+    monkeypatch.setattr(signin_codes, "CODE_S", 0)
+    assert not kept.spend(kept.make())

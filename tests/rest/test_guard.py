@@ -1,0 +1,266 @@
+"""Who may call: web pages of other origins, other users and strangers without the token get nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from postino.rest import peer
+
+TOKEN = "correct-horse-battery-staple"
+
+OURS = ["localhost:{port}", "127.0.0.1:{port}", "[::1]:{port}"]
+FOREIGN = [
+    "evil.example",
+    "evil.example:{port}",
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+    "localhost:1",
+    "localhost:{port}0",
+    "localhost:{port}.",
+    "localhost.:{port}",
+    "localhost.evil.com:{port}",
+    "evil.localhost:{port}",
+    "127.0.0.1.nip.io:{port}",
+    "127.0.0.1.:{port}",
+    "0.0.0.0:{port}",
+    "0:{port}",
+    "127.1:{port}",
+    "127.0.0.2:{port}",
+    "2130706433:{port}",
+    "0x7f000001:{port}",
+    "0177.0.0.1:{port}",
+    "[::]:{port}",
+    "[::ffff:127.0.0.1]:{port}",
+    "::1:{port}",
+    "[0:0:0:0:0:0:0:1]:{port}",
+    "localhost:{port}@evil.example",
+    "evil.example@localhost:{port}",
+    "localhost:{port}/",
+    "localhost:{port}#",
+    "localhost:{port},evil.example",
+    "localhost :{port}",
+    "localhost:+{port}",
+    "localhost:0{port}",
+    "postino",
+    "postino:{port}",
+    "host.docker.internal:{port}",
+    "192.168.1.1:{port}",
+    "10.0.0.1:{port}",
+    "xn--localhost:{port}",
+    "%6cocalhost:{port}",
+    "*:{port}",
+]
+BAD_ORIGINS = [
+    "null",
+    "http://evil.example",
+    "https://evil.example",
+    "http://localhost",
+    "http://localhost:3000",
+    "https://localhost:{port}",
+    "https://127.0.0.1:{port}",
+    "http://localhost:{port}/",
+    "http://localhost:{port}.evil.example",
+    "http://evil.localhost:{port}",
+    "http://0.0.0.0:{port}",
+    "http://localhost:{port} http://evil.example",
+    "HTTP://localhost:{port}",
+    "file://",
+    "chrome-extension://abcdefghijklmnop",
+    "moz-extension://1234",
+    "vscode-webview://x",
+    "http://[::]:{port}",
+    "",
+    "localhost:{port}",
+]
+
+
+async def unchanged(api: Any) -> bool:
+    return bool((await api.get("agents")).json["total"] == 0)
+
+
+@pytest.mark.parametrize("host", OURS)
+async def test_our_own_hosts_are_let_in(api: Any, host: str) -> None:
+    assert (await api.get("health", headers={"Host": host.format(port=api.port)})).status == 200
+
+
+async def test_a_foreign_host_gets_nothing_and_changes_nothing(api: Any) -> None:
+    for host in FOREIGN:
+        answers = [
+            await api.post("messages", {"to": "bob", "body": "x"}, headers={"Host": host.format(port=api.port)}),
+            await api.get("agents", headers={"Host": host.format(port=api.port)}),
+            await api.get("/", headers={"Host": host.format(port=api.port)}),
+        ]
+        for answer in answers:
+            # what is no Host at all does not get past the HTTP parser
+            assert answer.status in (421, 400), (host, answer.text)
+            assert answer.status == 400 or answer.json["code"] == "bad_host"
+    assert await unchanged(api)
+
+
+async def test_a_foreign_origin_gets_nothing_whatever_its_host_says(api: Any) -> None:
+    for origin in BAD_ORIGINS:
+        for host in OURS:
+            headers = {"Host": host.format(port=api.port), "Origin": origin.format(port=api.port)}
+            posted = await api.post("messages", {"to": "bob", "body": "x"}, headers=headers)
+            got = await api.get("agents", headers=headers)
+            assert (posted.status, posted.json["code"]) == (403, "forbidden"), headers
+            assert got.status == 403
+    assert await unchanged(api)
+
+
+async def test_our_own_page_may_call(api: Any) -> None:
+    for host in OURS:
+        name = host.format(port=api.port)
+        headers = {"Host": name, "Origin": f"http://{name}", "Sec-Fetch-Site": "same-origin"}
+        assert (await api.post("messages", {"to": "bob", "body": "x"}, headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("same-origin", 200), ("none", 200), ("cross-site", 403), ("same-site", 403), ("", 403), ("Same-Origin", 403)],
+)
+async def test_only_the_same_origin_or_a_person_may_fetch(api: Any, site: str, status: int) -> None:
+    for path in ("/api/agents", "/", "/api/events?type=msg_dead"):
+        if status == 200 and "events" in path:
+            continue
+        assert (await api.get(path, headers={"Sec-Fetch-Site": site})).status == status
+
+
+@pytest.mark.parametrize("path", ["/api/messages", "/api/agents", "/", "/nowhere", "*"])
+async def test_a_preflight_is_not_answered_with_any_permission(api: Any, path: str) -> None:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    answer = await api.call("OPTIONS", path if path != "*" else "/*", headers=asked)
+
+    assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"]
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+async def test_no_answer_ever_permits_another_origin_or_sets_a_cookie(api: Any) -> None:
+    for method, path in (
+        ("GET", "agents"),
+        ("POST", "messages"),
+        ("GET", "nowhere"),
+        ("PUT", "messages"),
+        ("GET", "/"),
+    ):
+        answer = await api.call(method, path)
+        names = {name.lower() for name in answer.headers}
+        assert not [name for name in names if name.startswith("access-control") or name == "set-cookie"]
+
+
+async def test_an_absolute_target_must_name_us_too(api: Any) -> None:
+    for target, status in (("http://evil.example/api/agents", 421), (f"http://localhost:{api.port}/api/agents", 200)):
+        assert await raw_status(api.port, f"GET {target} HTTP/1.1\r\nHost: localhost:{api.port}\r\n\r\n") == status
+
+
+@pytest.mark.parametrize("head", ["", "Host: localhost:{port}\r\nHost: evil.example\r\n"])
+async def test_exactly_one_host_is_needed(api: Any, head: str) -> None:
+    request = f"GET /api/agents HTTP/1.1\r\n{head.format(port=api.port)}\r\n"
+    assert await raw_status(api.port, request) in (400, 421)
+
+
+async def test_without_the_token_nothing_but_the_page_is_had(connect: Any, broker: Any, settings: Any) -> None:
+    client = await connect(broker, replace(settings, api_token=TOKEN))
+    wrong: list[dict[str, str]] = [
+        {},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": f"Bearer {TOKEN[:-1]}"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": TOKEN},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"X-Api-Token": TOKEN},
+        {"Cookie": f"token={TOKEN}"},
+    ]
+    for path in (
+        "/api/agents",
+        "/api/health",
+        "/api/events",
+        "/api/openapi.json",
+        "/nowhere",
+        f"/api/agents?token={TOKEN}",
+    ):
+        for headers in wrong:
+            async with client.get(path, headers=headers) as answer:
+                assert answer.status == 401, (path, headers)
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+                assert (await answer.json())["code"] == "unauthorized"
+                assert TOKEN not in await answer.text()
+    async with client.get("/") as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_the_token_lets_in(connect: Any, broker: Any, settings: Any, scheme: str) -> None:
+    client = await connect(broker, replace(settings, api_token=TOKEN))
+
+    async with client.get("/api/agents", headers={"Authorization": f"{scheme} {TOKEN}"}) as answer:
+        assert answer.status == 200
+
+
+async def test_a_token_of_odd_bytes_is_only_wrong(connect: Any, broker: Any, settings: Any) -> None:
+    client = await connect(broker, replace(settings, api_token=TOKEN))
+    request = b"GET /api/agents HTTP/1.1\r\nHost: localhost:%d\r\nAuthorization: Bearer \xff\xfe\r\n\r\n" % client.port
+
+    assert await raw_status(client.port, request) in (400, 401)
+
+
+async def test_the_token_does_not_open_the_door_to_web_pages(connect: Any, broker: Any, settings: Any) -> None:
+    client = await connect(broker, replace(settings, api_token=TOKEN))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+
+    async with client.get("/api/agents", headers=headers | {"Origin": "http://evil.example"}) as answer:
+        assert answer.status == 403
+    async with client.get("/api/agents", headers=headers | {"Host": "evil.example"}) as answer:
+        assert answer.status == 421
+
+
+async def test_beyond_loopback_the_address_we_listen_on_is_ours_too(connect: Any, broker: Any, settings: Any) -> None:
+    client = await connect(broker, replace(settings, web_host="0.0.0.0", api_token=TOKEN))
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+
+    for host, status in ((f"{socket.gethostname()}:{client.port}", 200), ("evil.example", 421)):
+        async with client.get("/api/agents", headers=headers | {"Host": host}) as answer:
+            assert answer.status == status
+
+
+def test_the_user_behind_a_connection_is_found_and_only_while_it_lives() -> None:
+    for family, host in (
+        (socket.AF_INET, "127.0.0.1"),
+        (socket.AF_INET6, "::1"),
+        (socket.AF_INET6, "::ffff:127.0.0.1"),
+    ):
+        bound = host.removeprefix("::ffff:")
+        with socket.create_server((bound, 0), family=socket.AF_INET6 if ":" in bound else socket.AF_INET) as server:
+            client = socket.socket(family)
+            client.connect((host, server.getsockname()[1]))
+            ours, theirs = server.accept()
+            places = theirs[:2], ours.getsockname()[:2]
+            assert peer.of_tcp(*places) == os.getuid()
+            assert peer._looked_up(*places) == peer._asked(*places) == (os.getuid(), os.fstat(client.fileno()).st_ino)
+            client.close()
+            assert peer.of_tcp(*places) is None  # the kernel shows uid 0 and no inode: that is not root
+            ours.close()
+
+
+def test_a_connection_nobody_has_is_nobodys() -> None:
+    assert peer.of_tcp(("127.0.0.1", 1), ("127.0.0.1", 2)) is None
+    assert peer.of_tcp(("::1", 1), ("::1", 2)) is None
+
+
+async def raw_status(port: int, request: str | bytes) -> int:
+    import asyncio
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.encode() if isinstance(request, str) else request)
+    line = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    await writer.wait_closed()
+    return int(line.split()[1])
