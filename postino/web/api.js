@@ -1,49 +1,49 @@
-/* The REST API as this page uses it: one function per verb, refusals as one kind of error, the token in a header. */
+/* The REST API: one method per operation, one error class, the token sent as a header. */
 
-import { recallHere, rememberHere } from "./memory.js";
+import { loadForTab, saveForTab } from "./storage.js";
 
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
-/** A refusal, or no answer at all (`code` "unreachable"); `message` is a sentence for the reader. */
-export class Refusal extends Error {
+/** The daemon refused a call, or did not answer (`code` "unreachable"). `message` is shown to the user. */
+export class ApiError extends Error {
   constructor({ code, error, retryable = false, outcome = null, names = [] }) {
     super(error);
     Object.assign(this, { code, retryable, outcome, names });
   }
 }
 
-/** Make an id for something to be sent. Not `randomUUID`: that is missing where the page is not on loopback. */
+/** Make a random message id. `crypto.randomUUID` exists only on loopback and HTTPS. */
 export function newId() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 export class Api {
   #askToken;
-  #asking = null;
-  #brought = new AbortController(); // aborted when a token comes in another way than by hand
-  #token = recallHere("token");
+  #asking = null; // the promise of the open sign-in dialog
+  #replaced = new AbortController(); // aborted when a token arrives while the dialog is open
+  #token = loadForTab("token");
 
   /**
-   * `askToken(wrong, withdrawn)` asks the person for the token, "" when `withdrawn` is aborted; `wrong`: one was tried
-   * and refused.
+   * `askToken(wrong, signal)` asks the user for the token, and resolves to "" when `signal` is aborted. `wrong` is
+   * true when a token was refused before.
    */
   constructor(askToken) {
     this.#askToken = askToken;
   }
 
-  /** Keep a token for this tab; nobody is asked for it any more. */
-  keep(token) {
+  /** Use `token` from now on, save it for this tab, and close an open sign-in dialog. */
+  setToken(token) {
     this.#token = token;
-    rememberHere("token", token);
-    this.#brought.abort();
-    this.#brought = new AbortController();
+    saveForTab("token", token);
+    this.#replaced.abort();
+    this.#replaced = new AbortController();
   }
 
   stats = () => this.#call("GET", "stats");
   health = () => this.#call("GET", "health");
   agents = (limit, offset) => this.#call("GET", `agents?limit=${limit}&offset=${offset}`);
   agent = (name) => this.#call("GET", `agents/${encodeURIComponent(name)}`);
-  history = (asked) => this.#call("GET", `history?${query(asked)}`);
+  history = (parameters) => this.#call("GET", `history?${query(parameters)}`);
   send = (message) => this.#call("POST", "messages", message);
   readNow = (agent, consumer) =>
     this.#call("POST", `messages/${encodeURIComponent(agent)}/read`, { limit: 200, ack: "now", consumer });
@@ -53,18 +53,18 @@ export class Api {
   requeue = (agent, ids) => this.#call("POST", `dead/${encodeURIComponent(agent)}/requeue`, ids ? { ids } : {});
   clearDead = (agent) => this.#call("DELETE", `dead/${encodeURIComponent(agent)}`);
   broadcasts = (limit, offset) => this.#call("GET", `broadcasts?limit=${limit}&offset=${offset}`);
-  broadcast = (said) => this.#call("POST", "broadcasts", said);
+  broadcast = (message) => this.#call("POST", "broadcasts", message);
   clearBroadcasts = () => this.#call("DELETE", "broadcasts");
-  /** Change the single-use code of `postino open` into the token; null where none is needed. */
+  /** Exchange the single-use code of `postino open` for the token; null where no token is set. */
   signIn = async (code) => (await this.#call("POST", "signin", { code })).token;
 
-  /** Fetch `path` with the token; when one is wanted, ask the person and try again. Each try has `patience` ms. */
-  async open(path, { headers = {}, patience, ...options } = {}) {
+  /** Fetch `path` with the token. On status 401 ask the user for the token and repeat. `timeout` (ms) is per try. */
+  async open(path, { headers = {}, timeout, ...options } = {}) {
     for (;;) {
       const used = this.#token;
       const auth = used === null ? {} : { Authorization: `Bearer ${used}` };
       const response = await fetch(path, {
-        ...(patience && { signal: AbortSignal.timeout(patience) }),
+        ...(timeout && { signal: AbortSignal.timeout(timeout) }),
         ...options,
         headers: { ...headers, ...auth },
         cache: "no-store",
@@ -72,16 +72,16 @@ export class Api {
         redirect: "error",
       });
       if (response.status !== 401) return response;
-      if (this.#token === used) await this.#signInByHand(used !== null);
+      if (this.#token === used) await this.#askForToken(used !== null);
     }
   }
 
-  /** One dialog, however many calls wait for it. */
-  async #signInByHand(wrong) {
-    this.#asking ??= this.#askToken(wrong, this.#brought.signal);
+  /** Open one dialog, however many calls wait for the token. */
+  async #askForToken(wrong) {
+    this.#asking ??= this.#askToken(wrong, this.#replaced.signal);
     const token = await this.#asking;
     this.#asking = null;
-    if (token) this.keep(token);
+    if (token) this.setToken(token);
   }
 
   async #call(method, path, body) {
@@ -94,23 +94,23 @@ export class Api {
         method,
         headers,
         body: body && JSON.stringify(body),
-        patience: PATIENCE_MS,
+        timeout: TIMEOUT_MS,
       });
       answer = await response.json();
     } catch {
-      throw new Refusal({
+      throw new ApiError({
         code: "unreachable",
         retryable: true,
         outcome: method === "GET" ? "none" : "unknown",
         error: "postino does not answer; `postino up` starts it.",
       });
     }
-    // an unhealthy daemon's report is an answer, not a refusal
+    // an unhealthy daemon answers /health with status 503 and a report, which has no code
     if (response.ok || !answer.code) return answer;
-    throw new Refusal(answer);
+    throw new ApiError(answer);
   }
 }
 
-function query(asked) {
-  return new URLSearchParams(Object.entries(asked).filter(([, value]) => value)).toString();
+function query(parameters) {
+  return new URLSearchParams(Object.entries(parameters).filter(([, value]) => value)).toString();
 }

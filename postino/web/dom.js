@@ -1,10 +1,11 @@
-/* Elements, built so that text can only ever be text: no markup is parsed anywhere on this page. */
+/* Functions that build elements. Text is only ever set as text: no code of the page parses markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Make an element. `props` are attributes, but for `on` (listeners), `data` (dataset) and `text`.
- * A false, null or undefined attribute is left out, a true one is set empty; such children are skipped.
+ * Make an element. `props` are attributes, except `on` (listeners), `data` (dataset) and `text`.
+ * An attribute that is false, null or undefined is left out, `true` becomes an empty one; children like that are
+ * skipped.
  */
 export function h(tag, props = {}, ...children) {
   return fill(document.createElement(tag), props, children);
@@ -30,12 +31,12 @@ export function set(element, name, value) {
   else element.setAttribute(name, value === true ? "" : value);
 }
 
-/** Set the text, only if it changes: an untouched node keeps selection and costs no layout. */
+/** Set the text if it differs: an unchanged node keeps the user's selection and causes no layout. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Make `wanted` the children of `parent`; those that stay in order are not touched, focus is kept. */
+/** Make `wanted` the children of `parent`. Children already in order are not touched; the focus is kept. */
 export function arrange(parent, wanted) {
   const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   const kept = new Set(wanted);
@@ -48,12 +49,12 @@ export function arrange(parent, wanted) {
   if (focused && focused.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
-/** Text for screen readers only. */
-export function unseen(text) {
-  return h("span", { class: "unseen", text });
+/** Make text for screen readers only. */
+export function visuallyHidden(text) {
+  return h("span", { class: "visually-hidden", text });
 }
 
-/** A `time` element; `shown` is what stands in it. */
+/** Make a `time` element that shows `shown`. */
 export function time(iso, shown, title) {
   return h("time", { datetime: iso, title, text: shown });
 }

@@ -1,4 +1,4 @@
-/* How times, numbers and foreign text are written. Pure functions. */
+/* Formats of times, numbers and text of others. Pure functions. */
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const SECONDS = new Intl.DateTimeFormat(undefined, {
@@ -11,8 +11,8 @@ const DAY = new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", mon
 const FULL = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
 const GROUPED = new Intl.NumberFormat("en");
 
-// What the daemon refuses in new text and may find in an old store: C0 but \t \n \r, DEL and C1, bidi overrides and
-// isolates, tag characters, lone surrogates; the same set as in postino/model.py.
+// The characters that the daemon refuses in new text and that an old store may hold: C0 except \t \n \r, DEL and C1,
+// bidi overrides and isolates, tag characters, lone surrogates. The same set as in postino/model.py.
 const HIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u{e0000}-\u{e007f}\ud800-\udfff]/gu;
 
 /** "12:03" */
@@ -21,10 +21,10 @@ export const clock = (iso) => CLOCK.format(new Date(iso));
 /** "12:03:07" */
 export const seconds = (iso) => SECONDS.format(new Date(iso));
 
-/** "22 Nov 2026, 12:03:07", for titles */
+/** "22 Nov 2026, 12:03:07" */
 export const full = (iso) => FULL.format(new Date(iso));
 
-/** "12:03" today, else with the day: where a time stands alone. */
+/** "12:03" for today, else with the day */
 export function moment(iso, now = Date.now()) {
   return sameDay(iso, now) ? clock(iso) : `${day(iso, now)}, ${clock(iso)}`;
 }
@@ -42,7 +42,7 @@ function sameDay(iso, now) {
 /** "just now", "5 min ago", "3 h ago", "2 d ago" */
 export function ago(iso, now = Date.now()) {
   const minutes = Math.floor((now - Date.parse(iso)) / 60_000);
-  if (minutes < 1) return "just now"; // also for a clock that is ahead of ours
+  if (minutes < 1) return "just now"; // also when the daemon's clock is ahead
   if (minutes < 60) return `${minutes} min ago`;
   return minutes < 2_880 ? `${Math.floor(minutes / 60)} h ago` : `${Math.floor(minutes / 1_440)} d ago`;
 }
@@ -60,24 +60,27 @@ export function short(id, length = 10) {
   return cut(id, length, length + 1);
 }
 
-/** `text`, or its first `length` characters when it has more than `most`; whole ones, an emoji has two code units. */
+/**
+ * Return `text`, or its first `length` characters when it has more than `most`. Counts code points, so that no emoji
+ * is cut in two.
+ */
 function cut(text, length, most = length) {
   const characters = [...text];
   return characters.length > most ? `${characters.slice(0, length).join("")}…` : text;
 }
 
-/** `text` with every character that could hide or reorder others spelled out, as the command line does. */
+/** Return `text` with each character that could hide or reorder others as an escape, as the command line does. */
 export function visible(text) {
   return text.replace(HIDDEN, (found) => `\\u{${found.codePointAt(0).toString(16)}}`);
 }
 
-/** The first line of a body, for quoting. */
+/** Return the first line of a body, for a quote. */
 export function firstLine(text, length = 80) {
   return visible(cut(text.trimStart().split("\n", 1)[0], length));
 }
 
-/** Compare two stream ids, "ms-seq", as numbers: negative when `a` came first. */
-export function byPlace(a, b) {
+/** Compare two stream IDs ("ms-seq") as numbers: negative when `a` is the earlier one. */
+export function compareIds(a, b) {
   const [aMs, aSeq] = a.split("-").map(Number);
   const [bMs, bSeq] = b.split("-").map(Number);
   return aMs - bMs || aSeq - bSeq;

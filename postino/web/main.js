@@ -1,54 +1,61 @@
-/* The composition root: makes the parts, shows the place one is at, and tells the parts what happens. */
+/* The composition root: creates the parts, shows the current view, and passes events to the parts. */
 
 import { Api } from "./api.js";
 import { h } from "./dom.js";
-import { listen } from "./keys.js";
-import { Live } from "./live.js";
-import * as notify from "./notify.js";
+import { LiveEvents } from "./live_events.js";
+import * as notifications from "./notifications.js";
 import { follow, go, parse } from "./router.js";
-import { EventLog } from "./state/log.js";
-import { Roster } from "./state/roster.js";
+import { listen } from "./shortcuts.js";
+import { Agents } from "./state/agents.js";
+import { EventLog } from "./state/event_log.js";
 import { ActivityView } from "./views/activity.js";
 import { AgentList } from "./views/agents.js";
 import { BroadcastsView } from "./views/broadcasts.js";
 import { KnownNames } from "./views/compose.js";
-import { ConversationView } from "./views/conversation.js";
 import { Dialogs } from "./views/dialogs.js";
 import { Frame } from "./views/frame.js";
+import { MailView } from "./views/mail.js";
 
-const HEALTH_MS = 15_000; // Valkey can go away while the daemon stays
+const HEALTH_MS = 15_000; // Valkey can fail while the daemon runs, without an event
 const NARROW = matchMedia("(max-width: 45rem)"); // as in the style sheets
 
 const dialogs = new Dialogs();
-const api = new Api((...how) => dialogs.askToken(...how));
+const api = new Api((wrong, signal) => dialogs.askToken(wrong, signal));
 const log = new EventLog();
-const roster = new Roster(api);
-const live = new Live({ api, log, told: { state: tellState, connected, event: take }, stays: notify.wanted });
+const agents = new Agents(api);
+const live = new LiveEvents({
+  api,
+  log,
+  onState: (state) => frame.setConnection(state),
+  onConnected,
+  onEvent,
+  keepHidden: notifications.enabled,
+});
 const frame = new Frame({ dialogs, retry: () => live.retry() });
-const app = { api, log, roster, dialogs, attempt, say: (...words) => frame.say(...words) };
+const app = { api, log, agents, dialogs, attempt, toast: (text, kind) => frame.toast(text, kind) };
 
-const agents = new AgentList(roster);
-const mail = new ConversationView(app);
+const agentList = new AgentList(agents);
+const mail = new MailView(app);
 const broadcasts = new BroadcastsView(app);
 const activity = new ActivityView(app);
-const desk = h("div", { class: "desk" }, agents.element, mail.element, new KnownNames(roster).element);
+const mailLayout = h("div", { class: "mail-layout" }, agentList.element, mail.element, new KnownNames(agents).element);
 
-/** Do something and say how it went: with its own words, or with those of the refusal. */
+/** Run `work` and show the sentence it returns, or the message of its error. */
 async function attempt(work) {
   try {
-    frame.say(await work());
-  } catch (refusal) {
-    frame.say(refusal.message, "bad");
+    frame.toast(await work());
+  } catch (error) {
+    frame.toast(error.message, "bad");
   }
 }
 
 function show(place) {
   if (place.view === "broadcasts") return open("broadcasts", broadcasts);
   if (place.view === "activity") return open("activity", activity);
-  desk.dataset.pane = place.pane;
+  mailLayout.dataset.pane = place.pane;
   keepFocus();
-  agents.mark(place.pane === "agents" && NARROW.matches ? undefined : place.agent);
-  frame.show("mail", desk, place.agent ?? "");
+  agentList.mark(place.pane === "agents" && NARROW.matches ? undefined : place.agent);
+  frame.show("mail", mailLayout, place.agent ?? "");
   mail.show(place);
 }
 
@@ -57,33 +64,28 @@ function open(name, view) {
   view.show();
 }
 
-/** On a narrow screen the pane with the focus may just have gone: the other one gets it. */
+/** On a narrow screen the pane with the focus may be hidden now: move the focus to the visible one. */
 function keepFocus() {
   const { activeElement: active, body } = document;
   if (active !== body && !active.getClientRects().length) document.getElementById("main").focus();
 }
 
-function tellState(state) {
-  frame.connection(state);
+function onEvent(event) {
+  agents.onEvent(event);
+  mail.onEvent(event);
+  broadcasts.onEvent(event);
+  notifications.notify(event);
 }
 
-/** Everybody whom an event may concern looks at it. */
-function take(event) {
-  roster.touch(event);
-  mail.touch(event);
-  broadcasts.touch(event);
-  notify.tell(event);
-}
-
-function connected() {
-  mail.answered();
-  broadcasts.answered();
+function onConnected() {
+  mail.onConnected();
+  broadcasts.onConnected();
   refresh();
 }
 
-/** Read again what is shown: after an absence, events alone do not tell all. */
+/** Load again what is shown: events may have been missed. */
 function refresh() {
-  roster.sync();
+  agents.refresh();
   mail.refresh();
   broadcasts.refresh();
   checkHealth();
@@ -91,33 +93,33 @@ function refresh() {
 
 async function checkHealth() {
   try {
-    frame.warn(illness(await api.health()));
+    frame.warn(warning(await api.health()));
   } catch {
-    // the state of the connection says it
+    // the connection state shows it
   }
 }
 
-/** What is wrong with the daemon, or "". */
-function illness({ ok, error, durability, warnings = [] }) {
+/** Return what is wrong with the daemon, or "". */
+function warning({ ok, error, durability, warnings = [] }) {
   if (!ok) return error ?? "Valkey cannot be reached.";
   return durability === "volatile" ? `Accepted mail may be lost in a crash. ${warnings[0] ?? ""}` : "";
 }
 
-/** Change the code that `postino open` put into the address into a token, and take it out: `place` is shown instead. */
-async function signInByCode(place = "") {
+/** Exchange a code that `postino open` put into the address for the token; the address becomes `hash`. */
+async function signInByCode(hash = "") {
   const code = /^#code=([\w-]+)$/.exec(location.hash)?.[1];
   if (!code) return;
-  history.replaceState(null, "", location.pathname + place);
+  history.replaceState(null, "", location.pathname + hash);
   try {
     const token = await api.signIn(code);
-    if (token) api.keep(token);
+    if (token) api.setToken(token);
   } catch {
-    frame.say("The sign-in code is used up or too old; run `postino open` again.", "bad");
+    frame.toast("The sign-in code is used up or too old; run `postino open` again.", "bad");
   }
 }
 
 listen({
-  "/": () => (parse(location.hash).view === "activity" ? activity : agents).focusFilter(),
+  "/": () => (parse(location.hash).view === "activity" ? activity : agentList).focusFilter(),
   "?": () => dialogs.help(),
   w: () => (parse(location.hash).view === "broadcasts" ? broadcasts : mail).write(),
   p: () => parse(location.hash).view === "activity" && activity.togglePause(),
@@ -125,12 +127,12 @@ listen({
   2: () => go("#/broadcasts"),
   3: () => go("#/activity"),
 });
-roster.changed.on(() => frame.unread(roster.unread));
+agents.changed.on(() => frame.setUnread(agents.unread));
 setInterval(() => document.hidden || checkHealth(), HEALTH_MS);
 
-// such an address pasted into an open page loads nothing anew
+// an address with a code that is pasted into an open page loads nothing
 addEventListener("hashchange", ({ oldURL }) => signInByCode(new URL(oldURL).hash));
-await signInByCode(); // before anything is asked for, and before the router reads the address
+await signInByCode(); // before the first request, and before the router reads the address
 follow(show);
-roster.sync();
-await live.begin();
+agents.refresh();
+await live.start();

@@ -1,39 +1,39 @@
-/* Where one is, as the part of the address behind `#`; every place can be linked to. */
+/* The current view as the part of the address after `#`, so that every view can be linked to. */
 
 const VIEWS = new Set(["broadcasts", "activity"]);
 
-/** Return what `hash` names: `{view, agent, q, thread, open}`; what nobody can name is everybody's mail. */
+/** Return `{view, agent, q, thread, pane}` of `hash`; an unknown one means the mail of all agents. */
 export function parse(hash) {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [first, second] = path.split("/");
-  const asked = new URLSearchParams(search);
-  const filters = { q: asked.get("q") ?? "", thread: asked.get("thread") ?? "" };
+  const parameters = new URLSearchParams(search);
+  const filters = { q: parameters.get("q") ?? "", thread: parameters.get("thread") ?? "" };
   if (VIEWS.has(first)) return { view: first };
-  if (first === "agents" && second) return { view: "mail", agent: decoded(second), ...filters, pane: "mail" };
+  if (first === "agents" && second) return { view: "mail", agent: decode(second), ...filters, pane: "mail" };
   return { view: "mail", agent: null, ...filters, pane: first === "mail" ? "mail" : "agents" };
 }
 
-function decoded(text) {
+function decode(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a stray per cent sign is part of the name
+    return text; // a % that encodes nothing is part of the name
   }
 }
 
-/** The address of one agent's mail, or of everybody's (null). */
-export function toMail(agent, { q = "", thread = "" } = {}) {
-  const asked = new URLSearchParams(Object.entries({ q, thread }).filter(([, value]) => value)).toString();
-  return `${agent === null ? "#/mail" : `#/agents/${encodeURIComponent(agent)}`}${asked && `?${asked}`}`;
+/** Return the address of the mail of one agent, or of all agents (null). */
+export function mailHash(agent, { q = "", thread = "" } = {}) {
+  const search = new URLSearchParams(Object.entries({ q, thread }).filter(([, value]) => value)).toString();
+  return `${agent === null ? "#/mail" : `#/agents/${encodeURIComponent(agent)}`}${search && `?${search}`}`;
 }
 
-/** Go there; `replace` leaves no step back. */
+/** Go to `hash`; `replace` adds no entry to the browser's history. */
 export function go(hash, { replace = false } = {}) {
   if (replace) location.replace(hash);
   else location.hash = hash;
 }
 
-/** Call `listener` with where one is, now and after every step. */
+/** Call `listener` with the current view, now and after every change. */
 export function follow(listener) {
   addEventListener("hashchange", () => listener(parse(location.hash)));
   listener(parse(location.hash));

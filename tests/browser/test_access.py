@@ -33,7 +33,7 @@ def sign_in(page: Any, token: str) -> None:
 
 
 def live(page: Any) -> None:
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def test_the_token_is_asked_once_and_kept_for_the_tab(visitor) -> None:

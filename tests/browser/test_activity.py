@@ -33,7 +33,7 @@ def valkey(served) -> Any:
 
 def test_what_happens_stands_there_as_a_sentence(visit, served, name) -> None:
     page = visit("#/activity")
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
     served.send(name)
     served.settle("ack", name, served.read(name))
 
@@ -66,7 +66,7 @@ def test_it_is_filtered_by_word_and_kind(visit, served, name) -> None:
 
 def test_a_pause_holds_it_still_and_tells_what_is_missed(visit, served, name) -> None:
     page = visit("#/activity")
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
     page.keyboard.press("p")
     served.send(name)
     page.get_by_text("Paused · 1 event since").wait_for()
@@ -79,7 +79,7 @@ def test_a_pause_holds_it_still_and_tells_what_is_missed(visit, served, name) ->
 
 def test_ten_thousand_events_stay_smooth(visit, valkey, name) -> None:
     page = visit("#/activity")
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
     page.evaluate(WATCH_FRAMES)
 
     for start in range(0, 10_000, 500):
@@ -118,7 +118,7 @@ def test_five_hundred_agents_stay_smooth(visit, valkey, name) -> None:
     page.wait_for_url(f"**/#/agents/{name}-487")
     page.get_by_label("Filter agents").fill("")
     for _ in range(4):
-        page.locator(".agents .rest").click()
+        page.locator(".agents .more").click()
 
     assert page.locator("li[data-agent]").count() >= 500
     assert page.evaluate("longest") < STUTTER_MS

@@ -47,7 +47,7 @@ def test_what_is_typed_while_an_answer_is_awaited_stays(visit, served, held, nam
     page.keyboard.type("and the second")
     sending().continue_()
     page.locator(".prose", has_text="the first").wait_for()
-    expect(page.locator(".compose-said")).not_to_be_empty()
+    expect(page.locator(".compose-status")).not_to_be_empty()
 
     expect(box(page)).to_have_value("and the second")
     box(page).press("Control+Enter")
@@ -66,9 +66,9 @@ def test_an_answer_leaves_the_draft_to_another_agent_alone(visit, held, name) ->
     box(page).fill("a draft to b")
     request.continue_()
 
-    page.locator(".saying", has_text=f"{name}-a").wait_for()
+    page.locator(".toast", has_text=f"{name}-a").wait_for()
     expect(box(page)).to_have_value("a draft to b")
-    expect(page.locator(".compose-said")).to_be_empty()
+    expect(page.locator(".compose-status")).to_be_empty()
     at(page, f"{name}-a")
     page.locator(".prose", has_text="to a").wait_for()
     expect(box(page)).to_have_value("")
@@ -85,7 +85,7 @@ def test_what_fails_comes_back_where_it_was_written(visit, held, name) -> None:
     box(page).fill("a draft to b")
     request.abort()
 
-    page.locator('.saying[data-kind="bad"]', has_text=f"{name}-a: postino does not answer").wait_for()
+    page.locator('.toast[data-kind="bad"]', has_text=f"{name}-a: postino does not answer").wait_for()
     expect(box(page)).to_have_value("a draft to b")
     at(page, f"{name}-a")
     expect(box(page)).to_have_value("to a")
@@ -136,7 +136,7 @@ def test_a_broadcast_leaves_what_is_typed_meanwhile_alone(visit, served, held) -
 def test_what_was_begun_follows_a_rename(visit, served, name) -> None:
     served.call("POST", f"agents/{name}/heartbeat")
     page = visit(f"#/agents/{name}")
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
     box(page).fill("half a sen")
 
     served.call("POST", f"agents/{name}/rename", {"name": f"new-{name}"})

@@ -124,8 +124,8 @@ def test_names_threads_and_faces_full_of_markup_are_text(visit, valkey, name) ->
     valkey.hset("{po}:agents", PAYLOADS[6], '{"since":1,"seen":1,"sessions":[],"aliases":[]}')
     page = visit(f"#/agents/{name}")
     page.locator(f'[data-message-id="{name}-59"]').wait_for()
-    assert PAYLOADS[59] in page.locator(f'[data-message-id="{name}-59"] .parties').inner_text()
-    page.locator(f'[data-message-id="{name}-59"] .party').first.click()
+    assert PAYLOADS[59] in page.locator(f'[data-message-id="{name}-59"] .from-to').inner_text()
+    page.locator(f'[data-message-id="{name}-59"] .agent-link').first.click()
     page.wait_for_url("**/#/agents/__proto__*")
 
     page.goto(f"{page.url.partition('#')[0]}#/activity")
@@ -184,21 +184,26 @@ def test_a_quoted_line_is_never_cut_inside_an_emoji(visit, served, name) -> None
 )
 def test_no_body_makes_the_page_slow(visit, served, name, body) -> None:
     page = visit(f"#/agents/{name}")
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
     served.send(name, body)
     page.locator("article.message").wait_for()
 
     spent, text = page.evaluate(
         """async (body) => {
-            const { nodes } = await import("/web/text.js");
-            const began = performance.now();
-            const made = nodes(body);
-            return [performance.now() - began, made.map((node) => node.textContent).join("")];
+            const { renderBody } = await import("/web/views/body.js");
+            const times = [];
+            let nodes;
+            for (let run = 0; run < 5; run++) {
+                const began = performance.now();
+                nodes = renderBody(body);
+                times.push(performance.now() - began);
+            }
+            return [Math.min(...times), nodes.map((node) => node.textContent).join("")];
         }""",
         body,
     )
     assert text == body
-    assert spent < 500  # ms; below 30 where nothing else runs
+    assert spent < 500  # ms, the best of five: other programs only ever add to it; below 30 on an idle machine
 
 
 @pytest.mark.parametrize("width", [320, 360])
@@ -229,8 +234,8 @@ def fits(page: Any, width: int) -> None:
     """Nothing of the page lies beside the screen, nothing but code scrolls sideways."""
     assert page.evaluate("document.documentElement.scrollWidth") == width
     wide = page.evaluate(
-        """(width) => [...document.querySelectorAll("body *:not(pre, pre *, .unseen, .skip)")]
-            .filter((element) => element.getClientRects().length && !element.closest("svg, .unseen"))
+        """(width) => [...document.querySelectorAll("body *:not(pre, pre *, .visually-hidden, .skip)")]
+            .filter((element) => element.getClientRects().length && !element.closest("svg, .visually-hidden"))
             .filter((element) => element.getBoundingClientRect().right > width + 0.5)
             .map((element) => element.outerHTML.slice(0, 120))""",
         width,

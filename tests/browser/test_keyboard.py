@@ -13,7 +13,7 @@ PLACES |= {"activity": "#/activity"}
 
 
 def live(page: Any) -> None:
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def focused(page: Any) -> str:
@@ -150,7 +150,7 @@ def test_axe_would_find_something_serious(visit, axe) -> None:
     page = visit("#/")
     live(page)
     page.evaluate(axe)
-    page.evaluate("document.querySelector('.mail-about').style.color = '#bbb'")
+    page.evaluate("document.querySelector('.mail-summary').style.color = '#bbb'")
 
     with pytest.raises(AssertionError, match="color-contrast"):
         findings(page, "broken on purpose")

@@ -38,7 +38,7 @@ def send(daemon: Any, to: str, body: str) -> str:
 
 
 def state(page: Any, name: str) -> None:
-    page.locator(f'.link-state[data-state="{name}"]').wait_for()
+    page.locator(f'.connection[data-state="{name}"]').wait_for()
 
 
 def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
@@ -104,7 +104,7 @@ def test_what_was_not_answered_elsewhere_is_no_more_than_true_on_return(visitor,
     page.keyboard.type(typed)
     until(lambda: page.evaluate("location.hash = '#/agents/eve'") and sent, "it is sent")
     sent[0].abort()
-    page.locator('.saying[data-kind="bad"]', has_text="bob: postino does not answer").wait_for()
+    page.locator('.toast[data-kind="bad"]', has_text="bob: postino does not answer").wait_for()
 
     daemon.kill()
     state(page, "waiting")

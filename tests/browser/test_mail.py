@@ -25,7 +25,7 @@ def write(page: Any, text: str) -> None:
 
 
 def live(page: Any) -> None:
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def test_a_message_of_an_mcp_client_appears_within_a_second(visit, mcp_client, name) -> None:
@@ -73,7 +73,7 @@ def test_states_change_live(visit, served, name) -> None:
     served.settle("nack", name, [id], consumer="a-reader")
     becomes(page, id, "queued")
     served.read(name)
-    page.locator(".repeat", has_text="redelivered, delivery 2").wait_for()
+    page.locator(".redelivered", has_text="redelivered, delivery 2").wait_for()
     served.settle("ack", name, [id])
     becomes(page, id, "acked")
     expect(page.locator("article.message")).to_have_count(1)
@@ -143,7 +143,7 @@ def test_a_notice_of_postino_leads_to_no_conversation(visit, served, name) -> No
     for _ in range(5):
         served.settle("nack", f"{name}-b", served.read(f"{name}-b"))
     page = visit(f"#/agents/{name}")
-    notice = page.locator("article.message", has=page.locator(".party", has_text="system"))
+    notice = page.locator("article.message", has=page.locator(".agent-link", has_text="system"))
 
     expect(notice.get_by_role("link", name=name, exact=True)).to_be_visible()
     expect(notice.get_by_role("link", name="system")).to_have_count(0)
@@ -228,13 +228,13 @@ def test_a_full_inbox_is_said_beside_the_form(visit, name) -> None:
 
 def test_a_name_that_none_can_have_is_only_refused(visit, name) -> None:
     page = visit(f"#/agents/{name}")
-    expect(page.locator(".mail-about")).to_have_text("Not seen yet; mail to this name waits")
+    expect(page.locator(".mail-summary")).to_have_text("Not seen yet; mail to this name waits")
 
     page.evaluate("location.hash = '#/agents/bad%20name'")
 
     page.get_by_role("heading", name="bad name").wait_for()
     page.get_by_text("agent must be 1 to 64 of").wait_for()
-    expect(page.locator(".mail-about")).to_be_empty()
+    expect(page.locator(".mail-summary")).to_be_empty()
 
 
 def test_a_name_never_seen_is_told_with_the_nearest(visit, served, until, name) -> None:
@@ -252,7 +252,7 @@ def test_a_name_that_was_accepted_is_kept_in_this_browser(visit, name) -> None:
     page.get_by_role("textbox", name="From").fill("luca")
     write(page, "hello")
     page.locator("article.message").wait_for()
-    expect(page.locator(".compose-said")).not_to_be_empty()
+    expect(page.locator(".compose-status")).not_to_be_empty()
     page.reload()
     expect(page.get_by_role("textbox", name="From")).to_have_value("luca")
 

@@ -24,7 +24,7 @@ globalThis.fetch = async (path, options) => {
 
 
 def live(page: Any) -> None:
-    page.locator('.link-state[data-state="live"]').wait_for()
+    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def shows(page: Any, text: str) -> None:

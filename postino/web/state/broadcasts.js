@@ -1,10 +1,10 @@
-/* The feed of broadcasts: the newest page, older ones on request; read again when it changes or was seen by more. */
+/* The broadcasts: the newest page, older ones on request; loaded again when one is sent, read or cleared. */
 
-import { Pace } from "../pace.js";
+import { Throttle } from "../throttle.js";
 import { Signal } from "./signal.js";
 
 const PAGE = 50;
-const MOST = 200; // in one answer
+const MOST = 200; // of one request
 const REFRESH_MS = 500;
 
 export class Broadcasts {
@@ -14,20 +14,20 @@ export class Broadcasts {
   problem = null;
   changed = new Signal();
   #api;
-  #wanted = PAGE; // entries, from the newest
-  #pace = new Pace(() => this.#read(), REFRESH_MS);
+  #wanted = PAGE; // items, counted from the newest
+  #load = new Throttle(() => this.#read(), REFRESH_MS);
 
   constructor(api) {
     this.#api = api;
   }
 
-  /** Read what is shown again, and what is new. */
+  /** Load the shown broadcasts and new ones. */
   refresh() {
-    this.#pace.ask();
+    this.#load.request();
   }
 
-  /** Read again when this event concerns the feed. */
-  touch({ type }) {
+  /** Load again if `event` concerns broadcasts. */
+  onEvent({ type }) {
     if (type.startsWith("broadcast")) this.refresh();
   }
 
@@ -35,13 +35,13 @@ export class Broadcasts {
     return this.items.length < this.total;
   }
 
-  /** Read one page more, too. */
+  /** Load one more page of older ones. */
   older() {
     this.#wanted = Math.min(this.items.length, this.#wanted) + PAGE;
     this.refresh();
   }
 
-  /** The API counts from the oldest, so how many there are comes first. */
+  /** Offsets count from the oldest, so the total is asked for first. */
   async #read() {
     try {
       const { total } = await this.#api.broadcasts(1, 0);
@@ -50,8 +50,8 @@ export class Broadcasts {
         items.push(...(await this.#api.broadcasts(MOST, offset)).items);
       }
       Object.assign(this, { items, total: Math.max(total, items.length), problem: null, loaded: true });
-    } catch (refusal) {
-      this.problem = refusal;
+    } catch (error) {
+      this.problem = error;
     }
     this.changed.emit();
   }

@@ -1,14 +1,15 @@
-/** Something others may want to know of. */
+/** A list of listeners. */
 export class Signal {
   #listeners = new Set();
 
-  /** Call `listener` from now on; return the function that ends it. */
+  /** Call `listener` on every `emit`; return a function that removes it. */
   on(listener) {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  emit(...about) {
-    for (const listener of [...this.#listeners]) listener(...about);
+  /** Call all listeners with `values`. */
+  emit(...values) {
+    for (const listener of [...this.#listeners]) listener(...values);
   }
 }

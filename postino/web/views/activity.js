@@ -1,14 +1,14 @@
-/* The activity: what happens, newest first, as sentences; filtered, paused, counted, and drawn as a rate. */
+/* The activity: events as sentences, newest first, with a filter, a pause, counts and a rate chart. */
 
-import { Chart } from "../chart.js";
 import { h, set, time, write } from "../dom.js";
 import { count, full, grouped, seconds } from "../format.js";
 import { icon } from "../icons.js";
-import { perFrame } from "../pace.js";
-import { KEPT } from "../state/log.js";
-import { groupOf, sentence } from "./sentences.js";
+import { KEPT } from "../state/event_log.js";
+import { oncePerFrame } from "../throttle.js";
+import { describeEvent, groupOf } from "./event_text.js";
+import { RateChart } from "./rate_chart.js";
 
-const STEP = 200; // rows shown at first and added by the button
+const STEP = 200; // rows shown at first, and added by the button
 const GROUPS = [
   ["mail", "Mail"],
   ["trouble", "Dead, expired"],
@@ -22,9 +22,9 @@ const TITLES = { online: "now", unread: "now", sent: RECENT, acknowledged: RECEN
 export class ActivityView {
   element;
   #log;
-  #roster;
-  #chart = new Chart();
-  #counts = new Map(["online", "unread", "sent", "acknowledged", "dead"].map((name) => [name, h("dd", { text: "0" })]));
+  #agents;
+  #chart = new RateChart();
+  #counts = new Map(Object.keys(TITLES).map((name) => [name, h("dd", { text: "0" })]));
   #filter = h("input", {
     type: "search",
     placeholder: "Filter events",
@@ -35,43 +35,43 @@ export class ActivityView {
   #groups = new Set(GROUPS.map(([key]) => key));
   #pause = h("button", {
     type: "button",
-    class: "act pause",
+    class: "action pause",
     "aria-keyshortcuts": "p",
     on: { click: () => this.togglePause() },
   });
-  #waiting = h("p", { class: "paused" });
+  #pauseText = h("p", { class: "paused" });
   #list = h("ol", { class: "events", reversed: true });
-  #rest = h("button", { type: "button", class: "rest", on: { click: () => this.#showMore() } });
+  #more = h("button", { type: "button", class: "more", on: { click: () => this.#showMore() } });
   #empty = h("p", {
     class: "empty",
     text: "Nothing has happened in the last minutes. What does will stand here at once.",
   });
   #shown = STEP;
-  #drawn = null; // the newest event that stands in the list
+  #newestShown = null;
   #paused = false;
-  #missed = 0;
-  #next = perFrame(() => (this.#paused ? this.#drawPause() : this.#prepend()));
+  #missed = 0; // events since the pause
+  #drawSoon = oncePerFrame(() => (this.#paused ? this.#drawPause() : this.#prepend()));
 
-  constructor({ log, roster }) {
+  constructor({ log, agents }) {
     this.#log = log;
-    this.#roster = roster;
+    this.#agents = agents;
     this.element = h(
       "section",
       { class: "activity", "aria-label": "Activity" },
       this.#top(),
       this.#tools(),
-      this.#waiting,
+      this.#pauseText,
       h(
         "div",
         { class: "event-scroll", tabindex: "0", role: "region", "aria-label": "Events" },
         this.#list,
-        this.#rest,
+        this.#more,
         this.#empty,
       ),
     );
     this.#filter.addEventListener("input", () => this.#redraw());
-    log.added.on((event) => this.#added(event));
-    roster.changed.on(() => this.#drawCounts());
+    log.added.on((event) => this.#onAdded(event));
+    agents.changed.on(() => this.#drawCounts());
     setInterval(() => this.#drawRates(), CHART_MS);
     this.#drawPause();
   }
@@ -87,7 +87,7 @@ export class ActivityView {
     this.#filter.select();
   }
 
-  /** Hold the list still, or let it go on with what has happened meanwhile. */
+  /** Stop adding events to the list, or go on and add those that were missed. */
   togglePause() {
     this.#paused = !this.#paused;
     this.#missed = 0;
@@ -96,14 +96,14 @@ export class ActivityView {
   }
 
   #top() {
-    const numbers = [...this.#counts].map(([name, value]) =>
+    const counts = [...this.#counts].map(([name, value]) =>
       h("div", { class: `count count-${name}` }, h("dt", { text: name, title: TITLES[name] }), value),
     );
     return h(
       "header",
       { class: "activity-top" },
-      h("h2", { class: "unseen", text: "Activity" }),
-      h("dl", { class: "counts" }, numbers),
+      h("h2", { class: "visually-hidden", text: "Activity" }),
+      h("dl", { class: "counts" }, counts),
       this.#chart.element,
     );
   }
@@ -125,7 +125,7 @@ export class ActivityView {
       "div",
       { class: "activity-tools" },
       h("div", { class: "filter-box" }, icon("search"), this.#filter, h("kbd", { "aria-hidden": "true", text: "/" })),
-      h("fieldset", { class: "toggles" }, h("legend", { class: "unseen", text: "Kinds of events" }), boxes),
+      h("fieldset", { class: "toggles" }, h("legend", { class: "visually-hidden", text: "Kinds of events" }), boxes),
       this.#pause,
     );
   }
@@ -141,45 +141,45 @@ export class ActivityView {
     this.#redraw();
   }
 
-  #added(event) {
-    if (this.#paused && this.#fits(event)) this.#missed++;
-    this.#next();
+  #onAdded(event) {
+    if (this.#paused && this.#matches(event)) this.#missed++;
+    this.#drawSoon();
   }
 
-  #fits(event) {
+  #matches(event) {
     if (!this.#groups.has(groupOf(event.type))) return false;
     const wanted = this.#filter.value.trim().toLowerCase();
     return !wanted || Object.values(event).some((value) => String(value).toLowerCase().includes(wanted));
   }
 
-  /** The newest events that fit, newest first, back to `until`. */
+  /** Return the matching events after `until`, newest first, at most as many as are shown. */
   #newest(until) {
     const found = [];
     const { events } = this.#log;
     for (let at = events.length - 1; at >= 0 && found.length < this.#shown && events[at] !== until; at--) {
-      if (this.#fits(events[at])) found.push(events[at]);
+      if (this.#matches(events[at])) found.push(events[at]);
     }
     return found;
   }
 
   #prepend() {
-    if (!this.element.isConnected) return; // drawn when shown
-    this.#list.prepend(...this.#newest(this.#drawn).map(row));
+    if (!this.element.isConnected) return; // `show` draws it
+    this.#list.prepend(...this.#newest(this.#newestShown).map(row));
     while (this.#list.childElementCount > this.#shown) this.#list.lastElementChild.remove();
-    this.#finish();
+    this.#drawEnd();
   }
 
   #redraw() {
     this.#list.replaceChildren(...this.#newest(null).map(row));
-    this.#finish();
+    this.#drawEnd();
   }
 
-  #finish() {
-    this.#drawn = this.#log.events.at(-1) ?? null;
+  #drawEnd() {
+    this.#newestShown = this.#log.events.at(-1) ?? null;
     const rows = this.#list.childElementCount;
     const total = this.#log.events.length;
-    this.#rest.hidden = rows < this.#shown || rows >= total;
-    write(this.#rest, `Show ${STEP} more of ${grouped(Math.min(total, KEPT))} kept here`);
+    this.#more.hidden = rows < this.#shown || rows >= total;
+    write(this.#more, `Show ${STEP} more of ${grouped(Math.min(total, KEPT))} kept here`);
     this.#empty.hidden = rows > 0;
   }
 
@@ -187,12 +187,12 @@ export class ActivityView {
     set(this.#pause, "aria-pressed", String(this.#paused));
     this.#pause.replaceChildren(icon(this.#paused ? "play" : "pause"), this.#paused ? "Go on" : "Pause");
     const since = this.#missed ? ` · ${count(this.#missed, "event")} since` : "";
-    write(this.#waiting, this.#paused ? `Paused${since}` : "");
+    write(this.#pauseText, this.#paused ? `Paused${since}` : "");
   }
 
   #drawCounts() {
-    write(this.#counts.get("online"), grouped(this.#roster.online));
-    write(this.#counts.get("unread"), grouped(this.#roster.unread));
+    write(this.#counts.get("online"), grouped(this.#agents.online));
+    write(this.#counts.get("unread"), grouped(this.#agents.unread));
   }
 
   #drawRates() {
@@ -207,12 +207,12 @@ export class ActivityView {
 }
 
 function row(event) {
-  const said = sentence(event);
+  const { group, icon: picture, text } = describeEvent(event);
   return h(
     "li",
-    { class: `event event-${said.group}`, data: { eventId: event.at, type: event.type } },
+    { class: `event event-${group}`, data: { eventId: event.at, type: event.type } },
     time(event.timestamp, seconds(event.timestamp), full(event.timestamp)),
-    icon(said.icon),
-    h("span", { class: "event-words" }, said.words),
+    icon(picture),
+    h("span", { class: "event-text" }, text),
   );
 }

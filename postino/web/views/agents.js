@@ -1,15 +1,17 @@
-/* The agents beside the mail: who is online, for whom mail waits, and a filter over all of them. */
+/* The list of agents beside the mail: who is online, who has mail waiting, and a filter. */
 
-import { arrange, h, set, unseen, write } from "../dom.js";
+import { arrange, h, set, visuallyHidden, write } from "../dom.js";
 import { ago, count, grouped, moment } from "../format.js";
 import { icon } from "../icons.js";
-import { arrows } from "../keys.js";
-import { recall } from "../memory.js";
-import { toMail } from "../router.js";
-import { emptyRoster } from "./empty.js";
-import { stamp } from "./stamp.js";
+import { keyed } from "../keyed.js";
+import { mailHash } from "../router.js";
+import { arrows } from "../shortcuts.js";
+import { load } from "../storage.js";
+import { avatar, avatarOfAll } from "./avatar.js";
+import { emptyAgents } from "./empty.js";
 
-const STEP = 100; // rows shown at first and added by the button: more is not read, it is filtered
+const STEP = 100; // rows shown at first, and added by the button: a longer list is filtered, not read
+const REDRAW_MS = 30_000; // for times such as "5 min ago"
 
 const GROUPS = [
   ["you", "You", (agent, me) => agent.name === me],
@@ -20,8 +22,12 @@ const GROUPS = [
 
 export class AgentList {
   element;
-  #roster;
-  #rows = new Map();
+  #agents;
+  #rows = keyed({
+    key: ({ record }) => record.name,
+    make: ({ record }) => new Row(record.name),
+    update: (row, { record }) => row.draw(record, this.#current === record.name),
+  });
   #shown = STEP;
   #current = null;
   #filter = h("input", {
@@ -33,27 +39,35 @@ export class AgentList {
     spellcheck: "false",
     "aria-keyshortcuts": "/",
   });
-  #lists = new Map(GROUPS.map(([key, title]) => [key, new Group(key, title)]));
-  #rest = h("button", { type: "button", class: "rest", on: { click: () => this.#showMore() } });
-  #none = h("p", { class: "none", role: "status" });
-  #empty = emptyRoster();
+  #groups = GROUPS.map(([key, title]) => new Group(key, title));
+  #more = h("button", { type: "button", class: "more", on: { click: () => this.#showMore() } });
+  #noMatch = h("p", { class: "no-match", role: "status" });
+  #empty = emptyAgents();
   #all = new AllRow();
 
-  constructor(roster) {
-    this.#roster = roster;
-    const groups = [...this.#lists.values()].map((group) => group.element);
-    const list = h("div", { class: "agent-scroll" }, this.#all.element, ...groups, this.#none, this.#rest, this.#empty);
+  constructor(agents) {
+    this.#agents = agents;
+    const groups = this.#groups.map((group) => group.element);
+    const list = h(
+      "div",
+      { class: "agent-scroll" },
+      this.#all.element,
+      ...groups,
+      this.#noMatch,
+      this.#more,
+      this.#empty,
+    );
     this.element = h(
       "nav",
       { class: "agents", "aria-label": "Agents" },
       h("div", { class: "filter-box" }, icon("search"), this.#filter, h("kbd", { "aria-hidden": "true", text: "/" })),
       list,
     );
-    this.#filter.addEventListener("input", () => this.#filtered());
+    this.#filter.addEventListener("input", () => this.#onFilter());
     this.#filter.addEventListener("keydown", (event) => event.key === "Enter" && list.querySelector("li a")?.click());
     arrows(this.element, () => [...list.querySelectorAll(this.#filter.value ? "li a" : "a.agent")]);
-    roster.changed.on(() => this.draw());
-    setInterval(() => this.draw(), 30_000); // "5 min ago" grows old
+    agents.changed.on(() => this.draw());
+    setInterval(() => this.draw(), REDRAW_MS);
   }
 
   focusFilter() {
@@ -61,56 +75,44 @@ export class AgentList {
     this.#filter.select();
   }
 
-  /** Mark the agent whose mail is shown; null: everybody's, undefined: none. */
+  /** Mark the agent whose mail is shown; null: all mail, undefined: none. */
   mark(current) {
     this.#current = current;
     this.draw();
   }
 
   draw() {
-    const found = this.#found();
-    const visible = found.slice(0, this.#shown);
-    GROUPS.forEach(([key], group) => {
-      const ofGroup = (agent) => agent.rank === group;
-      const rows = visible.filter(ofGroup).map((agent) => this.#row(agent.record));
-      this.#lists.get(key).fill(rows, found.filter(ofGroup).length);
+    const found = this.#find();
+    const shown = found.slice(0, this.#shown);
+    const rows = this.#rows.of(shown);
+    this.#groups.forEach((group, rank) => {
+      const elements = rows.filter((_, at) => shown[at].rank === rank).map((row) => row.element);
+      group.fill(elements, found.filter((agent) => agent.rank === rank).length);
     });
-    this.#all.draw(this.#roster, this.#current === null);
-    this.#drawEnds(found.length, visible.length);
-    this.#forgetRows();
+    this.#all.draw(this.#agents, this.#current === null);
+    this.#drawEnd(found.length, shown.length);
   }
 
-  #found() {
+  /** Return the agents that match the filter, in the order of the list, with the index of their group. */
+  #find() {
     const wanted = this.#filter.value.trim().toLowerCase();
     const matches = ({ name, aliases }) => [name, ...aliases].some((each) => each.toLowerCase().includes(wanted));
-    const me = recall("name");
-    return [...this.#roster.agents.values()]
+    const me = load("name");
+    return [...this.#agents.byName.values()]
       .filter(matches)
-      .map((record) => ({ record, rank: rank(record, me) }))
-      .sort(inOrder);
+      .map((record) => ({ record, rank: GROUPS.findIndex(([, , belongs]) => belongs(record, me)) }))
+      .sort(compare);
   }
 
-  #row(record) {
-    let row = this.#rows.get(record.name);
-    if (!row) this.#rows.set(record.name, (row = new Row(record.name)));
-    row.draw(record, this.#current === record.name);
-    return row.element;
+  #drawEnd(found, shown) {
+    const { size } = this.#agents.byName;
+    this.#more.hidden = found <= shown;
+    write(this.#more, `Show ${Math.min(STEP, found - shown)} more of ${grouped(found)}`);
+    write(this.#noMatch, size && !found ? "No agent is called like that." : "");
+    this.#empty.hidden = size > 0 || !this.#agents.loaded;
   }
 
-  #drawEnds(found, visible) {
-    const { size } = this.#roster.agents;
-    this.#rest.hidden = found <= visible;
-    write(this.#rest, `Show ${Math.min(STEP, found - visible)} more of ${grouped(found)}`);
-    write(this.#none, size && !found ? "No agent is called like that." : "");
-    this.#empty.hidden = size > 0 || !this.#roster.loaded;
-  }
-
-  #forgetRows() {
-    if (this.#rows.size < 2 * this.#roster.agents.size + STEP) return;
-    for (const name of this.#rows.keys()) if (!this.#roster.get(name)) this.#rows.delete(name);
-  }
-
-  #filtered() {
+  #onFilter() {
     this.#shown = STEP;
     this.draw();
   }
@@ -121,12 +123,8 @@ export class AgentList {
   }
 }
 
-function rank(agent, me) {
-  return GROUPS.findIndex(([, , belongs]) => belongs(agent, me));
-}
-
-/** By group; with mail first, then by name online, by last sight offline. */
-function inOrder(a, b) {
+/** Order by group, agents with mail first, offline agents by the time they were last seen, then by name. */
+function compare(a, b) {
   const [x, y] = [a.record, b.record];
   const seen = x.online ? 0 : (y.lastSeen ?? "").localeCompare(x.lastSeen ?? "");
   return a.rank - b.rank || (y.unread > 0) - (x.unread > 0) || seen || x.name.localeCompare(y.name);
@@ -135,91 +133,90 @@ function inOrder(a, b) {
 class Group {
   element;
   #list;
-  #number = h("span", { class: "group-count" });
+  #count = h("span", { class: "group-count" });
 
   constructor(key, title) {
     this.#list = h("ul", { "aria-labelledby": `group-${key}` });
     this.element = h(
       "section",
       { class: "group" },
-      h("h2", { id: `group-${key}`, class: "group-title" }, title, this.#number),
+      h("h2", { id: `group-${key}`, class: "group-title" }, title, this.#count),
       this.#list,
     );
   }
 
-  /** Show `rows`, the first ones of `total`. */
-  fill(rows, total) {
-    this.element.hidden = rows.length === 0;
-    write(this.#number, grouped(total));
-    arrange(this.#list, rows);
+  /** Show `elements`, the first of `total` rows. */
+  fill(elements, total) {
+    this.element.hidden = elements.length === 0;
+    write(this.#count, grouped(total));
+    arrange(this.#list, elements);
   }
 }
 
 class Row {
   element;
   #link;
-  #mark = h("span", { class: "presence", "aria-hidden": "true" });
-  #sight = h("span", { class: "sight" });
-  #badge = h("span", { class: "badge" });
+  #status = h("span", { class: "agent-status" });
+  #unread = h("span", { class: "badge" });
   #dead = h("span", { class: "badge badge-dead" });
   #drawn = null;
 
   constructor(name) {
     this.#link = h(
       "a",
-      { class: "agent", href: toMail(name) },
-      h("span", { class: "face" }, stamp(name), this.#mark),
+      { class: "agent", href: mailHash(name) },
+      h("span", { class: "avatar-box" }, avatar(name), h("span", { class: "presence", "aria-hidden": "true" })),
       h("span", { class: "agent-name" }, h("bdi", { text: name })),
-      this.#sight,
+      this.#status,
       this.#dead,
-      this.#badge,
+      this.#unread,
     );
     this.element = h("li", { data: { agent: name } }, this.#link);
   }
 
   draw(agent, current) {
     set(this.#link, "aria-current", current && "page");
-    write(this.#sight, sight(agent));
+    write(this.#status, status(agent)); // it depends on the time, too
     if (agent === this.#drawn) return;
     this.#drawn = agent;
     this.#link.classList.toggle("online", agent.online);
-    this.#sight.title = agent.lastSeen ? `last seen ${moment(agent.lastSeen)}` : "";
-    badge(this.#badge, agent.unread, "unread");
-    badge(this.#dead, agent.dead, "dead", icon("skull"));
+    this.#status.title = agent.lastSeen ? `last seen ${moment(agent.lastSeen)}` : "";
+    drawBadge(this.#unread, agent.unread, "unread");
+    drawBadge(this.#dead, agent.dead, "dead", icon("skull"));
   }
 }
 
-function badge(element, number, word, ...picture) {
+function drawBadge(element, number, word, ...picture) {
   element.hidden = number === 0;
-  element.replaceChildren(...picture, number > 999 ? "999+" : String(number), unseen(` ${word}`));
+  element.replaceChildren(...picture, number > 999 ? "999+" : String(number), visuallyHidden(` ${word}`));
 }
 
-function sight(agent) {
+function status(agent) {
   const leased = agent.messageCount - agent.unread;
-  const mine = !agent.lastSeen && agent.name === recall("name") && "the name you write under";
+  const mine = !agent.lastSeen && agent.name === load("name") && "the name you write under";
   const parts = [agent.online ? "online" : mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen")];
   if (agent.sessions > 1) parts.push(count(agent.sessions, "session"));
   if (leased > 0) parts.push(`${grouped(leased)} being read`);
   return parts.join(" · ");
 }
 
-/** The first row: everybody's mail. */
+/** The first row: the mail of all agents. */
 class AllRow {
   element;
-  #sight = h("span", { class: "sight" });
+  #status = h("span", { class: "agent-status" });
 
   constructor() {
     this.element = h(
       "a",
       { class: "agent agent-all", href: "#/mail" },
-      h("span", { class: "face" }, h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("mail"))),
+      h("span", { class: "avatar-box" }, avatarOfAll("mail")),
       h("span", { class: "agent-name", text: "All mail" }),
-      this.#sight,
+      this.#status,
     );
   }
 
-  draw(roster, current) {
+  draw(agents, current) {
     set(this.element, "aria-current", current && "page");
-    write(this.#sight, `${grouped(roster.online)} online · ${grouped(roster.unread)} unread`);
+    write(this.#status, `${grouped(agents.online)} online · ${grouped(agents.unread)} unread`);
   }
 }

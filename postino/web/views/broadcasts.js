@@ -1,36 +1,38 @@
-/* The broadcasts: what was said to all, how many have seen it, and the form that says more. */
+/* The broadcasts: their text, how many agents have seen them, and the form that sends one. */
 
 import { h, write } from "../dom.js";
 import { count } from "../format.js";
 import { icon } from "../icons.js";
-import { perFrame } from "../pace.js";
+import { keyed } from "../keyed.js";
 import { Broadcasts } from "../state/broadcasts.js";
-import { announced, Compose } from "./compose.js";
-import { emptyFeed } from "./empty.js";
+import { oncePerFrame } from "../throttle.js";
+import { avatarOfAll } from "./avatar.js";
+import { Compose } from "./compose.js";
+import { emptyBroadcasts } from "./empty.js";
 import { MessageCard } from "./message.js";
-import { Scroller } from "./scroller.js";
+import { MessageList } from "./message_list.js";
+import { broadcastSent } from "./send_status.js";
 
 export class BroadcastsView {
   element;
   #app;
   #state;
-  #cards = new Map(); // number -> {card, seen}
-  #redraw = perFrame(() => this.#draw());
-  #about = h("p", { class: "mail-about" });
+  #cards = keyed({ key: (item) => item.seq, make: makeCard, update: drawSeen });
+  #summary = h("p", { class: "mail-summary" });
   #clear = h(
     "button",
-    { type: "button", class: "act", on: { click: () => this.#askClear() } },
-    icon("sweep"),
+    { type: "button", class: "action", on: { click: () => this.#askClear() } },
+    icon("trash"),
     "Clear all",
   );
   #note = h("div", { class: "note" });
   #older = h("button", {
     type: "button",
-    class: "rest",
+    class: "more",
     on: { click: () => this.#state.older() },
     text: "Show older broadcasts",
   });
-  #scroller = new Scroller({
+  #list = new MessageList({
     label: "Broadcasts",
     noun: "broadcast",
     above: this.#older,
@@ -42,14 +44,14 @@ export class BroadcastsView {
   constructor(app) {
     this.#app = app;
     this.#state = new Broadcasts(app.api);
-    this.#state.changed.on(this.#redraw);
+    this.#state.changed.on(oncePerFrame(() => this.#draw()));
     this.#compose = new Compose({
       label: "Write to everyone",
       placeholder: "Write to everyone",
       toAgent: false,
-      send: (draft) => app.api.broadcast(draft),
-      sent: (answer) => this.#sent(answer),
-      aside: app.say,
+      send: (message) => app.api.broadcast(message),
+      onSent: (answer) => this.#onSent(answer),
+      toast: app.toast,
     });
     this.element = h(
       "section",
@@ -57,11 +59,11 @@ export class BroadcastsView {
       h(
         "header",
         { class: "mail-head" },
-        h("span", { class: "face" }, h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("horn"))),
-        h("div", { class: "mail-title" }, h("h2", { class: "mail-name", text: "Broadcasts" }), this.#about),
+        h("span", { class: "avatar-box" }, avatarOfAll("megaphone")),
+        h("div", { class: "mail-title" }, h("h2", { class: "mail-name", text: "Broadcasts" }), this.#summary),
         h("div", { class: "mail-tools" }, this.#clear),
       ),
-      h("div", { class: "scroll-box" }, this.#scroller.element, this.#scroller.jump),
+      h("div", { class: "scroll-box" }, this.#list.element, this.#list.jump),
       this.#compose.element,
     );
     this.#compose.aim("all");
@@ -72,62 +74,50 @@ export class BroadcastsView {
     this.#state.refresh();
   }
 
-  touch(event) {
-    if (this.element.isConnected) this.#state.touch(event);
+  onEvent(event) {
+    if (this.element.isConnected) this.#state.onEvent(event);
   }
 
   refresh() {
     if (this.element.isConnected) this.#state.refresh();
   }
 
-  /** The daemon answers again: no form says any more that it does not. */
-  answered() {
-    this.#compose.answered();
+  /** The daemon answers again. */
+  onConnected() {
+    this.#compose.onConnected();
   }
 
+  /** Put the cursor into the form. */
   write() {
     this.#compose.focus();
   }
 
-  #sent(answer) {
+  #onSent(answer) {
     this.#state.refresh();
-    this.#scroller.toFoot();
-    return announced(answer);
+    this.#list.toBottom();
+    return broadcastSent(answer);
   }
 
   #draw() {
-    const { items } = this.#state;
-    const kept = new Set(items.map((item) => item.seq));
-    for (const seq of this.#cards.keys()) if (!kept.has(seq)) this.#cards.delete(seq);
-    this.#scroller.fill(
-      items.map((item) => this.#card(item)),
-      () => this.#drawEnds(),
-    );
+    this.#list.fill(this.#cards.of(this.#state.items), () => this.#drawAround());
   }
 
-  #drawEnds() {
+  #drawAround() {
     const { items, total, more, loaded, problem } = this.#state;
-    write(this.#about, loaded ? `${count(total, "broadcast")} kept; every agent sees each of them once` : "");
+    write(this.#summary, loaded ? `${count(total, "broadcast")} kept; every agent sees each of them once` : "");
     this.#clear.hidden = total === 0;
     this.#older.hidden = !more;
-    const note = problem && !items.length ? h("p", { class: "empty", text: problem.message }) : emptyFeed();
+    const note = problem && !items.length ? h("p", { class: "empty", text: problem.message }) : emptyBroadcasts();
     this.#note.replaceChildren(...(items.length || !(loaded || problem) ? [] : [note]));
   }
 
-  #card(item) {
-    let made = this.#cards.get(item.seq);
-    if (!made) this.#cards.set(item.seq, (made = newCard(item)));
-    drawSeen(made.seen, item);
-    return made;
-  }
-
   async #askClear() {
-    const sure = await this.#app.dialogs.confirm({
+    const confirmed = await this.#app.dialogs.confirm({
       title: "Clear all broadcasts?",
-      words: `${count(this.#state.total, "broadcast")} will be dropped; agents that have not seen them never will.`,
+      text: `${count(this.#state.total, "broadcast")} will be dropped; agents that have not seen them never will.`,
       action: "Clear all",
     });
-    if (sure) await this.#app.attempt(() => this.#clearAll());
+    if (confirmed) await this.#app.attempt(() => this.#clearAll());
   }
 
   async #clearAll() {
@@ -136,15 +126,16 @@ export class BroadcastsView {
   }
 }
 
-function newCard(item) {
+function makeCard(item) {
   const { element } = new MessageCard({ ...item, kind: "broadcast", to: "all" }, { direction: "all" });
-  const seen = { meter: h("meter", { min: 0, "aria-label": "Seen" }), words: h("span", { class: "seen-words" }) };
-  element.querySelector("footer").append(h("p", { class: "seen" }, icon("eye"), seen.words, seen.meter));
-  return { timestamp: item.timestamp, element, seen };
+  const meter = h("meter", { min: 0, "aria-label": "Seen" });
+  const text = h("span", { class: "seen-text" });
+  element.querySelector("footer").append(h("p", { class: "seen" }, icon("eye"), text, meter));
+  return { timestamp: item.timestamp, element, meter, text };
 }
 
-function drawSeen({ meter, words }, { seen, agents }) {
+function drawSeen({ meter, text }, { seen, agents }) {
   meter.max = Math.max(1, agents);
   meter.value = seen;
-  write(words, agents ? `seen by ${seen} of ${count(agents, "agent")}` : "no agent yet to see it");
+  write(text, agents ? `seen by ${seen} of ${count(agents, "agent")}` : "no agent yet to see it");
 }

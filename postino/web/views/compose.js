@@ -1,27 +1,28 @@
-/* The form that writes: a message to one agent, or a broadcast. What is sent leaves it, what fails comes back. */
+/* The form that sends a message or a broadcast. Sending empties it; the text of a failed send is put back. */
 
 import { newId } from "../api.js";
 import { h, write } from "../dom.js";
 import { grouped } from "../format.js";
 import { icon } from "../icons.js";
-import { recall, remember } from "../memory.js";
+import { load, save } from "../storage.js";
+import { afterReconnect, NO_STATUS, sendFailed } from "./send_status.js";
 
 const MOST = 32_768; // characters; the daemon's limit
-const OFFERED = 200; // names that To offers; more can be typed
-const NEAR = 2_000; // characters before it, from which on the form counts aloud
+const OFFERED = 200; // names in the list of the field To; others can be typed
+const NEAR = 2_000; // characters before the limit at which the form starts to show how many are left
 const HINT = /Mac|iP/.test(navigator.platform) ? "⌘ Enter sends" : "Ctrl Enter sends";
 const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 
 export class Compose {
   element;
   #send;
-  #sent;
-  #aside;
+  #onSent;
+  #toast;
   #target = null;
-  #drafts = new Map(); // target -> what is being written to it
-  #draft = blank();
+  #drafts = new Map(); // by target
+  #draft = newDraft();
   #to = h("input", {
-    class: "line",
+    class: "text-field",
     name: "to",
     required: true,
     maxlength: 64,
@@ -32,7 +33,7 @@ export class Compose {
     list: "known-agents",
   });
   #from = h("input", {
-    class: "line",
+    class: "text-field",
     name: "from",
     maxlength: 64,
     pattern: NAME,
@@ -43,8 +44,8 @@ export class Compose {
   });
   #body = h("textarea", { name: "body", required: true, rows: 1, dir: "auto", enterkeyhint: "enter" });
   #context = h("p", { class: "compose-context", hidden: true });
-  #said = h("p", { class: "compose-said", role: "alert" });
-  #spoken = [""]; // what stands in it
+  #status = NO_STATUS;
+  #statusText = h("p", { class: "compose-status", role: "alert" });
   #left = h("span", { class: "compose-left" });
   #button = h("button", {
     type: "submit",
@@ -56,13 +57,14 @@ export class Compose {
   #toField;
 
   /**
-   * `send(message)` posts it, `sent(answer, message, here)` says how that went; `toAgent`: there is a recipient to
-   * name. `aside(words, kind)` is told what the form cannot say, since something else is shown by then.
+   * `send(message)` posts a message, `onSent(answer, message, shown)` returns the status to show, where `shown` says
+   * whether its draft is still shown. `toAgent` is false for broadcasts. `toast(text, kind)` shows a status when the
+   * form is not visible or shows another draft.
    */
-  constructor({ label, placeholder, toAgent, send, sent, aside }) {
+  constructor({ label, placeholder, toAgent, send, onSent, toast }) {
     this.#send = send;
-    this.#sent = sent;
-    this.#aside = aside;
+    this.#onSent = onSent;
+    this.#toast = toast;
     this.#body.placeholder = placeholder;
     this.#body.setAttribute("aria-label", label);
     this.#toField = toAgent ? field("To", this.#to) : null;
@@ -72,55 +74,55 @@ export class Compose {
       this.#context,
       h("div", { class: "compose-lines" }, this.#toField, field("From", this.#from), this.#left),
       h("div", { class: "compose-row" }, this.#body, this.#button),
-      this.#said,
+      this.#statusText,
     );
     this.#listen();
   }
 
-  /** Write to `target` (null: to be named) from now on; what was written to the last one waits for its return. */
+  /** Write to `target` from now on (null: the field To names it), and show the draft that was begun for it. */
   aim(target) {
     this.#draft.body = this.#body.value;
-    this.#draft = this.#drafts.get(target) ?? blank();
+    this.#draft = this.#drafts.get(target) ?? newDraft();
     this.#drafts.set(target, this.#draft);
     this.#target = target;
     this.#body.value = this.#draft.body;
-    this.#from.value = this.#draft.from ?? recall("name");
+    this.#from.value = this.#draft.from ?? load("name");
     if (this.#toField) this.#toField.hidden = target !== null;
-    this.#mention(this.#draft.about);
-    this.#say(...this.#draft.said);
-    this.#draft.said = [""];
-    this.#drawBusy();
+    this.#setContext(this.#draft.context);
+    this.#setStatus(this.#draft.status);
+    this.#draft.status = NO_STATUS;
+    this.#drawSending();
     this.#fit();
   }
 
-  /** `old` is called `name` from now on: what was begun goes along. */
+  /** Move the draft of `old` to its new name. */
   rename(old, name) {
-    const begun = this.#drafts.get(old);
-    if (!begun || old === name) return;
+    const draft = this.#drafts.get(old);
+    if (!draft || old === name) return;
     const other = this.#drafts.get(name);
     this.#drafts.delete(old);
-    this.#drafts.set(name, begun);
-    if (other?.body) this.#putBefore(begun, other.body);
+    this.#drafts.set(name, draft);
+    if (other?.body) this.#prepend(draft, other.body);
   }
 
-  /** Answer `entry`, in its thread. */
+  /** Reply to `entry`, in its thread. */
   reply(entry) {
-    // an answer to one's own words goes on to whom they were written
+    // a reply to the user's own message goes to the recipient of that message
     const to = entry.from === this.#from.value.trim() && entry.kind === "message" ? entry.to : entry.from;
     if (this.#target === null) this.#to.value = to;
-    this.#mention({ thread: entry.thread, reply_to: entry.id, to });
+    this.#setContext({ thread: entry.thread, reply_to: entry.id, to });
     this.focus();
   }
 
-  /** Write into `thread` ("" for none). */
-  into(thread) {
-    this.#mention(thread ? { thread } : {});
+  /** Send into `thread` ("": none). */
+  setThread(thread) {
+    this.#setContext(thread ? { thread } : {});
   }
 
-  /** Take back that nobody answers: somebody does again. What came back into the form stays there. */
-  answered() {
-    for (const draft of this.#drafts.values()) draft.said = healed(draft.said);
-    this.#say(...healed(this.#spoken));
+  /** The daemon answers again: no status says any more that it does not. Texts that were put back stay. */
+  onConnected() {
+    for (const draft of this.#drafts.values()) draft.status = afterReconnect(draft.status);
+    this.#setStatus(afterReconnect(this.#status));
   }
 
   focus() {
@@ -143,66 +145,68 @@ export class Compose {
 
   async #submit() {
     const draft = this.#draft;
-    if (draft.sending) return; // one at a time, or their order would be left to chance
+    if (draft.sending) return; // two requests at once could arrive in any order
     const message = this.#message();
-    const wrong = this.#wrong(message);
-    if (wrong) return this.#say(wrong, "bad");
-    const bringBack = this.#takeOut(message);
+    const wrong = this.#check(message);
+    if (wrong) return this.#setStatus({ text: wrong, kind: "bad" });
+    const putBack = this.#takeOut(message);
     this.#body.focus();
-    let said;
+    let status;
     try {
       const answer = await this.#send({ ...message, id: idFor(draft, message) });
       draft.attempt = null;
       keepName(draft, message);
-      said = [this.#sent(answer, message, draft === this.#draft)].flat();
-    } catch (refusal) {
-      said = failure(refusal, bringBack());
+      status = this.#onSent(answer, message, draft === this.#draft);
+    } catch (error) {
+      status = sendFailed(error, putBack());
     }
     draft.sending = false;
-    this.#tell(draft, message, said);
+    this.#report(draft, message, status);
   }
 
-  /** Empty the form: what is typed from now on is another message. Return what brings the sent one back into it. */
+  /** Empty the form: what is typed from now on is another message. Return a function that puts the text back. */
   #takeOut({ body, thread }) {
     const draft = this.#draft;
-    const { about } = draft;
-    const after = thread ? { thread } : {};
+    const { context } = draft;
+    const next = thread ? { thread } : {};
     draft.sending = true;
     this.#body.value = "";
-    this.#say("");
-    this.#mention(after);
-    this.#drawBusy();
+    this.#setStatus(NO_STATUS);
+    this.#setContext(next);
+    this.#drawSending();
     this.#fit();
     return () => {
-      if (draft.about === after) draft.about = about;
-      return this.#putBefore(draft, body);
+      if (draft.context === next) draft.context = context;
+      return this.#prepend(draft, body);
     };
   }
 
-  /** Put `text` before what stands in `draft`; return whether anything did. */
-  #putBefore(draft, text) {
-    const here = draft === this.#draft;
-    const typed = here ? this.#body.value : draft.body;
-    if (here) {
+  /** Put `text` before the text of `draft`; return whether there was any. */
+  #prepend(draft, text) {
+    const shown = draft === this.#draft;
+    const typed = shown ? this.#body.value : draft.body;
+    if (shown) {
       this.#body.setRangeText(typed ? `${text}\n` : text, 0, 0, typed ? "preserve" : "end");
-      this.#mention(draft.about);
+      this.#setContext(draft.context);
       this.#fit();
     } else draft.body = typed ? `${text}\n${typed}` : text;
     return typed !== "";
   }
 
-  #tell(draft, { to }, said) {
-    const [words, kind = "good"] = said;
-    this.#drawBusy();
-    if (draft === this.#draft) this.#say(...said);
-    else draft.said = said;
-    const seen = draft === this.#draft && this.element.isConnected;
-    if (!seen) this.#aside(kind === "bad" && to ? `${to}: ${words}` : words, kind);
+  /** Show the status of a send, as a toast if its draft is not visible. */
+  #report(draft, { to }, status) {
+    this.#drawSending();
+    const shown = draft === this.#draft;
+    if (shown) this.#setStatus(status);
+    else draft.status = status;
+    if (shown && this.element.isConnected) return;
+    const { text, kind } = status;
+    this.#toast(kind === "bad" && to ? `${to}: ${text}` : text, kind);
   }
 
   #message() {
     const from = this.#from.value.trim();
-    const { thread, reply_to, to } = this.#draft.about;
+    const { thread, reply_to, to } = this.#draft.context;
     const message = {
       body: this.#body.value,
       ...(from && { from }),
@@ -212,25 +216,25 @@ export class Compose {
     return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...message } : message;
   }
 
-  #wrong({ to, body }) {
+  #check({ to, body }) {
     if (this.#toField && !to) return "Name the agent who is to get this.";
     if (!body.trim()) return "There is nothing to send yet.";
     return null;
   }
 
-  #mention(about) {
-    this.#draft.about = about;
-    const { thread, reply_to: replyTo, to } = about;
+  #setContext(context) {
+    this.#draft.context = context;
+    const { thread, reply_to: replyTo, to } = context;
     this.#context.hidden = !thread && !replyTo;
-    const words = [replyTo && `Reply to ${to}`, thread && `thread ${thread}`].filter(Boolean).join(" · ");
+    const text = [replyTo && `Reply to ${to}`, thread && `thread ${thread}`].filter(Boolean).join(" · ");
     this.#context.replaceChildren(
       icon(replyTo ? "reply" : "thread"),
-      h("bdi", { text: words }),
-      h("button", { type: "button", class: "link", text: "Drop", on: { click: () => this.#mention({}) } }),
+      h("bdi", { text }),
+      h("button", { type: "button", class: "link", text: "Drop", on: { click: () => this.#setContext({}) } }),
     );
   }
 
-  /** Grow with the text, and count when the end is near. */
+  /** Fit the height to the text, and show how many characters are left near the limit. */
   #fit() {
     const { value } = this.#body;
     this.#body.rows = Math.min(10, Math.max(1, value.split("\n", 10).length, Math.ceil(value.length / 90)));
@@ -243,36 +247,36 @@ export class Compose {
     this.#left.classList.toggle("hint", left >= NEAR);
   }
 
-  #drawBusy() {
+  #drawSending() {
     this.#button.disabled = this.#draft.sending;
     this.element.setAttribute("aria-busy", String(this.#draft.sending));
   }
 
-  #say(words, kind = "good", later) {
-    this.#spoken = [words, kind, later];
-    this.#said.dataset.kind = kind;
-    write(this.#said, words);
+  #setStatus(status) {
+    this.#status = status;
+    this.#statusText.dataset.kind = status.kind;
+    write(this.#statusText, status.text);
   }
 }
 
 /**
- * Nothing written yet. `from`: what was typed there and not accepted yet (null: nothing); `about`: thread and reply_to;
- * `attempt`: a try that may have succeeded unheard.
+ * Make an empty draft. `from` is a name that was typed and not accepted yet, or null; `context` holds thread, reply_to
+ * and to; `attempt` is a send without an answer, which may have been accepted.
  */
-function blank() {
-  return { body: "", from: null, about: {}, attempt: null, sending: false, said: [""] };
+function newDraft() {
+  return { body: "", from: null, context: {}, attempt: null, sending: false, status: NO_STATUS };
 }
 
-/** The same words are tried again under the same id: should the first try have succeeded, nothing is doubled. */
+/** Return the id of a send. The same content is sent again under the same id, so that it is stored once. */
 function idFor(draft, message) {
   const content = JSON.stringify(message);
   if (draft.attempt?.content !== content) draft.attempt = { id: newId(), content };
   return draft.attempt.id;
 }
 
-/** A name that was accepted stands in every form from now on; none, too. */
+/** Save an accepted name for all forms; an empty one too. */
 function keepName(draft, { from = "" }) {
-  remember("name", from);
+  save("name", from);
   if (draft.from?.trim() === from) draft.from = null;
 }
 
@@ -280,46 +284,13 @@ function field(label, input) {
   return h("label", { class: "compose-field" }, h("span", { text: label }), input);
 }
 
-/**
- * What to say: words, their kind, and what is left of them once somebody answers again. `mixed`: what was not sent
- * stands before what was typed since, so that another try is another message.
- */
-function failure({ message, outcome, code }, mixed) {
-  const doubt = "What you sent stands before what you typed since; it may have arrived.";
-  if (outcome === "unknown" && mixed) return [`${message} ${doubt}`, "bad", doubt];
-  if (outcome === "unknown")
-    return [`${message} Your text is kept; send it again when it does, it will not arrive twice.`, "bad", ""];
-  return code === "inbox_full"
-    ? [`${message}. Your text is kept; try again when some of it has been read.`, "bad"]
-    : [`Not sent: ${message}`, "bad"];
-}
-
-/** What is left of `said` when somebody answers again. */
-function healed(said) {
-  const [, , later] = said;
-  return later === undefined ? said : [later, "note"];
-}
-
-/** Say how a message was accepted. */
-export function accepted(answer, draft) {
-  if (!answer.created) return `It had arrived already, as no. ${answer.seq}.`;
-  if (answer.known) return `Sent to ${answer.to} as no. ${answer.seq}.`;
-  const near = answer.names.length ? ` Did you mean ${answer.names.join(", ")}?` : "";
-  return [`Nobody called ${draft.to} has been seen yet; the message waits.${near}`, "note"];
-}
-
-/** Say how a broadcast was accepted. */
-export function announced(answer) {
-  return answer.created ? `Broadcast no. ${answer.seq} is out.` : `It was out already, as no. ${answer.seq}.`;
-}
-
 /** The list of names that the field To offers. */
 export class KnownNames {
   element = h("datalist", { id: "known-agents" });
   #names = "";
 
-  constructor(roster) {
-    roster.changed.on(() => this.#draw([...roster.agents.keys()].slice(0, OFFERED)));
+  constructor(agents) {
+    agents.changed.on(() => this.#draw([...agents.byName.keys()].slice(0, OFFERED)));
   }
 
   #draw(names) {

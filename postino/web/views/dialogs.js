@@ -1,29 +1,29 @@
-/* The dialogs: a question, the token, the help. The browser's own `dialog` keeps the focus inside. */
+/* The dialogs: confirmation, sign-in, help. The browser's `dialog` element keeps the focus inside. */
 
 import { h } from "../dom.js";
-import { enable, enabled, KEYS } from "../keys.js";
-import { curl, command } from "./empty.js";
+import { enable, enabled, KEYS } from "../shortcuts.js";
+import { command, curl } from "./command.js";
 
 export class Dialogs {
-  /** Ask; resolves to whether the answer was yes. Who leaves for another place answers no. */
-  confirm({ title, words, action }) {
+  /** Ask for a confirmation; resolves to true or false. Going to another view means no. */
+  confirm({ title, text, action }) {
     const no = h("button", { type: "button", class: "plain", text: "Cancel", autofocus: true });
     const yes = h("button", { type: "button", class: "danger", text: action });
-    const dialog = box(title, h("p", { text: words }), h("div", { class: "dialog-ends" }, no, yes));
-    const answered = new AbortController();
+    const dialog = make(title, h("p", { text }), h("div", { class: "dialog-ends" }, no, yes));
+    const closed = new AbortController();
     return new Promise((resolve) => {
       no.addEventListener("click", () => dialog.close());
       yes.addEventListener("click", () => dialog.close("yes"));
-      addEventListener("hashchange", () => dialog.close(), { signal: answered.signal });
+      addEventListener("hashchange", () => dialog.close(), { signal: closed.signal });
       open(dialog, () => {
-        answered.abort();
+        closed.abort();
         resolve(dialog.returnValue === "yes");
       });
     });
   }
 
-  /** Ask for the token until one is given, or until the question is `withdrawn`: then it is "". */
-  askToken(wrong, withdrawn) {
+  /** Ask for the token until one is entered, or until `signal` is aborted: then it resolves to "". */
+  askToken(wrong, signal) {
     const field = h("input", {
       type: "password",
       class: "token",
@@ -32,39 +32,39 @@ export class Dialogs {
       "aria-label": "Token",
       autofocus: true,
     });
-    const words = wrong
+    const text = wrong
       ? "That token was refused. Try again:"
       : "This postino wants the token that was set as POSTINO_API_TOKEN. It is kept until this tab is closed.";
     const form = h(
       "form",
       { method: "dialog" },
-      h("p", { text: words, role: wrong ? "alert" : null }),
+      h("p", { text, role: wrong ? "alert" : null }),
       field,
       h("p", { class: "dim" }, "Or run ", h("code", { text: "postino open" }), " there: it opens this page signed in."),
       h("div", { class: "dialog-ends" }, h("button", { type: "submit", class: "send", text: "Sign in" })),
     );
-    const dialog = box("Sign in", form);
-    dialog.addEventListener("cancel", (event) => event.preventDefault()); // nothing can be shown without it
+    const dialog = make("Sign in", form);
+    dialog.addEventListener("cancel", (event) => event.preventDefault()); // the page is useless without the token
     return new Promise((resolve) => {
       form.addEventListener("submit", (event) => {
-        event.preventDefault(); // the policy of this page lets no form go anywhere
+        event.preventDefault(); // the CSP forbids every form action
         if (field.value.trim()) dialog.close();
       });
-      withdrawn.addEventListener("abort", () => dialog.close());
-      open(dialog, () => resolve(withdrawn.aborted ? "" : field.value.trim()));
+      signal.addEventListener("abort", () => dialog.close());
+      open(dialog, () => resolve(signal.aborted ? "" : field.value.trim()));
     });
   }
 
   help() {
-    const rows = KEYS.flatMap(([key, words]) => [
+    const rows = KEYS.flatMap(([keys, text]) => [
       h(
         "dt",
         {},
-        key.split(" ").map((each) => h("kbd", { text: each })),
+        keys.split(" ").map((key) => h("kbd", { text: key })),
       ),
-      h("dd", { text: words }),
+      h("dd", { text }),
     ]);
-    const keys = h("input", {
+    const toggle = h("input", {
       type: "checkbox",
       checked: enabled(),
       on: { change: (event) => enable(event.target.checked) },
@@ -76,7 +76,7 @@ export class Dialogs {
       autofocus: true,
       on: { click: () => dialog.close() },
     });
-    const dialog = box(
+    const dialog = make(
       "Help",
       h("dl", { class: "keys" }, rows),
       h(
@@ -89,7 +89,7 @@ export class Dialogs {
         h("kbd", { text: "Enter" }),
         " sends what you write.",
       ),
-      h("label", { class: "switch" }, keys, " Single keys are on"),
+      h("label", { class: "switch" }, toggle, " Single keys are on"),
       h("h3", { text: "From anywhere else" }),
       command(curl("messages", { to: "reviewer", from: "ci", body: "build 512 is green" })),
       h("p", { class: "dim" }, "The whole API: ", h("a", { href: "/api/openapi.json", text: "/api/openapi.json" })),
@@ -99,14 +99,14 @@ export class Dialogs {
   }
 }
 
-function box(title, ...content) {
+function make(title, ...content) {
   return h("dialog", { class: "dialog", "aria-label": title }, h("h2", { text: title }), ...content);
 }
 
-function open(dialog, closed = () => {}) {
+function open(dialog, onClose = () => {}) {
   dialog.addEventListener("close", () => {
     dialog.remove();
-    closed();
+    onClose();
   });
   document.body.append(dialog);
   dialog.showModal();

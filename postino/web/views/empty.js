@@ -1,49 +1,7 @@
-/* What stands where nothing is yet: how to put something there. */
+/* What a view shows while it has no content: how to create some. */
 
 import { h } from "../dom.js";
-import { icon } from "../icons.js";
-import { recallHere } from "../memory.js";
-
-/** A command that can be copied. */
-export function command(text) {
-  const label = h("span", { text: "Copy" });
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      label.textContent = "Copied";
-    } catch {
-      label.textContent = "Select and copy it by hand";
-    }
-  };
-  return h(
-    "div",
-    { class: "command" },
-    h("pre", { tabindex: "0", role: "group", "aria-label": "command" }, h("code", { text })),
-    h("button", { type: "button", class: "act", on: { click: copy } }, icon("copy"), label),
-  );
-}
-
-/** The curl line that posts `message` to `path` of this daemon. */
-export function curl(path, message) {
-  const lines = [
-    `curl ${location.origin}/api/${path}`,
-    "  -H 'Content-Type: application/json'",
-    ...(recallHere("token") === null ? [] : ['  -H "Authorization: Bearer $POSTINO_API_TOKEN"']),
-    `  -d '${JSON.stringify(message)}'`,
-  ];
-  return lines.join(" \\\n");
-}
-
-function empty(title, words, ...rest) {
-  return h(
-    "div",
-    { class: "empty" },
-    h("img", { src: "/web/favicon.svg", alt: "", width: 40, height: 40 }),
-    h("p", { class: "empty-title", text: title }),
-    h("p", { text: words }),
-    ...rest,
-  );
-}
+import { command, curl } from "./command.js";
 
 export function emptyMail(agent) {
   const to = agent ?? "reviewer";
@@ -62,7 +20,7 @@ export function emptySearch() {
   );
 }
 
-export function emptyFeed() {
+export function emptyBroadcasts() {
   return empty(
     "No broadcasts yet",
     "A broadcast is seen by every agent, also by those that come later. Try it:",
@@ -70,7 +28,7 @@ export function emptyFeed() {
   );
 }
 
-export function emptyRoster() {
+export function emptyAgents() {
   return h(
     "div",
     { class: "empty empty-small", hidden: true },
@@ -82,5 +40,16 @@ export function emptyRoster() {
       h("code", { text: "postino config" }),
       " tells how) or when somebody writes to it.",
     ),
+  );
+}
+
+function empty(title, text, ...more) {
+  return h(
+    "div",
+    { class: "empty" },
+    h("img", { src: "/web/favicon.svg", alt: "", width: 40, height: 40 }),
+    h("p", { class: "empty-title", text: title }),
+    h("p", { text }),
+    ...more,
   );
 }

@@ -1,52 +1,53 @@
-/* What stands round every view: the tabs, the state of the connection, notifications, help, short sayings. */
+/* What surrounds every view: tabs, connection state, notifications, help, a warning banner and toasts. */
 
 import { h, set, write } from "../dom.js";
 import { icon } from "../icons.js";
-import * as notify from "../notify.js";
+import * as notifications from "../notifications.js";
 
 const TABS = [
   ["mail", "#/", "mail", "Mail"],
-  ["broadcasts", "#/broadcasts", "horn", "Broadcasts"],
+  ["broadcasts", "#/broadcasts", "megaphone", "Broadcasts"],
   ["activity", "#/activity", "pulse", "Activity"],
 ];
 const STATES = { connecting: "Connecting", live: "Live", waiting: "Offline, trying again" };
-const SAYING_MS = 6_000;
+const TOAST_MS = 6_000;
 
 export class Frame {
   #tabs = new Map();
-  #link = h("button", { type: "button", class: "link-state", title: "The state of the live connection" });
-  #words = h("span", { role: "status" });
+  #connection = h("button", { type: "button", class: "connection", title: "The state of the live connection" });
+  #connectionText = h("span", { role: "status" });
   #bell = h(
     "button",
-    { type: "button", class: "tool", on: { click: () => this.#toggleBell() } },
+    { type: "button", class: "tool", on: { click: () => this.#toggleNotifications() } },
     icon("bell"),
-    h("span", { class: "unseen", text: "Desktop notifications" }),
+    h("span", { class: "visually-hidden", text: "Desktop notifications" }),
   );
   #warning = h("p", { class: "banner", role: "status", hidden: true });
   #name = "";
   #unread = 0;
 
+  /** `retry()` is called when the user clicks the connection state. */
   constructor({ dialogs, retry }) {
     for (const [view, href, picture, label] of TABS) {
       const tab = h("a", { class: "tab", href }, icon(picture), h("span", { text: label }));
       this.#tabs.set(view, tab);
       document.getElementById("views").append(tab);
     }
-    this.#link.append(h("span", { class: "lamp", "aria-hidden": "true" }), this.#words);
-    this.#link.addEventListener("click", retry);
+    this.#connection.append(h("span", { class: "connection-dot", "aria-hidden": "true" }), this.#connectionText);
+    this.#connection.addEventListener("click", retry);
     const help = h(
       "button",
       { type: "button", class: "tool", "aria-keyshortcuts": "?", on: { click: () => dialogs.help() } },
       icon("help"),
-      h("span", { class: "unseen", text: "Help" }),
+      h("span", { class: "visually-hidden", text: "Help" }),
     );
-    document.getElementById("top-end").append(this.#link, this.#bell, help);
+    document.getElementById("top-end").append(this.#connection, this.#bell, help);
     document.getElementById("main").before(this.#warning);
     document.getElementById("skip").addEventListener("click", skip);
     this.#drawBell();
   }
 
-  /** Show `element` as the view called `view`; `name` stands in the title. */
+  /** Show `element` as the view called `view`; `name` is shown in the title. */
   show(view, element, name) {
     for (const [each, tab] of this.#tabs) set(tab, "aria-current", each === view && "page");
     const main = document.getElementById("main");
@@ -55,46 +56,47 @@ export class Frame {
     this.#drawTitle();
   }
 
-  /** Say how the connection is. */
-  connection(state) {
-    this.#link.dataset.state = state;
+  /** Show the state of the connection: "connecting", "live" or "waiting". */
+  setConnection(state) {
+    this.#connection.dataset.state = state;
     document.documentElement.dataset.connection = state;
-    write(this.#words, STATES[state]);
+    write(this.#connectionText, STATES[state]);
   }
 
-  unread(number) {
+  /** Show a number of unread messages in the title. */
+  setUnread(number) {
     this.#unread = number;
     this.#drawTitle();
   }
 
-  /** Keep a warning on top; "" for none. */
-  warn(words) {
-    this.#warning.hidden = !words;
-    write(this.#warning, words);
+  /** Show a warning above the view; "" removes it. */
+  warn(text) {
+    this.#warning.hidden = !text;
+    write(this.#warning, text);
   }
 
-  /** Say something that soon goes away by itself. */
-  say(words, kind = "good") {
-    const saying = h("p", { class: "saying", text: words, data: { kind } });
-    document.getElementById("toasts").replaceChildren(saying);
-    setTimeout(() => saying.remove(), SAYING_MS);
+  /** Show a text for a few seconds. */
+  toast(text, kind = "good") {
+    const shown = h("p", { class: "toast", text, data: { kind } });
+    document.getElementById("toasts").replaceChildren(shown);
+    setTimeout(() => shown.remove(), TOAST_MS);
   }
 
   #drawTitle() {
     document.title = `${this.#unread ? `(${this.#unread}) ` : ""}${this.#name ? `${this.#name} · ` : ""}postino`;
   }
 
-  async #toggleBell() {
-    this.say(await notify.toggle());
+  async #toggleNotifications() {
+    this.toast(await notifications.toggle());
     this.#drawBell();
   }
 
   #drawBell() {
-    set(this.#bell, "aria-pressed", String(notify.wanted()));
+    set(this.#bell, "aria-pressed", String(notifications.enabled()));
   }
 }
 
-/** The link to the content must not become the place one is at. */
+/** Move the focus without changing the hash, which names the view. */
 function skip(event) {
   event.preventDefault();
   document.getElementById("main").focus();

@@ -1,40 +1,40 @@
-/* One message as a card: who to whom, the text, and what has become of it. */
+/* One message as a card: sender, recipient, body and state. */
 
 import { h, set, time } from "../dom.js";
 import { clock, count, firstLine, full, grouped, short, visible } from "../format.js";
 import { icon } from "../icons.js";
-import { toMail } from "../router.js";
-import { nodes } from "../text.js";
-import { stateOf } from "./fate.js";
-import { party } from "./party.js";
-import { stamp } from "./stamp.js";
+import { mailHash } from "../router.js";
+import { agentLink } from "./agent_link.js";
+import { avatar } from "./avatar.js";
+import { renderBody } from "./body.js";
+import { describeState } from "./message_state.js";
 
-const LONG_CHARACTERS = 1_800; // longer bodies, or of more lines, are folded: one message must not hide the others
+// bodies longer than this are folded, so that one message does not hide the others
+const LONG_CHARACTERS = 1_800;
 const LONG_LINES = 24;
 
 export class MessageCard {
   element;
   #entry;
-  #fate = h("p", { class: "fate" });
+  #state = h("p", { class: "message-state" });
+  #buttons = h("div", { class: "actions" });
   #actions;
-  #acts;
 
   /**
-   * `direction`: "in", "out" or "all". `acts`: what can be done, `{reply, requeue, find}`; without `reply` the card
-   * has no buttons.
+   * `direction` is "in", "out" or "all". `actions` are `{reply, requeue, find}`: without `reply` the card has no such
+   * button; `find(id)` returns the entry that this one replies to, if it is loaded.
    */
-  constructor(entry, { direction, agent = null, acts = {} }) {
+  constructor(entry, { direction, agent = null, actions = {} }) {
     this.#entry = entry;
-    this.#acts = acts;
-    this.#actions = h("div", { class: "acts" });
+    this.#actions = actions;
     const id = `m-${entry.entry ?? entry.seq}`;
     this.element = h(
       "article",
       { class: "message", "aria-labelledby": id, data: { messageId: entry.id, direction } },
       this.#head(id, agent),
       this.#quote(),
-      body(entry.body),
-      h("footer", {}, this.#fate, this.#actions),
+      foldable(entry.body),
+      h("footer", {}, this.#state, this.#buttons),
     );
     this.#draw();
   }
@@ -43,7 +43,7 @@ export class MessageCard {
     return this.#entry.timestamp;
   }
 
-  /** Show what has become of the message since. */
+  /** Show the message in its new state. */
   update(entry) {
     if (entry === this.#entry) return;
     const same = JSON.stringify(entry) === JSON.stringify(this.#entry);
@@ -51,36 +51,48 @@ export class MessageCard {
     if (!same) this.#draw();
   }
 
-  /** Write the state again: a lease may have ended by itself. */
+  /** Draw the state again if it depends on the time: a lease ends without an event. */
   tick() {
     if (this.#entry.state === "leased") this.#draw();
   }
 
   #draw() {
-    const state = stateOf(this.#entry);
+    const state = describeState(this.#entry);
     this.element.dataset.state = state.kind;
-    this.#fate.replaceChildren(icon(state.icon), h("span", { class: "fate-word", text: state.word }), ...state.details);
-    this.#actions.replaceChildren(...this.#buttons(state.kind));
+    this.#state.replaceChildren(
+      icon(state.icon),
+      h("span", { class: "message-state-label", text: state.label }),
+      ...state.details,
+    );
+    this.#buttons.replaceChildren(...this.#makeButtons(state.kind));
   }
 
-  #buttons(kind) {
-    const { reply, requeue } = this.#acts;
+  #makeButtons(kind) {
+    const { reply, requeue } = this.#actions;
     const made = [];
-    if (kind === "dead" && requeue) made.push(action("again", "Requeue", () => requeue(this.#entry)));
-    if (reply && this.#entry.from !== "system") made.push(action("reply", "Reply", () => reply(this.#entry)));
+    if (kind === "dead" && requeue) made.push(button("repeat", "Requeue", () => requeue(this.#entry)));
+    if (reply && this.#entry.from !== "system") made.push(button("reply", "Reply", () => reply(this.#entry)));
     return made;
   }
 
   #head(id, agent) {
     const { from, to, timestamp, kind, thread, via, verified } = this.#entry;
-    const receiver =
-      kind === "broadcast" ? h("a", { class: "party", href: "#/broadcasts", text: "everyone" }) : to && party(to);
+    const recipient =
+      kind === "broadcast"
+        ? h("a", { class: "agent-link", href: "#/broadcasts", text: "everyone" })
+        : to && agentLink(to);
     return h(
       "header",
       { class: "message-head" },
-      stamp(from),
-      h("h3", { class: "parties", id }, party(from), receiver && h("span", { class: "arrow", text: "to" }), receiver),
-      h("span", { class: "chips" }, origin(via, verified), thread && threadChip(thread, agent)),
+      avatar(from),
+      h(
+        "h3",
+        { class: "from-to", id },
+        agentLink(from),
+        recipient && h("span", { class: "arrow", text: "to" }),
+        recipient,
+      ),
+      h("span", { class: "chips" }, originChip(via, verified), thread && threadChip(thread, agent)),
       time(timestamp, clock(timestamp), full(timestamp)),
     );
   }
@@ -88,8 +100,8 @@ export class MessageCard {
   #quote() {
     const id = this.#entry.reply_to;
     if (!id) return null;
-    const earlier = this.#acts.find?.(id);
-    const words = earlier ? firstLine(earlier.body) : short(id, 16);
+    const earlier = this.#actions.find?.(id);
+    const text = earlier ? firstLine(earlier.body) : short(id, 16);
     const jump = () =>
       document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
     return h(
@@ -98,13 +110,13 @@ export class MessageCard {
       icon("reply"),
       "In reply to ",
       earlier
-        ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text: words })
-        : h("code", { text: words }),
+        ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text })
+        : h("code", { text }),
     );
   }
 }
 
-function origin(via, verified) {
+function originChip(via, verified) {
   const title = verified
     ? "The daemon vouches for the sender"
     : "Nobody vouches for the sender: whoever can reach postino may use any name";
@@ -119,43 +131,43 @@ function origin(via, verified) {
 function threadChip(thread, agent) {
   return h(
     "a",
-    { class: "chip chip-link", href: toMail(agent, { thread }), title: `Only the thread ${thread}` },
+    { class: "chip chip-link", href: mailHash(agent, { thread }), title: `Only the thread ${thread}` },
     icon("thread"),
     h("bdi", { text: short(visible(thread), 24) }),
   );
 }
 
-function action(picture, label, click) {
-  // named twice: on a narrow screen only the picture is seen
+function button(picture, label, click) {
+  // the label is repeated for screen readers: on a narrow screen only the icon is shown
   return h(
     "button",
-    { type: "button", class: "act", "aria-label": label, on: { click } },
+    { type: "button", class: "action", "aria-label": label, on: { click } },
     icon(picture),
     h("span", { text: label }),
   );
 }
 
-/** The text; a long one is folded, with a way to the rest. */
-function body(text) {
-  const shown = nodes(text);
+/** Render a body; a long one is folded, with a button that unfolds it. */
+function foldable(text) {
+  const nodes = renderBody(text);
   const element = h(
     "div",
     { class: "body" },
-    shown.length ? shown : h("p", { class: "prose dim", text: "(only blanks)" }),
+    nodes.length ? nodes : h("p", { class: "prose dim", text: "(only blanks)" }),
   );
   if (text.length <= LONG_CHARACTERS && text.split("\n", LONG_LINES + 1).length <= LONG_LINES) return element;
   element.classList.add("folded");
-  const button = h("button", {
+  const unfold = h("button", {
     type: "button",
     class: "unfold",
     "aria-expanded": "false",
     text: `Show all ${count(text.length, "character")}`,
-    on: { click: () => unfold(element, button, text) },
+    on: { click: () => toggleFold(element, unfold, text) },
   });
-  return h("div", {}, element, button);
+  return h("div", {}, element, unfold);
 }
 
-function unfold(element, button, text) {
+function toggleFold(element, button, text) {
   const folded = element.classList.toggle("folded");
   set(button, "aria-expanded", String(!folded));
   button.textContent = folded ? `Show all ${grouped(text.length)} characters` : "Show less";

@@ -1,27 +1,27 @@
-/* Each kind of event as a sentence. An unknown kind is shown as it came. */
+/* Each type of event as a sentence. An unknown type is shown as JSON. */
 
 import { h } from "../dom.js";
 import { count, short, visible } from "../format.js";
-import { party as agent } from "./party.js";
+import { agentLink as agent } from "./agent_link.js";
 
 const session = (id) => h("code", { class: "session", title: id, text: short(visible(String(id)), 12) });
 const messages = (event) => count(event.ids?.length ?? event.count ?? 1, "message");
 const dead = (event) => ({ max_deliveries: "it was never acknowledged" })[event.reason] ?? visible(event.reason ?? "");
-const gone = (event) =>
+const expired = (event) =>
   ({ ttl: "nobody read it in time", dead_letters_full: "newer dead letters needed its place" })[event.reason] ?? "";
 
-/** type -> [group, icon, event => the words after the time] */
+/** type -> [group, icon, event => the sentence] */
 const SENTENCES = {
   msg_send: [
     "mail",
     "mail",
     (e) => [agent(e.from), " wrote to ", agent(e.to), ` · no. ${e.seq} via ${visible(String(e.via))}`],
   ],
-  msg_read: ["mail", "hold", (e) => [agent(e.to), ` took ${messages(e)} to read · `, session(e.reader)]],
+  msg_read: ["mail", "lock", (e) => [agent(e.to), ` took ${messages(e)} to read · `, session(e.reader)]],
   msg_ack: ["mail", "check", (e) => [agent(e.to), ` has read ${messages(e)} · `, session(e.reader)]],
   msg_nack: [
     "mail",
-    "again",
+    "repeat",
     (e) => [
       agent(e.to),
       ` gave ${messages(e)} back`,
@@ -30,7 +30,7 @@ const SENTENCES = {
   ],
   msg_release: [
     "mail",
-    "again",
+    "repeat",
     (e) => [`${messages(e)} back in the inbox of `, agent(e.to), ": the reading session has ended"],
   ],
   msg_notified: ["mail", "bell", (e) => [agent(e.to), ` was told of ${messages(e)} by ${visible(String(e.how))}`]],
@@ -39,30 +39,30 @@ const SENTENCES = {
     "skull",
     (e) => ["A message from ", agent(e.from), " to ", agent(e.to), ` is dead: ${dead(e)}`],
   ],
-  msg_expired: ["trouble", "clock", (e) => ["A message to ", agent(e.to), ` has expired: ${gone(e)}`]],
-  msg_requeue: ["mail", "again", (e) => [`${messages(e)} back from the dead letters of `, agent(e.to)]],
-  msg_clear: ["mail", "sweep", (e) => ["The inbox of ", agent(e.to), ` was cleared of ${messages(e)}`]],
-  dead_clear: ["mail", "sweep", (e) => [`${count(e.count, "dead letter")} of `, agent(e.to), " dropped"]],
+  msg_expired: ["trouble", "clock", (e) => ["A message to ", agent(e.to), ` has expired: ${expired(e)}`]],
+  msg_requeue: ["mail", "repeat", (e) => [`${messages(e)} back from the dead letters of `, agent(e.to)]],
+  msg_clear: ["mail", "trash", (e) => ["The inbox of ", agent(e.to), ` was cleared of ${messages(e)}`]],
+  dead_clear: ["mail", "trash", (e) => [`${count(e.count, "dead letter")} of `, agent(e.to), " dropped"]],
   broadcast: [
     "broadcasts",
-    "horn",
+    "megaphone",
     (e) => [agent(e.from), ` told everyone · no. ${e.seq} via ${visible(String(e.via))}`],
   ],
   broadcast_read: ["broadcasts", "eye", (e) => [agent(e.reader), ` has seen the broadcasts up to no. ${e.seq}`]],
-  broadcast_clear: ["broadcasts", "sweep", (e) => [`${count(e.count, "broadcast")} cleared`]],
+  broadcast_clear: ["broadcasts", "trash", (e) => [`${count(e.count, "broadcast")} cleared`]],
   agent_online: ["agents", "play", (e) => [agent(e.agent), " is online"]],
   agent_offline: ["agents", "pause", (e) => [agent(e.agent), " is offline"]],
   agent_rename: ["agents", "pen", (e) => [visible(String(e.old)), " is now called ", agent(e.agent)]],
   agent_forget: ["agents", "cross", (e) => [visible(String(e.agent)), " is forgotten"]],
 };
 
-/** Return `{group, icon, words}` of an event. */
-export function sentence(event) {
+/** Return `{group, icon, text}` of an event; `text` is a list of nodes and strings. */
+export function describeEvent(event) {
   const found = SENTENCES[event.type];
-  if (!found) return { group: "agents", icon: "help", words: [visible(JSON.stringify(event))] };
-  const [group, icon, words] = found;
-  return { group, icon, words: words(event) };
+  if (!found) return { group: "agents", icon: "help", text: [visible(JSON.stringify(event))] };
+  const [group, icon, text] = found;
+  return { group, icon, text: text(event) };
 }
 
-/** The group of an event type, for the filter. */
+/** Return the group of an event type, for the filter. */
 export const groupOf = (type) => SENTENCES[type]?.[0] ?? "agents";

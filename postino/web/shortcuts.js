@@ -1,8 +1,8 @@
-/* Single keys, for those who rather type; they can be turned off, as speech input needs (WCAG 2.1.4). */
+/* Keyboard shortcuts of one key. They can be turned off because they interfere with speech input (WCAG 2.1.4). */
 
-import { recall, remember } from "./memory.js";
+import { load, save } from "./storage.js";
 
-/** What the keys do, in the order in which help tells it. */
+/** What the keys do, in the order in which the help lists them. */
 export const KEYS = [
   ["/", "filter"],
   ["↑ ↓", "move through the agents"],
@@ -14,8 +14,8 @@ export const KEYS = [
   ["?", "this help"],
 ];
 
-export const enabled = () => recall("keys", "on") === "on";
-export const enable = (on) => remember("keys", on ? "on" : "off");
+export const enabled = () => load("keys", "on") === "on";
+export const enable = (on) => save("keys", on ? "on" : "off");
 
 /** Call `actions[key]` for a key pressed outside of fields and dialogs. */
 export function listen(actions) {
@@ -33,7 +33,7 @@ function isField(element) {
   return element.matches("input:not([type=checkbox]), textarea, select");
 }
 
-/** Let the arrows move the focus through what `items()` returns; Home and End go to the ends. */
+/** Let the arrow keys, Home and End move the focus through the elements that `items()` returns. */
 export function arrows(container, items) {
   container.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];

@@ -1,14 +1,14 @@
-/* The rate chart: what came in above the line, what was settled below it, one column for each ten seconds. */
+/* The rate chart: messages sent above the axis, acknowledged and dead ones below it, a column for each ten seconds. */
 
-import { h, svg } from "./dom.js";
-import { count } from "./format.js";
+import { h, svg } from "../dom.js";
+import { count } from "../format.js";
 
 const WIDTH = 6; // of a column with its gap, in units of the drawing
 const BAR = 4;
 const HEIGHT = 40; // of each half
-const FLOOR = 4; // messages: below this rate the chart is not stretched, a single message is no peak
+const FLOOR = 4; // messages at full height, at least: a single message must not look like a peak
 
-export class Chart {
+export class RateChart {
   element;
   #drawing = svg("svg", { class: "chart-drawing", preserveAspectRatio: "none", role: "img" });
   #peak = h("span", { class: "chart-peak" });
@@ -38,11 +38,11 @@ export class Chart {
   /** Draw rows of `{sent, acked, dead}`, oldest first. */
   draw(rows) {
     const top = Math.max(FLOOR, ...rows.map((row) => Math.max(row.sent, row.acked + row.dead)));
-    const of = (number) => (number / top) * HEIGHT;
+    const height = (number) => (number / top) * HEIGHT;
     const bars = rows.flatMap((row, at) => [
-      bar("bar-in", at, HEIGHT - of(row.sent), of(row.sent)),
-      bar("bar-out", at, HEIGHT + 1, of(row.acked)),
-      bar("bar-dead", at, HEIGHT + 1 + of(row.acked), of(row.dead)),
+      bar("bar-in", at, HEIGHT - height(row.sent), height(row.sent)),
+      bar("bar-out", at, HEIGHT + 1, height(row.acked)),
+      bar("bar-dead", at, HEIGHT + 1 + height(row.acked), height(row.dead)),
     ]);
     const width = rows.length * WIDTH;
     this.#drawing.setAttribute("viewBox", `0 0 ${width} ${2 * HEIGHT + 1}`);
@@ -61,6 +61,6 @@ function bar(kind, at, y, height) {
 
 function summary(rows) {
   const sum = (kind) => rows.reduce((total, row) => total + row[kind], 0);
-  const done = `${sum("acked")} acknowledged, ${sum("dead")} dead`;
-  return `The last ten minutes: ${count(sum("sent"), "message")} sent, ${done}`;
+  const settled = `${sum("acked")} acknowledged, ${sum("dead")} dead`;
+  return `The last ten minutes: ${count(sum("sent"), "message")} sent, ${settled}`;
 }

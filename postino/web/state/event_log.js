@@ -1,14 +1,14 @@
-/* What happened, as far as this page remembers: the events in order, each once. */
+/* The events received by this page, in order, each once. */
 
-import { byPlace } from "../format.js";
+import { compareIds } from "../format.js";
 import { Signal } from "./signal.js";
 
 export const KEPT = 10_000; // as many as the daemon keeps
-const SLACK = 500; // trimmed in pieces: shifting an array for every event would cost more than the event
-export const SPAN_MS = 600_000; // what the counts and the chart look back on
-export const STEP_MS = 10_000; // one bar of the chart
+const SLACK = 500; // trimmed in batches: shifting the array for every event would cost more than the event
+export const SPAN_MS = 600_000; // the period of the counts and the chart
+export const STEP_MS = 10_000; // one column of the chart
 
-// what the chart and the counts tell apart; an event with `ids` stands for that many messages
+// the events that the chart and the counts show; an event with `ids` counts as that many messages
 const COUNTED = { msg_send: "sent", broadcast: "sent", msg_ack: "acked", msg_dead: "dead", msg_expired: "dead" };
 
 export class EventLog {
@@ -16,9 +16,9 @@ export class EventLog {
   added = new Signal();
   #last = "0-0";
 
-  /** Take an event; false when it is known already, as after a resumed stream. */
+  /** Add an event; return false if it is known already, as after a resumed stream. */
   add(event) {
-    if (byPlace(event.at, this.#last) <= 0) return false;
+    if (compareIds(event.at, this.#last) <= 0) return false;
     this.#last = event.at;
     event.ms = Number(event.at.split("-")[0]);
     this.events.push(event);
@@ -27,8 +27,8 @@ export class EventLog {
     return true;
   }
 
-  /** Accept any place from now on: the store behind the daemon is another one. */
-  forget() {
+  /** Accept an event with any ID next: another store may have lower ones. */
+  acceptAnyId() {
     this.#last = "0-0";
   }
 

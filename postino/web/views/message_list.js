@@ -1,25 +1,30 @@
-/* A list that grows at its foot: who is there follows it, who reads above keeps the place and is told what came. */
+/* A scrolling list of message cards, the newest at the bottom. At the bottom it follows new messages; scrolled up it
+   keeps its place and counts them. */
 
 import { arrange, h } from "../dom.js";
 import { count, day } from "../format.js";
 import { icon } from "../icons.js";
+import { keyed } from "../keyed.js";
 
-const NEAR = 80; // px from an end that still count as there
+const NEAR = 80; // px from the top or bottom that still count as there
 
-export class Scroller {
+export class MessageList {
   element;
-  jump = h("button", { type: "button", class: "jump", hidden: true, on: { click: () => this.toFoot() } });
+  jump = h("button", { type: "button", class: "jump", hidden: true, on: { click: () => this.toBottom() } });
   #noun;
   #last = null;
   #arrived = 0;
-  #follows = true; // whether the foot was in sight before the last change
-  #days = new Map(); // name -> heading
+  #follows = true; // whether the bottom was visible before the last change
+  #headings = keyed({ key: (name) => name, make: (name) => h("h3", { class: "day" }, h("span", { text: name })) });
   #list = h("div", { class: "messages" });
 
-  /** `label` names the region, `noun` what it lists; `above` and `below` stand round it; `onTop` asks for more. */
+  /**
+   * `label` names the region, `noun` is what it lists, `above` and `below` are elements around the cards, `onTop` is
+   * called when the user scrolls to the top.
+   */
   constructor({ label, noun, above, below, onTop }) {
     this.#noun = noun;
-    // can be focused, so that the keyboard can scroll it
+    // focusable, so that it can be scrolled with the keyboard
     this.element = h(
       "div",
       { class: "scroller", tabindex: "0", role: "region", "aria-label": label },
@@ -30,28 +35,28 @@ export class Scroller {
     this.element.addEventListener(
       "scroll",
       () => {
-        this.#follows = this.atFoot;
+        this.#follows = this.atBottom;
         this.#drawJump();
         if (this.element.scrollTop < NEAR && !this.#follows) onTop();
       },
       { passive: true },
     );
-    // the form below grows with its text, a phone is turned
-    new ResizeObserver(() => this.#follows && this.toFoot()).observe(this.element);
+    // the form below grows with its text, and a phone can be turned
+    new ResizeObserver(() => this.#follows && this.toBottom()).observe(this.element);
   }
 
-  get atFoot() {
+  get atBottom() {
     const { scrollTop, scrollHeight, clientHeight } = this.element;
     return scrollHeight - scrollTop - clientHeight < NEAR;
   }
 
-  toFoot() {
+  toBottom() {
     this.#follows = true;
     this.element.scrollTop = this.element.scrollHeight;
     this.#drawJump();
   }
 
-  /** Begin with another list: at its foot. */
+  /** Empty the list; the next one starts at its bottom. */
   reset() {
     this.#list.replaceChildren();
     this.#last = null;
@@ -59,38 +64,28 @@ export class Scroller {
     this.#follows = true;
   }
 
-  /** Show `cards`, `{timestamp, element}`, each day under its name; `others()` draws what stands round them. */
-  fill(cards, others) {
+  /** Show `cards`, `{timestamp, element}`, under a heading for each day; `drawAround()` draws `above` and `below`. */
+  fill(cards, drawAround) {
     const anchor = this.#follows ? null : this.#anchor();
-    arrange(this.#list, this.#withDays(cards));
-    others();
+    arrange(this.#list, this.#withHeadings(cards));
+    drawAround();
     this.#countNew(cards.map((card) => card.element));
     if (anchor) this.element.scrollTop = anchor.node.offsetTop - anchor.offset;
-    else this.toFoot();
+    else this.toBottom();
     this.#drawJump();
   }
 
-  /** The first node in sight and where it is; the browser's own anchoring is off, it does nothing at the very top. */
+  /** Return the first visible node and its offset. The browser's scroll anchoring is off: it fails at the very top. */
   #anchor() {
     const { scrollTop } = this.element;
     const node = [...this.#list.children].find((child) => child.offsetTop + child.offsetHeight > scrollTop);
     return node ? { node, offset: node.offsetTop - scrollTop } : null;
   }
 
-  #withDays(cards) {
-    let last = "";
-    return cards.flatMap(({ timestamp, element }) => {
-      const name = day(timestamp);
-      const nodes = name === last ? [element] : [this.#day(name), element];
-      last = name;
-      return nodes;
-    });
-  }
-
-  #day(name) {
-    let heading = this.#days.get(name);
-    if (!heading) this.#days.set(name, (heading = h("h3", { class: "day" }, h("span", { text: name }))));
-    return heading;
+  #withHeadings(cards) {
+    const days = cards.map(({ timestamp }) => day(timestamp));
+    const headings = this.#headings.of(days);
+    return cards.flatMap(({ element }, at) => (days[at] === days[at - 1] ? [element] : [headings[at], element]));
   }
 
   #countNew(elements) {
@@ -100,7 +95,7 @@ export class Scroller {
   }
 
   #drawJump() {
-    this.jump.hidden = this.atFoot;
+    this.jump.hidden = this.atBottom;
     if (this.jump.hidden) this.#arrived = 0;
     this.jump.replaceChildren(icon("down"), this.#arrived ? count(this.#arrived, `new ${this.#noun}`) : "Newest");
   }

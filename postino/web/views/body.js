@@ -1,45 +1,45 @@
-/* A body as nodes: what is between fences looks like code, addresses can be followed, nothing is ever markup.
-   The nodes hold the whole text; only the marks that were turned into looks are not displayed. */
+/* The body of a message as nodes: fenced code is set as code, addresses become links, nothing becomes markup.
+   The nodes contain the whole text; fences and backquotes are only hidden. */
 
-import { h } from "./dom.js";
-import { visible } from "./format.js";
+import { h } from "../dom.js";
+import { visible } from "../format.js";
 
-// each alternative is bounded, so that no body makes the search slow
+// each alternative is bounded, so that the time of the search stays linear
 const INLINE = /`([^`\n]{1,400})`|(https?:\/\/[^\s<>"'`\\]{1,1000})/g;
 const FENCE = /^\s{0,3}```\s*([\w+#.-]{0,20})\s*$/;
-const MOST_PIECES = 400; // of code and addresses in one body: 32,768 characters could be 10,000 of them
-const TRAILING = /[.,;:!?)\]}]+$/; // ends a sentence more often than an address
+const MOST_INLINE = 400; // code spans and links in one body: 32,768 characters could contain 10,000
+const TRAILING = /[.,;:!?)\]}]+$/; // after an address it is mostly punctuation of the sentence
 
 /** Return the nodes that show `body`; none when it is blank. */
-export function nodes(body) {
-  const budget = { left: MOST_PIECES };
-  return joined(blocks(body)).map((block) => (block.code ? fenced(block) : prose(block, budget)));
+export function renderBody(body) {
+  const budget = { left: MOST_INLINE };
+  return withoutBlanks(blocks(body)).map((block) => (block.code ? fenced(block) : prose(block, budget)));
 }
 
 /**
- * Split into prose and fenced code, `{code, open, text, close}`, where `open` and `close` are fences and line ends
- * around the text. A fence that is never closed is prose.
+ * Split into prose and fenced code, `{code, open, text, close}`, where `open` and `close` are the fences and line
+ * ends around the text. A fence without an end is prose.
  */
 function blocks(body) {
   const found = [];
   let lines = [];
-  let opened = null; // where in `lines` a fence began
+  let opened = null; // index in `lines` of an opening fence
   for (const line of body.split(/(?<=\n)/)) {
     lines.push(line);
     const fence = FENCE.exec(line);
     if (fence && (opened === null || fence[1])) opened = lines.length - 1;
     else if (fence) {
-      found.push(paragraph(lines.slice(0, opened)), listing(lines.slice(opened)));
+      found.push(proseBlock(lines.slice(0, opened)), codeBlock(lines.slice(opened)));
       lines = [];
       opened = null;
     }
   }
-  found.push(paragraph(lines));
+  found.push(proseBlock(lines));
   return found;
 }
 
-/** Leave out blocks without text; their line ends go to a neighbour. */
-function joined(all) {
+/** Leave out blocks without text; their line ends are moved to the next block, or to the last one. */
+function withoutBlanks(all) {
   const kept = [];
   let blank = "";
   for (const block of all) {
@@ -50,14 +50,14 @@ function joined(all) {
   return kept;
 }
 
-function paragraph(lines) {
+function proseBlock(lines) {
   const all = lines.join("");
   const text = all.trimEnd().replace(/^[\r\n]+/, "");
   const at = all.indexOf(text);
   return { code: false, open: all.slice(0, at), text, close: all.slice(at + text.length) };
 }
 
-function listing(lines) {
+function codeBlock(lines) {
   const [open, ...rest] = lines;
   const close = rest.pop();
   const code = rest.join("");
@@ -71,7 +71,7 @@ function prose({ open, text, close }, budget) {
   for (const match of text.matchAll(INLINE)) {
     if (budget.left-- <= 0) break;
     const [whole, code] = match;
-    element.append(visible(text.slice(end, match.index)), ...(code === undefined ? [address(whole)] : inline(code)));
+    element.append(visible(text.slice(end, match.index)), ...(code === undefined ? [link(whole)] : inline(code)));
     end = match.index + (code === undefined ? trimmed(whole).length : whole.length);
   }
   element.append(visible(text.slice(end)), mark(close));
@@ -82,8 +82,8 @@ function inline(code) {
   return [mark("`"), h("code", { text: visible(code) }), mark("`")];
 }
 
-/** A link whose whole target is what one reads. */
-function address(found) {
+/** Make a link that shows its whole target. */
+function link(found) {
   const url = trimmed(found);
   return h("a", { href: url, rel: "noopener noreferrer nofollow", target: "_blank", text: url });
 }
@@ -92,7 +92,7 @@ const trimmed = (url) => url.replace(TRAILING, "");
 
 function fenced({ language, open, text, close }) {
   const label = language ? `${language} code` : "code";
-  // can be focused, so that the keyboard can scroll it
+  // focusable, so that it can be scrolled with the keyboard
   return h(
     "pre",
     { tabindex: "0", role: "group", "aria-label": label },
@@ -102,6 +102,7 @@ function fenced({ language, open, text, close }) {
   );
 }
 
+/** Keep fences and backquotes in the text, but hide them. */
 function mark(text) {
   return h("span", { class: "mark", text: visible(text) });
 }

@@ -1,9 +1,9 @@
-/* What has become of a message, in words. */
+/* The state of a message, as text. */
 
 import { h, time } from "../dom.js";
 import { ago, full, moment, short, visible } from "../format.js";
 
-const TOLD = {
+const NOTIFIED = {
   socket: "the recipient was woken",
   hook: "the recipient was told by a hook",
   channel: "the recipient was told in its channel",
@@ -14,66 +14,66 @@ const REASONS = {
   dead_letters_full: () => "newer dead letters needed its place",
 };
 
-/** Return `{kind, icon, word, details}`; `details` are nodes and strings that follow the word. */
-export function stateOf(entry, now = Date.now()) {
+/** Return `{kind, icon, label, details}`; `details` are nodes and strings that follow the label. */
+export function describeState(entry, now = Date.now()) {
   if (entry.kind === "broadcast")
-    return { kind: "broadcast", icon: "horn", word: `Broadcast no. ${entry.seq}`, details: [] };
-  return (STATES[entry.state] ?? traceless)(entry, now);
+    return { kind: "broadcast", icon: "megaphone", label: `Broadcast no. ${entry.seq}`, details: [] };
+  return (STATES[entry.state] ?? unknown)(entry, now);
 }
 
 const STATES = {
   queued: (entry) => ({
     kind: "queued",
     icon: "clock",
-    word: entry.deliveries ? "Queued again" : "Queued",
-    details: [...repeats(entry), TOLD[entry.notified] && ` · ${TOLD[entry.notified]}`].filter(Boolean),
+    label: entry.deliveries ? "Queued again" : "Queued",
+    details: [...redelivered(entry), NOTIFIED[entry.notified] && ` · ${NOTIFIED[entry.notified]}`].filter(Boolean),
   }),
   leased: (entry, now) => {
     const over = entry.lease_until !== null && Date.parse(entry.lease_until) <= now;
     const until = entry.lease_until && !over ? [" until ", at(entry.lease_until)] : [];
     return {
       kind: "leased",
-      icon: "hold",
-      word: over ? "Lease ended" : "Leased",
+      icon: "lock",
+      label: over ? "Lease ended" : "Leased",
       details: [
         " by ",
         session(entry.reader),
         ...until,
         ...(over ? [" · the next read gets it again"] : []),
-        ...repeats(entry),
+        ...redelivered(entry),
       ],
     };
   },
   acked: (entry) => ({
     kind: "acked",
     icon: "check",
-    word: "Read",
-    details: [" ", at(entry.settled_at), " by ", session(entry.reader), ...repeats(entry)],
+    label: "Read",
+    details: [" ", at(entry.settled_at), " by ", session(entry.reader), ...redelivered(entry)],
   }),
   dead: (entry) => ({
     kind: "dead",
     icon: "skull",
-    word: "Dead",
-    details: [" since ", at(entry.settled_at), ...because(entry)],
+    label: "Dead",
+    details: [" since ", at(entry.settled_at), ...reason(entry)],
   }),
   expired: (entry) => ({
     kind: "expired",
     icon: "clock",
-    word: "Expired",
-    details: [" ", at(entry.settled_at), ...because(entry)],
+    label: "Expired",
+    details: [" ", at(entry.settled_at), ...reason(entry)],
   }),
   cleared: (entry) => ({
     kind: "cleared",
-    icon: "sweep",
-    word: "Cleared",
+    icon: "trash",
+    label: "Cleared",
     details: [" ", at(entry.settled_at), " with the inbox"],
   }),
 };
 
-const traceless = () => ({
+const unknown = () => ({
   kind: "unknown",
   icon: "help",
-  word: "State unknown",
+  label: "State unknown",
   details: [" · its trace has been swept"],
 });
 
@@ -85,11 +85,11 @@ function session(id) {
   return id ? h("code", { class: "session", title: id, text: short(visible(id), 12) }) : "a session";
 }
 
-function because(entry) {
-  const reason = REASONS[entry.reason]?.(entry) ?? entry.reason;
-  return reason ? [` · ${visible(reason)}`] : [];
+function reason(entry) {
+  const text = REASONS[entry.reason]?.(entry) ?? entry.reason;
+  return text ? [` · ${visible(text)}`] : [];
 }
 
-function repeats({ deliveries }) {
-  return deliveries > 1 ? [h("span", { class: "repeat", text: `redelivered, delivery ${deliveries}` })] : [];
+function redelivered({ deliveries }) {
+  return deliveries > 1 ? [h("span", { class: "redelivered", text: `redelivered, delivery ${deliveries}` })] : [];
 }

@@ -1,4 +1,4 @@
-/* The dead letters of one agent: a bar that says how many, the letters on request, requeue and drop. */
+/* The dead letters of one agent: a bar with their number, the letters on request, requeue and clear. */
 
 import { h, time, write } from "../dom.js";
 import { count, firstLine, full, moment } from "../format.js";
@@ -6,17 +6,17 @@ import { icon } from "../icons.js";
 
 const SHOWN = 50;
 
-export class DeadBar {
+export class DeadLetters {
   element = h("section", { class: "dead-bar", "aria-label": "Dead letters", hidden: true });
   #app;
   #agent = null;
-  #words = h("p", { class: "dead-words" });
+  #summary = h("p", { class: "dead-summary" });
   #list = h("ul", { class: "dead-list", hidden: true });
   #toggle = h("button", {
     type: "button",
-    class: "act",
+    class: "action",
     "aria-expanded": "false",
-    on: { click: () => this.#open(this.#list.hidden) },
+    on: { click: () => this.#setOpen(this.#list.hidden) },
   });
 
   constructor(app) {
@@ -26,27 +26,27 @@ export class DeadBar {
         "div",
         { class: "dead-head" },
         icon("skull"),
-        this.#words,
+        this.#summary,
         this.#toggle,
-        button("again", "Requeue all", () => this.#requeue(null)),
-        button("sweep", "Drop all", () => this.#drop()),
+        button("repeat", "Requeue all", () => this.#requeue(null)),
+        button("trash", "Drop all", () => this.#askClear()),
       ),
       this.#list,
     );
-    this.#open(false);
+    this.#setOpen(false);
   }
 
-  /** Show how many there are for `agent` (null: hide). */
+  /** Show the number of dead letters of `agent`, a record of the REST API; null hides the bar. */
   show(agent) {
-    if (agent?.name !== this.#agent) this.#open(false);
+    if (agent?.name !== this.#agent) this.#setOpen(false);
     this.#agent = agent?.name ?? null;
     const number = agent?.dead ?? 0;
     this.element.hidden = number === 0;
-    write(this.#words, `${count(number, "dead letter")}: given out too often, never acknowledged`);
+    write(this.#summary, `${count(number, "dead letter")}: given out too often, never acknowledged`);
     if (number && !this.#list.hidden) this.#fill();
   }
 
-  /** Put letters (null: all) back into the inbox. */
+  /** Put dead letters (null: all) back into the inbox. */
   #requeue(ids) {
     return this.#app.attempt(async () => {
       const { requeued } = await this.#app.api.requeue(this.#agent, ids);
@@ -54,22 +54,22 @@ export class DeadBar {
     });
   }
 
-  async #drop() {
+  async #askClear() {
     const agent = this.#agent;
-    const sure = await this.#app.dialogs.confirm({
+    const confirmed = await this.#app.dialogs.confirm({
       title: "Drop the dead letters?",
-      words: `All dead letters of ${agent} are dropped for good. Their senders are not told.`,
+      text: `All dead letters of ${agent} are dropped for good. Their senders are not told.`,
       action: "Drop them",
     });
-    if (sure) await this.#app.attempt(() => this.#dropAll(agent));
+    if (confirmed) await this.#app.attempt(() => this.#clearAll(agent));
   }
 
-  async #dropAll(agent) {
+  async #clearAll(agent) {
     const { cleared } = await this.#app.api.clearDead(agent);
     return `${count(cleared, "dead letter")} dropped.`;
   }
 
-  #open(open) {
+  #setOpen(open) {
     this.#list.hidden = !open;
     this.#toggle.setAttribute("aria-expanded", String(open));
     this.#toggle.replaceChildren(icon("eye"), open ? "Hide" : "Show");
@@ -80,11 +80,11 @@ export class DeadBar {
     const agent = this.#agent;
     try {
       const { items, total } = await this.#app.api.dead(agent, SHOWN, 0);
-      if (agent !== this.#agent) return; // another one is shown by now
-      const rest = total > items.length ? [h("li", { class: "dim", text: `and ${total - items.length} more` })] : [];
-      this.#list.replaceChildren(...items.map((letter) => this.#row(letter)), ...rest);
-    } catch (refusal) {
-      this.#list.replaceChildren(h("li", { text: refusal.message }));
+      if (agent !== this.#agent) return; // another agent is shown by now
+      const more = total > items.length ? [h("li", { class: "dim", text: `and ${total - items.length} more` })] : [];
+      this.#list.replaceChildren(...items.map((letter) => this.#row(letter)), ...more);
+    } catch (error) {
+      this.#list.replaceChildren(h("li", { text: error.message }));
     }
   }
 
@@ -101,11 +101,11 @@ export class DeadBar {
         ` · given out ${letter.delivery} times`,
       ),
       h("p", { class: "dead-body", dir: "auto", text: firstLine(letter.body, 200) }),
-      button("again", "Requeue", () => this.#requeue([letter.id])),
+      button("repeat", "Requeue", () => this.#requeue([letter.id])),
     );
   }
 }
 
 function button(picture, label, click) {
-  return h("button", { type: "button", class: "act", on: { click } }, icon(picture), label);
+  return h("button", { type: "button", class: "action", on: { click } }, icon(picture), label);
 }

@@ -1,10 +1,10 @@
-/* The head of the mail: whose it is, how much waits, search, and what can be done with the inbox. */
+/* The head of the mail view: the agent, what waits for it, the search, and operations on the inbox. */
 
 import { h, write } from "../dom.js";
 import { ago, count, visible } from "../format.js";
 import { icon } from "../icons.js";
-import { recall } from "../memory.js";
-import { stamp } from "./stamp.js";
+import { load } from "../storage.js";
+import { avatar, avatarOfAll } from "./avatar.js";
 
 const SEARCH_MS = 250; // after the last key
 
@@ -13,9 +13,9 @@ export class MailHead {
   #app;
   #agent = null;
   #waiting = 0;
-  #face = h("span", { class: "face" });
+  #avatar = h("span", { class: "avatar-box" });
   #name = h("h2", { class: "mail-name" });
-  #about = h("p", { class: "mail-about" });
+  #summary = h("p", { class: "mail-summary" });
   #thread = h("p", { class: "thread-bar", hidden: true });
   #search = h("input", {
     type: "search",
@@ -26,38 +26,38 @@ export class MailHead {
   });
   #clear = h(
     "button",
-    { type: "button", class: "act", on: { click: () => this.#askClear() } },
-    icon("sweep"),
+    { type: "button", class: "action", on: { click: () => this.#askClear() } },
+    icon("trash"),
     "Clear inbox",
   );
-  #seen = h(
+  #markRead = h(
     "button",
-    { type: "button", class: "act", on: { click: () => this.#app.attempt(() => this.#markRead()) } },
+    { type: "button", class: "action", on: { click: () => this.#app.attempt(() => this.#readAll()) } },
     icon("check"),
     "Mark all read",
   );
-  #unthread;
+  #onShowAll;
 
-  /** `search(q)` and `unthread()` change what is shown. */
-  constructor(app, { search, unthread }) {
+  /** `onSearch(q)` is called when the search text has changed, `onShowAll()` to leave the thread. */
+  constructor(app, { onSearch, onShowAll }) {
     this.#app = app;
-    this.#unthread = unthread;
+    this.#onShowAll = onShowAll;
     let timer;
     this.#search.addEventListener("input", () => {
       clearTimeout(timer);
-      timer = setTimeout(() => search(this.#search.value.trim()), SEARCH_MS);
+      timer = setTimeout(() => onSearch(this.#search.value.trim()), SEARCH_MS);
     });
     this.element = h(
       "header",
       { class: "mail-head" },
       h("a", { class: "back", href: "#/", "aria-label": "Back to the agents" }, icon("back")),
-      this.#face,
-      h("div", { class: "mail-title" }, this.#name, this.#about),
+      this.#avatar,
+      h("div", { class: "mail-title" }, this.#name, this.#summary),
       h(
         "div",
         { class: "mail-tools" },
         h("div", { class: "filter-box" }, icon("search"), this.#search),
-        this.#seen,
+        this.#markRead,
         this.#clear,
       ),
       this.#thread,
@@ -65,25 +65,23 @@ export class MailHead {
   }
 
   /**
-   * `record`: what is known of `agent` (null: everybody), `loaded`: its mail was read, `mine`: it is the name used in
-   * this browser.
+   * `record` is what the REST API says of `agent` (null: all agents), `loaded` whether its mail was loaded, `mine`
+   * whether it is the name used in this browser.
    */
   draw({ agent, record, loaded, q, thread, mine }) {
-    if (agent !== this.#agent || !this.#face.firstChild) this.#turnTo(agent);
+    if (agent !== this.#agent || !this.#avatar.firstChild) this.#drawAgent(agent);
     this.#waiting = record?.messageCount ?? 0;
-    write(this.#about, agent === null ? everybody(this.#app.roster) : about(record, loaded));
-    this.#about.classList.toggle("online", record?.online ?? false);
+    write(this.#summary, agent === null ? summaryOfAll(this.#app.agents) : summary(record, loaded));
+    this.#summary.classList.toggle("online", record?.online ?? false);
     this.#clear.hidden = this.#waiting === 0;
-    this.#seen.hidden = !mine || !record?.unread;
+    this.#markRead.hidden = !mine || !record?.unread;
     if (document.activeElement !== this.#search) this.#search.value = q;
     this.#drawThread(thread);
   }
 
-  #turnTo(agent) {
+  #drawAgent(agent) {
     this.#agent = agent;
-    const face =
-      agent === null ? h("span", { class: "stamp stamp-all", "aria-hidden": "true" }, icon("mail")) : stamp(agent);
-    this.#face.replaceChildren(face);
+    this.#avatar.replaceChildren(agent === null ? avatarOfAll("mail") : avatar(agent));
     this.#name.replaceChildren(h("bdi", { text: agent === null ? "All mail" : visible(agent) }));
   }
 
@@ -93,19 +91,19 @@ export class MailHead {
       icon("thread"),
       "Only the thread ",
       h("strong", {}, h("bdi", { text: visible(thread) })),
-      h("button", { type: "button", class: "link", text: "Show all", on: { click: () => this.#unthread() } }),
+      h("button", { type: "button", class: "link", text: "Show all", on: { click: () => this.#onShowAll() } }),
     );
   }
 
   async #askClear() {
     const agent = this.#agent;
     const those = `${count(this.#waiting, "message")} that ${this.#waiting === 1 ? "is" : "are"} not acknowledged`;
-    const sure = await this.#app.dialogs.confirm({
+    const confirmed = await this.#app.dialogs.confirm({
       title: `Clear the inbox of ${agent}?`,
-      words: `${those} will be dropped, also what is being read just now. This cannot be undone.`,
+      text: `${those} will be dropped, also what is being read just now. This cannot be undone.`,
       action: "Clear inbox",
     });
-    if (sure) await this.#app.attempt(() => this.#clearInbox(agent));
+    if (confirmed) await this.#app.attempt(() => this.#clearInbox(agent));
   }
 
   async #clearInbox(agent) {
@@ -113,9 +111,9 @@ export class MailHead {
     return `${count(cleared, "message")} cleared.`;
   }
 
-  /** Read one's own mail to its end: what stood on this page has been seen. */
-  async #markRead() {
-    const consumer = `web:${recall("name")}`;
+  /** Read and acknowledge all messages of the user's own inbox. */
+  async #readAll() {
+    const consumer = `web:${load("name")}`;
     let read = 0;
     for (let more = true; more;) {
       const lease = await this.#app.api.readNow(this.#agent, consumer);
@@ -126,12 +124,12 @@ export class MailHead {
   }
 }
 
-function everybody(roster) {
-  return `${count(roster.agents.size, "agent")}, ${roster.online} online · ${count(roster.unread, "unread message")}`;
+function summaryOfAll(agents) {
+  return `${count(agents.byName.size, "agent")}, ${agents.online} online · ${count(agents.unread, "unread message")}`;
 }
 
-function about(record, loaded) {
-  if (!record) return loaded ? "Not seen yet; mail to this name waits" : ""; // it may be a name that none can have
+function summary(record, loaded) {
+  if (!record) return loaded ? "Not seen yet; mail to this name waits" : ""; // not loaded: the name may be malformed
   const leased = record.messageCount - record.unread;
   return [
     record.online
