@@ -102,7 +102,7 @@ export class Api {
         code: "unreachable",
         retryable: true,
         outcome: method === "GET" ? "none" : "unknown",
-        error: "postino does not answer; `postino up` starts it.",
+        error: "postino does not answer. Start it with `postino up`.",
       });
     }
     // an unhealthy daemon answers /health with status 503 and a report, which has no code

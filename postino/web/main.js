@@ -114,7 +114,7 @@ async function signInByCode(hash = "") {
     const token = await api.signIn(code);
     if (token) api.setToken(token);
   } catch {
-    frame.toast("The sign-in code is used up or too old; run `postino open` again.", "bad");
+    frame.toast("The sign-in code has been used or has expired. Run `postino open` again.", "bad");
   }
 }
 

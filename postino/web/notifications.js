@@ -14,10 +14,10 @@ export async function toggle() {
     return "Desktop notifications are off.";
   }
   if (!supported || (await Notification.requestPermission()) !== "granted") {
-    return "This browser does not let the page notify you.";
+    return "This browser does not allow notifications from this page.";
   }
   save("notify", "on");
-  return "You are told of mail to your name, broadcasts and dead letters while this page is out of sight.";
+  return "Desktop notifications are on: mail to your name, broadcasts and dead letters, while this page is hidden.";
 }
 
 /** Show a notification if `event` is one that the user is notified of. */
@@ -34,8 +34,8 @@ export function notify(event) {
 }
 
 function describe({ type, from, to }, me) {
-  if (type === "msg_send" && me && to === me) return { text: `${from} has written to you`, hash: mailHash(me) };
-  if (type === "broadcast" && from !== me) return { text: `${from} has sent a broadcast`, hash: "#/broadcasts" };
-  if (type === "msg_dead") return { text: `A message from ${from} to ${to} is dead`, hash: mailHash(to) };
+  if (type === "msg_send" && me && to === me) return { text: `New message from ${from}`, hash: mailHash(me) };
+  if (type === "broadcast" && from !== me) return { text: `New broadcast from ${from}`, hash: "#/broadcasts" };
+  if (type === "msg_dead") return { text: `Dead letter: a message from ${from} to ${to}`, hash: mailHash(to) };
   return null;
 }

@@ -6,12 +6,12 @@ import { load, save } from "./storage.js";
 export const KEYS = [
   ["/", "filter"],
   ["↑ ↓", "move through the agents"],
-  ["Enter", "open the agent, or the first that is found"],
-  ["w", "write"],
-  ["1 2 3", "mail, broadcasts, activity"],
-  ["p", "pause or go on, in the activity"],
-  ["Esc", "leave a field, close what is open"],
-  ["?", "this help"],
+  ["Enter", "open the agent, or the first match"],
+  ["w", "write a message"],
+  ["1 2 3", "show mail, broadcasts, activity"],
+  ["p", "pause or resume the activity"],
+  ["Esc", "leave a field, close a dialog"],
+  ["?", "show this help"],
 ];
 
 export const enabled = () => load("keys", "on") === "on";

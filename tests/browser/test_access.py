@@ -71,7 +71,7 @@ def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
     page.get_by_role("heading", name="All mail").wait_for()
 
     other = visitor.open(f"#{fragment}")  # the same code again
-    other.get_by_text("The sign-in code is used up or too old").wait_for()
+    other.get_by_text("The sign-in code has been used or has expired").wait_for()
     other.get_by_role("dialog", name="Sign in").wait_for()
 
 
@@ -86,7 +86,7 @@ def test_the_address_of_postino_open_signs_an_open_page_in(visitor, daemon) -> N
     page.wait_for_url("**/#/agents/bob")
     page.get_by_role("heading", name="bob", exact=True).wait_for()
     page.evaluate("location.hash = '#code=used-up'")
-    page.get_by_text("The sign-in code is used up or too old").wait_for()
+    page.get_by_text("The sign-in code has been used or has expired").wait_for()
     page.wait_for_url("**/#/agents/bob")
 
 

@@ -38,8 +38,8 @@ def test_what_happens_stands_there_as_a_sentence(visit, served, name) -> None:
     served.settle("ack", name, served.read(name))
 
     page.get_by_text(f"tester wrote to {name} · no. 1 via http").wait_for()
-    page.get_by_text(f"{name} took 1 message to read").wait_for()
-    page.get_by_text(f"{name} has read 1 message").wait_for()
+    page.get_by_text(f"{name} leased 1 message").wait_for()
+    page.get_by_text(f"{name} acknowledged 1 message").wait_for()
 
 
 def test_what_happened_before_is_there_too(visit, served, name) -> None:
@@ -72,7 +72,7 @@ def test_a_pause_holds_it_still_and_tells_what_is_missed(visit, served, name) ->
     page.get_by_text("Paused · 1 event since").wait_for()
     assert page.get_by_text(f"wrote to {name}").count() == 0
 
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
 
     page.get_by_text(f"wrote to {name}").wait_for()
 
@@ -88,7 +88,7 @@ def test_ten_thousand_events_stay_smooth(visit, valkey, name) -> None:
                 fields = {"type": "msg_notified", "ids": '["x"]', "to": f"{name}-{number % 500}", "how": "hook"}
                 pipe.xadd("{po}:events", fields, maxlen=10_000, approximate=True)
             pipe.execute()
-    page.get_by_text(f"{name}-499 was told of 1 message").first.wait_for(timeout=30_000)
+    page.get_by_text(f"{name}-499 was notified of 1 message").first.wait_for(timeout=30_000)
 
     expect(page.locator(".event")).to_have_count(200)
     assert page.get_by_role("button", name="Show 200 more of").is_visible()

@@ -98,7 +98,7 @@ def test_what_fails_comes_back_before_what_was_typed_since(visit, held, name) ->
     send(page, "the first")
     page.keyboard.type("and the sec")
     sending().abort()
-    page.get_by_role("alert").get_by_text("it may have arrived").wait_for()
+    page.get_by_role("alert").get_by_text("It may have arrived already").wait_for()
     page.keyboard.type("ond")
 
     expect(box(page)).to_have_value("the first\nand the second")
@@ -128,7 +128,7 @@ def test_a_broadcast_leaves_what_is_typed_meanwhile_alone(visit, served, held) -
     sending().continue_()
     page.locator(".prose", has_text="hear ye").wait_for()
 
-    page.get_by_text("is out.").wait_for()
+    page.get_by_text("Sent as broadcast no.").wait_for()
     expect(form).to_have_value("and more")
     served.call("DELETE", "broadcasts")
 

@@ -215,7 +215,7 @@ def test_it_works_on_a_narrow_screen(visit, served, name, width) -> None:
     page = visit("#/", width=width, height=640, name=name)
     page.locator(f'li[data-agent="{name}"]').click()
     page.locator("article.message", has_text="hello again").wait_for()
-    for tool in ("Clear inbox", "Mark all read", "Drop all"):
+    for tool in ("Clear inbox", "Mark all read", "Clear all"):
         page.get_by_role("button", name=tool).wait_for()
     page.get_by_role("button", name="Show", exact=True).click()
     page.locator("[data-dead-id]").wait_for()

@@ -58,7 +58,7 @@ def test_help_opens_and_closes_and_gives_the_focus_back(visit) -> None:
 def test_single_keys_can_be_turned_off(visit) -> None:
     page = visit("#/")
     page.keyboard.press("?")
-    page.get_by_label("Single keys are on").uncheck()
+    page.get_by_label("Single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("3")
     page.keyboard.press("?")
@@ -82,7 +82,7 @@ def test_nobody_is_notified_unasked(visit) -> None:
     assert page.get_by_role("button", name="Desktop notifications").get_attribute("aria-pressed") == "false"
     page.get_by_role("button", name="Desktop notifications").click()  # a headless browser says no
 
-    page.get_by_text("This browser does not let the page notify you").wait_for()
+    page.get_by_text("This browser does not allow notifications").wait_for()
 
 
 def test_the_content_is_one_step_away(visit) -> None:
@@ -139,7 +139,7 @@ def test_axe_finds_nothing_serious(visit, axe, peopled, scheme, width) -> None:
     page.get_by_role("button", name="Show", exact=True).click()
     page.locator("[data-dead-id]").wait_for()
     findings(page, f"dead letters {scheme} {width}")
-    page.get_by_role("button", name="Drop all").click()
+    page.get_by_role("button", name="Clear all").click()
     findings(page, f"question {scheme} {width}")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Help").click()

@@ -112,7 +112,7 @@ def test_what_was_not_answered_elsewhere_is_no_more_than_true_on_return(visitor,
     state(page, "live")
     page.evaluate("location.hash = '#/agents/bob'")
 
-    doubt = "What you sent stands before what you typed since; it may have arrived."
+    doubt = "Your text was put before what you typed since. It may have arrived already."
     expect(page.get_by_role("alert")).to_have_text(doubt if typed else "")
     expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept\nmore" if typed else "kept")
 

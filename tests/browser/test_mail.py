@@ -120,7 +120,7 @@ def test_dead_letters_are_told_requeued_and_dropped(visit, served, name) -> None
     id = kill_by_nacks(served, name)
 
     becomes(page, id, "dead")
-    assert "given out 5 times, never acknowledged" in message(page, id).inner_text()
+    assert "delivered 5 times, never acknowledged" in message(page, id).inner_text()
     page.get_by_text("1 dead letter:").wait_for()
     message(page, id).get_by_role("button", name="Requeue").click()
     becomes(page, id, "queued")
@@ -131,9 +131,9 @@ def test_dead_letters_are_told_requeued_and_dropped(visit, served, name) -> None
     becomes(page, id, "dead")
     page.get_by_role("button", name="Show", exact=True).click()
     page.locator(f'[data-dead-id="{id}"]').wait_for()
-    page.get_by_role("button", name="Drop all").click()
-    page.get_by_role("button", name="Drop them").click()
-    page.get_by_text("1 dead letter dropped").wait_for()
+    page.get_by_role("button", name="Clear all").click()
+    page.get_by_role("button", name="Clear dead letters").click()
+    page.get_by_text("1 dead letter cleared").wait_for()
     assert served.call("GET", f"dead/{name}")["total"] == 0
 
 
@@ -201,7 +201,7 @@ def test_a_lost_answer_keeps_the_text_and_a_retry_is_stored_once(visit, served, 
     page.unroute("**/api/messages")
     page.get_by_role("button", name="Send").click()
 
-    page.get_by_text("It had arrived already").wait_for()
+    page.get_by_text("it was not stored twice").wait_for()
     assert [each["body"] for each in served.history(name)] == ["once only"]
     page.locator("article.message").wait_for()
     expect(page.locator("article.message")).to_have_count(1)
@@ -295,7 +295,7 @@ def test_an_answer_stays_in_its_thread(visit, served, name) -> None:
     message(page, id).get_by_role("button", name="Reply").click()
     page.get_by_text("Reply to tester · thread branch-1").wait_for()
     write(page, "an answer")
-    page.get_by_text("Nobody called tester").or_(page.get_by_text("Sent to tester")).wait_for()
+    page.get_by_text("No agent named tester").or_(page.get_by_text("Sent to tester")).wait_for()
 
     (answer,) = [each for each in served.history("tester") if each["reply_to"] == id]
     assert (answer["thread"], answer["to"], answer["body"]) == ("branch-1", "tester", "an answer")

@@ -44,7 +44,7 @@ export class ActivityView {
   #more = h("button", { type: "button", class: "more", on: { click: () => this.#showMore() } });
   #empty = h("p", {
     class: "empty",
-    text: "Nothing has happened in the last minutes. What does will stand here at once.",
+    text: "No events in the last ten minutes. New ones appear here at once.",
   });
   #shown = STEP;
   #newestShown = null;
@@ -179,13 +179,13 @@ export class ActivityView {
     const rows = this.#list.childElementCount;
     const total = this.#log.events.length;
     this.#more.hidden = rows < this.#shown || rows >= total;
-    write(this.#more, `Show ${STEP} more of ${grouped(Math.min(total, KEPT))} kept here`);
+    write(this.#more, `Show ${STEP} more of ${grouped(Math.min(total, KEPT))}`);
     this.#empty.hidden = rows > 0;
   }
 
   #drawPause() {
     set(this.#pause, "aria-pressed", String(this.#paused));
-    this.#pause.replaceChildren(icon(this.#paused ? "play" : "pause"), this.#paused ? "Go on" : "Pause");
+    this.#pause.replaceChildren(icon(this.#paused ? "play" : "pause"), this.#paused ? "Resume" : "Pause");
     const since = this.#missed ? ` · ${count(this.#missed, "event")} since` : "";
     write(this.#pauseText, this.#paused ? `Paused${since}` : "");
   }

@@ -108,7 +108,7 @@ export class AgentList {
     const { size } = this.#agents.byName;
     this.#more.hidden = found <= shown;
     write(this.#more, `Show ${Math.min(STEP, found - shown)} more of ${grouped(found)}`);
-    write(this.#noMatch, size && !found ? "No agent is called like that." : "");
+    write(this.#noMatch, size && !found ? "No agent matches." : "");
     this.#empty.hidden = size > 0 || !this.#agents.loaded;
   }
 
@@ -193,10 +193,10 @@ function drawBadge(element, number, word, ...picture) {
 
 function status(agent) {
   const leased = agent.messageCount - agent.unread;
-  const mine = !agent.lastSeen && agent.name === load("name") && "the name you write under";
+  const mine = !agent.lastSeen && agent.name === load("name") && "the name you send as";
   const parts = [agent.online ? "online" : mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen")];
   if (agent.sessions > 1) parts.push(count(agent.sessions, "session"));
-  if (leased > 0) parts.push(`${grouped(leased)} being read`);
+  if (leased > 0) parts.push(`${grouped(leased)} leased`);
   return parts.join(" · ");
 }
 

@@ -104,7 +104,7 @@ export class BroadcastsView {
 
   #drawAround() {
     const { items, total, more, loaded, problem } = this.#state;
-    write(this.#summary, loaded ? `${count(total, "broadcast")} kept; every agent sees each of them once` : "");
+    write(this.#summary, loaded ? `${count(total, "broadcast")} kept; each agent reads each of them once` : "");
     this.#clear.hidden = total === 0;
     this.#older.hidden = !more;
     const note = problem && !items.length ? h("p", { class: "empty", text: problem.message }) : emptyBroadcasts();
@@ -114,7 +114,7 @@ export class BroadcastsView {
   async #askClear() {
     const confirmed = await this.#app.dialogs.confirm({
       title: "Clear all broadcasts?",
-      text: `${count(this.#state.total, "broadcast")} will be dropped; agents that have not seen them never will.`,
+      text: `${count(this.#state.total, "broadcast")} will be deleted, including for agents that have not seen them.`,
       action: "Clear all",
     });
     if (confirmed) await this.#app.attempt(() => this.#clearAll());
@@ -137,5 +137,5 @@ function makeCard(item) {
 function drawSeen({ meter, text }, { seen, agents }) {
   meter.max = Math.max(1, agents);
   meter.value = seen;
-  write(text, agents ? `seen by ${seen} of ${count(agents, "agent")}` : "no agent yet to see it");
+  write(text, agents ? `seen by ${seen} of ${count(agents, "agent")}` : "no agents yet");
 }

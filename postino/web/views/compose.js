@@ -40,7 +40,7 @@ export class Compose {
     autocomplete: "off",
     spellcheck: "false",
     placeholder: "anonymous",
-    title: "Letters, digits, dot, dash and underscore. Kept in this browser once something was sent.",
+    title: "Letters, digits, dot, dash and underscore. Kept in this browser after the first send.",
   });
   #body = h("textarea", { name: "body", required: true, rows: 1, dir: "auto", enterkeyhint: "enter" });
   #context = h("p", { class: "compose-context", hidden: true });
@@ -217,8 +217,8 @@ export class Compose {
   }
 
   #check({ to, body }) {
-    if (this.#toField && !to) return "Name the agent who is to get this.";
-    if (!body.trim()) return "There is nothing to send yet.";
+    if (this.#toField && !to) return "Enter the name of the recipient.";
+    if (!body.trim()) return "Write a message first.";
     return null;
   }
 
@@ -230,7 +230,7 @@ export class Compose {
     this.#context.replaceChildren(
       icon(replyTo ? "reply" : "thread"),
       h("bdi", { text }),
-      h("button", { type: "button", class: "link", text: "Drop", on: { click: () => this.#setContext({}) } }),
+      h("button", { type: "button", class: "link", text: "Remove", on: { click: () => this.#setContext({}) } }),
     );
   }
 

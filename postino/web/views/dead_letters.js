@@ -29,7 +29,7 @@ export class DeadLetters {
         this.#summary,
         this.#toggle,
         button("repeat", "Requeue all", () => this.#requeue(null)),
-        button("trash", "Drop all", () => this.#askClear()),
+        button("trash", "Clear all", () => this.#askClear()),
       ),
       this.#list,
     );
@@ -42,7 +42,7 @@ export class DeadLetters {
     this.#agent = agent?.name ?? null;
     const number = agent?.dead ?? 0;
     this.element.hidden = number === 0;
-    write(this.#summary, `${count(number, "dead letter")}: given out too often, never acknowledged`);
+    write(this.#summary, `${count(number, "dead letter")}: delivered too often, never acknowledged`);
     if (number && !this.#list.hidden) this.#fill();
   }
 
@@ -50,23 +50,23 @@ export class DeadLetters {
   #requeue(ids) {
     return this.#app.attempt(async () => {
       const { requeued } = await this.#app.api.requeue(this.#agent, ids);
-      return `${count(requeued.length, "message")} back in the inbox of ${this.#agent}.`;
+      return `${count(requeued.length, "message")} moved back to the inbox of ${this.#agent}.`;
     });
   }
 
   async #askClear() {
     const agent = this.#agent;
     const confirmed = await this.#app.dialogs.confirm({
-      title: "Drop the dead letters?",
-      text: `All dead letters of ${agent} are dropped for good. Their senders are not told.`,
-      action: "Drop them",
+      title: "Clear the dead letters?",
+      text: `All dead letters of ${agent} will be deleted. Their senders are not notified.`,
+      action: "Clear dead letters",
     });
     if (confirmed) await this.#app.attempt(() => this.#clearAll(agent));
   }
 
   async #clearAll(agent) {
     const { cleared } = await this.#app.api.clearDead(agent);
-    return `${count(cleared, "dead letter")} dropped.`;
+    return `${count(cleared, "dead letter")} cleared.`;
   }
 
   #setOpen(open) {
@@ -98,7 +98,7 @@ export class DeadLetters {
         h("strong", {}, h("bdi", { text: letter.from })),
         " · ",
         time(letter.died_at, moment(letter.died_at), full(letter.died_at)),
-        ` · given out ${letter.delivery} times`,
+        ` · delivered ${letter.delivery} times`,
       ),
       h("p", { class: "dead-body", dir: "auto", text: firstLine(letter.body, 200) }),
       button("repeat", "Requeue", () => this.#requeue([letter.id])),

@@ -34,13 +34,19 @@ export class Dialogs {
     });
     const text = wrong
       ? "That token was refused. Try again:"
-      : "This postino wants the token that was set as POSTINO_API_TOKEN. It is kept until this tab is closed.";
+      : "Enter the token that is set as POSTINO_API_TOKEN. It is kept until this tab is closed.";
     const form = h(
       "form",
       { method: "dialog" },
       h("p", { text, role: wrong ? "alert" : null }),
       field,
-      h("p", { class: "dim" }, "Or run ", h("code", { text: "postino open" }), " there: it opens this page signed in."),
+      h(
+        "p",
+        { class: "dim" },
+        "Or run ",
+        h("code", { text: "postino open" }),
+        " on that machine: it opens this page signed in.",
+      ),
       h("div", { class: "dialog-ends" }, h("button", { type: "submit", class: "send", text: "Sign in" })),
     );
     const dialog = make("Sign in", form);
@@ -87,12 +93,12 @@ export class Dialogs {
         h("kbd", { text: "⌘" }),
         " with ",
         h("kbd", { text: "Enter" }),
-        " sends what you write.",
+        " sends the message.",
       ),
-      h("label", { class: "switch" }, toggle, " Single keys are on"),
-      h("h3", { text: "From anywhere else" }),
+      h("label", { class: "switch" }, toggle, " Single-key shortcuts"),
+      h("h3", { text: "From a terminal" }),
       command(curl("messages", { to: "reviewer", from: "ci", body: "build 512 is green" })),
-      h("p", { class: "dim" }, "The whole API: ", h("a", { href: "/api/openapi.json", text: "/api/openapi.json" })),
+      h("p", { class: "dim" }, "The API: ", h("a", { href: "/api/openapi.json", text: "/api/openapi.json" })),
       h("div", { class: "dialog-ends" }, close),
     );
     open(dialog);

@@ -7,7 +7,7 @@ export function emptyMail(agent) {
   const to = agent ?? "reviewer";
   return empty(
     agent ? `No mail for or from ${agent} yet` : "No mail yet",
-    "Whatever can speak HTTP can write; the message waits until it is read. Try it:",
+    "Any HTTP client can send a message; it waits until it is read. Try it:",
     command(curl("messages", { to, from: "ci", body: "build 512 is green" })),
   );
 }
@@ -15,7 +15,7 @@ export function emptyMail(agent) {
 export function emptySearch() {
   return empty(
     "Nothing found",
-    "No message kept here fits. Older ones may have left the history.",
+    "No message in the history matches. Older messages may have expired.",
     h("p", {}, h("a", { href: "#/mail", text: "Show all mail" })),
   );
 }
@@ -23,7 +23,7 @@ export function emptySearch() {
 export function emptyBroadcasts() {
   return empty(
     "No broadcasts yet",
-    "A broadcast is seen by every agent, also by those that come later. Try it:",
+    "Every agent sees a broadcast, including agents that connect later. Try it:",
     command(curl("broadcasts", { from: "ci", body: "main is frozen until 15:00" })),
   );
 }
@@ -38,7 +38,7 @@ export function emptyAgents() {
       {},
       "An agent appears when its session connects (",
       h("code", { text: "postino config" }),
-      " tells how) or when somebody writes to it.",
+      " shows how) or when a message is sent to it.",
     ),
   );
 }

@@ -3,12 +3,12 @@
 import { h } from "../dom.js";
 import { count, short, visible } from "../format.js";
 import { agentLink as agent } from "./agent_link.js";
+import { REASONS } from "./message_state.js";
 
 const session = (id) => h("code", { class: "session", title: id, text: short(visible(String(id)), 12) });
 const messages = (event) => count(event.ids?.length ?? event.count ?? 1, "message");
-const dead = (event) => ({ max_deliveries: "it was never acknowledged" })[event.reason] ?? visible(event.reason ?? "");
-const expired = (event) =>
-  ({ ttl: "nobody read it in time", dead_letters_full: "newer dead letters needed its place" })[event.reason] ?? "";
+const deadLetters = (event) => count(event.ids?.length ?? event.count ?? 1, "dead letter");
+const reason = (event) => REASONS[event.reason] ?? visible(event.reason ?? "");
 
 /** type -> [group, icon, event => the sentence] */
 const SENTENCES = {
@@ -17,43 +17,43 @@ const SENTENCES = {
     "mail",
     (e) => [agent(e.from), " wrote to ", agent(e.to), ` · no. ${e.seq} via ${visible(String(e.via))}`],
   ],
-  msg_read: ["mail", "lock", (e) => [agent(e.to), ` took ${messages(e)} to read · `, session(e.reader)]],
-  msg_ack: ["mail", "check", (e) => [agent(e.to), ` has read ${messages(e)} · `, session(e.reader)]],
+  msg_read: ["mail", "lock", (e) => [agent(e.to), ` leased ${messages(e)} · `, session(e.reader)]],
+  msg_ack: ["mail", "check", (e) => [agent(e.to), ` acknowledged ${messages(e)} · `, session(e.reader)]],
   msg_nack: [
     "mail",
     "repeat",
     (e) => [
       agent(e.to),
-      ` gave ${messages(e)} back`,
-      e.delay_ms > 0 ? ` for later (${Math.round(e.delay_ms / 1000)} s)` : "",
+      ` returned ${messages(e)}`,
+      e.delay_ms > 0 ? `, to be read again after ${Math.round(e.delay_ms / 1000)} s` : "",
     ],
   ],
   msg_release: [
     "mail",
     "repeat",
-    (e) => [`${messages(e)} back in the inbox of `, agent(e.to), ": the reading session has ended"],
+    (e) => [`${messages(e)} returned to the inbox of `, agent(e.to), ": the session that leased it has ended"],
   ],
-  msg_notified: ["mail", "bell", (e) => [agent(e.to), ` was told of ${messages(e)} by ${visible(String(e.how))}`]],
+  msg_notified: ["mail", "bell", (e) => [agent(e.to), ` was notified of ${messages(e)} by ${visible(String(e.how))}`]],
   msg_dead: [
     "trouble",
     "skull",
-    (e) => ["A message from ", agent(e.from), " to ", agent(e.to), ` is dead: ${dead(e)}`],
+    (e) => ["A message from ", agent(e.from), " to ", agent(e.to), ` is a dead letter: ${reason(e)}`],
   ],
-  msg_expired: ["trouble", "clock", (e) => ["A message to ", agent(e.to), ` has expired: ${expired(e)}`]],
-  msg_requeue: ["mail", "repeat", (e) => [`${messages(e)} back from the dead letters of `, agent(e.to)]],
-  msg_clear: ["mail", "trash", (e) => ["The inbox of ", agent(e.to), ` was cleared of ${messages(e)}`]],
-  dead_clear: ["mail", "trash", (e) => [`${count(e.count, "dead letter")} of `, agent(e.to), " dropped"]],
+  msg_expired: ["trouble", "clock", (e) => ["A message to ", agent(e.to), ` has expired: ${reason(e)}`]],
+  msg_requeue: ["mail", "repeat", (e) => [`${deadLetters(e)} of `, agent(e.to), " requeued"]],
+  msg_clear: ["mail", "trash", (e) => ["The inbox of ", agent(e.to), ` was cleared: ${messages(e)}`]],
+  dead_clear: ["mail", "trash", (e) => [`${deadLetters(e)} of `, agent(e.to), " cleared"]],
   broadcast: [
     "broadcasts",
     "megaphone",
-    (e) => [agent(e.from), ` told everyone · no. ${e.seq} via ${visible(String(e.via))}`],
+    (e) => [agent(e.from), ` sent a broadcast · no. ${e.seq} via ${visible(String(e.via))}`],
   ],
   broadcast_read: ["broadcasts", "eye", (e) => [agent(e.reader), ` has seen the broadcasts up to no. ${e.seq}`]],
   broadcast_clear: ["broadcasts", "trash", (e) => [`${count(e.count, "broadcast")} cleared`]],
   agent_online: ["agents", "play", (e) => [agent(e.agent), " is online"]],
   agent_offline: ["agents", "pause", (e) => [agent(e.agent), " is offline"]],
-  agent_rename: ["agents", "pen", (e) => [visible(String(e.old)), " is now called ", agent(e.agent)]],
-  agent_forget: ["agents", "cross", (e) => [visible(String(e.agent)), " is forgotten"]],
+  agent_rename: ["agents", "pen", (e) => [visible(String(e.old)), " was renamed to ", agent(e.agent)]],
+  agent_forget: ["agents", "cross", (e) => [visible(String(e.agent)), " was forgotten"]],
 };
 
 /** Return `{group, icon, text}` of an event; `text` is a list of nodes and strings. */

@@ -157,14 +157,14 @@ export class MailView {
   async #requeue({ to, id }) {
     const { api, agents } = this.#app;
     await api.requeue(agents.present(to), [id]);
-    return "Back in the inbox.";
+    return "The message is in the inbox again.";
   }
 
   #drawAround(shown) {
     const { more, loading, loaded, problem } = this.#history;
     this.#older.hidden = !more;
     this.#older.disabled = loading;
-    write(this.#older, loading ? "Reading older mail…" : "Show older mail");
+    write(this.#older, loading ? "Loading older mail…" : "Show older mail");
     if (problem && !shown) this.#note.replaceChildren(h("p", { class: "empty", text: problem.message }));
     else if (!loaded || shown || more) this.#note.replaceChildren();
     else this.#note.replaceChildren(this.#place.q || this.#place.thread ? emptySearch() : emptyMail(this.#place.agent));

@@ -97,10 +97,9 @@ export class MailHead {
 
   async #askClear() {
     const agent = this.#agent;
-    const those = `${count(this.#waiting, "message")} that ${this.#waiting === 1 ? "is" : "are"} not acknowledged`;
     const confirmed = await this.#app.dialogs.confirm({
       title: `Clear the inbox of ${agent}?`,
-      text: `${those} will be dropped, also what is being read just now. This cannot be undone.`,
+      text: `${count(this.#waiting, "unacknowledged message")} will be deleted, including leased ones. This cannot be undone.`,
       action: "Clear inbox",
     });
     if (confirmed) await this.#app.attempt(() => this.#clearInbox(agent));
@@ -138,7 +137,7 @@ function summary(record, loaded) {
         ? `last seen ${ago(record.lastSeen)}`
         : "never seen",
     `${record.unread} unread`,
-    leased > 0 && `${leased} being read`,
+    leased > 0 && `${leased} leased`,
     record.aliases.length > 0 && `formerly ${record.aliases.slice(0, 3).join(", ")}`,
   ]
     .filter(Boolean)

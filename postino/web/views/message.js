@@ -118,8 +118,8 @@ export class MessageCard {
 
 function originChip(via, verified) {
   const title = verified
-    ? "The daemon vouches for the sender"
-    : "Nobody vouches for the sender: whoever can reach postino may use any name";
+    ? "The daemon has verified the sender"
+    : "The sender is not verified: an HTTP client can use any name";
   return h(
     "span",
     { class: verified ? "chip chip-good" : "chip", title },
@@ -150,11 +150,7 @@ function button(picture, label, click) {
 /** Render a body; a long one is folded, with a button that unfolds it. */
 function foldable(text) {
   const nodes = renderBody(text);
-  const element = h(
-    "div",
-    { class: "body" },
-    nodes.length ? nodes : h("p", { class: "prose dim", text: "(only blanks)" }),
-  );
+  const element = h("div", { class: "body" }, nodes.length ? nodes : h("p", { class: "prose dim", text: "(blank)" }));
   if (text.length <= LONG_CHARACTERS && text.split("\n", LONG_LINES + 1).length <= LONG_LINES) return element;
   element.classList.add("folded");
   const unfold = h("button", {

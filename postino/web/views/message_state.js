@@ -5,13 +5,14 @@ import { ago, full, moment, short, visible } from "../format.js";
 
 const NOTIFIED = {
   socket: "the recipient was woken",
-  hook: "the recipient was told by a hook",
-  channel: "the recipient was told in its channel",
+  hook: "the recipient was notified by a hook",
+  channel: "the recipient was notified over its channel",
 };
-const REASONS = {
-  max_deliveries: (entry) => `given out ${entry.deliveries} times, never acknowledged`,
-  ttl: () => "nobody read it in time",
-  dead_letters_full: () => "newer dead letters needed its place",
+/** Why a message died or expired. */
+export const REASONS = {
+  max_deliveries: "never acknowledged",
+  ttl: "not read in time",
+  dead_letters_full: "removed to make room for newer dead letters",
 };
 
 /** Return `{kind, icon, label, details}`; `details` are nodes and strings that follow the label. */
@@ -39,7 +40,7 @@ const STATES = {
         " by ",
         session(entry.reader),
         ...until,
-        ...(over ? [" · the next read gets it again"] : []),
+        ...(over ? [" · the next read returns it again"] : []),
         ...redelivered(entry),
       ],
     };
@@ -74,7 +75,7 @@ const unknown = () => ({
   kind: "unknown",
   icon: "help",
   label: "State unknown",
-  details: [" · its trace has been swept"],
+  details: [" · no longer in the index"],
 });
 
 function at(iso) {
@@ -86,8 +87,9 @@ function session(id) {
 }
 
 function reason(entry) {
-  const text = REASONS[entry.reason]?.(entry) ?? entry.reason;
-  return text ? [` · ${visible(text)}`] : [];
+  const text = REASONS[entry.reason] ?? visible(entry.reason ?? "");
+  const times = entry.reason === "max_deliveries" ? `delivered ${entry.deliveries} times, ` : "";
+  return text ? [` · ${times}${text}`] : [];
 }
 
 function redelivered({ deliveries }) {

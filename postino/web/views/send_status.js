@@ -5,15 +5,19 @@ export const NO_STATUS = { text: "", kind: "good" };
 
 /** Return the status of a message that was accepted. */
 export function messageSent(answer, message) {
-  if (!answer.created) return good(`It had arrived already, as no. ${answer.seq}.`);
+  if (!answer.created) return good(`Sent before as no. ${answer.seq}; it was not stored twice.`);
   if (answer.known) return good(`Sent to ${answer.to} as no. ${answer.seq}.`);
   const near = answer.names.length ? ` Did you mean ${answer.names.join(", ")}?` : "";
-  return { text: `Nobody called ${message.to} has been seen yet; the message waits.${near}`, kind: "note" };
+  return { text: `No agent named ${message.to} has been seen yet; the message waits.${near}`, kind: "note" };
 }
 
 /** Return the status of a broadcast that was accepted. */
 export function broadcastSent(answer) {
-  return good(answer.created ? `Broadcast no. ${answer.seq} is out.` : `It was out already, as no. ${answer.seq}.`);
+  return good(
+    answer.created
+      ? `Sent as broadcast no. ${answer.seq}.`
+      : `Sent before as broadcast no. ${answer.seq}; it was not stored twice.`,
+  );
 }
 
 /**
@@ -21,12 +25,12 @@ export function broadcastSent(answer) {
  * is another message, with another id.
  */
 export function sendFailed({ message, outcome, code }, mixed) {
-  const doubt = "What you sent stands before what you typed since; it may have arrived.";
+  const doubt = "Your text was put before what you typed since. It may have arrived already.";
   if (outcome === "unknown" && mixed) return bad(`${message} ${doubt}`, doubt);
   if (outcome === "unknown")
-    return bad(`${message} Your text is kept; send it again when it does, it will not arrive twice.`, "");
+    return bad(`${message} Your text is kept. Sending it again is safe: it will not arrive twice.`, "");
   return code === "inbox_full"
-    ? bad(`${message}. Your text is kept; try again when some of it has been read.`)
+    ? bad(`${message}. Your text is kept; try again when some mail has been read.`)
     : bad(`Not sent: ${message}`);
 }
 
