@@ -1,1 +1,1 @@
-"""Measurements: ratios within one run, never a timed test."""
+"""Measurements, reported as ratios within one run. No test depends on them."""

@@ -1,4 +1,4 @@
-"""`python -m bench SCENARIO [--json]`: measure, and print a table or JSON."""
+"""`python -m bench SCENARIO [--json]`: run one scenario and print a table or JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCENARIOS = ("throughput", "latency", "start", "hooks")
 
 
 def main() -> int:
-    """Run one scenario."""
+    """Run the scenario named on the command line and print its rows."""
     known = [name for name in SCENARIOS if (Path(__file__).parent / f"{name}.py").is_file()]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("scenario", choices=known)

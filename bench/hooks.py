@@ -1,4 +1,4 @@
-"""What a Claude Code session pays: each hook beside a bare curl, and the characters it carries from the start."""
+"""The cost of a Claude Code session: each hook compared with a bare curl, and the characters in its context."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from postino.paths import folder
 
 HOOK = Path(str(folder("plugin"))) / "scripts/hook.sh"
 EVENT = {"session_id": "bench", "cwd": "/", "source": "clear", "prompt": "hello", "tool_calls": []}
-AT_ONCE = {"anthropic/alwaysLoad": True}  # tools that the client shows to the model without a search
+ALWAYS_LOADED = {"anthropic/alwaysLoad": True}  # the client shows these tools to the model without a search
 
 
 def run(seconds: float) -> Rows:
-    """Measure in turns, so that whatever else runs here slows all of them; `seconds` is the length of all together."""
+    """Measure the commands in turn, so that other load slows all of them; `seconds` is the length of the whole run."""
     with daemon() as stack, _session(stack) as client:
-        given = {
+        commands = {
             "curl of the same socket (floor)": _curl(stack),
             "UserPromptSubmit, nothing new": _hook(stack, "UserPromptSubmit"),
             "PostToolBatch, nothing new": _hook(stack, "PostToolBatch"),
             "SessionStart, daemon running": _hook(stack, "SessionStart"),
         }
-        taken = _in_turns(given, seconds)
+        taken = _in_turn(commands, seconds)
         floor = statistics.median(taken["curl of the same socket (floor)"])
         rows: Rows = [
             {
@@ -45,43 +45,43 @@ def run(seconds: float) -> Rows:
             }
             for name, times in taken.items()
         ]
-        return rows + [_weight(name, size) for name, size in _characters(client).items()]
+        return rows + [_size_row(name, size) for name, size in _characters(client).items()]
 
 
-def _weight(name: str, size: int) -> dict[str, Any]:
+def _size_row(name: str, size: int) -> dict[str, Any]:
     return {"what": name, "median ms": None, "best ms": None, "of floor": None, "characters": size}
 
 
-def _in_turns(given: dict[str, Callable[[], None]], seconds: float) -> dict[str, list[float]]:
-    taken: dict[str, list[float]] = {name: [] for name in given}
-    for act in given.values():
-        act()
+def _in_turn(commands: dict[str, Callable[[], None]], seconds: float) -> dict[str, list[float]]:
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    for run_command in commands.values():  # once without measuring
+        run_command()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(taken["SessionStart, daemon running"]) < 10:
-        for name, act in given.items():
+        for name, run_command in commands.items():
             began = time.perf_counter()
-            act()
+            run_command()
             taken[name].append(time.perf_counter() - began)
     return taken
 
 
 def _curl(stack: Stack) -> Callable[[], None]:
-    words = ["curl", "-q", "-sS", "--unix-socket", f"{stack.home}/daemon.sock", "http://localhost/api/health"]
-    return lambda: _do(words, stack, b"")
+    command = ["curl", "-q", "-sS", "--unix-socket", f"{stack.home}/daemon.sock", "http://localhost/api/health"]
+    return lambda: _execute(command, stack, b"")
 
 
 def _hook(stack: Stack, event: str) -> Callable[[], None]:
     data = json.dumps(EVENT | {"hook_event_name": event}).encode()
-    return lambda: _do(["sh", str(HOOK), event], stack, data)
+    return lambda: _execute(["sh", str(HOOK), event], stack, data)
 
 
-def _do(words: list[str], stack: Stack, data: bytes) -> None:
+def _execute(command: list[str], stack: Stack, data: bytes) -> None:
     env = environment(stack.home) | {"CLAUDE_PID": str(os.getpid())}
-    subprocess.run(words, env=env, input=data, stdout=subprocess.PIPE, check=True)
+    subprocess.run(command, env=env, input=data, stdout=subprocess.PIPE, check=True)
 
 
 class _Client:
-    """A relay under this process, spoken to as a client would."""
+    """A minimal MCP client of a relay that this process started."""
 
     def __init__(self, relay: subprocess.Popen[bytes]) -> None:
         self._relay = relay
@@ -91,8 +91,8 @@ class _Client:
         assert self._relay.stdin is not None
         assert self._relay.stdout is not None
         self._last += 1
-        said = {"jsonrpc": "2.0", "id": self._last, "method": method, "params": params}
-        self._relay.stdin.write(json.dumps(said).encode() + b"\n")
+        request = {"jsonrpc": "2.0", "id": self._last, "method": method, "params": params}
+        self._relay.stdin.write(json.dumps(request).encode() + b"\n")
         self._relay.stdin.flush()
         return json.loads(self._relay.stdout.readline())["result"]
 
@@ -108,18 +108,18 @@ def _session(stack: Stack) -> Iterator[_Client]:
 
 
 def _characters(client: _Client) -> dict[str, int]:
-    """Return what the model is shown of us, counted."""
+    """Return the number of characters of each text that is put into the model's context."""
     instructions = client.ask("initialize", HELLO["params"]).get("instructions", "")  # type: ignore[arg-type]
     tools = client.ask("tools/list", {})["tools"]
-    shown = [each for each in tools if (each.get("_meta") or {}).items() >= AT_ONCE.items()]
+    shown = [each for each in tools if (each.get("_meta") or {}).items() >= ALWAYS_LOADED.items()]
     return {
         "instructions": len(instructions),
-        f"definitions of the {len(shown)} tools shown at once": sum(_size(each) for each in shown),
+        f"definitions of the {len(shown)} tools that are always loaded": sum(_size(each) for each in shown),
         f"definitions of all {len(tools)} tools, for clients without a search": sum(_size(each) for each in tools),
     }
 
 
 def _size(tool: dict[str, Any]) -> int:
-    """Return the characters of a definition as the model gets it: name, description, schema."""
-    told = {"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]}
-    return len(msgspec.json.encode(told).decode())
+    """Return the characters of a definition in the form the model gets: name, description, schema."""
+    definition = {"name": tool["name"], "description": tool["description"], "input_schema": tool["inputSchema"]}
+    return len(msgspec.json.encode(definition).decode())

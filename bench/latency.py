@@ -1,4 +1,4 @@
-"""One connection, one call after the other: what a single caller waits, with the floors beside it."""
+"""Latency of one caller that sends one request after the other, compared with the floors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from bench.table import Rows
 
 
 def run(seconds: float) -> Rows:
-    """Measure each call alone; `above floors` is what postino adds to the bare handler and the bare XADD."""
+    """Measure each call alone. `of both floors` is its p50 divided by the sum of the p50 of both floors."""
     with bare_handler() as port, daemon(POSTINO_MAX_INBOX="100000", POSTINO_LOG_LEVEL="warning") as stack:
         time.sleep(2)  # the daemon imports the MCP SDK in the background after its start
         bare = drive(lambda: dial_tcp("127.0.0.1", port), _sends(port), http_complete, 1, seconds)
         xadd = drive(lambda: dial_unix(stack.valkey), _xadds(), resp_complete, 1, seconds)
         rows = [_row("floor: bare aiohttp handler", bare, None), _row("floor: bare XADD, fsynced", xadd, None)]
         floor = bare.percentile_ms(50) + xadd.percentile_ms(50)
-        # as recipients mostly are: a name nobody has seen is answered with near ones
+        # make the recipient known: a send to an unknown name also looks for similar names
         _drive(stack, iter([post("/api/agents/sink/heartbeat", b"{}", stack.port)]), seconds)
         for what, requests in (
             ("send", _sends(stack.port)),

@@ -1,4 +1,4 @@
-"""What is measured, and what it is measured against: a real daemon and two floors, in a scratch home."""
+"""The daemon that is measured, in a scratch home, and the bare aiohttp handler that it is compared with."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A running daemon: its TCP port and its home."""
+    """The TCP port and the home of a running daemon."""
 
     port: int
     home: Path
 
     @property
     def valkey(self) -> str:
-        """The embedded server's socket."""
+        """The socket of the embedded Valkey."""
         return str(self.home / "valkey.sock")
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
-    """Return an environment for a daemon of its own."""
+    """Return the environment of a daemon in `home`."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
     return plain | {"POSTINO_HOME": str(home), "POSTINO_WEB_PORT": "0"} | extra
 
 
 @contextlib.contextmanager
 def daemon(**extra: str) -> Iterator[Stack]:
-    """Run `postino up` in a scratch home, and `postino down` at the end."""
+    """Start a daemon with `postino up` in a scratch home; stop it and remove the home at the end."""
     home = Path(tempfile.mkdtemp(prefix="po", dir="/tmp"))
     env = environment(home, **extra)
     command = [sys.executable, "-m", "postino"]
@@ -65,7 +65,7 @@ def daemon(**extra: str) -> Iterator[Stack]:
 
 @contextlib.contextmanager
 def bare_handler() -> Iterator[int]:
-    """Run an aiohttp handler that reads its request and answers; give its port."""
+    """Run an aiohttp handler that reads its request and answers; yield its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

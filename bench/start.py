@@ -1,4 +1,4 @@
-"""What it costs to begin: the daemon from cold, a tab's relay, the help text."""
+"""Start times: the daemon from cold, a relay, the help text."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ HELLO = {
 
 
 def run(seconds: float) -> Rows:
-    """Measure each start several times; medians. `seconds` bounds nothing here: a start takes what it takes."""
+    """Measure each start several times and return medians. `seconds` is ignored: each start runs to its end."""
     rows = [_row("python -c pass (floor)", _times(_nothing, 15))]
     rows.append(_row("postino up, cold", _times(_up, 5)))
     rows.append(_row("postino --help", _times(lambda: _run("--help"), 9)))
     with daemon() as stack:
-        time.sleep(2)  # the daemon imports the MCP SDK in the background; a tab that comes later does not pay for it
+        time.sleep(2)  # the daemon imports the MCP SDK in the background after its start
         taken = [_relay(stack) for _ in range(15)]
         rows.append(_row("relay: spawn to initialize answer", [each[0] for each in taken]))
         rows[-1]["RSS MB"] = round(statistics.median(each[1] for each in taken), 1)
@@ -47,11 +47,11 @@ def _row(what: str, times: list[float]) -> dict[str, object]:
     }
 
 
-def _times(act: Callable[[], object], count: int) -> list[float]:
+def _times(start: Callable[[], object], count: int) -> list[float]:
     taken = []
     for _ in range(count):
         began = time.perf_counter()
-        cleanup = act()
+        cleanup = start()
         taken.append(time.perf_counter() - began)
         if callable(cleanup):
             cleanup()

@@ -1,4 +1,4 @@
-"""A readable table from a list of rows that share their keys."""
+"""A text table made from rows that have the same keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Rows = list[dict[str, Any]]
 
 
 def render(rows: Rows) -> str:
-    """Return the rows as aligned columns, numbers to the right."""
+    """Return the rows as aligned columns, numbers aligned to the right."""
     names = list(rows[0])
     texts = [[_text(row[name]) for name in names] for row in rows]
     widths = [max(len(line[at]) for line in [names, *texts]) for at in range(len(names))]

@@ -1,4 +1,4 @@
-"""Sends and reads per second, over HTTP and in process, at 1 and 32 at once, with their floors."""
+"""Sends and reads per second, over HTTP and in process, 1 and 32 at once, compared with their floors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from postino.store import pipeline
 
 AT_ONCE = (1, 32)
 BODY = "x" * 200
-INBOXES = 64  # many inboxes, as many agents have; one alone would fill up
+INBOXES = 64  # as with many agents; a single inbox would fill up
 SENDER = Sender(name="bench", via="http")
 
 
 def run(seconds: float) -> Rows:
-    """Measure everything once; each row names its share of the floor beside it."""
+    """Measure everything once; each row gives its ratio to the floor of the same kind."""
     rows: Rows = []
-    roomy = {"POSTINO_MAX_INBOX": "100000", "POSTINO_LOG_LEVEL": "warning"}
-    with bare_handler() as port, daemon(**roomy) as stack:
+    environment = {"POSTINO_MAX_INBOX": "100000", "POSTINO_LOG_LEVEL": "warning"}
+    with bare_handler() as port, daemon(**environment) as stack:
         time.sleep(2)  # the daemon imports the MCP SDK in the background after its start
-        drive(_dial(stack), _hellos(stack.port), http_complete, 1, seconds)
+        drive(_dial(stack), _heartbeats(stack.port), http_complete, 1, seconds)
         for at_once in AT_ONCE:
             bare = drive(lambda: dial_tcp("127.0.0.1", port), _sends(port, "bare"), http_complete, at_once, seconds)
             rows.append(_row("floor: bare aiohttp handler", at_once, bare, bare))
@@ -64,8 +64,8 @@ def _dial(stack: Stack) -> Callable[[], socket.socket]:
     return lambda: dial_tcp("127.0.0.1", stack.port)
 
 
-def _hellos(port: int) -> Iterator[bytes]:
-    """Make the recipients known, as recipients mostly are: a name nobody has seen is answered with near ones."""
+def _heartbeats(port: int) -> Iterator[bytes]:
+    """Make the recipients known: a send to an unknown name also looks for similar names."""
     for number in range(INBOXES):
         yield post(f"/api/agents/sink-{number}/heartbeat", b"{}", port)
 
@@ -76,8 +76,8 @@ def _sends(port: int, name: str) -> Iterator[bytes]:
         yield post("/api/messages", json.dumps(body).encode(), port)
 
 
-def _reads(port: int, most: int) -> Iterator[bytes]:
-    for number in range(most):
+def _reads(port: int, count: int) -> Iterator[bytes]:
+    for number in range(count):
         yield post(f"/api/messages/sink-{number % INBOXES}/read", b'{"limit":1,"ack":"now"}', port)
 
 
@@ -87,7 +87,7 @@ def _xadds() -> Iterator[bytes]:
     return itertools.repeat(one.encode())
 
 
-async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured, how: str = "") -> Rows:
+async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured, suffix: str = "") -> Rows:
     settings, _ = config.load(
         {"POSTINO_HOME": str(home), "POSTINO_KEY_PREFIX": f"b{at_once}:", "POSTINO_MAX_INBOX": "100000"}
     )
@@ -108,8 +108,8 @@ async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured,
     finally:
         await broker.close()
     return [
-        _row(f"send in process{how}", at_once, sent, floor),
-        _row(f"read + ack in process{how}", at_once, read, floor),
+        _row(f"send in process{suffix}", at_once, sent, floor),
+        _row(f"read + ack in process{suffix}", at_once, read, floor),
     ]
 
 
@@ -117,10 +117,10 @@ async def _repeat(call: Callable[[int], Awaitable[object]], at_once: int, second
     numbers, latencies = itertools.count(), []
     started = time.perf_counter()
 
-    async def one_after_the_other() -> None:
+    async def call_in_a_row() -> None:
         while (began := time.perf_counter()) < started + seconds:
             await call(next(numbers))
             latencies.append(time.perf_counter() - began)
 
-    await asyncio.gather(*(one_after_the_other() for _ in range(at_once)))
+    await asyncio.gather(*(call_in_a_row() for _ in range(at_once)))
     return Measured(len(latencies) / (time.perf_counter() - started), latencies)
