@@ -1,6 +1,7 @@
-"""A real Chromium on a real daemon. Nothing here loosens the page's policy; what breaks it fails the test.
+"""A real Chromium on a real daemon. No test loosens the page's Content-Security-Policy; each violation fails the test.
 
-Playwright's loop belongs to the thread as long as it runs: a browser is closed before the daemon under it.
+What is expensive is started once per worker: Playwright, the browser and a daemon. A test has browser contexts of its
+own, and agent names of its own; each file begins with an empty store.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import json
 import os
 import secrets
 import shutil
+import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from postino.daemon import process
 from postino.paths import Home
@@ -35,36 +39,96 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# before anything of the page runs: what its policy refused, and whether a payload ever ran
-WATCH = """
+# runs before the page's scripts: collects violations of its policy
+REPORT_VIOLATIONS = """
 globalThis.reports = [];
 addEventListener("securitypolicyviolation", (event) => reports.push(`${event.violatedDirective} ${event.blockedURI}`));
 """
-PATIENCE_MS = 8_000
+TIMEOUT_MS = 8_000
 
 
-@contextlib.contextmanager
-def chromium(profile: Path | None = None) -> Iterator[Any]:
-    """Run Debian's Chromium, headless; with `profile` yield the browser context of that folder."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+@dataclass
+class Chromium:
+    """Playwright, Debian's Chromium, and the event loop that Playwright's sync API runs in this thread."""
+
+    playwright: Any
+    path: str
+    browser: Any
+    loop: asyncio.AbstractEventLoop
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Mark Playwright's loop as running, as its sync API needs; at other times tests can run loops of their own."""
+        asyncio._set_running_loop(self.loop)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(None)
+
+    @contextlib.contextmanager
+    def profile(self, folder: Path) -> Iterator[Any]:
+        """Run another Chromium with a profile in `folder`; yield its browser context."""
+        context = self.playwright.chromium.launch_persistent_context(str(folder), executable_path=self.path, args=FLAGS)
+        try:
+            yield context
+        finally:
+            context.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """The Chromium of this worker, headless."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("there is no chromium on this machine (apt install chromium)")
-    with playwright.sync_playwright() as started:
-        how = {"executable_path": path, "args": FLAGS}
-        kind = started.chromium
-        running = kind.launch_persistent_context(str(profile), **how) if profile else kind.launch(**how)
-        yield running
-        running.close()
+    api.expect.set_options(timeout=TIMEOUT_MS)
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        started = Chromium(playwright, path, browser, asyncio.get_running_loop())
+        asyncio._set_running_loop(None)
+        yield started
+        asyncio._set_running_loop(started.loop)
+        browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Any]:
+    """The worker's browser, usable while this fixture lives."""
+    with chromium.in_use():
+        yield chromium.browser
 
 
 @dataclass
 class Served:
-    """A daemon, and a caller of it that is no browser."""
+    """A real daemon, and a REST client of it that is not a browser."""
 
     home: Home
     env: dict[str, str]
-    url: str
+    url: str = ""
+
+    def start(self) -> None:
+        """Start the daemon unless it runs."""
+        url = process.start(self.env, self.home).url
+        assert url is not None
+        self.url = url
+
+    def kill(self) -> None:
+        """Kill the daemon, and wait until it is gone; its Valkey keeps running."""
+        os.kill(json.loads(self.home.info.read_text())["pid"], signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            while True:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(str(self.home.socket))
+                time.sleep(0.01)
+
+    def valkey_pid(self) -> int:
+        """The process of the embedded Valkey."""
+        return int((self.home.data / "valkey.pid").read_text())
+
+    def valkey(self) -> redis.Redis:
+        """A client of the daemon's Valkey, for states that the API cannot produce."""
+        return redis.Redis(unix_socket_path=str(self.home.valkey_socket), decode_responses=True)
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         data = json.dumps({} if body is None else body).encode() if method == "POST" else None
@@ -88,30 +152,45 @@ class Served:
         return items
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    """A real daemon that the tests of one file share; each uses names of its own."""
+@contextlib.contextmanager
+def running(**settings: str) -> Iterator[Served]:
+    """Run a daemon in a scratch home with these POSTINO_ variables; end it and its Valkey afterwards."""
     home = Home(Path(tempfile.mkdtemp(prefix="po", dir="/tmp")))
     env = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
-    env |= {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"}
-    running = process.start(env, home)
-    assert running.url is not None
-    yield Served(home, env, running.url)
-    process.stop(home)
-    asyncio.run(EmbeddedValkey(home).stop())
-    shutil.rmtree(home.root)
+    served = Served(home, env | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | settings)
+    try:
+        served.start()
+        yield served
+    finally:
+        process.stop(home)
+        asyncio.run(EmbeddedValkey(home).stop())
+        shutil.rmtree(home.root)
+
+
+@pytest.fixture(scope="session")
+def worker_daemon() -> Iterator[Served]:
+    """The daemon of this worker."""
+    with running() as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
-def browser(served: Served) -> Iterator[Any]:
-    """The Chromium of one file."""
-    with chromium() as started:
-        yield started
+def served(worker_daemon: Served) -> Served:
+    """The worker's daemon with a store that was emptied for this file."""
+    with worker_daemon.valkey() as valkey:
+        valkey.flushall()
+    return worker_daemon
+
+
+@pytest.fixture(scope="session")
+def run_daemon() -> Callable[..., Any]:
+    """Run a daemon for tests that kill or configure it: `with run_daemon(POSTINO_API_TOKEN="x") as served`."""
+    return running
 
 
 @dataclass
 class Visitor:
-    """Opens pages, and knows what went wrong on them."""
+    """Opens pages, and records their errors."""
 
     browser: Any
     url: str
@@ -128,25 +207,22 @@ class Visitor:
         name: str = "",
         clock: bool = False,
     ) -> Any:
-        """Open the page at `place` in a browser profile of its own, where `name` is the name kept.
-
-        With `clock` its time can be moved on.
-        """
+        """Open the page at `place` in a new context. `name`: the user's name; `clock`: the test moves its time."""
         context = self.browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
         self.contexts.append(context)
-        context.add_init_script(WATCH)
+        context.add_init_script(REPORT_VIOLATIONS)
         if name:
             context.add_init_script(f"localStorage.setItem('postino.name', {json.dumps(name)})")
         page = context.new_page()
         if clock:
             page.clock.install()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(f"{self.url}/{place}")
         return page
 
     def close(self) -> None:
-        """End all pages; none may have broken its policy or thrown."""
+        """Close all pages, and check that none violated its policy or threw."""
         for context in self.contexts:
             for page in context.pages:
                 self.problems += page.evaluate("globalThis.reports")
@@ -163,22 +239,22 @@ def visit(browser: Any, served: Served) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def open_chromium() -> Callable[[str], Any]:
-    """Run a browser of a test's own on another daemon: `with open_chromium(url) as visitor`."""
+def visit_other(browser: Any) -> Iterator[Callable[[str], Visitor]]:
+    """Return a visitor of another daemon: `visit_other(url).open("#/")`."""
+    visitors: list[Visitor] = []
 
-    @contextlib.contextmanager
-    def run(url: str) -> Iterator[Visitor]:
-        with chromium() as browser:
-            visitor = Visitor(browser, url)
-            yield visitor
-            visitor.close()
+    def make(url: str) -> Visitor:
+        visitors.append(Visitor(browser, url))
+        return visitors[-1]
 
-    return run
+    yield make
+    for each in visitors:
+        each.close()
 
 
 @pytest.fixture
-def open_blocked(tmp_path: Path) -> Callable[[str], Any]:
-    """Run a browser that is set to let no site keep data: `with open_blocked(url) as page`."""
+def open_blocked(chromium: Chromium, tmp_path: Path) -> Callable[[str], Any]:
+    """Open an address in a browser that is set to block all site data: `with open_blocked(url) as page`."""
 
     @contextlib.contextmanager
     def run(url: str) -> Iterator[Any]:
@@ -186,9 +262,9 @@ def open_blocked(tmp_path: Path) -> Callable[[str], Any]:
         (tmp_path / "Default").mkdir()
         (tmp_path / "Default" / "Preferences").write_text(json.dumps(settings))
         problems: list[str] = []
-        with chromium(tmp_path) as context:
+        with chromium.in_use(), chromium.profile(tmp_path) as context:
             page = context.new_page()
-            page.set_default_timeout(PATIENCE_MS)
+            page.set_default_timeout(TIMEOUT_MS)
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.goto(url)
             yield page
@@ -202,7 +278,7 @@ def until() -> Callable[[Callable[[], Any], str], Any]:
     """Wait for a condition with a deadline: `until(lambda: ..., "what")`; return its first true value."""
 
     def wait(condition: Callable[[], Any], what: str) -> Any:
-        end = time.monotonic() + PATIENCE_MS / 1000
+        end = time.monotonic() + TIMEOUT_MS / 1000
         while not (found := condition()):
             assert time.monotonic() < end, f"waited until {what}"
             time.sleep(0.05)
@@ -218,7 +294,7 @@ def name() -> str:
 
 
 class McpClient:
-    """The SDK's own client on a real relay, on a loop in a thread of its own: the test's thread is Playwright's."""
+    """The SDK's own client on a real relay, with a loop in its own thread: Playwright's API uses the test's thread."""
 
     def __init__(self, env: dict[str, str], name: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -230,7 +306,7 @@ class McpClient:
         assert self._ready.wait(20), "the MCP client is connected"
 
     async def _live(self, env: dict[str, str], name: str) -> None:
-        """One task opens, uses and closes the client: its cancel scopes may not cross tasks."""
+        """Open, use and close the client in one task: its cancel scopes cannot cross tasks."""
         from mcp import Client, StdioServerParameters
 
         params = StdioServerParameters(
@@ -243,7 +319,7 @@ class McpClient:
                 answered.set_result(await client.call_tool(tool, arguments))
 
     def call(self, tool: str, **arguments: Any) -> Any:
-        """Call a tool; return what it said."""
+        """Call a tool; return its answer."""
 
         async def ask() -> Any:
             answered = self._loop.create_future()

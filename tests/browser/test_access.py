@@ -1,10 +1,11 @@
-"""With a token: asked once, or brought by a code; never in an address, never in a cookie."""
+"""A daemon with a token: the user enters it once, or signs in by a code; no address and no cookie contains it."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,19 +13,23 @@ import pytest
 TOKEN = "a-token-of-this-test"
 
 
-@pytest.fixture
-def url(daemon: Any) -> str:
-    """The address of a daemon that wants a token."""
-    daemon.stop()
-    daemon.start(POSTINO_API_TOKEN=TOKEN)
-    return str(daemon.url.replace("127.0.0.1", "localhost"))
+@pytest.fixture(scope="module")
+def guarded(run_daemon: Any) -> Iterator[Any]:
+    """A daemon with a token."""
+    with run_daemon(POSTINO_API_TOKEN=TOKEN) as served:
+        yield served
 
 
 @pytest.fixture
-def visitor(url: str, open_chromium: Any) -> Any:
-    """A browser before that daemon."""
-    with open_chromium(url) as made:
-        yield made
+def url(guarded: Any) -> str:
+    """The address of that daemon, as `postino open` writes it."""
+    return str(guarded.url.replace("127.0.0.1", "localhost"))
+
+
+@pytest.fixture
+def visitor(url: str, visit_other: Any) -> Any:
+    """A browser on that daemon."""
+    return visit_other(url)
 
 
 def sign_in(page: Any, token: str) -> None:
@@ -36,7 +41,7 @@ def live(page: Any) -> None:
     page.locator('.connection[data-state="live"]').wait_for()
 
 
-def test_the_token_is_asked_once_and_kept_for_the_tab(visitor) -> None:
+def test_the_token_is_entered_once_per_tab(visitor) -> None:
     addresses: list[str] = []
     page = visitor.open("#/agents/bob")
     page.on("request", lambda request: addresses.append(request.url))
@@ -53,15 +58,15 @@ def test_the_token_is_asked_once_and_kept_for_the_tab(visitor) -> None:
     assert "Authorization: Bearer $POSTINO_API_TOKEN" in page.locator(".empty pre").inner_text()
 
 
-def fragment_of_open(daemon: Any) -> str:
-    """What `postino open` puts behind the # of the address."""
+def fragment_of_open(served: Any) -> str:
+    """Return what `postino open` puts after the # of the address."""
     command = [sys.executable, "-m", "postino", "open", "--print", "--json"]
-    said = subprocess.run(command, env=daemon.env, capture_output=True, check=True, timeout=20).stdout
-    return str(json.loads(said)["url"].partition("/#")[2])
+    printed = subprocess.run(command, env=served.env, capture_output=True, check=True, timeout=20).stdout
+    return str(json.loads(printed)["url"].partition("/#")[2])
 
 
-def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
-    fragment = fragment_of_open(daemon)
+def test_postino_open_opens_the_page_signed_in(visitor, guarded) -> None:
+    fragment = fragment_of_open(guarded)
     page = visitor.open(f"#{fragment}")
     live(page)
 
@@ -75,11 +80,11 @@ def test_postino_open_brings_it_signed_in(visitor, daemon) -> None:
     other.get_by_role("dialog", name="Sign in").wait_for()
 
 
-def test_the_address_of_postino_open_signs_an_open_page_in(visitor, daemon) -> None:
+def test_the_address_of_postino_open_signs_in_an_open_page(visitor, guarded) -> None:
     page = visitor.open("#/agents/bob")
     page.get_by_label("Token").fill("half a tok")
 
-    page.goto(f"{visitor.url}/#{fragment_of_open(daemon)}")  # only what is behind # changes: nothing is loaded
+    page.goto(f"{visitor.url}/#{fragment_of_open(guarded)}")  # only the fragment changes: the browser loads nothing
 
     live(page)
     page.get_by_role("dialog").wait_for(state="detached")
@@ -90,14 +95,14 @@ def test_the_address_of_postino_open_signs_an_open_page_in(visitor, daemon) -> N
     page.wait_for_url("**/#/agents/bob")
 
 
-def test_a_browser_that_blocks_site_data_shows_it_all_the_same(url, open_blocked) -> None:
+def test_the_page_works_in_a_browser_that_blocks_site_data(url, open_blocked) -> None:
     with open_blocked(f"{url}/#/agents/bob") as page:
         sign_in(page, TOKEN)
         live(page)
         assert "Authorization: Bearer $POSTINO_API_TOKEN" in page.locator(".empty pre").inner_text()
-        page.get_by_role("textbox", name="Write a message").fill("kept nowhere")
+        page.get_by_role("textbox", name="Write a message").fill("not kept")
         page.keyboard.press("Control+Enter")
-        page.locator(".prose", has_text="kept nowhere").wait_for()
+        page.locator(".prose", has_text="not kept").wait_for()
 
         with pytest.raises(Exception, match="SecurityError"):
             page.evaluate("sessionStorage.length")

@@ -1,11 +1,11 @@
-"""The agents beside the mail."""
+"""The list of agents."""
 
 from __future__ import annotations
 
 from playwright.sync_api import expect
 
 
-def test_a_group_counts_all_its_agents_not_only_the_rows_shown(visit, served, name) -> None:
+def test_a_group_counts_all_its_agents_not_only_its_visible_rows(visit, served, name) -> None:
     for number in range(120):
         served.send(f"{name}-{number}")
     page = visit("#/")

@@ -1,4 +1,4 @@
-"""The broadcasts: written in the page, seen by n of m, cleared."""
+"""The broadcasts: sent from the page, seen by n of m agents, cleared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def card(page: Any, id: str) -> Any:
     return page.locator(f'[data-message-id="{id}"]')
 
 
-def test_a_broadcast_written_in_the_page_is_seen_by_an_mcp_client(visit, mcp_client, served, until, name) -> None:
+def test_a_broadcast_sent_from_the_page_reaches_an_mcp_client(visit, mcp_client, served, until, name) -> None:
     client = mcp_client(name)
     page = visit("#/broadcasts", name="luca")
     text = f"hear ye {secrets.token_hex(4)}"
@@ -21,14 +21,14 @@ def test_a_broadcast_written_in_the_page_is_seen_by_an_mcp_client(visit, mcp_cli
     page.locator("article.message", has_text=text).get_by_text("seen by 0 of 1 agent").wait_for()
 
     (got,) = client.call("msg_broadcasts")["broadcasts"]
-    # a sign of life, as soon as it is late enough to be one
+    # a later call moves the cursor, once 50 ms have passed since the answer
     until(lambda: client.call("msg_whoami") and served.call("GET", "broadcasts")["items"][-1]["seen"], "it is seen")
 
     assert (got["body"], got["from"], got["via"]) == (text, "luca", "web")
     page.locator("article.message", has_text=text).get_by_text("seen by 1 of 1 agent").wait_for()
 
 
-def test_clearing_the_feed_asks_first(visit, served, name) -> None:
+def test_clearing_the_broadcasts_asks_first(visit, served, name) -> None:
     id = served.call("POST", "broadcasts", {"body": "to be cleared", "from": name})["id"]
     page = visit("#/broadcasts")
     card(page, id).wait_for()
@@ -43,7 +43,7 @@ def test_clearing_the_feed_asks_first(visit, served, name) -> None:
     assert f"curl {served.url}/api/broadcasts" in page.locator(".empty pre").inner_text()
 
 
-def test_older_broadcasts_come_on_request(visit, served, name) -> None:
+def test_older_broadcasts_are_loaded_on_request(visit, served, name) -> None:
     for number in range(60):
         served.call("POST", "broadcasts", {"body": f"number {number}", "from": name})
     page = visit("#/broadcasts")

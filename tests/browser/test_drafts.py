@@ -1,4 +1,4 @@
-"""What is typed: never lost to an answer, never shown again once it was sent."""
+"""Drafts: an answer never deletes typed text, and sent text is not shown in the form again."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from playwright.sync_api import expect
 
 @pytest.fixture
 def held(until: Any) -> Any:
-    """Hold what a page sends: `held(page)` returns a function that waits for the next request and returns it."""
+    """Hold the sends of a page: `held(page)` returns a function that waits for the next request and returns it."""
 
     def hold(page: Any, address: str = "**/api/messages") -> Any:
         requests: list[Any] = []
         page.route(address, lambda route: requests.append(route))
 
         def next_one() -> Any:
-            until(lambda: page.evaluate("true") and requests, "it is sent")  # asking lets the request be told
+            until(
+                lambda: page.evaluate("true") and requests, "it is sent"
+            )  # the call lets Playwright dispatch the request
             return requests.pop(0)
 
         return next_one
@@ -35,12 +37,12 @@ def send(page: Any, text: str) -> None:
 
 
 def at(page: Any, name: str) -> None:
-    """Go to the mail of `name`, as a click on its row does."""
+    """Show the mail of `name`, as a click on its row does."""
     page.evaluate("(name) => { location.hash = `#/agents/${name}`; }", name)
     page.locator(".mail-name", has_text=name).wait_for()
 
 
-def test_what_is_typed_while_an_answer_is_awaited_stays(visit, served, held, name) -> None:
+def test_text_typed_before_the_answer_stays(visit, served, held, name) -> None:
     page = visit(f"#/agents/{name}")
     sending = held(page)
     send(page, "the first")
@@ -57,7 +59,7 @@ def test_what_is_typed_while_an_answer_is_awaited_stays(visit, served, held, nam
     assert [each["body"] for each in served.history(name)] == ["and the second", "the first"]
 
 
-def test_an_answer_leaves_the_draft_to_another_agent_alone(visit, held, name) -> None:
+def test_an_answer_does_not_change_the_draft_for_another_agent(visit, held, name) -> None:
     page = visit(f"#/agents/{name}-a")
     sending = held(page)
     send(page, "to a")
@@ -76,7 +78,7 @@ def test_an_answer_leaves_the_draft_to_another_agent_alone(visit, held, name) ->
     expect(box(page)).to_have_value("a draft to b")
 
 
-def test_what_fails_comes_back_where_it_was_written(visit, held, name) -> None:
+def test_the_text_of_a_failed_send_is_put_back_into_its_draft(visit, held, name) -> None:
     page = visit(f"#/agents/{name}-a")
     sending = held(page)
     send(page, "to a")
@@ -92,7 +94,7 @@ def test_what_fails_comes_back_where_it_was_written(visit, held, name) -> None:
     page.get_by_role("alert").get_by_text("it will not arrive twice").wait_for()
 
 
-def test_what_fails_comes_back_before_what_was_typed_since(visit, held, name) -> None:
+def test_the_text_of_a_failed_send_is_put_before_text_typed_since(visit, held, name) -> None:
     page = visit(f"#/agents/{name}")
     sending = held(page)
     send(page, "the first")
@@ -104,7 +106,7 @@ def test_what_fails_comes_back_before_what_was_typed_since(visit, held, name) ->
     expect(box(page)).to_have_value("the first\nand the second")
 
 
-def test_an_answer_that_was_begun_keeps_what_it_answers(visit, served, name) -> None:
+def test_a_draft_of_a_reply_keeps_its_context(visit, served, name) -> None:
     id = served.send(name, "a question")
     page = visit(f"#/agents/{name}")
     page.locator(f'[data-message-id="{id}"]').get_by_role("button", name="Reply").click()
@@ -118,7 +120,7 @@ def test_an_answer_that_was_begun_keeps_what_it_answers(visit, served, name) -> 
     page.get_by_text("Reply to tester").wait_for()
 
 
-def test_a_broadcast_leaves_what_is_typed_meanwhile_alone(visit, served, held) -> None:
+def test_the_answer_to_a_broadcast_does_not_change_text_typed_since(visit, served, held) -> None:
     page = visit("#/broadcasts")
     sending = held(page, "**/api/broadcasts")
     form = page.get_by_role("textbox", name="Write to everyone")
@@ -133,7 +135,7 @@ def test_a_broadcast_leaves_what_is_typed_meanwhile_alone(visit, served, held) -
     served.call("DELETE", "broadcasts")
 
 
-def test_what_was_begun_follows_a_rename(visit, served, name) -> None:
+def test_a_draft_follows_a_rename(visit, served, name) -> None:
     served.call("POST", f"agents/{name}/heartbeat")
     page = visit(f"#/agents/{name}")
     page.locator('.connection[data-state="live"]').wait_for()

@@ -1,4 +1,4 @@
-"""What others write is text: nothing of it runs, nothing of it hides, nothing of it breaks the layout."""
+"""Text of others is only text: none of it runs, hides other text or breaks the layout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 import pytest
-import redis
 from playwright.sync_api import expect
 
 RUN = "globalThis.ran=1"
@@ -76,10 +75,9 @@ PAYLOADS = [
 
 @pytest.fixture
 def valkey(served) -> Any:
-    """The daemon's own Valkey, for what no API lets in."""
-    client = redis.Redis(unix_socket_path=str(served.home.valkey_socket), decode_responses=True)
-    yield client
-    client.close()
+    """The daemon's Valkey, to write what the API refuses."""
+    with served.valkey() as client:
+        yield client
 
 
 def test_there_are_sixty_payloads() -> None:
@@ -107,14 +105,14 @@ def test_payloads_in_bodies_are_shown_as_text(visit, served, name) -> None:
 
 
 def plant(valkey: Any, **fields: Any) -> str:
-    """Put a message into the history as no API would accept it."""
+    """Put a message into the history that the API would refuse."""
     now = int(time.time() * 1000)
     message = {"kind": "message", "id": f"p{now}", "seq": 1, "from": "x", "verified": "", "via": "http", "to": "y"}
     message |= {"body": "body", "t": now, "thread": "", "reply_to": ""} | fields
     return str(valkey.xadd("{po}:history", message))
 
 
-def test_names_threads_and_faces_full_of_markup_are_text(visit, valkey, name) -> None:
+def test_names_threads_and_events_full_of_markup_are_shown_as_text(visit, valkey, name) -> None:
     for number, payload in enumerate(PAYLOADS):
         plant(valkey, id=f"{name}-{number}", **{"from": payload, "to": name, "thread": payload, "via": payload})
     valkey.xadd("{po}:events", {"type": PAYLOADS[0], "agent": PAYLOADS[4]})
@@ -207,7 +205,7 @@ def test_no_body_makes_the_page_slow(visit, served, name, body) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 360])
-def test_it_works_on_a_narrow_screen(visit, served, name, width) -> None:
+def test_the_page_fits_a_narrow_screen(visit, served, name, width) -> None:
     id = served.send(name, "hello", thread="t" * 64)
     for _ in range(5):
         served.settle("nack", name, served.read(name))
@@ -231,7 +229,7 @@ def test_it_works_on_a_narrow_screen(visit, served, name, width) -> None:
 
 
 def fits(page: Any, width: int) -> None:
-    """Nothing of the page lies beside the screen, nothing but code scrolls sideways."""
+    """Check that no element is wider than the screen, except code, which scrolls."""
     assert page.evaluate("document.documentElement.scrollWidth") == width
     wide = page.evaluate(
         """(width) => [...document.querySelectorAll("body *:not(pre, pre *, .visually-hidden, .skip)")]
@@ -243,7 +241,7 @@ def fits(page: Any, width: int) -> None:
     assert wide == []
 
 
-def test_a_place_nobody_can_name_is_all_mail(visit) -> None:
+def test_an_unknown_address_shows_all_mail(visit) -> None:
     page = visit("#/nonsense")
     for place in ("#/agents/", "#/agents/%E0%A4%A", "#%%%"):
         page.get_by_role("heading", name="All mail" if "%E0" not in page.url else "%E0%A4%A").wait_for()

@@ -1,4 +1,4 @@
-"""By keyboard alone, and for those who do not see the page: names, focus, and axe-core's findings."""
+"""The keyboard and screen readers: shortcuts, focus, names, and the findings of axe-core."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-PLACES = {"list": "#/", "mail": "#/mail", "agent": "#/agents/{}", "empty": "#/agents/nobody", "feed": "#/broadcasts"}
-PLACES |= {"activity": "#/activity"}
+PLACES = {"list": "#/", "mail": "#/mail", "agent": "#/agents/{}", "empty": "#/agents/nobody"}
+PLACES |= {"broadcasts": "#/broadcasts", "activity": "#/activity"}
 
 
 def live(page: Any) -> None:
@@ -20,7 +20,7 @@ def focused(page: Any) -> str:
     return str(page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText"))
 
 
-def test_an_agent_is_found_and_written_to_by_keys_alone(visit, served, name) -> None:
+def test_an_agent_is_found_and_written_to_with_the_keyboard(visit, served, name) -> None:
     served.send(name)
     page = visit("#/")
     page.locator(f'li[data-agent="{name}"]').wait_for()
@@ -37,14 +37,14 @@ def test_an_agent_is_found_and_written_to_by_keys_alone(visit, served, name) -> 
     page.locator(".prose", has_text="typed /?w123").wait_for()
 
 
-def test_views_are_reached_by_number(visit) -> None:
+def test_number_keys_switch_the_view(visit) -> None:
     page = visit("#/")
     for key, place in (("2", "broadcasts"), ("3", "activity"), ("1", "")):
         page.keyboard.press(key)
         page.wait_for_url(f"**/#/{place}")
 
 
-def test_help_opens_and_closes_and_gives_the_focus_back(visit) -> None:
+def test_closing_the_help_returns_the_focus(visit) -> None:
     page = visit("#/")
     page.get_by_role("button", name="Help").focus()
     page.keyboard.press("?")
@@ -55,7 +55,7 @@ def test_help_opens_and_closes_and_gives_the_focus_back(visit) -> None:
     assert focused(page) == "Help"
 
 
-def test_single_keys_can_be_turned_off(visit) -> None:
+def test_single_key_shortcuts_can_be_turned_off(visit) -> None:
     page = visit("#/")
     page.keyboard.press("?")
     page.get_by_label("Single-key shortcuts").uncheck()
@@ -67,25 +67,25 @@ def test_single_keys_can_be_turned_off(visit) -> None:
     assert not page.url.endswith("activity")
 
 
-def test_the_focus_goes_along_to_the_pane_that_is_left(visit, served, name) -> None:
+def test_the_focus_moves_to_the_pane_that_is_shown(visit, served, name) -> None:
     served.send(name)
     page = visit("#/", width=360)
     page.locator(f'li[data-agent="{name}"] a').press("Enter")
     page.wait_for_url(f"**/#/agents/{name}")
 
-    page.locator("#main:focus").wait_for()  # the address is there before the page has heard of it
+    page.locator("#main:focus").wait_for()  # the address changes before the page handles it
 
 
-def test_nobody_is_notified_unasked(visit) -> None:
+def test_notifications_are_off_until_the_user_turns_them_on(visit) -> None:
     page = visit("#/")
     live(page)
     assert page.get_by_role("button", name="Desktop notifications").get_attribute("aria-pressed") == "false"
-    page.get_by_role("button", name="Desktop notifications").click()  # a headless browser says no
+    page.get_by_role("button", name="Desktop notifications").click()  # a headless browser denies the permission
 
     page.get_by_text("This browser does not allow notifications").wait_for()
 
 
-def test_the_content_is_one_step_away(visit) -> None:
+def test_the_first_tab_stop_skips_to_the_content(visit) -> None:
     page = visit("#/activity")
     live(page)
     page.keyboard.press("Tab")
@@ -98,7 +98,7 @@ def test_the_content_is_one_step_away(visit) -> None:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The source of axe-core; `.ci/run` fetches it from npm and names it in AXE_CORE."""
+    """The source of axe-core; `.ci/run` installs it from npm and sets AXE_CORE to its path."""
     path = os.environ.get("AXE_CORE")
     if not path:
         pytest.skip("AXE_CORE does not name axe-core's axe.min.js (npm install axe-core)")
@@ -107,7 +107,7 @@ def axe() -> str:
 
 @pytest.fixture
 def peopled(served, name) -> str:
-    """An agent with mail in every state, so that every colour is looked at."""
+    """An agent with mail in every state, so that every colour is checked."""
     for state in ("dead", "acked", "leased", "queued"):
         served.send(
             name, f"a message that is {state} with `code`, https://a.example/\n\n```sh\nls -l\n```", thread="t-1"
@@ -130,7 +130,7 @@ def peopled(served, name) -> str:
 def test_axe_finds_nothing_serious(visit, axe, peopled, scheme, width) -> None:
     page = visit("#/", scheme=scheme, width=width, name=peopled)
     live(page)
-    page.evaluate(axe)  # through the debugger: the page's own policy stays as it is
+    page.evaluate(axe)  # evaluated by the debugger: the page's policy is unchanged
     for place in PLACES.values():
         page.evaluate(f"location.hash = '{place.format(peopled)}'")
         page.locator(".message, .event, .empty, .agent").locator("visible=true").first.wait_for()
@@ -146,7 +146,7 @@ def test_axe_finds_nothing_serious(visit, axe, peopled, scheme, width) -> None:
     findings(page, f"help {scheme} {width}")
 
 
-def test_axe_would_find_something_serious(visit, axe) -> None:
+def test_axe_finds_a_bad_contrast(visit, axe) -> None:
     page = visit("#/")
     live(page)
     page.evaluate(axe)
@@ -158,10 +158,10 @@ def test_axe_would_find_something_serious(visit, axe) -> None:
 
 def findings(page: Any, where: str) -> None:
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    told = [
+    serious = [
         f"{each['impact']} {each['id']}: {node['html'][:160]} {node['failureSummary']}"
         for each in found
         for node in each["nodes"]
         if each["impact"] in ("serious", "critical")
     ]
-    assert told == [], where
+    assert serious == [], where

@@ -1,16 +1,15 @@
-"""The live connection: its state is seen, a killed daemon heals it, nothing is missed and nothing doubled."""
+"""The live connection: its state is shown, it recovers from a killed daemon, no event is lost or shown twice."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
+import urllib.error
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 from playwright.sync_api import expect
 
 
@@ -20,34 +19,39 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture(scope="module")
+def mortal_daemon(run_daemon: Any) -> Iterator[Any]:
+    """A daemon that tests may kill. Its port is fixed, so that a page finds it again."""
+    with run_daemon(POSTINO_WEB_PORT=str(free_port())) as served:
+        yield served
+
+
 @pytest.fixture
-def visitor(daemon: Any, open_chromium: Any) -> Any:
-    """A browser of this test's own: it is closed before the daemon's fixture ends."""
-    daemon.stop()
-    port = str(free_port())
-    daemon.start(POSTINO_WEB_PORT=port)
-    with open_chromium(daemon.url) as made:
-        yield made
+def daemon(mortal_daemon: Any) -> Any:
+    """That daemon, running, with an empty store."""
+    mortal_daemon.start()
+    with mortal_daemon.valkey() as valkey:
+        valkey.flushall()
+    return mortal_daemon
 
 
-def send(daemon: Any, to: str, body: str) -> str:
-    message = json.dumps({"to": to, "body": body, "from": "tester"})
-    command = ["curl", "-s", "-H", "Content-Type: application/json", f"{daemon.url}/api/messages", "-d", message]
-    said = subprocess.run(command, capture_output=True, check=True).stdout
-    return str(json.loads(said)["id"])
+@pytest.fixture
+def visitor(daemon: Any, visit_other: Any) -> Any:
+    """A browser on that daemon."""
+    return visit_other(daemon.url)
 
 
 def state(page: Any, name: str) -> None:
     page.locator(f'.connection[data-state="{name}"]').wait_for()
 
 
-def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
+def test_a_page_recovers_from_a_killed_daemon_without_a_reload(visitor, daemon) -> None:
     page = visitor.open("#/agents/bob")
     activity = visitor.open("#/activity")
     state(page, "live")
     state(activity, "live")
     page.evaluate("globalThis.same = true")
-    before = [send(daemon, "bob", f"before {number}") for number in range(3)]
+    before = [daemon.send("bob", f"before {number}") for number in range(3)]
     page.get_by_text("before 2").wait_for()
 
     daemon.kill()
@@ -56,8 +60,8 @@ def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
     page.get_by_role("textbox", name="Write a message").fill("written while it was away")
     page.keyboard.press("Control+Enter")
     page.get_by_role("alert").get_by_text("Your text is kept").wait_for()
-    daemon.start(**daemon.extra)
-    after = [send(daemon, "bob", f"after {number}") for number in range(3)]
+    daemon.start()
+    after = [daemon.send("bob", f"after {number}") for number in range(3)]
 
     page.get_by_text("after 2").wait_for()
     state(page, "live")
@@ -75,7 +79,7 @@ def test_a_killed_daemon_heals_without_a_reload(visitor, daemon) -> None:
 
 
 @pytest.mark.parametrize("look", ["#/agents/bob", "#/broadcasts"], ids=["seen", "unseen"])
-def test_the_word_that_nobody_answers_goes_when_somebody_does(visitor, daemon, look) -> None:
+def test_the_status_that_the_daemon_does_not_answer_goes_when_it_answers(visitor, daemon, look) -> None:
     page = visitor.open("#/agents/bob")
     state(page, "live")
     daemon.kill()
@@ -85,7 +89,7 @@ def test_the_word_that_nobody_answers_goes_when_somebody_does(visitor, daemon, l
     page.get_by_role("alert").get_by_text("postino does not answer").wait_for()
 
     page.evaluate("(place) => { location.hash = place; }", look)
-    daemon.start(**daemon.extra)
+    daemon.start()
     state(page, "live")
     page.evaluate("location.hash = '#/agents/bob'")
 
@@ -94,7 +98,7 @@ def test_the_word_that_nobody_answers_goes_when_somebody_does(visitor, daemon, l
 
 
 @pytest.mark.parametrize("typed", ["", "more"], ids=["alone", "mixed"])
-def test_what_was_not_answered_elsewhere_is_no_more_than_true_on_return(visitor, daemon, until, typed) -> None:
+def test_the_status_of_a_hidden_draft_is_true_when_it_is_shown_again(visitor, daemon, until, typed) -> None:
     page = visitor.open("#/agents/bob")
     state(page, "live")
     sent: list[Any] = []
@@ -108,7 +112,7 @@ def test_what_was_not_answered_elsewhere_is_no_more_than_true_on_return(visitor,
 
     daemon.kill()
     state(page, "waiting")
-    daemon.start(**daemon.extra)
+    daemon.start()
     state(page, "live")
     page.evaluate("location.hash = '#/agents/bob'")
 
@@ -117,7 +121,7 @@ def test_what_was_not_answered_elsewhere_is_no_more_than_true_on_return(visitor,
     expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept\nmore" if typed else "kept")
 
 
-def test_a_killed_daemon_heals_in_every_tab(visitor, daemon) -> None:
+def test_every_tab_recovers_from_a_killed_daemon(visitor, daemon) -> None:
     first = visitor.open("#/agents/bob")
     pages = [first, first.context.new_page(), first.context.new_page()]
     for page in pages[1:]:
@@ -128,15 +132,15 @@ def test_a_killed_daemon_heals_in_every_tab(visitor, daemon) -> None:
     daemon.kill()
     for page in pages:
         state(page, "waiting")
-    daemon.start(**daemon.extra)
-    send(daemon, "bob", "after")
+    daemon.start()
+    daemon.send("bob", "after")
 
     for page in pages:
         page.get_by_text("after", exact=True).wait_for()
         state(page, "live")
 
 
-def test_a_page_opened_before_its_daemon_answers_heals_too(visitor, daemon) -> None:
+def test_a_page_opened_before_its_daemon_answers_becomes_live(visitor, daemon) -> None:
     page = visitor.open("#/agents/bob")
     state(page, "live")
     page.route("**/api/**", lambda route: route.abort())
@@ -146,11 +150,11 @@ def test_a_page_opened_before_its_daemon_answers_heals_too(visitor, daemon) -> N
     page.unroute("**/api/**")
 
     state(page, "live")
-    send(daemon, "bob", "here")
+    daemon.send("bob", "here")
     page.get_by_text("here", exact=True).wait_for()
 
 
-def test_a_tab_nobody_looks_at_lets_go_and_catches_up(visitor, daemon, until) -> None:
+def test_a_hidden_tab_disconnects_and_catches_up(visitor, daemon, until) -> None:
     page = visitor.open("#/agents/bob", clock=True)
     state(page, "live")
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => globalThis.away ?? false })")
@@ -158,7 +162,7 @@ def test_a_tab_nobody_looks_at_lets_go_and_catches_up(visitor, daemon, until) ->
     page.evaluate("away = true; document.dispatchEvent(new Event('visibilitychange'))")
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/api/events")):
         page.clock.fast_forward(61_000)
-    send(daemon, "bob", "meanwhile")
+    daemon.send("bob", "meanwhile")
     page.clock.fast_forward(31_000)
     until(lambda: page.title().startswith("(1)"), "the title counts it")
     page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
@@ -167,22 +171,22 @@ def test_a_tab_nobody_looks_at_lets_go_and_catches_up(visitor, daemon, until) ->
     expect(page.locator("article.message")).to_have_count(1)
 
 
-def test_a_machine_that_slept_while_the_page_asked_delays_nothing_afterwards(visitor, daemon, until) -> None:
+def test_a_machine_that_slept_during_a_request_does_not_delay_the_next_one(visitor, daemon, until) -> None:
     page = visitor.open("#/agents/bob", clock=True)
     state(page, "live")
     held: list[Any] = []
     page.route("**/api/history*", lambda route: route.continue_() if held else held.append(route))
-    send(daemon, "bob", "before")
-    until(lambda: page.evaluate("true") and held, "it asks")  # asking lets the request be told
+    daemon.send("bob", "before")
+    until(lambda: page.evaluate("true") and held, "it loads")  # Playwright dispatches it during the call
     page.clock.fast_forward(3_600_000)
     held[0].continue_()
     page.get_by_text("before").wait_for()
 
-    send(daemon, "bob", "after")
+    daemon.send("bob", "after")
     page.get_by_text("after", exact=True).wait_for()
 
 
-def test_a_lost_valkey_heals(visitor, daemon, until) -> None:
+def test_a_page_recovers_from_a_killed_valkey(visitor, daemon, until) -> None:
     page = visitor.open("#/agents/bob")
     state(page, "live")
 
@@ -190,31 +194,30 @@ def test_a_lost_valkey_heals(visitor, daemon, until) -> None:
 
     def accepted() -> bool:
         try:
-            return bool(send(daemon, "bob", "after the loss"))
-        except KeyError:  # a refusal has no id: Valkey is not back yet
+            return bool(daemon.send("bob", "after the loss"))
+        except urllib.error.HTTPError:  # Valkey does not run yet
             return False
 
-    until(accepted, "Valkey is back")
+    until(accepted, "Valkey runs again")
     page.get_by_text("after the loss").wait_for()
 
 
-def test_a_store_that_lost_its_past_is_followed(visitor, daemon) -> None:
+def test_events_of_an_emptied_store_are_shown(visitor, daemon) -> None:
     page = visitor.open("#/agents/bob")
     state(page, "live")
-    send(daemon, "bob", "before")
+    daemon.send("bob", "before")
     page.get_by_text("before", exact=True).wait_for()
-    store = redis.Redis(unix_socket_path=str(daemon.home.valkey_socket))
-    store.flushall()
-    store.close()
+    with daemon.valkey() as valkey:
+        valkey.flushall()
     daemon.kill()
-    daemon.start(**daemon.extra)
+    daemon.start()
     state(page, "live")
-    send(daemon, "bob", "after")
+    daemon.send("bob", "after")
 
     page.get_by_text("after", exact=True).wait_for()
 
 
-def test_an_ill_daemon_is_told_and_so_is_its_recovery(visitor, daemon) -> None:
+def test_an_unhealthy_daemon_causes_a_warning_until_it_recovers(visitor, daemon) -> None:
     page = visitor.open("#/", clock=True)
     state(page, "live")
     ill = {"ok": False, "valkey": False, "durability": "fsync", "error": "Valkey does not answer"}

@@ -1,4 +1,4 @@
-"""Many tabs of one browser: one of them reads the events for all, and nothing is missed when that one goes."""
+"""Many tabs of one browser: one reads the events for all, and no event is missed when that tab goes away."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 from playwright.sync_api import expect
 
 TABS = 8  # a browser opens six connections to one server
-# counts the event streams this page has open
+# counts the open event streams of this page
 COUNT = """
 globalThis.streams = 0;
 const { fetch } = globalThis;
@@ -33,9 +32,9 @@ def shows(page: Any, text: str) -> None:
 
 @pytest.fixture
 def tabs(visit: Callable[..., Any], served: Any, name: str) -> Callable[..., list[Any]]:
-    """Open some pages of one browser on the mail of one agent: `tabs(3)`; `script` runs first in each."""
+    """Open tabs of one browser on the mail of one agent: `tabs(3)`. `script` runs before the scripts of each page."""
 
-    def open_some(number: int, script: str = "", **how: Any) -> list[Any]:
+    def open_tabs(number: int, script: str = "", **how: Any) -> list[Any]:
         first = visit(f"#/agents/{name}", **how)
         first.context.add_init_script(COUNT + script)
         first.reload()
@@ -49,15 +48,15 @@ def tabs(visit: Callable[..., Any], served: Any, name: str) -> Callable[..., lis
             pages.append(page)
         return pages
 
-    return open_some
+    return open_tabs
 
 
 @pytest.fixture
 def reader(until: Callable[..., Any]) -> Callable[[list[Any]], Any]:
-    """Wait until one page reads for all, and return it."""
+    """Wait until exactly one page reads the events, and return it."""
 
     def find(pages: list[Any]) -> Any:
-        found: list[Any] = until(lambda: _alone(_reading(pages)), "one reads for all")
+        found: list[Any] = until(lambda: _alone(_reading(pages)), "one tab reads for all")
         return found[0]
 
     return find
@@ -117,69 +116,69 @@ def test_a_frozen_tab_lets_another_one_read_and_catches_up(tabs, reader, served,
     reader(pages)
 
 
-def test_a_tab_that_reads_and_tells_nothing_is_replaced(tabs, reader, served, name) -> None:
-    """As one that was frozen unawares: it holds the lock, and nobody hears of it."""
+def test_a_tab_that_reads_but_posts_nothing_is_replaced(tabs, reader, served, name) -> None:
+    """As a frozen one does: it holds the lock and posts nothing."""
     pages = tabs(2, clock=True)
     for page in pages:
-        page.evaluate("location.hash = '#/activity'")  # mail is also asked for unasked, soon after a tab has begun
+        page.evaluate("location.hash = '#/activity'")  # the mail view also loads soon after the start, without an event
     silent = reader(pages)
     (other,) = [page for page in pages if page is not silent]
     silent.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
-    served.send(name, "unheard of")
-    told(silent, name, 1)
-    told(other, name, 0)
+    served.send(name, "not posted")
+    shows_events(silent, name, 1)
+    shows_events(other, name, 0)
 
     other.clock.fast_forward(51_000)
 
-    told(other, name, 1)
+    shows_events(other, name, 1)
     assert reader(pages) is other
 
 
-def test_a_tab_that_missed_something_notices_it(tabs, reader, served, name) -> None:
+def test_a_tab_that_missed_an_event_notices_it(tabs, reader, served, name) -> None:
     pages = tabs(2)
     for page in pages:
         page.evaluate("location.hash = '#/activity'")
     first = reader(pages)
     (other,) = [page for page in pages if page is not first]
     served.send(name)
-    told(other, name, 1)
+    shows_events(other, name, 1)
 
     first.evaluate("void (globalThis.post = BroadcastChannel.prototype.postMessage)")
     first.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
     served.send(name)
-    told(first, name, 2)
-    told(other, name, 1)
+    shows_events(first, name, 2)
+    shows_events(other, name, 1)
     first.evaluate("void (BroadcastChannel.prototype.postMessage = post)")
     served.send(name)
 
     for page in pages:
-        told(page, name, 3)
+        shows_events(page, name, 3)
 
 
-def told(page: Any, name: str, times: int) -> None:
-    """The activity tells of so many messages to `name`."""
+def shows_events(page: Any, name: str, times: int) -> None:
+    """Wait until the activity shows that many messages to `name`."""
     expect(page.locator(".event", has_text=f"tester wrote to {name}")).to_have_count(times)
 
 
-def test_a_gap_of_a_new_tab_is_none_for_the_others(tabs, reader, served, name) -> None:
+def test_a_gap_of_a_new_tab_does_not_concern_the_others(tabs, reader, served, name) -> None:
     pages = tabs(1)
     pages[0].evaluate("location.hash = '#/activity'")
     for _ in range(4):
         served.send(name)
-    told(pages[0], name, 4)
-    with redis.Redis(unix_socket_path=str(served.home.valkey_socket)) as valkey:
+    shows_events(pages[0], name, 4)
+    with served.valkey() as valkey:
         valkey.xtrim("{po}:events", maxlen=3, approximate=False)  # a new tab asks for ten minutes
 
     newer = pages[0].context.new_page()
     newer.goto(f"{served.url}/#/activity")
-    told(newer, name, 3)
+    shows_events(newer, name, 3)
     served.send(name)
 
-    told(newer, name, 4)
-    told(pages[0], name, 5)
+    shows_events(newer, name, 4)
+    shows_events(pages[0], name, 5)
 
 
-def test_tabs_that_cannot_share_read_each_for_itself(tabs, served, name) -> None:
+def test_tabs_that_cannot_share_read_one_stream_each(tabs, served, name) -> None:
     """As on plain HTTP from another machine."""
     pages = tabs(3, script="Object.defineProperty(Navigator.prototype, 'locks', { value: undefined });")
     served.send(name, "to each")
