@@ -17,9 +17,7 @@ def held(until: Any) -> Any:
         page.route(address, lambda route: requests.append(route))
 
         def next_one() -> Any:
-            until(
-                lambda: page.evaluate("true") and requests, "it is sent"
-            )  # the call lets Playwright dispatch the request
+            until(lambda: page.evaluate("true") and requests, "it is sent")  # Playwright dispatches it during the call
             return requests.pop(0)
 
         return next_one
