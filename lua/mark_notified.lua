@@ -8,8 +8,8 @@ KEYS     index     hash     {po}:index:<agent>
 ARGV     agent     the agent that was announced to
          process   the Claude process: host:pid:start
          claude    its Claude session id
-         mail      stream ID of the newest message that was found, or ''
-         feed      number of the last broadcast that was found, or '' when nothing was told of broadcasts
+         newest    stream ID of the newest message that was found, or ''
+         last      number of the last broadcast that was found, or '' when nothing was told of broadcasts
          found_ms  when it was found
          greeted   '1': it was also told who the session is
          how       way of telling that the messages keep, or ''
@@ -26,14 +26,14 @@ TIME     O(n) in the ids
 --@include lib/entry
 --@include lib/process
 local index, events, agents, sessions = unpack(KEYS)
-local agent, process, claude, mail, feed, found_ms, greeted, how, ids = unpack(ARGV)
+local agent, process, claude, newest, last, found_ms, greeted, how, ids = unpack(ARGV)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record, stored = load_process(sessions, agents, process, agent, claude)
 
-if mail ~= '' and not (record.mail and id_before(mail, record.mail)) then record.mail = mail end
+if newest ~= '' and not (record.mail and id_before(newest, record.mail)) then record.mail = newest end
 record.found = math.max(record.found or 0, tonumber(found_ms))
-if feed ~= '' then record.feed = math.max(record.feed or 0, tonumber(feed)) end
+if last ~= '' then record.feed = math.max(record.feed or 0, tonumber(last)) end
 record.greeted = record.greeted or greeted == '1' or nil
 
 local now, marked = now_ms(), {}

@@ -119,7 +119,7 @@ async def test_a_server_whose_configuration_is_secret_is_volatile(run: Run) -> N
     found = await asked(url.replace("unix://", "unix://po:x@"))
 
     assert found.durability == "volatile"
-    assert found.warnings == ("CONFIG GET is denied, so whether answered mail is on disk cannot be told",)
+    assert found.warnings == ("CONFIG GET is denied: whether answered mail is on disk cannot be determined",)
 
 
 async def test_a_missing_command_is_refused_by_its_name(run: Run) -> None:

@@ -257,7 +257,7 @@ async def conversation(broker: Broker) -> None:
     await refused(broker.agents.forget("alice"), "agent_busy")
     await broker.sessions.leave("s-2", 2)
     left = await broker._store.call("HGET", broker._store.keys.shared("sessions"), "s-2")
-    assert await broker._store.run("forget_session", "", {"session": "s-2", "seen": left}) == 1
+    assert await broker._store.run("forget_session", "", {"session": "s-2", "record": left}) == 1
     await broker.mail.clear("robert")
     await broker.agents.cleanup()
     await broker.housekeeping.sweep()
