@@ -27,7 +27,7 @@ from postino.store.dead import DeadLetters
 from postino.store.events import EventStream
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
-from postino.store.probe import Probe, probe, shown
+from postino.store.probe import Probe, probe, without_credentials
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.valkey.embedded import EmbeddedValkey
@@ -83,7 +83,7 @@ class Broker:
         finally:
             await prober.aclose()
         for warning in probed.warnings:
-            log.warning("valkey_settings", warning=warning)
+            log.warning("valkey_warning", warning=warning)
         store.durability = probed.durability
         broker = cls(settings, store, probed, embedded)
         store.open()
@@ -101,7 +101,7 @@ class Broker:
         await self.events.close()
         if self.embedded is not None and not self.embedded.data_in_place():
             with contextlib.suppress(PostinoError):  # it has ended already
-                self.embedded.kill_detached(await self._store.call("INFO", "server"))
+                self.embedded.kill_detached(await self._store.server_info())
         await self._store.close()
 
     @property
@@ -125,9 +125,9 @@ class Broker:
 
     async def health(self) -> Health:
         """Return whether Valkey answers; never raises."""
-        server = "embedded" if self.embedded else shown(self._store.url)
+        server = "embedded" if self.embedded else without_credentials(self._store.url)
         try:
-            await self._store.call("PING")
+            await self._store.ping()
         except PostinoError as error:
             return Health(ok=False, valkey=False, durability=self.durability, server=server, error=error.message)
         return Health(
@@ -137,8 +137,7 @@ class Broker:
     async def stats(self) -> dict[str, Any]:
         """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail."""
         names = await self._table.names()
-        keys = self._store.keys
-        lengths = await asyncio.gather(*(self._store.call("XLEN", keys.of("inbox", name)) for name in names.agents))
+        lengths = await asyncio.gather(*(self.mail.length(name) for name in names.agents))
         with_mail = [name for name, length in zip(names.agents, lengths, strict=True) if length][:SAMPLED]
         oldest = await asyncio.gather(*(self.mail.peek(name, 1, 0) for name in with_mail))
         times = [items[0].timestamp for items, _ in oldest if items]
@@ -149,8 +148,8 @@ class Broker:
             "messageTtl": self.settings.msg_ttl,
             "agentCount": len(names.agents),
             "onlineCount": online,
-            "messageCount": sum(int(length) for length in lengths),
-            "broadcastCount": int(await self._store.call("XLEN", keys.shared("broadcasts"))),
+            "messageCount": sum(lengths),
+            "broadcastCount": await self.broadcasts.count(),
             "oldestUnread": min(times, default=None),
             "time": iso(await self._store.now_ms()),
         }

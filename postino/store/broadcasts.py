@@ -73,6 +73,10 @@ class BroadcastStream:
         reached = [int(each.rpartition(" ")[2]) for each in cursors]
         return [_broadcast(pairs(fields), reached) for _, fields in entries], total
 
+    async def count(self) -> int:
+        """Return how many broadcasts are stored."""
+        return int(await self._store.call("XLEN", self._store.keys.shared("broadcasts")))
+
     async def clear(self) -> int:
         """Delete all broadcasts; return how many there were."""
         return int(await self._store.run("clear_broadcasts", ALL, {"ttl_ms": self._ttl_ms}))

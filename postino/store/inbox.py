@@ -157,6 +157,10 @@ class Inboxes:
         total, entries = await self._store.slice(self._store.keys.of("inbox", agent), offset, limit)
         return [message(agent, pairs(fields)) for _, fields in entries], total
 
+    async def length(self, agent: str) -> int:
+        """Return how many unacknowledged messages an agent has, by its present name."""
+        return int(await self._store.call("XLEN", self._store.keys.of("inbox", agent)))
+
     async def senders(self, agent: str) -> list[str]:
         """Return up to three senders of unread messages, that of the oldest message first."""
         _, (names,) = await self._store.run_named("senders", agent)

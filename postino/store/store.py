@@ -92,6 +92,18 @@ class Store:
         total, items = await _run_script(self.reads, script, command)
         return int(total), items
 
+    async def ping(self) -> None:
+        """Make one round trip.
+
+        Raises:
+            StoreAway: no reply.
+        """
+        await self.call("PING")
+
+    async def server_info(self) -> str:
+        """Return the `server` section of INFO."""
+        return str(await self.call("INFO", "server"))
+
     async def present(self, name: str) -> str:
         """Return the present name of an agent; `name` itself unless it is an alias."""
         return alias_target(await self.call("HGET", self.keys.shared("agents"), name)) or name

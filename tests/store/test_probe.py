@@ -16,7 +16,7 @@ from redis.asyncio.client import Redis
 from postino.errors import StoreAway
 from postino.paths import folder
 from postino.store.pipeline import client
-from postino.store.probe import COMMANDS, Probe, judge, probe, shown
+from postino.store.probe import COMMANDS, Probe, judge, probe, without_credentials
 from postino.store.valkey.process import program
 
 REDIS = shutil.which("redis-server")
@@ -174,7 +174,7 @@ async def test_a_server_that_is_not_there_is_named_without_its_password() -> Non
     ],
 )
 def test_a_url_is_shown_without_user_password_and_query(url: str, safe: str) -> None:
-    assert shown(url) == safe
+    assert without_credentials(url) == safe
 
 
 def test_what_cannot_be_told_is_never_called_durable() -> None:
