@@ -18,7 +18,7 @@ class Broadcasts(BroadcastStream):
         self._agents = agents
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, with how many agents of how many have seen each, and the total."""
+        """Return broadcasts oldest first, each with how many agents of how many have seen it, and the total."""
         items, total = await super().page(limit, offset)
         agents = len((await self._agents.names()).seen())
         return [msgspec.structs.replace(each, agents=agents) for each in items], total
