@@ -42,10 +42,10 @@ def run(seconds: float) -> Rows:
             xadd = drive(lambda: dial_unix(stack.valkey), _xadds(), resp_complete, at_once, seconds)
             rows.append(_row("floor: bare XADD", at_once, xadd, xadd))
             rows += asyncio.run(_in_process(stack.home, at_once, seconds, xadd))
-        shared = pipeline.FEW, pipeline.MOST
-        pipeline.FEW = pipeline.MOST = 1
+        shared = pipeline.BATCH_FROM, pipeline.MAX_BATCH
+        pipeline.BATCH_FROM = pipeline.MAX_BATCH = 1
         rows += asyncio.run(_in_process(stack.home, AT_ONCE[-1], seconds, xadd, ", a round trip each"))
-        pipeline.FEW, pipeline.MOST = shared
+        pipeline.BATCH_FROM, pipeline.MAX_BATCH = shared
     return rows
 
 

@@ -1,6 +1,6 @@
 #!lua
---[[ bind_claude: a Claude process tells, by a hook, which Claude session the connected session now serves.
-A session that was not named becomes the agent recorded for that Claude session, unless that one is online.
+--[[ bind_claude: record the Claude session that a connected session now serves, as a hook of its process reported it.
+A session with a derived name becomes the agent recorded for that Claude session, unless that agent is online.
 Atomic because two sessions must not resume one agent.
 KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
@@ -9,49 +9,47 @@ KEYS     agents    hash     {po}:agents
 ARGV     session   session id, the consumer name
          process   the Claude process: host:pid:start
          claude    its Claude session id
-RETURNS  agent, the agent left for it or '', 1 if that one was made for this session alone | 0
+RETURNS  agent, the agent it was before if that is another one, or '', 1 if that one was created for this session | 0
          nothing: the session is unknown
 ERRORS   NONE
-TIME     O(sessions of the agents)
+TIME     O(n) in the sessions of the agents
 ]]
---@include lib/now
---@include lib/event
 --@include lib/agent
---@include lib/session
 --@include lib/claude
+--@include lib/event
+--@include lib/json
+--@include lib/now
+--@include lib/presence
+--@include lib/session
 local agents, presence, sessions, events = unpack(KEYS)
 local session, process, claude, now = ARGV[1], 'process:' .. ARGV[2], ARGV[3], now_ms()
 local known = load_session(agents, sessions, session)
 if not known then return {} end
 
 local left, made = '', 0
-local recorded = known.derived == 1 and redis.call('HGET', sessions, 'claude:' .. claude)
-local wanted = recorded and cjson.decode(recorded).agent
-wanted = wanted and (alias_of(agents, wanted) or wanted)
-local there = wanted and wanted ~= known.agent and load_agent(agents, wanted)
-if there and live_sessions(presence, there, now) == 0 then
-  local here = load_agent(agents, known.agent)
+local resumed = known.derived == 1 and recorded_agent(agents, sessions, claude)
+local resumed_record = resumed and resumed ~= known.agent and load_agent(agents, resumed)
+if resumed_record and live_sessions(presence, resumed_record, now) == 0 then
   left = known.agent
-  if here then
-    made = (here.since or 0) >= known.at and 1 or 0
-    here.sessions, here.seen = without(here.sessions, session), now
-    local others = live_sessions(presence, here, now)
-    save_agent(agents, left, here)
+  local left_record = load_agent(agents, left)
+  if left_record then
+    made = (left_record.since or 0) >= known.at and 1 or 0
+    left_record.sessions, left_record.seen = without(left_record.sessions, session), now
+    local others = live_sessions(presence, left_record, now)
+    save_agent(agents, left, left_record)
     if others == 0 then emit(events, 'agent_offline', 'agent', left, 'session', session) end
   end
-  there.sessions = without(there.sessions, session)
-  there.sessions[#there.sessions + 1] = session
-  there.seen = now
-  save_agent(agents, wanted, there)
-  known.agent = wanted
-  emit(events, 'agent_online', 'agent', wanted, 'session', session)
+  add_session(resumed_record, session)
+  resumed_record.seen = now
+  save_agent(agents, resumed, resumed_record)
+  known.agent = resumed
+  emit(events, 'agent_online', 'agent', resumed, 'session', session)
 end
 
 known.claude_session = claude
 save_session(sessions, session, known)
 record_claude(agents, presence, sessions, claude, known.agent, session, now)
-local record = redis.call('HGET', sessions, process)
-record = record and cjson.decode(record) or {}
+local record = load_json(sessions, process) or {}
 record.session, record.claude, record.at = session, claude, now
-redis.call('HSET', sessions, process, cjson.encode(record))
+save_json(sessions, process, record)
 return { known.agent, left, made }

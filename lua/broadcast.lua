@@ -1,6 +1,6 @@
 #!lua
---[[ broadcast: accept a broadcast into the feed, once per id.
-Atomic because its number must be gapless and its sender's cursor must not pass one it has not seen.
+--[[ broadcast: accept a broadcast, once per id.
+Atomic because its number must be gapless, and its sender's cursor must not pass a broadcast it has not seen.
 KEYS     broadcasts      stream   {po}:broadcasts
          feed            hash     {po}:feed
          index           hash     {po}:index:all
@@ -14,36 +14,36 @@ ARGV     id              broadcast id
          sender          who sends
          body            the text
          verified        '1' or ''
-         via             how it came in
-         max_broadcasts  most kept
+         via             how it was sent
+         max_broadcasts  most broadcasts stored
          ttl_ms          time to live
 RETURNS  number, 1 created | 0 repeated
-ERRORS   KEY_REUSED  the id stands for other content
-TIME     O(log n) in the feed
+ERRORS   KEY_REUSED  the id was accepted with other content
+TIME     O(log n) in the broadcasts
 ]]
+--@include lib/agent
+--@include lib/cursor
+--@include lib/entry
+--@include lib/event
 --@include lib/now
 --@include lib/number
---@include lib/event
---@include lib/agent
---@include lib/entry
 --@include lib/sweep_index
---@include lib/cursor
 local broadcasts, feed, index, order, cursors, history, events, agents = unpack(KEYS)
 local id, digest, from, body, verified, via = unpack(ARGV, 1, 6)
-local most, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
-local present = load_entry(index, id)
-if present then
-  if present.d ~= digest then
+local max_broadcasts, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local existing = load_entry(index, id)
+if existing then
+  if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { present.q, 0 }
+  return { existing.q, 0 }
 end
 local now = now_ms()
 local time = digits(now)
-local last, first = feed_bounds(broadcasts, feed, now, ttl_ms)
+local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local seq = last + 1
 redis.call('HSET', feed, 'last', seq)
-local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', most, '*', 'id', id, 'seq', seq, 'from', from,
+local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'id', id, 'seq', seq, 'from', from,
   'verified', verified, 'via', via, 'body', body, 't', time)
 save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'acked', t = now, f = from })
 redis.call('ZADD', order, now + ttl_ms, id)

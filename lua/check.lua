@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --[[ check: count what waits for an agent.
-Atomic because the numbers must be of one moment. What has outlived its time is ended first, at most 1000.
+Atomic because the counts must be of one moment. Expired messages are ended first, at most 1000.
 KEYS     inbox       stream   {po}:inbox:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
@@ -14,23 +14,19 @@ ARGV     agent       the present name
 RETURNS  ok, messages a read could return now, unseen broadcasts
          alias, present name
 ERRORS   NONE
-TIME     O(log n), whatever waits
+TIME     O(log n) in the messages
 ]]
---@include lib/now
---@include lib/number
---@include lib/event
 --@include lib/agent
---@include lib/entry
---@include lib/settle
---@include lib/expire
 --@include lib/available
 --@include lib/cursor
+--@include lib/expire
+--@include lib/now
 local inbox, leases, index, events, agents, broadcasts, feed, cursors = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
 if redis.call('EXISTS', inbox) == 1 then expire(inbox, leases, index, events, agent, ttl_ms, now) end
-local last, first = feed_bounds(broadcasts, feed, now, ttl_ms)
+local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local _, seen = load_cursor(cursors, agent)
 return { 'ok', available(inbox, leases, now), math.max(0, last - math.max(seen or 0, first - 1)) }

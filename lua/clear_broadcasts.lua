@@ -1,27 +1,25 @@
 #!lua flags=allow-oom
---[[ clear_broadcasts: empty the feed; numbers go on, and nobody is told to have missed these.
-Atomic because the cleared range must be exactly what left.
+--[[ clear_broadcasts: delete all broadcasts; their numbers are not used again, and none of them counts as missed.
+Atomic because the range recorded as cleared must be exactly what was deleted.
 KEYS     broadcasts  stream   {po}:broadcasts
          feed        hash     {po}:feed
          events      stream   {po}:events
 ARGV     ttl_ms      time to live
-RETURNS  number of broadcasts cleared
+RETURNS  number of broadcasts deleted
 ERRORS   NONE
-TIME     O(n) in the feed
+TIME     O(n) in the broadcasts
 ]]
---@include lib/now
---@include lib/number
---@include lib/event
---@include lib/entry
 --@include lib/cursor
+--@include lib/event
+--@include lib/now
 local broadcasts, feed, events = unpack(KEYS)
-local last, first = feed_bounds(broadcasts, feed, now_ms(), tonumber(ARGV[1]))
+local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ARGV[1]))
 if first > last then return 0 end
 local cleared = cjson.decode(redis.call('HGET', feed, 'cleared') or '[]')
 local latest = cleared[#cleared]
 if latest and latest[2] == first - 1 then latest[2] = last else cleared[#cleared + 1] = { first, last } end
 if #cleared > 64 then
-  -- bounded: the oldest two become one, so that a very old cursor is told of fewer missed ones
+  -- bounded: the oldest two become one range, so that a very old cursor counts fewer broadcasts as missed
   cleared[2][1] = cleared[1][1]
   table.remove(cleared, 1)
 end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
---[[ expire_presence: take the sessions offline whose last sign of life is too old, at most 100.
-Atomic because several daemons look, and one event per agent is right.
+--[[ expire_presence: take sessions offline whose last sign of life is too old, at most 100.
+Atomic because several daemons do this at once, and each agent that goes offline must cause one event.
 KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions
@@ -8,18 +8,18 @@ KEYS     agents    hash     {po}:agents
 ARGV     NONE
 RETURNS  number of sessions taken offline
 ERRORS   NONE
-TIME     O(sessions expired)
+TIME     O(n) in the sessions taken offline
 ]]
---@include lib/now
---@include lib/event
 --@include lib/agent
---@include lib/session
 --@include lib/claude
---@include lib/shown
+--@include lib/event
+--@include lib/now
+--@include lib/presence
+--@include lib/session
 local agents, presence, sessions, events = unpack(KEYS)
 local now = now_ms()
-local gone = redis.call('ZRANGEBYSCORE', presence, '-inf', now, 'LIMIT', 0, 100)
-for _, session in ipairs(gone) do
+local silent = redis.call('ZRANGEBYSCORE', presence, '-inf', now, 'LIMIT', 0, 100)
+for _, session in ipairs(silent) do
   redis.call('ZREM', presence, session)
   local known = load_session(agents, sessions, session)
   if known then
@@ -28,16 +28,16 @@ for _, session in ipairs(gone) do
     else
       known.left = now
       save_session(sessions, session, known)
-      remember_claude(agents, sessions, known, now)
+      refresh_claude(agents, sessions, known, now)
     end
     local record = load_agent(agents, known.agent)
     if record then
       record.sessions = without(record.sessions, session)
       save_agent(agents, known.agent, record)
-      if shown_sessions(presence, record) == 0 then
+      if online_sessions(presence, record) == 0 then
         emit(events, 'agent_offline', 'agent', known.agent, 'session', session)
       end
     end
   end
 end
-return #gone
+return #silent

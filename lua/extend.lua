@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
---[[ extend: prolong leases for the session that holds them.
-Atomic because the holder is checked and the lease moved in one step.
+--[[ extend: restart leases for the session that holds them.
+Atomic because the holder must still be the same when the lease is extended.
 KEYS     inbox     stream   {po}:inbox:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
@@ -8,29 +8,29 @@ KEYS     inbox     stream   {po}:inbox:<agent>
 ARGV     agent     the reader's present name
          consumer  the reading session
          ids       JSON array of message ids
-         lease_ms  new length, from now
+         lease_ms  length of the lease, from now
 RETURNS  ok, extended ids, rejected ids
          alias, present name
 ERRORS   NONE
-TIME     O(n) in the ids named
+TIME     O(n) in the ids
 ]]
---@include lib/now
 --@include lib/agent
+--@include lib/delivery
 --@include lib/entry
---@include lib/held
+--@include lib/now
 local inbox, leases, index, agents = unpack(KEYS)
 local agent, consumer, ids, lease_ms = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local done, rejected = {}, {}
+local extended, rejected = {}, {}
 for _, id in ipairs(ids) do
   local entry = load_entry(index, id)
-  if entry and entry.st == 'leased' and held(inbox, entry.s) == consumer then
+  if entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer then
     redis.call('ZADD', leases, now + lease_ms, entry.s)
-    done[#done + 1] = id
+    extended[#extended + 1] = id
   else
     rejected[#rejected + 1] = id
   end
 end
-return { 'ok', done, rejected }
+return { 'ok', extended, rejected }

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 --[[ forget: remove an agent that is offline and has no mail.
-Atomic because mail that arrives meanwhile must not vanish with it.
+Atomic because mail that arrives at the same time must not be removed with it.
 KEYS     inbox     stream   {po}:inbox:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
@@ -11,15 +11,16 @@ KEYS     inbox     stream   {po}:inbox:<agent>
          presence  zset     {po}:presence
          events    stream   {po}:events
 ARGV     agent     the present name
-         ttl_ms    how long its message ids are remembered
-RETURNS  ok, 1 forgotten | 0 unknown
+         ttl_ms    how long its message ids are kept
+RETURNS  ok, 1 removed | 0 unknown
          alias, present name
 ERRORS   AGENT_BUSY  it is online or has mail
-TIME     O(aliases)
+TIME     O(n) in the aliases
 ]]
---@include lib/now
---@include lib/event
 --@include lib/agent
+--@include lib/event
+--@include lib/now
+--@include lib/presence
 local inbox, leases, index, order, dead, agents, cursors, presence, events = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
@@ -32,7 +33,7 @@ end
 local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead)
 if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: ' .. mail) end
 redis.call('UNLINK', inbox, leases, dead)
--- the ids are remembered a while longer: a sender may be about to repeat one
+-- the ids are kept a while longer, because a sender may still retry one
 redis.call('PEXPIRE', index, ttl_ms)
 redis.call('PEXPIRE', order, ttl_ms)
 redis.call('HDEL', agents, agent, unpack(record.aliases or {}))

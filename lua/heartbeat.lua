@@ -1,29 +1,30 @@
 #!lua flags=allow-oom
 --[[ heartbeat: keep an HTTP agent online, or take it offline at once.
-Atomic because the change of presence and its event belong together.
+Atomic because a change of presence and its event belong together.
 KEYS     agents     hash     {po}:agents
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
          events     stream   {po}:events
 ARGV     agent      the present name
-         online_ms  how long the sign lasts; 0: offline now
+         online_ms  how long the agent stays online; 0: offline now
 RETURNS  ok, 1 the agent is online | 0
          alias, present name
 ERRORS   NONE
-TIME     O(sessions of the agent)
+TIME     O(n) in the sessions of the agent
 ]]
---@include lib/now
---@include lib/event
 --@include lib/agent
---@include lib/shown
+--@include lib/event
+--@include lib/json
+--@include lib/now
+--@include lib/presence
 local agents, presence, sessions, events = unpack(KEYS)
 local agent, online_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
 local record = load_agent(agents, agent) or { since = now }
-local before = shown_sessions(presence, record)
--- its one HTTP session may still carry a former name
+local before = online_sessions(presence, record)
+-- its only HTTP session may still have a former name
 for _, each in ipairs(record.sessions or {}) do
   if string.sub(each, 1, 5) == 'http:' then
     record.sessions = without(record.sessions, each)
@@ -33,13 +34,12 @@ for _, each in ipairs(record.sessions or {}) do
 end
 local session = 'http:' .. agent
 if online_ms > 0 then
-  record.sessions = record.sessions or {}
-  record.sessions[#record.sessions + 1] = session
+  add_session(record, session)
   redis.call('ZADD', presence, now + online_ms, session)
-  redis.call('HSET', sessions, session, cjson.encode({ agent = agent, gen = 0, at = now }))
+  save_json(sessions, session, { agent = agent, gen = 0, at = now })
 end
 record.seen = now
-local after = shown_sessions(presence, record)
+local after = online_sessions(presence, record)
 save_agent(agents, agent, record)
 if before == 0 and after > 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
 if before > 0 and after == 0 then emit(events, 'agent_offline', 'agent', agent, 'session', session) end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
---[[ keepalive: keep a connected session online and its running leases alive.
-Atomic because a lease that was given back in between must not be revived.
+--[[ keepalive: keep a connected session online and extend its leases.
+Atomic because a lease that the session has just given up must not be extended.
 KEYS     inbox       stream   {po}:inbox:<agent>
          leases      zset     {po}:leases:<agent>
          agents      hash     {po}:agents
@@ -10,21 +10,21 @@ KEYS     inbox       stream   {po}:inbox:<agent>
 ARGV     agent       the session's agent
          session     session id
          generation  of the connection
-         online_ms   how long one sign of life lasts
+         online_ms   how long the session stays online
          lease_ms    length of a lease
-RETURNS  ok, number of leases prolonged
+RETURNS  ok, number of leases extended
          alias, the session's present agent
-         gone, 0: the session is unknown, a later connection has it, or it has to join anew
+         gone, 0: the session is unknown, has a later connection, or has to join again
 ERRORS   NONE
 TIME     O(n) in the messages held
 ]]
---@include lib/now
---@include lib/event
 --@include lib/agent
---@include lib/session
---@include lib/shown
 --@include lib/derived
---@include lib/holding
+--@include lib/event
+--@include lib/leased_by
+--@include lib/now
+--@include lib/presence
+--@include lib/session
 local inbox, leases, agents, presence, sessions, events = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -33,8 +33,8 @@ if not known or known.gen ~= generation then return { 'gone', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, count = now_ms(), 0
 local record = load_agent(agents, agent) or { since = now }
-local before = shown_sessions(presence, record)
-if slept_out(agents, presence, sessions, known, session, now) then -- it has to join anew
+local before = online_sessions(presence, record)
+if lost_derived_name(agents, presence, sessions, known, session, now) then
   redis.call('ZREM', presence, session)
   redis.call('HDEL', sessions, session)
   record.sessions = without(record.sessions, session)
@@ -42,16 +42,15 @@ if slept_out(agents, presence, sessions, known, session, now) then -- it has to 
   return { 'gone', 0 }
 end
 redis.call('ZADD', presence, now + online_ms, session)
-record.sessions = without(record.sessions, session)
-record.sessions[#record.sessions + 1] = session
+add_session(record, session)
 record.seen = now
 save_agent(agents, agent, record)
-if known.left or known.moved then -- it was taken for gone; housekeeping must not forget it later
+if known.left or known.moved then -- it was silent and has come back: housekeeping must not forget it
   known.left = nil
   save_session(sessions, session, known)
 end
 if before == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
-for _, pending in ipairs(holding(inbox, leases, session, now)) do
+for _, pending in ipairs(leased_by(inbox, leases, session, now)) do
   redis.call('ZADD', leases, now + lease_ms, pending[1])
   count = count + 1
 end

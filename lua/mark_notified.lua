@@ -1,39 +1,40 @@
 #!lua flags=allow-oom
---[[ mark_notified: remember what the process of a Claude session has been told of what `announce` found.
-Atomic because two that tell one process at once must not set each other's marks back. Repeating it changes nothing.
+--[[ mark_notified: record what a Claude process was notified of, as `unnotified` found it.
+Atomic because two notifications of one process at once must not set back each other's record. Repeating it changes
+nothing.
 KEYS     index     hash     {po}:index:<agent>
          events    stream   {po}:events
          agents    hash     {po}:agents
          sessions  hash     {po}:sessions
-ARGV     agent     the agent that was announced to
+ARGV     agent     the agent that the notification was for
          process   the Claude process: host:pid:start
          claude    its Claude session id
-         mail      stream ID of the newest message that was found, or ''
-         feed      number of the last broadcast that was found, or '' when nothing was told of broadcasts
-         found_ms  when it was found
-         greeted   '1': it was also told who the session is
-         how       way of telling that the messages keep, or ''
-         ids       JSON array of the messages that were new
+         newest    stream ID of the newest message found, or ''
+         last      number of the last broadcast found, or '' if the notification was not about broadcasts
+         found_ms  when these were found
+         greeted   '1': the notification named the agent
+         how       how the messages were notified, recorded in their state; or ''
+         ids       JSON array of the new messages
 RETURNS  ok
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/now
---@include lib/stream_id
---@include lib/event
 --@include lib/agent
 --@include lib/entry
+--@include lib/event
+--@include lib/now
 --@include lib/process
+--@include lib/stream
 local index, events, agents, sessions = unpack(KEYS)
-local agent, process, claude, mail, feed, found_ms, greeted, how, ids = unpack(ARGV)
+local agent, process, claude, newest, last, found_ms, greeted, how, ids = unpack(ARGV)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record, stored = load_process(sessions, agents, process, agent, claude)
 
-if mail ~= '' and not (record.mail and id_before(mail, record.mail)) then record.mail = mail end
+if newest ~= '' and not (record.mail and id_before(newest, record.mail)) then record.mail = newest end
 record.found = math.max(record.found or 0, tonumber(found_ms))
-if feed ~= '' then record.feed = math.max(record.feed or 0, tonumber(feed)) end
+if last ~= '' then record.feed = math.max(record.feed or 0, tonumber(last)) end
 record.greeted = record.greeted or greeted == '1' or nil
 
 local now, marked = now_ms(), {}

@@ -1,27 +1,27 @@
 #!lua flags=allow-oom
---[[ move_cursor: move an agent's cursor forward, never back.
-Atomic because two sessions of one agent may settle at once.
+--[[ move_cursor: move an agent's broadcast cursor forward, never back.
+Atomic because two sessions of one agent may move it at once.
 KEYS     cursors  hash     {po}:cursors
          agents   hash     {po}:agents
          events   stream   {po}:events
          feed     hash     {po}:feed
 ARGV     agent    the present name
-         cursor   'stream ID, number'
+         cursor   '<stream ID> <number>'
 RETURNS  ok, 1 moved | 0 it was there already
          alias, present name
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/event
 --@include lib/agent
 --@include lib/cursor
+--@include lib/event
 local cursors, agents, events, feed = unpack(KEYS)
 local agent = ARGV[1]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local _, seen = load_cursor(cursors, agent)
 local _, wanted = split_cursor(ARGV[2])
--- a store that was emptied begins to count anew: a place from before is none
+-- a store that was emptied numbers from 1 again: a cursor from before is invalid
 if wanted > tonumber(redis.call('HGET', feed, 'last') or 0) then return { 'ok', 0 } end
 if seen and wanted <= seen then return { 'ok', 0 } end
 redis.call('HSET', cursors, agent, ARGV[2])

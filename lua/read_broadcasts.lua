@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
---[[ read_broadcasts: give an agent the broadcasts behind its cursor.
-Atomic because what is missed, what is given and the new cursor must agree.
+--[[ read_broadcasts: return the broadcasts after an agent's cursor.
+Atomic because what was missed, what is returned and the new cursor must agree.
 KEYS     broadcasts  stream   {po}:broadcasts
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
@@ -8,8 +8,8 @@ KEYS     broadcasts  stream   {po}:broadcasts
          events      stream   {po}:events
 ARGV     agent       the present name
          after       cursor of the session, or ''; the later of it and the agent's counts
-         limit       most broadcasts to give
-         budget      most characters of bodies, 0 for no limit; one always fits
+         limit       most broadcasts to return
+         budget      most characters of bodies, 0 for no limit; the first broadcast always fits
          move        '1': move the agent's cursor
          ttl_ms      time to live
 RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, flat fields
@@ -17,25 +17,25 @@ RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, flat f
 ERRORS   NONE
 TIME     O(limit)
 ]]
+--@include lib/agent
+--@include lib/cursor
+--@include lib/event
+--@include lib/fields
 --@include lib/now
 --@include lib/number
---@include lib/event
---@include lib/agent
---@include lib/entry
---@include lib/cursor
 local broadcasts, feed, cursors, agents, events = unpack(KEYS)
 local agent, limit, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local move, ttl_ms = ARGV[5] == '1', tonumber(ARGV[6])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local last, first = feed_bounds(broadcasts, feed, now, ttl_ms)
+local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local place, seen = load_cursor(cursors, agent)
 local own_place, own_seen = split_cursor(ARGV[2])
--- beyond the last one: of a store that was emptied since
+-- a session's cursor beyond the last broadcast is from before the store was emptied
 if own_seen and own_seen <= last and own_seen > (seen or -1) then place, seen = own_place, own_seen end
 
--- trimmed ones are missed, cleared ones are not; a new agent has missed nothing
+-- trimmed broadcasts are missed, cleared ones are not; a new agent has missed none
 local missed = 0
 if seen and seen < first - 1 then
   missed = first - 1 - seen
@@ -46,15 +46,14 @@ end
 seen = math.max(seen or 0, first - 1)
 place = place or '0-0'
 
-local items, used, more = {}, 0, 0
-local entries = redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT', limit + 1)
-for _, each in ipairs(entries) do
-  local _, size = string.gsub(field(each[2], 'body'), '[^\128-\191]', '')
-  if #items >= limit or (budget > 0 and #items > 0 and used + size > budget) then
+local items, length, more = {}, 0, 0
+for _, each in ipairs(redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT', limit + 1)) do
+  local body = body_length(each[2])
+  if #items >= limit or (budget > 0 and #items > 0 and length + body > budget) then
     more = 1
     break
   end
-  used = used + size
+  length = length + body
   items[#items + 1] = each
   place, seen = each[1], tonumber(field(each[2], 'seq'))
 end

@@ -1,6 +1,6 @@
 #!lua
---[[ rename: move an agent with all it has to another name, and keep the old one as an alias.
-Atomic because mail, cursor, sessions and names must never disagree. A fixed number of RENAMEs.
+--[[ rename: move an agent with all it has to another name, and keep the old name as an alias.
+Atomic because mail, cursor, sessions and names must always agree. A fixed number of RENAMEs.
 KEYS     inbox      stream   {po}:inbox:<old>
          leases     zset     {po}:leases:<old>
          index      hash     {po}:index:<old>
@@ -16,8 +16,8 @@ KEYS     inbox      stream   {po}:inbox:<old>
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
          events     stream   {po}:events
-         inbox_own  stream   {po}:inbox:<owner of the new name, where that is an alias>
-         dead_own   stream   {po}:dead:<the same>
+         inbox_own  stream   {po}:inbox:<owner>
+         dead_own   stream   {po}:dead:<owner>
 ARGV     agent      the present name
          name       the new name
          owner      the agent whose alias the new name is, else the new name
@@ -27,18 +27,20 @@ RETURNS  ok, the new name, JSON array of aliases
          owner, the agent whose alias the new name is
 ERRORS   UNKNOWN_AGENT  nobody has this name
          NAME_TAKEN     the new name is online, has mail or is an alias in use
-         ALIAS_LIMIT    32 former names are kept already, and the oldest is in use
-TIME     O(aliases + sessions of the agent)
+         ALIAS_LIMIT    there are 32 aliases, and the oldest is in use
+TIME     O(n) in the aliases and sessions of the agent
 ]]
+--@include lib/agent
+--@include lib/event
+--@include lib/json
 --@include lib/now
 --@include lib/number
---@include lib/event
---@include lib/agent
+--@include lib/presence
 local agents, cursors, presence, sessions, events = unpack(KEYS, 11, 15)
 local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = now_ms()
 
-local function names(list)
+local function json_array(list)
   return #(list or {}) > 0 and cjson.encode(list) or '[]'
 end
 
@@ -49,11 +51,11 @@ end
 local target = alias_of(agents, old)
 if target and target ~= new then return { 'alias', target } end
 if target == new then
-  return { 'ok', new, names(load_agent(agents, new).aliases) }
+  return { 'ok', new, json_array(load_agent(agents, new).aliases) }
 end
 local record = load_agent(agents, old)
 if not record then return redis.error_reply('UNKNOWN_AGENT there is no agent named ' .. old) end
-if old == new then return { 'ok', new, names(record.aliases) } end
+if old == new then return { 'ok', new, json_array(record.aliases) } end
 
 local owner, since = alias_of(agents, new)
 local other = nil
@@ -66,15 +68,13 @@ if owner and owner ~= old then
 elseif not owner then
   other = load_agent(agents, new)
   if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
-  local waiting = mail(KEYS[6], KEYS[10])
-  if waiting > 0 then
-    return redis.error_reply('NAME_TAKEN ' .. new .. ' has mail: ' .. waiting)
-  end
+  local count = mail(KEYS[6], KEYS[10])
+  if count > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' has mail: ' .. count) end
 end
 local aliases = without(record.aliases, new)
 local unused = nil
 if #aliases >= 32 and live_sessions(presence, record, now) == 0 and mail(KEYS[1], KEYS[5]) == 0 then
-  local _, made = alias_of(agents, aliases[1]) -- the oldest gives way where another agent could take it as well
+  local _, made = alias_of(agents, aliases[1]) -- the oldest is dropped if another agent could take it as well
   if (made or 0) + ttl_ms <= now then unused = table.remove(aliases, 1) end
 end
 if #aliases >= 32 then return redis.error_reply('ALIAS_LIMIT ' .. old .. ' already keeps 32 former names') end
@@ -98,23 +98,22 @@ local cursor = redis.call('HGET', cursors, old)
 redis.call('HDEL', cursors, old, new)
 if cursor then redis.call('HSET', cursors, new, cursor) end
 for _, session in ipairs(record.sessions or {}) do
-  local known = redis.call('HGET', sessions, session)
+  local known = load_json(sessions, session)
   if known then
-    known = cjson.decode(known)
-    -- a name taken on purpose: it may be shared from now on
+    -- the new name is explicit, so it may be shared from now on
     known.agent, known.derived = new, 0
-    redis.call('HSET', sessions, session, cjson.encode(known))
+    save_json(sessions, session, known)
     if known.claude_session then
-      redis.call('HSET', sessions, 'claude:' .. known.claude_session, cjson.encode({ agent = new, at = now }))
+      save_json(sessions, 'claude:' .. known.claude_session, { agent = new, at = now })
     end
   end
 end
 record.aliases, record.seen = aliases, now
 redis.call('HDEL', agents, old)
 for _, alias in ipairs(aliases) do
-  local _, at = alias_of(agents, alias)
-  redis.call('HSET', agents, alias, '@' .. new .. ' ' .. digits(at or now))
+  local _, made = alias_of(agents, alias)
+  redis.call('HSET', agents, alias, '@' .. new .. ' ' .. digits(made or now))
 end
 save_agent(agents, new, record)
 emit(events, 'agent_rename', 'agent', new, 'old', old)
-return { 'ok', new, names(aliases) }
+return { 'ok', new, json_array(aliases) }

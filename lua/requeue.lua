@@ -1,6 +1,6 @@
 #!lua
---[[ requeue: put dead letters back at the tail of their inbox, with a fresh count and time to live.
-Atomic because a letter must be in one of the two streams at any moment. Bounded: of all of them 100 at a time.
+--[[ requeue: move dead letters to the tail of their inbox, with a delivery count of zero and a new time to live.
+Atomic because a letter must be in exactly one of the two streams. Bounded: without ids, 100 letters per call.
 KEYS     inbox      stream   {po}:inbox:<agent>
          index      hash     {po}:index:<agent>
          dead       stream   {po}:dead:<agent>
@@ -8,50 +8,49 @@ KEYS     inbox      stream   {po}:inbox:<agent>
          agents     hash     {po}:agents
 ARGV     agent      the present name
          ids        JSON array of message ids, or '' for all
-         until      of all: dead letters up to this stream ID, which an earlier part gave; '+' for the first part
+         until      for all: move up to this stream ID, which the previous call returned; '+' in the first call
          max_inbox  most unacknowledged messages
-RETURNS  ok, requeued ids, stream ID up to which there are more, or ''
+RETURNS  ok, requeued ids, stream ID up to which more remain or ''
          alias, present name
 ERRORS   INBOX_FULL       nothing was moved
          UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
 TIME     O(n) in the letters moved
 ]]
---@include lib/now
---@include lib/event
 --@include lib/agent
+--@include lib/drain
 --@include lib/entry
+--@include lib/event
+--@include lib/fields
+--@include lib/stream
 local inbox, index, dead, events, agents = unpack(KEYS)
 local agent, ids, till, max_inbox = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local letters, room = {}, nil
+local letters, needed = {}, nil
 if ids == '' then
   letters = redis.call('XRANGE', dead, '-', till, 'COUNT', 100)
-  if till == '+' then
-    local newest = redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 1)[1]
-    till, room = newest and newest[1], redis.call('XLEN', dead)
-  end
+  if till == '+' then till, needed = newest_id(dead), redis.call('XLEN', dead) end
 else
   till = nil
   for _, id in ipairs(cjson.decode(ids)) do
     local entry = load_entry(index, id)
-    local letter = entry and entry.st == 'dead' and redis.call('XRANGE', dead, entry.s, entry.s)[1]
-    if not letter then return redis.error_reply('UNKNOWN_MESSAGE ' .. id .. ' is not a dead letter of ' .. agent) end
-    letters[#letters + 1] = letter
+    local fields = entry and entry.st == 'dead' and fields_at(dead, entry.s)
+    if not fields then return redis.error_reply('UNKNOWN_MESSAGE ' .. id .. ' is not a dead letter of ' .. agent) end
+    letters[#letters + 1] = { entry.s, fields }
   end
 end
-room = room or #letters
-if redis.call('XLEN', inbox) + room > max_inbox then
-  return redis.error_reply('INBOX_FULL ' .. agent .. ' cannot take ' .. room .. ' more messages; it holds at most '
+needed = needed or #letters
+if redis.call('XLEN', inbox) + needed > max_inbox then
+  return redis.error_reply('INBOX_FULL ' .. agent .. ' cannot take ' .. needed .. ' more messages; it holds at most '
     .. max_inbox)
 end
 local added = { reason = true, deliveries = true, died = true }
 local moved = {}
 for _, letter in ipairs(letters) do
   local fields, id = {}, field(letter[2], 'id')
-  -- known before anything moves: a script that fails half way does not roll back
-  local entry = load_entry(index, id)
-    or { d = '', q = tonumber(field(letter[2], 'seq')), t = tonumber(field(letter[2], 't')), f = field(letter[2], 'from') }
+  -- built before anything moves, because a script that fails half way does not roll back
+  local entry = load_entry(index, id) or { d = '', q = tonumber(field(letter[2], 'seq')),
+    t = tonumber(field(letter[2], 't')), f = field(letter[2], 'from') }
   -- an id named twice is moved once
   if redis.call('XDEL', dead, letter[1]) == 1 then
     for at = 1, #letter[2], 2 do
@@ -67,5 +66,4 @@ for _, letter in ipairs(letters) do
   end
 end
 if #moved > 0 then emit(events, 'msg_requeue', 'ids', cjson.encode(moved), 'to', agent) end
-local more = till and #redis.call('XRANGE', dead, '-', till, 'COUNT', 1) > 0
-return { 'ok', moved, more and till or '' }
+return { 'ok', moved, till and remainder(dead, till) or '' }

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
---[[ retain_ids: keep the message ids of an agent that is about to be forgotten under one of its former names too.
-Atomic because only what nobody uses may get a time to live. Repeating it changes nothing.
+--[[ retain_ids: copy the message ids of an agent that is about to be removed to one of its aliases.
+Atomic because only the ids of an agent without sessions and mail may get a time to live. Repeating changes nothing.
 KEYS     inbox     stream   {po}:inbox:<agent>
          dead      stream   {po}:dead:<agent>
          index     hash     {po}:index:<agent>
@@ -10,14 +10,15 @@ KEYS     inbox     stream   {po}:inbox:<agent>
          agents    hash     {po}:agents
          presence  zset     {po}:presence
 ARGV     agent     the present name
-         alias     the former one
-         ttl_ms    how long its message ids are remembered
-RETURNS  1 kept | 0 nothing to keep, or it cannot be forgotten now
+         alias     the alias
+         ttl_ms    how long the ids are kept
+RETURNS  1 copied | 0 there are none, or the agent cannot be removed now
 ERRORS   NONE
-TIME     O(n) in the ids remembered
+TIME     O(n) in the ids
 ]]
---@include lib/now
 --@include lib/agent
+--@include lib/now
+--@include lib/presence
 local inbox, dead, index, order, index_to, order_to, agents, presence = unpack(KEYS)
 local agent, alias, ttl_ms = unpack(ARGV)
 local record = load_agent(agents, agent)

@@ -1,6 +1,6 @@
 #!lua
 --[[ send: accept a message into an inbox, once per id.
-Atomic because the id, the inbox, the history and the event must appear together or not at all.
+Atomic because id, inbox, history and event must be written together or not at all.
 KEYS     inbox       stream   {po}:inbox:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
@@ -16,23 +16,21 @@ ARGV     agent       the recipient's present name
          thread      thread or ''
          reply_to    message id or ''
          verified    '1' or ''
-         via         how it came in
+         via         how it was sent
          max_inbox   most unacknowledged messages
          ttl_ms      time to live
-RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 never seen
+RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted
          alias, present name
-ERRORS   KEY_REUSED  the id stands for other content
+ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
 TIME     O(log n) in the inbox
 ]]
---@include lib/now
---@include lib/number
---@include lib/stream_id
---@include lib/event
 --@include lib/agent
 --@include lib/entry
---@include lib/settle
+--@include lib/event
 --@include lib/expire
+--@include lib/now
+--@include lib/number
 --@include lib/sweep_index
 local inbox, leases, index, order, history, events, agents = unpack(KEYS)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
@@ -42,12 +40,12 @@ local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
 local known = record and not string.find(record, '"seen":0[,}]') and 1 or 0
 
-local present = load_entry(index, id)
-if present then
-  if present.d ~= digest then
+local existing = load_entry(index, id)
+if existing then
+  if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { 'ok', present.q, 0, known }
+  return { 'ok', existing.q, 0, known }
 end
 
 local now = now_ms()
@@ -58,7 +56,7 @@ if redis.call('XLEN', inbox) >= max_inbox then
 end
 
 if not record then save_agent(agents, agent, { since = now, seen = 0 }) end
--- after a forgotten agent of this name its ids would end in mid-life
+-- the removal of an agent gives its ids a time to live, which must end if the name is used again
 redis.call('PERSIST', index)
 redis.call('PERSIST', order)
 local seq = redis.call('HINCRBY', index, '#seq', 1)

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
---[[ senders: name up to three senders of messages that a read could return now, the oldest message first.
+--[[ senders: return up to three senders of messages that a read could return now, the oldest message's first.
 Atomic because the inbox and the leases must be of one moment.
 KEYS     inbox   stream   {po}:inbox:<agent>
          leases  zset     {po}:leases:<agent>
@@ -8,11 +8,10 @@ ARGV     agent   the present name
 RETURNS  ok, names
          alias, present name
 ERRORS   NONE
-TIME     O(1): at most 50 messages are looked at
+TIME     O(1): at most 50 messages are examined
 ]]
---@include lib/now
 --@include lib/agent
---@include lib/entry
+--@include lib/now
 --@include lib/waiting
 local inbox, leases, agents = unpack(KEYS)
 local target = alias_of(agents, ARGV[1])

@@ -1,21 +1,21 @@
 #!lua flags=no-writes
---[[ slice: give a slice of a stream of messages, oldest first.
-Atomic because the total and the slice must be of one moment. Skipping and the bound on bytes happen here, so that
-one request for the tail of a full inbox does not carry the whole of it.
+--[[ slice: return a slice of a stream of messages, oldest first.
+Atomic because length and slice must be of one moment. Entries are skipped and bodies counted here, so that a request
+for the tail of a full inbox does not transfer all of it.
 KEYS     inbox    stream   {po}:inbox:<agent>, or another stream of messages: dead letters, broadcasts
 ARGV     offset   entries to skip
-         limit    most entries to give
-         bytes    the slice ends before its bodies exceed this; one entry always fits
-RETURNS  total, items; an item is stream ID, flat fields
+         limit    most entries to return
+         bytes    most bytes of bodies; the first entry always fits
+RETURNS  length of the stream, items; an item is stream ID, flat fields
 ERRORS   NONE
 TIME     O(offset + limit)
 ]]
---@include lib/entry
+--@include lib/fields
 local inbox = KEYS[1]
 local offset, limit, bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local items, from, used = {}, '-', 0
 while #items < limit do
-  -- small steps: a body may have 128 kB, and all that is skipped passes through here
+  -- few at a time: a body may have 128 kB, and skipped entries are loaded too
   local batch = redis.call('XRANGE', inbox, from, '+', 'COUNT', 16)
   if #batch == 0 then break end
   for _, each in ipairs(batch) do

@@ -1,5 +1,5 @@
 #!lua flags=no-writes
---[[ state: tell what became of one message.
+--[[ state: return what is stored about the state of one message.
 Atomic because the index and the lease must be of one moment.
 KEYS     index    hash     {po}:index:<agent>
          leases   zset     {po}:leases:<agent>
@@ -11,14 +11,13 @@ RETURNS  ok, index record or '', lease end ms or '', now ms
 ERRORS   NONE
 TIME     O(1)
 ]]
+--@include lib/agent
 --@include lib/now
 --@include lib/number
---@include lib/agent
---@include lib/entry
 local index, leases, agents = unpack(KEYS)
 local target = alias_of(agents, ARGV[1])
 if target then return { 'alias', target } end
 local value = redis.call('HGET', index, ARGV[2])
 if not value then return { 'ok', '', '', '0' } end
-local till = redis.call('ZSCORE', leases, cjson.decode(value).s)
-return { 'ok', value, till or '', digits(now_ms()) }
+local lease_end = redis.call('ZSCORE', leases, cjson.decode(value).s)
+return { 'ok', value, lease_end or '', digits(now_ms()) }

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
---[[ sweep: end what has outlived its time or its last delivery in one inbox; housekeeping calls it now and then.
-Atomic because it settles messages. Bounded: 1000 messages, 1000 ended leases and 100 ids looked at.
+--[[ sweep: end the messages of one inbox that are expired or had their last delivery. Housekeeping runs it.
+Atomic because a message must leave the inbox and reach its final state in one step. Bounded: examines 1000 messages,
+1000 ended leases and 100 ids.
 KEYS     inbox           stream   {po}:inbox:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
@@ -11,23 +12,21 @@ KEYS     inbox           stream   {po}:inbox:<agent>
          notices         hash     {po}:notices
 ARGV     agent           the present name
          ttl_ms          time to live
-         idle_ms         a consumer with nothing pending is deleted when idle for so long
+         idle_ms         a consumer with nothing pending is deleted when it was idle this long
          max_deliveries  deliveries before a message is dead
-         max_dead        most dead letters kept
-RETURNS  ok, messages ended, ids looked at, consumers deleted
+         max_dead        most dead letters stored
+RETURNS  ok, messages ended, ids examined, consumers deleted
          alias, present name
 ERRORS   NONE
-TIME     O(n) in what is ended
+TIME     O(n) in the messages ended
 ]]
---@include lib/now
---@include lib/number
---@include lib/event
 --@include lib/agent
---@include lib/entry
---@include lib/settle
+--@include lib/delivery
 --@include lib/expire
---@include lib/bury
---@include lib/held
+--@include lib/fields
+--@include lib/move_to_dead
+--@include lib/now
+--@include lib/stream
 --@include lib/sweep_index
 local inbox, leases, index, order, events, agents, dead, notices = unpack(KEYS)
 local agent, ttl_ms, idle_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -40,10 +39,10 @@ local now, ended, deleted = now_ms(), 0, 0
 if redis.call('EXISTS', inbox) == 1 then
   ended = expire(inbox, leases, index, events, agent, ttl_ms, now)
   for _, stream_id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)) do
-    local _, deliveries = held(inbox, stream_id)
-    local entry = deliveries >= max_deliveries and redis.call('XRANGE', inbox, stream_id, stream_id)[1]
-    if entry then
-      bury(keys, agent, stream_id, entry[2], deliveries, now, max_dead)
+    local _, deliveries = delivery_of(inbox, stream_id)
+    local fields = deliveries >= max_deliveries and fields_at(inbox, stream_id)
+    if fields then
+      move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
       ended = ended + 1
     end
   end

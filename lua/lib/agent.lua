@@ -1,10 +1,10 @@
--- agents: a name -> '@present name, ms since' for an alias, else a JSON record
--- record: since, seen (ms; seen 0: only written to), reads (has it ever read), sessions, aliases
+-- agents: name -> JSON record, or for an alias '@<present name> <made ms>'
+-- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases
 local function alias_of(agents, name)
   local value = redis.call('HGET', agents, name)
   if value and string.sub(value, 1, 1) == '@' then
-    local target, since = string.match(value, '^@(%S+) (%d+)$')
-    return target, tonumber(since)
+    local target, made = string.match(value, '^@(%S+) (%d+)$')
+    return target, tonumber(made)
   end
   return nil
 end
@@ -16,7 +16,7 @@ local function load_agent(agents, name)
 end
 
 local function save_agent(agents, name, record)
-  -- cjson writes an empty list as {}: leave it out
+  -- cjson encodes an empty list as {}, so leave it out
   if record.sessions and #record.sessions == 0 then record.sessions = nil end
   if record.aliases and #record.aliases == 0 then record.aliases = nil end
   redis.call('HSET', agents, name, cjson.encode(record))
@@ -30,11 +30,7 @@ local function without(list, item)
   return kept
 end
 
-local function live_sessions(presence, record, now)
-  local count = 0
-  for _, session in ipairs(record and record.sessions or {}) do
-    local till = redis.call('ZSCORE', presence, session)
-    if till and tonumber(till) > now then count = count + 1 end
-  end
-  return count
+local function add_session(record, session)
+  record.sessions = without(record.sessions, session)
+  record.sessions[#record.sessions + 1] = session
 end

@@ -1,4 +1,6 @@
--- cursors: agent -> 'stream ID, number' of the last broadcast it has seen
+--@include lib/fields
+--@include lib/number
+-- cursors: agent -> '<stream ID> <number>' of the last broadcast it has seen
 local function split_cursor(value)
   if not value or value == '' then return nil, nil end
   local stream_id, number = string.match(value, '^(%S+) (%d+)$')
@@ -9,8 +11,8 @@ local function load_cursor(cursors, agent)
   return split_cursor(redis.call('HGET', cursors, agent))
 end
 
--- the number of the last broadcast ever, and of the first one still alive (last + 1: none is)
-local function feed_bounds(broadcasts, feed, now, ttl_ms)
+-- trim by age; return the number of the last broadcast ever sent, and of the oldest one stored (last + 1 if none is)
+local function broadcast_bounds(broadcasts, feed, now, ttl_ms)
   redis.call('XTRIM', broadcasts, 'MINID', digits(now - ttl_ms))
   local last = tonumber(redis.call('HGET', feed, 'last') or 0)
   local oldest = redis.call('XRANGE', broadcasts, '-', '+', 'COUNT', 1)[1]

@@ -1,4 +1,4 @@
--- the count is bounded, or a quiet day after a busy one keeps a million events; trimmed by whole nodes
+-- at most about 10,000 events are kept: by age alone a quiet day after a busy one would keep a million
 local function emit(events, kind, ...)
   redis.call('XADD', events, 'MAXLEN', '~', 10000, '*', 'type', kind, ...)
 end

@@ -1,4 +1,4 @@
--- tostring() writes 1.7e+12 for a time in milliseconds; this does not
+-- tostring() would write 1.7e+12 for a time in milliseconds
 local function digits(number)
   return string.format('%.0f', number)
 end

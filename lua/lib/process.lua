@@ -1,6 +1,7 @@
--- sessions: 'process:host:pid:start' -> JSON record of a Claude process
--- record: session, claude (see join), at (ms); and of whom it was told: of agent, on Claude session, greeted,
---         mail newest message, feed last broadcast, found (ms) when these were looked for
+--@include lib/agent
+-- sessions: 'process:<host>:<pid>:<start>' -> JSON record of a Claude process
+-- record: session, claude (written by join and bind_claude), at (ms); and what it was notified of: of (agent) and on
+--         (Claude session) that this is about, greeted, mail (newest message), feed (last broadcast), found (ms)
 local function load_process(sessions, agents, process, agent, claude)
   local stored = redis.call('HGET', sessions, 'process:' .. process)
   local record = stored and cjson.decode(stored) or {}

@@ -1,12 +1,16 @@
--- add to what waits: what was told of once and has come back since, given back or not acknowledged in time
-local function returned(inbox, leases, record, now, ids, senders)
-  if not record.mail or not record.found then return end
-  local back = redis.call('ZRANGEBYSCORE', leases, '(' .. digits(record.found), now, 'LIMIT', 0, 100)
-  for _, stream_id in ipairs(back) do
-    local entry = not id_before(record.mail, stream_id) and redis.call('XRANGE', inbox, stream_id, stream_id)[1]
-    if entry then
-      ids[#ids + 1] = field(entry[2], 'id')
-      local from, known = field(entry[2], 'from'), false
+--@include lib/fields
+--@include lib/number
+--@include lib/stream
+-- add to the ids and senders of new messages those that a process was notified of before and that have returned to the
+-- inbox since, by a nack, a release or the end of their lease; examines at most 100
+local function add_returned(inbox, leases, process, now, ids, senders)
+  if not process.mail or not process.found then return end
+  local due = redis.call('ZRANGEBYSCORE', leases, '(' .. digits(process.found), now, 'LIMIT', 0, 100)
+  for _, stream_id in ipairs(due) do
+    local fields = not id_before(process.mail, stream_id) and fields_at(inbox, stream_id)
+    if fields then
+      ids[#ids + 1] = field(fields, 'id')
+      local from, known = field(fields, 'from'), false
       for _, each in ipairs(senders) do known = known or each == from end
       if not known and #senders < 3 then senders[#senders + 1] = from end
     end

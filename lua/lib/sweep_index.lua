@@ -1,7 +1,8 @@
--- forget ids whose last trace is over; live ones are looked at again one time to live later, and an expired one
--- is told of for as long after its end, or its sender could never ask
-local function sweep_index(index, order, ttl_ms, now, most)
-  local ids = redis.call('ZRANGEBYSCORE', order, '-inf', now, 'LIMIT', 0, most)
+--@include lib/entry
+-- forget message ids whose time is over, examining at most `count`. Queued, leased and dead messages are examined again
+-- one time to live later; an expired one is kept that long after its end, for its sender to ask about
+local function sweep_index(index, order, ttl_ms, now, count)
+  local ids = redis.call('ZRANGEBYSCORE', order, '-inf', now, 'LIMIT', 0, count)
   for _, id in ipairs(ids) do
     local entry = load_entry(index, id)
     if entry and (entry.st == 'queued' or entry.st == 'leased' or entry.st == 'dead'

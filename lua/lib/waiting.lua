@@ -1,9 +1,11 @@
--- messages behind `after` that a read could return, how many and from whom, the oldest first; at most `most` looked at
-local function waiting(inbox, leases, after, most, now)
+--@include lib/fields
+--@include lib/lasts
+-- the messages after the ID `after` that a read could return: their ids and up to three senders, the oldest message's
+-- first; examines at most `count`
+local function waiting(inbox, leases, after, count, now)
   local ids, senders, known = {}, {}, {}
-  for _, each in ipairs(redis.call('XRANGE', inbox, '(' .. after, '+', 'COUNT', most)) do
-    local till = redis.call('ZSCORE', leases, each[1])
-    if not till or tonumber(till) <= now then
+  for _, each in ipairs(redis.call('XRANGE', inbox, '(' .. after, '+', 'COUNT', count)) do
+    if not lasts(leases, each[1], now) then
       local from = field(each[2], 'from')
       ids[#ids + 1] = field(each[2], 'id')
       if not known[from] and #senders < 3 then

@@ -1,4 +1,4 @@
-"""What a message means: send, read, acknowledge, rename, presence, feed. No HTTP, no key names."""
+"""What a message means: send, read, acknowledge, rename, presence, events. No HTTP, no key names."""
 
 from postino.broker.broker import Broker
 from postino.broker.sessions import Hello

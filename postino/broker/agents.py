@@ -1,4 +1,4 @@
-"""Agents: who is known, who is online, and what they are called."""
+"""Agents: who is known, who is online, and under which names."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class Agents:
         return await self._table.names()
 
     async def page(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
-        """Return known agents by name, and how many there are."""
+        """Return known agents in the order of their names, and how many there are."""
         names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         wanted = _ordered(names.agents, live if online_first else set())[offset : offset + limit]
         items = [self._table.describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
 
     async def online(self) -> list[str]:
-        """Return the agents that are online, by name."""
+        """Return the names of the agents that are online, sorted."""
         names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         found = [name for name, entry in names.agents.items() if not live.isdisjoint(entry.sessions)]
         return sorted(found, key=str.lower)
 
     async def addressees(self, prefix: str) -> list[str]:
-        """Return every name that begins with `prefix`, in whatever case: those online first."""
+        """Return every name that begins with `prefix`, ignoring case; those online first."""
         names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         prefix = prefix.lower()
         return [each for each in _ordered(names.agents, live) if each.lower().startswith(prefix)]
 
     async def one(self, name: str) -> Agent:
-        """Return one agent, also by a former name.
+        """Return an agent by its present name or an alias.
 
         Raises:
             UnknownAgent: with the nearest names.
@@ -65,7 +65,7 @@ class Agents:
         return present
 
     async def check(self, agent: str) -> Check:
-        """Count what waits; the cost does not depend on how much that is."""
+        """Count what waits for an agent; the cost does not depend on how much that is."""
         present, unread, unseen = await self._table.check(agent)
         return Check(agent=present, unread_messages=unread, unseen_broadcasts=unseen)
 
@@ -81,13 +81,14 @@ class Agents:
         """Remove an agent.
 
         Raises:
-            UnknownAgent: with the nearest names. AgentBusy: it is online or has mail.
+            UnknownAgent: with the nearest names.
+            AgentBusy: it is online or has mail.
         """
         if not await self._table.forget(name):
             raise await self._unknown(name)
 
     async def cleanup(self) -> list[str]:
-        """Forget every agent that is offline and has no mail; return their names."""
+        """Remove every agent that is offline and has no mail; return their names."""
         names = await self._table.names()
         forgotten = []
         for name in sorted(names.agents):
@@ -99,10 +100,12 @@ class Agents:
         return forgotten
 
     async def rename(self, old: str, new: str) -> Renamed:
-        """Move an agent with its mail, cursor and sessions to `new`; `old` stays an alias.
+        """Move an agent with its mail, cursor and sessions to `new`; `old` becomes an alias.
 
         Raises:
-            UnknownAgent: with the nearest names. NameTaken: `new` is online or has mail. AliasLimit.
+            UnknownAgent: with the nearest names.
+            NameTaken: `new` is online, has mail or is an alias in use.
+            AliasLimit: the agent has 32 aliases, and the oldest is in use.
         """
         try:
             before, after, aliases = await self._table.rename(old, new)

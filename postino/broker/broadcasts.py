@@ -1,4 +1,4 @@
-"""Broadcasts: one stream for all, and each agent's place in it."""
+"""Broadcasts: one stream for all agents, and the cursor of each in it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from postino.store.store import Store
 
 
 class Broadcasts(BroadcastStream):
-    """What all agents see. Broadcasts are never consumed; they leave by age or count."""
+    """What all agents see. A read does not consume a broadcast; it is removed by age or count."""
 
     def __init__(self, store: Store, agents: AgentTable, *, ttl_ms: int, most: int) -> None:
         super().__init__(store, ttl_ms=ttl_ms, most=most)
         self._agents = agents
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, with how many of how many agents have passed each."""
+        """Return broadcasts oldest first, each with how many agents of how many have seen it, and the total."""
         items, total = await super().page(limit, offset)
         agents = len((await self._agents.names()).seen())
         return [msgspec.structs.replace(each, agents=agents) for each in items], total

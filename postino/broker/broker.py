@@ -27,18 +27,18 @@ from postino.store.dead import DeadLetters
 from postino.store.events import EventStream
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
-from postino.store.probe import Probe, probe, shown
+from postino.store.probe import Probe, probe, without_credentials
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.valkey.embedded import EmbeddedValkey
 
-SAMPLED = 50  # inboxes in which the oldest unread message is looked for
+SAMPLED = 50  # inboxes that are searched for the oldest unread message
 
 log = structlog.get_logger()
 
 
 class Broker:
-    """One open broker. Made by `open`, ended by `close`."""
+    """An open broker. Create it by `open`, end it by `close`."""
 
     def __init__(self, settings: Settings, store: Store, probed: Probe, embedded: EmbeddedValkey | None) -> None:
         limits = Limits(
@@ -58,7 +58,7 @@ class Broker:
         self.housekeeping = Housekeeping(
             store, inboxes, DeadLetters(store, limits), history, table, live, sweep_s=sweep_s
         )
-        self.events = Events(EventStream(store), self.repair)
+        self.events = Events(EventStream(store), self.restart_valkey)
         self.agents = Agents(table, live)
         self.sessions = Sessions(live)
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
@@ -69,21 +69,21 @@ class Broker:
 
     @classmethod
     async def open(cls, settings: Settings) -> Broker:
-        """Reach Valkey (the embedded one is started or adopted), probe it and start following the events.
+        """Start or adopt the embedded Valkey if no other is set, probe the server and start following the events.
 
         Raises:
-            StoreAway: no usable server; names its URL without the password.
+            StoreAway: no usable server; the message names its URL without the password.
         """
         embedded = None if settings.valkey_url else EmbeddedValkey(settings.home)
         url = settings.valkey_url or f"unix://{quote(await embedded.start())}"  # type: ignore[union-attr]
         store = Store(url, settings.key_prefix)
-        asker = store.asker()
+        prober = store.probe_client()
         try:
-            probed = await probe(asker, url)
+            probed = await probe(prober, url)
         finally:
-            await asker.aclose()
+            await prober.aclose()
         for warning in probed.warnings:
-            log.warning("valkey_settings", warning=warning)
+            log.warning("valkey_warning", warning=warning)
         store.durability = probed.durability
         broker = cls(settings, store, probed, embedded)
         store.open()
@@ -96,38 +96,38 @@ class Broker:
         return broker
 
     async def close(self) -> None:
-        """Stop following and let go of Valkey; the embedded server goes on, unless nobody would find it any more."""
+        """Stop following and disconnect. The embedded server keeps running, unless its data directory is gone."""
         await self.housekeeping.close()
         await self.events.close()
-        if self.embedded is not None and not self.embedded.kept():
+        if self.embedded is not None and not self.embedded.data_in_place():
             with contextlib.suppress(PostinoError):  # it has ended already
-                self.embedded.end_lost(await self._store.call("INFO", "server"))
+                self.embedded.kill_detached(await self._store.server_info())
         await self._store.close()
 
     @property
     def durability(self) -> str:
-        """`fsync`: an accepted message is on the server's disk; `volatile`: it may be lost, or nobody can tell."""
+        """`fsync` if an accepted message is on disk; `volatile` if it may be lost, or if that is unknown."""
         return self._store.durability
 
-    def kept(self) -> bool:
-        """Return whether Valkey writes where the next daemon will look: not into an embedded server's removed files."""
-        return self.embedded is None or self.embedded.kept()
+    def data_in_place(self) -> bool:
+        """Return whether the next daemon will find the data: the embedded server's directory was not removed."""
+        return self.embedded is None or self.embedded.data_in_place()
 
-    async def repair(self) -> None:
-        """Restart the embedded Valkey if it has died; leave any other server alone."""
+    async def restart_valkey(self) -> None:
+        """Restart the embedded Valkey if it has died; do nothing for any other server."""
         if self.embedded is None:
             return
         try:
             if await self.embedded.ensure():
                 log.warning("valkey_restarted")
-        except (PostinoError, OSError) as error:  # a full disk, a removed home: logged, and tried again
+        except (PostinoError, OSError) as error:  # e.g. a full disk; the caller tries again
             log.error("valkey_restart_failed", error=str(error))
 
     async def health(self) -> Health:
-        """Make a round trip to Valkey and tell how it went; never raises."""
-        server = "embedded" if self.embedded else shown(self._store.url)
+        """Return whether Valkey answers; never raises."""
+        server = "embedded" if self.embedded else without_credentials(self._store.url)
         try:
-            await self._store.call("PING")
+            await self._store.ping()
         except PostinoError as error:
             return Health(ok=False, valkey=False, durability=self.durability, server=server, error=error.message)
         return Health(
@@ -135,10 +135,9 @@ class Broker:
         )
 
     async def stats(self) -> dict[str, Any]:
-        """Return counts over all agents; the oldest unread message is that of the first 50 inboxes with mail."""
+        """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail."""
         names = await self._table.names()
-        keys = self._store.keys
-        lengths = await asyncio.gather(*(self._store.call("XLEN", keys.of("inbox", name)) for name in names.agents))
+        lengths = await asyncio.gather(*(self.mail.length(name) for name in names.agents))
         with_mail = [name for name, length in zip(names.agents, lengths, strict=True) if length][:SAMPLED]
         oldest = await asyncio.gather(*(self.mail.peek(name, 1, 0) for name in with_mail))
         times = [items[0].timestamp for items, _ in oldest if items]
@@ -149,8 +148,8 @@ class Broker:
             "messageTtl": self.settings.msg_ttl,
             "agentCount": len(names.agents),
             "onlineCount": online,
-            "messageCount": sum(int(length) for length in lengths),
-            "broadcastCount": int(await self._store.call("XLEN", keys.shared("broadcasts"))),
+            "messageCount": sum(lengths),
+            "broadcastCount": await self.broadcasts.count(),
             "oldestUnread": min(times, default=None),
             "time": iso(await self._store.now_ms()),
         }

@@ -1,4 +1,4 @@
-"""Claude processes: the session that a hook speaks for, and what its process was notified of."""
+"""Claude Code processes: the session that a hook belongs to, and what its process was notified of."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ClaudeProcesses", "Waiting"]
 
 
 class ClaudeProcesses(ClaudeTable):
-    """Hooks know a process and its present Claude session, which a relay cannot know after its start."""
+    """Binds sessions to Claude sessions. Only hooks know the Claude session; a relay knows that of its start."""
 
     def __init__(
         self, store: Store, limits: Limits, agents: AgentTable, live: SessionTable, sessions: Sessions
@@ -29,10 +29,10 @@ class ClaudeProcesses(ClaudeTable):
         self._sessions = sessions
 
     async def bind(self, session: str, process: str, claude: str) -> str:
-        """Note that `session` now serves the Claude session `claude`; return its agent.
+        """Record that `session` now serves the Claude session `claude`; return its agent.
 
-        That is the one recorded for that Claude session, unless this one was named or that one is online. An agent
-        that was made for it a moment before and has no mail is forgotten.
+        That is the agent recorded for the Claude session, unless that agent is online or `session` has an explicit
+        name. An agent that was created for `session` alone and has no mail is removed.
 
         Raises:
             UnknownAgent: the session never joined.
@@ -41,14 +41,14 @@ class ClaudeProcesses(ClaudeTable):
         if bound is None:
             raise UnknownAgent(f"the session {session} is not known", names=[])
         if bound.left and bound.made:
-            with contextlib.suppress(AgentBusy):  # somebody has written to it already
+            with contextlib.suppress(AgentBusy):  # it has mail already
                 await self._agents.forget(bound.left)
         return bound.agent
 
     async def stand_in(self, hello: Hello) -> tuple[str, str]:
-        """Join for a Claude process whose relay has not come yet; return the session that stands for it, and its agent.
+        """Join for a Claude process whose relay has not connected yet; return its session and agent.
 
-        The relay will take over name and presence. One that has come meanwhile stands for itself.
+        The relay takes over name and presence when it joins. If it has joined meanwhile, its session is returned.
         """
         process = hello.process or ""
         stand_in = "h-" + hashlib.blake2b(process.encode(), digest_size=8).hexdigest()
@@ -59,7 +59,7 @@ class ClaudeProcesses(ClaudeTable):
         return session, await self.bind(session, process, hello.claude_session_id or "")
 
     async def session_of(self, process: str) -> str | None:
-        """Return the session last seen with a Claude process, if it is still known."""
+        """Return the session last recorded for a Claude process, if it is still known."""
         session = await super().session_of(process)
         known = session is not None and await self._live.session(session) is not None
         return session if known else None

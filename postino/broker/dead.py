@@ -1,4 +1,4 @@
-"""Dead letters: what was given up, and how it comes back."""
+"""Dead letters: list, requeue, clear."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Dead(DeadLetters):
         self._agents = agents
 
     async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
-        """Put dead letters (None: all) back at the tail with a fresh count; return their ids.
+        """Move dead letters (None: all) to the tail of the inbox, with a delivery count of zero; return their ids.
 
         Raises:
             UnknownAgent, UnknownMessage, InboxFull: nothing was moved.

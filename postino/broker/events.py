@@ -1,4 +1,4 @@
-"""The events, live: one blocking read for all who listen, a bounded queue for each."""
+"""Live events: one blocking read for all listeners, and a bounded queue for each."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from postino.errors import StoreAway
 from postino.model import Event
 from postino.store.events import EventStream
 
-BLOCK_MS = 5_000  # of one blocking read: how long a dead connection may go unnoticed
-GATHER_S = 0.005  # after a batch, so that a busy second is a few hundred reads and not thousands
+BLOCK_MS = 5_000  # of one blocking read: the longest that a dead connection goes unnoticed
+GATHER_S = 0.005  # pause after a read, so that a busy second takes a few hundred reads, not thousands
 RETRY_S = 0.2
 REPLAY = 500  # events per page of a replay
 
-#: events after which a read of their `to` may give mail
+#: events after which a read of the inbox `to` may give messages
 ARRIVALS = frozenset({"msg_send", "msg_release", "msg_nack", "msg_requeue"})
 
 log = structlog.get_logger()
 
 
 class Subscription:
-    """One listener's bounded queue. `lost` turns true when events passed it by; nothing follows then."""
+    """The bounded queue of one listener. Once `lost` is true, events are missing and no more are queued."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -34,7 +34,7 @@ class Subscription:
         self.lost = False
 
     def put(self, event: Event) -> None:
-        """Queue an event; a full queue ends the subscription instead of growing."""
+        """Queue an event; a full queue ends the subscription."""
         if len(self._events) >= self._size:
             self.lost = True
         if not self.lost:
@@ -42,7 +42,7 @@ class Subscription:
         self._ready.set()
 
     def end(self) -> None:
-        """Give what is queued, and nothing after it."""
+        """Deliver what is queued, and nothing after it."""
         self.lost = True
         self._ready.set()
 
@@ -57,7 +57,7 @@ class Subscription:
 
 
 class Events:
-    """Follows the events stream from where it was when opened."""
+    """Follows the events stream from its end at the time of `open`."""
 
     def __init__(self, stream: EventStream, repair: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream
@@ -82,7 +82,7 @@ class Events:
 
     @contextlib.asynccontextmanager
     async def subscribe(self, size: int = 256) -> AsyncIterator[Subscription]:
-        """Give a queue of at most `size` events that happen from now on."""
+        """Yield a queue of at most `size` events, beginning with the next one."""
         subscription = Subscription(size)
         self._subscriptions.add(subscription)
         try:
@@ -91,8 +91,8 @@ class Events:
             self._subscriptions.discard(subscription)
 
     @contextlib.contextmanager
-    def waiting(self, agent: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set when mail may be there for `agent`."""
+    def arrival(self, agent: str) -> Iterator[asyncio.Event]:
+        """Yield an asyncio.Event that is set when mail for `agent` may have arrived."""
         event = asyncio.Event()
         self._waiters.setdefault(agent, set()).add(event)
         try:
@@ -104,7 +104,7 @@ class Events:
                 del self._waiters[agent]
 
     async def replay(self, since: str, limit: int) -> tuple[list[Event], bool]:
-        """Return up to `limit` events behind `since`, oldest first, and whether some in between are gone."""
+        """Return up to `limit` events after the id `since`, oldest first, and whether some were trimmed already."""
         events: list[Event] = []
         gap = await self._gap(since)
         while len(events) < limit:
@@ -116,7 +116,7 @@ class Events:
         return events, gap
 
     async def last(self) -> str:
-        """Return the id of the newest event, `0-0` when there is none."""
+        """Return the id of the newest event, `0-0` if there is none."""
         return await self._stream.last()
 
     async def now_ms(self) -> int:
@@ -124,23 +124,23 @@ class Events:
         return await self._stream.now_ms()
 
     async def _gap(self, since: str) -> bool:
-        if since == "0-0" or await self._stream.known(since):
+        if since == "0-0" or await self._stream.contains(since):
             return False
         first, last = await self._stream.first(), await self._stream.last()
         if first is None:
             return True
-        return _place(since) < _place(first) or _place(since) > _place(last)
+        return _parse_id(since) < _parse_id(first) or _parse_id(since) > _parse_id(last)
 
     async def _follow(self) -> None:
-        reader = self._stream.reader()
+        reader = self._stream.blocking_reader()
         try:
             while True:
                 try:
-                    await self._catch_up()
+                    await self._resync()
                     while True:
                         events = await self._stream.wait(reader, self._last, BLOCK_MS, REPLAY)
-                        if len(events) == REPLAY and await self._catch_up():
-                            continue  # so far behind that some of them may be gone
+                        if len(events) == REPLAY and await self._resync():
+                            continue  # a full read: events behind it may have been trimmed
                         for event in events:
                             self._last = event.id
                             self._deliver(event)
@@ -148,14 +148,14 @@ class Events:
                 except StoreAway as error:
                     log.warning("events_interrupted", error=error.message)
                     await self._repair()
-                except Exception:  # a task that ended would go unnoticed until somebody waits too long
+                except Exception:  # the task must go on: its end would go unnoticed
                     log.exception("events_failed")
                 await asyncio.sleep(RETRY_S)
         finally:
             await reader.close()
 
-    async def _catch_up(self) -> bool:
-        """After an absence: if events are gone for good, let every listener begin anew instead of missing them."""
+    async def _resync(self) -> bool:
+        """If events were trimmed before they were read, end all subscriptions and continue with the newest."""
         if not await self._gap(self._last):
             return False
         since, self._last = self._last, await self._stream.last()
@@ -163,24 +163,24 @@ class Events:
         for subscription in self._subscriptions:
             subscription.end()
         for agent in self._waiters:
-            self._awake(agent)
+            self._set_arrived(agent)
         return True
 
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:
             subscription.put(event)
         if event.type in ARRIVALS:
-            self._awake(str(event.data.get("to")))
+            self._set_arrived(str(event.data.get("to")))
         elif event.type == "agent_rename":
-            # the mail is under the new name now, whoever waits there; those under the old one have to ask again
-            self._awake(str(event.data.get("old")))
-            self._awake(str(event.data.get("agent")))
+            # the mail is under the new name now; who waits under the old one has to check again
+            self._set_arrived(str(event.data.get("old")))
+            self._set_arrived(str(event.data.get("agent")))
 
-    def _awake(self, agent: str) -> None:
+    def _set_arrived(self, agent: str) -> None:
         for waiter in self._waiters.get(agent, ()):
             waiter.set()
 
 
-def _place(id: str) -> tuple[int, int]:
+def _parse_id(id: str) -> tuple[int, int]:
     ms, _, seq = id.partition("-")
     return int(ms), int(seq or 0)

@@ -1,4 +1,4 @@
-"""Housekeeping: silent sessions go offline, what outlived its time ends, senders hear of dead letters."""
+"""Housekeeping: takes silent sessions offline, ends what has outlived its time, notifies senders of dead letters."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from postino.store.sessions import SessionTable
 from postino.store.store import Store
 
 TICK_S = 5.0
-SWEEP_S = 60.0  # or one lease; one inbox after the other, so a nudge, which comes with each dead letter, causes none
-IDLE_MS = 600_000  # a consumer with nothing pending is dropped after ten minutes
+SWEEP_S = 60.0  # or one lease, if shorter; it visits every inbox, so `run_soon` does not start one
+IDLE_MS = 600_000  # after which a consumer with nothing pending is deleted
 
 log = structlog.get_logger()
 
 
 class Housekeeping:
-    """The daemon's background work on the store; several daemons may do it at once."""
+    """The daemon's periodic work on the store; several daemons may do it at once."""
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Housekeeping:
         self._agents = agents
         self._sessions = sessions
         self._sweep_s = sweep_s
-        self._woken = asyncio.Event()
+        self._requested = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Start; notices left by a crash are sent first."""
-        self._woken.set()
-        self._task = asyncio.create_task(self._work(), name="housekeeping")
+        """Start; notices left over from a crash are sent at once."""
+        self._requested.set()
+        self._task = asyncio.create_task(self._run(), name="housekeeping")
 
     async def close(self) -> None:
         """Stop."""
@@ -60,18 +60,18 @@ class Housekeeping:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def wake(self) -> None:
-        """Look now: a message has died."""
-        self._woken.set()
+    def run_soon(self) -> None:
+        """Run without waiting for the next tick, because a message has died."""
+        self._requested.set()
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         swept = clock()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
-                    await self._woken.wait()
-            self._woken.clear()
+                    await self._requested.wait()
+            self._requested.clear()
             try:
                 await self._sessions.expire_presence()
                 if clock() - swept >= self._sweep_s:
@@ -80,14 +80,14 @@ class Housekeeping:
                 await self.send_notices()
             except StoreAway:
                 continue
-            except Exception:  # one that fails must not end the others for good
+            except Exception:  # one failure must not end the task
                 log.exception("housekeeping_failed")
 
     async def send_notices(self) -> None:
-        """Send each sender of a dead letter its notice; the id makes a repeat after a crash harmless."""
+        """Send each sender of a dead letter its notice, under an id that makes a repeat after a crash harmless."""
         for notice in await self._dead.notices():
-            async with self._alone():
-                with contextlib.suppress(InboxFull):  # told when there is room
+            async with self._errors_logged():
+                with contextlib.suppress(InboxFull):  # sent once there is room
                     await self._send_notice(notice)
                     await self._dead.drop_notice(notice)
 
@@ -98,23 +98,23 @@ class Housekeeping:
             f"acknowledgement. It lies in the dead letters of {agent} and can be requeued."
         )
         again = f":{notice.death}" if notice.death > 1 else ""
-        for about in (id, f"{agent}:{id}"):  # one id may die in several inboxes; the first death took dead:<id>
+        for about in (id, f"{agent}:{id}"):  # an id may die in two inboxes; dead:<id> is then taken
             draft = Draft(id=notice_id(about + again), to=notice.sender, body=body, reply_to=id)
             with contextlib.suppress(KeyReused):
                 await self._inboxes.send(draft, Sender(name=SYSTEM, via="system", verified=True))
                 return
 
     async def sweep(self) -> None:
-        """End what has outlived its time or its last delivery: in every inbox; of the sessions, in the history."""
+        """End expired messages and last deliveries in every inbox, and delete old session records and history."""
         for name in (await self._agents.names()).agents:
-            async with self._alone():
+            async with self._errors_logged():
                 await self._inboxes.sweep(name, IDLE_MS)
         await self._sessions.forget_sessions()
         await self._history.trim()
 
     @contextlib.asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Let one that fails, as in an inbox another program has spoilt, stop no other; a store that is away does."""
+    async def _errors_logged(self) -> AsyncIterator[None]:
+        """Log a failure, such as a key damaged by another program, and go on; raise StoreAway if the store is away."""
         try:
             yield
         except PostinoError as error:
@@ -123,6 +123,6 @@ class Housekeeping:
 
 
 def notice_id(id: str) -> str:
-    """Return the id of the notice on `id`, which must itself be a valid id of at most 128 characters."""
+    """Return the id of the notice about `id`, itself a valid id of at most 128 characters."""
     whole = f"dead:{id}"
     return whole if len(whole) <= 128 else f"dead:{hashlib.blake2b(id.encode(), digest_size=16).hexdigest()}"

@@ -1,4 +1,4 @@
-"""Direct messages: one goes to one agent, and stays until it is acknowledged."""
+"""Direct messages: each goes to one agent and stays until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from postino.store.store import Limits, Store
 
 
 class Mail(Inboxes):
-    """The inboxes of all agents: send, read, acknowledge, and what becomes of a message otherwise."""
+    """The inboxes of all agents: send, read, acknowledge, return."""
 
     def __init__(
         self, store: Store, limits: Limits, agents: Agents, events: Events, housekeeping: Housekeeping
@@ -26,11 +26,12 @@ class Mail(Inboxes):
         self._housekeeping = housekeeping
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
-        """Accept a message once per id; when this returns, Valkey has it.
+        """Accept a message once per id; when this returns, Valkey has stored it.
 
         Raises:
-            KeyReused: the id stands for other content. InboxFull: the recipient has to read first.
-            StoreAway: with `outcome` unknown the same id makes a retry safe.
+            KeyReused: the id was accepted with other content.
+            InboxFull: the recipient has to read first.
+            StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
         sent = await super().send(draft, sender)
         if sent.known:
@@ -49,12 +50,12 @@ class Mail(Inboxes):
     ) -> Batch:
         """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
 
-        A single message is given whatever its size. `resume` begins with what the consumer holds already,
-        labelled as redelivered; `ack_now` acknowledges in the same step.
+        The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
+        first, labelled as redelivered; `ack_now` acknowledges in the same step.
         """
         batch = await super().read(agent, consumer, limit=limit, budget=budget, resume=resume, ack_now=ack_now)
         if batch.died:
-            self._housekeeping.wake()
+            self._housekeeping.run_soon()
         return batch
 
     async def nack(
@@ -66,28 +67,29 @@ class Mail(Inboxes):
         *,
         counts: list[int] | None = None,
     ) -> Returned:
-        """Give messages back, not to be given out before `delay_ms`; the last allowed delivery ends as dead.
+        """Return messages to the inbox, not to be read again before `delay_ms` has passed.
 
-        With `counts`, the delivery of each, what was delivered again since stays with whoever has it now.
+        A message whose last allowed delivery this was becomes a dead letter. `counts` are the delivery counts of
+        `ids`: a message that was delivered again since stays with its present reader.
         """
-        settled = await super().nack(agent, consumer, ids, delay_ms, counts=counts)
-        if settled.dead:
-            self._housekeeping.wake()
-        return settled
+        returned = await super().nack(agent, consumer, ids, delay_ms, counts=counts)
+        if returned.dead:
+            self._housekeeping.run_soon()
+        return returned
 
     async def wait(self, agent: str, seconds: float) -> None:
-        """Return when a read of `agent` may give something, or after `seconds`."""
+        """Return when a read of `agent` may give messages, or after `seconds`."""
         agent = await self.present(agent)
-        with self._events.waiting(agent) as mail:
-            # asked only now: mail that arrived before this line is counted, later mail sets the event
+        with self._events.arrival(agent) as arrived:
+            # checked after subscribing: earlier mail is counted here, later mail sets the event
             waiting = await self._agents.check(agent)
-            if waiting.unread_messages or waiting.agent != agent:  # renamed before this line: it wakes the other name
+            if waiting.unread_messages or waiting.agent != agent:  # renamed meanwhile: mail arrives under the new name
                 return
             due_ms = await self.due_in_ms(agent)
             if due_ms is not None:
                 seconds = min(seconds, due_ms / 1000)
             try:
                 async with asyncio.timeout(seconds):
-                    await mail.wait()
+                    await arrived.wait()
             except TimeoutError:
                 return

@@ -1,4 +1,4 @@
-"""Names that resemble a name nobody has, so that a typing error is seen at once."""
+"""Suggests known names that resemble an unknown one, so that a typing error is noticed at once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import difflib
 
 from postino.store.agents import AgentTable
 
-FRESH_S = 0.1  # hints of a send may be this old: a thousand sends to a wrong name read the roster ten times a second
-STALE_S = 1.0  # and this old while another send reads it
+FRESH_S = 0.1  # names may be this old: a thousand sends to unknown names then read them ten times a second
+STALE_S = 1.0  # and this old while another send reads them
 
 
 class Nearest:
-    """The nearest known names, remembered for a moment."""
+    """The nearest known names, from a copy of all names that is at most a second old."""
 
     def __init__(self, agents: AgentTable) -> None:
         self._agents = agents
@@ -22,8 +22,8 @@ class Nearest:
         self._lock = asyncio.Lock()
 
     async def of(self, name: str, *, fresh: bool = False) -> list[str]:
-        """Return up to three names resembling `name`, best first; `fresh`: as of now."""
-        # not always through the lock: once two waited for it, every send would wait a turn of the loop for the next
+        """Return up to three names that resemble `name`, best first; `fresh` reads the names now."""
+        # a send that finds the lock held uses the old names: waiting sends would get it one per turn of the loop
         if fresh or self._age() > (STALE_S if self._lock.locked() else FRESH_S):
             async with self._lock:
                 if fresh or self._age() > FRESH_S:

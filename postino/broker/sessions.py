@@ -1,4 +1,4 @@
-"""Sessions: which agent a connected client acts as, and what becomes of its leases when it goes."""
+"""Sessions: which agent a connected client acts as, and the end of its leases when it leaves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAIL = re.compile(r"[A-Za-z0-9._-]{1,8}")
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client says of itself when it connects. `generation` grows with each reconnect."""
+    """What a client sends when it connects. `generation` grows with each reconnect."""
 
     session: str
     generation: int
@@ -30,25 +30,26 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def process(self) -> str | None:
-        """The process that runs this session's hooks too: `host:pid:start`, where it is known."""
+        """The key of the Claude process, which also runs this session's hooks; None if it is not known."""
         return process_key(self.host, self.claude_pid, self.claude_start) if self.claude_pid else None
 
 
 class Sessions:
-    """Joining, staying and leaving. The session id is the consumer name of its reads."""
+    """Join, keep alive and leave. The session id is the consumer name of its reads."""
 
     def __init__(self, table: SessionTable) -> None:
         self._table = table
 
     async def join(self, hello: Hello) -> Joined:
-        """Register a session and tell which agent it acts as.
+        """Register a session and return the agent it acts as.
 
-        An explicit name wins and may be shared. Else the first of the terminal's, the directory's and the
-        session's own derived name that no live session has. A session that reconnects keeps its agent, and
-        what it held before is given back: answers that were under way may never have arrived.
+        An explicit name is used as it is and may be shared. Otherwise it is the first name derived from terminal,
+        directory and session that no live session has. A session that reconnects keeps its agent, and its leases
+        end: answers that were on their way may never have arrived.
 
         Raises:
-            BadName: the explicit name cannot name an agent. StaleSession: a later connection has joined.
+            BadName: the explicit name cannot name an agent.
+            StaleSession: a later connection of the session has joined.
         """
         name = check_name(hello.name, "POSTINO_AGENT_NAME") if hello.name else ""
         agent, others, derived = await self._table.join(
@@ -59,13 +60,13 @@ class Sessions:
         return Joined(agent=agent, shared=others, derived=derived)
 
     async def leave(self, session: str, generation: int) -> None:
-        """End a connection: offline at once, leases given back, unless a later generation has taken over."""
+        """End a connection: release its leases and go offline, unless a later generation has joined."""
         known = await self._table.session(session)
         if known is not None:
             await self._table.leave(known["agent"], session, generation)
 
     async def keepalive(self, session: str, generation: int) -> None:
-        """Keep a connected session online and its running leases alive.
+        """Keep a connected session online and extend its leases.
 
         Raises:
             UnknownAgent: the session never joined.
@@ -76,10 +77,10 @@ class Sessions:
         await self._table.keepalive(known["agent"], session, generation)
 
     async def agent_of(self, session: str) -> str:
-        """Return the session's present agent: a rename may have moved it.
+        """Return the agent of a session, which a rename may have changed.
 
         Raises:
-            UnknownAgent: the session never joined, or has to join anew: it fell silent and lost its derived name.
+            UnknownAgent: the session never joined, or has to join again: it was silent and lost its derived name.
         """
         agent = await self._table.agent_of(session)
         if agent is None:
@@ -88,12 +89,12 @@ class Sessions:
 
 
 def process_key(host: str | None, pid: int, start: str | None) -> str:
-    """Return what a Claude process is known by, on whatever machine: its start tells a pid that is used again apart."""
+    """Return `host:pid:start`: unique over all machines, and over time, because a pid may be used again."""
     return f"{host or ''}:{pid}:{start or 0}"
 
 
 def candidates(hello: Hello) -> list[str]:
-    """Return the names a session may derive, best first; the last is its own."""
+    """Return the names a session may derive, best first; the last one depends on the session alone."""
     names = []
     if hello.terminal and _TAIL.fullmatch(hello.terminal):
         names.append(f"agent-{hello.terminal}")

@@ -76,7 +76,7 @@ async def serve(settings: Settings, seat: process.Seat, began: float) -> None:
                 _log.info("stopping")
         finally:
             await broker.close()
-    if broker.embedded and broker.kept():
+    if broker.embedded and broker.data_in_place():
         _log.info("stopped", valkey="still runs, so that the next daemon starts at once; `postino down` ends it")
     else:
         _log.info("stopped")
@@ -85,7 +85,7 @@ async def serve(settings: Settings, seat: process.Seat, began: float) -> None:
 async def _over(stop: asyncio.Event, seat: process.Seat, broker: Broker) -> None:
     """Return when told to stop, or when the home was removed: what was accepted from then on would be lost."""
     while not stop.is_set():
-        if not (seat.kept() and broker.kept()):
+        if not (seat.kept() and broker.data_in_place()):
             _log.error("home_removed", home=str(broker.settings.home.root))
             return
         with contextlib.suppress(TimeoutError):

@@ -1,1 +1,1 @@
-"""Everything that speaks Valkey. No other room names it."""
+"""Everything that speaks to Valkey; no other package names it or its keys."""

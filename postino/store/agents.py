@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import msgspec
 
 from postino.model import Agent, iso
-from postino.store.store import Limits, Store, pairs
+from postino.store.entries import alias_target, pairs
+from postino.store.keys import PER_AGENT
+from postino.store.store import Limits, Store
+
+_MAX_RENAME_TRIES = 8  # each meets another rename of one of the two names
 
 
 class AgentEntry(msgspec.Struct):
-    """An agent's record, as lua/lib/agent.lua writes it."""
+    """The record of an agent, as lua/lib/agent.lua writes it."""
 
     since: int = 0
     seen: int = 0
@@ -28,11 +33,11 @@ class Names:
     aliases: dict[str, str]
 
     def present(self, name: str) -> str:
-        """Return the present name behind `name`."""
+        """Return the present name of the agent called `name`."""
         return self.aliases.get(name, name)
 
     def seen(self) -> list[str]:
-        """Return the agents that have shown themselves at least once."""
+        """Return the agents that have acted at least once, not only been written to."""
         return [name for name, entry in self.agents.items() if entry.seen]
 
 
@@ -45,34 +50,37 @@ class AgentTable:
 
     async def names(self) -> Names:
         """Return every known name."""
-        values = pairs(await self._store.call("HGETALL", self._store.keys.shared("agents")))
-        agents = {
-            name: msgspec.json.decode(value, type=AgentEntry)
-            for name, value in values.items()
-            if not value.startswith("@")
-        }
-        aliases = {name: value[1:].partition(" ")[0] for name, value in values.items() if value.startswith("@")}
+        agents: dict[str, AgentEntry] = {}
+        aliases: dict[str, str] = {}
+        for name, value in pairs(await self._store.call("HGETALL", self._store.keys.shared("agents"))).items():
+            if target := alias_target(value):
+                aliases[name] = target
+            else:
+                agents[name] = msgspec.json.decode(value, type=AgentEntry)
         return Names(agents, aliases)
 
     async def entry(self, name: str) -> tuple[str, AgentEntry | None]:
-        """Return the present name and its record, None for a name never heard of."""
+        """Return the present name and its record, None for an unknown name."""
         for _ in range(2):
             value: str | None = await self._store.call("HGET", self._store.keys.shared("agents"), name)
             if value is None:
                 return name, None
-            if not value.startswith("@"):
+            target = alias_target(value)
+            if target is None:
                 return name, msgspec.json.decode(value, type=AgentEntry)
-            name = value[1:].partition(" ")[0]
+            name = target
         return name, None
 
     async def describe(self, name: str, entry: AgentEntry, live: set[str]) -> Agent:
-        """Return what the outside may know of an agent."""
+        """Return the public description of an agent; `live` are the sessions that are online."""
         now = await self._store.now_ms()
-        keys = self._store.keys
-        waiting = int(await self._store.call("XLEN", keys.of("inbox", name)))
-        leased = int(await self._store.call("ZCARD", keys.of("leases", name)))
-        due = int(await self._store.call("ZCOUNT", keys.of("leases", name), "-inf", now))
-        dead = int(await self._store.call("XLEN", keys.of("dead", name)))
+        keys, call = self._store.keys, self._store.call
+        waiting, leased, due, dead = await asyncio.gather(
+            call("XLEN", keys.of("inbox", name)),
+            call("ZCARD", keys.of("leases", name)),
+            call("ZCOUNT", keys.of("leases", name), "-inf", now),
+            call("XLEN", keys.of("dead", name)),
+        )
         sessions = sum(1 for session in entry.sessions if session in live)
         return Agent(
             name=name,
@@ -86,14 +94,14 @@ class AgentTable:
         )
 
     async def check(self, agent: str) -> tuple[str, int, int]:
-        """Return the present name, messages a read could return now, and unseen broadcasts."""
+        """Return the present name, how many messages a read could return now, and how many broadcasts are unseen."""
         agent, (unread, unseen) = await self._store.run_named("check", agent, ttl_ms=self._limits.ttl_ms)
         return agent, int(unread), int(unseen)
 
     async def forget(self, agent: str) -> bool:
-        """Remove an agent; return False when there is none.
+        """Remove an agent; return False if there is none.
 
-        Its ids are remembered for one time to live under its former names too: a sender may be about to repeat one.
+        Its message ids are kept for one time to live, under its former names too: a sender may still retry one.
 
         Raises:
             AgentBusy: it is online or has mail.
@@ -113,8 +121,8 @@ class AgentTable:
             UnknownAgent, NameTaken, AliasLimit: nothing was changed.
         """
         keys, owner = self._store.keys, new
-        for _ in range(8):
-            places = {f"{kind}_to": keys.of(kind, new) for kind in ("inbox", "leases", "index", "order", "dead")}
+        for _ in range(_MAX_RENAME_TRIES):
+            places = {f"{kind}_to": keys.of(kind, new) for kind in PER_AGENT}
             places |= {"inbox_own": keys.of("inbox", owner), "dead_own": keys.of("dead", owner)}
             values: dict[str, str | int] = {"agent": old, "name": new, "owner": owner, "ttl_ms": self._limits.ttl_ms}
             reply = await self._store.run("rename", old, values, places)

@@ -1,16 +1,15 @@
-"""Broadcasts: one stream for all, and each agent's place in it."""
+"""Broadcasts: one stream for all agents, and the cursor of each in it."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from postino.model import Announcement, Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, digest, iso
-from postino.store.keys import FEED
-from postino.store.store import Store, pairs
+from postino.model import Announcement, Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, digest
+from postino.store.entries import members, pairs
+from postino.store.keys import ALL
+from postino.store.store import Store
 
 
 class BroadcastStream:
-    """What all agents see."""
+    """The broadcasts that are still stored."""
 
     def __init__(self, store: Store, *, ttl_ms: int, most: int) -> None:
         self._store = store
@@ -34,17 +33,17 @@ class BroadcastStream:
             "max_broadcasts": self._most,
             "ttl_ms": self._ttl_ms,
         }
-        own = {"index": keys.of("index", FEED), "order": keys.of("order", FEED)}
-        seq, created = await self._store.run("broadcast", FEED, values, own)
+        ids = {"index": keys.of("index", ALL), "order": keys.of("order", ALL)}
+        seq, created = await self._store.run("broadcast", ALL, values, ids)
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
 
     async def read(
         self, agent: str, limit: int, *, after: str | None = None, budget: int | None = None, move: bool = True
     ) -> BroadcastBatch:
-        """Give what `agent` has not seen; `missed` counts those that were trimmed before it came.
+        """Return broadcasts that `agent` has not seen; `missed` counts those trimmed before it could read them.
 
-        With `move` its cursor goes behind the last one given at once. Without, the caller keeps the
-        returned cursor, passes it as `after` next time and sets it with `move_cursor`.
+        With `move` the agent's cursor moves past the last one returned. Without it the caller keeps the returned
+        cursor, passes it as `after` next time, and moves the agent's by `move_cursor`.
         """
         agent, (items, missed, cursor, more) = await self._store.run_named(
             "read_broadcasts",
@@ -56,7 +55,7 @@ class BroadcastStream:
             ttl_ms=self._ttl_ms,
         )
         return BroadcastBatch(
-            items=[_announcement(pairs(fields)) for _, fields in items],
+            items=[Announcement(**members(pairs(fields))) for _, fields in items],
             more=bool(more),
             missed=int(missed),
             cursor=cursor,
@@ -64,37 +63,25 @@ class BroadcastStream:
         )
 
     async def move_cursor(self, agent: str, cursor: str) -> None:
-        """Set the agent's cursor to the later of its own and `cursor`."""
+        """Move the agent's cursor to `cursor` unless it is already there or further."""
         await self._store.run_named("move_cursor", agent, cursor=cursor)
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first with who has seen them, and how many there are."""
+        """Return broadcasts oldest first, with how many agents have seen each, and how many broadcasts there are."""
         total, entries = await self._store.slice(self._store.keys.shared("broadcasts"), offset, limit)
         cursors = await self._store.call("HVALS", self._store.keys.shared("cursors"))
-        places = sorted(int(each.rpartition(" ")[2]) for each in cursors)
-        return [_broadcast(pairs(fields), places) for _, fields in entries], total
+        reached = [int(each.rpartition(" ")[2]) for each in cursors]
+        return [_broadcast(pairs(fields), reached) for _, fields in entries], total
+
+    async def count(self) -> int:
+        """Return how many broadcasts are stored."""
+        return int(await self._store.call("XLEN", self._store.keys.shared("broadcasts")))
 
     async def clear(self) -> int:
-        """Drop all broadcasts; return how many there were."""
-        return int(await self._store.run("clear_broadcasts", FEED, {"ttl_ms": self._ttl_ms}))
+        """Delete all broadcasts; return how many there were."""
+        return int(await self._store.run("clear_broadcasts", ALL, {"ttl_ms": self._ttl_ms}))
 
 
-def _announcement(fields: dict[str, str]) -> Announcement:
-    return Announcement(**_members(fields))
-
-
-def _broadcast(fields: dict[str, str], places: list[int]) -> Broadcast:
+def _broadcast(fields: dict[str, str], reached: list[int]) -> Broadcast:
     seq = int(fields["seq"])
-    return Broadcast(**_members(fields), seen=sum(1 for place in places if place >= seq), agents=0)
-
-
-def _members(fields: dict[str, str]) -> dict[str, Any]:
-    return {
-        "id": fields["id"],
-        "seq": int(fields["seq"]),
-        "from_": fields["from"],
-        "verified": bool(fields["verified"]),
-        "via": fields["via"],
-        "body": fields["body"],
-        "timestamp": iso(int(fields["t"])),
-    }
+    return Broadcast(**members(fields), seen=sum(1 for each in reached if each >= seq), agents=0)

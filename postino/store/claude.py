@@ -1,4 +1,4 @@
-"""Claude processes: the session each has, and what it was notified of."""
+"""Claude Code processes: the session of each, and what it was notified of."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from postino.store.store import Limits, Store
 
 
 class Waiting(Record, frozen=True, kw_only=True):
-    """What waits for the agent of a Claude process. `new_*`: what this process has not been told of before.
+    """What waits for the agent of a Claude process. `new_*` counts only what this process was not notified of.
 
-    `senders` are at most three, the oldest message's first; `greeted`: it was told who it is. The last three are how
-    far this goes, for `mark_notified`: newest message, last broadcast, and when.
+    `senders` are at most three, that of the oldest message first; `greeted`: the process was told its agent's name.
+    `newest` (message), `last` (broadcast) and `found_ms` are handed to `mark_notified`.
     """
 
     agent: str
@@ -34,9 +34,9 @@ class Waiting(Record, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The agent of a session after a hook told its Claude session; `left` is the one it had before, if another.
+    """The agent of a session after it was bound to a Claude session.
 
-    `made`: that one was made for this session alone.
+    `left`: the agent it had before, if that was another one; `made`: that one was created for this session alone.
     """
 
     agent: str
@@ -45,16 +45,17 @@ class Bound:
 
 
 class ClaudeTable:
-    """What is kept of each Claude process: its session, and what it was notified of."""
+    """What is stored of each Claude process: its session, and what it was notified of."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
 
     async def unnotified(self, agent: str, process: str, claude: str, *, session: str = "") -> Waiting:
-        """Return what waits for `agent` (for that of `session`, if given), and what the process was not notified of.
+        """Return what waits for `agent` (or for that of `session`, if given), and how much of it is new to the process.
 
-        Another Claude session (after /clear, say) was notified of nothing. What came back since then is new again.
+        A process that serves another Claude session than before, as after /clear, has been notified of nothing.
+        A message that was returned to the inbox since is new again.
         """
         agent, reply = await self._store.run_named(
             "unnotified", agent, session=session, process=process, claude=claude, ttl_ms=self._limits.ttl_ms
@@ -85,17 +86,17 @@ class ClaudeTable:
         greeted: bool = False,
         how: str = "",
     ) -> None:
-        """Note that the process was notified of the messages that `unnotified` found, perhaps of the broadcasts too.
+        """Record that the process was notified of the messages in `waiting`, and with `broadcasts` of those as well.
 
-        The messages keep `how` for whoever asks for their state; the first time counts.
+        The messages keep `how` and the time as part of their state, unless they were notified of before.
         """
         await self._store.run_named(
             "mark_notified",
             waiting.agent,
             process=process,
             claude=claude,
-            mail=waiting.newest,
-            feed=waiting.last if broadcasts else "",
+            newest=waiting.newest,
+            last=waiting.last if broadcasts else "",
             found_ms=waiting.found_ms,
             greeted="1" if greeted else "",
             how=how,
@@ -103,13 +104,13 @@ class ClaudeTable:
         )
 
     async def bind_claude(self, session: str, process: str, claude: str) -> Bound | None:
-        """Note the Claude session that `session` now serves; None when the session is unknown."""
+        """Record the Claude session that `session` now serves; return None if the session is unknown."""
         values: dict[str, str | int] = {"session": session, "process": process, "claude": claude}
         reply = await self._store.run("bind_claude", "", values)
         return Bound(reply[0], reply[1] or None, bool(reply[2])) if reply else None
 
     async def session_of(self, process: str) -> str | None:
-        """Return the session that was last seen with a Claude process."""
+        """Return the session last recorded for a Claude process."""
         value = await self._store.call("HGET", self._store.keys.shared("sessions"), f"process:{process}")
         found: dict[str, Any] = msgspec.json.decode(value) if value else {}
         return found.get("session")

@@ -1,18 +1,19 @@
-"""Dead letters: messages that were given up, and the notices that their senders are owed."""
+"""Dead letters: messages given up, and the notices that their senders have yet to be sent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from postino.errors import InboxFull
-from postino.model import Dead, Message, iso
-from postino.store.inbox import id_array, message
-from postino.store.store import Limits, Store, pairs
+from postino.model import Dead, iso
+from postino.store.entries import members, pairs
+from postino.store.inbox import id_array
+from postino.store.store import Limits, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A dead letter whose sender is to be told. `death`: 2 when it died again after it was requeued, and so on."""
+    """A dead letter whose sender has yet to be notified. `death` is 2 when it died again after a requeue, and so on."""
 
     key: str
     agent: str
@@ -29,16 +30,17 @@ class DeadLetters:
         self._limits = limits
 
     async def page(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
-        """Return dead letters oldest first, and how many there are; fewer than `limit` if they are long."""
+        """Return dead letters oldest first, and how many there are. There are fewer than `limit` if they are long."""
         agent = await self._store.present(agent)
         total, entries = await self._store.slice(self._store.keys.of("dead", agent), offset, limit)
         return [_dead(agent, pairs(fields)) for _, fields in entries], total
 
     async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
-        """Put dead letters (None: all) back at the tail of the inbox; return their ids.
+        """Move dead letters (None: all) to the tail of the inbox; return their ids.
 
         Raises:
-            UnknownMessage, InboxFull: nothing was moved. Of over 100 some stay where the inbox fills meanwhile.
+            UnknownMessage, InboxFull: nothing was moved. More than 100 move in several steps: if the inbox fills
+                between two of them, the rest stay and the ids of those that moved are returned.
         """
         requeued: list[str] = []
         until = "+"
@@ -59,23 +61,29 @@ class DeadLetters:
         return requeued
 
     async def clear(self, agent: str) -> int:
-        """Drop all dead letters; return their number."""
+        """Delete all dead letters; return how many there were."""
         return await self._store.drain("clear_dead", agent)
 
     async def notices(self) -> list[Notice]:
-        """Return the dead letters whose sender is to be told."""
+        """Return the dead letters whose senders have yet to be notified."""
         flat = await self._store.call("HGETALL", self._store.keys.shared("notices"))
         return [_notice(key, sender) for key, sender in pairs(flat).items()]
 
     async def drop_notice(self, notice: Notice) -> None:
-        """Strike a notice off."""
+        """Delete a notice that was sent."""
         await self._store.call("HDEL", self._store.keys.shared("notices"), notice.key)
 
 
 def _dead(agent: str, fields: dict[str, str]) -> Dead:
-    plain = message(agent, fields, delivery=int(fields["deliveries"]))
-    members = {name: getattr(plain, name) for name in Message.__struct_fields__ if name != "redelivered"}
-    return Dead(**members, reason=fields["reason"], died_at=iso(int(fields["died"])))
+    return Dead(
+        **members(fields),
+        to=agent,
+        thread=fields["thread"] or None,
+        reply_to=fields["reply_to"] or None,
+        delivery=int(fields["deliveries"]),
+        reason=fields["reason"],
+        died_at=iso(int(fields["died"])),
+    )
 
 
 def _notice(key: str, sender: str) -> Notice:

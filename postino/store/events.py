@@ -1,58 +1,59 @@
-"""Events: what happened, for SSE, waiting readers and wakes."""
+"""The events stream: what happened, for SSE, waiting readers and wakes."""
 
 from __future__ import annotations
 
 import msgspec
 
 from postino.model import Event
-from postino.store.pipeline import ANSWER_S, Pipeline
-from postino.store.store import Store, pairs
+from postino.store.entries import pairs
+from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
+from postino.store.store import Store
 
 _NUMBERS = ("seq", "count", "delay_ms")
 
 
 class EventStream:
-    """What happened, without bodies; its IDs are the SSE ids."""
+    """What happened, without bodies. The stream IDs are the SSE ids."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._events = store.keys.shared("events")
 
-    def reader(self) -> Pipeline:
-        """Return a connection of its own for `wait`; its owner closes it."""
-        return self._store.reader()
+    def blocking_reader(self) -> Pipeline:
+        """Return a separate connection for `wait`; the caller closes it."""
+        return self._store.blocking_reader()
 
     async def now_ms(self) -> int:
         """Return Valkey's clock."""
         return await self._store.now_ms()
 
     async def last(self) -> str:
-        """Return the id of the newest event, `0-0` when there is none."""
+        """Return the id of the newest event, `0-0` if there is none."""
         newest = await self._store.call("XREVRANGE", self._events, "+", "-", "COUNT", 1)
         return str(newest[0][0]) if newest else "0-0"
 
     async def first(self) -> str | None:
-        """Return the id of the oldest event still kept."""
+        """Return the id of the oldest event still stored."""
         oldest = await self._store.call("XRANGE", self._events, "-", "+", "COUNT", 1)
         return str(oldest[0][0]) if oldest else None
 
     async def after(self, after: str, count: int) -> list[Event]:
-        """Return up to `count` events behind the id `after`, oldest first."""
+        """Return up to `count` events after the id `after`, oldest first."""
         entries = await self._store.call("XRANGE", self._events, f"({after}", "+", "COUNT", count)
         return [_event(id, fields) for id, fields in entries]
 
-    async def known(self, id: str) -> bool:
-        """Tell whether the event is still kept."""
+    async def contains(self, id: str) -> bool:
+        """Return whether the event is still stored."""
         return bool(await self._store.call("XRANGE", self._events, id, id))
 
     async def wait(self, reader: Pipeline, after: str, block_ms: int, count: int) -> list[Event]:
-        """Wait on `reader` up to `block_ms` for events behind `after`, at most `count`.
+        """Wait on `reader` up to `block_ms` for events after the id `after`; return at most `count`.
 
         Raises:
-            StoreAway: the reading connection broke.
+            StoreAway: the connection of `reader` broke.
         """
         command = "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._events, after
-        reply = await reader.call(*command, within_s=block_ms / 1000 + ANSWER_S)
+        reply = await reader.call(*command, within_s=block_ms / 1000 + REPLY_TIMEOUT_S)
         return [_event(id, fields) for id, fields in reply[0][1]] if reply else []
 
 

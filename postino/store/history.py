@@ -1,17 +1,18 @@
-"""History: every message and broadcast that was accepted, kept for one time to live."""
+"""History: every message and broadcast once accepted, kept for one time to live."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from postino.store.store import Limits, Store, pairs
+from postino.store.entries import pairs
+from postino.store.store import Limits, Store
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An accepted message or broadcast as history keeps it, with its place."""
+class StreamEntry:
+    """An entry of the history stream: its stream ID, and the fields of a message or broadcast."""
 
-    entry: str
+    id: str
     fields: dict[str, str]
 
 
@@ -22,12 +23,12 @@ class HistoryStream:
         self._store = store
         self._limits = limits
 
-    async def page(self, before: str, count: int) -> list[Said]:
-        """Return up to `count` accepted messages and broadcasts older than the place `before`, newest first."""
-        entries = await self._store.ask("XREVRANGE", self._store.keys.shared("history"), before, "-", "COUNT", count)
-        return [Said(id, pairs(fields)) for id, fields in entries]
+    async def page(self, before: str, count: int) -> list[StreamEntry]:
+        """Return up to `count` entries, newest first; `before` is the end of an XREVRANGE: `+` or `(` and an ID."""
+        entries = await self._store.query("XREVRANGE", self._store.keys.shared("history"), before, "-", "COUNT", count)
+        return [StreamEntry(id, pairs(fields)) for id, fields in entries]
 
     async def trim(self) -> int:
-        """Drop what is older than one time to live, to the entry; a send drops it by whole nodes only."""
+        """Drop every entry older than one time to live; return how many. A send trims by whole stream nodes only."""
         oldest = await self._store.now_ms() - self._limits.ttl_ms
         return int(await self._store.call("XTRIM", self._store.keys.shared("history"), "MINID", max(0, oldest)))

@@ -1,4 +1,4 @@
-"""Inboxes: one typed method per script, replies turned into records."""
+"""Inboxes: one typed method per script; replies become records."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import msgspec
 
 from postino.errors import UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
-from postino.store.store import Limits, Store, pairs
+from postino.store.entries import message, pairs
+from postino.store.store import Limits, Store
 
-READ_BUDGET = 1_000_000  # characters of one read where the caller sets no bound: some megabytes of JSON
+READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
 
 
 class Inboxes:
-    """The inboxes and dead letters of all agents."""
+    """The inboxes of all agents."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
@@ -25,7 +26,7 @@ class Inboxes:
 
         Raises:
             KeyReused, InboxFull: nothing was stored.
-            StoreAway: `outcome` says whether it may have been.
+            StoreAway: `outcome` says whether it may have been stored.
         """
         agent, (seq, created, known) = await self._store.run_named(
             "send",
@@ -80,24 +81,24 @@ class Inboxes:
         return Batch(lease=lease, resumed=int(resumed), died=len(dead))
 
     async def ack(self, agent: str, consumer: str, ids: list[str]) -> Acknowledged:
-        """Acknowledge messages that `consumer` holds; the rest is rejected."""
-        _, (done, rejected) = await self._store.run_named("ack", agent, consumer=consumer, ids=id_array(ids))
-        return Acknowledged(acknowledged=done, rejected=rejected)
+        """Acknowledge messages that `consumer` holds; the others are rejected."""
+        _, (acked, rejected) = await self._store.run_named("ack", agent, consumer=consumer, ids=id_array(ids))
+        return Acknowledged(acknowledged=acked, rejected=rejected)
 
     async def nack(
         self, agent: str, consumer: str, ids: list[str], delay_ms: int = 0, *, counts: list[int] | None = None
     ) -> Returned:
-        """Give messages back; see `Mail.nack`."""
+        """Return messages to the inbox; see `Mail.nack`."""
         return await self._give_back(agent, consumer, ids, delay_ms=delay_ms, undo=False, counts=counts)
 
     async def undo_read(self, agent: str, consumer: str, ids: list[str], *, counts: list[int] | None = None) -> None:
-        """Undo a lease whose answer was never sent: the delivery does not count. `counts`: see `Mail.nack`."""
+        """Undo a read whose answer was never sent: the delivery does not count. For `counts` see `Mail.nack`."""
         await self._give_back(agent, consumer, ids, delay_ms=0, undo=True, counts=counts)
 
     async def _give_back(
         self, agent: str, consumer: str, ids: list[str], *, delay_ms: int, undo: bool, counts: list[int] | None
     ) -> Returned:
-        _, (done, rejected, dead) = await self._store.run_named(
+        _, (returned, rejected, dead) = await self._store.run_named(
             "nack",
             agent,
             consumer=consumer,
@@ -108,33 +109,33 @@ class Inboxes:
             undo="1" if undo else "",
             counts="" if counts is None else msgspec.json.encode(counts).decode(),
         )
-        return Returned(acknowledged=done, rejected=rejected, dead=dead)
+        return Returned(acknowledged=returned, rejected=rejected, dead=dead)
 
     async def extend(self, agent: str, consumer: str, ids: list[str]) -> Acknowledged:
-        """Start the leases of messages that `consumer` holds anew."""
-        _, (done, rejected) = await self._store.run_named(
+        """Restart the leases of messages that `consumer` holds; the others are rejected."""
+        _, (extended, rejected) = await self._store.run_named(
             "extend", agent, consumer=consumer, ids=id_array(ids), lease_ms=self._limits.lease_ms
         )
-        return Acknowledged(acknowledged=done, rejected=rejected)
+        return Acknowledged(acknowledged=extended, rejected=rejected)
 
     async def clear(self, agent: str) -> int:
-        """Empty the inbox, leased messages included; return their number."""
+        """Empty the inbox, leased messages included; return how many there were."""
         return await self._store.drain("clear", agent)
 
     async def state(self, agent: str, id: str) -> MessageState:
-        """Tell what became of a message.
+        """Return the state of a message.
 
         Raises:
-            UnknownMessage: no trace of the id is left.
+            UnknownMessage: nothing is known of the id, or no longer.
         """
         agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
-        entry = msgspec.json.decode(value, type=Entry)
-        return entry.state(agent, id, _ms(lease_end), int(now), self._limits.ttl_ms)
+        entry = msgspec.json.decode(value, type=IndexEntry)
+        return entry.state(agent, id, int(float(lease_end)) if lease_end else None, int(now), self._limits.ttl_ms)
 
     async def states(self, wanted: list[tuple[str, str]]) -> list[MessageState | None]:
-        """Return the states of (agent, id) pairs, asked for together; None where no trace is left."""
+        """Return the states of (agent, id) pairs, requested together; None where nothing is known."""
         return await asyncio.gather(*(self._state_or_none(agent, id) for agent, id in wanted))
 
     async def _state_or_none(self, agent: str, id: str) -> MessageState | None:
@@ -144,30 +145,36 @@ class Inboxes:
             return None
 
     async def present(self, name: str) -> str:
-        """Return the present name behind `name`, itself if nobody ever had it."""
+        """Return the present name of an agent; `name` itself if nobody ever had it."""
         return await self._store.present(name)
 
     async def peek(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
-        """Return messages oldest first without consuming, and how many there are; fewer if they are long."""
+        """Return messages without leasing them, oldest first, and the length of the inbox.
+
+        There are fewer than `limit` if they are long.
+        """
         agent = await self.present(agent)
         total, entries = await self._store.slice(self._store.keys.of("inbox", agent), offset, limit)
         return [message(agent, pairs(fields)) for _, fields in entries], total
 
+    async def length(self, agent: str) -> int:
+        """Return how many unacknowledged messages an agent has, by its present name."""
+        return int(await self._store.call("XLEN", self._store.keys.of("inbox", agent)))
+
     async def senders(self, agent: str) -> list[str]:
-        """Return up to three senders of unread messages, the oldest message first."""
+        """Return up to three senders of unread messages, that of the oldest message first."""
         _, (names,) = await self._store.run_named("senders", agent)
         return list(names)
 
     async def due_in_ms(self, agent: str) -> int | None:
-        """Return in how many milliseconds the next lease or delay of the inbox ends, None without any."""
+        """Return in how many milliseconds the next lease or delay of the inbox ends; None if there is none."""
         soonest = await self._store.call("ZRANGE", self._store.keys.of("leases", agent), 0, 0, "WITHSCORES")
         if not soonest:
             return None
-        seconds, micros = await self._store.call("TIME")
-        return max(0, int(float(soonest[1])) - int(seconds) * 1000 - int(micros) // 1000) + 1
+        return max(0, int(float(soonest[1])) - await self._store.now_ms()) + 1
 
     async def sweep(self, agent: str, idle_ms: int) -> int:
-        """End what has outlived its time; return how many messages that were."""
+        """End messages whose time to live or last delivery is over; return how many."""
         _, (ended, _ids, _consumers) = await self._store.run_named(
             "sweep",
             agent,
@@ -179,8 +186,8 @@ class Inboxes:
         return int(ended)
 
 
-class Entry(msgspec.Struct):
-    """An index record, as lua/lib/entry.lua writes it."""
+class IndexEntry(msgspec.Struct):
+    """A record of the index, as lua/lib/entry.lua writes and describes it."""
 
     s: str
     q: int
@@ -196,7 +203,7 @@ class Entry(msgspec.Struct):
     ht: int | None = None
 
     def state(self, agent: str, id: str, lease_end: int | None, now: int, ttl_ms: int) -> MessageState:
-        """Return the state as of `now`: a lapsed lease is queued again, what outlived its time expired."""
+        """Return the state at `now`: an ended lease is queued again, and what has outlived `ttl_ms` is expired."""
         state = self.st
         if state == "leased" and (lease_end is None or lease_end <= now):
             state = "queued"
@@ -221,28 +228,6 @@ class Entry(msgspec.Struct):
         )
 
 
-def message(agent: str, fields: dict[str, str], *, delivery: int = 0, redelivered: bool = False) -> Message:
-    """Turn a stream entry of an inbox into a record."""
-    return Message(
-        id=fields["id"],
-        seq=int(fields["seq"]),
-        from_=fields["from"],
-        verified=bool(fields["verified"]),
-        via=fields["via"],
-        to=agent,
-        body=fields["body"],
-        timestamp=iso(int(fields["t"])),
-        thread=fields["thread"] or None,
-        reply_to=fields["reply_to"] or None,
-        delivery=delivery,
-        redelivered=redelivered,
-    )
-
-
-def _ms(text: str) -> int | None:
-    return int(float(text)) if text else None
-
-
 def id_array(ids: list[str]) -> str:
-    """Return `ids` for a script, each once: the second of a pair would be refused for what the first did."""
+    """Return `ids` as a JSON array, each once: a script would reject the second of a pair for what the first did."""
     return msgspec.json.encode(list(dict.fromkeys(ids))).decode()

@@ -1,15 +1,15 @@
-"""The names of every key: one hash tag in front, so that each multi-key script stays in one slot."""
+"""The name of every key. All begin with one hash tag, so that each multi-key script stays in one slot."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 
-#: per agent, in the order in which a rename moves them
+#: one per agent, in the order in which a rename moves them
 PER_AGENT = ("inbox", "leases", "index", "order", "dead")
 SHARED = ("broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history")
-#: the feed's ids are kept like an inbox's, under a name no agent may have
-FEED = "all"
+#: the reserved agent name under which the ids of broadcasts have their index and order
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Keys:
 
     @cached_property
     def tag(self) -> str:
-        """The hash tag in front of every key, e.g. `{po}`."""
+        """The hash tag that begins every key, e.g. `{po}`."""
         return f"{{{self.prefix.rstrip(':')}}}"
 
     def shared(self, kind: str) -> str:
@@ -32,5 +32,5 @@ class Keys:
         return f"{self.tag}:{kind}:{agent}"
 
     def named(self, name: str, agent: str) -> str:
-        """Return the key that a script's header calls `name` in a call for `agent`."""
+        """Return the key that a script's header calls `name`, for a call about `agent`."""
         return self.of(name, agent) if name in PER_AGENT else self.shared(name)

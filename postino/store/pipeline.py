@@ -1,7 +1,7 @@
-"""The writing client: one connection for all, and nothing is ever retried.
+"""The client of Valkey: one connection for all callers, and no command is ever sent twice.
 
-redis-py's own client would repeat a command after a lost reply, up to ten times, and so store a message
-more than once. This one sends once and says, when the connection breaks, whether the command may have run.
+redis-py's own client repeats a command after a lost reply, up to ten times, and would store a message more than once.
+This one sends it once and reports, when the connection breaks, whether it may have run.
 """
 
 from __future__ import annotations
@@ -18,201 +18,203 @@ from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from postino.errors import StoreAway
-from postino.store.wire import Call, Command, Owner, Wire, framed
+from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
 
-ANSWER_S = 1.5  # storage trouble must be an answer within two seconds, waiting in the queue and dialling included
-CONNECT_S = 1.0
-LEAST_S = 0.3  # a call with less time left is not sent: its outcome would be unknown for nothing
-FEW = 8  # calls under way up to which the next go out as they come: holding one back would only cost it time
-TOGETHER = 16  # beyond, they wait and share a system call and an fsync: so many, and of more the half, so that
-MOST = 256  # the others are made ready while Valkey is at work; from so many on the gain is gone
+REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two seconds, queueing and connecting included
+CONNECT_TIMEOUT_S = 1.0
+MIN_TIME_LEFT_S = 0.3  # a call this close to its deadline is not sent: its outcome would be unknown for nothing
+BATCH_FROM = 8  # calls in flight from which further ones wait; below, a wait would cost each call time and save nothing
+# Waiting calls share one write and one fsync. Half of them go at a time, so that this process prepares the others while
+# Valkey works; never fewer than MIN_BATCH, and beyond MAX_BATCH a larger batch gains nothing.
+MIN_BATCH = 16
+MAX_BATCH = 256
 
-#: first words of replies after which nothing was stored: the server cannot serve now, or not us
-_NOT_NOW = frozenset({
+#: first words of error replies after which nothing was stored: the server cannot serve, or does not serve us, now
+_NOT_EXECUTED = frozenset({
     "LOADING", "BUSY", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN",
     "NOAUTH", "NOPERM", "WRONGPASS",
 })  # fmt: skip
 
 
 def client(url: str, *, timeout_s: float | None) -> Redis:
-    """Return a redis-py client for `url` without retries; `timeout_s` None lets a read block."""
+    """Return a redis-py client for `url` without retries; with `timeout_s` None a read may block for ever."""
     return Redis.from_url(
         url,
         decode_responses=True,
         encoding_errors="replace",
         socket_timeout=timeout_s,
-        socket_connect_timeout=CONNECT_S,
-        protocol=2,  # replies of one shape from every server
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        protocol=2,  # every server answers it in the same shapes
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         health_check_interval=0,
     )
 
 
-def away(error: Exception, *, outcome: str) -> StoreAway:
-    """Return the refusal for a storage failure; `outcome` is none or unknown."""
+def store_away(error: Exception, *, outcome: str) -> StoreAway:
+    """Return the StoreAway for a storage failure; `outcome` is none or unknown."""
     text = str(error) or type(error).__name__
-    hint = "; the same id makes a retry safe" if outcome == "unknown" else ""
+    hint = "; a retry with the same id is safe" if outcome == "unknown" else ""
     return StoreAway(f"Valkey cannot be used right now ({text}){hint}", outcome=outcome)
 
 
 class Pipeline:
     """One connection shared by all callers; replies come back in order.
 
-    `call` is safe from any number of tasks. Cancelling a caller does not disturb the others: its command
-    runs or not, and its reply is dropped.
+    Any number of tasks may use `call`. Cancelling one does not disturb the others: its command runs or does not, and
+    its reply is dropped.
     """
 
-    def __init__(self, url: str, *, changes: bool = True) -> None:
-        #: what a broken round trip leaves open; where nothing is ever changed, nothing
-        self._doubt = "unknown" if changes else "none"
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        #: the outcome of a call whose reply was lost
+        self._lost_outcome = "none" if read_only else "unknown"
         self._pool: ConnectionPool = client(url, timeout_s=None).connection_pool
-        self._prelude: list[Command] = []
-        self._queue: deque[Call] = deque()  # not sent yet
+        self._setup: list[Command] = []
+        self._unsent: deque[PendingCall] = deque()
         self._wire: Wire | None = None
-        self._dialling: asyncio.Task[None] | None = None
-        self._flushing: asyncio.Handle | None = None
-        self._watching: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._flush_handle: asyncio.Handle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def open(self, prelude: list[Command]) -> None:
-        """Serve; `prelude` is sent first on every new connection (script loading). The first call dials."""
+    def open(self, setup: list[Command]) -> None:
+        """Accept calls; the first one connects. `setup` is sent first on every new connection, to load scripts."""
         self._loop = asyncio.get_running_loop()
-        self._prelude = prelude
+        self._setup = setup
 
     async def close(self) -> None:
-        """End the connection; callers still waiting, and any later one, get StoreAway."""
+        """Close the connection; waiting and later callers get StoreAway."""
         self._closed = True
-        if self._dialling is not None:
-            self._dialling.cancel()
-            await asyncio.gather(self._dialling, return_exceptions=True)
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
         if self._wire is not None:
-            self._wire.end(ConnectionError("closing"))
-        if self._watching is not None:
-            self._watching.cancel()
-        self._refuse(ConnectionError("closing"))
+            self._wire.close(ConnectionError("closing"))
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._fail_unsent(ConnectionError("closing"))
         await self._pool.disconnect()
 
-    async def call(self, *command: str | int | bytes, within_s: float = ANSWER_S) -> Any:
-        """Send `command` once and return its reply; one that blocks needs more time.
+    async def call(self, *command: str | int | bytes, within_s: float = REPLY_TIMEOUT_S) -> Any:
+        """Send `command` once and return its reply; a blocking command needs a larger `within_s`.
 
         Raises:
             StoreAway: no reply; `outcome` says whether the command may have run.
             ResponseError: Valkey refused it.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.append(Call(framed(command), reply, self._loop.time() + within_s))
-        if self._flushing is None:
-            if self._wire is not None and not self._wire.open:
-                self._send(self._wire)  # nobody is under way: to gather others would cost a turn of the loop
+        self._unsent.append(PendingCall(encode(command), reply, self._loop.time() + within_s))
+        if self._flush_handle is None:
+            if self._wire is not None and not self._wire.in_flight:
+                self._send(self._wire)  # nothing is in flight: waiting for others would cost a turn of the loop
             else:
-                self._flushing = self._loop.call_soon(self._flush)
+                self._flush_handle = self._loop.call_soon(self._flush)
         return await reply
 
     def _flush(self) -> None:
-        self._flushing = None
+        self._flush_handle = None
         if self._wire is not None:
             self._send(self._wire)
         elif self._closed:
-            self._refuse(ConnectionError("closed"))
-        elif self._dialling is None and self._queue:
-            self._dialling = self._loop.create_task(self._dial(self._queue[0].due), name="valkey-dial")
+            self._fail_unsent(ConnectionError("closed"))
+        elif self._connecting is None and self._unsent:
+            self._connecting = self._loop.create_task(self._connect(self._unsent[0].deadline), name="valkey-connect")
 
-    def _freed(self) -> None:
-        if self._wire is not None and self._flushing is None:
+    def _send_more(self) -> None:
+        if self._wire is not None and self._flush_handle is None:
             self._send(self._wire)
 
     def _send(self, wire: Wire) -> None:
-        """Send what waits, as much of it as is good now; the next reply looks again."""
-        if not self._queue or wire.blocked or len(wire.open) >= FEW:
+        """Send the next batch if it is time for one; otherwise the next replies try again."""
+        if not self._unsent or wire.paused or len(wire.in_flight) >= BATCH_FROM:
             return
-        calls = self._take(min(MOST, max(TOGETHER, len(self._queue) // 2)))
+        calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
             wire.send(calls)
-            if self._watching is None:
-                self._watching = self._loop.call_at(calls[0].due, self._watch)
+            if self._deadline_timer is None:
+                self._deadline_timer = self._loop.call_at(calls[0].deadline, self._check_deadline)
 
-    def _take(self, most: int) -> list[Call]:
+    def _next_batch(self, size: int) -> list[PendingCall]:
         now = self._loop.time()
-        calls: list[Call] = []
-        while self._queue and len(calls) < most:
-            each = self._queue.popleft()
-            if each.reply.done():  # the caller has gone
+        calls: list[PendingCall] = []
+        while self._unsent and len(calls) < size:
+            each = self._unsent.popleft()
+            if each.reply.done():  # its caller was cancelled
                 continue
-            if each.due - now < LEAST_S:
-                each.reply.set_exception(away(TimeoutError("no answer in time"), outcome="none"))
+            if each.deadline - now < MIN_TIME_LEFT_S:
+                each.reply.set_exception(store_away(TimeoutError("no answer in time"), outcome="none"))
             else:
                 calls.append(each)
         return calls
 
-    def _watch(self) -> None:
-        """Break the connection if the oldest call under way is overdue; else look again when it is."""
-        self._watching = None
-        if self._wire is None or not self._wire.open:
+    def _check_deadline(self) -> None:
+        """Close the connection if the oldest call in flight is overdue, else check again when it would be."""
+        self._deadline_timer = None
+        if self._wire is None or not self._wire.in_flight:
             return
-        due = self._wire.open[0].due
-        if due <= self._loop.time():
-            self._wire.end(TimeoutError("no answer in time"))
+        deadline = self._wire.in_flight[0].deadline
+        if deadline <= self._loop.time():
+            self._wire.close(TimeoutError("no answer in time"))
         else:
-            self._watching = self._loop.call_at(due, self._watch)
+            self._deadline_timer = self._loop.call_at(deadline, self._check_deadline)
 
-    async def _dial(self, due: float) -> None:
-        """Connect for those who wait; if it fails they hear of it, and the next call dials anew."""
+    async def _connect(self, deadline: float) -> None:
+        """Connect for the waiting calls; if that fails they fail, and the next call connects again."""
         connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout_at(min(due, self._loop.time() + CONNECT_S)):
-                await self._greet(connection)
-            writer = _taken(connection)
+            async with asyncio.timeout_at(min(deadline, self._loop.time() + CONNECT_TIMEOUT_S)):
+                await self._handshake(connection)
+            writer = _detach_stream(connection)
             assert writer is not None
-            self._wire = Wire(writer, Owner(_settle, self._freed, self._broken))
-        except Exception as error:  # whatever it was
-            self._refuse(error)
+            self._wire = Wire(writer, Callbacks(_set_reply, self._send_more, self._on_close))
+        except Exception as error:  # whatever it is, the waiting callers must hear of it
+            self._fail_unsent(error)
         finally:
-            self._dialling = None
-            rest = _taken(connection)
-            if rest is not None:
-                rest.transport.abort()
-        self._freed()
+            self._connecting = None
+            half_open = _detach_stream(connection)
+            if half_open is not None:
+                half_open.transport.abort()
+        self._send_more()
 
-    async def _greet(self, connection: AbstractConnection) -> None:
+    async def _handshake(self, connection: AbstractConnection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call]
-        # all at once: thirty scripts one by one would take a second over a line of 30 ms
-        await connection.send_packed_command([framed(each) for each in self._prelude], check_health=False)
-        for _ in self._prelude:
+        # in one write: thirty scripts one after the other would take a second over a 30 ms line
+        await connection.send_packed_command([encode(each) for each in self._setup], check_health=False)
+        for _ in self._setup:
             await connection.read_response(disconnect_on_error=False)
 
-    def _broken(self, error: Exception) -> None:
+    def _on_close(self, error: Exception) -> None:
         wire, self._wire = self._wire, None
         assert wire is not None
-        _fail(wire.open, away(error, outcome=self._doubt))
-        self._refuse(error)
+        _fail(wire.in_flight, store_away(error, outcome=self._lost_outcome))
+        self._fail_unsent(error)
 
-    def _refuse(self, error: Exception) -> None:
-        """Answer who waits here at once instead of letting each wait in turn: nothing of theirs was sent."""
-        _fail(self._queue, away(error, outcome="none"))
-        self._queue.clear()
+    def _fail_unsent(self, error: Exception) -> None:
+        """Fail all calls that were not sent, at once rather than each at its own deadline."""
+        _fail(self._unsent, store_away(error, outcome="none"))
+        self._unsent.clear()
 
 
-def _taken(connection: AbstractConnection) -> asyncio.StreamWriter | None:
-    """Return the stream of redis-py's connection, which forgets it."""
+def _detach_stream(connection: AbstractConnection) -> asyncio.StreamWriter | None:
+    """Take the stream away from redis-py's connection, which has no public way to give it up."""
     writer, connection._writer, connection._reader = connection._writer, None, None
     return writer
 
 
-def _fail(calls: deque[Call], error: StoreAway) -> None:
+def _fail(calls: deque[PendingCall], error: StoreAway) -> None:
     for each in calls:
         if not each.reply.done():
             each.reply.set_exception(error)
 
 
-def _settle(call: Call, reply: Any) -> None:
+def _set_reply(call: PendingCall, reply: Any) -> None:
     future = call.reply
     if future.done():
         return
     if not isinstance(reply, RedisError):
         future.set_result(reply)
-    elif code_of(reply) in _NOT_NOW:
-        future.set_exception(away(reply, outcome="none"))
+    elif code_of(reply) in _NOT_EXECUTED:
+        future.set_exception(store_away(reply, outcome="none"))
     else:
         future.set_exception(reply)
 

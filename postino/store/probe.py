@@ -1,4 +1,4 @@
-"""What a Valkey or Redis can do and how durable it is, asked once at start."""
+"""Asks a Valkey or Redis once, at start, what it can do and how durable it is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 
 from postino.errors import StoreAway
 
-#: What the scripts and the store call, and what is told by the versions: all of it is in Redis 7.0 and Valkey 7.2
+#: what the scripts and the store call; Redis 7.0 and Valkey 7.2 have all of it
 COMMANDS = (
     "evalsha", "script|load", "time", "exists", "unlink", "rename",
     "pexpire", "persist", "copy",
@@ -26,9 +26,9 @@ _DURABLE = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rew
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the server at the other end is.
+    """What the server is.
 
-    `durability`: `fsync`, an answered write is on its disk; `volatile`, it may be lost, or nobody can tell.
+    `durability`: `fsync` if an answered write is on its disk, `volatile` if it may be lost or cannot be determined.
     `warnings`: one sentence each, for the log and `status`.
     """
 
@@ -37,25 +37,26 @@ class Probe:
     warnings: tuple[str, ...] = ()
 
 
-def shown(url: str) -> str:
-    """Return `url` without user, password and query, for messages."""
+def without_credentials(url: str) -> str:
+    """Return `url` without user, password and query, for error messages."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 async def probe(redis: Redis, url: str) -> Probe:
-    """Ask the server behind an open connection what it can do. `url` is only named, without its password.
+    """Ask the server behind `redis` what it can do; `url` only names it in messages, without the password.
 
     Raises:
-        StoreAway: it does not answer, refuses us, lacks a command or cannot be written to.
+        StoreAway: it does not answer, refuses the connection, lacks a command or is read-only.
     """
+    where = without_credentials(url)
     try:
-        return await _probe(redis, shown(url))
+        return await _probe(redis, where)
     except (RedisError, OSError, TimeoutError) as error:
         reason = str(error).rstrip(".") or type(error).__name__
-        if isinstance(error.__cause__ or error, (AuthenticationError, NoPermissionError)):  # of HELLO it is the cause
-            raise _refusal(f"{shown(url)} refuses to serve postino: {reason}; check user and password") from None
-        raise _refusal(f"{shown(url)} does not serve: {reason}; start it or change POSTINO_VALKEY_URL") from None
+        if isinstance(error.__cause__ or error, (AuthenticationError, NoPermissionError)):  # HELLO wraps it
+            raise _refusal(f"{where} refuses to serve postino: {reason}; check user and password") from None
+        raise _refusal(f"{where} does not serve: {reason}; start it or change POSTINO_VALKEY_URL") from None
 
 
 def _refusal(sentence: str) -> StoreAway:
@@ -64,20 +65,19 @@ def _refusal(sentence: str) -> StoreAway:
 
 async def _probe(redis: Redis, where: str) -> Probe:
     await redis.execute_command("PING")  # type: ignore[no-untyped-call]
-    about = await _if_allowed(redis.info("server")) or {}
-    server = _server(about)
-    lacking = await _lacking(redis)
-    if lacking:
-        raise _refusal(f"{where} ({server}) lacks {', '.join(lacking)}: postino needs Valkey 7.2+ or Redis 7.0+")
+    server = _server(await _if_allowed(redis.info("server")) or {})
+    missing = await _missing_commands(redis)
+    if missing:
+        raise _refusal(f"{where} ({server}) lacks {', '.join(missing)}: postino needs Valkey 7.2+ or Redis 7.0+")
     replication = await _if_allowed(redis.info("replication"))
     if replication is not None and replication.get("role") != "master" and replication.get("slave_read_only", 1):
         raise _refusal(f"{where} ({server}) is a read-only replica: name its primary in POSTINO_VALKEY_URL")
-    have = await _if_allowed(redis.config_get(*_DURABLE, "maxmemory-policy"))
-    return judge(server, have, None if replication is None else str(replication.get("role")))
+    config = await _if_allowed(redis.config_get(*_DURABLE, "maxmemory-policy"))
+    return judge(server, config, None if replication is None else str(replication.get("role")))
 
 
 async def _if_allowed(answer: Any) -> dict[str, Any] | None:
-    """Return the answer, or None where a managed server denies the question or does not know it."""
+    """Return the answer; None if a managed server denies the command or does not know it."""
     try:
         found: dict[str, Any] = await answer
     except ResponseError:
@@ -85,34 +85,35 @@ async def _if_allowed(answer: Any) -> dict[str, Any] | None:
     return found
 
 
-def _server(about: dict[str, Any]) -> str:
-    if "valkey_version" in about:
-        return f"Valkey {about['valkey_version']}"
-    return f"Redis {about['redis_version']}" if "redis_version" in about else "unknown server"
+def _server(info: dict[str, Any]) -> str:
+    if "valkey_version" in info:
+        return f"Valkey {info['valkey_version']}"
+    return f"Redis {info['redis_version']}" if "redis_version" in info else "unknown server"
 
 
-async def _lacking(redis: Redis) -> list[str]:
-    """Return the commands the server does not know; versions lie (Valkey 9 says redis_version 7.2.4)."""
+async def _missing_commands(redis: Redis) -> list[str]:
+    """Return the commands the server lacks. Its version would not do: Valkey 9 reports redis_version 7.2.4."""
     try:
-        # in one word: redis-py's own parser of COMMAND INFO fails on an unknown command
+        # as one word, because redis-py's own parser of COMMAND INFO fails on an unknown command
         answer = await redis.execute_command("COMMAND INFO", *COMMANDS)  # type: ignore[no-untyped-call]
     except ResponseError:
-        return []  # may not be asked; what is missing will then name itself
+        return []  # denied; a call of a missing command will name it
     return [name.replace("|", " ").upper() for name, known in zip(COMMANDS, answer, strict=True) if not known]
 
 
-def judge(server: str, have: dict[str, str] | None, role: str | None) -> Probe:
-    """Decide from CONFIG GET (None: denied) and the replication role (None: denied) what can be promised."""
-    if have is None:
-        return Probe(server, "volatile", ("CONFIG GET is denied, so whether answered mail is on disk cannot be told",))
+def judge(server: str, config: dict[str, str] | None, role: str | None) -> Probe:
+    """Judge durability from the replies to CONFIG GET and INFO replication; None for either means denied."""
+    if config is None:
+        warning = "CONFIG GET is denied: whether answered mail is on disk cannot be determined"
+        return Probe(server, "volatile", (warning,))
     warnings = []
-    wrong = [f"{name} {have.get(name, 'unknown')}" for name, value in _DURABLE.items() if have.get(name) != value]
+    wrong = [f"{name} {config.get(name, 'unknown')}" for name, value in _DURABLE.items() if config.get(name) != value]
     if role != "master":
         wrong.append(f"role {role or 'unknown'}")
     if wrong:
         wanted = ", ".join(f"{name} {value}" for name, value in _DURABLE.items())
         warnings.append(f"Accepted mail can be lost in a crash: {', '.join(wrong)}; set {wanted}")
-    policy = have.get("maxmemory-policy", "unknown")
+    policy = config.get("maxmemory-policy", "unknown")
     if policy != "noeviction":
         warnings.append(f"maxmemory-policy {policy} lets the server drop mail when its memory is full; set noeviction")
     return Probe(server, "volatile" if wrong else "fsync", tuple(warnings))

@@ -1,4 +1,4 @@
-"""The Lua corpus: each file's header is its signature, so that the two cannot drift apart."""
+"""Loads the Lua scripts. The header of each file is its signature, so that the two cannot disagree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECTIONS = {"KEYS", "ARGV", "RETURNS", "ERRORS", "TIME"}
 
 @dataclass(frozen=True)
 class Script:
-    """One atomic operation: what it takes, by name and in order, and its source."""
+    """One atomic operation: the names of its keys and arguments in order, its errors, and its source."""
 
     name: str
     keys: tuple[str, ...]
@@ -27,7 +27,7 @@ class Script:
 
     @cached_property
     def sha(self) -> str:
-        """What EVALSHA calls it."""
+        """The digest that EVALSHA names it by."""
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def arguments(self, values: Mapping[str, str | int]) -> tuple[str | int, ...]:
@@ -46,10 +46,11 @@ class Script:
 
 
 def load(folder: Traversable) -> dict[str, Script]:
-    """Read every operation of `folder`, includes inlined, keyed by name.
+    """Read every script in `folder`, with the libraries it includes, keyed by name.
 
     Raises:
         ValueError: a header is missing, incomplete or names another file.
+        FileNotFoundError: an included library does not exist.
     """
     files = [each for each in folder.iterdir() if each.name.endswith(".lua")]
     return {each.name.removesuffix(".lua"): _read(each, folder) for each in sorted(files, key=lambda file: file.name)}
@@ -63,19 +64,27 @@ def _read(file: Traversable, folder: Traversable) -> Script:
     sections = _sections(header["body"])
     if sections.keys() != _SECTIONS:
         raise ValueError(f"{file.name}: the header needs {', '.join(sorted(_SECTIONS))}")
-    # the blank lines keep the line numbers of error messages; comments of the header need not travel
-    source = _INCLUDE.sub(lambda found: _include(found["path"], folder), text)
     return Script(
         name=header["name"],
         keys=_words(sections["KEYS"]),
         args=_words(sections["ARGV"]),
         errors=frozenset(_words(sections["ERRORS"])),
-        source=source,
+        source=_with_libraries(text, folder, set()),
     )
 
 
-def _include(path: str, folder: Traversable) -> str:
-    return folder.joinpath(*f"{path}.lua".split("/")).read_text(encoding="utf-8").rstrip("\n")
+def _with_libraries(text: str, folder: Traversable, included: set[str]) -> str:
+    """Replace each include line by its library, preceded by the libraries that it includes; each of them only once."""
+
+    def library(line: re.Match[str]) -> str:
+        path = line["path"]
+        if path in included:
+            return ""
+        included.add(path)
+        source = folder.joinpath(*f"{path}.lua".split("/")).read_text(encoding="utf-8")
+        return _with_libraries(source, folder, included).rstrip("\n")
+
+    return _INCLUDE.sub(library, text)
 
 
 def _sections(body: str) -> dict[str, list[str]]:

@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from postino.store.store import Limits, Store, pairs
+from postino.store.entries import pairs
+from postino.store.store import Limits, Store
 
 ONLINE_MS = 30_000  # an agent is offline this long after its last sign of life
 
 
 class SessionTable:
-    """What is kept of every session."""
+    """What is stored of every session."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
@@ -26,7 +27,7 @@ class SessionTable:
     async def join(
         self, session: str, generation: int, name: str, candidates: list[str], about: dict[str, str | int]
     ) -> tuple[str, int, bool]:
-        """Register a session; return its agent, the other live sessions of it, and whether it was derived.
+        """Register a session; return its agent, how many other live sessions that has, and whether it was derived.
 
         Raises:
             StaleSession: a later connection of the session has joined.
@@ -43,24 +44,27 @@ class SessionTable:
         return agent, int(others), bool(derived)
 
     async def agent_of(self, session: str) -> str | None:
-        """Return the agent that a session acts as now; None when it is unknown or has to join anew."""
+        """Return the agent that a session acts as now; None if the session is unknown or has to join again."""
         reply = await self._store.run("agent_of", "", {"session": session})
         return str(reply[0]) if reply else None
 
     async def session(self, session: str) -> dict[str, Any] | None:
-        """Return what is kept of a session."""
+        """Return the record of a session."""
         value = await self._store.call("HGET", self._store.keys.shared("sessions"), session)
         return msgspec.json.decode(value, type=dict[str, Any]) if value else None
 
     async def leave(self, agent: str, session: str, generation: int, *, stay: bool = False) -> int:
-        """End a connection; return how many messages it gave back. `stay`: the session itself goes on."""
+        """End a connection; return how many leased messages went back to the inbox.
+
+        With `stay` the session itself goes on, under a new connection.
+        """
         _, reply = await self._store.run_named(
             "leave", agent, session=session, generation=generation, stay="1" if stay else ""
         )
         return int(reply[0])
 
     async def keepalive(self, agent: str, session: str, generation: int) -> str:
-        """Keep a session online and its leases running; return its present agent."""
+        """Keep a session online and extend its leases; return its agent's present name."""
         agent, _ = await self._store.run_named(
             "keepalive",
             agent,
@@ -77,19 +81,19 @@ class SessionTable:
         return agent
 
     async def expire_presence(self) -> int:
-        """Take silent sessions offline; return how many."""
+        """Take silent sessions offline, at most 100; return how many."""
         return int(await self._store.run("expire_presence", "", {}))
 
     async def forget_sessions(self) -> int:
-        """Drop what is kept of sessions that ended one time to live ago; return how many. One by one, each atomic."""
+        """Delete the records of sessions that ended one time to live ago, one by one; return how many."""
         key, now, cursor, dropped = self._store.keys.shared("sessions"), await self._store.now_ms(), "0", 0
         while True:
             cursor, flat = await self._store.call("HSCAN", key, cursor, "COUNT", 200)
             for session, value in pairs(flat).items():
                 known = msgspec.json.decode(value, type=dict[str, Any])
-                kept_by_age = session.startswith(("claude:", "process:"))
-                ended = known.get("left") or (known.get("at", 0) if kept_by_age else now)
+                has_no_end = session.startswith(("claude:", "process:"))
+                ended = known.get("left") or (known.get("at", 0) if has_no_end else now)
                 if int(ended) + self._limits.ttl_ms < now:
-                    dropped += int(await self._store.run("forget_session", "", {"session": session, "seen": value}))
+                    dropped += int(await self._store.run("forget_session", "", {"session": session, "record": value}))
             if cursor in ("0", b"0", 0):
                 return dropped

@@ -1,4 +1,4 @@
-"""Run scripts by name against one Valkey; the rooms beside this one give each script its typed method."""
+"""Runs scripts by name against one Valkey; the modules beside this one give each script its typed method."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from redis.exceptions import RedisError, ResponseError
 from postino.errors import ERRORS, PostinoError, StoreAway
 from postino.paths import folder
 from postino.store import scripts
+from postino.store.entries import alias_target
 from postino.store.keys import Keys
-from postino.store.pipeline import ANSWER_S, Pipeline, away, client, code_of
+from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline, client, code_of, store_away
 from postino.store.scripts import Script
 
-PAGE_BYTES = 4_000_000  # of one answer: what the daemon can turn into JSON without keeping others waiting
-_HOPS = 4  # an agent renamed this often between two calls is not a race any more
+SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
+_MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,128 +37,114 @@ class Store:
 
     def __init__(self, url: str, prefix: str) -> None:
         self.url = url
-        self.durability = "volatile"  # until the server has been asked
+        self.durability = "volatile"  # until the server has been probed
         self.keys = Keys(prefix)
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
-        self.reads = Pipeline(url, changes=False)  # for long answers: no sender waits behind them
-        #: everything before the arguments is the same in each call of one script for one agent
-        self._head = lru_cache(4096)(lambda name, agent: self._make_head(self.scripts[name], agent, {}))
+        self.reads = Pipeline(url, read_only=True)  # for long replies, so that no send waits behind them
+        #: what precedes the arguments is the same in every call of one script for one agent
+        self._call_head = lru_cache(4096)(lambda name, agent: self._make_head(self.scripts[name], agent, {}))
 
     def open(self) -> None:
-        """Start both connections; the scripts are loaded on every new one."""
+        """Accept calls on both connections; each new connection loads its scripts first."""
         self.writes.open([("SCRIPT", "LOAD", each.source) for each in self.scripts.values()])
         self.reads.open([("SCRIPT", "LOAD", self.scripts["slice"].source)])
 
     async def close(self) -> None:
-        """End both connections."""
+        """Close both connections."""
         await self.writes.close()
         await self.reads.close()
 
-    def reader(self) -> Pipeline:
-        """Return a connection of its own for blocking reads; its owner closes it."""
-        reader = Pipeline(self.url, changes=False)
+    def blocking_reader(self) -> Pipeline:
+        """Return a separate connection for blocking reads; the caller closes it."""
+        reader = Pipeline(self.url, read_only=True)
         reader.open([])
         return reader
 
-    def asker(self) -> Redis:
-        """Return a client for a few questions before the store is open, each answered in time; its owner closes it."""
-        return client(self.url, timeout_s=ANSWER_S)
+    def probe_client(self) -> Redis:
+        """Return a client for the questions asked before the store is open; the caller closes it."""
+        return client(self.url, timeout_s=REPLY_TIMEOUT_S)
 
     async def call(self, *command: str | int) -> Any:
         """Run one plain command.
 
         Raises:
-            StoreAway: no answer.
+            StoreAway: no reply.
         """
-        try:
-            return await self.writes.call(*command)
-        except ResponseError as refusal:
-            raise _translated(refusal) from None
+        return await _run_plain(self.writes, command)
 
-    async def ask(self, *command: str | int) -> Any:
-        """Run one plain command that changes nothing, beside the writing connection.
+    async def query(self, *command: str | int) -> Any:
+        """Run one plain command that changes nothing, on the connection for long replies.
 
         Raises:
-            StoreAway: no answer.
+            StoreAway: no reply.
         """
-        try:
-            return await self.reads.call(*command)
-        except ResponseError as refusal:
-            raise _translated(refusal) from None
+        return await _run_plain(self.reads, command)
 
     async def slice(self, stream: str, offset: int, limit: int) -> tuple[int, list[Any]]:
-        """Return the length of a stream of messages and a slice of it, oldest first, at most PAGE_BYTES of bodies.
+        """Return the length of a stream of messages and a slice of it, oldest first, at most SLICE_BYTES of bodies.
 
         Raises:
-            StoreAway: no answer.
+            StoreAway: no reply.
         """
         script = self.scripts["slice"]
-        for sure in (script.sha, None):
-            if sure is None:
-                await self.ask("SCRIPT", "LOAD", script.source)
-            try:
-                total, items = await self.reads.call("EVALSHA", script.sha, 1, stream, offset, limit, PAGE_BYTES)
-            except ResponseError as refusal:
-                if code_of(refusal) != "NOSCRIPT":
-                    raise _translated(refusal) from None
-            else:
-                return int(total), items
-        raise StoreAway("Valkey drops its scripts as fast as they are loaded", outcome="none")
+        command = ("EVALSHA", script.sha, 1, stream, offset, limit, SLICE_BYTES)
+        total, items = await _run_script(self.reads, script, command)
+        return int(total), items
+
+    async def ping(self) -> None:
+        """Make one round trip.
+
+        Raises:
+            StoreAway: no reply.
+        """
+        await self.call("PING")
+
+    async def server_info(self) -> str:
+        """Return the `server` section of INFO."""
+        return str(await self.call("INFO", "server"))
 
     async def present(self, name: str) -> str:
-        """Return the present name behind `name`, itself if it is no alias."""
-        value: str | None = await self.call("HGET", self.keys.shared("agents"), name)
-        return value[1:].partition(" ")[0] if value and value.startswith("@") else name
+        """Return the present name of an agent; `name` itself unless it is an alias."""
+        return alias_target(await self.call("HGET", self.keys.shared("agents"), name)) or name
 
     async def now_ms(self) -> int:
-        """Return Valkey's clock: the only one that decides."""
+        """Return Valkey's clock, the only one that leases and times to live are measured by."""
         seconds, micros = await self.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def run(
         self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None
     ) -> Any:
-        """Run the script `name` for `agent`; `keys` overrides key names of its header.
+        """Run the script `name` for `agent`; `keys` replaces keys by their names in the script's header.
 
         Raises:
             PostinoError: the refusal whose code is the first word of the script's error.
-            StoreAway: no answer.
+            StoreAway: no reply.
         """
         script = self.scripts[name]
-        head = self._head(name, agent) if keys is None else self._make_head(script, agent, keys)
-        command = head + script.arguments(values)
-        try:
-            return await self.writes.call(*command)
-        except ResponseError as refusal:
-            if code_of(refusal) != "NOSCRIPT":
-                raise _translated(refusal) from None
-        # the script cache is volatile; nothing ran, so this is no retry
-        try:
-            await self.writes.call("SCRIPT", "LOAD", script.source)
-            return await self.writes.call(*command)
-        except ResponseError as refusal:
-            raise _translated(refusal) from None
+        head = self._call_head(name, agent) if keys is None else self._make_head(script, agent, keys)
+        return await _run_script(self.writes, script, head + script.arguments(values))
 
     def _make_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> tuple[str | int, ...]:
-        places = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
-        return "EVALSHA", script.sha, len(places), *places
+        names = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
+        return "EVALSHA", script.sha, len(names), *names
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
-        """Run a script that acts on an agent; follow aliases. Return the present name and the reply.
+        """Run a script that acts on an agent, following aliases. Return the agent's present name and the reply.
 
         Raises:
             PostinoError: as `run`.
         """
-        for _ in range(_HOPS):
+        for _ in range(_MAX_HOPS):
             reply = await self.run(name, agent, {"agent": agent, **values})
             if reply[0] != "alias":
                 return agent, reply[1:]
             agent = reply[1]
-        raise StoreAway(f"{agent} is being renamed again and again", outcome="none")
+        raise StoreAway(f"{agent} is renamed again and again", outcome="none")
 
     async def drain(self, name: str, agent: str) -> int:
-        """Run the clearing script `name` until nothing is left for it; return how many entries it removed."""
+        """Run the clearing script `name` until it has removed everything; return how many entries that were."""
         until, removed = "+", 0
         while until:
             agent, (until, count) = await self.run_named(name, agent, until=until)
@@ -165,18 +152,32 @@ class Store:
         return removed
 
 
-def pairs(flat: list[str]) -> dict[str, str]:
-    """Turn [field, value, ...] into a dict."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+async def _run_plain(connection: Pipeline, command: tuple[str | int, ...]) -> Any:
+    try:
+        return await connection.call(*command)
+    except ResponseError as refusal:
+        raise _translate(refusal) from None
 
 
-def _translated(refusal: RedisError) -> PostinoError:
+async def _run_script(connection: Pipeline, script: Script, command: tuple[str | int, ...]) -> Any:
+    try:
+        return await connection.call(*command)
+    except ResponseError as refusal:
+        if code_of(refusal) != "NOSCRIPT":
+            raise _translate(refusal) from None
+    # the server has dropped its script cache and run nothing, so the second call is no retry
+    await _run_plain(connection, ("SCRIPT", "LOAD", script.source))
+    return await _run_plain(connection, command)
+
+
+def _translate(refusal: RedisError) -> PostinoError:
     word, _, sentence = str(refusal).partition(" ")
     known = ERRORS.get(word.lower())
     if known is not None:
         return known(sentence)
-    if code_of(refusal) == "WRONGTYPE":  # another program's key, met perhaps after the first write
-        return away(refusal, outcome="unknown")
-    if code_of(refusal) in ("CROSSSLOT", "MOVED", "ASK"):
-        return away(refusal, outcome="none")
+    code = code_of(refusal)
+    if code == "WRONGTYPE":  # another program's key, perhaps met after the first write
+        return store_away(refusal, outcome="unknown")
+    if code in ("CROSSSLOT", "MOVED", "ASK", "NOSCRIPT"):
+        return store_away(refusal, outcome="none")
     return PostinoError(f"Valkey refused a command: {refusal}")

@@ -1,7 +1,7 @@
-"""One open connection to Valkey: commands go out as they come, replies settle their callers in order.
+"""One open connection to Valkey: sends commands as they come and hands each reply to its caller, in order.
 
-redis-py dials and shakes hands, then this takes the transport over: hiredis reads each reply where it arrives, and
-its caller goes on in the next turn of the loop instead of the fifth.
+redis-py connects and authenticates; then this protocol takes the transport over. hiredis parses each reply where the
+bytes arrive, so that its caller resumes in the next turn of the event loop instead of the fifth.
 """
 
 from __future__ import annotations
@@ -18,79 +18,81 @@ from redis.exceptions import ResponseError
 
 Command = tuple[str | int | bytes, ...]
 
-_MORE: Any = object()  # what hiredis says while a reply is incomplete
+_INCOMPLETE: Any = object()  # what hiredis returns until a reply is complete
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """One command in wire form, who waits for its reply, and the loop's time by which there must be one."""
+class PendingCall:
+    """One encoded command, the future of its reply, and its deadline in the event loop's time."""
 
     command: bytes
     reply: asyncio.Future[Any]
-    due: float
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """What a wire tells: a reply has come, it may take more, and (once, with the reason) it has ended."""
+class Callbacks:
+    """What a wire reports: each reply, the end of a group of replies, and once, with the reason, that it has closed."""
 
-    settle: Callable[[Call, Any], None]
-    freed: Callable[[], None]
-    ended: Callable[[Exception], None]
+    on_reply: Callable[[PendingCall, Any], None]
+    after_replies: Callable[[], None]
+    on_close: Callable[[Exception], None]
 
 
-def framed(command: Command) -> bytes:
-    """Return a command in wire form.
+def encode(command: Command) -> bytes:
+    """Return a command as the protocol writes it.
 
     Raises:
-        UnicodeEncodeError: an argument holds half a character.
+        UnicodeEncodeError: an argument contains half of a surrogate pair.
     """
-    return pack_command(command)  # type: ignore[no-any-return, arg-type]  # its stub knows tuples of one only
+    return pack_command(command)  # type: ignore[no-any-return, arg-type]  # its stub allows only tuples of one
 
 
 class Wire(asyncio.Protocol):
     """A connection after its handshake."""
 
-    def __init__(self, writer: asyncio.StreamWriter, owner: Owner) -> None:
-        self.open: deque[Call] = deque()  # sent and not answered: what became of them is not known here
-        self.blocked = False  # the kernel takes no more for now
-        self._writer = writer  # kept: collected, it would close the transport
+    def __init__(self, writer: asyncio.StreamWriter, callbacks: Callbacks) -> None:
+        self.in_flight: deque[PendingCall] = deque()  # sent and not answered: their outcome is unknown
+        self.paused = False  # the kernel's send buffer is full
+        self._writer = writer  # referenced here because it closes the transport when it is collected
         self._transport = writer.transport
-        self._owner: Owner | None = owner
-        self._reader = hiredis.Reader(encoding="utf-8", errors="replace", replyError=ResponseError, notEnoughData=_MORE)
+        self._callbacks: Callbacks | None = callbacks
+        self._parser = hiredis.Reader(
+            encoding="utf-8", errors="replace", replyError=ResponseError, notEnoughData=_INCOMPLETE
+        )
         self._transport.set_protocol(self)
 
-    def send(self, calls: list[Call]) -> None:
-        """Send commands in one piece."""
-        self.open += calls
+    def send(self, calls: list[PendingCall]) -> None:
+        """Send commands in one write."""
+        self.in_flight += calls
         self._transport.write(b"".join([each.command for each in calls]))
 
-    def end(self, reason: Exception) -> None:
-        """Close without another word; twice is once."""
-        owner, self._owner = self._owner, None
-        if owner is not None:
+    def close(self, reason: Exception) -> None:
+        """Close the connection at once. Repeating does nothing."""
+        callbacks, self._callbacks = self._callbacks, None
+        if callbacks is not None:
             self._transport.abort()
-            owner.ended(reason)
+            callbacks.on_close(reason)
 
     def data_received(self, data: bytes) -> None:
-        owner = self._owner
-        if owner is None:
+        callbacks = self._callbacks
+        if callbacks is None:
             return
-        reader, calls, settle = self._reader, self.open, owner.settle
-        reader.feed(data)
+        parser, calls, on_reply = self._parser, self.in_flight, callbacks.on_reply
+        parser.feed(data)
         try:
-            while (reply := reader.gets()) is not _MORE:
-                settle(calls.popleft(), reply)
+            while (reply := parser.gets()) is not _INCOMPLETE:
+                on_reply(calls.popleft(), reply)
         except (hiredis.HiredisError, IndexError) as error:
-            self.end(ConnectionError(f"this is no Valkey: {error}"))
+            self.close(ConnectionError(f"the server does not speak the Valkey protocol: {error}"))
         else:
-            owner.freed()
+            callbacks.after_replies()
 
     def pause_writing(self) -> None:
-        self.blocked = True
+        self.paused = True
 
     def resume_writing(self) -> None:
-        self.blocked = False  # the replies to what has just gone out will look for more
+        self.paused = False  # the replies to what was just sent continue the sending
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.end(exc or ConnectionError("Valkey closed the connection"))
+        self.close(exc or ConnectionError("Valkey closed the connection"))

@@ -171,7 +171,7 @@ async def test_listeners_begin_anew_when_more_happened_than_is_kept_before_the_f
 async def test_a_listener_that_went_away_is_not_kept(broker: Broker) -> None:
     async with broker.events.subscribe():
         pass
-    with broker.events.waiting("bob"):
+    with broker.events.arrival("bob"):
         pass
 
     assert not broker.events._subscriptions

@@ -209,7 +209,7 @@ async def test_a_session_that_comes_back_while_it_is_forgotten_stays(broker: Bro
 
     await broker.sessions.join(hello("s-1", name="bob", generation=2))
 
-    assert await broker._store.run("forget_session", "", {"session": "s-1", "seen": seen}) == 0
+    assert await broker._store.run("forget_session", "", {"session": "s-1", "record": seen}) == 0
     assert await broker.sessions.agent_of("s-1") == "bob"
 
 

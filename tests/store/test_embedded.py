@@ -23,7 +23,7 @@ from postino import locks
 from postino.errors import BadField, StoreAway
 from postino.paths import Home
 from postino.store.valkey import admin, embedded
-from postino.store.valkey.admin import Refused, Reply, ask, fields, pairs
+from postino.store.valkey.admin import ErrorReply, Reply, ask, parse_config, parse_info
 from postino.store.valkey.embedded import EmbeddedValkey
 from postino.store.valkey.settings import SETTINGS
 
@@ -92,9 +92,9 @@ async def home() -> AsyncIterator[Home]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same patience, only shorter."""
-    monkeypatch.setattr(embedded, "PATIENCE", 1.5)
+    monkeypatch.setattr(embedded, "UNRESPONSIVE_LIMIT", 1.5)
     monkeypatch.setattr(embedded, "SOCKET_GRACE", 0.3)
-    monkeypatch.setattr(admin, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(admin, "INSPECT_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def line_of(process: subprocess.Popen[str]) -> str:
 async def test_every_promised_setting_is_in_force(home: Home) -> None:
     await EmbeddedValkey(home).start()
 
-    have = pairs(await said(home, "CONFIG", "GET", *SETTINGS))
+    have = parse_config(await said(home, "CONFIG", "GET", *SETTINGS))
 
     assert have == SETTINGS
     assert {
@@ -164,7 +164,7 @@ async def test_only_its_user_can_reach_it_and_only_by_the_socket(home: Home) -> 
     assert stat.S_IMODE(home.valkey_socket.stat().st_mode) == 0o600
     assert stat.S_IMODE(home.data.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 for file in home.data.rglob("*") if file.is_file())
-    assert fields(await said(home, "INFO", "server"))["tcp_port"] == "0"
+    assert parse_info(await said(home, "INFO", "server"))["tcp_port"] == "0"
 
 
 async def test_the_starters_secrets_do_not_reach_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,7 +299,7 @@ async def test_a_killed_servers_children_stand_in_nobodys_way(home: Home, wanted
     await said(home, "CONFIG", "SET", "rdb-key-save-delay", "20000")  # microseconds: 20 s in all
     await said(home, "BGREWRITEAOF")
     # it reports at the first
-    while fields(await said(home, "INFO", "persistence"))["current_cow_size"] == "0":  # noqa: ASYNC110
+    while parse_info(await said(home, "INFO", "persistence"))["current_cow_size"] == "0":  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
     os.kill(pid, signal.SIGKILL)
@@ -376,7 +376,7 @@ async def test_a_stranger_who_was_given_the_servers_pid_is_never_signalled(
 ) -> None:
     home.data.mkdir()
     monkeypatch.setattr(embedded, "STEP_SECONDS", 0.2)
-    holder = locks.take(home.data)
+    holder = locks.acquire(home.data)
     assert holder is not None
     with sleeper() as stranger:
         (home.data / "valkey.pid").write_text(f"{stranger.pid}\n")
@@ -473,7 +473,7 @@ async def test_an_adopted_server_is_brought_to_our_settings(home: Home) -> None:
     os.kill(servers(home)[0], signal.SIGKILL)
     await server.ensure()
 
-    assert pairs(await said(home, "CONFIG", "GET", *SETTINGS)) == SETTINGS
+    assert parse_config(await said(home, "CONFIG", "GET", *SETTINGS)) == SETTINGS
     assert await said(home, "GET", "k") == "written while the file was off"
 
 
@@ -496,7 +496,7 @@ async def test_a_password_set_by_somebody_is_reported_and_stop_still_ends_it(hom
 
     with pytest.raises(StoreAway, match=r"Another server answers at .*NOAUTH"):
         await EmbeddedValkey(home).start()
-    assert isinstance(await said(home, "PING"), Refused)
+    assert isinstance(await said(home, "PING"), ErrorReply)
     await EmbeddedValkey(home).stop()
 
     until(lambda: not servers(home), 0.5)
@@ -575,14 +575,14 @@ async def test_a_long_load_is_waited_for(home: Home, monkeypatch: pytest.MonkeyP
         await reader.readuntil(b"\n")
     writer.close()
     await server.stop()
-    monkeypatch.setattr(embedded, "PATIENCE", 1.0)
+    monkeypatch.setattr(embedded, "UNRESPONSIVE_LIMIT", 1.0)
     # Valkey's own brake for tests of loading: microseconds per command, some 2 s in all
     monkeypatch.setitem(SETTINGS, "key-load-delay", "100")
     seen: list[str] = []
 
     async def watch() -> None:
         while True:
-            seen.append((await admin.look(home)).state)
+            seen.append((await admin.inspect(home)).state)
             await asyncio.sleep(0.05)
 
     watching = asyncio.create_task(watch())

@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from postino.errors import StoreAway
-from postino.store.pipeline import ANSWER_S, FEW, LEAST_S, Pipeline
+from postino.store.pipeline import BATCH_FROM, MIN_TIME_LEFT_S, REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 
 Open = Callable[..., Awaitable[Store]]
@@ -55,8 +55,8 @@ async def held_up(store: Store, between, call: Callable[[int], Awaitable[object]
     """Start as many calls as go out at once, and hold their replies back: the next call has to wait."""
     await store.call("PING")
     between.gate = asyncio.Semaphore(0)
-    calls = [asyncio.ensure_future(call(number)) for number in range(FEW)]
-    while not between.count(f"sent-{FEW - 1}"):  # noqa: ASYNC110 - the proxy counts, it does not call
+    calls = [asyncio.ensure_future(call(number)) for number in range(BATCH_FROM)]
+    while not between.count(f"sent-{BATCH_FROM - 1}"):  # noqa: ASYNC110 - the proxy counts, it does not call
         await asyncio.sleep(0.001)
     return calls
 
@@ -81,7 +81,7 @@ async def test_a_few_calls_go_out_without_waiting_for_each_other(proxy, store_at
 
     assert not any(each.done() for each in calls)
     between.let_go()
-    assert await asyncio.gather(*calls) == [f"sent-{number}" for number in range(FEW)]
+    assert await asyncio.gather(*calls) == [f"sent-{number}" for number in range(BATCH_FROM)]
 
 
 async def test_a_peer_that_does_not_read_gets_no_more_than_a_buffer_full(serve, store_at: Open) -> None:
@@ -122,7 +122,7 @@ async def test_a_peer_that_breaks_the_protocol_is_dropped_and_dialled_anew(tmp_p
                 assert await pipeline.call("PING") == "PONG"
             except StoreAway as refusal:
                 assert refusal.detail["outcome"] == "unknown"
-                assert "no Valkey" in refusal.message
+                assert "does not speak the Valkey protocol" in refusal.message
         assert len(dialled) == 2
         await pipeline.close()
         await asyncio.gather(*(each.wait() for each in dialled))
@@ -222,8 +222,8 @@ async def test_what_waited_behind_a_broken_call_did_not_happen(proxy, store_at: 
     between.cut()
     outcomes = [(await refused(each)).detail["outcome"] for each in (*under_way, *later)]
 
-    assert outcomes == ["unknown"] * FEW + ["none"] * 5
-    assert await stored(direct, agent) == FEW
+    assert outcomes == ["unknown"] * BATCH_FROM + ["none"] * 5
+    assert await stored(direct, agent) == BATCH_FROM
 
 
 async def test_a_hundred_lost_replies_store_nothing_twice(proxy, store_at: Open, valkey: str) -> None:
@@ -302,7 +302,7 @@ async def test_a_call_that_could_not_be_answered_in_time_is_not_sent(proxy, stor
     store = await store_at(between.url)
     under_way = await held_up(store, between, lambda number: store.call("ECHO", f"sent-{number}"))
     late = asyncio.ensure_future(store.call("ECHO", "late"))
-    await asyncio.sleep(ANSWER_S - LEAST_S / 2)
+    await asyncio.sleep(REPLY_TIMEOUT_S - MIN_TIME_LEFT_S / 2)
 
     between.let_go()
 
@@ -438,7 +438,7 @@ async def test_closing_answers_everybody(serve) -> None:
     pipeline.open([])
     await pipeline.call("PING")
     server.signal(signal.SIGSTOP)
-    calls = [asyncio.create_task(pipeline.call("PING")) for _ in range(FEW)]
+    calls = [asyncio.create_task(pipeline.call("PING")) for _ in range(BATCH_FROM)]
     await asyncio.sleep(0.05)
     calls += [asyncio.create_task(pipeline.call("PING")) for _ in range(5)]
     await asyncio.sleep(0)
@@ -446,6 +446,6 @@ async def test_closing_answers_everybody(serve) -> None:
     await pipeline.close()
 
     outcomes = [(await refused(each)).detail["outcome"] for each in calls]
-    assert outcomes == ["unknown"] * FEW + ["none"] * 5
+    assert outcomes == ["unknown"] * BATCH_FROM + ["none"] * 5
     server.signal(signal.SIGCONT)
     assert (await refused(pipeline.call("PING"))).detail["outcome"] == "none"

@@ -16,7 +16,7 @@ from redis.asyncio.client import Redis
 from postino.errors import StoreAway
 from postino.paths import folder
 from postino.store.pipeline import client
-from postino.store.probe import COMMANDS, Probe, judge, probe, shown
+from postino.store.probe import COMMANDS, Probe, judge, probe, without_credentials
 from postino.store.valkey.process import program
 
 REDIS = shutil.which("redis-server")
@@ -119,7 +119,7 @@ async def test_a_server_whose_configuration_is_secret_is_volatile(run: Run) -> N
     found = await asked(url.replace("unix://", "unix://po:x@"))
 
     assert found.durability == "volatile"
-    assert found.warnings == ("CONFIG GET is denied, so whether answered mail is on disk cannot be told",)
+    assert found.warnings == ("CONFIG GET is denied: whether answered mail is on disk cannot be determined",)
 
 
 async def test_a_missing_command_is_refused_by_its_name(run: Run) -> None:
@@ -174,7 +174,7 @@ async def test_a_server_that_is_not_there_is_named_without_its_password() -> Non
     ],
 )
 def test_a_url_is_shown_without_user_password_and_query(url: str, safe: str) -> None:
-    assert shown(url) == safe
+    assert without_credentials(url) == safe
 
 
 def test_what_cannot_be_told_is_never_called_durable() -> None:

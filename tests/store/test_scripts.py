@@ -92,6 +92,18 @@ def test_a_wrong_header_is_refused(tmp_path: Path, wrong: str, right: str) -> No
         scripts.load(corpus(tmp_path, GOOD.replace(wrong, right, 1)))
 
 
+def test_libraries_bring_what_they_include_before_them_and_each_only_once(tmp_path: Path) -> None:
+    lib = corpus(tmp_path, GOOD + "--@include lib/one\n--@include lib/other\n") / "lib"
+    (lib / "one.lua").write_text("--@include lib/base\nlocal one = base\n")
+    (lib / "other.lua").write_text("--@include lib/base\n--@include lib/now\nlocal other = base + now\n")
+    (lib / "base.lua").write_text("local base = 1\n")
+
+    source = scripts.load(tmp_path)["one"].source
+
+    assert re.findall(r"local (\w+) =", source) == ["now", "base", "one", "other"]
+    assert "@include" not in source
+
+
 def test_an_include_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         scripts.load(corpus(tmp_path, GOOD.replace("lib/now", "lib/never")))
@@ -170,12 +182,44 @@ def test_no_loop_or_command_is_without_bound(script: Script) -> None:
         assert "COUNT" in range_call or len(set(re.findall(r"stream_id|entry\.s|pending\[1\]", range_call))) == 1
 
 
-def test_a_library_nobody_includes_is_not_kept() -> None:
-    included = set()
-    for file in Path(str(folder("lua"))).glob("*.lua"):
-        included |= set(re.findall(r"--@include lib/(\w+)", file.read_text()))
+LUA = Path(str(folder("lua")))
+LIBRARIES = {file.stem: file.read_text() for file in (LUA / "lib").glob("*.lua")}
 
-    assert included == {file.stem for file in Path(str(folder("lua")), "lib").glob("*.lua")}
+
+def included(text: str) -> set[str]:
+    """The libraries that a file includes itself."""
+    return set(re.findall(r"--@include lib/(\w+)", text))
+
+
+def used(name: str, text: str) -> set[str]:
+    """The other libraries whose functions a file names itself."""
+    code = re.sub(r"--[^\n]*", "", text.partition("]]")[2] if name in CORPUS else text)
+    own = set(re.findall(r"local function (\w+)", code))
+    return {
+        library
+        for library, source in LIBRARIES.items()
+        if library != name
+        for defined in re.findall(r"^local (?:function (\w+)|(\w+), (\w+) =)", source, re.MULTILINE)
+        if any(each and each not in own and re.search(rf"\b{each}\b", code) for each in defined)
+    }
+
+
+@pytest.mark.parametrize("file", [*LUA.glob("*.lua"), *LUA.glob("lib/*.lua")], ids=lambda file: file.stem)
+def test_a_file_includes_exactly_the_libraries_whose_functions_it_names(file: Path) -> None:
+    assert included(file.read_text()) == used(file.stem, file.read_text())
+
+
+def test_a_missing_and_an_idle_include_are_found() -> None:
+    text = (LUA / "ack.lua").read_text()
+
+    assert included(text.replace("--@include lib/now\n", "")) != used("ack", text)
+    assert included(text) != used("ack", text.replace("now_ms()", "1"))
+
+
+def test_a_library_nobody_includes_is_not_kept() -> None:
+    files = [*LUA.glob("*.lua"), *LUA.glob("lib/*.lua")]
+
+    assert set().union(*(included(file.read_text()) for file in files)) == set(LIBRARIES)
 
 
 def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
@@ -257,7 +301,7 @@ async def conversation(broker: Broker) -> None:
     await refused(broker.agents.forget("alice"), "agent_busy")
     await broker.sessions.leave("s-2", 2)
     left = await broker._store.call("HGET", broker._store.keys.shared("sessions"), "s-2")
-    assert await broker._store.run("forget_session", "", {"session": "s-2", "seen": left}) == 1
+    assert await broker._store.run("forget_session", "", {"session": "s-2", "record": left}) == 1
     await broker.mail.clear("robert")
     await broker.agents.cleanup()
     await broker.housekeeping.sweep()

@@ -1,1 +1,1 @@
-"""The Valkey server itself: the embedded one, its settings, and its process."""
+"""The Valkey server itself: the embedded one, its settings and its process."""

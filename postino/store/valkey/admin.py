@@ -1,6 +1,6 @@
-"""What the embedded Valkey is asked: who it is, to take our settings, to end.
+"""Commands to the embedded Valkey: identify it, correct its settings, shut it down.
 
-hiredis speaks the protocol here, on a connection of its own each time: `postino down` need not import redis (200 ms).
+Each uses hiredis on a connection of its own, so that `postino down` need not import redis, which takes 200 ms.
 """
 
 from __future__ import annotations
@@ -21,132 +21,136 @@ from postino.errors import StoreAway
 from postino.paths import Home
 from postino.store.valkey.settings import SETTINGS, differing
 
-LOOK_SECONDS = 1.0  # for one answer; appendfsync always makes a slow disk delay it
-ANSWER_SECONDS = 10.0  # for CONFIG SET and SHUTDOWN
-REWRITE_SECONDS = 600.0  # until all data is in a new append-only file; some GB
+INSPECT_SECONDS = 1.0  # for one answer; with appendfsync always a slow disk delays it
+ADMIN_SECONDS = 10.0  # for CONFIG SET and SHUTDOWN
+REWRITE_SECONDS = 600.0  # until a new append-only file holds all data, which may be some GB
 
 Reply = str | int | None | list["Reply"] | Exception
 
-_MORE: Any = object()  # what hiredis gives while a reply is incomplete
+_INCOMPLETE: Any = object()  # what hiredis returns until a reply is complete
 
 log = structlog.get_logger("postino.store")
 
 
-class Refused(Exception):
-    """An error reply."""
+class ErrorReply(Exception):
+    """An error reply of the server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What was found at the socket; `pid` only of our own server."""
+class Inspection:
+    """What answers at the socket; `pid` only of our own server."""
 
-    state: Literal["ready", "loading", "absent", "silent", "stranger"]
+    state: Literal["ready", "loading", "absent", "unresponsive", "foreign"]
     pid: int | None = None
     detail: str = ""
 
 
-def away(sentence: str) -> StoreAway:
-    """Return the refusal of an operation that was not even tried."""
+def unavailable(sentence: str) -> StoreAway:
+    """Return the StoreAway of an operation that was not attempted."""
     return StoreAway(sentence, outcome="none")
 
 
-async def look(home: Home) -> Sight:
-    """Ask whoever listens at our socket who it is: only a server of our data directory is ours. Takes 1 s at most."""
+async def inspect(home: Home) -> Inspection:
+    """Ask the server at our socket who it is; it is ours if it works in our data directory. Takes 1 s at most."""
     questions = (("CONFIG", "GET", "dir"), ("INFO", "server"), ("INFO", "persistence"))
     try:
-        config, about, persistence = await ask(home.valkey_socket, *questions, seconds=LOOK_SECONDS)
+        config, server, persistence = await ask(home.valkey_socket, *questions, seconds=INSPECT_SECONDS)
     except (FileNotFoundError, ConnectionRefusedError):
-        return Sight("absent")
+        return Inspection("absent")
     except (OSError, EOFError, ValueError):  # TimeoutError is an OSError
-        return Sight("silent")
-    return _sight(home, config, fields(about), fields(persistence))
+        return Inspection("unresponsive")
+    return _inspection(home, config, parse_info(server), parse_info(persistence))
 
 
-def _sight(home: Home, config: Reply, about: dict[str, str], persistence: dict[str, str]) -> Sight:
-    if isinstance(config, Refused):
+def _inspection(home: Home, config: Reply, server: dict[str, str], persistence: dict[str, str]) -> Inspection:
+    if isinstance(config, ErrorReply):
         busy = str(config).startswith(("BUSY", "LOADING"))
-        return Sight("silent" if busy else "stranger", detail=str(config))
-    where = pairs(config).get("dir", "")
-    if not _same_directory(where, home):
-        return Sight("stranger", detail=f"its data is in {where!r}")
-    pid = int(about["process_id"])
+        return Inspection("unresponsive" if busy else "foreign", detail=str(config))
+    directory = parse_config(config).get("dir", "")
+    if not _is_data_directory(directory, home):
+        return Inspection("foreign", detail=f"its data is in {directory!r}")
+    pid = int(server["process_id"])
     if persistence.get("loading", "0") != "0":
-        return Sight("loading", pid, persistence.get("loading_loaded_perc", ""))
-    return Sight("ready", pid)
+        return Inspection("loading", pid, persistence.get("loading_loaded_perc", ""))
+    return Inspection("ready", pid)
 
 
-def _same_directory(where: str, home: Home) -> bool:
+def _is_data_directory(directory: str, home: Home) -> bool:
     try:
-        return Path(where).samefile(home.data)
+        return Path(directory).samefile(home.data)
     except OSError:
         return False
 
 
 async def shut_down(home: Home) -> bool:
-    """Ask our server to end; return False when it does not listen."""
-    if (await look(home)).pid is None:
+    """Tell our server to shut down; return False if it does not listen."""
+    if (await inspect(home)).pid is None:
         return False
     with contextlib.suppress(OSError, EOFError):  # it closes the connection instead of answering
-        await ask(home.valkey_socket, ("SHUTDOWN", "NOSAVE"), seconds=LOOK_SECONDS)
+        await ask(home.valkey_socket, ("SHUTDOWN", "NOSAVE"), seconds=INSPECT_SECONDS)
     return True
 
 
-async def correct(home: Home) -> None:
-    """Bring a server to our settings, wherever it was started.
+async def correct_settings(home: Home) -> None:
+    """Give a running server our settings, whoever started it.
 
     Raises:
-        StoreAway: some settings can only be given at its start; or it stopped answering.
+        StoreAway: a setting can only be changed by a restart, or the server stopped answering.
     """
     wrong = differing(await _settings(home))
     if not wrong:
         return
-    await _answers(home, *(("CONFIG", "SET", name, value) for name, value in wrong.items()))
-    have = await _settings(home)
-    still = ", ".join(f"{name} {have.get(name)}" for name in differing(have))
+    await _ask_server(home, *(("CONFIG", "SET", name, value) for name, value in wrong.items()))
+    actual = await _settings(home)
+    still = ", ".join(f"{name} {actual.get(name)}" for name in differing(actual))
     if still:
-        raise away(
+        raise unavailable(
             f"The embedded Valkey of {home.root} runs with {still}; only a restart changes that: "
             "`postino down`, then `postino up`"
         )
     log.warning("valkey_settings_corrected", settings=wrong)
     if "appendonly" in wrong:
-        await _rewritten(home)
+        await _wait_for_rewrite(home)
 
 
 async def _settings(home: Home) -> dict[str, str]:
-    return pairs((await _answers(home, ("CONFIG", "GET", *SETTINGS)))[0])
+    return parse_config((await _ask_server(home, ("CONFIG", "GET", *SETTINGS)))[0])
 
 
-async def _rewritten(home: Home) -> None:
-    """Wait until a server whose append-only file was just switched on has all its data there."""
+async def _wait_for_rewrite(home: Home) -> None:
+    """Wait until the append-only file, just enabled, contains all data."""
     deadline = time.monotonic() + REWRITE_SECONDS
     busy = True
     while busy and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
-        state = fields((await _answers(home, ("INFO", "persistence")))[0])
+        state = parse_info((await _ask_server(home, ("INFO", "persistence")))[0])
         busy = "1" in (state.get("aof_rewrite_in_progress"), state.get("aof_rewrite_scheduled"))
     if busy or state.get("aof_last_bgrewrite_status") != "ok":
-        raise away(f"The embedded Valkey of {home.root} cannot write its append-only file; see {home.data}/valkey.log")
+        raise unavailable(
+            f"The embedded Valkey of {home.root} cannot write its append-only file; see {home.data}/valkey.log"
+        )
 
 
-async def _answers(home: Home, *commands: tuple[str, ...]) -> list[Reply]:
+async def _ask_server(home: Home, *commands: tuple[str, ...]) -> list[Reply]:
     try:
-        return await ask(home.valkey_socket, *commands, seconds=ANSWER_SECONDS)
+        return await ask(home.valkey_socket, *commands, seconds=ADMIN_SECONDS)
     except (OSError, EOFError) as error:
-        raise away(f"The embedded Valkey of {home.root} stopped answering") from error
+        raise unavailable(f"The embedded Valkey of {home.root} stopped answering") from error
 
 
 async def ask(path: Path, *commands: tuple[str, ...], seconds: float) -> list[Reply]:
     """Send all `commands` at once over the unix socket `path` and return their replies in order.
 
-    An error reply is returned in its place, as `Refused`, so that the other replies of a batch can be read.
+    An error reply is returned, as ErrorReply, so that the others can still be read.
 
     Raises:
         OSError: nothing listens there, or the connection broke.
         EOFError: the server closed the connection instead of answering.
-        TimeoutError: not everything was answered within `seconds`.
+        TimeoutError: not all replies came within `seconds`.
     """
-    replies = hiredis.Reader(encoding="utf-8", errors="surrogateescape", replyError=Refused, notEnoughData=_MORE)
+    parser = hiredis.Reader(
+        encoding="utf-8", errors="surrogateescape", replyError=ErrorReply, notEnoughData=_INCOMPLETE
+    )
     found: list[Reply] = []
     async with asyncio.timeout(seconds):
         reader, writer = await asyncio.open_unix_connection(path)
@@ -156,28 +160,28 @@ async def ask(path: Path, *commands: tuple[str, ...], seconds: float) -> list[Re
                 chunk = await reader.read(1 << 16)
                 if not chunk:
                     raise EOFError
-                replies.feed(chunk)
-                while (reply := _next(replies)) is not _MORE:
+                parser.feed(chunk)
+                while (reply := _next_reply(parser)) is not _INCOMPLETE:
                     found.append(reply)
         finally:
             writer.transport.abort()
     return found
 
 
-def _next(replies: hiredis.Reader) -> Any:
+def _next_reply(parser: hiredis.Reader) -> Any:
     try:
-        return replies.gets()
+        return parser.gets()
     except hiredis.ProtocolError as error:
-        raise ConnectionError(f"no RESP: {error}") from None
+        raise ConnectionError(f"not the Valkey protocol: {error}") from None
 
 
-def pairs(reply: Reply) -> dict[str, str]:
-    """Return what CONFIG GET answered as a dictionary; empty when it was refused."""
+def parse_config(reply: Reply) -> dict[str, str]:
+    """Return the reply of CONFIG GET as a dict, empty if it was refused."""
     flat = [str(item) for item in reply] if isinstance(reply, list) else []
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def fields(reply: Reply) -> dict[str, str]:
-    """Return the lines of an INFO answer as a dictionary; empty when it was refused."""
+def parse_info(reply: Reply) -> dict[str, str]:
+    """Return the lines of an INFO reply as a dict, empty if it was refused."""
     lines = reply.splitlines() if isinstance(reply, str) else []
     return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}

@@ -1,216 +1,217 @@
-"""The embedded Valkey of one POSTINO_HOME: started by whoever needs it, adopted by all, never doubled."""
+"""The embedded Valkey of one POSTINO_HOME: started by whoever needs it, adopted by the others, never run twice."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
+from signal import Signals
 
 import structlog
 
 from postino import locks
 from postino.errors import StoreAway
 from postino.paths import Home
-from postino.store.valkey.admin import Sight, away, correct, fields, look, shut_down
+from postino.store.valkey.admin import Inspection, correct_settings, inspect, parse_info, shut_down, unavailable
 from postino.store.valkey.process import Server
 
-POLL = 0.01  # s between looks; a new server answers after 40 ms
-PATIENCE = 10.0  # s with a server that lives and says nothing
-LOADING_LIMIT = 600.0  # s; some GB of append-only file
+POLL = 0.01  # s between two inspections; a new server answers after 40 ms
+UNRESPONSIVE_LIMIT = 10.0  # s that a live server may leave us without an answer
+LOADING_LIMIT = 600.0  # s to load the append-only file, which may be some GB
 REPORT_SECONDS = 5.0  # between two log lines about loading
-ORPHAN_GRACE = 0.2  # s from a server's death to that of its children, if they notice
-SOCKET_GRACE = 5.0  # s in which a server that somebody else launched must have made its socket
-RESTART_INTERVAL = 1.0  # s between two launches: a server that dies at once must not eat the machine
+ORPHAN_GRACE = 0.2  # s after a server's death in which its children may end by themselves
+SOCKET_GRACE = 5.0  # s in which a server that another process launched must have created its socket
+RESTART_INTERVAL = 1.0  # s between two launches, so that a server that dies at once does not use up the machine
 STEP_SECONDS = 2.0  # for each of SHUTDOWN, SIGTERM, SIGKILL
 
 log = structlog.get_logger("postino.store")
 
 
 class EmbeddedValkey:
-    """The server of one home. Each method may be called by several tasks and several processes at once."""
+    """The server of one home. Several tasks and several processes may call each method at once."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._server = Server(home)
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._launched_at = -RESTART_INTERVAL
         self._data: os.stat_result | None = None  # the directory that the server works in
         self._pid: int | None = None
 
     async def start(self) -> str:
-        """Return the path of the unix socket once the server answers, be it launched or adopted.
+        """Launch or adopt the server; return the path of its unix socket once it answers.
 
-        Repeating does nothing. Takes 0.1 s, and as long as the append-only file takes to load.
+        Repeating does nothing. Takes 0.1 s, plus the time to load the append-only file.
 
         Raises:
             BadField: the home cannot be used, e.g. its path is too long for a socket.
-            StoreAway: there is no server for this machine; it died at start (its last words are quoted); one lives
-                and says nothing for 10 s; or one runs with settings that only a restart can change.
+            StoreAway: there is no server for this machine; it died at its start (its log is quoted); a live one does
+                not answer for 10 s; or one runs with settings that only a restart can change.
         """
-        launched = await self._rise()
+        launched = await self._bring_up()
         log.info("valkey_started" if launched else "valkey_adopted", socket=str(self._home.valkey_socket))
         return str(self._home.valkey_socket)
 
     async def ensure(self) -> bool:
         """Launch the server again if it is dead; return whether this call did.
 
-        For the daemon whose connection failed. A server that lives but is stuck is waited for and left alone.
-        Launches at most one per second.
+        A daemon calls this when its connection fails. A live server that does not respond is waited for and left
+        alone. Launches at most once per second.
 
         Raises:
             StoreAway: as `start`.
         """
-        return await self._rise()
+        return await self._bring_up()
 
-    def kept(self) -> bool:
-        """Return whether the server's data is where it was: not removed, moved or replaced. Returns at once."""
-        return self._data is None or locks.leads_to(self._home.data, self._data)
+    def data_in_place(self) -> bool:
+        """Return whether the server's data directory was not removed, moved or replaced. Does not block."""
+        return self._data is None or locks.is_same_file(self._home.data, self._data)
 
-    def end_lost(self, about: str) -> None:
-        """End the server whose data is not where it was: nobody will find it any more. Returns at once.
+    def kill_detached(self, info: str) -> None:
+        """Kill the server whose data directory is no longer in place: nobody will find it any more. Does not block.
 
-        `about` is its answer to INFO just now: another one may answer at its old place, and is left alone.
+        `info` is its reply to INFO just now: if another server answers at its address, that one is left alone.
         """
-        pid = int(fields(about)["process_id"])
+        pid = int(parse_info(info)["process_id"])
         if pid == self._pid:
-            log.warning("valkey_signalled", pid=pid, signal=signal.SIGKILL.name)
-            os.kill(pid, signal.SIGKILL)  # a milder end would remove the socket and pid file of a server in its place
+            log.warning("valkey_signalled", pid=pid, signal=Signals.SIGKILL.name)
+            os.kill(pid, Signals.SIGKILL)  # SIGTERM would make it remove the socket and pid file of its replacement
 
     async def alive(self) -> bool:
         """Return whether our server answers and has loaded its data. Takes 1 s at most."""
-        return (await look(self._home)).state == "ready"
+        return (await inspect(self._home)).state == "ready"
 
     async def stop(self) -> bool:
-        """End the server: SHUTDOWN, 2 s later SIGTERM, 2 s later SIGKILL; return False when none lived.
+        """End the server by SHUTDOWN, after 2 s by SIGTERM, after 2 s by SIGKILL; return False if none was running.
 
-        Whatever it answered is on disk either way. Only a process that is certainly ours is signalled.
-        Takes 0.1 s unless the server is stuck.
+        What it answered is on disk in any case. Only a process that is certainly ours is signalled. Takes 0.1 s
+        unless the server does not respond.
 
         Raises:
             StoreAway: it does not end.
         """
         if not self._home.data.is_dir():
             return False
-        async with self._one_at_a_time:
-            held = self._server.held()
+        async with self._lock:
+            was_running = self._server.locked()
             asked = await shut_down(self._home)
             patience = STEP_SECONDS if asked else 0.0
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                if await self._gone(patience):
+            for number in (Signals.SIGTERM, Signals.SIGKILL):
+                if await self._wait_until_ended(patience):
                     break
                 await self._signal(number)
                 patience = STEP_SECONDS
-            if not await self._gone(patience):
-                raise away(f"The embedded Valkey of {self._home.root} (pid {self._server.pid()}) does not end")
-            self._server.tidy()
+            if not await self._wait_until_ended(patience):
+                raise unavailable(f"The embedded Valkey of {self._home.root} (pid {self._server.pid()}) does not end")
+            self._server.remove_leftovers()
             self._launched_at = -RESTART_INTERVAL
-            return held or asked
+            return was_running or asked
 
-    async def _gone(self, seconds: float) -> bool:
+    async def _wait_until_ended(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        while self._server.held():
+        while self._server.locked():
             if time.monotonic() >= deadline:
                 return False
             await asyncio.sleep(POLL)
         return True
 
-    async def _signal(self, number: signal.Signals) -> None:
+    async def _signal(self, number: Signals) -> None:
         pid = self._server.pid()
         if pid is None:
-            await asyncio.to_thread(self._server.end_orphans)
+            await asyncio.to_thread(self._server.kill_orphans)
         else:
             log.warning("valkey_signalled", pid=pid, signal=number.name)
-            self._server.tell(pid, number)
+            self._server.signal(pid, number)
 
-    async def _rise(self) -> bool:
-        """Bring the server up; return whether this call launched it."""
+    async def _bring_up(self) -> bool:
+        """Wait until the server is ready, launching it if necessary; return whether this call did."""
         self._home.prepare()
-        async with self._one_at_a_time:
-            wait = _Wait(self._home, self._server, self._launched_at + RESTART_INTERVAL)
+        async with self._lock:
+            startup = _Startup(self._home, self._server, self._launched_at + RESTART_INTERVAL)
             try:
-                while (sight := await look(self._home)).state != "ready":
-                    await wait.step(sight)
+                while (found := await inspect(self._home)).state != "ready":
+                    await startup.step(found)
                     await asyncio.sleep(POLL)
-                await correct(self._home)
-                self._data, self._pid = self._home.data.stat(), sight.pid
+                await correct_settings(self._home)
+                self._data, self._pid = self._home.data.stat(), found.pid
             finally:
-                self._launched_at = wait.launched_at or self._launched_at
-            return wait.launched_at is not None
+                self._launched_at = startup.launched_at or self._launched_at
+            return startup.launched_at is not None
 
 
-class _Wait:
+class _Startup:
     """What one call does until the server is ready: launch it, wait for it, or give up with a reason."""
 
-    def __init__(self, home: Home, server: Server, not_before: float) -> None:
+    def __init__(self, home: Home, server: Server, launch_from: float) -> None:
         self._home = home
         self._server = server
-        self._not_before = not_before
-        self._began = self._heard = self._reported = time.monotonic()
+        self._launch_from = launch_from
+        self._began = self._last_progress = self._reported = time.monotonic()
         self._absent_since: float | None = None
-        self._orphans_ended = False
+        self._orphans_killed = False
         self.launched_at: float | None = None
 
-    async def step(self, sight: Sight) -> None:
-        """Do what this sight asks for.
+    async def step(self, found: Inspection) -> None:
+        """Act on what an inspection found.
 
         Raises:
-            StoreAway: there is nothing to wait for.
+            StoreAway: waiting longer is no use.
         """
         now = time.monotonic()
-        if sight.state == "stranger":
-            raise away(f"Another server answers at {self._home.valkey_socket}: {sight.detail}; it is left alone")
-        if sight.state == "loading":
-            self._loading(sight, now)
-        if sight.state == "absent":
+        if found.state == "foreign":
+            raise unavailable(f"Another server answers at {self._home.valkey_socket}: {found.detail}; it is left alone")
+        if found.state == "loading":
+            self._loading(found, now)
+        if found.state == "absent":
             await self._absent(now)
         else:
-            self._absent_since, self._orphans_ended = None, False
-        if now - self._heard > PATIENCE:
-            raise self._stuck()
+            self._absent_since, self._orphans_killed = None, False
+        if now - self._last_progress > UNRESPONSIVE_LIMIT:
+            raise self._unresponsive()
 
-    def _loading(self, sight: Sight, now: float) -> None:
+    def _loading(self, found: Inspection, now: float) -> None:
         if now - self._reported >= REPORT_SECONDS:
-            log.info("valkey_loading", pid=sight.pid, percent=sight.detail)
+            log.info("valkey_loading", pid=found.pid, percent=found.detail)
             self._reported = now
         if now - self._began < LOADING_LIMIT:
-            self._heard = now
+            self._last_progress = now
 
     async def _absent(self, now: float) -> None:
         if self.launched_at is not None:
-            if not self._server.held():
-                raise away(
-                    f"The embedded Valkey died at its start: {self._server.last_words()}; see {self._server.log}"
+            if not self._server.locked():
+                raise unavailable(
+                    f"The embedded Valkey died at its start: {self._server.log_tail()}; see {self._server.log}"
                 )
             return
         self._absent_since = self._absent_since or now
-        if now < self._not_before:
-            self._heard = now
+        if now < self._launch_from:
+            self._last_progress = now
         elif await asyncio.to_thread(self._server.launch):
-            self.launched_at = self._heard = time.monotonic()
+            self.launched_at = self._last_progress = time.monotonic()
         else:
-            await self._unblock(now - self._absent_since)
+            await self._free_data(now - self._absent_since)
 
-    async def _unblock(self, waited: float) -> None:
-        """Free the data from who holds it and can be of no use any more; a fresh server needs a moment, too."""
-        if waited > ORPHAN_GRACE and not self._orphans_ended:
-            self._orphans_ended = True
-            await asyncio.to_thread(self._server.end_orphans)
+    async def _free_data(self, waited: float) -> None:
+        """End what holds the data without serving it; a server that was just launched also needs a moment."""
+        if waited > ORPHAN_GRACE and not self._orphans_killed:
+            self._orphans_killed = True
+            await asyncio.to_thread(self._server.kill_orphans)
         elif waited > SOCKET_GRACE:
             self._absent_since = None
-            self._evict()
+            self._end_unreachable()
 
-    def _evict(self) -> None:
-        """End a server that lives without its socket: nobody can ask it anything any more, and its data is on disk."""
+    def _end_unreachable(self) -> None:
+        """End a server without a socket: nobody can reach it any more, and its data is on disk."""
         pid = self._server.pid()
         if pid is not None:
             log.warning("valkey_without_socket", pid=pid)
-            self._server.tell(pid, signal.SIGTERM)
+            self._server.signal(pid, Signals.SIGTERM)
 
-    def _stuck(self) -> StoreAway:
+    def _unresponsive(self) -> StoreAway:
         pid = self._server.pid()
         who = f"process {pid}" if pid else "another process, perhaps on another machine,"
-        return away(
-            f"The embedded Valkey of {self._home.root} does not answer: {who} has held its data for {PATIENCE:.0f} s. "
-            "A second one would destroy that data, so none is started; `postino down` ends the first"
+        return unavailable(
+            f"The embedded Valkey of {self._home.root} does not answer: {who} has held its data for "
+            f"{UNRESPONSIVE_LIMIT:.0f} s. A second one would destroy that data, so none is started; `postino down` "
+            "ends the first"
         )

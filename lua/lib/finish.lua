@@ -1,5 +1,6 @@
--- take a message out of the inbox for good and record its end
-local function settle(inbox, leases, index, stream_id, id, state, now, why)
+--@include lib/entry
+-- remove a message from the inbox and record its final state
+local function finish(inbox, leases, index, stream_id, id, state, now, why)
   redis.call('XACK', inbox, 'agents', stream_id)
   redis.call('XDEL', inbox, stream_id)
   redis.call('ZREM', leases, stream_id)

@@ -1,0 +1,26 @@
+local function id_parts(stream_id)
+  local ms, seq = string.match(stream_id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+
+local function id_before(left, right)
+  local left_ms, left_seq = id_parts(left)
+  local right_ms, right_seq = id_parts(right)
+  if left_ms ~= right_ms then return left_ms < right_ms end
+  return left_seq < right_seq
+end
+
+-- the time to live counts from the stream ID, so that a requeue begins it again
+local function is_expired(stream_id, ttl_ms, now)
+  return (id_parts(stream_id)) + ttl_ms <= now
+end
+
+local function fields_at(stream, stream_id)
+  local found = redis.call('XRANGE', stream, stream_id, stream_id)[1]
+  return found and found[2]
+end
+
+local function newest_id(stream)
+  local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  return newest and newest[1]
+end
