@@ -1,7 +1,7 @@
-"""A file lock that dies with its holder and says who that is: nothing is left to clean up after kill -9.
+"""File locks (flock) that the kernel drops when their holder ends, so nothing is left to clean up after kill -9.
 
-The lock belongs to the open file, so a child that inherits the descriptor goes on holding it: this is how the
-embedded Valkey holds the lock of its data as long as it lives, whoever started it.
+The lock belongs to the open file: a child that inherits the descriptor keeps holding it. The embedded Valkey holds the
+lock of its data directory this way, whichever process started it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 PROC = Path("/proc")
 
 
-def take(path: Path, patience: float = 0.0) -> int | None:
-    """Lock the file (made if missing) or directory `path`; return its descriptor, None while another process holds it.
+def acquire(path: Path, patience: float = 0.0) -> int | None:
+    """Lock the file (created if missing) or directory `path`; return its descriptor, or None if another process has it.
 
-    Tries again for `patience` seconds (blocking): `free` of another process takes the lock for an instant.
+    Retries for `patience` seconds, blocking: `is_free` in another process holds the lock for an instant.
 
     Raises:
         OSError: the file cannot be created or locked.
@@ -33,20 +33,20 @@ def take(path: Path, patience: float = 0.0) -> int | None:
 
 
 def _try(path: Path) -> int | None:
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT  # writable: NFS locks nothing else
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT  # NFS locks only files opened for writing
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if leads_to(path, os.fstat(descriptor)):
-            return descriptor  # else: removed or replaced since it was opened, this lock keeps nobody out
+        if is_same_file(path, os.fstat(descriptor)):
+            return descriptor  # otherwise the path was removed or replaced since the open: the lock excludes nobody
     os.close(descriptor)
     return None
 
 
-def leads_to(path: Path, known: os.stat_result) -> bool:
-    """Return whether `path` is still the file or directory that was known: not removed, moved away or replaced.
+def is_same_file(path: Path, known: os.stat_result) -> bool:
+    """Return whether `path` is still the file or directory of `known`: not removed, moved or replaced.
 
-    What cannot be looked at counts as still there.
+    A path that cannot be examined counts as unchanged.
     """
     try:
         return os.path.samestat(known, path.stat())
@@ -54,57 +54,59 @@ def leads_to(path: Path, known: os.stat_result) -> bool:
         return error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
-def free(path: Path) -> bool:
+def is_free(path: Path) -> bool:
     """Return whether no process holds the lock `path`."""
     if not path.exists():
         return True
-    descriptor = take(path)
+    descriptor = acquire(path)
     if descriptor is None:
         return False
     os.close(descriptor)
     return True
 
 
-def sign(descriptor: int) -> None:
-    """Write this process's id into the lock it holds, for `signer`."""
+def write_pid(descriptor: int) -> None:
+    """Write this process's id into the lock file it holds, for `read_pid`."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
-def signer(path: Path) -> int | None:
-    """Return the process id written in `path`, a signed lock or a pid file; it may be long dead or reused."""
+def read_pid(path: Path) -> int | None:
+    """Return the process id in `path`, a lock file or pid file; that process may have ended, or its id be reused."""
     try:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
 
 
-def uses(pid: int, path: Path) -> bool:
+def has_open(pid: int, path: Path) -> bool:
     """Return whether process `pid` lives and has `path` open or as its working directory.
 
-    This tells our process from a stranger that was given the same id later. Blocks for some 100 ms without /proc.
+    This distinguishes our process from an unrelated one that got the same id later. Blocks for about 100 ms where
+    there is no /proc.
     """
     if not (PROC / "self" / "fd").is_dir():
-        return pid in users(path)
+        return pid in holders(path)
     try:
         wanted = path.stat()
         links = [PROC / str(pid) / "cwd", *(PROC / str(pid) / "fd").iterdir()]
     except OSError:
-        return False  # it has ended, or is another user's
-    return any(_same(link, wanted) for link in links)
+        return False  # it has ended or belongs to another user
+    return any(_is_same(link, wanted) for link in links)
 
 
-def _same(link: Path, wanted: os.stat_result) -> bool:
+def _is_same(link: Path, wanted: os.stat_result) -> bool:
     try:
         return os.path.samestat(link.stat(), wanted)
     except OSError:
         return False  # closed meanwhile
 
 
-def users(path: Path) -> set[int]:
-    """Return every process that has `path` open or as its working directory. Blocks for some 10 to 100 ms."""
+def holders(path: Path) -> set[int]:
+    """Return every process that has `path` open or as its working directory. Blocks for 10 to 100 ms."""
     if (PROC / "self" / "fd").is_dir():
-        return {pid for pid in (int(each.name) for each in PROC.iterdir() if each.name.isdigit()) if uses(pid, path)}
+        pids = (int(each.name) for each in PROC.iterdir() if each.name.isdigit())
+        return {pid for pid in pids if has_open(pid, path)}
     import subprocess
 
     listing = subprocess.run(["lsof", "-t", "--", str(path)], capture_output=True, text=True, timeout=10, check=False)

@@ -87,7 +87,7 @@ class Seat:
 
     def kept(self) -> bool:
         """Return whether the home is still the one this process serves: not removed, moved or replaced. At once."""
-        return self._descriptor is not None and locks.leads_to(self._home.lock, os.fstat(self._descriptor))
+        return self._descriptor is not None and locks.is_same_file(self._home.lock, os.fstat(self._descriptor))
 
     def leave(self) -> None:
         """Remove daemon.sock and daemon.json, then free the lock. Repeating does nothing. Returns at once."""
@@ -103,10 +103,10 @@ def take_seat(home: Home) -> Seat | None:
 
     Returns within 0.2 s. The home must be prepared.
     """
-    descriptor = locks.take(home.lock, patience=0.2)  # `status` of another process takes the lock for an instant
+    descriptor = locks.acquire(home.lock, patience=0.2)  # `status` of another process takes the lock for an instant
     if descriptor is None:
         return None
-    locks.sign(descriptor)
+    locks.write_pid(descriptor)
     _clear(home)
     return Seat(home, descriptor)
 
@@ -128,7 +128,7 @@ def read(home: Home) -> Running | None:
 
 def held(home: Home) -> bool:
     """Return whether a daemon of this home lives, answering or not. Returns at once."""
-    return not locks.free(home.lock)
+    return not locks.is_free(home.lock)
 
 
 def health(home: Home, seconds: float = ANSWER_S) -> dict[str, Any] | None:
@@ -169,7 +169,7 @@ def status(home: Home) -> Status:
         return Status("down")
     answer = health(home)
     running = read(home)
-    return Status("up" if answer else "silent", locks.signer(home.lock), running, answer)
+    return Status("up" if answer else "silent", locks.read_pid(home.lock), running, answer)
 
 
 def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Running:
@@ -226,7 +226,7 @@ class _Attempt:
 
     def _my_turn(self) -> bool:
         if self._turn is None:
-            self._turn = locks.take(self._home.starting)
+            self._turn = locks.acquire(self._home.starting)
         return self._turn is not None or time.monotonic() >= self._wait_until
 
     def close(self) -> None:
@@ -280,7 +280,7 @@ def late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachab
     if answer:
         reason = answer.get("error") or "Valkey does not answer"
         return StoreAway(f"The daemon runs, but {reason}; see {home.log}", outcome="none")
-    pid = locks.signer(home.lock)
+    pid = locks.read_pid(home.lock)
     return Unreachable(
         f"A daemon of {home.root} lives (pid {pid}) but does not answer after {seconds:.0f} s; `postino down` ends it; "
         f"the end of {home.log}: {_last_words(home.log, 0)}"
@@ -297,7 +297,7 @@ def stop(home: Home, seconds: float = 5.0) -> bool:
     """
     if not home.lock.exists() or not held(home):
         return False
-    pid = locks.signer(home.lock)
+    pid = locks.read_pid(home.lock)
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
         _signal(home, pid, number)
         if _ended(home, pid, patience):
@@ -308,14 +308,14 @@ def stop(home: Home, seconds: float = 5.0) -> bool:
 
 def _signal(home: Home, pid: int | None, number: int) -> None:
     """Signal `pid` only if it is certainly the daemon: it has the lock file open."""
-    if pid is not None and locks.uses(pid, home.lock):
+    if pid is not None and locks.has_open(pid, home.lock):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def _ended(home: Home, pid: int | None, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while held(home) and locks.signer(home.lock) == pid:  # another one's pid: ours has ended, a new daemon came
+    while held(home) and locks.read_pid(home.lock) == pid:  # another one's pid: ours has ended, a new daemon came
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL)

@@ -118,7 +118,7 @@ def test_the_seat_of_a_killed_daemon_is_free_and_cleared(home: Home, hold: Hold)
 
 
 def test_a_moments_look_at_the_lock_unseats_nobody(home: Home) -> None:
-    looking = locks.take(home.lock)
+    looking = locks.acquire(home.lock)
     assert looking is not None
     threading.Timer(0.05, os.close, (looking,)).start()
 
@@ -271,11 +271,11 @@ def test_two_started_at_once_end_as_one(home: Home, environ: dict[str, str]) -> 
 
     assert len(answers) == 1
     survivor = int(answers.pop())
-    until(lambda: locks.users(home.log) == {survivor}, 20)  # the other one has given way
+    until(lambda: locks.holders(home.log) == {survivor}, 20)  # the other one has given way
 
 
 def test_while_another_process_starts_the_daemon_it_waits(home: Home, environ: dict[str, str]) -> None:
-    turn = locks.take(home.prepare().starting)
+    turn = locks.acquire(home.prepare().starting)
     assert turn is not None
     started: list[Running] = []
     waiting = threading.Thread(target=lambda: started.append(process.start(environ, home)))
@@ -287,7 +287,7 @@ def test_while_another_process_starts_the_daemon_it_waits(home: Home, environ: d
     waiting.join(3.0)
 
     assert not before and started
-    free = locks.take(home.starting)
+    free = locks.acquire(home.starting)
     assert free is not None  # it lets others start the next one
     os.close(free)
 
@@ -296,7 +296,7 @@ def test_stop_ends_the_daemon_and_leaves_valkey_to_the_next(
     home: Home, environ: dict[str, str], lives: Callable[[int], bool]
 ) -> None:
     first = process.start(environ, home)
-    valkey = locks.signer(home.data / "valkey.pid")
+    valkey = locks.read_pid(home.data / "valkey.pid")
 
     assert process.stop(home) is True
 
@@ -305,12 +305,12 @@ def test_stop_ends_the_daemon_and_leaves_valkey_to_the_next(
     assert not home.info.exists()
     second = process.start(environ, home)
     assert second.pid != first.pid
-    assert locks.signer(home.data / "valkey.pid") == valkey
+    assert locks.read_pid(home.data / "valkey.pid") == valkey
 
 
 def test_what_a_killed_daemon_leaves_is_no_obstacle(home: Home, environ: dict[str, str]) -> None:
     first = process.start(environ, home)
-    valkey = locks.signer(home.data / "valkey.pid")
+    valkey = locks.read_pid(home.data / "valkey.pid")
 
     os.kill(first.pid, signal.SIGKILL)
     until(lambda: not process.held(home))
@@ -321,7 +321,7 @@ def test_what_a_killed_daemon_leaves_is_no_obstacle(home: Home, environ: dict[st
     second = process.start(environ, home)
     assert second.pid != first.pid
     assert process.read(home) == second
-    assert locks.signer(home.data / "valkey.pid") == valkey
+    assert locks.read_pid(home.data / "valkey.pid") == valkey
 
 
 def test_a_stale_socket_file_is_no_obstacle(home: Home, environ: dict[str, str]) -> None:

@@ -149,7 +149,7 @@ async def carried(daemon: Any, requests: list[dict[str, Any]], where: Path) -> l
 @contextlib.contextmanager
 def starting(daemon: Any) -> Iterator[None]:
     """Be another process that is starting the daemon, and takes its time."""
-    turn = locks.take(daemon.home.starting)
+    turn = locks.acquire(daemon.home.starting)
     assert turn is not None
     yield
     os.close(turn)

@@ -376,7 +376,7 @@ async def test_a_stranger_who_was_given_the_servers_pid_is_never_signalled(
 ) -> None:
     home.data.mkdir()
     monkeypatch.setattr(embedded, "STEP_SECONDS", 0.2)
-    holder = locks.take(home.data)
+    holder = locks.acquire(home.data)
     assert holder is not None
     with sleeper() as stranger:
         (home.data / "valkey.pid").write_text(f"{stranger.pid}\n")

@@ -65,7 +65,7 @@ class EmbeddedValkey:
 
     def kept(self) -> bool:
         """Return whether the server's data is where it was: not removed, moved or replaced. Returns at once."""
-        return self._data is None or locks.leads_to(self._home.data, self._data)
+        return self._data is None or locks.is_same_file(self._home.data, self._data)
 
     def end_lost(self, about: str) -> None:
         """End the server whose data is not where it was: nobody will find it any more. Returns at once.

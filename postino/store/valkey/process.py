@@ -48,16 +48,16 @@ class Server:
 
     def pid(self) -> int | None:
         """Return the process that certainly is our server, because it works in our data directory."""
-        pid = locks.signer(self._pid_file)
+        pid = locks.read_pid(self._pid_file)
         return pid if pid is not None and self.lives(pid) else None
 
     def lives(self, pid: int) -> bool:
         """Return whether `pid` is a server of our data, answering or not."""
-        return locks.uses(pid, self._home.data)
+        return locks.has_open(pid, self._home.data)
 
     def held(self) -> bool:
         """Return whether a server of this home lives or is just being launched."""
-        return not all(locks.free(each) for each in self._locks)
+        return not all(locks.is_free(each) for each in self._locks)
 
     def launch(self) -> bool:
         """Launch a server, detached; return False when one lives or is just being launched. Blocks, about 10 ms.
@@ -81,7 +81,7 @@ class Server:
         with contextlib.ExitStack() as held:
             descriptors: list[int] = []
             for path in self._locks:
-                descriptor = locks.take(path)
+                descriptor = locks.acquire(path)
                 if descriptor is None:
                     descriptors.clear()
                     break
@@ -126,10 +126,10 @@ class Server:
         What they write is never used. A server leads a session of its own, so its children are known by that.
         Blocks for some 10 ms.
         """
-        leader = locks.signer(self._pid_file)
+        leader = locks.read_pid(self._pid_file)
         if leader is None or self.lives(leader):
             return
-        for pid in locks.users(self._home.data):
+        for pid in locks.holders(self._home.data):
             with contextlib.suppress(ProcessLookupError):
                 if os.getsid(pid) == leader:
                     os.kill(pid, signal.SIGKILL)
