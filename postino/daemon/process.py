@@ -19,28 +19,22 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from postino import locks
 from postino.errors import StoreAway, Unreachable
-from postino.relay.starter import RESTART, rotate
+from postino.relay.starter import Starter, last_words
 
 if TYPE_CHECKING:
-    import subprocess
-
     from postino.paths import Home
 
 POLL = 0.01  # s between looks: `postino up` has 1.5 s in all
 ANSWER_LIMIT = 1 << 16  # bytes of a health answer
+STARTS = 3  # of one `start`: a daemon that sees another one exits, and that one may be just leaving
 ANSWER_S = 2.5  # for a health answer: the daemon gives Valkey 1.5 s before it says that it is away
-
-#: kept so that a daemon which ends before its starter is reaped and no warning complains of a running child
-_children: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,94 +179,27 @@ def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Runn
     """
     home.prepare()
     deadline = time.monotonic() + seconds
-    with contextlib.closing(_Attempt(environ, home)) as attempt:
+    with contextlib.closing(Starter(str(home.root), environ)) as starter:
         while True:
             answer = health(home)
             running = read(home)
             if answer and answer.get("ok") and running:
                 return running
-            attempt.tend()
+            _start_missing(starter, home)
             if time.monotonic() >= deadline:
                 raise late(home, answer, seconds)
             time.sleep(POLL)
 
 
-class _Attempt:
-    """Starts a daemon whenever none lives, three times at most: another one may be just leaving.
-
-    Of the many that miss one in the same moment one starts it, and the others wait `RESTART` seconds for that.
-    """
-
-    def __init__(self, environ: Mapping[str, str], home: Home) -> None:
-        self._environ = daemon_environ(environ, home)
-        self._home = home
-        self._child: subprocess.Popen[bytes] | None = None
-        self._left = 3
-        self._mark = 0
-        self._turn: int | None = None
-        self._wait_until = time.monotonic() + RESTART
-
-    def tend(self) -> None:
-        code = None if self._child is None else self._child.poll()
-        if self._child is not None and code is None:
-            return
-        if code:  # 0: it saw another daemon and gave way
-            raise Unreachable(f"The daemon did not start: {_last_words(self._home.log, self._mark)}", exitcode=code)
-        if not held(self._home) and self._my_turn():
-            if not self._left:
-                raise Unreachable(f"The daemon ends as soon as it starts; see {self._home.log}")
-            self._left -= 1
-            self._mark, self._child = _spawn(self._environ, self._home)
-
-    def _my_turn(self) -> bool:
-        if self._turn is None:
-            self._turn = locks.acquire(self._home.starting)
-        return self._turn is not None or time.monotonic() >= self._wait_until
-
-    def close(self) -> None:
-        if self._turn is not None:
-            os.close(self._turn)
-
-
-def daemon_environ(environ: Mapping[str, str], home: Home) -> dict[str, str]:
-    """Return the environment of a daemon: it serves every session, so it must look like none of them."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("CLAUDE")}
-    kept.pop("POSTINO_AGENT_NAME", None)
-    return kept | {"POSTINO_HOME": str(home.root)}
-
-
-def _spawn(environ: dict[str, str], home: Home) -> tuple[int, subprocess.Popen[bytes]]:
-    import subprocess  # 12 ms which a running daemon spares everybody
-
-    _children[:] = [child for child in _children if child.poll() is None]
-    rotate(str(home.log))
-    with os.fdopen(os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-        mark = log.tell()
-        child = subprocess.Popen(
-            [sys.executable, "-m", "postino", "serve"],
-            cwd="/",
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    _children.append(child)
-    return mark, child
-
-
-def _last_words(log: Path, mark: int) -> str:
-    """Return the sentence a dying daemon printed, else its last three lines."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(mark, file.seek(0, os.SEEK_END) - 4096))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    for line in reversed(lines):
-        if line.startswith("postino: "):
-            return line.removeprefix("postino: ")
-    return " | ".join(lines[-3:]) or f"it said nothing; see {log}"
+def _start_missing(starter: Starter, home: Home) -> None:
+    """Start a daemon if none lives and none is starting, STARTS times at most."""
+    starter.reap()
+    if not (starter.failure or starter.starting or held(home)):
+        if starter.starts == STARTS:
+            raise Unreachable(f"The daemon ends as soon as it starts; see {home.log}")
+        starter.start(time.monotonic())
+    if starter.failure:
+        raise Unreachable(starter.failure, exitcode=starter.exitcode)
 
 
 def late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachable | StoreAway:
@@ -283,7 +210,7 @@ def late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachab
     pid = locks.read_pid(home.lock)
     return Unreachable(
         f"A daemon of {home.root} lives (pid {pid}) but does not answer after {seconds:.0f} s; `postino down` ends it; "
-        f"the end of {home.log}: {_last_words(home.log, 0)}"
+        f"the end of {home.log}: {last_words(str(home.log))}"
     )
 
 

@@ -350,12 +350,14 @@ def test_a_suspended_daemon_is_named_and_can_be_ended(
 
 
 def test_a_daemon_that_dies_at_start_is_quoted(home: Home, environ: dict[str, str]) -> None:
-    with pytest.raises(Unreachable, match=r"^The daemon did not start: .*127\.0\.0\.1:1 does not serve") as failed:
+    with pytest.raises(
+        Unreachable, match=r"^The postino daemon did not start: .*127\.0\.0\.1:1 does not serve"
+    ) as failed:
         process.start(environ | {"POSTINO_VALKEY_URL": "redis://me:hunter2@127.0.0.1:1"}, home)
 
     assert "hunter2" not in str(failed.value)
     assert failed.value.detail == {"exitcode": 4}
-    with pytest.raises(Unreachable, match=r"^The daemon did not start: POSTINO_WEB_PORT='x' is not allowed"):
+    with pytest.raises(Unreachable, match=r"^The postino daemon did not start: POSTINO_WEB_PORT='x' is not allowed"):
         process.start(environ | {"POSTINO_WEB_PORT": "x"}, home)
 
 
