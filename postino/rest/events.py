@@ -14,7 +14,7 @@ from aiohttp_sse import EventSourceResponse
 
 from postino import __version__
 from postino.errors import BadField, PostinoError, StoreAway, TooMany
-from postino.model import EVENTS, STREAM_EVENTS, Event, check_name, check_party, iso, visible
+from postino.model import EVENTS, STREAM_EVENTS, Event, check_any_name, check_name, iso, visible
 from postino.rest.call import Call, Shared
 from postino.rest.connection import lost
 from postino.rest.parse import QUOTED, stream_id
@@ -68,7 +68,7 @@ async def events(call: Call[EventsQuery, Nothing]) -> EventSourceResponse:
     """Stream what happens; `as` keeps that agent online meanwhile."""
     asked, shared = call.query, call.shared
     wanted = Filter(
-        None if asked.agent is None else check_party(asked.agent, "agent"),
+        None if asked.agent is None else check_any_name(asked.agent, "agent"),
         _types(asked.type or ""),
     )
     since = _since(call.request.headers.get("Last-Event-ID") or asked.since)

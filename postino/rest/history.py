@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postino.errors import BadPage
-from postino.model import HistoryPage, check_party, check_text
+from postino.model import HistoryPage, check_any_name, check_text
 from postino.rest.call import Call
 from postino.rest.parse import stream_id
 from postino.rest.records import HistoryQuery, Nothing
@@ -16,8 +16,8 @@ async def listing(call: Call[HistoryQuery, Nothing]) -> HistoryPage:
     if before == "0-0":  # nothing is older, and Valkey takes no such question
         return HistoryPage(items=[], more=False)
     return await call.broker.history.search(
-        agent=None if asked.agent is None else check_party(asked.agent, "agent"),
-        with_=None if asked.with_ is None else check_party(asked.with_, "with"),
+        agent=None if asked.agent is None else check_any_name(asked.agent, "agent"),
+        with_=None if asked.with_ is None else check_any_name(asked.with_, "with"),
         q=None if asked.q is None else check_text(asked.q, "q", longest=256),
         before=before,
         limit=asked.limit,

@@ -12,7 +12,8 @@ import msgspec
 from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
-from postino.model import check_text, visible, worded
+from postino.model import check_text, visible
+from postino.wording import worded
 
 T = TypeVar("T")
 

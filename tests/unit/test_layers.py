@@ -14,7 +14,7 @@ import postino
 
 ROOT = Path(postino.__file__).parent
 GROUND = {"__version__", "errors"}
-RECORDS = GROUND | {"model", "home", "paths", "config"}
+RECORDS = GROUND | {"model", "wording", "home", "paths", "config"}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
@@ -25,6 +25,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "home": set(),
     "relay": {"__version__", "home", "locks"},
     "model": GROUND,
+    "wording": set(),
     "paths": GROUND | {"home"},
     "config": GROUND | {"model", "paths"},
     "transport": GROUND,
