@@ -36,21 +36,21 @@ def names_of(*kinds: type) -> set[str]:
 
 
 def test_the_private_attributes_in_use_are_these() -> None:
-    tree = ast.parse(inspect.getsource(connection.Connection))
+    tree = ast.parse(inspect.getsource(connection.HttpConnection))
 
-    assert private_names(tree, of_self=True) - names_of(connection.Connection) == PRIVATE
+    assert private_names(tree, of_self=True) - names_of(connection.HttpConnection) == PRIVATE
 
 
 @pytest.mark.parametrize("name", sorted(PRIVATE))
 def test_this_aiohttp_has_the_private_attributes_in_use(name: str) -> None:
     assert name in web.RequestHandler.__slots__, (
-        f"aiohttp {aiohttp.__version__} has no RequestHandler.{name}: change Connection in postino/rest/connection.py, "
-        "then the bounds of aiohttp in pyproject.toml"
+        f"aiohttp {aiohttp.__version__} has no RequestHandler.{name}: change HttpConnection in "
+        "postino/rest/connection.py, then the bounds of aiohttp in pyproject.toml"
     )
 
 
 def test_a_connection_hides_no_attribute_of_aiohttp() -> None:
-    assert not set(connection.Connection.__slots__) & names_of(*web.RequestHandler.__mro__)
+    assert not set(connection.HttpConnection.__slots__) & names_of(*web.RequestHandler.__mro__)
 
 
 def test_the_http_face_uses_private_attributes_of_nothing_else() -> None:
