@@ -154,7 +154,7 @@ class UnsupportedType(PostinoError):
 class BadHost(PostinoError):
     code = "bad_host"
     http = 421
-    meaning = "The Host header is not localhost, 127.0.0.1 or [::1] with our port"
+    meaning = "The Host header is not localhost, 127.0.0.1 or [::1] with the port of the daemon"
 
 
 class InboxFull(PostinoError):

@@ -15,7 +15,7 @@ def broadcast(command: Command) -> int:
     """Send BODY to all agents, including those that join later."""
     parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else anonymous)")
     parser.add_argument("body", metavar="BODY", help="the text; - reads it from standard input")
-    parser.add_argument("--id", help="identifies the broadcast: one id is stored once")
+    parser.add_argument("--id", help="the id of the broadcast; repeating an id stores nothing new")
     args = parser.parse_args(command.argv)
     with command.client() as client:
         answer = client.broadcast(body_of(args.body), sender=command.sender(args), id=args.id)

@@ -19,7 +19,7 @@ from postino.paths import folder
 
 REACH = {
     "user": "Every Claude Code session",
-    "project": "Every Claude Code session in this project, whoever opens it,",
+    "project": "Every Claude Code session in this project, of any user,",
     "local": "Every Claude Code session of yours in this project",
 }
 MARKET, PLUGIN = "postino", "postino@postino"
@@ -120,10 +120,10 @@ def _run(command: Command, args: Namespace, steps: list[Step]) -> int:
 def _do(command: Command, claude: str, words: list[str], directory: str | None) -> None:
     done = _ask(command, claude, [*words, "--json"], directory)
     done = done if isinstance(done, dict) else {}
-    said = done.get("message") or "it gives no reason"
+    message = done.get("message") or "it gives no reason"
     if done.get("outcome") != "ok":
-        raise Unreachable(f"claude {shlex.join(words)} failed: {said}")
-    sys.stdout.write(f"  {render.line(said.splitlines()[0])}\n")
+        raise Unreachable(f"claude {shlex.join(words)} failed: {message}")
+    sys.stdout.write(f"  {render.line(message.splitlines()[0])}\n")
 
 
 def _ask(command: Command, claude: str, words: list[str], directory: str | None) -> Any:
@@ -150,8 +150,8 @@ def _ask(command: Command, claude: str, words: list[str], directory: str | None)
     try:
         return json.loads(done.stdout)
     except ValueError:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {said}") from None
+        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
 
 
 def _claude(command: Command) -> str | None:

@@ -24,7 +24,7 @@ def send(command: Command) -> int:
     parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else anonymous)")
     parser.add_argument("to", metavar="TO", help="the receiving agent")
     parser.add_argument("body", metavar="BODY", help="the text; - reads it from standard input")
-    parser.add_argument("--id", help="identifies the message: one id is stored once")
+    parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
     parser.add_argument("--thread", metavar="NAME", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
     args = parser.parse_args(command.argv)

@@ -60,7 +60,7 @@ def _leave_to_other(settings: Settings) -> int:
 
 
 async def serve(settings: Settings, lock: process.HomeLock, began: float) -> None:
-    """Open the sockets and the broker, write daemon.json, and close everything when a signal says so."""
+    """Open the sockets and the broker, write daemon.json, and close everything after a signal."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

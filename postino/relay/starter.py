@@ -29,8 +29,8 @@ _children: list[Popen[bytes]] = []
 class Starter:
     """Starts daemons for one home.
 
-    `failure` is the sentence that says why the last start failed, or empty; `exitcode` is that daemon's, None if it did
-    not get so far. `starts` counts them.
+    `failure` is a sentence about why the last start failed, or empty. `exitcode` is that daemon's, None if it was not
+    started. `starts` counts the daemons started.
     """
 
     def __init__(self, home: str, environ: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ class Starter:
         return self._child is not None
 
     def start(self, now: float) -> bool:
-        """Start a daemon, unless another process is doing it; return whether it was tried, with `failure` if in vain.
+        """Start a daemon unless another process is starting one; return whether this one tried. Sets `failure`.
 
         `now` is `time.monotonic()`.
         """

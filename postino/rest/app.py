@@ -46,7 +46,7 @@ def build_app(broker: Broker, settings: Settings, sessions: ConnectedSessions | 
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
     app[STATE] = state
     app[GUARD] = guard
-    app.cleanup_ctx.append(_running(state.rates.run, wakes.run))
+    app.cleanup_ctx.append(_background(state.rates.run, wakes.run))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
         _add(app, route.method, route.path, _endpoint(route, state, guard))
@@ -114,13 +114,13 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
         if connection is not None:
             connection.request_started(request)
         try:
-            done = await serve(request)
-            if not isinstance(done, web.StreamResponse):
-                return answer(done)
-            done.headers.setdefault("Server", "postino")
-            return done
+            result = await serve(request)
+            if not isinstance(result, web.StreamResponse):
+                return answer(result)
+            result.headers.setdefault("Server", "postino")
+            return result
         except PostinoError as error:
-            return _refused(request, error)
+            return _error_response(request, error)
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -133,7 +133,7 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
     return endpoint
 
 
-def _refused(request: web.Request, error: PostinoError) -> web.Response:
+def _error_response(request: web.Request, error: PostinoError) -> web.Response:
     if type(error) is PostinoError:
         _log.error("internal_error", method=request.method, path=request.path, error=error.message)
     response = refusal(error)
@@ -155,8 +155,8 @@ async def _answer_expect(request: web.Request) -> web.Response | None:
     return None
 
 
-def _running(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return a context that runs `works` as long as the application runs."""
+def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return a cleanup context that runs `works` while the application runs."""
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in works]

@@ -246,7 +246,7 @@ class HttpConnections:
 
 
 def disconnected(request: web.Request) -> asyncio.Future[None]:
-    """Return a future that is done when the client of `request` has gone; never, under another server than ours."""
+    """Return a future that is done when the client of `request` has gone. Under another server it is never done."""
     if isinstance(request.protocol, HttpConnection):
         return request.protocol.disconnected()
     return asyncio.get_running_loop().create_future()

@@ -38,7 +38,7 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
         event = await _event(call.request, name)
         if event is not None:
             text, turn = await call.state.turns.take(name, event, _process(call.request))
-    except BadName as error:  # of POSTINO_AGENT_NAME: the user can correct it, and is told at the start of a session
+    except BadName as error:  # in POSTINO_AGENT_NAME: show it to the user, who can correct it
         _log.warning("hook_failed", hook=name, code=error.code)
         if name == "SessionStart":
             return web.Response(body=notice.warning(error.message), content_type="application/json")

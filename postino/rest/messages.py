@@ -45,13 +45,7 @@ Done = TypeVar("Done", Acknowledged, Returned)
 async def send(call: ApiCall[Nothing, SendBody]) -> Sent:
     """Accept a message for one agent."""
     asked = call.body
-    draft = Draft(
-        id=call.id(asked.id),
-        to=asked.to,
-        body=asked.body,
-        thread=asked.thread,
-        reply_to=asked.reply_to,
-    )
+    draft = Draft(id=call.id(asked.id), to=asked.to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
     return await call.broker.mail.send(draft, call.sender(asked.from_))
 
 
@@ -80,19 +74,19 @@ async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:
 
 async def ack(call: ApiCall[Nothing, SettleBody]) -> Acknowledged | web.Response:
     """Acknowledge messages that are leased to this consumer."""
-    agent, consumer, ids = _settling(call)
+    agent, consumer, ids = _leased(call)
     return _answer(await call.broker.mail.ack(agent, consumer, ids))
 
 
 async def nack(call: ApiCall[Nothing, NackBody]) -> Returned | web.Response:
     """Return leased messages to the inbox, at once or after a delay."""
-    agent, consumer, ids = _settling(call)
+    agent, consumer, ids = _leased(call)
     return _answer(await call.broker.mail.nack(agent, consumer, ids, call.body.delay_ms or 0))
 
 
 async def extend(call: ApiCall[Nothing, SettleBody]) -> Acknowledged | web.Response:
     """Extend leases to one lease time from now."""
-    agent, consumer, ids = _settling(call)
+    agent, consumer, ids = _leased(call)
     return _answer(await call.broker.mail.extend(agent, consumer, ids))
 
 
@@ -159,7 +153,7 @@ async def _first_of(waiting: asyncio.Future[None], gone: asyncio.Future[None], s
         waiting.cancel()
 
 
-def _settling(call: ApiCall[Nothing, Any]) -> tuple[str, str, list[str]]:
+def _leased(call: ApiCall[Nothing, Any]) -> tuple[str, str, list[str]]:
     return call.agent(), required(call.consumer(call.body.consumer), "consumer"), call.body.ids
 
 

@@ -45,13 +45,13 @@ class Body(Generic[T]):
         try:
             record = self._decode(data or b"{}")
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise self._refusal(data, error) from None
+            raise self._explain(data, error) from None
         keys = self._keys.findall(data)
         if len(keys) > len(set(keys)) or b"\\u" in data:
             _check_json(data)  # only then can there be a duplicate key
         return record
 
-    def _refusal(self, data: bytes, error: Exception) -> PostinoError:
+    def _explain(self, data: bytes, error: Exception) -> PostinoError:
         try:
             _check_surrogates(data)
             _check_json(data)
@@ -137,17 +137,17 @@ def refuse_body(request: web.Request) -> None:
 
 def explain(error: Exception, fields: list[str]) -> PostinoError:
     """Return msgspec's error as one that names the field and says what is wrong with it."""
-    said = str(error)
-    path = _PATH.search(said)
+    text = str(error)
+    path = _PATH.search(text)
     field = path.group(1) if path else ""
-    problem = said[: path.start()] if path else said
+    problem = text[: path.start()] if path else text
     if not path:
-        if "unknown field" in said:
-            name = _quoted(said.split("`", 1)[-1].rsplit("`", 1)[0])
+        if "unknown field" in text:
+            name = _quoted(text.split("`", 1)[-1].rsplit("`", 1)[0])
             known = f"it must be one of {', '.join(fields)}" if fields else "this route takes none"
             return BadField(f"{name} is not a field; {known}", field=name)
-        if "missing required field" in said:
-            name = said.split("`")[1]
+        if "missing required field" in text:
+            name = text.split("`")[1]
             return BadField(f"{name} is missing", field=name)
         return BadJson("the body must be one JSON object")
     kind = BadPage if field in PAGE_FIELDS else BadField
