@@ -1,4 +1,4 @@
-"""The `postino` command: one door, and the relay behind it costs no heavy import."""
+"""The `postino` command. `postino mcp` runs the relay without importing the command line."""
 
 import sys
 

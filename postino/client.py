@@ -1,4 +1,4 @@
-"""The other end of the REST API: the same verbs, the same refusals, retries only where they are safe."""
+"""A client of the REST API: one method per operation, the same errors, and retries only where they are safe."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from postino import __version__
 from postino.errors import BadField, BadName, PostinoError, StoreAway, Unreachable
 from postino.transport import Answer, Json, Transport
 
-PAUSES = (0.1, 1.0)  # seconds before the second and third try
-PATIENCE = 5.0  # seconds after which nothing is tried again
-RECONNECT = 0.2  # seconds between two tries to get a lost event stream back
-SILENCE = 45.0  # seconds without a byte after which an event stream is taken for dead: three missed pings
+PAUSES = (0.1, 1.0)  # s before the second and the third try
+PATIENCE = 5.0  # s after which nothing is tried again
+RECONNECT = 0.2  # s between two tries to reopen an event stream
+SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
 
 class Client:
-    """One caller of one daemon: by the `Path` of its unix socket, or by URL and token. Not for two threads at once.
+    """A client of one daemon, by the `Path` of its unix socket or by URL and token. Not thread-safe.
 
-    `start` is called when nobody answers, before the call is tried again: it may start a daemon. `via` names the
-    face in the messages' `via`. Each call ends within `seconds` plus what a long poll asks for, per try.
+    `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
+    messages' `via`. Each try takes at most `seconds`, plus the time that a long poll waits.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; a later call opens another."""
+        """Close the connection; the next call opens another."""
         self._transport.close()
 
     def send(
@@ -65,68 +65,69 @@ class Client:
         thread: str | None = None,
         reply_to: str | None = None,
     ) -> Json:
-        """Send one message; without `id` one is made, so that a retry is stored once."""
+        """Send a message. Without `id` one is generated, so that a retry is stored once."""
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to}
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
-    def look(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
-        """List an inbox, oldest first, without consuming."""
+    def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
+        """List an inbox, oldest first, without leasing."""
         return self._call("GET", f"messages/{_segment(agent, 'name')}", query={"limit": limit, "offset": offset})
 
     def read(
         self, agent: str, *, limit: int | None = None, wait: float = 0, ack_now: bool = False, resume: bool = False
     ) -> Json:
-        """Lease messages to this client, waiting up to `wait` s for one; `ack_now` acknowledges them unseen.
+        """Lease messages to this client, waiting up to `wait` s for one; `ack_now` acknowledges them at once.
 
-        After an unknown outcome it is asked again with `resume`, which gives the same messages; not with `ack_now`.
+        `resume` begins with the messages that this client holds already. After an unknown outcome the read is repeated
+        with `resume`; a read with `ack_now` is not repeated.
         """
         asked = {"limit": limit, "wait": wait or None, "ack": "now" if ack_now else None, "resume": resume or None}
         asked["consumer"] = self.consumer
         path = f"messages/{_segment(agent, 'name')}/read"
         if ack_now:
-            return self._call("POST", path, body=asked, repeat=False, extra=wait)
-        return self._call("POST", path, body=asked, again={"resume": True}, extra=wait)
+            return self._call("POST", path, body=asked, repeat=False, wait=wait)
+        return self._call("POST", path, body=asked, retry={"resume": True}, wait=wait)
 
     def ack(self, agent: str, ids: list[str], *, consumer: str | None = None) -> Json:
-        """Acknowledge what this client, or `consumer`, has leased.
+        """Acknowledge messages leased to this client, or to `consumer`.
 
         Raises:
-            LeaseLost: some were not acknowledged: `detail["rejected"]`.
+            LeaseLost: those in `detail["rejected"]` were not acknowledged.
         """
         return self._settle("ack", agent, {"ids": ids}, consumer, repeat=True)
 
     def nack(self, agent: str, ids: list[str], *, delay_ms: int | None = None, consumer: str | None = None) -> Json:
-        """Give leased messages back, at once or after `delay_ms`."""
+        """Return leased messages to the inbox, at once or after `delay_ms`."""
         return self._settle("nack", agent, {"ids": ids, "delay_ms": delay_ms}, consumer, repeat=False)
 
     def extend(self, agent: str, ids: list[str], *, consumer: str | None = None) -> Json:
-        """Prolong leases by one lease time from now."""
+        """Extend leases to one lease time from now."""
         return self._settle("extend", agent, {"ids": ids}, consumer, repeat=True)
 
     def state(self, agent: str, id: str) -> Json:
-        """Return what became of one message."""
+        """Return the state of one message."""
         return self._call("GET", f"messages/{_segment(agent, 'name')}/{_segment(id, 'id')}")
 
     def clear(self, agent: str) -> Json:
-        """Drop everything in an inbox, leased messages too."""
+        """Delete every message of an inbox, leased ones too."""
         return self._call("DELETE", f"messages/{_segment(agent, 'name')}", repeat=False)
 
     def broadcast(self, body: str, *, sender: str | None = None, id: str | None = None) -> Json:
-        """Send to all; without `id` one is made, so that a retry is stored once."""
+        """Send a broadcast. Without `id` one is generated, so that a retry is stored once."""
         return self._call(
             "POST", "broadcasts", body={"body": body, "from": sender, "id": _unique() if id is None else id}
         )
 
     def broadcasts(self, *, limit: int | None = None, offset: int | None = None) -> Json:
-        """List the feed, oldest first; moves no cursor."""
+        """List the broadcasts, oldest first, without moving a cursor."""
         return self._call("GET", "broadcasts", query={"limit": limit, "offset": offset})
 
     def read_broadcasts(self, agent: str, *, limit: int | None = None) -> Json:
-        """Return what an agent has not seen and move its cursor behind it."""
+        """Return the broadcasts that an agent has not seen, and move its cursor past them."""
         return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/read", body={"limit": limit}, repeat=False)
 
     def clear_broadcasts(self) -> Json:
-        """Drop the whole feed."""
+        """Delete all broadcasts."""
         return self._call("DELETE", "broadcasts", repeat=False)
 
     def dead(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
@@ -134,11 +135,11 @@ class Client:
         return self._call("GET", f"dead/{_segment(agent, 'name')}", query={"limit": limit, "offset": offset})
 
     def requeue(self, agent: str, ids: list[str] | None = None) -> Json:
-        """Put dead letters, or all of them, back at the tail of the inbox."""
+        """Move the named dead letters, or all of them, to the tail of the inbox."""
         return self._call("POST", f"dead/{_segment(agent, 'name')}/requeue", body={"ids": ids}, repeat=False)
 
     def clear_dead(self, agent: str) -> Json:
-        """Drop an agent's dead letters."""
+        """Delete an agent's dead letters."""
         return self._call("DELETE", f"dead/{_segment(agent, 'name')}", repeat=False)
 
     def history(
@@ -150,12 +151,12 @@ class Client:
         before: str | None = None,
         limit: int | None = None,
     ) -> Json:
-        """List accepted messages and broadcasts, newest first; the next page is `before` the answer's `before`."""
+        """List accepted messages and broadcasts, newest first. The answer's `before` gives the next page."""
         asked = {"agent": agent, "with": with_, "q": q, "before": before, "limit": limit}
         return self._call("GET", "history", query=asked)
 
     def check(self, agent: str) -> Json:
-        """Return how much an agent could read now."""
+        """Count what an agent can read now."""
         return self._call("GET", f"check/{_segment(agent, 'name')}")
 
     def agents(self, *, limit: int | None = None, offset: int | None = None) -> Json:
@@ -166,7 +167,7 @@ class Client:
         """Return one agent.
 
         Raises:
-            UnknownAgent: `detail["names"]` holds the nearest ones.
+            UnknownAgent: `detail["names"]` lists similar names.
         """
         return self._call("GET", f"agents/{_segment(name, 'name')}")
 
@@ -175,11 +176,11 @@ class Client:
         return self._call("POST", f"agents/{_segment(name, 'name')}/heartbeat", body={})
 
     def rename(self, old: str, new: str) -> Json:
-        """Give an agent another name; mail to the old one keeps arriving."""
+        """Rename an agent. Messages to the old name still arrive."""
         return self._call("POST", f"agents/{_segment(old, 'name')}/rename", body={"name": new}, repeat=False)
 
     def forget(self, name: str) -> Json:
-        """Remove an agent that is offline and has no mail.
+        """Forget an agent that is offline and has no mail.
 
         Raises:
             AgentBusy: it is online or has mail.
@@ -191,7 +192,7 @@ class Client:
         return self._call("POST", "agents/cleanup", body={}, repeat=False)
 
     def signin_code(self) -> Json:
-        """Return where the page is, with a single-use code where a token is wanted; over the unix socket only."""
+        """Return the address of the page, with a single-use code if a token is set. Over the unix socket only."""
         return self._call("POST", "signin/code", body={})
 
     def stats(self) -> Json:
@@ -199,7 +200,7 @@ class Client:
         return self._call("GET", "stats")
 
     def health(self) -> Json:
-        """Return the daemon's health; an unhealthy one is an answer, not a refusal."""
+        """Return the daemon's health. An unhealthy daemon raises nothing."""
         return self._once("GET", "/api/health", None, 0).payload(accept=503)
 
     def events(
@@ -210,28 +211,28 @@ class Client:
         types: list[str] | None = None,
         patience: float | None = PATIENCE,
     ) -> Iterator[Json]:
-        """Yield what happens: `event_id`, `type` and the event's fields; a broken stream is resumed where it ended.
+        """Yield events as they happen: `event_id`, `type` and the event's fields. A broken stream is resumed.
 
-        `since` replays what came after that id. A lost daemon is waited for `patience` s, None: for ever.
+        `since` first replays the events after that id. `patience` is how many seconds a daemon that has gone is waited
+        for; None: without end.
 
         Raises:
-            Unreachable: nobody answers at first, or not again in time.
+            Unreachable: no daemon answers at first, or none answers again within `patience`.
         """
         if self._start:
-            self._started()
+            self._start_missing(self._start)
         return self._follow(
             f"/api/events{_query({'agent': agent, 'type': ','.join(types) if types else None})}", since, patience
         )
 
-    def _started(self) -> None:
+    def _start_missing(self, start: Callable[[], object]) -> None:
         try:
             self.health()
         except Unreachable:
-            if self._start:
-                self._start()
+            start()
 
     def _follow(self, target: str, since: str | None, patience: float | None) -> Iterator[Json]:
-        lost_at: float | None = None  # None until a first stream stood: from then on a lost one is waited for
+        lost_at: float | None = None  # None until a first stream was open: only then is a broken one reopened
         while True:
             resume = {"Last-Event-ID": since} if since else {}
             try:
@@ -256,51 +257,51 @@ class Client:
         query: Json | None = None,
         body: Json | None = None,
         repeat: bool = True,
-        again: Json | None = None,
-        extra: float = 0,
+        retry: Json | None = None,
+        wait: float = 0,
     ) -> Json:
-        """Try up to three times what was not acted on; with `repeat` also what may have been, `again` added to it."""
+        """Try up to three times if nothing was done; with `repeat` also if that is unknown, then with `retry` added."""
         target = f"/api/{path}{_query(query or {})}"
         began = time.monotonic()
-        doubt: PostinoError | None = None  # a try whose outcome is unknown is what to report, whatever came after it
+        unknown: PostinoError | None = None  # an error with an unknown outcome is the one to report at last
         for pause in (*PAUSES, None):
             try:
-                return self._once(method, target, body, extra).payload()
+                return self._once(method, target, body, wait).payload()
             except (Unreachable, StoreAway) as error:
                 if error.detail.get("outcome") != "none":
-                    doubt = error
-                    body = body | again if body and again else body
-                if pause is None or (doubt and not repeat) or time.monotonic() - began > PATIENCE:
-                    raise _with_id(doubt or error, body) from None
-                if isinstance(error, Unreachable) and error is not doubt:
-                    self._revive(error, doubt)
+                    unknown = error
+                    body = body | retry if body and retry else body
+                if pause is None or (unknown and not repeat) or time.monotonic() - began > PATIENCE:
+                    raise _with_id(unknown or error, body) from None
+                if isinstance(error, Unreachable) and error is not unknown:
+                    self._start_or_raise(error, unknown)
             time.sleep(pause)
         raise AssertionError
 
-    def _revive(self, error: Unreachable, doubt: PostinoError | None) -> None:
-        """Start a daemon where nobody answers; where nobody ever did and none can be started, give up at once."""
+    def _start_or_raise(self, error: Unreachable, unknown: PostinoError | None) -> None:
+        """Start a daemon, or give up at once if none can be started and none has answered before."""
         if self._start:
             self._start()
-        elif doubt is None:
+        elif unknown is None:
             raise error
 
-    def _once(self, method: str, target: str, body: Json | None, extra: float) -> Answer:
+    def _once(self, method: str, target: str, body: Json | None, wait: float) -> Answer:
         headers = dict(self._headers)
         payload = None
         if body is not None:
             payload = _encoded({key: value for key, value in body.items() if value is not None})
             headers["Content-Type"] = "application/json"
-        return self._transport.exchange(method, target, payload, headers, self._seconds + extra)
+        return self._transport.exchange(method, target, payload, headers, self._seconds + wait)
 
 
 def _unique() -> str:
-    return os.urandom(16).hex()  # as good as uuid4, without the import
+    return os.urandom(16).hex()  # as unique as uuid4 without its import
 
 
 def _segment(value: str, field: str) -> str:
-    """Return `value` as a segment of a path; the daemon judges it, but for what no path can carry."""
+    """Return `value` as a segment of a path. The daemon checks it, except what cannot stand in a path."""
     if not value.strip("."):
-        raise (BadName if field == "name" else BadField)(f"{field} {value!r} cannot be one", field=field)
+        raise (BadName if field == "name" else BadField)(f"{field} must not be {value!r}", field=field)
     return quote(value, safe="", errors="surrogatepass")
 
 
@@ -310,15 +311,15 @@ def _query(asked: Json) -> str:
 
 
 def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
-    """Name the id under which the request may be repeated by hand."""
+    """Add the id with which the caller can safely repeat the request."""
     if body and "id" in body:
         error.detail.setdefault("id", body["id"])
     return error
 
 
 def _encoded(body: Json) -> bytes:
-    """Return JSON as short as UTF-8 makes it: escaped, the largest body allowed would be too large a request."""
+    """Return JSON in UTF-8: with escapes, the longest body allowed would make the request too large."""
     try:
         return json.dumps(body, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # a lone surrogate: only escaped can it travel, and the daemon names its place
+    except UnicodeEncodeError:  # a lone surrogate can only be sent escaped; the daemon then names its position
         return json.dumps(body).encode()

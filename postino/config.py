@@ -1,4 +1,4 @@
-"""Every setting once: name, variable, default, unit, range and help. Nothing else reads the environment."""
+"""Every setting: name, variable, default, unit, range and help. No other module parses the environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one postino process was told. Made once, in the composition root."""
+    """The settings of one process, made once at its start."""
 
     home: Home
     valkey_url: str | None = None
@@ -47,14 +47,13 @@ class Settings:
 
 SECRET = frozenset({"api_token", "valkey_url"})
 
-
-#: where a daemon is and who its starter is: both are no setting of the daemon that another one could contradict
-OWN = frozenset({"home", "agent_name"})
+#: not part of `comparable`: the home is how a daemon is found, and the agent name belongs to the process that starts it
+NOT_COMPARED = frozenset({"home", "agent_name"})
 
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One setting as the environment, the README and the error messages know it."""
+    """One setting as it stands in the environment, the README and the error messages."""
 
     name: str
     allowed: str
@@ -96,7 +95,7 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
         raise ValueError
-    if parts.scheme != "unix" and parts.port == 0:  # reading the port raises ValueError when it is none
+    if parts.scheme != "unix" and parts.port == 0:  # a malformed port raises ValueError here
         raise ValueError
     return text
 
@@ -118,34 +117,39 @@ def _prefix(text: str) -> str:
 
 
 KNOBS: tuple[Knob, ...] = (
-    Knob("valkey_url", "redis://, rediss:// or unix://", "Your own server; unset: the embedded one", _url),
-    Knob("home", "a directory, at most about 90 characters", "Socket, lock, log and data", _home),
-    Knob("web_host", "an address", "Where TCP listens; beyond loopback only with a token", _word),
+    Knob("valkey_url", "redis://, rediss:// or unix://", "Your own server; unset: the embedded server", _url),
+    Knob("home", "a directory, at most about 90 characters", "Directory of the socket, lock, log and data", _home),
+    Knob("web_host", "an address", "Address of the TCP listener; other than loopback only with a token", _word),
     Knob(
         "web_port",
         "0 to 65535",
-        "TCP port; if another program holds it the next free one, as `up` and `status` say; 0 takes any",
+        "TCP port; if it is taken, the next free one, which `up` and `status` print; 0: any",
         _whole(0, 65535),
     ),
-    Knob("web_enabled", "true or false", "false: no TCP at all, the unix socket stays", _flag),
-    Knob("api_token", "printable ASCII without blanks", "Bearer token every TCP request must carry", _word),
-    Knob("agent_name", "an agent name", "Who this session is, instead of a derived name", check_name),
+    Knob("web_enabled", "true or false", "false: no TCP, only the unix socket", _flag),
+    Knob("api_token", "printable ASCII without blanks", "Bearer token that every TCP request must carry", _word),
+    Knob("agent_name", "an agent name", "Name of this session, instead of a derived one", check_name),
     Knob(
         "msg_ttl",
         "1 to 31536000 s",
-        "How long an unread message and the history are kept",
+        "How long unread messages and the history are kept",
         _whole(1, 31_536_000),
     ),
-    Knob("message_lease", "1 to 86400 s", "How long a read message stays with its reader", _whole(1, 86_400)),
+    Knob(
+        "message_lease",
+        "1 to 86400 s",
+        "How long a reader holds a message that it has read",
+        _whole(1, 86_400),
+    ),
     Knob(
         "max_deliveries",
         "1 to 100",
-        "Deliveries without acknowledgement before a message is dead",
+        "Deliveries without acknowledgement before a message becomes a dead letter",
         _whole(1, 100),
     ),
     Knob("key_prefix", "1 to 64 of A-Z a-z 0-9 : . _ -", "Hash tag of every key", _prefix),
-    Knob("max_inbox", "1 to 100000", "Unacknowledged messages one inbox holds", _whole(1, 100_000)),
-    Knob("max_broadcasts", "1 to 100000", "Broadcasts the feed keeps", _whole(1, 100_000)),
+    Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", _whole(1, 100_000)),
+    Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
     Knob(
         "wake",
@@ -156,25 +160,25 @@ KNOBS: tuple[Knob, ...] = (
     Knob(
         "log_level",
         "debug, info, warning or error",
-        "How much is logged",
+        "Least level that is logged",
         _choice("debug", "info", "warning", "error"),
     ),
     Knob(
         "log_format",
         "console or json",
-        "Unset: console on a terminal, else json",
+        "Unset: console on a terminal, otherwise json",
         _choice("console", "json"),
     ),
 )
 
 
-#: defaults that have to be parsed: whose home `~` is may not be known
+#: defaults that are parsed like a value: `~` may not resolve
 DEFAULTS = {"home": "~/.postino"}
 
 
-def told(settings: Settings) -> dict[str, str]:
-    """Return what a daemon runs under, by variable: text to compare, of a secret only whether it is set."""
-    values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in OWN}
+def comparable(settings: Settings) -> dict[str, str]:
+    """Return a daemon's settings by variable, as text to compare; of a secret only whether it is set."""
+    values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in NOT_COMPARED}
     return {
         knob.variable: "" if value is None else "(set)" if knob.name in SECRET else str(value)
         for knob, value in values.items()
@@ -182,12 +186,12 @@ def told(settings: Settings) -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """Return the settings in `environ` and a warning for each unknown POSTINO_* variable.
+    """Return the settings in `environ`, and a warning for each unknown POSTINO_* variable.
 
     An empty variable counts as unset.
 
     Raises:
-        BadField: a bad value, with its variable, the value (unless secret) and what is allowed.
+        BadField: a value is not allowed; names the variable, the value unless secret, and what is allowed.
     """
     values: dict[str, Any] = {}
     for knob in KNOBS:
@@ -207,7 +211,7 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
 def _parse(knob: Knob, text: str) -> Any:
     try:
         return knob.parse(text)
-    except (ValueError, KeyError, RuntimeError, BadName):  # RuntimeError: `~` of nobody
+    except (ValueError, KeyError, RuntimeError, BadName):  # RuntimeError: `~` of an unknown user
         shown = "(hidden)" if knob.name in SECRET else repr(text)
         raise BadField(
             f"{knob.variable}={shown} is not allowed; it must be {knob.allowed}", field=knob.variable

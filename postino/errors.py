@@ -1,4 +1,4 @@
-"""Every refusal postino can give: one table from Lua's code word to the exit code."""
+"""Every error of postino in one table: code, HTTP status, exit code, whether to retry, and meaning."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 
 class PostinoError(Exception):
-    """A refusal with a code that keeps its name from Lua to the exit code.
+    """An error whose code is the same in Lua, HTTP, MCP and on the command line.
 
-    `detail` holds the extra members of the JSON answer: `field`, `position`, `outcome`, `names`, ...
+    `detail` holds further members of the JSON answer: `field`, `position`, `outcome`, `names`, ...
     """
 
     code: ClassVar[str] = "internal"
@@ -23,28 +23,28 @@ class PostinoError(Exception):
         self.detail = detail
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON answer of this refusal."""
+        """Return the members of the JSON answer."""
         answer = {"ok": False, "code": self.code, "error": self.message, "retryable": self.retryable}
         return answer | self.detail
 
 
 class BadRequest(PostinoError):
-    """Root of what the caller has to change before trying again."""
+    """Base of the errors that the caller has to correct before trying again."""
 
     code = "bad_request"
     http = 400
     exit = 2
-    meaning = "The request contradicts itself, e.g. two different ids"
+    meaning = "The request contradicts itself, for example with two different ids"
 
 
 class BadJson(BadRequest):
     code = "bad_json"
-    meaning = "The body is not one JSON object of moderate depth in UTF-8"
+    meaning = "The body is not a single JSON object in UTF-8, or is nested too deeply"
 
 
 class BadField(BadRequest):
     code = "bad_field"
-    meaning = "A field is missing, unknown, of the wrong type, too long or holds a refused character"
+    meaning = "A field is missing, unknown, of the wrong type, too long or contains a character that is not allowed"
 
 
 class BadName(BadRequest):
@@ -60,7 +60,7 @@ class BadPage(BadRequest):
 class Unauthorized(PostinoError):
     code = "unauthorized"
     http = 401
-    meaning = "POSTINO_API_TOKEN is set and the request carries no or another bearer token"
+    meaning = "POSTINO_API_TOKEN is set and the request has no bearer token or a wrong one"
 
 
 class Forbidden(PostinoError):
@@ -72,7 +72,7 @@ class Forbidden(PostinoError):
 class CodeSpent(PostinoError):
     code = "code_spent"
     http = 403
-    meaning = "The sign-in code is unknown, used or older than 30 s; `postino open` makes another"
+    meaning = "The sign-in code is unknown, used or older than 30 s; `postino open` creates a new one"
 
 
 class NotFound(PostinoError):
@@ -85,26 +85,26 @@ class NotFound(PostinoError):
 class UnknownAgent(PostinoError):
     code = "unknown_agent"
     http = 404
-    meaning = "An agent has to exist here and does not; `names` holds the nearest ones"
+    meaning = "The named agent does not exist; `names` lists similar names"
 
 
 class UnknownMessage(PostinoError):
     code = "unknown_message"
     http = 404
-    meaning = "No message of this id is known in that inbox (any more)"
+    meaning = "That inbox has no message with this id, or no longer has it"
 
 
 class MethodNotAllowed(PostinoError):
     code = "method_not_allowed"
     http = 405
     exit = 2
-    meaning = "The path exists and has other methods; see the Allow header"
+    meaning = "The path exists, but not with this method; see the Allow header"
 
 
 class KeyReused(PostinoError):
     code = "key_reused"
     http = 409
-    meaning = "This id was already accepted with other content; nothing was stored"
+    meaning = "This id was already accepted with different content; nothing was stored"
 
 
 class NameTaken(PostinoError):
@@ -122,13 +122,13 @@ class AgentBusy(PostinoError):
 class StaleSession(PostinoError):
     code = "stale_session"
     http = 409
-    meaning = "A later connection of the same session has taken over"
+    meaning = "A later connection of the same session has replaced this one"
 
 
 class AliasLimit(PostinoError):
     code = "alias_limit"
     http = 409
-    meaning = "The agent already keeps 32 former names"
+    meaning = "The agent already has 32 former names"
 
 
 class LeaseLost(PostinoError):
@@ -154,7 +154,7 @@ class UnsupportedType(PostinoError):
 class BadHost(PostinoError):
     code = "bad_host"
     http = 421
-    meaning = "The Host header is not localhost, 127.0.0.1 or [::1] with our port"
+    meaning = "The Host header is not localhost, 127.0.0.1 or [::1] with the port of the daemon"
 
 
 class InboxFull(PostinoError):
@@ -168,21 +168,21 @@ class TooMany(PostinoError):
     code = "too_many"
     http = 503
     retryable = True
-    meaning = "64 event streams are open already; close one"
+    meaning = "64 event streams are already open; close one"
 
 
 class StoreAway(PostinoError):
-    """Valkey did not answer; `outcome` says whether the operation may have happened."""
+    """Valkey did not answer; `outcome` says whether the operation may have been applied."""
 
     code = "store_away"
     http = 503
     exit = 4
     retryable = True
-    meaning = "Valkey cannot be used right now; `outcome` is none or unknown"
+    meaning = "Valkey is unavailable; `outcome` none: nothing was changed, unknown: it may have been"
 
 
 class Unreachable(PostinoError):
-    """Raised by the client and the CLI: no daemon answered."""
+    """No daemon answered. Raised by the client and the command line."""
 
     code = "unreachable"
     http = 503
@@ -193,12 +193,12 @@ class Unreachable(PostinoError):
 
 class NameReserved(BadName):
     code = "name_reserved"
-    meaning = "all, human, system and postino are not agents"
+    meaning = "all, human, system and postino are reserved and cannot name an agent"
 
 
 def _all(root: type[PostinoError]) -> list[type[PostinoError]]:
     return [root] + [each for child in root.__subclasses__() for each in _all(child)]
 
 
-#: code -> class, for the store (Lua's first word), the client (the answer's `code`) and the README's table
+#: code -> class: the store looks up the first word of a Lua error here, the client the `code` of an answer
 ERRORS: dict[str, type[PostinoError]] = {each.code: each for each in _all(PostinoError)}

@@ -1,7 +1,6 @@
-"""The records that travel through postino, and the limits they keep.
+"""The records that every part of postino exchanges, and their limits.
 
-Times leave postino as ISO 8601 in UTC with milliseconds; inside they are `*_ms`, milliseconds of
-Valkey's clock since 1970.
+Times are ISO 8601 in UTC with milliseconds in answers, and `*_ms` inside: milliseconds of Valkey's clock since 1970.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ RESERVED = frozenset({"all", "human", "system", "postino"})
 SYSTEM = "system"
 ANONYMOUS = "anonymous"
 MAX_BODY = 32_768  # characters
-MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read can give
+MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
-ANSWER_BUDGET = 24_000  # characters of one MCP read, below the 25,000-token cut of the known clients
+ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an answer at 25,000 tokens
 
-#: what the scripts in lua/ emit
+#: types of the events that the scripts in lua/ emit
 EVENTS = (
     *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
     *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
     *("agent_online", "agent_offline", "agent_rename", "agent_forget"),
 )
-#: what a stream of events says of itself
+#: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
 
-# their pattern is shown in the schemas; `check_*` refuses, in better words than msgspec's
+# the schemas show these constraints; `check_*` enforces them, with clearer messages than msgspec's
 Name = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
 Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
 Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY})]
@@ -46,33 +45,20 @@ Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
 
-_WORDS = {
-    "`str`": "text",
-    "`int`": "a whole number",
-    "`float`": "a number",
-    "`bool`": "true or false",
-    "`array`": "a list",
-    "`object`": "an object",
-    "`null`": "null",
-}
 _NAME = re.compile(NAME_PATTERN)
 _ID = re.compile(ID_PATTERN)
-# C0 but \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
+# C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
 _REFUSED = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\ud800-\udfff]"
 )
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of every record: immutable, built by keyword."""
+    """Base of every record: immutable, keyword arguments only."""
 
 
 class Draft(Record, frozen=True, kw_only=True):
-    """A message as its sender hands it in, not yet accepted.
-
-    Raises:
-        BadName, BadField: when it is made; names the field.
-    """
+    """A message to send. Making one raises BadName or BadField, naming the field, if a member is not allowed."""
 
     id: str
     to: str
@@ -90,11 +76,7 @@ class Draft(Record, frozen=True, kw_only=True):
 
 
 class BroadcastDraft(Record, frozen=True, kw_only=True):
-    """A broadcast as its sender hands it in, not yet accepted.
-
-    Raises:
-        BadField: when it is made; names the field.
-    """
+    """A broadcast to send. Making one raises BadField, naming the field, if a member is not allowed."""
 
     id: str
     body: str
@@ -105,7 +87,7 @@ class BroadcastDraft(Record, frozen=True, kw_only=True):
 
 
 class Sender(Record, frozen=True, kw_only=True):
-    """Who sends, as the face that took the request knows it; `verified` when the face vouches for it."""
+    """The sender of a message or broadcast; `verified` if postino knows it to be this agent."""
 
     name: str
     via: Via
@@ -113,7 +95,7 @@ class Sender(Record, frozen=True, kw_only=True):
 
 
 class Sent(Record, frozen=True, kw_only=True):
-    """The answer to a send. `known` is false for a recipient nobody has seen; `names` are near ones."""
+    """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names."""
 
     ok: bool = True
     id: str
@@ -135,8 +117,8 @@ class BroadcastSent(Record, frozen=True, kw_only=True):
     durability: str
 
 
-class Message(Record, frozen=True, kw_only=True):
-    """A message as a reader gets it. `delivery` counts from 1; `redelivered` labels every repeat."""
+class Stored(Record, frozen=True, kw_only=True):
+    """What a message and a dead letter have in common. `delivery` counts from 1."""
 
     id: str
     seq: int
@@ -149,29 +131,23 @@ class Message(Record, frozen=True, kw_only=True):
     thread: str | None = None
     reply_to: str | None = None
     delivery: int = 0
+
+
+class Message(Stored, frozen=True, kw_only=True):
+    """A message as a reader gets it. `redelivered` marks every repeat."""
+
     redelivered: bool = False
 
 
-class Dead(Record, frozen=True, kw_only=True):
-    """A message given up, with the reason: `max_deliveries`."""
+class Dead(Stored, frozen=True, kw_only=True):
+    """A dead letter: a message that was given up. `reason` is `max_deliveries`."""
 
-    id: str
-    seq: int
-    from_: str = msgspec.field(name="from")
-    verified: bool
-    via: str
-    to: str
-    body: str
-    timestamp: str
-    thread: str | None = None
-    reply_to: str | None = None
-    delivery: int = 0
     reason: str = ""
     died_at: str = ""
 
 
 class Lease(Record, frozen=True, kw_only=True):
-    """What a read leased to `consumer` for `lease_ms`; `more` could be read at once."""
+    """The messages that a read leased to `consumer` for `lease_ms`; `more`: further ones can be read now."""
 
     items: list[Message]
     more: bool
@@ -181,9 +157,9 @@ class Lease(Record, frozen=True, kw_only=True):
 
 
 class Batch(Record, frozen=True, kw_only=True):
-    """The outcome of a read: its `lease`, of which the first `resumed` items were held by the reader before.
+    """The result of a read: its `lease`, of which the reader held the first `resumed` items before.
 
-    `died`: how many messages became dead letters instead.
+    `died` counts the messages that became dead letters instead.
     """
 
     lease: Lease
@@ -197,34 +173,31 @@ class Batch(Record, frozen=True, kw_only=True):
 
     @property
     def more(self) -> bool:
-        """Whether another read would give more at once."""
+        """Whether further messages can be read now."""
         return self.lease.more
 
     @property
     def agent(self) -> str:
-        """The reader's present name."""
+        """The reader's current name."""
         return self.lease.agent
 
 
 class Acknowledged(Record, frozen=True, kw_only=True):
-    """What an ack or extend did to the ids; `rejected` are not leased to the caller."""
+    """The answer to an ack or extend; the `rejected` ids are not leased to the caller."""
 
     ok: bool = True
     acknowledged: list[str]
     rejected: list[str]
 
 
-class Returned(Record, frozen=True, kw_only=True):
-    """What a nack gave back; `dead` are those whose last delivery this was."""
+class Returned(Acknowledged, frozen=True, kw_only=True):
+    """The answer to a nack; the `dead` ids had their last delivery."""
 
-    ok: bool = True
-    acknowledged: list[str]
-    rejected: list[str]
     dead: list[str] = []
 
 
 class MessageState(Record, frozen=True, kw_only=True):
-    """The life of one message as its sender may ask for it. Times are None until they happened."""
+    """The state of one message, for its sender. A time is None until the event has happened."""
 
     id: str
     to: str
@@ -255,14 +228,14 @@ class Announcement(Record, frozen=True, kw_only=True):
 
 
 class Broadcast(Announcement, frozen=True, kw_only=True):
-    """A broadcast in the list of all. `seen` agents of the `agents` known ones have passed it."""
+    """A broadcast in the list of all: `seen` of the `agents` known agents have read past it."""
 
     seen: int
     agents: int
 
 
 class BroadcastBatch(Record, frozen=True, kw_only=True):
-    """What one read of the feed gave. `cursor` is the place behind its last item; `missed` left unread."""
+    """The broadcasts of one read. `cursor` is the position after the last; `missed` were trimmed before that."""
 
     items: list[Announcement]
     more: bool
@@ -272,7 +245,7 @@ class BroadcastBatch(Record, frozen=True, kw_only=True):
 
 
 class HistoryEntry(Record, frozen=True, kw_only=True):
-    """An accepted message or broadcast (`kind`) and what became of it. `entry` is its place, for `before`."""
+    """An accepted message or broadcast and its state. `entry` is its position, for `before`."""
 
     entry: str
     kind: Literal["message", "broadcast"]
@@ -297,7 +270,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
 
 
 class HistoryPage(Record, frozen=True, kw_only=True):
-    """A page of history, newest first; the next page is `before` the last item's `entry` while `more`."""
+    """A page of history, newest first. While `more`, the next page is the one `before` this `before`."""
 
     items: list[HistoryEntry]
     more: bool
@@ -305,7 +278,7 @@ class HistoryPage(Record, frozen=True, kw_only=True):
 
 
 class Agent(Record, frozen=True, kw_only=True):
-    """A known agent. `messageCount` is unacknowledged mail; `lastSeen` is None for a name only written to."""
+    """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called."""
 
     name: str
     online: bool
@@ -318,7 +291,7 @@ class Agent(Record, frozen=True, kw_only=True):
 
 
 class Check(Record, frozen=True, kw_only=True):
-    """What waits for an agent: messages a read could return now, and unseen broadcasts."""
+    """The messages that a read would return now, and the unseen broadcasts, of one agent."""
 
     agent: str
     unread_messages: int = msgspec.field(name="unreadMessages")
@@ -326,7 +299,7 @@ class Check(Record, frozen=True, kw_only=True):
 
 
 class Renamed(Record, frozen=True, kw_only=True):
-    """The answer to a rename: mail to `old` and the other `aliases` arrives at `name`."""
+    """The answer to a rename: messages to `old` and to the other `aliases` go to `name`."""
 
     ok: bool = True
     name: str
@@ -354,7 +327,7 @@ class Health(Record, frozen=True, kw_only=True):
 
 
 class Event(Record, frozen=True, kw_only=True):
-    """Something that happened: no bodies. `id` is the stream ID and the SSE id."""
+    """An event, without message bodies. `id` is the stream ID and the SSE id."""
 
     id: str
     type: str
@@ -367,11 +340,7 @@ def iso(ms: int) -> str:
 
 
 def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
-    """Return `value` if it is 1 to `longest` characters of displayable Unicode.
-
-    Raises:
-        BadField: names the field, and for a refused character its position from 0.
-    """
+    """Return `value`, or raise BadField if it is empty, too long or has a character that is not allowed."""
     if not value:
         raise BadField(f"{field} must not be empty", field=field)
     if len(value) > longest:
@@ -379,7 +348,7 @@ def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
     found = _REFUSED.search(value)
     if found:
         raise BadField(
-            f"{field} holds the refused character U+{ord(found.group()):04X} at position {found.start()}",
+            f"{field} contains U+{ord(found.group()):04X} at position {found.start()}, which is not allowed; remove it",
             field=field,
             position=found.start(),
         )
@@ -387,58 +356,35 @@ def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
 
 
 def check_name(value: str, field: str = "name") -> str:
-    """Return `value` if it can name an agent.
-
-    Raises:
-        BadName: names the field and says what a name may be.
-    """
-    check_party(value, field)
+    """Return `value`, or raise BadName if it cannot name an agent."""
+    check_any_name(value, field)
     if value.lower() in RESERVED:
-        raise NameReserved(f"{field}: {value!r} is reserved; all, human, system and postino are", field=field)
+        raise NameReserved(
+            f"{field}: {value!r} is a reserved name (all, human, system, postino); choose another", field=field
+        )
     return value
 
 
-def check_party(value: str, field: str) -> str:
-    """Return `value` if it can stand in what is looked for: an agent, or `system`, which sends notices.
-
-    Raises:
-        BadName: names the field and says what a name may be.
-    """
+def check_any_name(value: str, field: str) -> str:
+    """Return `value`, or raise BadName if it is not a name. Reserved names pass: `system` sends notices."""
     if not _NAME.fullmatch(value):
         raise BadName(f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit", field=field)
     return value
 
 
 def check_id(value: str, field: str = "id") -> str:
-    """Return `value` if it can identify a message.
-
-    Raises:
-        BadField: names the field.
-    """
+    """Return `value`, or raise BadField if it cannot identify a message."""
     if not _ID.fullmatch(value):
         raise BadField(f"{field} must be 1 to 128 of A-Z a-z 0-9 . _ : -", field=field)
     return value
 
 
 def digest(sender: str, body: str, thread: str | None, reply_to: str | None) -> str:
-    """Return the fingerprint that decides whether a repeated id brings the same content."""
+    """Return the fingerprint that decides whether a repeated id has the same content."""
     content = msgspec.json.encode([sender, body, thread, reply_to])
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def visible(text: str) -> str:
-    """Return `text` with every control character made visible, for terminals, hooks and logs."""
+    """Return `text` with every control character escaped, for terminals, hooks and logs."""
     return _REFUSED.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
-
-
-def worded(problem: str) -> str:
-    """Return what msgspec found wrong with a field in words that a person knows."""
-    problem = problem.replace(" | null`", "`")  # what may be left out need not be called null
-    for code, words in _WORDS.items():
-        problem = problem.replace(code, words)
-    problem = problem.replace("Invalid enum value", "not a known value:").replace("Expected", "must be")
-    return (
-        problem.replace(", got ", ", not ")
-        .replace("of length >=", "with at least")
-        .replace("of length <=", "with at most")
-    )

@@ -1,4 +1,4 @@
-"""POSTINO_HOME and what lies in it; lua/ and plugin/ wherever this copy of postino keeps them."""
+"""The files in POSTINO_HOME, and where lua/, plugin/ and hooks/ are installed."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The files of one POSTINO_HOME."""
+    """One POSTINO_HOME and the paths of its files."""
 
     root: Path
 
     @property
     def socket(self) -> Path:
-        """Where the daemon listens."""
+        """The unix socket on which the daemon listens."""
         return self.root / "daemon.sock"
 
     @property
     def lock(self) -> Path:
-        """Held by flock as long as a daemon serves this home."""
+        """Locked (flock) while a daemon serves this home."""
         return self.root / "daemon.lock"
 
     @property
     def starting(self) -> Path:
-        """Held by flock by whoever starts a daemon."""
+        """Locked (flock) while a process starts a daemon."""
         return self.root / "daemon.start"
 
     @property
     def info(self) -> Path:
-        """What the serving daemon says of itself: pid, url, version."""
+        """Description of the serving daemon: pid, url, version, settings."""
         return self.root / "daemon.json"
 
     @property
     def log(self) -> Path:
-        """Where a daemon started in the background writes."""
+        """Log of a daemon started in the background."""
         return self.root / "daemon.log"
 
     @property
     def valkey_socket(self) -> Path:
-        """Where the embedded Valkey listens."""
+        """The unix socket on which the embedded Valkey listens."""
         return self.root / "valkey.sock"
 
     @property
@@ -55,10 +55,10 @@ class Home:
         return self.root / "data"
 
     def prepare(self) -> Home:
-        """Create the directory, mode 0700, or check the one that is there, whose mode stays; return self.
+        """Create the directory with mode 0700, or check the existing one and leave its mode; return self.
 
         Raises:
-            BadField: it cannot be used; says why.
+            BadField: the directory cannot be used.
         """
         refusal = prepare(str(self.root))
         if refusal is not None:
@@ -67,8 +67,8 @@ class Home:
 
 
 def folder(kind: str) -> Traversable:
-    """Return lua/, plugin/ or hooks/: from the installed package, else from the checkout around it."""
-    from importlib import resources  # costs 5 ms, which every command would pay
+    """Return the directory lua/, plugin/ or hooks/ of the installed package, or else of the checkout around it."""
+    from importlib import resources  # 5 ms, which most commands need not pay
 
     packaged = resources.files("postino") / "_data" / kind
     if packaged.is_dir():
@@ -76,4 +76,4 @@ def folder(kind: str) -> Traversable:
     root = Path(__file__).resolve().parent.parent
     if (root / "pyproject.toml").is_file() and (root / kind).is_dir():
         return root / kind
-    raise FileNotFoundError(f"postino was installed without its {kind}/ files")
+    raise FileNotFoundError(f"postino was installed without its {kind}/ files; install it again")

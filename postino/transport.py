@@ -1,4 +1,4 @@
-"""HTTP/1.1 to one daemon: a kept connection over its unix socket or TCP, a deadline, no proxy ever."""
+"""HTTP/1.1 to one daemon over its unix socket or TCP: a persistent connection, a deadline, and never a proxy."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from postino.errors import ERRORS, BadField, PostinoError, Unreachable
 Json = dict[str, Any]
 
 CHUNK = 65_536
-LONGEST_ANSWER = 64 << 20  # bytes; 200 messages of 32,768 characters stay below 40 MiB even when all is escaped
+LONGEST_ANSWER = 64 << 20  # bytes; 200 messages of 32,768 characters have less than 40 MiB even if all is escaped
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One complete answer."""
+    """A complete answer."""
 
     status: int
     body: bytes
 
     def payload(self, *, accept: int = 200) -> Json:
-        """Return the JSON object of a success, or of status `accept`.
+        """Return the JSON object of an answer with status 200 or `accept`.
 
         Raises:
-            PostinoError: the refusal in the answer, of the class its code names; or nothing postino would answer.
+            PostinoError: the error in the answer, as the class of its code; or the answer is not from postino.
         """
         try:
             found = json.loads(self.body)
@@ -41,13 +41,13 @@ class Answer:
             found = None
         if not isinstance(found, dict):
             raise PostinoError(
-                f"the answer (status {self.status}) is not postino's; is something else listening there?"
+                f"the answer (status {self.status}) is not from postino; check which program listens at this address"
             )
         if self.status in (200, accept):
             return found
-        raise self._refusal(found)
+        raise self._error(found)
 
-    def _refusal(self, found: Json) -> PostinoError:
+    def _error(self, found: Json) -> PostinoError:
         kind = ERRORS.get(str(found.pop("code", "")), PostinoError)
         message = str(found.pop("error", f"the daemon answered status {self.status}"))
         detail = {key: value for key, value in found.items() if key not in ("ok", "retryable", "message")}
@@ -55,7 +55,7 @@ class Answer:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """`http.client`, with a socket file instead of an address."""
+    """An HTTP connection over a unix socket."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -73,48 +73,48 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Transport:
-    """One address, and at most one connection to it that is kept between exchanges."""
+    """One address and at most one persistent connection to it."""
 
     def __init__(self, address: Path | str) -> None:
         self.address = address
-        self._kept: http.client.HTTPConnection | None = None
+        self._connection: http.client.HTTPConnection | None = None
         if isinstance(address, str) and not _is_url(address):
             raise BadField(f"{address!r} is neither the path of a socket nor an http:// URL", field="address")
 
     def close(self) -> None:
-        """Close the kept connection; the next exchange opens another."""
-        if self._kept:
-            self._kept.close()
-        self._kept = None
+        """Close the persistent connection; the next exchange opens another."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
 
     def exchange(self, method: str, target: str, body: bytes | None, headers: dict[str, str], seconds: float) -> Answer:
         """Send one request and return its whole answer within `seconds`.
 
         Raises:
-            Unreachable: `outcome` is "none" when nothing was sent, "unknown" when it may have been acted on.
+            Unreachable: `outcome` is "none" if nothing was sent, "unknown" if the daemon may have carried it out.
         """
         until = time.monotonic() + seconds
-        connection = self._connected(seconds)
+        connection = self._connect(seconds)
         try:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
-            answer = Answer(response.status, _whole(connection, response, until))
+            answer = Answer(response.status, _read_all(connection, response, until))
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
-            raise self._lost(error) from None
+            raise self._broken(error) from None
         except BaseException:
-            self.close()  # half an exchange must not be mistaken for the next one's answer
+            self.close()  # the rest of this answer must not be read as the next one's
             raise
         if response.will_close:
             self.close()
         return answer
 
     def events(self, target: str, headers: dict[str, str], seconds: float) -> Iterator[Json]:
-        """Yield the events of one SSE stream, on a connection of its own, until it ends or is silent for `seconds`.
+        """Yield the events of one SSE stream, on its own connection, until it ends or is silent for `seconds`.
 
         Raises:
-            Unreachable: nobody answers.
-            PostinoError: the stream was refused.
+            Unreachable: no daemon answers.
+            PostinoError: the daemon refused the stream.
         """
         with contextlib.closing(self._open(seconds)) as connection:
             try:
@@ -122,27 +122,27 @@ class Transport:
                 response = connection.getresponse()
                 refusal = b"" if response.status == 200 else response.read(CHUNK)
             except (OSError, http.client.HTTPException) as error:
-                raise self._lost(error) from None
+                raise self._broken(error) from None
             with response:
                 if response.status != 200:
                     Answer(response.status, refusal).payload()
                 yield from _events(response)
 
-    def _connected(self, seconds: float) -> http.client.HTTPConnection:
-        kept = self._kept
+    def _connect(self, seconds: float) -> http.client.HTTPConnection:
+        kept = self._connection
         if kept is not None and kept.sock is not None:
             poll = select.poll()
             poll.register(kept.sock, select.POLLIN)
-            # a daemon that closed while we were idle shows as readable: see it before the request is sent, not after
+            # a connection that the daemon has closed is readable: notice it before the request is sent
             if not poll.poll(0):
                 kept.sock.settimeout(seconds)
                 return kept
             self.close()
-        self._kept = self._open(seconds)
-        return self._kept
+        self._connection = self._open(seconds)
+        return self._connection
 
     def _open(self, seconds: float) -> http.client.HTTPConnection:
-        connection = self._connection(seconds)
+        connection = self._new(seconds)
         try:
             connection.connect()
         except (OSError, http.client.HTTPException) as error:
@@ -152,16 +152,17 @@ class Transport:
             ) from None
         return connection
 
-    def _connection(self, seconds: float) -> http.client.HTTPConnection:
+    def _new(self, seconds: float) -> http.client.HTTPConnection:
         if isinstance(self.address, Path):
             return _UnixConnection(self.address, seconds)
         parts = urlsplit(self.address)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         return kind(parts.hostname or "localhost", parts.port, timeout=seconds)
 
-    def _lost(self, error: Exception) -> Unreachable:
+    def _broken(self, error: Exception) -> Unreachable:
         return Unreachable(
-            f"the postino daemon at {self.address} broke off ({_reason(error)}); whether it has acted is unknown",
+            f"the connection to the postino daemon at {self.address} broke ({_reason(error)}); "
+            "it is unknown whether the request was carried out",
             outcome="unknown",
         )
 
@@ -174,8 +175,8 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _whole(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, until: float) -> bytes:
-    """Read the body; the deadline holds for all of it, not for each piece."""
+def _read_all(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, until: float) -> bytes:
+    """Read the body. The deadline is for the whole body, not for each piece."""
     parts, size = [], 0
     while piece := response.read1(CHUNK):
         parts.append(piece)
@@ -187,14 +188,14 @@ def _whole(connection: http.client.HTTPConnection, response: http.client.HTTPRes
             raise ValueError("the answer is too long")
         if connection.sock is not None:
             connection.sock.settimeout(left)
-    if response.length:  # read1 takes an early end for the end
+    if response.length:  # read1 does not report that the body ended early
         raise http.client.IncompleteRead(b"", response.length)
-    response.read()  # nothing is left, but only this marks the connection free
+    response.read()  # returns nothing, but only this makes the connection usable again
     return b"".join(parts)
 
 
 def _events(lines: Iterable[bytes]) -> Iterator[Json]:
-    """Yield each event's data, a JSON object, and its SSE id as `event_id`; whatever ends the stream ends this."""
+    """Yield each event's data, a JSON object, with the SSE id as `event_id`, until the stream ends or breaks."""
     data: list[str] = []
     id = ""
     with contextlib.suppress(OSError, http.client.HTTPException):
@@ -212,7 +213,7 @@ def _events(lines: Iterable[bytes]) -> Iterator[Json]:
 
 
 def _reason(error: Exception) -> str:
-    """Say in a few words what the system said."""
+    """Return the operating system's reason in a few words."""
     if isinstance(error, TimeoutError):
         return "timed out"
     if isinstance(error, OSError) and error.strerror:

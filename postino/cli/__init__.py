@@ -1,4 +1,4 @@
-"""The command line: a table of commands, whose code is imported when one is run, and the way out of each."""
+"""The command line: the table of commands, whose modules are imported on use, and the exit code of each run."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from postino.cli import streams
 #: group -> command -> (module of postino.cli, what it does)
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Daemon": {
-        "up": ("daemon", "start postino in the background and print its URL"),
-        "down": ("daemon", "stop it, and its Valkey with it"),
-        "status": ("daemon", "say whether it runs, where, and what it holds"),
-        "serve": ("daemon", "run it in the foreground"),
+        "up": ("daemon", "start postino in the background and print its address"),
+        "down": ("daemon", "stop postino and its embedded Valkey"),
+        "status": ("daemon", "show whether postino runs, where, and what it holds"),
+        "serve": ("daemon", "run postino in the foreground"),
         "open": ("open", "open the page in a browser, signed in"),
     },
     "Mail": {
         "send": ("mail", "send a message to one agent"),
-        "read": ("mail", "read the next messages of an inbox and acknowledge them"),
-        "check": ("mail", "say how much waits for an agent"),
-        "history": ("mail", "list what was sent and what became of it"),
-        "dead": ("mail", "list, requeue or drop messages that were given up"),
-        "clear": ("mail", "drop everything in an inbox"),
+        "read": ("mail", "print the next messages of an inbox and acknowledge them"),
+        "check": ("mail", "count the unread messages and unseen broadcasts of an agent"),
+        "history": ("mail", "list messages and broadcasts with their states"),
+        "dead": ("mail", "list, requeue or delete dead letters"),
+        "clear": ("mail", "delete every message of an inbox, or all broadcasts"),
     },
-    "Everyone": {
-        "broadcast": ("broadcasts", "send a message to all agents"),
-        "broadcasts": ("broadcasts", "read the broadcasts not seen yet, or list all"),
-        "watch": ("broadcasts", "print what happens, as it happens"),
+    "Broadcasts and events": {
+        "broadcast": ("broadcasts", "send a broadcast to all agents"),
+        "broadcasts": ("broadcasts", "read the unseen broadcasts of an agent, or list all"),
+        "watch": ("broadcasts", "print events as they happen"),
     },
     "Agents": {
-        "agents": ("agents", "list the known agents; forget those that are gone"),
-        "rename": ("agents", "give an agent another name"),
+        "agents": ("agents", "list or forget agents"),
+        "rename": ("agents", "rename an agent"),
     },
-    "Set up": {
-        "install": ("install", "give every Claude Code session a mailbox"),
-        "uninstall": ("install", "take it from Claude Code again"),
-        "mcp": ("config", "be the MCP server of one client, on standard input and output"),
-        "config": ("config", "print the entry that makes an MCP client use postino"),
-        "demo": ("demo", "watch two MCP clients talk, in a scratch home of their own"),
-        "help": ("", "show this, or the options of one command"),
+    "Setup": {
+        "install": ("install", "install the plugin that gives Claude Code sessions a mailbox"),
+        "uninstall": ("install", "remove the plugin from Claude Code"),
+        "mcp": ("config", "run the MCP server of one client on standard input and output"),
+        "config": ("config", "print the configuration entry for an MCP client"),
+        "demo": ("demo", "show two MCP clients exchanging messages, in a temporary home"),
+        "help": ("", "show this help, or the options of one command"),
     },
 }
 
@@ -51,19 +51,19 @@ EXAMPLES = """Examples
 
 
 def main(argv: list[str]) -> int:
-    """Run one command and return the exit code: 0, 2 usage or bad input, 3 refused, 4 not reachable."""
+    """Run one command; return 0, or 2 for usage or bad input, 3 for a refusal, 4 if postino is not reachable."""
     streams.prepare()
     try:
         code = _run(argv)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return 130  # as a shell reports SIGINT
+        return 130  # the exit code that shells report for SIGINT
     except BrokenPipeError:
-        _give_up_output()
-        return 0  # who closed the pipe has seen enough
+        _discard_output()
+        return 0  # the reader of the pipe, such as `head`, wants no more
     except Exception as error:
-        _give_up_output()
+        _discard_output()
         return _failed(error)
 
 
@@ -84,7 +84,7 @@ def _run(argv: list[str]) -> int:
 def _command(name: str, rest: list[str]) -> int:
     from importlib import import_module
 
-    from postino.cli.call import Call, no_command
+    from postino.cli.command import Command, no_command
     from postino.cli.render import line
     from postino.config import load
 
@@ -97,8 +97,8 @@ def _command(name: str, rest: list[str]) -> int:
     settings, warnings = load(os.environ)
     for warning in warnings:
         sys.stderr.write(f"postino: {line(warning)}\n")
-    call = Call(name, rest, summary, settings, os.environ, _colour())
-    return int(getattr(import_module(f"postino.cli.{module}"), name)(call))
+    command = Command(name, rest, summary, settings, os.environ, _colour())
+    return int(getattr(import_module(f"postino.cli.{module}"), name)(command))
 
 
 def _colour() -> bool:
@@ -116,11 +116,11 @@ def _help() -> str:
         lines.append(group)
         lines += [f"  {name:<11} {summary}" for name, (_, summary) in commands.items()]
         lines.append("")
-    return "\n".join([*lines, EXAMPLES, "`postino help COMMAND` tells a command's options.\n"])
+    return "\n".join([*lines, EXAMPLES, "`postino help COMMAND` shows the options of one command.\n"])
 
 
-def _give_up_output() -> None:
-    """Let what is still buffered go nowhere if it cannot go out: at exit Python would try and complain again."""
+def _discard_output() -> None:
+    """Flush standard output, or discard it if that fails: Python would try again at exit and print an error."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -128,7 +128,7 @@ def _give_up_output() -> None:
 
 
 def _failed(error: Exception) -> int:
-    from postino.cli.call import sentence
+    from postino.cli.command import sentence
     from postino.errors import PostinoError
 
     if os.environ.get("POSTINO_LOG_LEVEL", "").lower() == "debug":
@@ -138,5 +138,5 @@ def _failed(error: Exception) -> int:
     sys.stderr.write(f"postino: {sentence(error)}\n")
     if not isinstance(error, PostinoError):
         return 3
-    # a daemon that would not start for a bad setting: it had it from here
+    # the daemon exited because of a bad setting, which it got from this process
     return 2 if error.detail.get("exitcode") == 2 else error.exit

@@ -1,4 +1,4 @@
-"""config: the entry that makes an MCP client use postino; and what to say of `postino mcp`."""
+"""The commands config and mcp."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from postino.cli.call import Call
+from postino.cli.command import Command
 from postino.config import KNOBS, SECRET
 from postino.errors import BadRequest
 from postino.model import check_name
@@ -18,9 +18,9 @@ Json = dict[str, Any]
 Shape = Callable[[Json], str]
 
 
-def config(call: Call) -> int:
-    """Print the entry for a client's configuration file; changes nothing."""
-    parser = call.parser(agent="a fixed name for that client's sessions")
+def config(command: Command) -> int:
+    """Print the entry for a client's configuration file. Changes nothing."""
+    parser = command.parser(agent="a fixed agent name for that client's sessions")
     parser.add_argument(
         "--client",
         "--for",
@@ -29,37 +29,37 @@ def config(call: Call) -> int:
         default="any",
         help="; ".join(f"{name}: {place}" for name, (place, _) in SHAPES.items()),
     )
-    args = parser.parse_args(call.argv)
+    args = parser.parse_args(command.argv)
     place, shape = SHAPES[args.client]
     if args.json and shape is _toml:
-        raise BadRequest(f"--client {args.client} takes TOML; leave --json out")
-    entry = _entry(call, args.agent, plainly=args.client == "claude")
+        raise BadRequest(f"--client {args.client} takes TOML, not JSON; omit --json")
+    entry = _entry(command, args.agent, plainly=args.client == "claude")
     sys.stdout.write(shape(entry) + "\n")
     if sys.stdout.isatty():
-        sys.stderr.write(f"postino: this goes into {place}\n")
+        sys.stderr.write(f"postino: add this to {place}\n")
     secret = [name for name in entry.get("env", {}) if name in SECRET_VARIABLES]
     if secret:
-        sys.stderr.write(f"postino: the entry holds {' and '.join(secret)}; keep it private\n")
+        sys.stderr.write(f"postino: the entry contains {' and '.join(secret)}; keep it private\n")
     return 0
 
 
-def _entry(call: Call, agent: str | None, *, plainly: bool) -> Json:
-    """Return command, arguments and settings: a client started elsewhere has this shell's environment not.
+def _entry(command: Command, agent: str | None, *, plainly: bool) -> Json:
+    """Return command, arguments and settings, since a client may not be started from this shell.
 
-    `plainly`: `postino` alone where PATH finds this one. Claude Code takes it for the plugin's own entry then, where a
-    path would give a session a second mailbox.
+    `plainly`: the command is `postino` if PATH finds this installation. Claude Code then recognises the entry as the
+    plugin's; with a path a session would get a second mailbox.
     """
     script = Path(sys.executable).with_name("postino")
-    command = [str(script), "mcp"] if script.is_file() else [sys.executable, "-m", "postino", "mcp"]
-    if plainly and _on_path(script, call.environ.get("PATH")):
-        command[0] = script.name
-    env = {knob.variable: call.environ[knob.variable] for knob in KNOBS if call.environ.get(knob.variable)}
+    program = [str(script), "mcp"] if script.is_file() else [sys.executable, "-m", "postino", "mcp"]
+    if plainly and _on_path(script, command.environ.get("PATH")):
+        program[0] = script.name
+    env = {knob.variable: command.environ[knob.variable] for knob in KNOBS if command.environ.get(knob.variable)}
     env.pop("POSTINO_AGENT_NAME", None)
     if "POSTINO_HOME" in env:
-        env["POSTINO_HOME"] = str(call.settings.home.root)
+        env["POSTINO_HOME"] = str(command.settings.home.root)
     if agent:
         env["POSTINO_AGENT_NAME"] = check_name(agent, "agent")
-    return {"command": command[0], "args": command[1:]} | ({"env": env} if env else {})
+    return {"command": program[0], "args": program[1:]} | ({"env": env} if env else {})
 
 
 def _on_path(script: Path, path: str | None) -> bool:
@@ -81,9 +81,9 @@ def _toml(entry: Json) -> str:
 
 SECRET_VARIABLES = frozenset(f"POSTINO_{name.upper()}" for name in SECRET)
 SERVERS: Shape = lambda entry: json.dumps({"mcpServers": {"postino": entry}}, indent=2)  # noqa: E731
-#: client -> (where its documentation has the entry, its form)
+#: client -> (the file that its documentation names, the form of the entry)
 SHAPES: dict[str, tuple[str, Shape]] = {
-    "any": ("any other client's mcpServers", SERVERS),
+    "any": ("the mcpServers of any other client", SERVERS),
     "claude": (".mcp.json of a project; `postino install` does more", SERVERS),
     "codex": ("~/.codex/config.toml", _toml),
     "cursor": ("~/.cursor/mcp.json, or .cursor/mcp.json of a project", SERVERS),
@@ -99,9 +99,9 @@ SHAPES: dict[str, tuple[str, Shape]] = {
 }
 
 
-def mcp(call: Call) -> int:
-    """Explain, or be, the relay: `postino mcp` alone never comes here but goes the short way of __main__."""
-    call.parser(json=False).parse_args(call.argv)
+def mcp(command: Command) -> int:
+    """Run the relay. Only for `postino mcp --help` and the like: __main__ runs a plain `postino mcp` itself."""
+    command.parser(json=False).parse_args(command.argv)
     from postino.relay.main import main
 
     return main()

@@ -1,4 +1,4 @@
-"""up, down, status, serve."""
+"""The commands up, down, status and serve."""
 
 from __future__ import annotations
 
@@ -9,112 +9,110 @@ from dataclasses import asdict
 from typing import Any
 
 from postino.cli import render
-from postino.cli.call import Call
-from postino.config import told
+from postino.cli.command import Command
+from postino.config import comparable
 from postino.daemon import process
 from postino.errors import Unreachable
 
 Json = dict[str, Any]
 
 
-def up(call: Call) -> int:
-    """Make sure that a healthy daemon serves this home; print where."""
-    parser = call.parser()
-    args = parser.parse_args(call.argv)
-    running = process.start(call.environ, call.settings.home)
-    others = _others(running.settings, told(call.settings))
-    text = _where(running.url, running.socket)
-    if moved := _moved(running.url, running.settings):
+def up(command: Command) -> int:
+    """Start a daemon unless one is healthy already; print its address."""
+    parser = command.parser()
+    args = parser.parse_args(command.argv)
+    info = process.start(command.environ, command.settings.home)
+    different = _different(info.settings, comparable(command.settings))
+    text = _address(info.url, info.socket)
+    if moved := _moved(info.url, info.settings):
         text += f"{moved}\n"
-    if others:
-        text += f"it runs with another {', '.join(others)} than this shell and keeps its own until `postino down`\n"
-    return call.show(args, asdict(running) | {"differs": others}, text)
+    if different:
+        text += f"it runs with a different {', '.join(different)} than this shell and keeps it until `postino down`\n"
+    return command.show(args, asdict(info) | {"differs": different}, text)
 
 
-def _others(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
-    """Return the variables under which a running daemon differs from this shell; a secret's text is not known."""
+def _different(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
+    """Return the variables in which a daemon differs from this shell. Two different secrets are not noticed."""
     return [variable for variable, value in ours.items() if theirs.get(variable, value) != value]
 
 
 def _moved(url: str | None, settings: dict[str, str]) -> str | None:
-    """Return what to say of a daemon that listens on another port than it was told."""
+    """Return the sentence about a daemon that listens on another port than POSTINO_WEB_PORT, or None."""
     wanted, port = settings.get("POSTINO_WEB_PORT", "0"), (url or "").rpartition(":")[2]
     if not port or wanted in ("0", port):
         return None
-    return f"port {render.line(wanted)} is taken by another program; postino listens on {render.line(port)}"
+    return f"another program uses port {render.line(wanted)}; postino listens on {render.line(port)}"
 
 
-def _where(url: str | None, socket: str) -> str:
+def _address(url: str | None, socket: str) -> str:
     return f"postino is up: {render.line(url)}\n" if url else f"postino is up: unix socket {render.line(socket)}\n"
 
 
-def down(call: Call) -> int:
-    """Stop the daemon, then the embedded Valkey, which outlives a killed daemon."""
-    parser = call.parser()
-    args = parser.parse_args(call.argv)
-    home = call.settings.home
+def down(command: Command) -> int:
+    """Stop the daemon, then the embedded Valkey, which goes on without a daemon."""
+    parser = command.parser()
+    args = parser.parse_args(command.argv)
+    home = command.settings.home
     stopped = process.stop(home)
-    valkey = _stop_valkey(call)
+    valkey = _stop_valkey(command)
     text = "postino is down\n" if stopped or valkey else "postino was not running\n"
-    return call.show(args, {"stopped": stopped, "valkey": valkey}, text)
+    return command.show(args, {"stopped": stopped, "valkey": valkey}, text)
 
 
-def _stop_valkey(call: Call) -> bool:
-    """End the embedded server of this home, if one lives; return whether one did."""
+def _stop_valkey(command: Command) -> bool:
+    """Stop the embedded server of this home; return whether one was running."""
     import asyncio
 
     from postino.store.valkey.embedded import EmbeddedValkey
 
-    return asyncio.run(EmbeddedValkey(call.settings.home).stop())
+    return asyncio.run(EmbeddedValkey(command.settings.home).stop())
 
 
-def status(call: Call) -> int:
-    """Say whether postino runs, where, on which Valkey, and what it holds."""
-    parser = call.parser()
-    args = parser.parse_args(call.argv)
-    found = process.status(call.settings.home)
-    data: Json = {"state": found.state, "home": str(call.settings.home.root), "pid": found.pid}
-    if found.running:
-        data |= asdict(found.running)
+def status(command: Command) -> int:
+    """Show whether postino runs, where, on which Valkey, and what it holds."""
+    parser = command.parser()
+    args = parser.parse_args(command.argv)
+    found = process.status(command.settings.home)
+    data: Json = {"state": found.state, "home": str(command.settings.home.root), "pid": found.pid}
+    if found.info:
+        data |= asdict(found.info)
     if found.state == "up":
-        healthy = (found.health or {}).get("ok")
-        data |= {"health": found.health, "stats": _stats(call) if healthy else None}  # else it would wait for Valkey
-    if found.state == "down" and _valkey_runs(call):
+        healthy = (found.health or {}).get("ok")  # otherwise stats would wait for Valkey
+        data |= {"health": found.health, "stats": _stats(command) if healthy else None}
+    if found.state == "down" and _valkey_runs(command):
         data["valkey"] = True
-    call.show(args, data, _status(data, render.Ink(call.colour)))
+    command.show(args, data, _status(data, render.Ink(command.colour)))
     return 0 if (found.health or {}).get("ok") else Unreachable.exit
 
 
-def _valkey_runs(call: Call) -> bool:
-    """Return whether the embedded server of this home outlived its daemon; looks only where there ever was one."""
-    if not call.settings.home.data.is_dir():
+def _valkey_runs(command: Command) -> bool:
+    """Return whether the embedded server of this home still runs; only checked if there ever was one."""
+    if not command.settings.home.data.is_dir():
         return False
     import asyncio
 
     from postino.store.valkey.embedded import EmbeddedValkey
 
-    return asyncio.run(EmbeddedValkey(call.settings.home).alive())
+    return asyncio.run(EmbeddedValkey(command.settings.home).alive())
 
 
-def _stats(call: Call) -> Json | None:
+def _stats(command: Command) -> Json | None:
     from postino.client import Client
     from postino.errors import PostinoError
 
     try:
-        with Client(call.settings.home.socket, via="cli") as client:
+        with Client(command.settings.home.socket, via="cli") as client:
             return client.stats()
     except PostinoError:
-        return None  # health has told why
+        return None  # the health answer has the reason
 
 
 def _status(data: Json, ink: render.Ink) -> str:
     if data["state"] == "down":
-        valkey = "its Valkey still runs; `postino down` ends it\n" if data.get("valkey") else ""
+        valkey = "its Valkey is still running; `postino down` stops it\n" if data.get("valkey") else ""
         return f"postino is down ({render.line(data['home'])}); `postino up` starts it\n{valkey}"
     if data["state"] == "silent":
-        return (
-            f"postino lives (pid {data['pid']}) but does not answer; its log: {render.line(data['home'])}/daemon.log\n"
-        )
+        return f"postino (pid {data['pid']}) does not answer; see {render.line(data['home'])}/daemon.log\n"
     health, stats = data["health"], data["stats"] or {}
     words = (
         ink("healthy", "green")
@@ -127,7 +125,7 @@ def _status(data: Json, ink: render.Ink) -> str:
             "state",
             f"{words}, version {render.line(data.get('version', '?'))}, pid {data['pid']}, up {render.span(since)}",
         ),
-        ("url", render.line(data.get("url") or "none: TCP is off")),
+        ("url", render.line(data.get("url") or "none, TCP is off")),
         ("socket", render.line(data.get("socket", "?"))),
         (
             "valkey",
@@ -147,13 +145,13 @@ def _holds(stats: Json) -> str:
     return ", ".join(render.count(int(stats[key]), noun) for key, noun in nouns if key in stats)
 
 
-def serve(call: Call) -> int:
-    """Run the daemon here until it is told to stop."""
-    call.parser(json=False).parse_args(call.argv)
+def serve(command: Command) -> int:
+    """Run the daemon in the foreground until SIGINT or SIGTERM."""
+    command.parser(json=False).parse_args(command.argv)
     from postino.daemon.serve import main
 
-    code = main(call.settings)
+    code = main(command.settings)
     sys.stdout.flush()
     sys.stderr.flush()
-    # everything is closed and told; taking the MCP SDK's thousand modules apart would hold the process a second more
+    # everything is closed; unloading the MCP SDK's 1,000 modules would take another second
     os._exit(code)

@@ -1,4 +1,4 @@
-"""demo: a whole postino in a scratch home, with two MCP clients that talk through it, and nothing left afterwards."""
+"""The command demo: a complete postino in a temporary home, which two MCP clients use and which is then removed."""
 
 from __future__ import annotations
 
@@ -14,49 +14,48 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postino.cli import render
-from postino.cli.call import Call
+from postino.cli.command import Command
 from postino.cli.story import Story
 from postino.daemon import process
 from postino.errors import PostinoError
 from postino.paths import Home
 
-SHORT = Path("/tmp")  # socket paths are limited to about 100 bytes, and TMPDIR may be long
-
+SHORT = Path("/tmp")  # a socket path has at most about 100 bytes, and TMPDIR may be long
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
-def demo(call: Call) -> int:
-    """Run it; takes a few seconds."""
-    call.parser(json=False).parse_args(call.argv)
-    story = Story(render.Ink(call.colour))
-    _clean_up_when_terminated()
-    with _scratch() as home:
-        environ = {name: text for name, text in call.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
+def demo(command: Command) -> int:
+    """Run the demonstration, which takes a few seconds."""
+    command.parser(json=False).parse_args(command.argv)
+    story = Story(render.Ink(command.colour))
+    _handle_signals()
+    with _temporary_home() as home:
+        environ = {name: text for name, text in command.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
         environ |= {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"}
-        story.tell("you", f"postino up   (a scratch home, {home.root}; your own postino is not touched)")
-        with _running(environ, home) as running:
-            story.tell("postino", f"up at {running.url}, with a Valkey of its own that writes every message to disk")
-            from postino.cli.conversation import converse  # half a second for the MCP SDK: only when there is a stage
+        story.line("you", f"postino up   (in a temporary home, {home.root}; your own postino is not changed)")
+        with _daemon(environ, home) as daemon:
+            story.line("postino", f"up at {daemon.url}, with its own Valkey, which writes every message to disk")
+            from postino.cli.conversation import converse  # imports the MCP SDK, 0.5 s, while the daemon runs
 
-            asyncio.run(converse(story, environ, running))
-    story.tell("you", "postino down   (daemon and Valkey are stopped, the scratch home is gone)")
+            asyncio.run(converse(story, environ, daemon))
+    story.line("you", "postino down   (daemon and Valkey are stopped, the temporary home is removed)")
     sys.stdout.write(TRY)
     return 0
 
 
 TRY = """
-Now your own: `postino up`, and `postino config` for the entry that any MCP client takes.
+To use it yourself: `postino up`, and `postino config` for the entry of your MCP client.
 """
 
 
-def _clean_up_when_terminated() -> None:
-    """Make SIGTERM what SIGINT is, also where a shell in the background had the latter ignored."""
+def _handle_signals() -> None:
+    """Handle SIGTERM like SIGINT, and SIGINT even if a background shell has it ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Home]:
+def _temporary_home() -> Iterator[Home]:
     folder = tempfile.mkdtemp(prefix="postino-", dir=SHORT if SHORT.is_dir() else None)
     try:
         yield Home(Path(folder))
@@ -65,17 +64,17 @@ def _scratch() -> Iterator[Home]:
 
 
 @contextlib.contextmanager
-def _running(environ: dict[str, str], home: Home) -> Iterator[process.Running]:
+def _daemon(environ: dict[str, str], home: Home) -> Iterator[process.DaemonInfo]:
     from postino.store.valkey.embedded import EmbeddedValkey
 
     pid = 0
     try:
-        with _not_now():  # a daemon that is only just coming up could not be told to stop
-            running = process.start(environ, home)
-            pid = running.pid
-        yield running
+        with _uninterrupted():  # `stop` could miss a daemon that is about to start
+            info = process.start(environ, home)
+            pid = info.pid
+        yield info
     finally:
-        with _not_now():
+        with _uninterrupted():
             with contextlib.suppress(PostinoError):
                 process.stop(home)
             asyncio.run(EmbeddedValkey(home).stop())
@@ -83,7 +82,7 @@ def _running(environ: dict[str, str], home: Home) -> Iterator[process.Running]:
 
 
 def _wait_for(pid: int, seconds: float = 3.0) -> None:
-    """Wait until the daemon, our child, is gone altogether: it has stopped serving a moment before it ends."""
+    """Wait for the end of the daemon, a child process, which exits a moment after it has stopped serving."""
     until = time.monotonic() + seconds
     with contextlib.suppress(ChildProcessError):
         while pid and os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:
@@ -91,14 +90,14 @@ def _wait_for(pid: int, seconds: float = 3.0) -> None:
 
 
 @contextlib.contextmanager
-def _not_now() -> Iterator[None]:
-    """Let an interruption wait until the block is done; a child does not inherit that."""
-    came: list[int] = []
-    kept = {number: signal.signal(number, lambda found, _: came.append(found)) for number in INTERRUPTIONS}
+def _uninterrupted() -> Iterator[None]:
+    """Defer interruptions to the end of the block. Child processes do not inherit this."""
+    received: list[int] = []
+    previous = {number: signal.signal(number, lambda found, _: received.append(found)) for number in INTERRUPTIONS}
     try:
         yield
     finally:
-        for number, handler in kept.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-    if came:
+    if received:
         raise KeyboardInterrupt

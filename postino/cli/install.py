@@ -1,4 +1,4 @@
-"""install, uninstall: the Claude Code plugin, by the client's own commands; nothing is written behind its back."""
+"""The commands install and uninstall: run Claude Code's own plugin commands; no file of it is written directly."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from pathlib import Path
 from typing import Any
 
 from postino.cli import render
-from postino.cli.call import Call, Parser
+from postino.cli.command import Command, Parser
 from postino.errors import BadField, Unreachable
 from postino.model import check_name
 from postino.paths import folder
 
 REACH = {
     "user": "Every Claude Code session",
-    "project": "Every Claude Code session in this project, whoever opens it,",
+    "project": "Every Claude Code session in this project, of any user,",
     "local": "Every Claude Code session of yours in this project",
 }
 MARKET, PLUGIN = "postino", "postino@postino"
-PATIENCE_S = 60.0  # of one command of the client; each takes well under a second
+TIMEOUT_S = 60.0  # for one command of the client, which takes less than a second
 
 Json = dict[str, Any]
-Step = tuple[list[str], str | None]  # a command, and the directory it must run in, None for any
+Step = tuple[list[str], str | None]  # a command, and the directory in which it must run; None: any
 
 
-def install(call: Call) -> int:
-    """Make every new Claude Code session have a mailbox; doing it again repairs what has moved."""
+def install(command: Command) -> int:
+    """Install the plugin, so that every new session has a mailbox. Repeating it repairs a moved installation."""
     parser = _parser(
-        call, "user: all your sessions (default); project: this project's, for everybody; local: yours here"
+        command, "user: all your sessions (default); project: all of this project; local: yours in this project"
     )
     parser.add_argument(
         "--agent",
         metavar="NAME",
-        help="one fixed name for all your sessions, instead of one for each; it holds until `postino uninstall`",
+        help="one fixed agent name for all your sessions, until `postino uninstall`",
     )
-    args = parser.parse_args(call.argv)
+    args = parser.parse_args(command.argv)
     scope = args.scope or "user"
-    if args.agent is not None and scope != "user":  # the client keeps it with the user's settings, whatever the scope
+    if args.agent is not None and scope != "user":  # the client stores it in the user's settings, whatever the scope
         raise BadField(
-            "--agent names all your sessions, so it goes with --scope user; for one project set POSTINO_AGENT_NAME "
+            "--agent applies to all your sessions, so it needs --scope user; for one project set POSTINO_AGENT_NAME "
             'under "env" in its .claude/settings.json',
             field="agent",
         )
@@ -51,48 +51,46 @@ def install(call: Call) -> int:
         (["plugin", "marketplace", "add", str(marketplace())], None),
         (["plugin", "install", PLUGIN, "--scope", scope, *_named(args.agent)], None),
     ]
-    code = _run(call, args, steps)
+    code = _run(command, args, steps)
     if code == 0 and not args.dry_run:
         sys.stdout.write(f"{REACH[scope]} that starts from now on has a mailbox. `postino uninstall` undoes it.\n")
-    if shutil.which("postino", path=call.environ.get("PATH")) is None:
-        sys.stderr.write(
-            f"postino: put {Path(sys.executable).parent} on PATH; the plugin starts `postino` from there\n"
-        )
+    if shutil.which("postino", path=command.environ.get("PATH")) is None:
+        sys.stderr.write(f"postino: add {Path(sys.executable).parent} to PATH; the plugin runs `postino` from there\n")
     return code
 
 
-def uninstall(call: Call) -> int:
-    """Take the plugin out of Claude Code again; messages stay where they are."""
-    args = _parser(call, "take it out there only, seen from this directory; else everywhere").parse_args(call.argv)
-    found = _installed(call)
+def uninstall(command: Command) -> int:
+    """Remove the plugin from Claude Code. Messages stay."""
+    parser = _parser(command, "remove it from this scope of this directory only (default: from everywhere)")
+    args = parser.parse_args(command.argv)
+    found = _installed(command)
     if found is None:
-        return _run(
-            call, args, [(["plugin", "uninstall", PLUGIN], None), (["plugin", "marketplace", "remove", MARKET], None)]
-        )
+        both = ["plugin", "uninstall", PLUGIN], ["plugin", "marketplace", "remove", MARKET]
+        return _run(command, args, [(words, None) for words in both])
     here = str(Path.cwd())
     gone = [each for each in found if args.scope is None or _is_at(each, args.scope, here)]
     steps: list[Step] = [
         (["plugin", "uninstall", PLUGIN, "--scope", each["scope"]], each.get("projectPath"))
         for each in gone
-        if Path(each.get("projectPath") or here).is_dir()  # a project that was deleted has no settings to change
+        if Path(each.get("projectPath") or here).is_dir()  # a deleted project has no settings
     ]
-    if len(gone) == len(found) and _has_market(call):
+    if len(gone) == len(found) and _has_market(command):
         steps.append((["plugin", "marketplace", "remove", MARKET], None))
     if not steps:
         sys.stdout.write("The plugin is not installed there.\n" if args.scope else "The plugin is not installed.\n")
         return 0
-    return _run(call, args, steps)
+    return _run(command, args, steps)
 
 
 def marketplace() -> Path:
-    """Return the directory that offers the plugin: the checkout, or the package's own data."""
+    """Return the directory that contains the plugin: the checkout, or the data of the package."""
     return Path(str(folder("plugin"))).parent
 
 
-def _parser(call: Call, scope: str) -> Parser:
-    parser = call.parser(json=False)
+def _parser(command: Command, scope: str) -> Parser:
+    parser = command.parser(json=False)
     parser.add_argument("--scope", choices=REACH, help=scope)
-    parser.add_argument("--dry-run", action="store_true", help="print the commands and run none")
+    parser.add_argument("--dry-run", action="store_true", help="print the commands without running them")
     return parser
 
 
@@ -104,78 +102,78 @@ def _is_at(entry: Json, scope: str, here: str) -> bool:
     return entry["scope"] == scope and entry.get("projectPath") in (None, here)
 
 
-def _run(call: Call, args: Namespace, steps: list[Step]) -> int:
-    """Show each command and run it; without the client, show all of them and return 4."""
-    claude = _claude(call)
+def _run(command: Command, args: Namespace, steps: list[Step]) -> int:
+    """Print and run each command; if Claude Code is not installed, print all of them and return 4."""
+    claude = _claude(command)
     for words, directory in steps:
         place = f"cd {shlex.quote(directory)} && " if directory not in (None, str(Path.cwd())) else ""
         sys.stdout.write(render.line(f"{place}claude {shlex.join(words)}") + "\n")
         if claude and not args.dry_run:
             sys.stdout.flush()
-            _do(call, claude, words, directory)
+            _do(command, claude, words, directory)
     if claude or args.dry_run:
         return 0
-    sys.stderr.write("postino: there is no `claude` on PATH, so nothing was done; run these where it is\n")
+    sys.stderr.write("postino: `claude` is not on PATH, so nothing was done; run these commands where it is\n")
     return Unreachable.exit
 
 
-def _do(call: Call, claude: str, words: list[str], directory: str | None) -> None:
-    done = _ask(call, claude, [*words, "--json"], directory)
+def _do(command: Command, claude: str, words: list[str], directory: str | None) -> None:
+    done = _ask(command, claude, [*words, "--json"], directory)
     done = done if isinstance(done, dict) else {}
-    said = done.get("message") or "it does not say why"
+    message = done.get("message") or "it gives no reason"
     if done.get("outcome") != "ok":
-        raise Unreachable(f"claude {shlex.join(words)} failed: {said}")
-    sys.stdout.write(f"  {render.line(said.splitlines()[0])}\n")
+        raise Unreachable(f"claude {shlex.join(words)} failed: {message}")
+    sys.stdout.write(f"  {render.line(message.splitlines()[0])}\n")
 
 
-def _ask(call: Call, claude: str, words: list[str], directory: str | None) -> Any:
-    """Return what the client answers as JSON.
+def _ask(command: Command, claude: str, words: list[str], directory: str | None) -> Any:
+    """Return the JSON that the client prints.
 
     Raises:
-        Unreachable: it cannot be run, does not end, or says something else.
+        Unreachable: it cannot be run, does not end, or prints something else.
     """
     try:
         done = subprocess.run(
             [claude, *words],
-            env=dict(call.environ),
+            env=dict(command.environ),
             cwd=directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
-    except OSError as error:  # what runs it is missing, say node
+    except OSError as error:  # for example, its interpreter is missing
         raise Unreachable(f"{claude} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
-        raise Unreachable(f"claude {shlex.join(words)} does not end") from None
+        raise Unreachable(f"claude {shlex.join(words)} did not end within {TIMEOUT_S:.0f} s") from None
     try:
         return json.loads(done.stdout)
     except ValueError:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise Unreachable(f"claude {shlex.join(words)} failed; it said: {said}") from None
+        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
 
 
-def _claude(call: Call) -> str | None:
-    return shutil.which("claude", path=call.environ.get("PATH"))
+def _claude(command: Command) -> str | None:
+    return shutil.which("claude", path=command.environ.get("PATH"))
 
 
-def _installed(call: Call) -> list[Json] | None:
-    """Return where the plugin is installed; None when there is no client to ask."""
-    claude = _claude(call)
+def _installed(command: Command) -> list[Json] | None:
+    """Return the installations of the plugin; None if Claude Code is not on PATH."""
+    claude = _claude(command)
     if claude is None:
         return None
-    return [each for each in _listed(call, claude, ["plugin", "list", "--json"]) if each.get("id") == PLUGIN]
+    return [each for each in _listed(command, claude, ["plugin", "list", "--json"]) if each.get("id") == PLUGIN]
 
 
-def _has_market(call: Call) -> bool:
-    claude = _claude(call)
-    found = _listed(call, claude, ["plugin", "marketplace", "list", "--json"]) if claude else []
+def _has_market(command: Command) -> bool:
+    claude = _claude(command)
+    found = _listed(command, claude, ["plugin", "marketplace", "list", "--json"]) if claude else []
     return any(each.get("name") == MARKET for each in found)
 
 
-def _listed(call: Call, claude: str, words: list[str]) -> list[Json]:
-    found = _ask(call, claude, words, None)
+def _listed(command: Command, claude: str, words: list[str]) -> list[Json]:
+    found = _ask(command, claude, words, None)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise Unreachable(f"claude {shlex.join(words)} gives no list; is this Claude Code new enough?")
+        raise Unreachable(f"claude {shlex.join(words)} printed no list; update Claude Code")
     return found

@@ -1,4 +1,4 @@
-"""What a person sees in a terminal: plain functions from answers to text. No body can pose as anything else in it."""
+"""Text for a terminal, made from answers. No body can look like anything else in it or control the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "c
 
 
 class Ink:
-    """Colours, or none."""
+    """Styles text with ANSI colours, or leaves it plain."""
 
     def __init__(self, on: bool) -> None:
         self._on = on
@@ -27,18 +27,18 @@ class Ink:
 
 
 def line(value: object) -> str:
-    """Return `value` as it can stand within one line."""
+    """Return `value` with control characters and line ends escaped."""
     return visible(str(value)).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
 
 
 def block(body: str, indent: str = "    ") -> str:
-    """Return a body indented: no line of it begins where postino's own lines do, no return goes back there."""
+    """Return a body indented, so that none of its lines can look like one of postino's; returns are escaped."""
     text = visible(body.replace("\r\n", "\n")).replace("\r", "\\r")
     return "".join(f"{indent}{each}\n" for each in text.removesuffix("\n").split("\n"))
 
 
 def ago(stamp: str | None, now: datetime | None = None) -> str:
-    """Return how long ago `stamp` was, in one unit; clocks may differ, so the future is now."""
+    """Return how long ago `stamp` was, in one unit. A time in the future, from another clock, is `just now`."""
     if not stamp:
         return "never"
     try:
@@ -50,48 +50,48 @@ def ago(stamp: str | None, now: datetime | None = None) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time in the largest unit that fits."""
+    """Return a duration in the largest unit that fits."""
     size, unit = next((size, unit) for below, size, unit in STEPS if seconds < below)
     return f"{max(0, int(seconds)) // size} {unit}"
 
 
 def event(found: Json, ink: Ink) -> str:
-    """Return one line: when, what, and how it concerns whom."""
+    """Return one line: time, type, agents and the other members."""
     kind = str(found.get("type", ""))
-    who = [found[key] for key in ("from", "old", "reader") if key in found]
-    whom = [found[key] for key in ("to", "agent") if key in found]
-    way = " → ".join(ink(line(name), "bold", "cyan") for name in who[:1] + whom[:1])
-    rest = {key: value for key, value in found.items() if key not in ("event_id", "type", "timestamp", *WAY)}
-    told = "  ".join(f"{line(key)} {_told(value)}" for key, value in rest.items())
-    return f"{ink(_moment(found), 'dim')}  {line(kind):<15}  {way}  {ink(told, 'dim')}".rstrip()
+    source = [found[key] for key in SOURCES if key in found]
+    target = [found[key] for key in TARGETS if key in found]
+    agents = " → ".join(ink(line(name), "bold", "cyan") for name in source[:1] + target[:1])
+    shown = ("event_id", "type", "timestamp", *SOURCES, *TARGETS)
+    rest = "  ".join(f"{line(key)} {_joined(value)}" for key, value in found.items() if key not in shown)
+    return f"{ink(_time(found), 'dim')}  {line(kind):<15}  {agents}  {ink(rest, 'dim')}".rstrip()
 
 
-WAY = ("from", "old", "reader", "to", "agent")
+SOURCES, TARGETS = ("from", "old", "reader"), ("to", "agent")
 
 
-def _told(value: object) -> str:
+def _joined(value: object) -> str:
     return ", ".join(line(each) for each in value) if isinstance(value, list) else line(value)
 
 
-def _moment(found: Json) -> str:
-    """Return the local time of day at which `found` was said; that of the event before it where it says none."""
+def _time(found: Json) -> str:
+    """Return the local time of day of an event, by its timestamp or else by its id."""
     ms = str(found.get("event_id", "")).partition("-")[0]
     try:
-        said = datetime.fromisoformat(found["timestamp"])
+        moment = datetime.fromisoformat(found["timestamp"])
     except (KeyError, TypeError, ValueError):
         if not ms.isdigit():
             return " " * 8
-        said = datetime.fromtimestamp(int(ms) / 1000, UTC)
-    return said.astimezone().strftime("%H:%M:%S")
+        moment = datetime.fromtimestamp(int(ms) / 1000, UTC)
+    return moment.astimezone().strftime("%H:%M:%S")
 
 
 def count(number: int, noun: str) -> str:
-    """Return `1 message`, `2 messages`."""
+    """Return `1 message` or `2 messages`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def message(item: Json, ink: Ink) -> str:
-    """Return one message or broadcast: who, when, what is particular about it, its id, its body."""
+    """Return one message or broadcast: sender, age, notes, id and body."""
     head = [ink(line(item["from"]), "bold", "cyan"), ink(ago(item.get("timestamp")), "dim")]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
@@ -102,7 +102,7 @@ def _notes(item: Json) -> Iterable[str]:
     if item.get("redelivered"):
         yield f"redelivered (delivery {item.get('delivery')})"
     if item.get("reason"):
-        yield f"given up: {line(item['reason'])}"
+        yield f"dead: {line(item['reason'])}"
     if item.get("thread"):
         yield f"thread {line(item['thread'])}"
     if item.get("reply_to"):
@@ -110,13 +110,13 @@ def _notes(item: Json) -> Iterable[str]:
 
 
 def messages(items: list[Json], ink: Ink, nothing: str) -> str:
-    """Return `items` with a blank line between them, or the sentence `nothing`."""
+    """Return `items` separated by blank lines, or the sentence `nothing` if there are none."""
     return "\n".join(message(item, ink) for item in items) if items else f"{nothing}\n"
 
 
 def history(items: list[Json], ink: Ink) -> str:
-    """Return one head line and the body per entry, newest first as they come."""
-    return "\n".join(_entry(item, ink) for item in items) if items else "Nothing was sent yet, or nothing fits.\n"
+    """Return a head line and the body of each entry, in the given order."""
+    return "\n".join(_entry(item, ink) for item in items) if items else "No messages or broadcasts match.\n"
 
 
 def _entry(item: Json, ink: Ink) -> str:
@@ -132,7 +132,7 @@ STATE_STYLES = {"acked": "green", "broadcast": "dim", "dead": "red", "expired": 
 
 
 def table(rows: list[list[str]], ink: Ink, paint: Callable[[int, str], tuple[str, ...]] | None = None) -> str:
-    """Return aligned columns; the first row is the heading, `paint` gives a cell's styles by column and text."""
+    """Return aligned columns under the first row, the heading. `paint` returns a cell's styles by column and text."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for number, row in enumerate(rows):

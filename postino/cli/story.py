@@ -1,4 +1,4 @@
-"""What the demo prints: who does what, and when."""
+"""The output of the demo: who does what, and when."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from postino.cli import render
 
 
 class Story:
-    """Prints what happens, with the seconds since it began."""
+    """Prints steps with the seconds since its start."""
 
     def __init__(self, ink: render.Ink) -> None:
         self._ink = ink
         self._began = time.monotonic()
 
-    def tell(self, who: str, what: str, *, body: str = "") -> None:
-        """Print one line, and `body` below it."""
+    def line(self, who: str, what: str, *, body: str = "") -> None:
+        """Print one step, and `body` below it."""
         elapsed = f"{time.monotonic() - self._began:5.2f} s"
         sys.stdout.write(f"{self._ink(elapsed, 'dim')}  {self._ink(f'{who:<8}', 'bold', 'cyan')} {what}\n")
         if body:

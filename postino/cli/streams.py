@@ -1,4 +1,4 @@
-"""The standard streams as every command finds them: what output takes goes out whole, or the command hears of it."""
+"""The standard streams of every command: output is written completely, or the command gets an error."""
 
 from __future__ import annotations
 
@@ -14,51 +14,47 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class _Patient(io.FileIO):
-    """A file that waits where a pipe set to non-blocking is full."""
+class _BlockingFile(io.FileIO):
+    """A file whose `write` waits if it is a full pipe in non-blocking mode."""
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write a part of `data` and return its length."""
+        """Write some of `data` and return how many bytes."""
         while (done := super().write(data)) is None:
             select.select([], [self], [])
         return done
 
 
 def prepare() -> None:
-    """Let every command find streams it can write to: a whole and patient one, or nowhere where the shell closed it."""
-    _fill_in()
+    """Open /dev/null for closed standard streams, and make standard output write everything."""
+    _replace_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout = _whole(sys.stdout)
+        sys.stdout = _complete_writer(sys.stdout)
 
 
 def must_show() -> None:
-    """Return if standard output was open when we were started: what is read is gone once it counts as seen.
-
-    Raises:
-        BadRequest: it was closed.
-    """
+    """Raise BadRequest if standard output was closed at the start: what is read and not shown would be lost."""
     if sys.__stdout__ is None:
-        raise BadRequest("standard output is closed: nothing was read, for nobody would see it")
+        raise BadRequest("standard output is closed, so nothing was read; open it and try again")
 
 
-def _fill_in() -> None:
-    """Open /dev/null for what is closed: the next file or socket would get its number, and be written to."""
+def _replace_closed() -> None:
+    """Open /dev/null for closed streams: otherwise the next file or socket gets their descriptor and their output."""
     if sys.stdin is None:
-        os.open(os.devnull, os.O_RDONLY)  # sys.stdin stays None: nothing is not an empty input
+        os.open(os.devnull, os.O_RDONLY)  # sys.stdin stays None: closed is not the same as empty
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            nowhere = io.FileIO(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
-            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(nowhere)))
+            null = io.FileIO(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(null)))
 
 
-def _whole(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Return a writer to the same file that waits until it has taken all; what a terminal cannot show is escaped.
+def _complete_writer(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """Return a writer to the same file that writes everything; characters that its encoding lacks are escaped.
 
-    Under PYTHONUNBUFFERED Python writes to the file itself, which may take a part, and forgets the rest.
+    With PYTHONUNBUFFERED, Python's own writer loses the rest if the file takes only a part.
     """
     raw = stream.buffer.raw if isinstance(stream.buffer, io.BufferedWriter) else stream.buffer
     if not isinstance(raw, io.FileIO):
         return stream
-    whole = io.BufferedWriter(_Patient(raw.fileno(), "wb", closefd=False))
-    at_once = stream.line_buffering or stream.write_through
-    return io.TextIOWrapper(whole, stream.encoding, "backslashreplace", line_buffering=at_once)
+    writer = io.BufferedWriter(_BlockingFile(raw.fileno(), "wb", closefd=False))
+    unbuffered = stream.line_buffering or stream.write_through
+    return io.TextIOWrapper(writer, stream.encoding, "backslashreplace", line_buffering=unbuffered)

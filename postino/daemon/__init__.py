@@ -1,1 +1,1 @@
-"""The HTTP face and the composition root: one process per POSTINO_HOME."""
+"""The daemon: one process per POSTINO_HOME that serves HTTP and the relays."""

@@ -1,15 +1,12 @@
-"""One daemon per POSTINO_HOME: its lock, what it says of itself, starting it in the background, stopping it.
+"""One daemon per POSTINO_HOME: its lock and daemon.json, and starting, stopping and asking it from another process.
 
-Standard library only: the light CLI imports this. Everything blocks; call it from a daemon's loop only where it
-says that it returns at once.
+A daemon calls `lock_home` first, `HomeLock.write_info` once its sockets listen, and `HomeLock.release` after they are
+closed. Other processes call `start`, `stop`, `status` and `health`.
 
-The daemon, at start:             `seat = take_seat(home)`; None: another one serves, see `wait_healthy`
-            once it listens:      `seat.announce(url, version)`
-            at its end:           `seat.leave()` after its sockets are closed
-Everybody else:                   `start`, `stop`, `status`, `health`
+A daemon that cannot start prints one line `postino: <sentence>` to stderr and exits with the error's exit code; `start`
+quotes that line.
 
-A daemon that cannot start prints one line `postino: <sentence>` to stderr and exits with the error's exit code;
-`start` quotes that line.
+Standard library only, because the command line imports this. Functions block unless they say that they return at once.
 """
 
 from __future__ import annotations
@@ -18,143 +15,122 @@ import contextlib
 import json
 import os
 import signal
-import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from postino import locks
-from postino.errors import StoreAway, Unreachable
-from postino.relay.starter import RESTART, rotate
+from postino.errors import PostinoError, StoreAway, Unreachable
+from postino.relay.starter import Starter, last_words
 
 if TYPE_CHECKING:
-    import subprocess
-
     from postino.paths import Home
 
-POLL = 0.01  # s between looks: `postino up` has 1.5 s in all
-ANSWER_LIMIT = 1 << 16  # bytes of a health answer
-ANSWER_S = 2.5  # for a health answer: the daemon gives Valkey 1.5 s before it says that it is away
-
-#: kept so that a daemon which ends before its starter is reaped and no warning complains of a running child
-_children: list[subprocess.Popen[bytes]] = []
+POLL = 0.01  # s between two checks: `postino up` returns as soon as the daemon is healthy
+STARTS = 3  # of one `start`: a new daemon exits if it finds another one, which may be about to exit itself
+ANSWER_S = 2.5  # for a health answer: the daemon waits 1.5 s for Valkey before it reports it as unavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """What a serving daemon says of itself in daemon.json."""
+class DaemonInfo:
+    """The content of daemon.json, in which a serving daemon describes itself."""
 
     pid: int
     url: str | None  # None: TCP is off
     socket: str
     version: str
     started: float  # seconds since 1970
-    settings: dict[str, str] = field(default_factory=dict)  # by variable, see config.told; empty: an older daemon
+    settings: dict[str, str] = field(default_factory=dict)  # config.comparable; empty if an older daemon wrote it
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What can be said of a home's daemon from outside.
+    """The state of a home's daemon, seen from outside.
 
-    `down`: none lives. `up`: it answers, see `health`. `silent`: one lives (starting, stopping or hung) but does not
-    answer.
+    `down`: there is none. `up`: it answers, see `health`. `silent`: its process lives (starting, stopping or hung) but
+    does not answer.
     """
 
     state: Literal["down", "up", "silent"]
     pid: int | None = None
-    running: Running | None = None
+    info: DaemonInfo | None = None
     health: dict[str, Any] | None = None
 
 
-class Seat:
-    """The right to serve one home; it ends with the process at the latest."""
+class HomeLock:
+    """The lock of a home, held by the one daemon that serves it. The kernel releases it when the process ends."""
 
     def __init__(self, home: Home, descriptor: int) -> None:
         self._home = home
         self._descriptor: int | None = descriptor
 
-    def announce(self, url: str | None, version: str, settings: dict[str, str] | None = None) -> Running:
-        """Write daemon.json (atomically, mode 0600) once the sockets listen. Returns at once."""
-        running = Running(os.getpid(), url, str(self._home.socket), version, time.time(), settings or {})
+    def write_info(self, url: str | None, version: str, settings: dict[str, str] | None = None) -> DaemonInfo:
+        """Write daemon.json atomically, with mode 0600, once the sockets listen. Returns at once."""
+        info = DaemonInfo(os.getpid(), url, str(self._home.socket), version, time.time(), settings or {})
         draft = self._home.info.with_suffix(".new")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(running), file)
+            json.dump(asdict(info), file)
         draft.replace(self._home.info)
-        return running
+        return info
 
-    def kept(self) -> bool:
-        """Return whether the home is still the one this process serves: not removed, moved or replaced. At once."""
+    def is_current(self) -> bool:
+        """Return whether the locked file is still the home's: not removed, moved or replaced. Returns at once."""
         return self._descriptor is not None and locks.is_same_file(self._home.lock, os.fstat(self._descriptor))
 
-    def leave(self) -> None:
-        """Remove daemon.sock and daemon.json, then free the lock. Repeating does nothing. Returns at once."""
+    def release(self) -> None:
+        """Remove daemon.sock and daemon.json, then release the lock. Repeating does nothing. Returns at once."""
         if self._descriptor is not None:
-            if self.kept():  # else they are another daemon's
-                _clear(self._home)
+            if self.is_current():  # otherwise they belong to another daemon
+                _remove_files(self._home)
             os.close(self._descriptor)
             self._descriptor = None
 
 
-def take_seat(home: Home) -> Seat | None:
-    """Lock `home` for this process and remove what a killed daemon left there; None while another one serves.
+def lock_home(home: Home) -> HomeLock | None:
+    """Lock `home` for this process and remove what a killed daemon left; return None if another daemon serves it.
 
-    Returns within 0.2 s. The home must be prepared.
+    Takes at most 0.2 s. The home must be prepared.
     """
-    descriptor = locks.acquire(home.lock, patience=0.2)  # `status` of another process takes the lock for an instant
+    descriptor = locks.acquire(home.lock, patience=0.2)  # `is_running` in another process takes the lock for an instant
     if descriptor is None:
         return None
     locks.write_pid(descriptor)
-    _clear(home)
-    return Seat(home, descriptor)
+    _remove_files(home)
+    return HomeLock(home, descriptor)
 
 
-def _clear(home: Home) -> None:
-    """Only while holding the lock."""
+def _remove_files(home: Home) -> None:
+    """Remove daemon.sock and daemon.json. The caller must hold the lock."""
     for path in (home.socket, home.info):
         path.unlink(missing_ok=True)
 
 
-def read(home: Home) -> Running | None:
-    """Return what daemon.json says; after kill -9 it may speak of a dead daemon, `status` knows."""
+def read_info(home: Home) -> DaemonInfo | None:
+    """Return the content of daemon.json, or None. It may be stale after a crash; `status` tells."""
     try:
-        said = json.loads(home.info.read_bytes())
-        return Running(**({"settings": {}} | {name: said[name] for name in Running.__slots__ if name in said}))
+        found = json.loads(home.info.read_bytes())
+        return DaemonInfo(**({"settings": {}} | {name: found[name] for name in DaemonInfo.__slots__ if name in found}))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def held(home: Home) -> bool:
-    """Return whether a daemon of this home lives, answering or not. Returns at once."""
+def is_running(home: Home) -> bool:
+    """Return whether a daemon of this home lives, whether or not it answers. Returns at once."""
     return not locks.is_free(home.lock)
 
 
 def health(home: Home, seconds: float = ANSWER_S) -> dict[str, Any] | None:
-    """Return the answer of GET /api/health over the unix socket, ok or not; None when nothing answers in time."""
-    request = b"GET /api/health HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n"
-    with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(seconds)
-        try:
-            line.connect(str(home.socket))
-            line.sendall(request)
-            answer = _all(line)
-            said = json.loads(answer.partition(b"\r\n\r\n")[2])
-        except (OSError, ValueError):
-            return None
-    return said if isinstance(said, dict) else None
+    """Return the answer of GET /api/health over the unix socket, healthy or not; None if none comes in `seconds`."""
+    from postino.client import Client  # with http.client 30 ms, which `status` of a stopped daemon need not pay
 
-
-def _all(line: socket.socket) -> bytes:
-    answer = b""
-    while len(answer) < ANSWER_LIMIT and (part := line.recv(ANSWER_LIMIT)):
-        answer += part
-    return answer
+    with contextlib.suppress(PostinoError), Client(home.socket, seconds=seconds) as client:
+        return client.health()
+    return None
 
 
 def wait_healthy(home: Home, seconds: float) -> bool:
-    """Return whether a daemon of this home answers that it is healthy within `seconds`."""
+    """Return whether a daemon of this home is healthy within `seconds`."""
     deadline = time.monotonic() + seconds
     while not (health(home) or {}).get("ok"):
         if time.monotonic() >= deadline:
@@ -164,166 +140,99 @@ def wait_healthy(home: Home, seconds: float) -> bool:
 
 
 def status(home: Home) -> Status:
-    """Return whether a daemon of this home lives, and what it says. Takes 2.5 s at most, no time if none does."""
-    if not home.lock.exists() or not held(home):
+    """Return the state of this home's daemon. Takes at most 2.5 s; returns at once if there is none."""
+    if not home.lock.exists() or not is_running(home):
         return Status("down")
     answer = health(home)
-    running = read(home)
-    return Status("up" if answer else "silent", locks.read_pid(home.lock), running, answer)
+    info = read_info(home)
+    return Status("up" if answer else "silent", locks.read_pid(home.lock), info, answer)
 
 
-def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Running:
-    """Make sure that a healthy daemon serves `home`, starting one in the background if none lives.
+def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> DaemonInfo:
+    """Return once a healthy daemon serves `home`, starting one in the background if there is none.
 
-    Several at once end as one daemon. The daemon gets `environ` without CLAUDE* and POSTINO_AGENT_NAME, a session of
-    its own, cwd / and daemon.log.
+    Several calls at once result in one daemon. It gets `environ` without CLAUDE* and POSTINO_AGENT_NAME, a session of
+    its own, the working directory / and daemon.log.
 
     Raises:
         BadField: the home cannot be used.
-        Unreachable: the daemon died at start (its last words are quoted) or does not answer within `seconds`.
-        StoreAway: the daemon answers within `seconds`, but only that Valkey is away.
+        Unreachable: the daemon exited at its start (its last words are quoted) or does not answer within `seconds`.
+        StoreAway: the daemon answers, but reports for `seconds` that Valkey is unavailable.
     """
     home.prepare()
     deadline = time.monotonic() + seconds
-    with contextlib.closing(_Attempt(environ, home)) as attempt:
+    with contextlib.closing(Starter(str(home.root), environ)) as starter:
         while True:
             answer = health(home)
-            running = read(home)
-            if answer and answer.get("ok") and running:
-                return running
-            attempt.tend()
+            info = read_info(home)
+            if answer and answer.get("ok") and info:
+                return info
+            _start_missing(starter, home)
             if time.monotonic() >= deadline:
-                raise late(home, answer, seconds)
+                raise not_healthy(home, answer, seconds)
             time.sleep(POLL)
 
 
-class _Attempt:
-    """Starts a daemon whenever none lives, three times at most: another one may be just leaving.
-
-    Of the many that miss one in the same moment one starts it, and the others wait `RESTART` seconds for that.
-    """
-
-    def __init__(self, environ: Mapping[str, str], home: Home) -> None:
-        self._environ = daemon_environ(environ, home)
-        self._home = home
-        self._child: subprocess.Popen[bytes] | None = None
-        self._left = 3
-        self._mark = 0
-        self._turn: int | None = None
-        self._wait_until = time.monotonic() + RESTART
-
-    def tend(self) -> None:
-        code = None if self._child is None else self._child.poll()
-        if self._child is not None and code is None:
-            return
-        if code:  # 0: it saw another daemon and gave way
-            raise Unreachable(f"The daemon did not start: {_last_words(self._home.log, self._mark)}", exitcode=code)
-        if not held(self._home) and self._my_turn():
-            if not self._left:
-                raise Unreachable(f"The daemon ends as soon as it starts; see {self._home.log}")
-            self._left -= 1
-            self._mark, self._child = _spawn(self._environ, self._home)
-
-    def _my_turn(self) -> bool:
-        if self._turn is None:
-            self._turn = locks.acquire(self._home.starting)
-        return self._turn is not None or time.monotonic() >= self._wait_until
-
-    def close(self) -> None:
-        if self._turn is not None:
-            os.close(self._turn)
+def _start_missing(starter: Starter, home: Home) -> None:
+    """Start a daemon if there is none and none is starting, at most STARTS times."""
+    starter.reap()
+    if not (starter.failure or starter.starting or is_running(home)):
+        if starter.starts == STARTS:
+            raise Unreachable(f"The postino daemon exits as soon as it starts; see {home.log}")
+        starter.start(time.monotonic())
+    if starter.failure:
+        raise Unreachable(starter.failure, exitcode=starter.exitcode)
 
 
-def daemon_environ(environ: Mapping[str, str], home: Home) -> dict[str, str]:
-    """Return the environment of a daemon: it serves every session, so it must look like none of them."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("CLAUDE")}
-    kept.pop("POSTINO_AGENT_NAME", None)
-    return kept | {"POSTINO_HOME": str(home.root)}
-
-
-def _spawn(environ: dict[str, str], home: Home) -> tuple[int, subprocess.Popen[bytes]]:
-    import subprocess  # 12 ms which a running daemon spares everybody
-
-    _children[:] = [child for child in _children if child.poll() is None]
-    rotate(str(home.log))
-    with os.fdopen(os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-        mark = log.tell()
-        child = subprocess.Popen(
-            [sys.executable, "-m", "postino", "serve"],
-            cwd="/",
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    _children.append(child)
-    return mark, child
-
-
-def _last_words(log: Path, mark: int) -> str:
-    """Return the sentence a dying daemon printed, else its last three lines."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(mark, file.seek(0, os.SEEK_END) - 4096))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
-    for line in reversed(lines):
-        if line.startswith("postino: "):
-            return line.removeprefix("postino: ")
-    return " | ".join(lines[-3:]) or f"it said nothing; see {log}"
-
-
-def late(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachable | StoreAway:
-    """Return what to say of a daemon that lives and was not healthy for `seconds`, by its last answer."""
+def not_healthy(home: Home, answer: dict[str, Any] | None, seconds: float) -> Unreachable | StoreAway:
+    """Return the error about a daemon that was not healthy for `seconds`, by its last health answer."""
     if answer:
         reason = answer.get("error") or "Valkey does not answer"
-        return StoreAway(f"The daemon runs, but {reason}; see {home.log}", outcome="none")
+        return StoreAway(f"The postino daemon runs, but {reason}; see {home.log}", outcome="none")
     pid = locks.read_pid(home.lock)
     return Unreachable(
-        f"A daemon of {home.root} lives (pid {pid}) but does not answer after {seconds:.0f} s; `postino down` ends it; "
-        f"the end of {home.log}: {_last_words(home.log, 0)}"
+        f"The postino daemon of {home.root} (pid {pid}) has not answered for {seconds:.0f} s; `postino down` ends it; "
+        f"the end of {home.log}: {last_words(str(home.log))}"
     )
 
 
 def stop(home: Home, seconds: float = 5.0) -> bool:
-    """End the daemon of `home`: SIGTERM, after `seconds` SIGKILL; return False when none lived.
+    """End the daemon of `home` by SIGTERM, after `seconds` by SIGKILL; return False if there was none.
 
-    Valkey is not touched: `postino down` stops the embedded one afterwards by `EmbeddedValkey.stop`.
+    The embedded Valkey goes on; `EmbeddedValkey.stop` ends it.
 
     Raises:
-        Unreachable: it does not end, or its process cannot be told for certain.
+        Unreachable: the daemon does not end, or it is not certain which process it is.
     """
-    if not home.lock.exists() or not held(home):
+    if not home.lock.exists() or not is_running(home):
         return False
     pid = locks.read_pid(home.lock)
     for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 2.0)):
         _signal(home, pid, number)
-        if _ended(home, pid, patience):
-            _tidy(home)
+        if _has_ended(home, pid, patience):
+            _remove_leftovers(home)
             return True
-    raise Unreachable(f"The daemon of {home.root} (pid {pid}) does not end; end it yourself")
+    raise Unreachable(f"The postino daemon of {home.root} (pid {pid}) does not end; end that process yourself")
 
 
 def _signal(home: Home, pid: int | None, number: int) -> None:
-    """Signal `pid` only if it is certainly the daemon: it has the lock file open."""
+    """Send a signal to `pid` only if it is certainly the daemon: it has the lock file open."""
     if pid is not None and locks.has_open(pid, home.lock):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
-def _ended(home: Home, pid: int | None, seconds: float) -> bool:
+def _has_ended(home: Home, pid: int | None, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while held(home) and locks.read_pid(home.lock) == pid:  # another one's pid: ours has ended, a new daemon came
+    while is_running(home) and locks.read_pid(home.lock) == pid:  # another pid: a new daemon serves the home already
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL)
     return True
 
 
-def _tidy(home: Home) -> None:
-    """Remove what a killed daemon left, unless a new one is here already."""
-    seat = take_seat(home)
-    if seat is not None:
-        seat.leave()
+def _remove_leftovers(home: Home) -> None:
+    """Remove what a killed daemon left, unless a new daemon serves the home already."""
+    lock = lock_home(home)
+    if lock is not None:
+        lock.release()

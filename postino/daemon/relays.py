@@ -1,4 +1,4 @@
-"""The relays' side of the unix socket: hands each connection to the MCP face, once that is imported."""
+"""The connections of relays on the unix socket: pass each to the MCP face once that is imported."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import structlog
 from postino.broker import Broker
 from postino.mcp.connected import ConnectedSessions
 
-HEAD_START_S = 0.3  # the HTTP side answers `postino up` first: the SDK takes half a second of the same CPU
-FAREWELL_S = 1.2  # for the sessions to answer what is under way and give back what they hold
-NEW_OBJECTS = 10_000  # before the collector looks: at its usual 700 it takes 5 % of a busy daemon
+IMPORT_DELAY_S = 0.3  # the import takes 0.5 s of CPU: HTTP answers `postino up` first
+FAREWELL_S = 1.2  # for sessions to answer what is in progress and release what they hold
+GC_THRESHOLD = 10_000  # new objects before a collection: at the default of 700 it takes 5 % of a busy daemon's CPU
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Broker, ConnectedSessions], Awaitable[None]]
 
@@ -26,45 +26,45 @@ _log = structlog.get_logger()
 
 
 class Relays:
-    """Every connected relay, one task each. Made by the composition root, which awaits `run` and `close`."""
+    """The connected relays, one task each. The owner awaits `run` and `close`."""
 
     def __init__(self, broker: Broker, sessions: ConnectedSessions) -> None:
         self._broker = broker
         self._sessions = sessions
-        self._open: set[asyncio.Task[None]] = set()
-        self._wanted = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connected = asyncio.Event()
         self._serve: asyncio.Future[Serve] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
-        """Import the MCP face in a thread, soon or when the first relay comes."""
+        """Import the MCP face in a thread, after a short delay or when the first relay connects."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEAD_START_S):
-                await self._wanted.wait()
+            async with asyncio.timeout(IMPORT_DELAY_S):
+                await self._connected.wait()
         try:
             self._serve.set_result((await _imported("postino.mcp.relay_connection")).serve_relay)
             gc.collect()
-            gc.freeze()  # the SDK's hundred thousand objects stay: the collector need not walk them again and again
-            gc.set_threshold(NEW_OBJECTS)
+            gc.freeze()  # the SDK's 100,000 objects stay alive: keep the collector from visiting them
+            gc.set_threshold(GC_THRESHOLD)
         except Exception as error:
-            _log.exception("mcp_unusable")
+            _log.exception("mcp_import_failed")
             self._serve.set_exception(error)
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one relay from now on."""
-        self._wanted.set()
+        self._connected.set()
         task = asyncio.get_running_loop().create_task(self._serve_one(reader, writer), name="relay")
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """End every session: each tells its relay, and gives back what it holds."""
-        tasks = list(self._open)
+        """End every session: each tells its relay and releases what it holds."""
+        tasks = list(self._tasks)
         for task in tasks:
-            task.cancel()  # each says bye
+            task.cancel()  # makes it send `bye`
         if tasks:
             await asyncio.wait(tasks, timeout=FAREWELL_S)
         if self._serve.done() and not self._serve.cancelled():
-            self._serve.exception()  # looked at, so that nobody complains
+            self._serve.exception()  # retrieved, so that asyncio does not report it
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -74,7 +74,7 @@ class Relays:
             writer.close()
             raise
         except Exception as error:
-            refused = {"postino": "refused", "error": f"the daemon cannot serve MCP: {error}"}
+            refused = {"postino": "refused", "error": f"The postino daemon cannot serve MCP: {error}; see its log"}
             writer.write(msgspec.json.encode(refused) + b"\n")
             writer.close()
         else:
@@ -82,7 +82,7 @@ class Relays:
 
 
 async def _imported(name: str) -> ModuleType:
-    """Import a module in a thread that a stopping daemon need not wait for, as it would for an executor's."""
+    """Import a module in a daemon thread: a stopping process does not wait for it, as it would for an executor's."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[ModuleType] = loop.create_future()
 
@@ -99,7 +99,7 @@ async def _imported(name: str) -> ModuleType:
             outcome: tuple[ModuleType | None, Exception | None] = importlib.import_module(name), None
         except Exception as error:
             outcome = None, error
-        with contextlib.suppress(RuntimeError):  # the loop has closed: the daemon has stopped meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon has stopped meanwhile
             loop.call_soon_threadsafe(settle, *outcome)
 
     threading.Thread(target=work, name=f"import {name}", daemon=True).start()

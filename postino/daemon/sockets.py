@@ -1,4 +1,4 @@
-"""The sockets: one unix socket for two protocols, and TCP on the first port that is free."""
+"""The listening sockets: a unix socket for HTTP and relays, and TCP on the first free port."""
 
 from __future__ import annotations
 
@@ -13,67 +13,67 @@ from pathlib import Path
 import structlog
 
 from postino.errors import BadField
+from postino.relay.lines import LINE_LIMIT
 from postino.rest import peer
 
 BACKLOG = 512
-SILENCE_S = 30.0  # until a connection must have said its first byte
-LINE = 1 << 20  # bytes of one relay line
+FIRST_BYTE_S = 30.0  # within which a connection must send its first byte
 TRIES = 20  # ports after the wanted one
-RELAY = b"{"  # what a relay's first byte is and no HTTP method's can be
+RELAY = b"{"  # first byte of every relay, and of no HTTP method
 
-Relay = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
+AcceptRelay = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
 
 _log = structlog.get_logger()
 
 
-class Door(asyncio.Protocol):
-    """A new connection on the unix socket, until its first byte tells who is to have it."""
+class ProtocolSwitch(asyncio.Protocol):
+    """A new connection on the unix socket: its first byte decides whether it speaks HTTP or is a relay's."""
 
-    def __init__(self, http: Callable[[], asyncio.Protocol], relay: Relay) -> None:
+    def __init__(self, http: Callable[[], asyncio.Protocol], accept_relay: AcceptRelay) -> None:
         self._http = http
-        self._relay = relay
+        self._accept_relay = accept_relay
         self._transport: asyncio.Transport | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._timeout: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         uid = peer.of_unix(transport.get_extra_info("socket"))
         if uid is not None and not peer.allowed(uid):
-            _log.warning("stranger", uid=uid)
+            _log.warning("connection_refused", uid=uid)
             transport.abort()
             return
         self._transport = transport
-        self._patience = asyncio.get_running_loop().call_later(SILENCE_S, transport.abort)
+        self._timeout = asyncio.get_running_loop().call_later(FIRST_BYTE_S, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
+        if self._timeout is not None:
+            self._timeout.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is None or self._patience is None:
+        if self._transport is None or self._timeout is None:
             return
-        self._patience.cancel()
-        protocol = self._stream() if data.startswith(RELAY) else self._http()
+        self._timeout.cancel()
+        protocol = self._relay() if data.startswith(RELAY) else self._http()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(data)
 
-    def _stream(self) -> asyncio.Protocol:
+    def _relay(self) -> asyncio.Protocol:
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=LINE, loop=loop)
+        reader = asyncio.StreamReader(limit=LINE_LIMIT, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         assert self._transport is not None
         writer = asyncio.StreamWriter(self._transport, protocol, reader, loop)
-        # the relay's task begins in the next round of the loop: by then the protocol has its transport
-        self._relay(reader, writer)
+        # the relay's task begins in the next iteration of the loop, when the protocol has its transport
+        self._accept_relay(reader, writer)
         return protocol
 
 
 def bind_unix(path: Path) -> socket.socket:
-    """Return the listening unix socket, mode 0600 from its first moment. A stale file must be gone already.
+    """Return a bound unix socket, created with mode 0600. A stale file must have been removed.
 
     Raises:
-        BadField: the file cannot be made.
+        BadField: the file cannot be created.
     """
     sock = socket.socket(socket.AF_UNIX)
     mask = os.umask(0o177)
@@ -81,7 +81,7 @@ def bind_unix(path: Path) -> socket.socket:
         sock.bind(str(path))
     except OSError as error:
         sock.close()
-        raise BadField(f"POSTINO_HOME: {path} cannot be made: {error.strerror}", field="POSTINO_HOME") from None
+        raise BadField(f"POSTINO_HOME: {path} cannot be created: {error.strerror}", field="POSTINO_HOME") from None
     finally:
         os.umask(mask)
     sock.setblocking(False)
@@ -89,10 +89,10 @@ def bind_unix(path: Path) -> socket.socket:
 
 
 def bind_tcp(host: str, port: int) -> list[socket.socket]:
-    """Return a bound socket for each address of `host`, all on `port` or on the next of 20 that is free.
+    """Return a listening socket for each address of `host`, all on `port` or on the first free one of the next 20.
 
     Raises:
-        BadField: the address is not this machine's, or no port is free or allowed.
+        BadField: this machine does not have the address, or no port is free or allowed.
     """
     addresses = _addresses(host, port)
     last = min(port + TRIES, 65_535)
@@ -102,12 +102,12 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
         except OSError as error:
             if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise BadField(
-                    f"POSTINO_WEB_HOST={host} is no address of this machine", field="POSTINO_WEB_HOST"
+                    f"POSTINO_WEB_HOST={host} is not an address of this machine", field="POSTINO_WEB_HOST"
                 ) from None
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise BadField(f"POSTINO_WEB_PORT={wanted}: {error.strerror}", field="POSTINO_WEB_PORT") from None
     raise BadField(
-        f"POSTINO_WEB_PORT: no port from {port} to {last} can be had; name another, or POSTINO_WEB_ENABLED=false",
+        f"POSTINO_WEB_PORT: no port from {port} to {last} is free; set another, or POSTINO_WEB_ENABLED=false",
         field="POSTINO_WEB_PORT",
     )
 
@@ -116,12 +116,12 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
-        raise BadField(f"POSTINO_WEB_HOST={host} is no address", field="POSTINO_WEB_HOST") from None
+        raise BadField(f"POSTINO_WEB_HOST={host} is not an address", field="POSTINO_WEB_HOST") from None
     return list(dict.fromkeys((family, str(place[0])) for family, *_, place in found))
 
 
 def _bind_all(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> list[socket.socket]:
-    """Bind every address this machine has, or none; port 0 is chosen by the first and shared by the others."""
+    """Bind every address that this machine has, or none. For port 0 the first one chooses, for all."""
     absent = OSError(errno.EADDRNOTAVAIL, "no address")
     with contextlib.ExitStack() as undo:
         bound: list[socket.socket] = []
@@ -131,7 +131,7 @@ def _bind_all(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> l
             except OSError as error:
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
-                absent = error  # `localhost` is ::1 too where IPv6 is switched off
+                absent = error  # `localhost` also resolves to ::1 where IPv6 is disabled
                 continue
             port = sock.getsockname()[1]
             bound.append(sock)
@@ -144,11 +144,11 @@ def _bind_all(addresses: list[tuple[socket.AddressFamily, str]], port: int) -> l
 def _bind(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart must not wait for old connections
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart must not fail because of old connections
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address, port))
-        sock.listen(BACKLOG)  # bind alone does not tell that a stranger listens
+        sock.listen(BACKLOG)  # bind alone does not fail if another program listens
         sock.setblocking(False)
     except OSError:
         sock.close()

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from postino.errors import BadField
-from postino.model import Id, Ids, Limit, Name, Record, Text, visible, worded
+from postino.model import Id, Ids, Limit, Name, Record, Text, visible
+from postino.wording import worded
 
 To = Annotated[Name, Meta(description="Agent name")]
 Key = Annotated[Id, Meta(description="Repeat a call with the same id and it is stored once; left out, one is made")]

@@ -89,7 +89,7 @@ class Relay:
         self.opened = False  # the client has the answer to its initialize
         self.eager = True  # start a daemon although no request waits
         self.dial_at = self.start_at = self.hurry_until = 0.0
-        self.starter = Starter(home)
+        self.starter = Starter(home, os.environ)
 
     def run(self) -> int:
         """Carry until the client has gone or has closed stdin and nothing is under way; return 0."""
@@ -268,11 +268,7 @@ class Relay:
 
     def child_ended(self, *_: object) -> None:
         """Collect the daemon that this process started; one that failed to serve fails whoever waits for it."""
-        try:
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                self.starter.ended(*ended)
-        except ChildProcessError:
-            pass
+        self.starter.reap()
         self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:

@@ -1,101 +1,148 @@
-"""Start a daemon from a process that may import next to nothing: the relay. Standard library only.
+"""Start a daemon in the background, for the relay and for the command line. Standard library only.
 
-Many sessions miss a daemon in the same moment: one of them starts the next, holding the lock `daemon.start`.
+Many processes can miss a daemon in the same moment. The one that holds the lock `daemon.start` starts the next; the
+others wait for it, but no longer than RESTART. A daemon that finds another one serving exits with 0, so starting two
+does no harm.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from postino.home import printable
 
-LOG_LIMIT = 8 << 20  # bytes of daemon.log after which a start puts it aside as daemon.log.1
+TYPE_CHECKING = False  # of typing, whose import would cost every relay 4 ms and 0.6 MB
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from subprocess import Popen
+
+LOG_LIMIT = 8 << 20  # bytes of daemon.log after which a start renames it to daemon.log.1
 RESTART = 5.0  # s between two starts of a daemon, and the longest wait for another process to start it
+TAIL = 8192  # bytes at the end of the log in which last words are searched
+WORDS = 500  # characters of last words that are quoted
+
+#: every daemon this process has started, kept so that one that ends is reaped and Python warns of none that runs
+_children: list[Popen[bytes]] = []
 
 
 class Starter:
-    """Starts daemons for one home and knows how the last one ended. `failure`: how, when it never served."""
+    """Starts daemons for one home.
 
-    def __init__(self, home: str) -> None:
+    `failure` is a sentence about why the last start failed, or empty. `exitcode` is that daemon's, None if it was not
+    started. `starts` counts the daemons started.
+    """
+
+    def __init__(self, home: str, environ: Mapping[str, str]) -> None:
         self.home = home
         self.failure = ""
-        self.child = 0  # pid of the daemon started last, until one answers
-        self._turn: int | None = None  # descriptor of the lock, while held
-        self._waits = 0.0  # since when another process has held it
+        self.exitcode: int | None = None
+        self.starts = 0
+        self._environ = daemon_environ(home, environ)
+        self._child: Popen[bytes] | None = None  # the daemon started last, until it answers or ends
+        self._log_start = 0  # bytes that the log had before it
+        self._lock: int | None = None  # descriptor of `daemon.start`, while held
+        self._blocked_since: float | None = None  # when another process was first seen to hold it
+
+    @property
+    def starting(self) -> bool:
+        """Whether a daemon started here runs that has not answered yet, as of the last `reap`."""
+        return self._child is not None
 
     def start(self, now: float) -> bool:
-        """Start a daemon, unless it is another process's turn; return whether it did, with `failure` if it could not.
+        """Start a daemon unless another process is starting one; return whether this one tried. Sets `failure`.
 
-        One that finds another serving ends by itself, so starting twice is harmless.
+        `now` is `time.monotonic()`.
         """
-        self.failure = ""
+        self.failure, self.exitcode = "", None
         try:
             if not self._take_turn(now):
                 return False
-            self.child = start_daemon(self.home)
+            self.starts += 1
+            self._child, self._log_start = start_daemon(self.home, self._environ)
         except OSError as error:
-            self._release()
+            self.close()
             self.failure = f"The postino daemon cannot be started: {error.strerror}"
         return True
 
     def _take_turn(self, now: float) -> bool:
-        if self._turn is not None:
+        if self._lock is not None:
             return True
-        import fcntl  # few relays ever start a daemon
+        from pathlib import Path  # with locks 5 ms, for the few relays that ever start a daemon
 
-        lock = os.open(self.home + "/daemon.start", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            self._waits = self._waits or now
-            return now - self._waits >= RESTART  # it has been stopped in the middle, or its daemon hangs
-        self._turn, self._waits = lock, 0.0
-        return True
+        from postino import locks
+
+        self._lock = locks.acquire(Path(self.home, "daemon.start"))
+        if self._lock is not None:
+            self._blocked_since = None
+            return True
+        if self._blocked_since is None:
+            self._blocked_since = now
+        return now - self._blocked_since >= RESTART  # its holder is suspended, or its daemon hangs
 
     def served(self) -> None:
-        """Let others start the next one: a daemon has answered."""
-        self.child, self.failure = 0, ""
-        self._release()
+        """Let other processes start the next daemon: one has answered."""
+        self._child, self.failure = None, ""
+        self.close()
 
-    def ended(self, pid: int, status: int) -> None:
-        """Take note that a child of this process has ended."""
-        if pid != self.child:
+    def reap(self) -> None:
+        """Collect the daemons that have ended; of the last one started, note in `failure` why it did not serve."""
+        _children[:] = [each for each in _children if each.poll() is None]
+        if self._child is None or self._child.returncode is None:
             return
-        self.child = 0
-        self._release()
-        if status:  # else it found another one serving
-            self.failure = f"The postino daemon did not start: {last_words(self.home)}"
+        code, self._child = self._child.returncode, None
+        self.close()
+        if code:  # 0: it found another daemon serving
+            self.exitcode = code
+            log = self.home + "/daemon.log"
+            words = last_words(log, self._log_start)
+            self.failure = f"The postino daemon did not start: {words} (log: {printable(log)})"
 
-    def _release(self) -> None:
-        self._waits = 0.0
-        if self._turn is not None:
-            os.close(self._turn)
-            self._turn = None
+    def close(self) -> None:
+        """Release the lock, if held. Repeating does nothing."""
+        self._blocked_since = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
-def start_daemon(home: str) -> int:
-    """Start a daemon for `home` that outlives this process and its client; return its pid.
+def daemon_environ(home: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a daemon: without the variables of the one session that happens to start it."""
+    kept = {name: text for name, text in environ.items() if not name.startswith("CLAUDE")}
+    kept.pop("POSTINO_AGENT_NAME", None)
+    return kept | {"POSTINO_HOME": home}
+
+
+def start_daemon(home: str, environ: dict[str, str]) -> tuple[Popen[bytes], int]:
+    """Start a daemon that outlives this process and its client; return it, and how many bytes its log had before.
 
     Raises:
         OSError: the log cannot be written or no process can be made.
     """
-    environ = {name: text for name, text in os.environ.items() if not name.startswith("CLAUDE")}
-    environ.pop("POSTINO_AGENT_NAME", None)
-    environ["POSTINO_HOME"] = home
-    rotate(home + "/daemon.log")
-    log = os.open(home + "/daemon.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    pid = os.fork()
-    if pid == 0:
-        _become_daemon(log, environ)
-    os.close(log)
-    return pid
+    import subprocess  # 12 ms, saved wherever a daemon runs already
+
+    path = home + "/daemon.log"
+    rotate(path)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        size = os.fstat(log).st_size
+        child = subprocess.Popen(
+            [sys.executable, "-m", "postino", "serve"],
+            cwd="/",
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    _children.append(child)
+    return child, size
 
 
 def rotate(log: str) -> None:
-    """Put a long log aside. Repeating does nothing."""
+    """Rename a log longer than LOG_LIMIT to `<log>.1`. Repeating does nothing."""
     try:
         if os.stat(log).st_size > LOG_LIMIT:  # noqa: PTH116
             os.replace(log, log + ".1")  # noqa: PTH105
@@ -103,28 +150,14 @@ def rotate(log: str) -> None:
         return
 
 
-def _become_daemon(log: int, environ: dict[str, str]) -> None:
+def last_words(log: str, since: int = 0) -> str:
+    """Return the last `postino: ` sentence in a daemon's log, else its last three lines, from byte `since` on."""
     try:
-        os.setsid()
-        os.chdir("/")
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.closerange(3, 65536)  # whatever the client left open to us
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        os.execve(sys.executable, [sys.executable, "-m", "postino", "serve"], environ)
-    finally:
-        os._exit(127)
-
-
-def last_words(home: str) -> str:
-    """Return what the last daemon that could not start said of it, at most 300 characters, and where its log is."""
-    path = home + "/daemon.log"
-    try:
-        with open(path, "rb") as log:  # noqa: PTH123
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 8192))
-            lines = log.read().decode(errors="replace").split("\n")
+        with open(log, "rb") as file:  # noqa: PTH123
+            file.seek(max(since, os.fstat(file.fileno()).st_size - TAIL))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
     except OSError:
         lines = []
-    said = [line.removeprefix("postino: ") for line in lines if line.startswith("postino: ")]
-    return f"{printable(said[-1][:300]) if said else 'it left no word'} (log: {printable(path)})"
+    sentences = [line.removeprefix("postino: ") for line in lines if line.startswith("postino: ")]
+    words = sentences[-1] if sentences else " | ".join(lines[-3:]) or "it wrote nothing"
+    return printable(words[:WORDS])

@@ -1,4 +1,4 @@
-"""The application: one function per route, made from the table; admission, parsing, answer and refusal in one layer."""
+"""The aiohttp application: one endpoint per route that admits, parses, calls the handler and answers."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from postino.errors import BadField, BadRequest, MethodNotAllowed, NotFound, Pos
 from postino.mcp.connected import ConnectedSessions
 from postino.rest import parse
 from postino.rest.answers import answer, closing, refusal
-from postino.rest.call import Call, Shared
-from postino.rest.connection import Connection
+from postino.rest.call import ApiCall, AppState
+from postino.rest.connection import HttpConnection
 from postino.rest.guard import Guard
 from postino.rest.rates import Rates
 from postino.rest.records import Nothing
@@ -29,7 +29,7 @@ from postino.rest.routes import ROUTES
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SHARED: web.AppKey[Shared] = web.AppKey("shared", Shared)
+STATE: web.AppKey[AppState] = web.AppKey("state", AppState)
 GUARD: web.AppKey[Guard] = web.AppKey("guard", Guard)
 NOTHING = Nothing()
 
@@ -37,32 +37,32 @@ _log = structlog.get_logger()
 
 
 def build_app(broker: Broker, settings: Settings, sessions: ConnectedSessions | None = None) -> web.Application:
-    """Return the application that serves `broker`; `sessions` are the connected relays."""
+    """Return the application that serves `broker`; `sessions` are those of the connected relays."""
     sessions = ConnectedSessions() if sessions is None else sessions
     wakes = Wakes(broker, sessions, settings.wake)
-    shared = Shared(broker, settings, Rates(broker), Turns(broker, sessions, wakes))
+    state = AppState(broker, settings, Rates(broker), Turns(broker, sessions, wakes))
     guard = Guard(settings)
-    elsewhere = _elsewhere(guard)
-    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_without_path(elsewhere)])
-    app[SHARED] = shared
+    unrouted = _unrouted(guard)
+    app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
+    app[STATE] = state
     app[GUARD] = guard
-    app.cleanup_ctx.append(_owning(shared.rates.run, wakes.run))
+    app.cleanup_ctx.append(_background(state.rates.run, wakes.run))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
-        _add(app, route.method, route.path, _endpoint(route, shared, guard))
-    _add(app, "*", "/{anything:.*}", elsewhere)
+        _add(app, route.method, route.path, _endpoint(route, state, guard))
+    _add(app, "*", "/{anything:.*}", unrouted)
     return app
 
 
 def _add(app: web.Application, method: str, path: str, endpoint: Endpoint) -> None:
-    app.router.add_route(method, path, endpoint, expect_handler=_expected)
+    app.router.add_route(method, path, endpoint, expect_handler=_answer_expect)
 
 
-def _endpoint(route: Route, shared: Shared, guard: Guard) -> Endpoint:
-    """Return the function aiohttp calls. What can be decided here once is not decided again per request."""
+def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
+    """Return the function that aiohttp calls for `route`. What is the same for all its requests is decided here."""
     takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
     read_body = parse.Body(route.body).read
-    largest, handler, needs_token = shared.settings.max_body_bytes, route.handler, route.needs_token
+    largest, handler, needs_token = state.settings.max_body_bytes, route.handler, route.needs_token
     no_query = NOTHING if route.query is Nothing else route.query()
 
     async def serve(request: web.Request) -> object:
@@ -77,101 +77,100 @@ def _endpoint(route: Route, shared: Shared, guard: Guard) -> Endpoint:
         query: Any = no_query
         if request.rel_url.raw_query_string:
             query = parse.query(request, route.query) if takes_query else _no_query(request)
-        return await handler(Call(shared, request, query, body))
+        return await handler(ApiCall(state, request, query, body))
 
     return _answering(serve)
 
 
-def _elsewhere(guard: Guard) -> Endpoint:
-    """Return the function for every path and method that no route has."""
+def _unrouted(guard: Guard) -> Endpoint:
+    """Return the function for paths and methods without a route."""
 
     async def serve(request: web.Request) -> object:
         guard.admit(request)
-        path = request.rel_url.path_safe  # as the router matches it: an escaped slash is none between two segments
+        path = request.rel_url.path_safe  # as the router matches it: an escaped slash does not separate segments
         allow = sorted({route.method for route, pattern in _PATTERNS if pattern.fullmatch(path)})
         if allow:
-            raise MethodNotAllowed(f"this path takes {' and '.join(allow)}", allow=allow)
-        raise NotFound("there is no such path; GET /api/openapi.json lists them")
+            raise MethodNotAllowed(f"this path takes {' and '.join(allow)} only", allow=allow)
+        raise NotFound("there is no such path; GET /api/openapi.json lists the paths")
 
     return _answering(serve)
 
 
-def _without_path(elsewhere: Endpoint) -> Middleware:
-    """Return what sends to `elsewhere` the requests that no route can catch: CONNECT, `OPTIONS *`, a URL alone."""
+def _catch_unroutable(unrouted: Endpoint) -> Middleware:
+    """Return a middleware that passes to `unrouted` what the router cannot match: CONNECT, `OPTIONS *`, a bare URL."""
 
     @web.middleware
     async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await (handler if request.match_info.http_exception is None else elsewhere)(request)
+        return await (handler if request.match_info.http_exception is None else unrouted)(request)
 
     return handle
 
 
 def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
-    """Return `serve` with its record or its refusal made an answer."""
+    """Return `serve` with its record or error turned into a response."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        connection = request.protocol
-        watched = isinstance(connection, Connection)
-        if watched:
-            connection.began(request)  # type: ignore[attr-defined]
+        connection = request.protocol if isinstance(request.protocol, HttpConnection) else None
+        if connection is not None:
+            connection.request_started(request)
         try:
-            done = await serve(request)
-            if not isinstance(done, web.StreamResponse):
-                return answer(done)
-            done.headers.setdefault("Server", "postino")
-            return done
+            result = await serve(request)
+            if not isinstance(result, web.StreamResponse):
+                return answer(result)
+            result.headers.setdefault("Server", "postino")
+            return result
         except PostinoError as error:
-            return _refused(request, error)
+            return _error_response(request, error)
         except asyncio.CancelledError:
             raise
         except Exception:
-            _log.exception("bug", method=request.method, path=request.path)
-            return refusal(PostinoError("postino has a bug here; its log has the traceback"))
+            _log.exception("internal_error", method=request.method, path=request.path)
+            return refusal(PostinoError("postino has a bug; the daemon's log has the traceback"))
         finally:
-            if watched:
-                connection.ended()  # type: ignore[attr-defined]
+            if connection is not None:
+                connection.request_finished()
 
     return endpoint
 
 
-def _refused(request: web.Request, error: PostinoError) -> web.Response:
+def _error_response(request: web.Request, error: PostinoError) -> web.Response:
     if type(error) is PostinoError:
-        _log.error("bug", method=request.method, path=request.path, error=error.message)
+        _log.error("internal_error", method=request.method, path=request.path, error=error.message)
     response = refusal(error)
-    # a body that stalls or is too long would be taken for the next request
+    # the rest of a body that was not read would be parsed as the next request
     return closing(response) if isinstance(error, TooLarge) or not request.content.is_eof() else response
 
 
 def _no_query(request: web.Request) -> Nothing:
     parse.query(request, Nothing)
-    raise BadField("no query is taken here", field="query")  # `?` with nothing that could be named
+    raise BadField("this route takes no query", field="query")  # the query has no parameter that could be named
 
 
-async def _expected(request: web.Request) -> web.Response | None:
-    """Answer `Expect: 100-continue` as HTTP asks; aiohttp's own refusal of anything else is no JSON."""
+async def _answer_expect(request: web.Request) -> web.Response | None:
+    """Answer `Expect: 100-continue`, and anything else in JSON, which aiohttp's own handler does not."""
     if request.headers["Expect"].lower() != "100-continue":
-        return closing(refusal(BadRequest("only Expect: 100-continue is understood")))
+        return closing(refusal(BadRequest("only Expect: 100-continue is supported")))
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = 0
     return None
 
 
-def _owning(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return what runs `works` as long as the application does."""
+def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return a cleanup context that runs `works` while the application runs."""
 
-    async def own(_: web.Application) -> AsyncIterator[None]:
+    async def run(_: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in works]
         yield
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    return own
+    return run
 
 
 async def _stop(app: web.Application) -> None:
-    """Let long polls answer and streams end before the sockets are closed."""
-    app[SHARED].stopping.set()
+    """Let long polls answer and streams end before the sockets close."""
+    app[STATE].stopping.set()
 
 
 _PATTERNS = [(route, re.compile(re.sub(r"{\w+(?::[^}]+)?}", "[^/]+", route.path))) for route in ROUTES]

@@ -1,8 +1,9 @@
-"""One request as a handler sees it, and what the whole application shares."""
+"""One call of the API as its handler sees it, and the state that all calls share."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from postino.errors import BadField, BadRequest
 from postino.model import ANONYMOUS, Record, Sender, Via, check_id, check_name
-from postino.rest.signin_codes import Codes
+from postino.rest.signin_codes import SignInCodes
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -23,72 +24,64 @@ Q = TypeVar("Q")
 B = TypeVar("B")
 S = TypeVar("S", bound=Record)
 
-_FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # what our own clients may say of themselves
+_FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino-Via that are kept
 
 
-class Shared:
-    """What every handler of one application has in common."""
+class AppState:
+    """The state that all handlers of one application share."""
 
     def __init__(self, broker: Broker, settings: Settings, rates: Rates, turns: Turns) -> None:
         self.broker = broker
         self.settings = settings
         self.rates = rates
         self.turns = turns
-        self.url: str | None = None  # of the TCP side, once it listens
+        self.url: str | None = None  # of the TCP listener, once it is open
         self.streams = 0  # open event streams
-        self.holding: Counter[str] = Counter()  # streams that agents hold as themselves
-        self.codes = Codes()
+        self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
+        self.signin_codes = SignInCodes()
         self.stopping = asyncio.Event()
-        self.began = time.monotonic()
+        self.started = time.monotonic()
 
 
-class Call(Generic[Q, B]):
-    """A request that was let in: its query and body are records."""
+class ApiCall(Generic[Q, B]):
+    """A request that was admitted and parsed: its query and body are records."""
 
-    __slots__ = ("body", "broker", "query", "request", "shared")
+    __slots__ = ("body", "broker", "query", "request", "state")
 
-    def __init__(self, shared: Shared, request: web.Request, query: Q, body: B) -> None:
-        self.shared = shared
-        self.broker = shared.broker
+    def __init__(self, state: AppState, request: web.Request, query: Q, body: B) -> None:
+        self.state = state
+        self.broker = state.broker
         self.request = request
         self.query = query
         self.body = body
 
     def agent(self) -> str:
-        """Return the agent named in the path.
-
-        Raises:
-            BadName: it cannot be one.
-        """
+        """Return the agent named in the path, or raise BadName."""
         return check_name(self.request.match_info["agent"], "agent")
 
     def sender(self, name: str | None) -> Sender:
-        """Return who says to send; nobody vouches for a bare caller's `from`.
-
-        Raises:
-            BadName: it cannot be one.
-        """
+        """Return the sender; the name that an HTTP caller gives is not verified."""
         via = _FACES.get(self.request.headers.get("X-Postino-Via", ""), "http")
-        return Sender(name=ANONYMOUS if name is None else check_name(name, "from"), via=via)
+        return Sender(name=ANONYMOUS if name is None else name, via=via)
 
-    def id(self, given: str | None) -> str | None:
-        """Return the id of what is sent, from the field or the header Idempotency-Key; None when there is none.
+    def id(self, given: str | None) -> str:
+        """Return the id of what is sent: from the field or the header Idempotency-Key, or else a new one.
 
         Raises:
             BadRequest: both are given and differ.
-            BadField: it is malformed.
+            BadField: the header is malformed. The field is checked with the draft.
         """
         key = self.request.headers.get("Idempotency-Key")
         if key is None:
-            return given if given is None else check_id(given)
+            return secrets.token_hex(16) if given is None else given
         if given is not None and given != key:
-            raise BadRequest("the header Idempotency-Key and the field id differ", field="id")
+            raise BadRequest("the header Idempotency-Key and the field id differ; send one of them", field="id")
         return check_id(key, "Idempotency-Key")
 
     def consumer(self, given: str | None) -> str | None:
-        """Return the reading session; None when there is none.
+        """Return the reading session, from the field or the header X-Postino-Consumer; None if there is neither.
 
-        A client may say in X-Postino-Consumer who it is and still settle for another session: the field wins.
+        The field wins: a client may name itself in the header and still act for another session.
 
         Raises:
             BadField: it is malformed.
@@ -98,26 +91,22 @@ class Call(Generic[Q, B]):
 
 
 def merged(query: S, body: S) -> S:
-    """Return one record of what stands in the query and what stands in the body.
+    """Return one record with the members of the query and those of the body.
 
     Raises:
-        BadRequest: they contradict each other.
+        BadRequest: a member is in both and differs.
     """
     found: dict[str, object] = {}
     for name in query.__struct_fields__:
         here, there = getattr(query, name), getattr(body, name)
         if None not in (here, there) and here != there:
-            raise BadRequest(f"{name} differs in the query and in the body", field=name)
+            raise BadRequest(f"{name} differs in the query and in the body; send one of them", field=name)
         found[name] = there if here is None else here
     return type(query)(**found)
 
 
 def required(value: str | None, field: str) -> str:
-    """Return `value`.
-
-    Raises:
-        BadField: there is none.
-    """
+    """Return `value`, or raise BadField if it is None."""
     if value is None:
         raise BadField(f"{field} is missing", field=field)
     return value

@@ -1,6 +1,6 @@
-"""Who may call: no web page of another origin, no other user of this machine, nobody without the token there is.
+"""Admission: refuse web pages of other origins, other users of this machine, and callers without the token, if set.
 
-What can be known of a connection is found out once and kept with it; each request is then a few comparisons.
+A connection's policy is made once, when it opens; each request then costs a few comparisons.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiohttp import web
 from postino.config import LOOPBACK, Settings
 from postino.errors import BadHost, Forbidden, MethodNotAllowed, Unauthorized
 from postino.rest import peer
-from postino.rest.connection import Connection, Entrance
+from postino.rest.connection import HttpConnection, Policy
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SOCKET_NAMES = frozenset({"postino", *LOCAL_NAMES})
@@ -22,94 +22,97 @@ SAME_SITE = frozenset({"same-origin", "none"})
 
 
 class Guard:
-    """The rules of one daemon."""
+    """The admission rules of one daemon."""
 
     def __init__(self, settings: Settings) -> None:
         self._token = f"Bearer {settings.api_token}".encode() if settings.api_token else None
-        # beyond loopback the token is the protection; the names under which others know this machine are added
+        # beyond loopback the token protects, and the names by which other machines call this one are allowed
         wide = settings.web_host not in LOOPBACK
         self._names = (settings.web_host, socket.gethostname()) if wide else ()
         self._wide = wide
 
     def admit(self, request: web.Request, *, needs_token: bool = True) -> None:
-        """Return if this request may go on; in the order in which the checks tell a stranger least.
+        """Return if the request is admitted. The order of the checks reveals as little as possible.
 
         Raises:
-            BadHost: it is addressed to somebody else: DNS rebinding, or a wrong port.
-            Forbidden: a page of another origin or another user asks.
-            MethodNotAllowed: a preflight; there is nothing to negotiate.
+            BadHost: the request is for another host: DNS rebinding, or a wrong port.
+            Forbidden: a web page of another origin or another user sent it.
+            MethodNotAllowed: it is a preflight request, and CORS is not supported.
             Unauthorized: the token is missing or wrong.
         """
-        entrance = self._entrance(request)
+        policy = self._policy(request)
         headers = request.headers
         host = headers.get("Host", "")
-        if host not in entrance.hosts or request.raw_path[:1] != "/":
-            _check_target(request, entrance, host)
-        if "Origin" in headers and headers["Origin"] not in entrance.origins:
-            raise Forbidden("a web page of another origin may not call postino")
+        if host not in policy.hosts or request.raw_path[:1] != "/":
+            _check_target(request, policy, host)
+        if "Origin" in headers and headers["Origin"] not in policy.origins:
+            raise Forbidden("a web page of another origin is not allowed to call postino")
         if "Sec-Fetch-Site" in headers and headers["Sec-Fetch-Site"] not in SAME_SITE:
-            raise Forbidden("a web page of another site may not call postino")
-        if entrance.closed is not None:
-            raise Forbidden(entrance.closed)
+            raise Forbidden("a web page of another site is not allowed to call postino")
+        if policy.refusal is not None:
+            raise Forbidden(policy.refusal)
         if request.method == "OPTIONS":
-            raise MethodNotAllowed("there is nothing to negotiate", allow=["GET", "POST", "DELETE"])
-        if entrance.token is not None and needs_token:
-            _check_token(headers.get("Authorization", ""), entrance.token)
+            raise MethodNotAllowed(
+                "postino does not support CORS; other web pages cannot call it",
+                allow=["GET", "POST", "DELETE"],
+            )
+        if policy.token is not None and needs_token:
+            _check_token(headers.get("Authorization", ""), policy.token)
 
-    def _entrance(self, request: web.Request) -> Entrance:
+    def _policy(self, request: web.Request) -> Policy:
         connection = request.protocol
-        if isinstance(connection, Connection) and connection.entrance is not None:
-            return connection.entrance
-        return self.examine(request.transport)
+        if isinstance(connection, HttpConnection) and connection.policy is not None:
+            return connection.policy
+        return self.policy(request.transport)
 
-    def examine(self, transport: asyncio.BaseTransport | None) -> Entrance:
-        """Return what holds for a new connection; asking the kernel for its peer takes 20 us."""
+    def policy(self, transport: asyncio.BaseTransport | None) -> Policy:
+        """Return the policy of a new connection. Asking the kernel for its peer takes 20 us."""
         sock = transport.get_extra_info("socket") if transport else None
         theirs = transport.get_extra_info("peername") if transport else None
         if sock is None or theirs is None:
-            return Entrance(frozenset(), frozenset(), closed="the connection is gone")
-        if sock.family == socket.AF_UNIX:  # the door has checked the peer's uid
-            return Entrance(SOCKET_NAMES, frozenset(), any_port=True, own=True)
+            return Policy(frozenset(), frozenset(), refusal="the connection is closed")
+        if sock.family == socket.AF_UNIX:  # the peer's uid was checked when it connected
+            return Policy(SOCKET_NAMES, frozenset(), any_port=True, local=True)
         ours = transport.get_extra_info("sockname")[:2]  # type: ignore[union-attr]
         hosts = self._hosts(*ours)
         origins = frozenset(f"http://{host}" for host in hosts)
-        closed, own = _judged(theirs[:2], ours)
-        return Entrance(hosts, origins, self._token, closed, own=own)
+        refusal, local = _judge_peer(theirs[:2], ours)
+        return Policy(hosts, origins, self._token, refusal, local=local)
 
     def _hosts(self, address: str, port: int) -> frozenset[str]:
         names = set(LOCAL_NAMES)
         if self._wide:
             names |= {f"[{name}]" if ":" in name else name for name in (address, *self._names)}
         with_port = {f"{name}:{port}" for name in names}
-        return frozenset(with_port | names if port == 80 else with_port)  # 80 is left out by clients
+        return frozenset(with_port | names if port == 80 else with_port)  # clients omit port 80
 
 
-def _check_target(request: web.Request, entrance: Entrance, host: str) -> None:
-    if not entrance.knows(host):
-        raise BadHost("this Host is not postino's; use localhost, 127.0.0.1 or [::1] with the right port")
+def _check_target(request: web.Request, policy: Policy, host: str) -> None:
+    if not policy.allows_host(host):
+        raise BadHost("the Host header does not name postino; use localhost, 127.0.0.1 or [::1] with the right port")
     target = request.raw_path
     if target[:1] in "/*":
         return
     scheme, mark, rest = target.partition("://")
-    if not mark or scheme.lower() != "http" or not entrance.knows(rest.partition("/")[0]):
-        raise BadHost("the request is for another server")
+    if not mark or scheme.lower() != "http" or not policy.allows_host(rest.partition("/")[0]):
+        raise BadHost("the request is for another server; postino is not a proxy")
 
 
 def _check_token(given: str, expected: bytes) -> None:
     scheme, _, token = given.partition(" ")
     offered = f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(offered, expected):
-        raise Unauthorized("this daemon wants `Authorization: Bearer <POSTINO_API_TOKEN>`")
+        raise Unauthorized("send the header `Authorization: Bearer <POSTINO_API_TOKEN>`")
 
 
-def _judged(theirs: peer.Address, ours: peer.Address) -> tuple[str | None, bool]:
-    """Return why a TCP peer is refused, or None, and whether it may call as one of this machine."""
+def _judge_peer(theirs: peer.Address, ours: peer.Address) -> tuple[str | None, bool]:
+    """Return why a TCP peer is refused, or None, and whether it is local (see Policy)."""
     here = peer.is_here(theirs, ours)
     if not peer.LINUX:
         return None, here
     uid = peer.of_tcp(theirs, ours)
-    if uid is None:  # if from another machine, only the token speaks
-        return ("the user behind this connection cannot be told" if here else None), False
+    if uid is None:  # a peer on another machine is admitted by the token alone
+        return ("the user of this connection cannot be determined" if here else None), False
     if not peer.allowed(uid):
-        return "the connection comes from another user of this machine", False
+        return "the connection belongs to another user of this machine", False
     return None, True

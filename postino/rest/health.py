@@ -1,4 +1,4 @@
-"""Routes about the daemon itself: health and stats."""
+"""Routes of the daemon itself: health and stats."""
 
 from __future__ import annotations
 
@@ -9,31 +9,28 @@ from aiohttp import web
 
 from postino import __version__
 from postino.rest.answers import answer
-from postino.rest.call import Call
+from postino.rest.call import ApiCall
 from postino.rest.records import HealthReport, Nothing, StatsReport
 
 
-async def health(call: Call[Nothing, Nothing]) -> web.Response:
-    """Say whether mail can be taken now: 200, or 503 with the reason."""
+async def health(call: ApiCall[Nothing, Nothing]) -> web.Response:
+    """Report whether a message can be accepted now: 200, or 503 with the reason."""
     found = await call.broker.health()
     report = HealthReport(
         ok=found.ok,
         valkey=found.valkey,
         durability=found.durability,
-        uptime=int(time.monotonic() - call.shared.began),
+        uptime=int(time.monotonic() - call.state.started),
         version=__version__,
         server=found.server,
-        url=call.shared.url,
+        url=call.state.url,
         warnings=found.warnings,
         error=found.error,
     )
-    response = answer(report, 200 if found.ok else 503)
-    if not found.ok:
-        response.headers["Retry-After"] = "1"
-    return response
+    return answer(report, 200 if found.ok else 503)
 
 
-async def stats(call: Call[Nothing, Nothing]) -> StatsReport:
-    """Count agents, messages and broadcasts; rates are of the last minute."""
-    counted = await call.broker.stats() | {"rates": call.shared.rates.report()}
+async def stats(call: ApiCall[Nothing, Nothing]) -> StatsReport:
+    """Count agents, messages and broadcasts; the rates are those of the last minute."""
+    counted = await call.broker.stats() | {"rates": call.state.rates.report()}
     return msgspec.convert(counted, StatsReport)

@@ -1,6 +1,6 @@
-"""POST /api/hooks/{event}: take an event from a Claude Code hook and answer what the hook must print.
+"""POST /api/hooks/{event}: take an event from a Claude Code hook and answer what the hook prints.
 
-Whatever is wrong with an event, its hook prints nothing and succeeds: a session must not fail because of its mail.
+If anything is wrong with an event, the hook prints nothing and succeeds: mail must not make a session fail.
 """
 
 from __future__ import annotations
@@ -16,30 +16,29 @@ from postino.claude import notice
 from postino.claude.turns import EVENTS, Event, HookProcess, Turn
 from postino.errors import BadName, Forbidden, PostinoError
 from postino.model import ID_PATTERN, visible
-from postino.rest.call import Call
-from postino.rest.connection import Connection
+from postino.rest.call import ApiCall
+from postino.rest.connection import is_unix
 from postino.rest.parse import BODY_S
 from postino.rest.records import Nothing
 
-LARGEST = 16 << 20  # bytes; PostToolBatch repeats what the tools answered, which may be whole files
+LARGEST = 16 << 20  # bytes; PostToolBatch repeats the answers of tools, which may be whole files
 _SESSION = re.compile(ID_PATTERN)
 _PID = re.compile(r"[1-9][0-9]{0,9}")
 
 _log = structlog.get_logger()
 
 
-async def hook(call: Call[Nothing, Nothing]) -> web.Response:
-    """Take an event of a Claude Code session; answer what its hook must print, or nothing. On the unix socket only."""
-    connection = call.request.protocol
-    if not isinstance(connection, Connection) or connection.tcp:
-        raise Forbidden("hooks are taken on the unix socket only")
+async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
+    """Take an event of a Claude Code session; answer what its hook prints, or nothing. On the unix socket only."""
+    if not is_unix(call.request):
+        raise Forbidden("hooks are accepted on the unix socket only")
     name = call.request.match_info["event"]
     text, turn = "", None
     try:
         event = await _event(call.request, name)
         if event is not None:
-            text, turn = await call.shared.turns.take(name, event, _process(call.request))
-    except BadName as error:  # of POSTINO_AGENT_NAME: the user can mend it, and is told once
+            text, turn = await call.state.turns.take(name, event, _process(call.request))
+    except BadName as error:  # in POSTINO_AGENT_NAME: show it to the user, who can correct it
         _log.warning("hook_failed", hook=name, code=error.code)
         if name == "SessionStart":
             return web.Response(body=notice.warning(error.message), content_type="application/json")
@@ -47,24 +46,24 @@ async def hook(call: Call[Nothing, Nothing]) -> web.Response:
         _log.warning("hook_failed", hook=name, code=error.code)
     response = web.Response(body=notice.context(name, text), content_type="application/json")
     if text and turn is not None:
-        await _hand_over(call.request, response, name, turn)
+        await _deliver(call.request, response, name, turn)
     return response
 
 
-async def _hand_over(request: web.Request, response: web.Response, name: str, turn: Turn) -> None:
-    """Answer, and only then remember it as told: a hook that has run out of time has told nothing."""
+async def _deliver(request: web.Request, response: web.Response, name: str, turn: Turn) -> None:
+    """Send the answer, and only then record it as notified: a hook that has timed out has printed nothing."""
     try:
         await response.prepare(request)
-        await response.write_eof()  # an error, when the hook has gone
+        await response.write_eof()  # raises if the hook has gone
         await turn.tell(broadcasts=name != "Stop")
     except ConnectionError:
         return
     except PostinoError as error:
-        _log.warning("hook_not_noted", hook=name, code=error.code)
+        _log.warning("hook_notified_unrecorded", hook=name, code=error.code)
 
 
 async def _event(request: web.Request, name: str) -> Event | None:
-    """Return the event; None when it is nothing we can use, which the log tells."""
+    """Return the event; None, with a line in the log, if it is unusable."""
     data = await _body(request)
     if data is None:
         _log.warning("hook_too_large", hook=visible(name)[:64])
@@ -84,7 +83,7 @@ async def _event(request: web.Request, name: str) -> Event | None:
 
 
 async def _body(request: web.Request) -> bytearray | None:
-    """Return what was handed in, None if it is too much or too slow."""
+    """Return the body; None if it is too large or too slow."""
     data = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
@@ -98,7 +97,7 @@ async def _body(request: web.Request) -> bytearray | None:
 
 
 def _process(request: web.Request) -> HookProcess:
-    """Return what the hook's headers say of the Claude process that runs it."""
+    """Return the Claude process that runs the hook, as the request's headers describe it."""
     headers = request.headers
     found = _PID.fullmatch(headers.get("X-Claude-Pid", ""))
     return HookProcess(

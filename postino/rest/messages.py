@@ -1,4 +1,4 @@
-"""Routes of direct messages: send, peek, read, ack, nack, extend, state, clear."""
+"""Routes of direct messages: send, peek, read, ack, nack, extend, state, check, clear."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from postino.model import (
     check_id,
 )
 from postino.rest.answers import answer, text
-from postino.rest.call import Call, merged, required
-from postino.rest.connection import is_gone, lost
+from postino.rest.call import ApiCall, merged, required
+from postino.rest.connection import disconnected, is_disconnected
 from postino.rest.records import (
     Cleared,
     NackBody,
@@ -42,28 +42,22 @@ from postino.rest.records import (
 Done = TypeVar("Done", Acknowledged, Returned)
 
 
-async def send(call: Call[Nothing, SendBody]) -> Sent:
+async def send(call: ApiCall[Nothing, SendBody]) -> Sent:
     """Accept a message for one agent."""
     asked = call.body
-    draft = Draft(
-        id=call.id(asked.id) or secrets.token_hex(16),
-        to=asked.to,
-        body=asked.body,
-        thread=asked.thread,
-        reply_to=asked.reply_to,
-    )
+    draft = Draft(id=call.id(asked.id), to=asked.to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
     return await call.broker.mail.send(draft, call.sender(asked.from_))
 
 
-async def peek(call: Call[Paging, Nothing]) -> Page[Message]:
-    """List an inbox, oldest first, without consuming."""
+async def peek(call: ApiCall[Paging, Nothing]) -> Page[Message]:
+    """List an inbox, oldest first, without leasing."""
     page = call.query
     items, total = await call.broker.mail.peek(call.agent(), page.limit, page.offset)
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
 
 
-async def read(call: Call[ReadQuery, ReadQuery]) -> Lease:
-    """Lease messages, waiting for one if asked to. A client that has gone keeps no lease."""
+async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:
+    """Lease messages, waiting for one if `wait` says so. A client that has gone keeps no lease."""
     asked = merged(call.query, call.body)
     agent = call.agent()
     consumer = call.consumer(asked.consumer) or f"c-{secrets.token_hex(8)}"
@@ -72,37 +66,37 @@ async def read(call: Call[ReadQuery, ReadQuery]) -> Lease:
         "ack_now": asked.ack == "now",
         "resume": bool(asked.resume),
     }
-    batch = await _leased(call, agent, consumer, options)
+    batch = await _lease(call, agent, consumer, options)
     if not batch.items and asked.wait:
-        batch = await _waited(call, agent, consumer, options, asked.wait, batch)
+        batch = await _poll(call, agent, consumer, options, asked.wait, batch)
     return batch.lease
 
 
-async def ack(call: Call[Nothing, SettleBody]) -> Acknowledged | web.Response:
-    """Acknowledge messages that this consumer has leased."""
-    agent, consumer, ids = _settling(call)
+async def ack(call: ApiCall[Nothing, SettleBody]) -> Acknowledged | web.Response:
+    """Acknowledge messages that are leased to this consumer."""
+    agent, consumer, ids = _leased(call)
     return _answer(await call.broker.mail.ack(agent, consumer, ids))
 
 
-async def nack(call: Call[Nothing, NackBody]) -> Returned | web.Response:
-    """Give leased messages back, at once or after a delay."""
-    agent, consumer, ids = _settling(call)
+async def nack(call: ApiCall[Nothing, NackBody]) -> Returned | web.Response:
+    """Return leased messages to the inbox, at once or after a delay."""
+    agent, consumer, ids = _leased(call)
     return _answer(await call.broker.mail.nack(agent, consumer, ids, call.body.delay_ms or 0))
 
 
-async def extend(call: Call[Nothing, SettleBody]) -> Acknowledged | web.Response:
-    """Prolong leases by one lease time from now."""
-    agent, consumer, ids = _settling(call)
+async def extend(call: ApiCall[Nothing, SettleBody]) -> Acknowledged | web.Response:
+    """Extend leases to one lease time from now."""
+    agent, consumer, ids = _leased(call)
     return _answer(await call.broker.mail.extend(agent, consumer, ids))
 
 
-async def state(call: Call[Nothing, Nothing]) -> MessageState:
-    """Tell what became of one message."""
+async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
+    """Return the state of one message."""
     return await call.broker.mail.state(call.agent(), check_id(call.request.match_info["id"]))
 
 
-async def check(call: Call[Nothing, Nothing]) -> Check | web.Response:
-    """Count what waits for an agent; as text/plain one line for a hook to print, or nothing."""
+async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
+    """Count what an agent can read now; as text/plain, one line for a hook to print, or nothing."""
     agent = call.agent()
     found = await call.broker.agents.check(agent)
     if "text/plain" not in call.request.headers.get("Accept", ""):
@@ -111,38 +105,38 @@ async def check(call: Call[Nothing, Nothing]) -> Check | web.Response:
     return text(hint(found, senders))
 
 
-async def clear(call: Call[Nothing, Nothing]) -> Cleared:
-    """Drop everything in an inbox, leased messages too."""
+async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:
+    """Delete every message of an inbox, leased ones too."""
     return Cleared(cleared=await call.broker.mail.clear(call.agent()))
 
 
-async def _leased(call: Call[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:
+async def _lease(call: ApiCall[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:
     batch = await call.broker.mail.read(agent, consumer, budget=None, **options)
-    if batch.items and is_gone(call.request):
+    if batch.items and is_disconnected(call.request):
         await _undo(call.broker, batch)
     return batch
 
 
 async def _undo(broker: Broker, batch: Batch) -> None:
-    """Give back what nobody will get to see, save what it held before; with `ack: now` it is gone, as that promises."""
+    """Return to the inbox what the client did not hold before and will not receive. `ack: now` cannot be undone."""
     lease = batch.lease
     await broker.mail.undo_read(lease.agent, lease.consumer, [message.id for message in batch.items[batch.resumed :]])
 
 
-async def _waited(
-    call: Call[Any, Any], agent: str, consumer: str, options: dict[str, Any], seconds: float, empty: Batch
+async def _poll(
+    call: ApiCall[Any, Any], agent: str, consumer: str, options: dict[str, Any], seconds: float, empty: Batch
 ) -> Batch:
-    """Look again whenever mail may be there, until some is, the time is up, or either side goes away."""
+    """Read again whenever a message may have arrived, until one has, time is up or either side goes away."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    gone, stopping = lost(call.request), asyncio.ensure_future(call.shared.stopping.wait())
+    gone, stopping = disconnected(call.request), asyncio.ensure_future(call.state.stopping.wait())
     try:
         while (left := until - loop.time()) > 0:
             waiting = asyncio.ensure_future(call.broker.mail.wait(agent, left))
             await _first_of(waiting, gone, stopping)
-            if stopping.done() or gone.done() or is_gone(call.request):
+            if stopping.done() or gone.done() or is_disconnected(call.request):
                 break
-            batch = await _leased(call, agent, consumer, options)
+            batch = await _lease(call, agent, consumer, options)
             if batch.items:
                 return batch
         return empty
@@ -159,20 +153,19 @@ async def _first_of(waiting: asyncio.Future[None], gone: asyncio.Future[None], s
         waiting.cancel()
 
 
-def _settling(call: Call[Nothing, Any]) -> tuple[str, str, list[str]]:
-    consumer = required(call.consumer(call.body.consumer), "consumer")
-    return call.agent(), consumer, [check_id(each, "ids") for each in call.body.ids]
+def _leased(call: ApiCall[Nothing, Any]) -> tuple[str, str, list[str]]:
+    return call.agent(), required(call.consumer(call.body.consumer), "consumer"), call.body.ids
 
 
 def _answer(done: Done) -> Done | web.Response:
-    """Return what was done; with something rejected, as a 409."""
+    """Return the record, or a 409 if an id was rejected."""
     if not done.rejected:
         return done
     count = len(done.rejected)
     record = Rejected(
         ok=False,
         code=LeaseLost.code,
-        error=f"{count} {'id is' if count == 1 else 'ids are'} not leased to this consumer (any more)",
+        error=f"{count} {'id is' if count == 1 else 'ids are'} not leased to this consumer, or no longer; read again",
         retryable=LeaseLost.retryable,
         acknowledged=done.acknowledged,
         rejected=done.rejected,

@@ -1,4 +1,4 @@
-"""GET /api/openapi.json: the route table and its records as OpenAPI 3.1."""
+"""GET /api/openapi.json: the route table and its records as an OpenAPI 3.1 document."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import msgspec
 
 from postino import __version__
 from postino.errors import ERRORS
-from postino.rest.call import Call
+from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, Refusal, schema
 from postino.rest.route import Handler, Route
 
 Json = dict[str, Any]
 
-#: what any route may answer
+#: error codes of every route
 EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "bad_host", "store_away")
 WITH_BODY = ("bad_json", "too_large", "unsupported_type")
 
 
 def serve(routes: Callable[[], Iterable[Route]]) -> Handler:
-    """Return the handler that answers with the document of `routes`; made on first use, it takes some milliseconds."""
+    """Return the handler that answers with the document of `routes`, which is built on first use."""
     describe_once = functools.cache(lambda: describe(routes()))
 
-    async def document(call: Call[Nothing, Nothing]) -> Json:
+    async def document(call: ApiCall[Nothing, Nothing]) -> Json:
         """Describe this API."""
         return describe_once()
 

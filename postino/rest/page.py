@@ -1,4 +1,4 @@
-"""The page: the files of postino/web, and nothing else, with headers that let it load nothing from elsewhere."""
+"""The page: the files of postino/web, with headers that keep it from loading anything from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from postino.errors import NotFound
-from postino.rest.call import Call
+from postino.rest.call import ApiCall
 from postino.rest.records import Nothing
 
 FOLDER = Path(__file__).resolve().parent.parent / "web"
@@ -37,30 +37,30 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Server": "postino",
 }
-HINT = "postino is here. There is no page in this version; the API is described at /api/openapi.json\n"
+NO_PAGE = "This postino has no page; the API is described at /api/openapi.json\n"
 
 
-async def index(call: Call[Nothing, Nothing]) -> web.Response:
-    """Return the page, or a line of text in a version without one."""
+async def index(call: ApiCall[Nothing, Nothing]) -> web.Response:
+    """Return the page, or a line of text if its files are not installed."""
     path = files().get("index.html")
     if path is None:
-        return _response(HINT.encode(), "text/plain; charset=utf-8")
+        return _response(NO_PAGE.encode(), "text/plain; charset=utf-8")
     return _response(path.read_bytes(), KINDS[".html"])
 
 
-async def file(call: Call[Nothing, Nothing]) -> web.Response:
+async def file(call: ApiCall[Nothing, Nothing]) -> web.Response:
     """Return one file of the page."""
     return _file(call.request.match_info["path"])
 
 
-async def favicon(call: Call[Nothing, Nothing]) -> web.Response:
-    """Return the icon that browsers ask for unasked."""
+async def favicon(call: ApiCall[Nothing, Nothing]) -> web.Response:
+    """Return the icon that browsers request by default."""
     return _file("favicon.ico")
 
 
 @functools.cache
 def files() -> dict[str, Path]:
-    """Return every file that may be served, by its path below /web/: no path of a caller ever meets the disk."""
+    """Return every file that is served, by its path below /web/. No path from a request is opened."""
     found = sorted(path for path in FOLDER.rglob("*") if path.suffix in KINDS and path.is_file())
     return {path.relative_to(FOLDER).as_posix(): path for path in found if not path.name.startswith(".")}
 
@@ -68,7 +68,7 @@ def files() -> dict[str, Path]:
 def _file(name: str) -> web.Response:
     path = files().get(name)
     if path is None:
-        raise NotFound("there is no such file")
+        raise NotFound("the page has no such file")
     return _response(path.read_bytes(), KINDS[path.suffix])
 
 

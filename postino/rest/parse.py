@@ -1,4 +1,4 @@
-"""What comes in: bytes and queries into records, strictly; whatever does not fit is a refusal, never a crash."""
+"""Parse bodies and queries into records, strictly. Anything malformed is a PostinoError."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import msgspec
 from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
-from postino.model import check_text, visible, worded
+from postino.model import check_text, visible
+from postino.wording import worded
 
 T = TypeVar("T")
 
-BODY_S = 10.0  # a body of the largest size takes milliseconds on loopback; longer is a stalled client
+BODY_S = 10.0  # for a whole body: on loopback the largest takes milliseconds
 PAGE_FIELDS = frozenset({"limit", "offset", "before"})
-QUOTED = 64  # characters of a caller's own words that an error repeats
+QUOTED = 64  # characters of a caller's text that an error quotes
 
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # an escaped surrogate, in a pair or not
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # in a pair or alone
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_STREAM_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")  # not \d: that is every script's digits
-_PLACE = re.compile(r" - at `\$\.([^`.\[]+)[^`]*`$")
+_STREAM_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")  # not \d, which matches the digits of every script
+_PATH = re.compile(r" - at `\$\.([^`.\[]+)[^`]*`$")
 
 
 class Body(Generic[T]):
-    """The reader of one route's bodies. The decoder is made once: that costs more than decoding."""
+    """The parser of one route's bodies. The decoder is made once, since that costs more than decoding."""
 
     def __init__(self, kind: type[T]) -> None:
         self._decode = msgspec.json.Decoder(kind).decode
@@ -35,25 +36,25 @@ class Body(Generic[T]):
         self._keys = re.compile(b'"(?:%b)"' % b"|".join(name.encode() for name in self._fields))
 
     def read(self, data: bytes) -> T:
-        """Return the record in `data`; nothing at all is `{}`.
+        """Return the record in `data`. An empty body counts as `{}`.
 
         Raises:
-            BadJson: not one JSON object in UTF-8, too deep, or with a key twice.
-            BadField: a field is missing, unknown, of the wrong type or holds half a character.
+            BadJson: not a single JSON object in UTF-8, nested too deeply, or with a duplicate key.
+            BadField: a field is missing, unknown, of the wrong type or not allowed.
         """
         try:
             record = self._decode(data or b"{}")
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise self._refusal(data, error) from None
+            raise self._explain(data, error) from None
         keys = self._keys.findall(data)
         if len(keys) > len(set(keys)) or b"\\u" in data:
-            _check(data)  # only now can a key be there twice
+            _check_json(data)  # only then can there be a duplicate key
         return record
 
-    def _refusal(self, data: bytes, error: Exception) -> PostinoError:
+    def _explain(self, data: bytes, error: Exception) -> PostinoError:
         try:
-            _check_halves(data)
-            _check(data)
+            _check_surrogates(data)
+            _check_json(data)
         except (BadJson, BadField) as found:
             return found
         return explain(error, self._fields)
@@ -63,13 +64,13 @@ def query(request: web.Request, kind: type[T]) -> T:
     """Return the request's query as a record.
 
     Raises:
-        BadField: a parameter is unknown, wrong or there twice.
+        BadField: a parameter is unknown, wrong or given twice.
         BadPage: limit, offset or before is out of range.
     """
     given: dict[str, str] = {}
     for key, value in request.query.items():
         if key in given:
-            raise BadField(f"{_quoted(key)} is given twice", field=_quoted(key))
+            raise BadField(f"{_quoted(key)} is given twice; send it once", field=_quoted(key))
         given[key] = value
     try:
         return msgspec.convert(given, kind, strict=False)
@@ -79,18 +80,18 @@ def query(request: web.Request, kind: type[T]) -> T:
 
 
 async def body(request: web.Request, largest: int) -> bytes:
-    """Return the body of a POST, at most `largest` bytes, within 10 s.
+    """Return the body of a POST, at most `largest` bytes, which must arrive within 10 s.
 
     Raises:
-        UnsupportedType: not `application/json` in UTF-8, or encoded.
-        TooLarge: more bytes than allowed, said or sent.
+        UnsupportedType: it is not `application/json` in UTF-8, or has a content encoding.
+        TooLarge: it has more than `largest` bytes, by its head or in fact.
         BadRequest: it ended early or stalled.
     """
     check_type(request)
     if (request.content_length or 0) > largest:
         raise _too_large(largest)
     try:
-        if request.content.is_eof():  # all of it came with the head, as it nearly always does
+        if request.content.is_eof():  # it arrived with the head, as nearly always
             data = request.content.read_nowait()
         else:
             async with asyncio.timeout(BODY_S):
@@ -98,7 +99,7 @@ async def body(request: web.Request, largest: int) -> bytes:
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(largest) from None
     except TimeoutError:
-        raise BadRequest(f"the body did not arrive within {BODY_S:.0f} s") from None
+        raise BadRequest(f"the body did not arrive within {BODY_S:.0f} s; send it again") from None
     except (web.RequestPayloadError, ConnectionError, ValueError):
         raise BadRequest("the body ended early or is badly chunked") from None
     if len(data) > largest:
@@ -107,7 +108,7 @@ async def body(request: web.Request, largest: int) -> bytes:
 
 
 def stream_id(text: str, *, digits: int = 20) -> str | None:
-    """Return a stream ID, its second half 0 where it is left out; None if Valkey would not take it for one."""
+    """Return a stream ID in full, or None if it is not one. Its second number may be absent and is 0 then."""
     found = _STREAM_ID.fullmatch(text)
     if found is None or len(found[1]) > digits:
         return None
@@ -116,49 +117,45 @@ def stream_id(text: str, *, digits: int = 20) -> str | None:
 
 
 def check_type(request: web.Request) -> None:
-    """Refuse what a web page can send without asking: every POST says that it is JSON.
-
-    Raises:
-        UnsupportedType: see above.
-    """
+    """Raise UnsupportedType unless the body is declared as JSON, which a web page cannot do without a preflight."""
     headers = request.headers
     given = headers.get("Content-Type", "")
     if given != "application/json":
         kind, _, rest = given.partition(";")
         charset = rest.strip().lower().replace('"', "")
         if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
-            raise UnsupportedType("a POST must say Content-Type: application/json (in UTF-8)")
+            raise UnsupportedType("send a POST with Content-Type: application/json (in UTF-8)")
     if "Content-Encoding" in headers:
-        raise UnsupportedType("Content-Encoding is not accepted; send the JSON as it is")
+        raise UnsupportedType("Content-Encoding is not supported; send the JSON without it")
 
 
 def refuse_body(request: web.Request) -> None:
-    """Raise BadRequest when a request that takes no body has one."""
+    """Raise BadRequest if a request has a body: its method takes none."""
     if request.body_exists and (request.content_length is None or request.content_length > 0):
         raise BadRequest(f"{request.method} takes no body")
 
 
 def explain(error: Exception, fields: list[str]) -> PostinoError:
-    """Say in words what msgspec found."""
-    said = str(error)
-    place = _PLACE.search(said)
-    field = place.group(1) if place else ""
-    problem = said[: place.start()] if place else said
-    if not place:
-        if "unknown field" in said:
-            name = _quoted(said.split("`", 1)[-1].rsplit("`", 1)[0])
-            known = f"it may be {', '.join(fields)}" if fields else "none is taken here"
+    """Return msgspec's error as one that names the field and says what is wrong with it."""
+    text = str(error)
+    path = _PATH.search(text)
+    field = path.group(1) if path else ""
+    problem = text[: path.start()] if path else text
+    if not path:
+        if "unknown field" in text:
+            name = _quoted(text.split("`", 1)[-1].rsplit("`", 1)[0])
+            known = f"it must be one of {', '.join(fields)}" if fields else "this route takes none"
             return BadField(f"{name} is not a field; {known}", field=name)
-        if "missing required field" in said:
-            name = said.split("`")[1]
+        if "missing required field" in text:
+            name = text.split("`")[1]
             return BadField(f"{name} is missing", field=name)
         return BadJson("the body must be one JSON object")
     kind = BadPage if field in PAGE_FIELDS else BadField
     return kind(f"{field}: {worded(problem)}", field=field)
 
 
-def _check(data: bytes) -> None:
-    """Raise BadJson if `data` is not one sound JSON value; slow, for when there is a doubt."""
+def _check_json(data: bytes) -> None:
+    """Raise BadJson if `data` is not a single valid JSON value. Slow: only called in case of doubt."""
     if data.startswith(b"\xef\xbb\xbf"):
         raise BadJson("the body begins with a byte order mark; send UTF-8 without it")
     try:
@@ -167,16 +164,16 @@ def _check(data: bytes) -> None:
         raise BadJson(f"the body is not UTF-8 (byte {error.start})") from None
     try:
         msgspec.json.decode(data or b"{}")
-        json.loads(text or "{}", object_pairs_hook=_once)
+        json.loads(text or "{}", object_pairs_hook=_without_duplicates)
     except RecursionError:
-        raise BadJson("the body is nested too deep") from None
+        raise BadJson("the body is nested too deeply") from None
     except (msgspec.DecodeError, ValueError) as error:
         raise BadJson(f"the body is not JSON: {error}") from None
 
 
-def _check_halves(data: bytes) -> None:
-    """Raise BadField if an escaped lone surrogate is all that is wrong: msgspec cannot even say that it is one."""
-    if not _HALF.search(data):
+def _check_surrogates(data: bytes) -> None:
+    """Raise BadField if an escaped lone surrogate is all that is wrong; msgspec's error does not say so."""
+    if not _ESCAPED_SURROGATE.search(data):
         return
     try:
         found = json.loads(data)
@@ -194,29 +191,29 @@ def _check_halves(data: bytes) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in a JSON value, keys too, however deep."""
-    left = [value]
-    while left:
-        match left.pop():
+    """Yield every text in a JSON value, at any depth, keys too."""
+    rest = [value]
+    while rest:
+        match rest.pop():
             case str(text):
                 yield text
             case list(items):
-                left += items
+                rest += items
             case dict(pairs):
-                left += [*pairs, *pairs.values()]
+                rest += [*pairs, *pairs.values()]
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
-        double = next(key for key in keys if keys.count(key) > 1)
-        raise BadJson(f"the body has the key {_quoted(double)} twice", field=_quoted(double))
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise BadJson(f"the body has the key {_quoted(duplicate)} twice", field=_quoted(duplicate))
     return found
 
 
-def _quoted(words: str) -> str:
-    return visible(words[:QUOTED])
+def _quoted(text: str) -> str:
+    return visible(text[:QUOTED])
 
 
 def _too_large(largest: int) -> TooLarge:

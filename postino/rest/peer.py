@@ -1,4 +1,4 @@
-"""Which user is on the other end of a local connection. Linux; elsewhere the answer is unknown."""
+"""Find the user at the other end of a local connection. Linux only; unknown elsewhere."""
 
 from __future__ import annotations
 
@@ -14,65 +14,65 @@ LINUX: Final = sys.platform == "linux"
 _DIAG = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
 _ERROR = 2  # NLMSG_ERROR
-_LISTEN = 10  # TCP_LISTEN: what an exact question finds when the connection itself has gone
+_LISTEN = 10  # TCP_LISTEN: the kernel returns a listening socket if the connection is gone
 _NO_COOKIE = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-_PATIENCE = 0.5  # seconds; the kernel answers in 10 us
+_TIMEOUT = 0.5  # s; the kernel answers in 10 us
 
 Address = tuple[str, int]
 
 
 def allowed(uid: int) -> bool:
-    """Return whether a process of `uid` may call: ours or root."""
+    """Return whether a process of `uid` may call: this user or root."""
     return uid in (0, os.getuid())
 
 
 def of_unix(sock: socket.socket) -> int | None:
-    """Return the uid that connected this unix socket; None where the system does not tell."""
+    """Return the uid that connected this unix socket; None where the system does not report it."""
     if not LINUX:
-        return None  # the modes of the socket (0600) and its folder (0700) are the check
+        return None  # the modes of the socket (0600) and of its directory (0700) keep others out
     _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return int(uid)
 
 
 def is_here(peer: Address, ours: Address) -> bool:
-    """Return whether a peer is on this machine for certain: by loopback, or from the very address it called."""
+    """Return whether a peer is certainly on this machine: on loopback, or with the address that it called."""
     host = peer[0].removeprefix("::ffff:")
     return host == "::1" or host.startswith("127.") or peer[0] == ours[0]
 
 
 def of_tcp(peer: Address, ours: Address) -> int | None:
-    """Return the uid that owns the other end of a connection; None when this machine has no live socket for it.
+    """Return the uid that owns the other end of a connection; None if this machine has no open socket for it.
 
-    A socket without an inode belongs to nobody any more: the kernel then shows uid 0, which must not pass for root.
+    A socket without an inode has no owner any more: the kernel reports it with uid 0, which must not count as root.
     """
-    found = _asked(peer, ours)
-    if found is None and is_here(peer, ours):  # for others the quick answer must do: most are of another machine
-        found = _looked_up(peer, ours)
+    found = _from_netlink(peer, ours)
+    if found is None and is_here(peer, ours):  # other peers are on another machine; the fast query suffices for them
+        found = _from_proc(peer, ours)
     if found is None or found[1] == 0:
         return None
     return found[0]
 
 
-def _asked(peer: Address, ours: Address) -> tuple[int, int] | None:
-    """Ask the kernel for this one socket: 10 us, where reading all of /proc/net/tcp took 4 ms when it was empty."""
+def _from_netlink(peer: Address, ours: Address) -> tuple[int, int] | None:
+    """Ask the kernel for this one socket: 10 us. Reading /proc/net/tcp took 4 ms even when it was empty."""
     plain_peer, plain_ours = _plain(peer), _plain(ours)
     family = socket.AF_INET6 if ":" in plain_peer[0] else socket.AF_INET
-    places = socket.inet_pton(family, plain_peer[0]), socket.inet_pton(family, plain_ours[0])
+    addresses = socket.inet_pton(family, plain_peer[0]), socket.inet_pton(family, plain_ours[0])
     ports = struct.pack("!HH", peer[1], ours[1])
-    question = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF)
-    question += ports + places[0].ljust(16, b"\0") + places[1].ljust(16, b"\0") + _NO_COOKIE
-    head = struct.pack("=IHHII", 16 + len(question), _BY_FAMILY, 1, 1, 0)
+    query = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF)
+    query += ports + addresses[0].ljust(16, b"\0") + addresses[1].ljust(16, b"\0") + _NO_COOKIE
+    head = struct.pack("=IHHII", 16 + len(query), _BY_FAMILY, 1, 1, 0)
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _DIAG) as kernel:
-            kernel.settimeout(_PATIENCE)
-            kernel.sendto(head + question, (0, 0))
+            kernel.settimeout(_TIMEOUT)
+            kernel.sendto(head + query, (0, 0))
             return _answer(kernel.recv(4096), ports)
     except OSError:
-        return None  # no such facility here (a sandbox, an old kernel)
+        return None  # not available, for example in a sandbox or on an old kernel
 
 
 def _answer(data: bytes, ports: bytes) -> tuple[int, int] | None:
-    """Return uid and inode from an inet_diag_msg about exactly this connection."""
+    """Return uid and inode from an inet_diag_msg, if it is about exactly this connection."""
     if len(data) < 88 or struct.unpack_from("=H", data, 4)[0] != _BY_FAMILY:
         return None
     if data[17] == _LISTEN or data[20:24] != ports:
@@ -81,8 +81,8 @@ def _answer(data: bytes, ports: bytes) -> tuple[int, int] | None:
     return uid, inode
 
 
-def _looked_up(peer: Address, ours: Address) -> tuple[int, int] | None:
-    """Find the socket in /proc/net/tcp or tcp6, which a client with an IPv6 socket uses for IPv4 too."""
+def _from_proc(peer: Address, ours: Address) -> tuple[int, int] | None:
+    """Find the socket in /proc/net/tcp, or in tcp6, which also lists IPv4 connections of IPv6 sockets."""
     plain_peer, plain_ours = _plain(peer), _plain(ours)
     rows = [("/proc/net/tcp", plain_peer, plain_ours)] if ":" not in plain_peer[0] else []
     mapped = _mapped(plain_peer), _mapped(plain_ours)
@@ -99,7 +99,7 @@ def _looked_up(peer: Address, ours: Address) -> tuple[int, int] | None:
 
 
 def _hex(address: Address) -> bytes:
-    """Write an address as /proc/net/tcp does: 32-bit words in the machine's order."""
+    """Return an address as /proc/net/tcp has it: 32-bit words in the machine's byte order."""
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     packed = socket.inet_pton(family, address[0])
     words = struct.unpack(f"={len(packed) // 4}I", packed)

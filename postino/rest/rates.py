@@ -1,4 +1,4 @@
-"""How much happens: events of the last minute, counted as they pass."""
+"""Rates: the events of the last minute, counted as they happen."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from postino.model import Event
 from postino.rest.records import RatesReport
 
 SPAN = 60  # seconds
-QUEUE = 10_000  # events; the feed hands over 500 at a time
+QUEUE = 10_000  # events; they are delivered 500 at a time
 
 
 class Rates:
-    """Counts what happened in each of the last 60 seconds, by this daemon or another one on the same Valkey."""
+    """Counts the events of each of the last 60 seconds, from every daemon on the same Valkey."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._seconds: deque[tuple[int, Counter[str]]] = deque(maxlen=SPAN)
 
     async def run(self) -> None:
-        """Follow the events, for ever."""
-        while True:  # one that falls behind loses some counts and begins anew
+        """Count events until cancelled."""
+        while True:  # a subscription that falls behind ends: some counts are lost
             async with self._broker.events.subscribe(QUEUE) as events:
                 while (event := await events.get()) is not None:
                     self.count(event)
 
     def count(self, event: Event) -> None:
-        """Count what one event stands for."""
+        """Count one event, by the number of ids it names."""
         now = int(time.monotonic())
         if not self._seconds or self._seconds[-1][0] != now:
             self._seconds.append((now, Counter()))

@@ -1,4 +1,4 @@
-"""What the REST API takes and gives beyond the records of the model: one class for each body, query and answer."""
+"""The records of the REST API that are not in the model: one for each body, query and answer."""
 
 from __future__ import annotations
 
@@ -7,18 +7,33 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, field
 
-from postino.model import DEFAULT_PAGE, Announcement, Id, Ids, Limit, Name, Record, Text
+from postino.model import (
+    DEFAULT_PAGE,
+    Announcement,
+    Id,
+    Ids,
+    Limit,
+    Name,
+    Record,
+    Text,
+    check_any_name,
+    check_id,
+    check_name,
+    check_text,
+)
 
 T = TypeVar("T")
 
-WAIT_S = 60  # longest long poll: below the 90 s after which common proxies give up
-DELAY_MS = 86_400_000  # longest delay of a nack, a day: as long as a message lives by default
+WAIT_S = 60  # longest long poll: common proxies time out after 90 s
+DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to live of a message
+
+QUERY = 256  # characters of a text to search for
 
 Offset = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class Asked(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what a caller hands in: an unknown field is refused."""
+    """Base of what a caller sends. An unknown field is an error, and a record with a wrong member cannot be made."""
 
 
 class Nothing(Asked, frozen=True, kw_only=True):
@@ -26,7 +41,7 @@ class Nothing(Asked, frozen=True, kw_only=True):
 
 
 class Paging(Asked, frozen=True, kw_only=True):
-    """Which part of a list."""
+    """A part of a list."""
 
     limit: Limit = DEFAULT_PAGE
     offset: Offset = 0
@@ -42,17 +57,25 @@ class SendBody(Asked, frozen=True, kw_only=True):
     thread: Id | None = None
     reply_to: Id | None = None
 
+    def __post_init__(self) -> None:  # the other members are checked with the draft
+        if self.from_ is not None:
+            check_name(self.from_, "from")
+
 
 class BroadcastBody(Asked, frozen=True, kw_only=True):
-    """A message to all."""
+    """A broadcast."""
 
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None
 
+    def __post_init__(self) -> None:  # the other members are checked with the draft
+        if self.from_ is not None:
+            check_name(self.from_, "from")
+
 
 class ReadQuery(Asked, frozen=True, kw_only=True):
-    """How to read; each may stand in the query or in the body."""
+    """How to read. Each member can be in the query or in the body."""
 
     limit: Limit | None = None
     wait: Annotated[float, Meta(ge=0, le=WAIT_S)] | None = None
@@ -62,22 +85,23 @@ class ReadQuery(Asked, frozen=True, kw_only=True):
 
 
 class SettleBody(Asked, frozen=True, kw_only=True):
-    """Which leased messages; the consumer may stand in X-Postino-Consumer instead."""
+    """Leased messages. The consumer can be in the header X-Postino-Consumer instead."""
 
     ids: Ids
     consumer: Id | None = None
 
+    def __post_init__(self) -> None:
+        _check_ids(self.ids)
 
-class NackBody(Asked, frozen=True, kw_only=True):
-    """Which leased messages to give back, and how long nobody shall get them."""
 
-    ids: Ids
-    consumer: Id | None = None
+class NackBody(SettleBody, frozen=True, kw_only=True):
+    """Leased messages to return to the inbox, and for how long they are not delivered again."""
+
     delay_ms: Annotated[int, Meta(ge=0, le=DELAY_MS)] | None = None
 
 
 class BroadcastReadQuery(Asked, frozen=True, kw_only=True):
-    """How many broadcasts to read; in the query or in the body."""
+    """How many broadcasts to read, in the query or in the body."""
 
     limit: Limit | None = None
 
@@ -87,15 +111,21 @@ class RenameBody(Asked, frozen=True, kw_only=True):
 
     name: Name
 
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
 
 class RequeueBody(Asked, frozen=True, kw_only=True):
-    """Which dead letters; absent: all."""
+    """Dead letters; all of them if `ids` is absent."""
 
     ids: Ids | None = None
 
+    def __post_init__(self) -> None:
+        _check_ids(self.ids or [])
+
 
 class HistoryQuery(Asked, frozen=True, kw_only=True):
-    """Which part of the history: sent or received by `agent`, with `with`, holding `q`, before an entry."""
+    """A part of the history: sent or received by `agent`, the other party `with`, containing `q`, before an entry."""
 
     agent: Name | None = None
     with_: Name | None = field(name="with", default=None)
@@ -103,14 +133,28 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
     before: str | None = None
     limit: Limit = DEFAULT_PAGE
 
+    def __post_init__(self) -> None:
+        if self.agent is not None:
+            check_any_name(self.agent, "agent")
+        if self.with_ is not None:
+            check_any_name(self.with_, "with")
+        if self.q is not None:
+            check_text(self.q, "q", longest=QUERY)
+
 
 class EventsQuery(Asked, frozen=True, kw_only=True):
-    """Which events: after the id `since`, of one agent, of some types (`a,b`); `as`: who the caller is."""
+    """Events after the id `since`, of one agent, of some types (`a,b`); `as`: the agent that the caller is."""
 
     since: str | None = None
     agent: Name | None = None
     type: str | None = None
     as_: Name | None = field(name="as", default=None)
+
+    def __post_init__(self) -> None:
+        if self.agent is not None:
+            check_any_name(self.agent, "agent")
+        if self.as_ is not None:
+            check_name(self.as_, "as")
 
 
 class CodeBody(Asked, frozen=True, kw_only=True):
@@ -129,7 +173,7 @@ class Page(Record, Generic[T], frozen=True, kw_only=True):
 
 
 class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The 409 of an ack, nack or extend: some of the ids are not this consumer's; the others are settled."""
+    """The 409 of an ack, nack or extend: the `rejected` ids are not leased to this consumer; the others are done."""
 
     ok: bool
     code: str
@@ -140,8 +184,8 @@ class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
     dead: list[str] = []
 
 
-class FeedPart(Record, frozen=True, kw_only=True):
-    """The broadcasts an agent had not seen; `missed` more were trimmed before it came."""
+class UnseenBroadcasts(Record, frozen=True, kw_only=True):
+    """The broadcasts that an agent had not seen; `missed` more were trimmed before."""
 
     items: list[Announcement]
     more: bool
@@ -150,21 +194,21 @@ class FeedPart(Record, frozen=True, kw_only=True):
 
 
 class Cleared(Record, frozen=True, kw_only=True):
-    """How many were dropped."""
+    """How many were deleted."""
 
     ok: bool = True
     cleared: int
 
 
 class Requeued(Record, frozen=True, kw_only=True):
-    """The ids that are back at the tail of the inbox."""
+    """The ids that were moved to the tail of the inbox."""
 
     ok: bool = True
     requeued: list[str]
 
 
 class SignInCode(Record, frozen=True, kw_only=True):
-    """Where the page is (`url`; None: TCP is off), and the code in it; no code where no token is wanted."""
+    """The address of the page (None: TCP is off) and the code in it (None: no token is set)."""
 
     ok: bool = True
     code: str | None
@@ -173,27 +217,27 @@ class SignInCode(Record, frozen=True, kw_only=True):
 
 
 class SignedIn(Record, frozen=True, kw_only=True):
-    """The token, for this browser tab; None where none is wanted."""
+    """The token for this browser tab; None if none is set."""
 
     ok: bool = True
     token: str | None
 
 
 class Done(Record, frozen=True, kw_only=True):
-    """It is done."""
+    """The request was carried out."""
 
     ok: bool = True
 
 
 class Forgotten(Record, frozen=True, kw_only=True):
-    """The names that were forgotten."""
+    """The agents that were forgotten."""
 
     ok: bool = True
     forgotten: list[str]
 
 
 class HealthReport(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Whether mail can be taken now; `uptime` in seconds, `server` without its password."""
+    """Whether a message can be accepted now. `uptime` is in seconds; `server` has no password."""
 
     ok: bool
     valkey: bool
@@ -207,7 +251,7 @@ class HealthReport(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RatesReport(Record, frozen=True, kw_only=True):
-    """What happened in the last 60 seconds, whoever did it."""
+    """Counts of the last 60 seconds, over all agents."""
 
     sent: int
     read: int
@@ -217,7 +261,7 @@ class RatesReport(Record, frozen=True, kw_only=True):
 
 
 class StatsReport(Record, frozen=True, kw_only=True):
-    """Counts over all agents. `oldestUnread` is that of the first inboxes with mail, not of all."""
+    """Counts over all agents. `oldestUnread` is from the first inboxes with messages, not from all."""
 
     version: str
     message_ttl: int = field(name="messageTtl")
@@ -231,7 +275,7 @@ class StatsReport(Record, frozen=True, kw_only=True):
 
 
 class Refusal(Record, frozen=True, kw_only=True):
-    """Every failure. More members where they apply: field, position, outcome, names, allow, acknowledged, rejected."""
+    """An error. Further members where they apply: field, position, outcome, names, allow, acknowledged, rejected."""
 
     ok: bool = False
     code: str
@@ -243,6 +287,11 @@ class Refusal(Record, frozen=True, kw_only=True):
     names: list[str] | None = None
 
 
+def _check_ids(ids: list[str]) -> None:
+    for each in ids:
+        check_id(each, "ids")
+
+
 def schema(kinds: list[Any]) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
-    """Return a JSON schema reference for each of `kinds`, and the components they refer to."""
+    """Return a JSON schema reference for each of `kinds`, and the components that they refer to."""
     return msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")

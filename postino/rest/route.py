@@ -1,4 +1,4 @@
-"""One route as data: method, path, handler, and the records it takes and gives."""
+"""One route as data: method, path, handler, and the records of its query, body and answer."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from postino.rest.call import Call
+from postino.rest.call import ApiCall
 from postino.rest.records import Nothing
 
-Handler = Callable[[Call[Any, Any]], Awaitable[object]]
+Handler = Callable[[ApiCall[Any, Any]], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one path. `answers` is the record of a 200; None: no JSON.
+    """One method of one path. `answers` is the record of a 200; None: the answer is not JSON.
 
-    `refusals` are the codes a caller has to expect here beyond those of every route; `bodies` are the records of those
-    statuses whose answer is not a mere refusal.
+    `refusals` are the error codes beyond those of every route. `bodies` has the records of those statuses whose answer
+    is more than an error.
     """
 
     method: str
@@ -30,9 +30,9 @@ class Route:
     bodies: Mapping[int, Any] = field(default_factory=dict)
     raw: bool = False  # the handler reads the body itself
     in_api: bool = True  # False: the page
-    needs_token: bool = True  # False: what a browser asks for before it has one
+    needs_token: bool = True  # False: a browser requests it before it has the token
 
     @property
     def summary(self) -> str:
-        """What it does: the first line of the handler's docstring."""
+        """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Every route once, as data: the router and the API's description are both made from this."""
+"""The route table. The router and the OpenAPI document are made from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from postino.rest.records import (
     CodeBody,
     Done,
     EventsQuery,
-    FeedPart,
     Forgotten,
     HealthReport,
     HistoryQuery,
@@ -43,6 +42,7 @@ from postino.rest.records import (
     SignedIn,
     SignInCode,
     StatsReport,
+    UnseenBroadcasts,
 )
 from postino.rest.route import Route
 
@@ -65,7 +65,7 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/api/broadcasts/{agent}/read",
         broadcasts.read,
-        FeedPart,
+        UnseenBroadcasts,
         query=BroadcastReadQuery,
         body=BroadcastReadQuery,
     ),

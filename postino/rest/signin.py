@@ -1,39 +1,38 @@
-"""Signing a browser in: `postino open` fetches a code over the unix socket, the page changes it into the token."""
+"""Routes of signing in: `postino open` gets a code over the unix socket, the page exchanges it for the token."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
 from postino.errors import CodeSpent, Forbidden
-from postino.rest.call import Call
-from postino.rest.connection import Connection
+from postino.rest.call import ApiCall
+from postino.rest.connection import HttpConnection, is_unix
 from postino.rest.records import CodeBody, Nothing, SignedIn, SignInCode
 from postino.rest.signin_codes import CODE_S
 
 
-async def code(call: Call[Nothing, Nothing]) -> SignInCode:
-    """Give the address of the page, with a single-use code where a token is wanted. On the unix socket only."""
-    connection = call.request.protocol
-    if not isinstance(connection, Connection) or connection.tcp:
-        raise Forbidden("sign-in codes are made on the unix socket only")
-    made = call.shared.codes.make() if call.shared.settings.api_token else None
-    url = None if call.shared.url is None else address(call.shared.url, made)
+async def code(call: ApiCall[Nothing, Nothing]) -> SignInCode:
+    """Return the address of the page, with a single-use code if a token is set. On the unix socket only."""
+    if not is_unix(call.request):
+        raise Forbidden("sign-in codes are created on the unix socket only; run `postino open`")
+    made = call.state.signin_codes.make() if call.state.settings.api_token else None
+    url = None if call.state.url is None else address(call.state.url, made)
     return SignInCode(code=made, url=url, expires_s=CODE_S)
 
 
-async def sign_in(call: Call[Nothing, CodeBody]) -> SignedIn:
-    """Change a sign-in code into the token, once, for a browser of this machine's user."""
+async def sign_in(call: ApiCall[Nothing, CodeBody]) -> SignedIn:
+    """Exchange a sign-in code for the token, once, for a browser of this user on this machine."""
     connection = call.request.protocol
-    entrance = connection.entrance if isinstance(connection, Connection) else None
-    if entrance is None or not entrance.own:  # a code stands in the browser's arguments, where others can read it
-        raise Forbidden("a sign-in code is good on this machine only; elsewhere enter the token itself")
-    if not call.shared.codes.spend(call.body.code):
+    policy = connection.policy if isinstance(connection, HttpConnection) else None
+    if policy is None or not policy.local:  # other users can read the code in the browser's arguments
+        raise Forbidden("a sign-in code works on this machine only; elsewhere enter the token itself")
+    if not call.state.signin_codes.spend(call.body.code):
         raise CodeSpent(f"this sign-in code is unknown, used or older than {CODE_S} s; run `postino open` again")
-    return SignedIn(token=call.shared.settings.api_token)
+    return SignedIn(token=call.state.settings.api_token)
 
 
 def address(url: str, code: str | None) -> str:
-    """Return where a browser opens the page: loopback by its name, under which the page keeps what it knows."""
+    """Return the address of the page for a browser. Loopback is `localhost`: the page's storage is kept by name."""
     parts = urlsplit(url)
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc.rpartition(":")[0]
     return urlunsplit(("http", f"{host}:{parts.port}", "/", "", f"code={code}" if code else ""))

@@ -1,6 +1,6 @@
-"""Sign-in codes: each is good for one browser and 30 s.
+"""Sign-in codes: each works once and for 30 s.
 
-A code travels in the fragment of an address, which stays out of requests, logs and Referer headers.
+A code is passed in the fragment of an address, which browsers leave out of requests and Referer headers.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import secrets
 import time
 
-CODE_S = 30  # from the command to the browser that it starts, with time for a slow one
-MOST = 64  # codes at once: more than one person opens in 30 s; the oldest gives way
+CODE_S = 30  # s from the command to the page: time for a slow browser to start
+MOST = 64  # codes at once, more than a person uses in 30 s; the oldest is dropped
 
 
-class Codes:
-    """The codes of one daemon that are still good. They live in memory only."""
+class SignInCodes:
+    """The valid codes of one daemon, in memory only."""
 
     def __init__(self) -> None:
         self._ends: dict[str, float] = {}
@@ -27,5 +27,5 @@ class Codes:
         return code
 
     def spend(self, code: str) -> bool:
-        """Return whether the code was good; from now on it is not."""
+        """Return whether the code was valid, and make it invalid."""
         return self._ends.pop(code, 0.0) > time.monotonic()

@@ -23,12 +23,12 @@ def test_agents_are_listed_with_what_waits_for_them(postino) -> None:
 
 def test_a_rename_moves_the_mail_and_keeps_the_old_name_as_an_alias(postino) -> None:
     postino.ok("send", "a2-bob", "hello")
-    assert postino.ok("rename", "a2-bob", "a2-rob") == "a2-bob is a2-rob now\n"
+    assert postino.ok("rename", "a2-bob", "a2-rob") == "renamed a2-bob to a2-rob\n"
     answer = postino.json("rename", "a2-bert", "--agent", "a2-rob")
     assert (answer["ok"], answer["name"], answer["old"]) == (True, "a2-bert", "a2-rob")
     assert set(answer["aliases"]) == {"a2-bob", "a2-rob"}
     assert postino.json("read", "--agent", "a2-bob")["items"][0]["body"] == "hello"
-    assert postino.ok("rename", "a2-tim", POSTINO_AGENT_NAME="a2-bert") == "a2-bert is a2-tim now\n"
+    assert postino.ok("rename", "a2-tim", POSTINO_AGENT_NAME="a2-bert") == "renamed a2-bert to a2-tim\n"
 
 
 def test_a_name_in_use_is_refused(postino) -> None:

@@ -16,7 +16,7 @@ def test_a_broadcast_is_seen_once_by_each_and_listed_for_all(postino) -> None:
     assert said.startswith("broadcast, id ")
     for name in ("f1-bob", "f1-eve"):
         assert "    freeze at noon\n" in postino.ok("broadcasts", "--agent", name)
-        assert postino.ok("broadcasts", "--agent", name) == f"No broadcasts {name} has not seen.\n"
+        assert postino.ok("broadcasts", "--agent", name) == f"No unseen broadcasts of {name}.\n"
     assert "    freeze at noon\n" in postino.ok("broadcasts")
     assert "    freeze at noon\n" in postino.ok("broadcasts", "--agent", "f1-bob", "--all")
 

@@ -26,7 +26,7 @@ def test_the_life_of_a_message(client) -> None:
     assert client.send("v1-bob", "hello", sender="v1-ada", thread="t", reply_to="r", id=sent["id"])["created"] is False
     with pytest.raises(KeyReused):
         client.send("v1-bob", "other", id=sent["id"])
-    assert client.look("v1-bob", limit=1, offset=0)["total"] == 1
+    assert client.peek("v1-bob", limit=1, offset=0)["total"] == 1
     assert client.state("v1-bob", sent["id"])["state"] == "queued"
     assert client.read("v1-bob", limit=1)["items"][0]["id"] == sent["id"]
     assert client.read("v1-bob", resume=True)["items"][0]["id"] == sent["id"]
@@ -96,7 +96,7 @@ def test_a_send_through_a_killed_daemon_is_stored_once(bare) -> None:
             client.send("bob", f"before {number}")
             os.kill(process.status(home).pid, signal.SIGKILL)
             assert client.send("bob", f"after {number}")["created"]
-        bodies = [item["body"] for item in client.look("bob")["items"]]
+        bodies = [item["body"] for item in client.peek("bob")["items"]]
     assert bodies == [f"{when} {number}" for number in range(3) for when in ("before", "after")]
 
 
@@ -113,7 +113,7 @@ def test_a_flood_through_a_kill_loses_and_doubles_nothing(bare) -> None:
             if sent == 900:
                 break
         killer.join()
-        assert client.look("bob")["total"] == sent
+        assert client.peek("bob")["total"] == sent
         seen: list[str] = []
         while len(seen) < sent:
             batch = client.read("bob", limit=200)["items"]

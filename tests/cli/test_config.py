@@ -72,7 +72,7 @@ def test_config_starts_nothing_and_names_no_agent_of_this_shell(bare) -> None:
 def test_a_secret_in_the_entry_is_pointed_out(bare) -> None:
     done = bare.run("config", POSTINO_API_TOKEN="hush")
     assert json.loads(done.out)["mcpServers"]["postino"]["env"]["POSTINO_API_TOKEN"] == "hush"
-    assert done.err == "postino: the entry holds POSTINO_API_TOKEN; keep it private\n"
+    assert done.err == "postino: the entry contains POSTINO_API_TOKEN; keep it private\n"
 
 
 @pytest.mark.parametrize(

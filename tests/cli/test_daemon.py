@@ -53,7 +53,7 @@ def test_status_of_a_daemon_that_hangs(bare) -> None:
     done = bare.run("status")
     os.kill(pid, signal.SIGCONT)
     assert done.code == 4
-    assert f"lives (pid {pid}) but does not answer" in done.out
+    assert f"(pid {pid}) does not answer" in done.out
 
 
 def test_status_of_a_daemon_whose_valkey_hangs_tells_which_of_both_it_is(bare) -> None:
@@ -197,7 +197,7 @@ def test_a_home_of_nobody_is_exit_2_and_names_the_setting(bare, command) -> None
 @pytest.mark.parametrize("args", [["up"], ["send", "bob", "hello"]])
 def test_a_daemon_that_finds_a_setting_bad_is_exit_2_for_its_starter_too(bare, args) -> None:
     sentence = bare.no(2, *args, POSTINO_WEB_HOST="192.0.2.77", POSTINO_API_TOKEN="t")
-    assert "POSTINO_WEB_HOST=192.0.2.77 is no address of this machine" in sentence
+    assert "POSTINO_WEB_HOST=192.0.2.77 is not an address of this machine" in sentence
 
 
 def test_what_the_environment_holds_is_shown_not_obeyed(postino) -> None:
@@ -232,7 +232,7 @@ def test_a_port_of_a_stranger_is_told_by_up_and_status(bare) -> None:
         taken = stranger.getsockname()[1]
         up = bare.ok("up", POSTINO_WEB_PORT=str(taken))
     port = int(up.splitlines()[0].rpartition(":")[2])
-    told = f"port {taken} is taken by another program; postino listens on {port}"
+    told = f"another program uses port {taken}; postino listens on {port}"
     assert port != taken
     assert up.splitlines()[1:] == [told]
     assert told in bare.ok("status", POSTINO_WEB_PORT=str(taken))
@@ -246,7 +246,7 @@ def test_up_names_the_settings_a_running_daemon_does_not_share(bare) -> None:
     out = bare.ok("up", POSTINO_WAKE="off", POSTINO_AGENT_NAME="ada")
     names = "POSTINO_API_TOKEN, POSTINO_MAX_INBOX, POSTINO_WAKE"
     assert out.splitlines()[1:] == [
-        f"it runs with another {names} than this shell and keeps its own until `postino down`"
+        f"it runs with a different {names} than this shell and keeps it until `postino down`"
     ]
     assert bare.json("up", POSTINO_WAKE="off")["differs"] == names.split(", ")
     assert "secret-token" not in (bare.home / "daemon.json").read_text()
@@ -262,7 +262,7 @@ def test_serve_says_at_its_end_that_its_valkey_runs_on_and_status_says_it_too(ba
     assert process.returncode == 0
     assert "`postino down` ends it" in (out + err).decode().splitlines()[-1]
     done = bare.run("status")
-    assert (done.code, done.out.splitlines()[1:]) == (4, ["its Valkey still runs; `postino down` ends it"])
+    assert (done.code, done.out.splitlines()[1:]) == (4, ["its Valkey is still running; `postino down` stops it"])
     assert json.loads(bare.run("status", "--json").out)["valkey"] is True
     bare.ok("down")
     done = bare.run("status")

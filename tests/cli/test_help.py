@@ -57,10 +57,11 @@ def test_help_imports_nothing_heavy() -> None:
     assert not found & HEAVY
 
 
-def test_a_small_command_imports_neither_server_nor_store(postino) -> None:
+@pytest.mark.parametrize("args", [["check", "--agent", "x"], ["up"], ["status"]], ids=lambda args: args[0])
+def test_a_small_command_imports_neither_server_nor_store(postino, args) -> None:
     code = "import sys; from postino.cli import main; print(main(sys.argv[1:]), *sys.modules)"
     run = subprocess.run(
-        [sys.executable, "-c", code, "check", "--agent", "x"],
+        [sys.executable, "-c", code, *args],
         env=postino.env,
         capture_output=True,
         text=True,

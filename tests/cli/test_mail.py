@@ -77,7 +77,7 @@ def test_who_reads_must_say_who(postino, command) -> None:
     rest = ["new-name"] if command == "rename" else []
     sentence = postino.no(2, command, *rest)
     way = "--agent NAME" if command == "rename" else "NAME"
-    assert sentence == f"whose? say `postino {command} {way}`, or set POSTINO_AGENT_NAME"
+    assert sentence == f"agent name missing: give `postino {command} {way}` or set POSTINO_AGENT_NAME"
 
 
 @pytest.mark.parametrize("command", ["read", "check", "dead", "clear", "broadcasts"])
@@ -88,11 +88,11 @@ def test_a_bare_name_says_whose_as_agent_does(postino, command) -> None:
     assert answer | {"consumer": None} == by_option | {"consumer": None}
     postino.ok(command, f"m3-{command}", "--agent", f"m3-{command}")
     sentence = postino.no(2, command, "m3-bob", "--agent", "m3-ada")
-    assert sentence == "NAME is 'm3-bob' and --agent is 'm3-ada'; say one of them"
+    assert sentence == "NAME is 'm3-bob' and --agent is 'm3-ada'; give only one of them"
 
 
 def test_clearing_all_broadcasts_takes_no_name(postino) -> None:
-    assert "takes no name" in postino.no(2, "clear", "m3-bob", "--broadcasts")
+    assert "give no name with it" in postino.no(2, "clear", "m3-bob", "--broadcasts")
 
 
 def test_a_body_from_standard_input_arrives_byte_for_byte(postino) -> None:
@@ -102,7 +102,7 @@ def test_a_body_from_standard_input_arrives_byte_for_byte(postino) -> None:
 
 
 def test_a_body_that_begins_with_a_dash_needs_two(postino) -> None:
-    assert "must be quoted after --" in postino.no(2, "send", "m5-bob", "--force", "is", "bad")
+    assert "put -- before one" in postino.no(2, "send", "m5-bob", "--force", "is", "bad")
     postino.ok("send", "m5-bob", "--", "--force is bad")
     assert postino.json("read", "--agent", "m5-bob")["items"][0]["body"] == "--force is bad"
 
@@ -213,7 +213,7 @@ def test_read_waits_no_longer_than_told(postino) -> None:
 def test_read_says_that_more_wait(postino) -> None:
     for number in range(3):
         postino.ok("send", "m14-bob", f"number {number}")
-    assert postino.ok("read", "--agent", "m14-bob", "--limit", "2").endswith("\nMore wait.\n")
+    assert postino.ok("read", "--agent", "m14-bob", "--limit", "2").endswith("\nThere are more.\n")
     assert postino.ok("read", "--peek", "--agent", "m14-bob", "--limit", "1").endswith("number 2\n")
 
 
@@ -281,7 +281,7 @@ def test_the_hint_of_history_asks_the_same_question_further_back(postino) -> Non
     for number in range(3):
         postino.ok("send", "m25-bob", f"-x entry's {number}", "--from", "m25-ada")
     asked = ["--agent", "m25-ada", "--with", "m25-bob", "--search=-x entry's", "--limit", "2"]
-    command = postino.ok("history", *asked).splitlines()[-1].removeprefix("Older ones: ")
+    command = postino.ok("history", *asked).splitlines()[-1].removeprefix("For older ones: ")
     older = postino.ok(*shlex.split(command)[1:])
     assert [line.strip() for line in older.splitlines() if line.startswith("    ")] == ["-x entry's 0"]
     assert "Older" not in older
@@ -299,7 +299,7 @@ def test_history_into_a_closed_pipe_is_quiet(postino) -> None:
 def test_clear_takes_what_waits(postino) -> None:
     postino.ok("send", "m21-bob", "one")
     postino.ok("send", "m21-bob", "two")
-    assert postino.ok("clear", "--agent", "m21-bob") == "dropped 2 messages\n"
+    assert postino.ok("clear", "--agent", "m21-bob") == "deleted 2 messages\n"
     assert state_of(postino, "m21-bob")["state"] == "cleared"
 
 
@@ -307,7 +307,7 @@ def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:
     postino.ok("check", "--agent", "m22-builder")
     postino.ok("read", "--agent", "m22-builder")
     out = postino.ok("send", "m22-bulder", "hello")
-    assert "Nobody of that name has been seen yet; the message waits." in out
+    assert "No agent of that name has been seen yet; the message is kept for it." in out
 
 
 @pytest.mark.parametrize("rest", [[], ["--peek"]])
@@ -316,7 +316,7 @@ def test_an_inbox_of_nobody_is_told_with_near_names(postino, rest) -> None:
     postino.ok("read", "m26-reviewer")
     name = f"m26-reveiwer{len(rest)}"
     out = postino.ok("read", name, *rest)
-    assert out.startswith(f"No messages for {name}.\nNobody of that name has been seen. Near it: ")
+    assert out.startswith(f"No messages for {name}.\nNo agent of that name has been seen. Similar names: ")
     assert "m26-reviewer" in out
     assert postino.ok("read", "m26-reviewer") == "No messages for m26-reviewer.\n"
 
@@ -340,16 +340,16 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
     assert [(item["id"], item["reason"]) for item in listed["items"]] == [
         (f"{number}", "max_deliveries") for number in range(1, 5)
     ]
-    assert bare.ok("dead", "--agent", "bob").count("given up: max_deliveries") == 4
+    assert bare.ok("dead", "--agent", "bob").count("dead: max_deliveries") == 4
     assert bare.json("dead", "--agent", "bob", "--requeue", "2", "1") == {"ok": True, "requeued": ["2", "1"]}
     assert bare.ok("dead", "--agent", "bob", "--requeue") == "requeued 2 messages\n"
     assert bare.json("read", "--agent", "bob")["items"][0]["delivery"] == 1
     assert bare.ok("dead", "--agent", "bob") == "No dead letters of bob.\n"
-    assert bare.ok("dead", "--agent", "bob", "--clear") == "dropped 0 messages\n"
+    assert bare.ok("dead", "--agent", "bob", "--clear") == "deleted 0 messages\n"
 
 
 def test_a_name_that_was_read_as_an_id_is_told(postino) -> None:
-    assert "the name comes before --requeue" in postino.no(2, "dead", "--requeue", "m30-bob")
+    assert "give it before --requeue" in postino.no(2, "dead", "--requeue", "m30-bob")
 
 
 def test_the_notices_of_system_can_be_looked_up(bare) -> None:
@@ -363,4 +363,4 @@ def test_the_notices_of_system_can_be_looked_up(bare) -> None:
         time.sleep(0.05)
     assert [(item["from"], item["to"], item["reply_to"]) for item in found] == [("system", "ada", "n1")]
     assert bare.json("history", "--agent", "ada", "--with", "system")["items"] == found
-    assert "Nothing was sent yet" in bare.ok("history", "--agent", "bob", "--with", "system")
+    assert "No messages or broadcasts match." in bare.ok("history", "--agent", "bob", "--with", "system")

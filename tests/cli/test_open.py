@@ -71,7 +71,7 @@ def test_without_tcp_there_is_no_page(bare) -> None:
 
 
 def test_a_code_ends_by_time_and_the_oldest_by_number(monkeypatch) -> None:
-    kept = signin_codes.Codes()
+    kept = signin_codes.SignInCodes()
     first, *others = [kept.make() for _ in range(signin_codes.MOST + 1)]
     assert not kept.spend(first)
     assert all(kept.spend(each) for each in others)

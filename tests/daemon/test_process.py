@@ -18,21 +18,21 @@ import pytest
 
 from postino import __version__, locks
 from postino.daemon import process
-from postino.daemon.process import Running, Status
+from postino.daemon.process import DaemonInfo, Status
 from postino.errors import BadField, StoreAway, Unreachable
 from postino.paths import Home
 from postino.relay.starter import LOG_LIMIT
 from postino.store.valkey.embedded import EmbeddedValkey
 
-#: holds the seat of the home in argv[1] like a daemon that never answers
+#: holds the lock of the home in argv[1] like a daemon that never answers
 HOLDER = """
 import os, signal, sys, time
 from pathlib import Path
 from postino.daemon import process
 from postino.paths import Home
 signal.signal(signal.SIGTERM, {on_term})
-seat = process.take_seat(Home(Path(sys.argv[1])))
-print(seat is not None, flush=True)
+lock = process.lock_home(Home(Path(sys.argv[1])))
+print(lock is not None, flush=True)
 time.sleep(60)
 """
 #: starts the daemon of the home in argv[1] as soon as a line comes in
@@ -66,7 +66,7 @@ def environ(home: Home) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def hold(home: Home) -> Iterator[Hold]:
-    """Other processes that hold the seat."""
+    """Other processes that hold the lock."""
     made: list[subprocess.Popen[str]] = []
 
     def start(on_term: str = "signal.SIG_DFL") -> subprocess.Popen[str]:
@@ -82,39 +82,39 @@ def hold(home: Home) -> Iterator[Hold]:
         each.communicate()
 
 
-# The seat
+# The lock
 
 
 def test_a_home_has_one_seat(home: Home) -> None:
-    seat = process.take_seat(home)
-    assert seat is not None
+    lock = process.lock_home(home)
+    assert lock is not None
 
-    assert process.held(home)
-    assert process.take_seat(home) is None
+    assert process.is_running(home)
+    assert process.lock_home(home) is None
 
-    seat.leave()
-    seat.leave()
-    assert not process.held(home)
-    again = process.take_seat(home)
+    lock.release()
+    lock.release()
+    assert not process.is_running(home)
+    again = process.lock_home(home)
     assert again is not None
-    again.leave()
+    again.release()
 
 
 def test_the_seat_of_a_killed_daemon_is_free_and_cleared(home: Home, hold: Hold) -> None:
     holder = hold()
     home.socket.touch()
     home.info.write_text("{}")
-    assert process.take_seat(home) is None
+    assert process.lock_home(home) is None
     assert home.socket.exists()  # not ours to remove while it lives
 
     holder.kill()
     holder.wait()
-    seat = process.take_seat(home)
+    lock = process.lock_home(home)
 
-    assert seat is not None
+    assert lock is not None
     assert not home.socket.exists()
     assert not home.info.exists()
-    seat.leave()
+    lock.release()
 
 
 def test_a_moments_look_at_the_lock_unseats_nobody(home: Home) -> None:
@@ -122,38 +122,38 @@ def test_a_moments_look_at_the_lock_unseats_nobody(home: Home) -> None:
     assert looking is not None
     threading.Timer(0.05, os.close, (looking,)).start()
 
-    seat = process.take_seat(home)
+    lock = process.lock_home(home)
 
-    assert seat is not None
-    seat.leave()
+    assert lock is not None
+    lock.release()
 
 
 def test_a_daemon_says_who_it_is_to_its_user_only(home: Home) -> None:
-    seat = process.take_seat(home)
-    assert seat is not None
+    lock = process.lock_home(home)
+    assert lock is not None
 
-    said = seat.announce("http://127.0.0.1:3333", "1.2.3")
+    said = lock.write_info("http://127.0.0.1:3333", "1.2.3")
 
-    assert process.read(home) == said
-    assert seat.announce(None, "1.2.3", {"POSTINO_WAKE": "off"}) == process.read(home)
-    assert said == Running(os.getpid(), "http://127.0.0.1:3333", str(home.socket), "1.2.3", said.started)
+    assert process.read_info(home) == said
+    assert lock.write_info(None, "1.2.3", {"POSTINO_WAKE": "off"}) == process.read_info(home)
+    assert said == DaemonInfo(os.getpid(), "http://127.0.0.1:3333", str(home.socket), "1.2.3", said.started)
     assert stat.S_IMODE(home.info.stat().st_mode) == 0o600
-    seat.leave()
-    assert process.read(home) is None
+    lock.release()
+    assert process.read_info(home) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "\x00"])
 def test_a_damaged_daemon_json_says_nothing(home: Home, text: str) -> None:
     home.info.write_text(text)
 
-    assert process.read(home) is None
+    assert process.read_info(home) is None
     home.info.unlink()
 
 
 def test_a_daemon_of_an_older_version_is_understood_without_its_settings(home: Home) -> None:
     home.info.write_text('{"pid": 1, "url": null, "socket": "s", "version": "0", "started": 1.5}')
 
-    assert process.read(home) == Running(1, None, "s", "0", 1.5, {})
+    assert process.read_info(home) == DaemonInfo(1, None, "s", "0", 1.5, {})
     home.info.unlink()
 
 
@@ -277,7 +277,7 @@ def test_two_started_at_once_end_as_one(home: Home, environ: dict[str, str]) -> 
 def test_while_another_process_starts_the_daemon_it_waits(home: Home, environ: dict[str, str]) -> None:
     turn = locks.acquire(home.prepare().starting)
     assert turn is not None
-    started: list[Running] = []
+    started: list[DaemonInfo] = []
     waiting = threading.Thread(target=lambda: started.append(process.start(environ, home)))
     waiting.start()
 
@@ -313,14 +313,14 @@ def test_what_a_killed_daemon_leaves_is_no_obstacle(home: Home, environ: dict[st
     valkey = locks.read_pid(home.data / "valkey.pid")
 
     os.kill(first.pid, signal.SIGKILL)
-    until(lambda: not process.held(home))
+    until(lambda: not process.is_running(home))
     assert home.socket.exists()
-    assert process.read(home) == first
+    assert process.read_info(home) == first
     assert process.status(home) == Status("down")
 
     second = process.start(environ, home)
     assert second.pid != first.pid
-    assert process.read(home) == second
+    assert process.read_info(home) == second
     assert locks.read_pid(home.data / "valkey.pid") == valkey
 
 
@@ -339,9 +339,7 @@ def test_a_suspended_daemon_is_named_and_can_be_ended(
     running = process.start(environ, home)
     os.kill(running.pid, signal.SIGSTOP)
 
-    with pytest.raises(
-        Unreachable, match=rf"lives \(pid {running.pid}\) but does not answer after 1 s; `postino down`"
-    ):
+    with pytest.raises(Unreachable, match=rf"\(pid {running.pid}\) has not answered for 1 s; `postino down`"):
         process.start(environ, home, 1.0)
     assert process.stop(home, 0.5) is True
 
@@ -350,12 +348,14 @@ def test_a_suspended_daemon_is_named_and_can_be_ended(
 
 
 def test_a_daemon_that_dies_at_start_is_quoted(home: Home, environ: dict[str, str]) -> None:
-    with pytest.raises(Unreachable, match=r"^The daemon did not start: .*127\.0\.0\.1:1 does not serve") as failed:
+    with pytest.raises(
+        Unreachable, match=r"^The postino daemon did not start: .*127\.0\.0\.1:1 does not serve"
+    ) as failed:
         process.start(environ | {"POSTINO_VALKEY_URL": "redis://me:hunter2@127.0.0.1:1"}, home)
 
     assert "hunter2" not in str(failed.value)
     assert failed.value.detail == {"exitcode": 4}
-    with pytest.raises(Unreachable, match=r"^The daemon did not start: POSTINO_WEB_PORT='x' is not allowed"):
+    with pytest.raises(Unreachable, match=r"^The postino daemon did not start: POSTINO_WEB_PORT='x' is not allowed"):
         process.start(environ | {"POSTINO_WEB_PORT": "x"}, home)
 
 
@@ -367,7 +367,7 @@ def test_a_daemon_without_its_valkey_is_no_healthy_daemon(home: Home, environ: d
     finally:
         asyncio.run(EmbeddedValkey(Home(home.root / "other")).stop())
 
-    with pytest.raises(StoreAway, match="The daemon runs, but "):
+    with pytest.raises(StoreAway, match="The postino daemon runs, but "):
         process.start(environ, home, 1.0)
 
 
@@ -376,7 +376,7 @@ def test_a_valkey_that_hangs_is_named_and_not_the_daemon(home: Home, environ: di
     valkey = int((home.data / "valkey.pid").read_text())
     os.kill(valkey, signal.SIGSTOP)
     try:
-        with pytest.raises(StoreAway, match="The daemon runs, but "):
+        with pytest.raises(StoreAway, match="The postino daemon runs, but "):
             process.start(environ, home, 1.0)
         assert process.status(home).state == "up"
     finally:

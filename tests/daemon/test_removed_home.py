@@ -41,7 +41,7 @@ def test_the_daemon_of_the_new_home_keeps_what_is_its(daemon, gone) -> None:
     assert gone(valkey)
 
     assert asked(daemon, "messages/bob")["items"][0]["body"] == "to the new one"
-    assert process.read(daemon.home).pid == daemon.process.pid
+    assert process.read_info(daemon.home).pid == daemon.process.pid
 
 
 def test_a_home_that_was_moved_comes_back_with_all_its_mail(daemon, gone) -> None:

@@ -86,7 +86,7 @@ def call(home: Home, method: str, path: str, body: Any = None, seconds: float = 
 def test_a_daemon_says_where_it_serves(home: Home, serve: Any) -> None:
     running = serve()
     answer = until(lambda: healthy(home), "healthy")
-    said = process.read(home)
+    said = process.read_info(home)
 
     assert said is not None
     assert (said.pid, said.socket) == (running.pid, str(home.socket))
@@ -154,7 +154,7 @@ def test_two_started_at_once_end_as_one(home: Home, serve: Any) -> None:
 
     assert sorted(each.poll() or 0 for each in several if each.poll() is not None) == [0, 0]
     survivor = next(each for each in several if each.poll() is None)
-    said = process.read(home)
+    said = process.read_info(home)
     assert said is not None and said.pid == survivor.pid
 
 
@@ -234,7 +234,7 @@ def test_without_web_only_the_unix_socket_answers(home: Home, serve: Any) -> Non
     answer = until(lambda: healthy(home), "healthy")
 
     assert "url" not in answer
-    said = process.read(home)
+    said = process.read_info(home)
     assert said is not None and said.url is None
     assert _listening_tcp(running.pid) == []
 

@@ -187,7 +187,7 @@ class OverHttp:
         await self._call(inbox, lambda client: client.nack(inbox, ids, consumer=consumer))
 
     async def left(self, inbox: str) -> int:
-        return int((await self._call(inbox, lambda client: client.look(inbox, limit=1)))["total"])
+        return int((await self._call(inbox, lambda client: client.peek(inbox, limit=1)))["total"])
 
     def close(self) -> None:
         for each in self.clients.values():

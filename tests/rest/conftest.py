@@ -21,7 +21,7 @@ from postino.config import Settings
 from postino.daemon import process
 from postino.paths import Home
 from postino.rest.app import GUARD, build_app
-from postino.rest.connection import Connections
+from postino.rest.connection import HttpConnections
 from postino.store.valkey.embedded import EmbeddedValkey
 
 AppClient = TestClient[web.Request, web.Application]
@@ -96,7 +96,7 @@ class _Runner(web.AppRunner):
 
     def _factory(self, server: web.Server) -> Any:
         if not hasattr(self, "connections"):
-            self.connections = Connections(server, asyncio.get_running_loop(), self.app[GUARD].examine)
+            self.connections = HttpConnections(server, asyncio.get_running_loop(), self.app[GUARD].policy)
         return self.connections.tcp
 
 

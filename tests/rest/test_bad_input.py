@@ -312,7 +312,7 @@ async def test_half_a_character_is_named_with_its_field_and_position(
 
     assert (answer.status, answer.json["code"]) == (400, "bad_field"), answer.text
     assert (answer.json["field"], answer.json["position"]) == (field, position)
-    assert f"{field} holds the refused character U+D" in answer.json["error"]
+    assert f"{field} contains U+D" in answer.json["error"]
     await nothing_happened(api)
 
 

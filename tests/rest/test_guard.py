@@ -244,7 +244,11 @@ def test_the_user_behind_a_connection_is_found_and_only_while_it_lives() -> None
             ours, theirs = server.accept()
             places = theirs[:2], ours.getsockname()[:2]
             assert peer.of_tcp(*places) == os.getuid()
-            assert peer._looked_up(*places) == peer._asked(*places) == (os.getuid(), os.fstat(client.fileno()).st_ino)
+            assert (
+                peer._from_proc(*places)
+                == peer._from_netlink(*places)
+                == (os.getuid(), os.fstat(client.fileno()).st_ino)
+            )
             client.close()
             assert peer.of_tcp(*places) is None  # the kernel shows uid 0 and no inode: that is not root
             ours.close()

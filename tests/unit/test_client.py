@@ -287,7 +287,7 @@ def test_half_an_answer_or_none_is_unknown(daemon: Badly, client: Client, raw: b
 
 def test_a_stranger_on_the_port_is_told_apart(daemon: Badly, client: Client) -> None:
     daemon.script = [sends(b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>")]
-    with pytest.raises(PostinoError, match="is something else listening"):
+    with pytest.raises(PostinoError, match="check which program listens"):
         client.stats()
 
 
@@ -309,7 +309,7 @@ def test_a_name_that_no_path_can_carry_is_refused_here(client: Client, name: str
 
 def test_names_and_queries_are_escaped(daemon: Badly, client: Client) -> None:
     daemon.script = [says({"items": []}), says({"items": []})]
-    client.look("a/b?c#d é")
+    client.peek("a/b?c#d é")
     client.history(q="a&b=c", with_="x y")
     assert [head for head, _ in daemon.requests] == [
         "GET /api/messages/a%2Fb%3Fc%23d%20%C3%A9",

@@ -13,7 +13,7 @@ import pytest
 
 from postino import config
 from postino.cli import COMMANDS
-from postino.cli.call import Call
+from postino.cli.command import Command
 from postino.errors import ERRORS
 from postino.mcp.tools import TOOLS
 from postino.rest.routes import ROUTES
@@ -57,7 +57,7 @@ class _Parsed(Exception):
     """The arguments were taken: what comes next would speak to a daemon."""
 
 
-class _Dry(Call):
+class _Dry(Command):
     def client(self) -> NoReturn:
         raise _Parsed
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from postino.cli import render
-from postino.cli.call import as_json
+from postino.cli.command import as_json
 
 PLAIN = render.Ink(False)
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""One run of one command: its arguments, its settings, its daemon, its output."""
+"""One run of a command: its arguments, settings, client and output."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from postino.config import Settings
 from postino.errors import BadField, BadName, BadRequest, PostinoError
 from postino.model import visible
 
-LONGEST_INPUT = 1 << 20  # bytes; no body may be as long, whatever the daemon allows
+LONGEST_INPUT = 1 << 20  # bytes of standard input; every allowed body is shorter
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, failing in one sentence like everything else here."""
+    """An argument parser that raises BadRequest instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what the command line is told."""
-        hint = "; a text of several words, or one that begins with -, must be quoted after --"
+        """Raise BadRequest with `message`."""
+        hint = "; quote a text of several words, and put -- before one that begins with -"
         raise BadRequest(f"{message}{hint if 'unrecognized' in message else ''} (see `postino help {self.command}`)")
 
     @property
     def command(self) -> str:
-        """The command alone, without `postino`."""
+        """The name of the command, without `postino`."""
         return self.prog.rpartition(" ")[2]
 
 
 @dataclass(frozen=True)
-class Call:
-    """What a command is given."""
+class Command:
+    """What the function of a command gets."""
 
     name: str
     argv: list[str]
@@ -44,7 +44,7 @@ class Call:
     colour: bool
 
     def parser(self, *, agent: str | None = None, named: bool = False, json: bool = True) -> Parser:
-        """Return a parser with the options commands share; `agent` says what --agent means, `named`: or a bare NAME."""
+        """Return a parser with the common options. `agent` is the help of --agent; `named` also allows NAME for it."""
         parser = Parser(
             prog=f"postino {self.name}",
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
@@ -53,39 +53,40 @@ class Call:
         if named:
             parser.add_argument("name", nargs="?", metavar="NAME", help=agent)
         if agent:
-            same = "the same as NAME" if named else agent
-            parser.add_argument("--agent", "--from", metavar="NAME", help=same)
+            parser.add_argument("--agent", "--from", metavar="NAME", help="the same as NAME" if named else agent)
         if json:
-            parser.add_argument("--json", action="store_true", help="print the data as JSON")
+            parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 
     def sender(self, args: argparse.Namespace) -> str | None:
-        """Return who the caller says to be; None: nobody in particular.
+        """Return the agent that NAME, --agent or POSTINO_AGENT_NAME gives; None if none does.
 
         Raises:
             BadRequest: NAME and --agent differ.
         """
-        name = getattr(args, "name", None)  # of a parser that takes a bare NAME
+        name = getattr(args, "name", None)  # only of a parser that takes NAME
         if None not in (name, args.agent) and name != args.agent:
-            raise BadRequest(f"NAME is {name!r} and --agent is {args.agent!r}; say one of them")
-        said = args.agent if name is None else name
-        return self.settings.agent_name if said is None else str(said)
+            raise BadRequest(f"NAME is {name!r} and --agent is {args.agent!r}; give only one of them")
+        given = args.agent if name is None else name
+        return self.settings.agent_name if given is None else str(given)
 
     def own_name(self, args: argparse.Namespace) -> str:
-        """Return who the caller is.
+        """Return the agent that NAME, --agent or POSTINO_AGENT_NAME gives.
 
         Raises:
-            BadName: neither NAME or --agent nor POSTINO_AGENT_NAME says so.
+            BadName: none of them does.
             BadRequest: NAME and --agent differ.
         """
         name = self.sender(args)
         if not name:
             way = "NAME" if hasattr(args, "name") else "--agent NAME"
-            raise BadName(f"whose? say `postino {self.name} {way}`, or set POSTINO_AGENT_NAME", field="agent")
+            raise BadName(
+                f"agent name missing: give `postino {self.name} {way}` or set POSTINO_AGENT_NAME", field="agent"
+            )
         return name
 
     def client(self) -> Client:
-        """Return a client of this home's daemon; the first call starts one if none answers."""
+        """Return a client of this home's daemon. A call starts a daemon if none answers."""
         return Client(self.settings.home.socket, via="cli", start=self._start)
 
     def _start(self) -> None:
@@ -94,13 +95,13 @@ class Call:
         process.start(self.environ, self.settings.home)
 
     def show(self, args: argparse.Namespace, data: Any, text: str) -> int:
-        """Print `data` if --json was given, else `text`; return exit code 0."""
+        """Print `data` as JSON if --json was given, else `text`; return exit code 0."""
         sys.stdout.write(f"{as_json(data)}\n" if args.json else text)
         return 0
 
 
 def as_json(data: Any, *, indent: int | None = 2) -> str:
-    """Return `data` as JSON in which every control character is escaped."""
+    """Return `data` as JSON, with every control character escaped."""
     text = json.dumps(data, ensure_ascii=False, indent=indent)
     if visible(text) == text and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8":
         return text
@@ -108,7 +109,7 @@ def as_json(data: Any, *, indent: int | None = 2) -> str:
 
 
 def body_of(text: str) -> str:
-    """Return `text`, or for `-` all of standard input, unchanged to the last newline: a patch needs its own.
+    """Return `text`, or all of standard input for `-`, including the last newline, which a patch needs.
 
     Raises:
         BadField: standard input is closed, too long or not UTF-8.
@@ -127,23 +128,23 @@ def body_of(text: str) -> str:
 
 
 def no_command(name: str, known: list[str]) -> BadRequest:
-    """Return the refusal of a command that does not exist, with the nearest one that does."""
+    """Return the error about a command that does not exist, with the most similar one that does."""
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean `postino {near[0]}`?" if near else "`postino help` lists them"
     return BadRequest(f"there is no command {name!r}; {hint}")
 
 
 def sentence(error: Exception) -> str:
-    """Return what one line on a terminal can say of `error`."""
+    """Return `error` as one line for a terminal."""
     if not isinstance(error, PostinoError):
         reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"
         return _on_one_line(f"{reason or 'a bug'} ({type(error).__name__})")
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
-        extra = f"; trying again with --id {error.detail['id']} cannot store it twice"
+        extra = f"; repeat it with --id {error.detail['id']}, which cannot store it twice"
     names = [str(name) for name in error.detail.get("names", []) if str(name) not in error.message]
     if names:
-        extra += f"; near it: {', '.join(names)}"
+        extra += f"; similar names: {', '.join(names)}"
     return _on_one_line(f"{error.message}{extra}")
 
 

@@ -1,0 +1,58 @@
+"""What postino uses of aiohttp that aiohttp does not promise to keep."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from itertools import chain
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+import postino
+from postino.rest import connection
+
+#: attributes of web.RequestHandler by which rest/connection.py tells whether a half-closed connection is idle:
+#: the parsed requests that wait for their turn, and the future on which an idle connection waits for the next one
+PRIVATE = {"_messages", "_waiter"}
+
+
+def private_names(tree: ast.AST, *, of_self: bool) -> set[str]:
+    """Return the private attributes that some code uses, of `self` or of anything else."""
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and (isinstance(node.value, ast.Name) and node.value.id == "self") == of_self
+    }
+
+
+def names_of(*kinds: type) -> set[str]:
+    return set(chain.from_iterable(vars(kind) for kind in kinds))
+
+
+def test_the_private_attributes_in_use_are_these() -> None:
+    tree = ast.parse(inspect.getsource(connection.HttpConnection))
+
+    assert private_names(tree, of_self=True) - names_of(connection.HttpConnection) == PRIVATE
+
+
+@pytest.mark.parametrize("name", sorted(PRIVATE))
+def test_this_aiohttp_has_the_private_attributes_in_use(name: str) -> None:
+    assert name in web.RequestHandler.__slots__, (
+        f"aiohttp {aiohttp.__version__} has no RequestHandler.{name}: change HttpConnection in "
+        "postino/rest/connection.py, then the bounds of aiohttp in pyproject.toml"
+    )
+
+
+def test_a_connection_hides_no_attribute_of_aiohttp() -> None:
+    assert not set(connection.HttpConnection.__slots__) & names_of(*web.RequestHandler.__mro__)
+
+
+def test_the_http_face_uses_private_attributes_of_nothing_else() -> None:
+    for file in (Path(postino.__file__).parent / "rest").glob("*.py"):
+        assert not private_names(ast.parse(file.read_text()), of_self=False), file.name
