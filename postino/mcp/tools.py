@@ -141,7 +141,7 @@ async def read_mail(session: Session, request: RequestId, limit: int) -> dict[st
     shown = answers.fitting(batch.items)
     surplus = [each.id for each in batch.items[len(shown) :]]
     if surplus:
-        await session.release(request, surplus)
+        await session.undo_read(request, surplus)
     answer = {"agent": batch.agent, "messages": shown, "more": batch.more or bool(surplus)}
     return {"note": NOTE, **answer} if shown else answer
 
@@ -176,7 +176,7 @@ async def _unseen(call: Call, limit: int) -> dict[str, Any]:
         if len(shown) == len(batch.items):
             break
         limit = len(shown)  # escaped, the bodies are longer than they count: ask for what fits
-        await call.session.give_back(call.request, sent=False)
+        await call.session.undo_read(call.request)
     answer = {"broadcasts": shown, "missed": batch.missed, "more": batch.more}
     return {"note": NOTE, **answer} if shown else answer
 

@@ -38,14 +38,14 @@ async def hook(call: Call[Nothing, Nothing]) -> web.Response:
     try:
         event = await _event(call.request, name)
         if event is not None:
-            text, turn = await call.shared.turns.take(name, event, _process(call.request))
+            text, turn = await call.shared.turns.handle(name, event, _process(call.request))
     except BadName as error:  # of POSTINO_AGENT_NAME: the user can mend it, and is told once
         _log.warning("hook_failed", hook=name, code=error.code)
         if name == "SessionStart":
-            return web.Response(body=notice.warning(error.message), content_type="application/json")
+            return web.Response(body=notice.hook_warning(error.message), content_type="application/json")
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
-    response = web.Response(body=notice.context(name, text), content_type="application/json")
+    response = web.Response(body=notice.hook_context(name, text), content_type="application/json")
     if text and turn is not None:
         await _hand_over(call.request, response, name, turn)
     return response
@@ -56,7 +56,7 @@ async def _hand_over(request: web.Request, response: web.Response, name: str, tu
     try:
         await response.prepare(request)
         await response.write_eof()  # an error, when the hook has gone
-        await turn.tell(broadcasts=name != "Stop")
+        await turn.mark_notified(broadcasts=name != "Stop")
     except ConnectionError:
         return
     except PostinoError as error:
