@@ -70,7 +70,7 @@ class Session:
         self._unwritten: set[RequestId] = set()  # requests whose answers the client does not have yet
         self._running: set[RequestId] = set()
         self._cancelled: set[RequestId] = set()  # of the running ones
-        self._acks: set[asyncio.Task[None]] = set()  # under way; the next operation waits for them
+        self._preceding: set[asyncio.Task[None]] = set()  # acks and nacks under way; the next operation waits for them
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -105,7 +105,7 @@ class Session:
         if acknowledges and not self._unwritten:
             latest = asyncio.get_running_loop().time() - ACK_AFTER_S
             for read in self._take_written(latest):
-                self._acks.add(self._spawn(self._ack(read)))
+                self._precede(self._ack(read))
         self._unwritten.add(request)
 
     def answer_written(self, request: RequestId) -> None:
@@ -121,7 +121,7 @@ class Session:
         if request in self._running:
             self._cancelled.add(request)  # `run` is interrupted, or finds it here because its operation was done
         else:
-            self._spawn(self._nack(self._take(request)))
+            self._precede(self._nack(self._take(request)))
 
     def agent_changed(self) -> None:
         """Forget the place in the broadcasts: a hook has bound this session to another agent, which has its own."""
@@ -138,20 +138,20 @@ class Session:
     # operations
 
     async def run(self, request: RequestId, operation: Awaitable[T]) -> T:
-        """Run `operation` after the acknowledgements that its request started.
+        """Run `operation` once the reads before it are acknowledged or given back, as far as that has been started.
 
         A cancelled request does not interrupt it: the outcome would be unknown. What it read is given back then.
         """
-        task = self._spawn(self._after_acks(operation))
+        task = self._spawn(self._after_preceding(operation))
         self._running.add(request)
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._spawn(self._undo_when_done(request, task))
+            self._precede(self._undo_when_done(request, task))
             raise
         else:
             if request in self._cancelled:  # too late to interrupt: the answer may be sent all the same
-                self._spawn(self._nack(self._take(request)))
+                self._precede(self._nack(self._take(request)))
             return answer
         finally:
             self._running.discard(request)
@@ -265,10 +265,14 @@ class Session:
         await asyncio.wait([task])
         await self.undo_read(request)
 
-    async def _after_acks(self, operation: Awaitable[T]) -> T:
-        if self._acks:
-            await asyncio.wait(self._acks)
+    async def _after_preceding(self, operation: Awaitable[T]) -> T:
+        if self._preceding:
+            await asyncio.wait(self._preceding)
         return await operation
+
+    def _precede(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that acknowledges or gives back reads; the session's next operation waits for it."""
+        self._preceding.add(self._spawn(work))
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a task that `close` waits for."""
@@ -279,6 +283,6 @@ class Session:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        self._acks.discard(task)
+        self._preceding.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as retrieved; whoever awaits the task has it, and a cancelled call has nobody

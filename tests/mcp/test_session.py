@@ -288,6 +288,23 @@ async def test_cancelling_an_answered_read_gives_back_and_labels_the_repeat(brok
     assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
 
 
+async def test_a_read_right_after_a_cancelled_one_waits_for_what_that_gives_back(broker, connect, monkeypatch):
+    real = Mail.nack
+
+    async def slow(self: Mail, *given: Any, **more: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await real(self, *given, **more)
+
+    monkeypatch.setattr(Mail, "nack", slow)
+    await mail(broker, "m1")
+    bob = await connect("bob")
+    read = bob.tool("msg_read")
+    await bob.answer(read)
+    bob.notify("notifications/cancelled", {"requestId": read})
+
+    assert ids(await bob.call("msg_read")) == ["m1"]
+
+
 async def test_a_cancelled_send_is_carried_out_or_not_but_never_half(broker, connect):
     bob = await connect("bob")
     for number in range(20):
