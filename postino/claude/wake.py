@@ -14,7 +14,6 @@ import structlog
 from postino.broker import Broker
 from postino.broker.claude import Waiting
 from postino.broker.events import ARRIVALS, Subscription
-from postino.broker.sessions import process_key
 from postino.claude import notice
 from postino.errors import PostinoError
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
@@ -109,9 +108,8 @@ class Wakes:
             loop.call_later(pause, self.schedule, connected)
             return
         with contextlib.suppress(PostinoError):  # the next mail, or the next prompt, tries again
-            process = _process(connected)
             claude_session = connected.claude_session or connected.session.hello.claude_session_id or ""
-            waiting = await self._broker.claude.unnotified(agent, process, claude_session)
+            waiting = await self._broker.claude.unnotified(agent, connected.process, claude_session)
             if not waiting.new_unread or not self._can_wake(connected):
                 return
             if not await self._deliver(connected, waiting):
@@ -119,7 +117,9 @@ class Wakes:
                 return
             connected.failed_wakes = 0
             how = "channel" if self._mode == "channel" else "socket"
-            await self._broker.claude.mark_notified(waiting, process, claude_session, broadcasts=True, how=how)
+            await self._broker.claude.mark_notified(
+                waiting, connected.process, claude_session, broadcasts=True, how=how
+            )
             _log.info("session_woken", session=connected.session.id, agent=agent, how=how)
 
     def _retry(self, connected: ConnectedSession) -> None:
@@ -167,8 +167,3 @@ class Wakes:
             return False
         finally:
             del connected.pending_wakes[msg_id]
-
-
-def _process(connected: ConnectedSession) -> str:
-    hello = connected.session.hello
-    return hello.process or process_key(hello.host, 0, hello.session)

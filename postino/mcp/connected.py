@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from postino.broker.sessions import process_key
 from postino.mcp.session import Session
 
 HOOK_SILENCE_S = 600.0  # without a hook after which hooks count as broken: the longest that one command may run
@@ -31,6 +32,12 @@ class ConnectedSession:
     failed_wakes: int = 0  # in a row
     retry: asyncio.TimerHandle | None = None  # of a failed wake
     pending_wakes: dict[str, asyncio.Future[bool]] = field(default_factory=dict)  # by message id
+
+    @property
+    def process(self) -> str:
+        """The key under which the store knows the session's Claude process, or the session itself without one."""
+        hello = self.session.hello
+        return hello.process or process_key(hello.host, 0, hello.session)
 
     def hook_received(self, claude_session: str, *, idle: bool | None) -> None:
         """Note a hook event of `claude_session`; `idle` None: the event does not say."""

@@ -205,13 +205,12 @@ class RelayConnection:
     async def _serve(self) -> None:
         to_server, server_reads = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         server_writes, from_server = anyio.create_memory_object_stream[SessionMessage](0)
-        server = PostinoServer(self._session)
         with to_server, from_server:  # closes them also when the SDK fails before it takes them over
             async with asyncio.TaskGroup() as group:
                 self._receiving = group.create_task(self._receive(to_server))
                 sending = group.create_task(self._send(from_server))
                 keepalive = group.create_task(self._session.keepalive())
-                await server.run(server_reads, server_writes, server.create_initialization_options())
+                await PostinoServer(self._session).serve(server_reads, server_writes)
                 for task in (self._receiving, sending, keepalive):
                     task.cancel()
 

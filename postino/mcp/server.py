@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import mcp_types as types
 import structlog
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp import MCPError
-from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel import NotificationOptions, Server
-from mcp.server.models import InitializationOptions
+from mcp.server import Server, ServerRequestContext
 from mcp.server.runner import serve_loop
 from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import SessionMessage
@@ -22,9 +21,6 @@ from postino.mcp.arguments import parse
 from postino.mcp.session import Session
 from postino.mcp.tools import TOOLS, Call
 from postino.model import visible
-
-if TYPE_CHECKING:
-    from mcp.shared._stream_protocols import ReadStream, WriteStream
 
 INSTRUCTIONS = (
     "postino is a durable mailbox shared by coding agents, scripts and people. msg_read gives your unread messages; "
@@ -61,37 +57,18 @@ class PostinoServer(Server[Any]):
         self.middleware.clear()  # the tracing that is installed by default
         self.session = session
 
-    def get_capabilities(
+    async def serve(
         self,
-        notification_options: NotificationOptions | None = None,
-        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
-        extensions: dict[str, dict[str, Any]] | None = None,
-        *,
-        protocol_version: str | None = None,
-    ) -> types.ServerCapabilities:
-        """Return what is served, the channel with it."""
-        experimental = {**CHANNEL, **(experimental_capabilities or {})}
-        return super().get_capabilities(
-            notification_options, experimental, extensions, protocol_version=protocol_version
-        )
-
-    async def run(
-        self,
-        read_stream: ReadStream[SessionMessage | Exception],
-        write_stream: WriteStream[SessionMessage],
-        initialization_options: InitializationOptions,
-        raise_exceptions: bool = False,
+        incoming: MemoryObjectReceiveStream[SessionMessage | Exception],
+        outgoing: MemoryObjectSendStream[SessionMessage],
     ) -> None:
-        """Serve one connection until its reading side closes, whatever era its client opens with."""
-        async with self.lifespan(self) as state:
-            await serve_loop(
-                self,
-                read_stream,
-                write_stream,
-                lifespan_state=state,
-                init_options=initialization_options,
-                raise_exceptions=raise_exceptions,
-            )
+        """Serve one connection until `incoming` closes.
+
+        `Server.run` would let the client choose a protocol of 2026-07-28 or later, which cannot carry channel
+        notifications; `serve_loop` speaks the earlier ones only.
+        """
+        options = self.create_initialization_options(experimental_capabilities=CHANNEL)
+        await serve_loop(self, incoming, outgoing, lifespan_state=None, init_options=options)
 
     async def _list_tools(self, _: Context, params: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[each.shown for each in TOOLS.values()])

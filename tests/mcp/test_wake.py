@@ -165,6 +165,6 @@ async def test_a_broadcast_that_a_wake_told_of_is_not_told_again(broker, idle, s
     assert "1 unseen broadcast" in await woken(bob)
     await told(broker, "m1", "socket")
     (connected,) = sessions
-    waiting = await broker.claude.unnotified("bob", wake._process(connected), "")
+    waiting = await broker.claude.unnotified("bob", connected.process, "")
 
     assert (waiting.unseen, waiting.new_unseen) == (1, 0)
