@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from postino.claude import notice
-from postino.claude.turns import EVENTS, Event, HookProcess, Turn
+from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.errors import BadName, Forbidden, PostinoError
 from postino.model import ID_PATTERN, visible
 from postino.rest.call import Call
