@@ -1,7 +1,7 @@
 """`postino mcp`: carry one client's JSON-RPC between stdio and the daemon's socket. Here: the client's side.
 
 Every session of a client pays for this process, so it is one thread with one `poll()`, and imports a handful of
-standard modules: no asyncio, no subprocess, and of postino only its version.
+standard modules: no asyncio, no subprocess, and of postino little more than this package.
 
 stdin and stdout stay blocking, as other processes that share them expect: a read follows `poll()`, and a write is at
 most PIPE_BUF bytes, which a descriptor that `poll()` calls writable takes at once.
