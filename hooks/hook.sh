@@ -1,16 +1,16 @@
 #!/bin/sh
-# hook.sh EVENT: hand an event of Claude Code, JSON on stdin, to postino's daemon; print what it answers.
-# A session must never wait for its mail or fail because of it: 1 s at most, exit 0 always, and not a word while
-# the daemon is away. Only SessionStart starts one, and says what is missing.
+# hook.sh EVENT: send a hook event of Claude Code (JSON on stdin) to postino's daemon and print the answer.
+# A session must neither wait for its mail nor fail because of it: at most 1 s, always exit 0, no output while the
+# daemon is away. Only SessionStart starts a daemon, and only it reports a command that is missing.
 event=$1
 home=${POSTINO_HOME:-$HOME/.postino}
-case $home in # as the daemon reads it: a setting that no shell has expanded
+case $home in # a ~ that no shell has expanded, because the value comes from a settings file
 "~") home=$HOME ;;
 "~/"*) home=$HOME/${home#??} ;;
 esac
 socket=$home/daemon.sock
 
-# -f: what is no 200 is nobody's context. The port of the URL means nothing on a unix socket.
+# -q: no .curlrc. -f: never print the body of an error response. The URL's host means nothing on a unix socket.
 post() {
   curl -q -f -sS --noproxy '*' --unix-socket "$socket" --connect-timeout 0.3 --max-time "$1" \
     -H 'Content-Type: application/json' -H 'Expect:' \
@@ -34,9 +34,9 @@ command -v postino >/dev/null 2>&1 || missing postino
 command -v curl >/dev/null 2>&1 || missing curl
 input=$(cat)
 printf %s "$input" | post 0.8
-[ $? = 7 ] || exit 0 # 7: nobody listens; a daemon that hangs is not helped by another one
+[ $? = 7 ] || exit 0 # 7: cannot connect, so no daemon runs; if one runs but hangs, a second one would not help
 postino up </dev/null >/dev/null 2>&1 &
-for _ in 1 2 3 4 5 6 7; do # a cold start takes about half a second; if longer, the first prompt says what this would
+for _ in 1 2 3 4 5 6 7; do # a cold start takes about 0.5 s; after a slower one, the first prompt's hook greets instead
   sleep 0.08
   printf %s "$input" | post 0.2
   [ $? = 7 ] || exit 0

@@ -1,1 +1,1 @@
-"""What a Claude Code session is told of its mail, and when."""
+"""What a Claude Code session is notified of, and when."""

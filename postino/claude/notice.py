@@ -1,4 +1,4 @@
-"""What a hook prints: facts, counts and checked names; never a body, and a few hundred characters at most."""
+"""The lines a session is notified with: counts and valid names, never a body, a few hundred characters at most."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 
 import msgspec
 
-from postino.model import NAME_PATTERN, Check
+from postino.model import NAME_PATTERN
 
-NAMED = 3  # senders
-ONLINE = 8  # agents
+MAX_SENDERS = 3
+MAX_ONLINE = 8  # agents named in a greeting
 _NAME = re.compile(NAME_PATTERN)
 
 
-def hint(found: Check, senders: list[str]) -> str:
-    """Return what waits as one line, or nothing: counts and checked names only, never a body."""
+def mail_line(unread: int, unseen: int, senders: list[str]) -> str:
+    """Return one line with what waits, or "" if nothing does. Without senders the line has counts only."""
     parts = []
-    if found.unread_messages:
-        named = f" (from {', '.join(senders)})" if senders else ""  # empty: read by another in between
-        parts.append(_count(found.unread_messages, "unread message") + named)
-    if found.unseen_broadcasts:
-        parts.append(_count(found.unseen_broadcasts, "unseen broadcast"))
+    if unread:
+        named = ", ".join(valid_names(senders)[:MAX_SENDERS])
+        parts.append(_count(unread, "unread message") + (f" (from {named})" if named else ""))
+    if unseen:
+        parts.append(_count(unseen, "unseen broadcast"))
     return f"postino: {', '.join(parts)}" if parts else ""
 
 
@@ -28,32 +28,27 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def line(agent: str, unread: int, unseen: int, senders: list[str]) -> str:
-    """Return what waits as one line, or nothing."""
-    return hint(Check(agent=agent, unread_messages=unread, unseen_broadcasts=unseen), safe(senders)[:NAMED])
-
-
 def greeting(agent: str, online: list[str], unread: int, unseen: int, senders: list[str]) -> str:
-    """Return who this session is, who else is there and what waits."""
-    others = [name for name in safe(online) if name != agent]
-    more = f" and {len(others) - ONLINE} more" if len(others) > ONLINE else ""
-    there = f"online: {', '.join(others[:ONLINE])}{more}" if others else "nobody else is online"
-    waits = line(agent, unread, unseen, senders).removeprefix("postino: ") or "no mail"
-    return f"postino: this session is agent {agent}; {there}; {waits}"
+    """Return one line with the session's agent, who else is online, and what waits."""
+    others = [name for name in valid_names(online) if name != agent]
+    more = f" and {len(others) - MAX_ONLINE} more" if len(others) > MAX_ONLINE else ""
+    there = f"online: {', '.join(others[:MAX_ONLINE])}{more}" if others else "nobody else is online"
+    mail = mail_line(unread, unseen, senders).removeprefix("postino: ") or "no mail"
+    return f"postino: this session is agent {agent}; {there}; {mail}"
 
 
-def context(event: str, text: str) -> bytes:
-    """Return the JSON by which a hook adds `text` to the session; nothing for no text."""
+def hook_context(event: str, text: str) -> bytes:
+    """Return the hook output that adds `text` to the session's context; nothing for an empty text."""
     if not text:
         return b""
     return msgspec.json.encode({"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}})
 
 
-def warning(sentence: str) -> bytes:
-    """Return the JSON by which a hook tells the user, not the model, what is wrong."""
+def hook_warning(sentence: str) -> bytes:
+    """Return the hook output that shows `sentence` to the user and not to the model."""
     return msgspec.json.encode({"systemMessage": f"postino: this session has no mailbox: {sentence}"})
 
 
-def safe(names: list[str]) -> list[str]:
-    """Return those that can be names; the store may have been written to by somebody else."""
+def valid_names(names: list[str]) -> list[str]:
+    """Return those that are valid names: another program may have written others into the store."""
     return [name for name in names if _NAME.fullmatch(name)]

@@ -1,6 +1,6 @@
-"""Wake an idle session that has mail: its relay, a child of the session, hands it one line that says so.
+"""Wake idle sessions that have mail: the relay, a child of the session, writes one line to its inbox.
 
-A busy session is told by its hooks. A broadcast wakes nobody.
+A busy session is notified by its hooks. A broadcast wakes nobody.
 """
 
 from __future__ import annotations
@@ -14,155 +14,156 @@ import structlog
 from postino.broker import Broker
 from postino.broker.claude import Waiting
 from postino.broker.events import ARRIVALS, Subscription
-from postino.broker.sessions import process_key
 from postino.claude import notice
 from postino.errors import PostinoError
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 
-GATHER_S = 0.1  # a burst wakes once
-GAP_S = 5.0  # between two wakes of one session: Claude Code 2.1.330 dropped 40 of 70 lines sent at once
-ANSWER_S = 2.0  # for the relay, which gives the session's socket half a second
-LONGEST_S = 300.0  # between two tries to reach a session that cannot be reached
-DOUBLINGS = 6  # until then
+COLLECT_S = 0.1  # pause before a round of wakes, so that a burst of mail wakes once
+MIN_GAP_S = 5.0  # between two wakes of one session: Claude Code 2.1.330 dropped 40 of 70 lines sent at once
+RELAY_S = 2.0  # for the relay's answer; the relay gives the inbox socket half a second
+MAX_RETRY_S = 300.0  # between two wakes of a session that cannot be reached
+MAX_DOUBLINGS = 6  # of MIN_GAP_S: 5 s * 2**6 exceeds MAX_RETRY_S
+EVENT_BUFFER = 1024  # events; when it overflows, every session is checked instead
 
 _log = structlog.get_logger()
 
 
 class Wakes:
-    """Who is to be woken. `mode`: `auto` (inbox socket), `channel` (notifications/claude/channel) or `off`."""
+    """Decides which session to wake and when. `mode`: `auto` (inbox socket), `channel` (MCP notification) or `off`."""
 
     def __init__(self, broker: Broker, sessions: ConnectedSessions, mode: str) -> None:
         self._broker = broker
         self._sessions = sessions
         self._mode = mode
-        self._agents: set[str] = set()
-        self._late: set[ConnectedSession] = set()
+        self._agents: set[str] = set()  # that have got mail since the last round
+        self._scheduled: set[ConnectedSession] = set()
         self._due = asyncio.Event()
-        sessions.returned = self.look  # mail may have come while its daemon was away
+        sessions.on_reconnect = self.schedule  # mail may have arrived while the session had no daemon
 
     async def run(self) -> None:
-        """Wake whom mail reaches, for ever."""
+        """Wake sessions until cancelled."""
         while self._mode != "off":
             try:
                 await self._serve()
-            except* Exception:  # nobody would notice but by never being woken
+            except* Exception:  # without this, wakes would end for good and unnoticed
                 _log.exception("wakes_failed")
-            await asyncio.sleep(GAP_S)
-            for connected in self._sessions:  # whatever came meanwhile
-                self.look(connected)
+            await asyncio.sleep(MIN_GAP_S)
+            self._schedule_all()
+
+    def schedule(self, connected: ConnectedSession) -> None:
+        """Wake `connected` in the next round if it has mail that it was not notified of."""
+        self._scheduled.add(connected)
+        self._due.set()
+
+    def _schedule_all(self) -> None:
+        for connected in self._sessions:
+            self.schedule(connected)
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._listen())
             while True:
                 await self._due.wait()
-                await asyncio.sleep(GATHER_S)
+                await asyncio.sleep(COLLECT_S)
                 self._due.clear()
                 agents, self._agents = self._agents, set()
-                late, self._late = self._late, set()
-                for connected, name in await self._chosen(agents, late):
-                    group.create_task(self._wake(connected, name))
-
-    def look(self, connected: ConnectedSession) -> None:
-        """Wake `connected` if there is mail that it was not told of."""
-        self._late.add(connected)
-        self._due.set()
+                scheduled, self._scheduled = self._scheduled, set()
+                for connected, agent in await self._choose(agents, scheduled):
+                    group.create_task(self._wake(connected, agent))
 
     async def _listen(self) -> None:
         while True:
-            async with self._broker.events.subscribe(1024) as events:
+            async with self._broker.events.subscribe(EVENT_BUFFER) as events:
                 await self._follow(events)
-            for connected in self._sessions:  # too much came at once to be told one by one
-                self.look(connected)
-            await asyncio.sleep(GATHER_S)
+            self._schedule_all()
+            await asyncio.sleep(COLLECT_S)
 
     async def _follow(self, events: Subscription) -> None:
+        """Note who gets mail, until the subscription overflows."""
         while (event := await events.get()) is not None:
             if event.type in ARRIVALS:
                 self._agents.add(str(event.data.get("to")))
                 self._due.set()
 
-    async def _chosen(self, agents: set[str], late: set[ConnectedSession]) -> list[tuple[ConnectedSession, str]]:
-        """Return whom to wake: of the sessions that share an agent, the one whose last wake is longest ago."""
+    async def _choose(self, agents: set[str], scheduled: set[ConnectedSession]) -> list[tuple[ConnectedSession, str]]:
+        """Return sessions to wake with their agents: of those that share an agent, the one woken longest ago."""
         chosen: dict[str, ConnectedSession] = {}
-        for connected in sorted(self._sessions, key=lambda each: each.woken_at):
-            if self._may(connected):
+        for connected in sorted(self._sessions, key=lambda each: each.last_wake_at):
+            if self._can_wake(connected):
                 with contextlib.suppress(PostinoError):
-                    name = await connected.session.name()
-                    if name in agents or connected in late:
-                        chosen.setdefault(name, connected)
-        return [(connected, name) for name, connected in chosen.items()]
+                    agent = await connected.session.name()
+                    if agent in agents or connected in scheduled:
+                        chosen.setdefault(agent, connected)
+        return [(connected, agent) for agent, connected in chosen.items()]
 
-    def _may(self, connected: ConnectedSession) -> bool:
-        if connected.idle is False or connected.waking or not connected.initialized:
+    def _can_wake(self, connected: ConnectedSession) -> bool:
+        if connected.idle is False or connected.pending_wakes or not connected.initialized:
             return False
         return self._mode == "channel" or connected.session.hello.claude_socket is not None
 
-    async def _wake(self, connected: ConnectedSession, name: str) -> None:
+    async def _wake(self, connected: ConnectedSession, agent: str) -> None:
         loop = asyncio.get_running_loop()
-        wait = connected.woken_at + GAP_S - loop.time() if connected.woken_at else 0
-        if wait > 0:
-            loop.call_later(wait, self.look, connected)
+        pause = connected.last_wake_at + MIN_GAP_S - loop.time() if connected.last_wake_at else 0
+        if pause > 0:
+            loop.call_later(pause, self.schedule, connected)
             return
         with contextlib.suppress(PostinoError):  # the next mail, or the next prompt, tries again
-            process, claude = _process(connected), connected.claude or connected.session.hello.claude_session_id or ""
-            waiting = await self._broker.claude.unnotified(name, process, claude)
-            if not waiting.new_unread or not self._may(connected):
+            claude_session = connected.claude_session or connected.session.hello.claude_session_id or ""
+            waiting = await self._broker.claude.unnotified(agent, connected.process, claude_session)
+            if not waiting.new_unread or not self._can_wake(connected):
                 return
-            if await self._reach(connected, waiting):
-                connected.unreached = 0
-                await self._broker.claude.mark_notified(waiting, process, claude, broadcasts=True, how=self._way)
-                _log.info("woken", session=connected.session.id, agent=name, way=self._way)
-            else:
-                self._try_later(connected)
+            if not await self._deliver(connected, waiting):
+                self._retry(connected)
+                return
+            connected.failed_wakes = 0
+            how = "channel" if self._mode == "channel" else "socket"
+            await self._broker.claude.mark_notified(
+                waiting, connected.process, claude_session, broadcasts=True, how=how
+            )
+            _log.info("session_woken", session=connected.session.id, agent=agent, how=how)
 
-    def _try_later(self, connected: ConnectedSession) -> None:
-        connected.unreached = min(connected.unreached + 1, DOUBLINGS)
+    def _retry(self, connected: ConnectedSession) -> None:
+        """Schedule another wake, each later than the one before."""
+        connected.failed_wakes = min(connected.failed_wakes + 1, MAX_DOUBLINGS)
         if connected.retry is not None:
             connected.retry.cancel()
-        wait = min(GAP_S * 2**connected.unreached, LONGEST_S)
-        connected.retry = asyncio.get_running_loop().call_later(wait, self._again, connected)
+        pause = min(MIN_GAP_S * 2**connected.failed_wakes, MAX_RETRY_S)
+        connected.retry = asyncio.get_running_loop().call_later(pause, self._schedule_if_connected, connected)
 
-    def _again(self, connected: ConnectedSession) -> None:
+    def _schedule_if_connected(self, connected: ConnectedSession) -> None:
         if connected in self._sessions:
-            self.look(connected)
+            self.schedule(connected)
 
-    @property
-    def _way(self) -> str:
-        return "channel" if self._mode == "channel" else "socket"
+    async def _deliver(self, connected: ConnectedSession, waiting: Waiting) -> bool:
+        """Send the line and return whether the client took it.
 
-    async def _reach(self, connected: ConnectedSession, waiting: Waiting) -> bool:
-        """Hand the session its line; its end tells two lines of equal counts apart, which the client would drop."""
-        connected.woken_at = asyncio.get_running_loop().time()
-        said = notice.line(waiting.agent, waiting.unread, waiting.unseen, waiting.senders)
-        mark = waiting.new_ids[-1][:32]
-        connected.woken_by = f"{said}; newest id {mark}"
+        The line ends in the newest id: the client drops one that equals an earlier line, and counts can be equal.
+        """
+        connected.last_wake_at = asyncio.get_running_loop().time()
+        line = notice.mail_line(waiting.unread, waiting.unseen, waiting.senders)
+        connected.wake_text = f"{line}; newest id {waiting.new_ids[-1][:32]}"
         if self._mode == "channel":
-            return self._notify(connected, connected.woken_by, waiting)
-        return await self._write(connected, connected.woken_by)
+            self._send_to_channel(connected, waiting)
+            return True  # the client never says whether it took the notification
+        return await self._send_to_inbox(connected)
 
-    def _notify(self, connected: ConnectedSession, text: str, waiting: Waiting) -> bool:
-        # keys and values as the client asks: letters, digits and _ only, and all of them strings
-        senders = ", ".join(notice.safe(waiting.senders))
+    def _send_to_channel(self, connected: ConnectedSession, waiting: Waiting) -> None:
+        # the client drops `meta` keys with other characters than letters, digits and _, and values that are not strings
+        senders = ", ".join(notice.valid_names(waiting.senders))
         meta = {"agent": waiting.agent, "unread": str(waiting.unread), "senders": senders}
-        params = {"content": text, "meta": meta}
+        params = {"content": connected.wake_text, "meta": meta}
         connected.put({"jsonrpc": "2.0", "method": "notifications/claude/channel", "params": params})
-        return True
 
-    async def _write(self, connected: ConnectedSession, text: str) -> bool:
+    async def _send_to_inbox(self, connected: ConnectedSession) -> bool:
         msg_id = f"postino-{secrets.token_hex(8)}"
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        connected.waking[msg_id] = answer
-        connected.put({"postino": "wake", "text": text, "msg_id": msg_id, "session_id": connected.claude})
+        connected.pending_wakes[msg_id] = answer
+        wake = {"postino": "wake", "text": connected.wake_text, "msg_id": msg_id}
+        connected.put(wake | {"session_id": connected.claude_session})
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(RELAY_S):
                 return await answer
         except TimeoutError:
             return False
         finally:
-            del connected.waking[msg_id]
-
-
-def _process(connected: ConnectedSession) -> str:
-    hello = connected.session.hello
-    return hello.process or process_key(hello.host, 0, hello.session)
+            del connected.pending_wakes[msg_id]

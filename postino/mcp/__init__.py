@@ -1,4 +1,4 @@
-"""The MCP face, inside the daemon: one SDK server per relay connection.
+"""The MCP face, inside the daemon: one server of the SDK per relay connection.
 
-Importing it costs half a second, which is the SDK's: only what serves a relay may do so.
+Importing the SDK takes half a second, so only the code that serves relays may import it.
 """

@@ -1,4 +1,4 @@
-"""Answers a model can use: one JSON object, compact, never longer than clients show."""
+"""Answers for a model: one compact JSON object, within the length that clients show."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import msgspec
 
 from postino.model import ANSWER_BUDGET
 
-ENVELOPE = 400  # characters of an answer that are not its items: the note, the names of the members
-PER_ITEM = 230  # characters of a message that are not its body: members, id, names, time
+ENVELOPE = 400  # characters of an answer besides its items: the note, the names of the members
+PER_ITEM = 230  # characters of a message besides its body: members, id, names, time
+ESTIMATED_ITEMS = 10  # a longer list seldom fits, so the body budget reserves PER_ITEM for no more
 
 
-def text(value: Any) -> str:
+def to_json(value: Any) -> str:
     """Return `value` as JSON."""
     return msgspec.json.encode(value).decode()
 
 
-def fitting(items: Sequence[Any]) -> list[msgspec.Raw]:
-    """Return the first of `items`, encoded, as many as fit into one answer; the first one always does."""
-    chosen: list[msgspec.Raw] = []
+def encode_fitting(items: Sequence[Any]) -> list[msgspec.Raw]:
+    """Return the first of `items` as JSON, as many as fit into one answer; the first one always does."""
+    encoded: list[msgspec.Raw] = []
     room = ANSWER_BUDGET - ENVELOPE
     for item in items:
-        encoded = msgspec.json.encode(item)
-        room -= len(encoded.decode()) + 1
-        if chosen and room < 0:
+        text = msgspec.json.encode(item)
+        room -= len(text.decode()) + 1
+        if encoded and room < 0:
             break
-        chosen.append(msgspec.Raw(encoded))
-    return chosen
+        encoded.append(msgspec.Raw(text))
+    return encoded
 
 
-def most(limit: int) -> int:
-    """Return how many items are worth asking for: more could not fit even with empty bodies."""
+def max_items(limit: int) -> int:
+    """Return `limit`, or how many items with empty bodies fit into one answer if that is less."""
     return min(limit, (ANSWER_BUDGET - ENVELOPE) // PER_ITEM)
 
 
-def budget(limit: int) -> int:
-    """Return how many characters of bodies to ask for, so that little has to be given back."""
-    return ANSWER_BUDGET - ENVELOPE - PER_ITEM * min(limit, 10)
+def body_budget(limit: int) -> int:
+    """Return how many characters of bodies to read for one answer, so that few messages have to be given back."""
+    return ANSWER_BUDGET - ENVELOPE - PER_ITEM * min(limit, ESTIMATED_ITEMS)

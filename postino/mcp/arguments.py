@@ -1,4 +1,4 @@
-"""What each tool takes: the schema the client is shown, and the strict reading of what comes."""
+"""The arguments of each tool: the schema shown to the client, and the strict parsing of a call."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from postino.errors import BadField
 from postino.model import Id, Ids, Limit, Name, Record, Text, visible
 from postino.wording import worded
 
-To = Annotated[Name, Meta(description="Agent name")]
-Key = Annotated[Id, Meta(description="Repeat a call with the same id and it is stored once; left out, one is made")]
+AgentName = Annotated[Name, Meta(description="Agent name")]
+IdempotencyKey = Annotated[Id, Meta(description="A repeated call with the same id is stored once; default: a new id")]
 Body = Annotated[Text, Meta(description="The text")]
 MessageIds = Annotated[Ids, Meta(description="Message ids")]
-Most = Annotated[Limit, Meta(description="At most so many")]
+MaxItems = Annotated[Limit, Meta(description="Maximum number")]
 
 
 class Arguments(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what a tool takes: an unknown argument is refused."""
+    """Base of the arguments of a tool; an unknown one is refused."""
 
 
 class Nothing(Arguments, frozen=True, kw_only=True):
@@ -27,47 +27,45 @@ class Nothing(Arguments, frozen=True, kw_only=True):
 
 
 class Send(Arguments, frozen=True, kw_only=True):
-    """A message to one agent."""
+    """Of msg_send."""
 
-    to: To
+    to: AgentName
     body: Body
-    id: Key | None = None
-    thread: Annotated[Id | None, Meta(description="Groups messages of one conversation")] = None
+    id: IdempotencyKey | None = None
+    thread: Annotated[Id | None, Meta(description="Groups the messages of a conversation")] = None
     reply_to: Annotated[Id | None, Meta(description="Id of the message this answers")] = None
 
 
 class Read(Arguments, frozen=True, kw_only=True):
-    """How many messages."""
+    """Of msg_read."""
 
-    limit: Most | None = None
+    limit: MaxItems | None = None
 
 
 class Ack(Arguments, frozen=True, kw_only=True):
-    """Which messages."""
+    """Of msg_ack."""
 
     ids: MessageIds
 
 
-class Announce(Arguments, frozen=True, kw_only=True):
-    """A message to all."""
+class Broadcast(Arguments, frozen=True, kw_only=True):
+    """Of msg_broadcast."""
 
     body: Body
-    id: Key | None = None
+    id: IdempotencyKey | None = None
 
 
 class ReadBroadcasts(Arguments, frozen=True, kw_only=True):
-    """Which broadcasts."""
+    """Of msg_broadcasts."""
 
-    all: Annotated[bool | None, Meta(description="Also those seen before; the newest, and nothing counts as seen")] = (
-        None
-    )
-    limit: Most | None = None
+    all: Annotated[bool | None, Meta(description="Return the newest ones, seen or not; marks none as seen")] = None
+    limit: MaxItems | None = None
 
 
 class Rename(Arguments, frozen=True, kw_only=True):
-    """The new name."""
+    """Of msg_rename."""
 
-    name: To
+    name: AgentName
 
 
 T = TypeVar("T", bound=Arguments)
@@ -77,7 +75,7 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
     """Return the arguments of a call as a record.
 
     Raises:
-        BadField: names every unknown or every missing argument, else the first wrong one.
+        BadField: names all unknown or all missing arguments, else the first one with a wrong value.
     """
     fields = msgspec.structs.fields(kind)
     names = [each.encode_name for each in fields]
@@ -99,7 +97,7 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
 def schema(kind: type[Arguments]) -> dict[str, Any]:
     """Return the JSON schema of a tool's arguments.
 
-    An optional one may be null as well, which models send; that is left out, since every session pays for each word.
+    It leaves out that an optional argument may be null, as models send it: every session pays for the schema's length.
     """
     (whole,) = msgspec.json.schema_components([kind])[1].values()
     shown = {name: _without_null(each) for name, each in whole["properties"].items()}

@@ -1,4 +1,4 @@
-"""The sessions connected to this daemon, and what the hooks of their clients tell of them. Nothing of the SDK here."""
+"""The sessions connected to this daemon, and what their clients' hooks have reported. Does not import the SDK."""
 
 from __future__ import annotations
 
@@ -8,58 +8,67 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from postino.broker.sessions import process_key
 from postino.mcp.session import Session
 
-SILENT_S = 600.0  # without a hook: as long as a command may take in a round of calls; longer, they are taken for broken
+HOOK_SILENCE_S = 600.0  # without a hook after which hooks count as broken: the longest that one command may run
 
 Line = dict[str, Any]
 
 
 @dataclass(eq=False)
 class ConnectedSession:
-    """One connected session. `put` sends its relay a line: a control line, or a frame for the client."""
+    """A relay's connection. `put` sends the relay a line: a control line, or a frame for the client."""
 
     session: Session
     put: Callable[[Line], None]
-    initialized: bool = False  # the client takes notifications
-    claude: str | None = None  # the client's own session id, once a hook has told it
-    agent: str | None = None  # who it was when last asked
-    idle: bool | None = None  # None: no hook has told
-    heard_at: float = 0.0  # loop time of the last hook
-    woken_at: float = 0.0  # loop time of the last wake
-    woken_by: str = ""  # its text, which the client's hook repeats as the prompt
-    unreached: int = 0  # wakes in a row that did not reach it
-    retry: asyncio.TimerHandle | None = None  # of the next try
-    waking: dict[str, asyncio.Future[bool]] = field(default_factory=dict)
+    initialized: bool = False  # the client accepts notifications
+    claude_session: str | None = None  # the client's present session id, as its last hook named it
+    agent: str | None = None  # as of the last hook
+    idle: bool | None = None  # None: no hook has reported it
+    last_hook_at: float = 0.0  # loop time; 0: never
+    last_wake_at: float = 0.0  # loop time; 0: never
+    wake_text: str = ""  # of the last wake; the client's UserPromptSubmit repeats it as the prompt
+    failed_wakes: int = 0  # in a row
+    retry: asyncio.TimerHandle | None = None  # of a failed wake
+    pending_wakes: dict[str, asyncio.Future[bool]] = field(default_factory=dict)  # by message id
 
-    def heard(self, claude: str, *, idle: bool | None) -> None:
-        """Note a hook of the session `claude`; `idle` None: it does not tell."""
-        self.claude = claude or self.claude
+    @property
+    def process(self) -> str:
+        """The key under which the store knows the session's Claude process, or the session itself without one."""
+        hello = self.session.hello
+        return hello.process or process_key(hello.host, 0, hello.session)
+
+    def hook_received(self, claude_session: str, *, idle: bool | None) -> None:
+        """Note a hook event of `claude_session`; `idle` None: the event does not say."""
+        self.claude_session = claude_session or self.claude_session
         self.idle = self.idle if idle is None else idle
-        self.heard_at = asyncio.get_running_loop().time()
+        self.last_hook_at = asyncio.get_running_loop().time()
 
-    def tells(self) -> bool:
-        """Return whether hooks tell when its model has an answer; then a call proves nothing.
+    def hooks_active(self) -> bool:
+        """Return whether hooks report when the model has gone on; then a request acknowledges nothing.
 
-        Of the calls of one round the client makes some one after the other: the model has seen nothing in between.
+        The client may send the calls of one round one after the other: the model has seen no answer in between.
         """
-        return self.heard_at > 0 and asyncio.get_running_loop().time() - self.heard_at < SILENT_S
+        return self.last_hook_at > 0 and asyncio.get_running_loop().time() - self.last_hook_at < HOOK_SILENCE_S
 
-    def told(self, control: Line) -> None:
-        """Take the relay's answer to a wake."""
-        waking = self.waking.get(str(control.get("msg_id")))
-        if control["postino"] == "woken" and waking is not None and not waking.done():
-            waking.set_result(control.get("ok") is True)
+    def wake_answered(self, msg_id: str, *, ok: bool) -> None:
+        """Resolve a pending wake with the relay's answer; an unknown `msg_id` is ignored."""
+        pending = self.pending_wakes.get(msg_id)
+        if pending is not None and not pending.done():
+            pending.set_result(ok)
+
+
+def _ignore(_: ConnectedSession) -> None:
+    return
 
 
 class ConnectedSessions:
-    """All of them."""
+    """All connected sessions of this daemon."""
 
     def __init__(self) -> None:
         self._open: set[ConnectedSession] = set()
-        self.returned: Callable[[ConnectedSession], None] = lambda _: (
-            None
-        )  # called with a session that has connected again
+        self.on_reconnect: Callable[[ConnectedSession], None] = _ignore  # called when a session has connected again
 
     def __contains__(self, connected: ConnectedSession) -> bool:
         return connected in self._open
@@ -68,17 +77,17 @@ class ConnectedSessions:
         return iter(list(self._open))
 
     def add(self, connected: ConnectedSession) -> None:
-        """A session has connected."""
+        """Add a session that has connected."""
         self._open.add(connected)
 
     def discard(self, connected: ConnectedSession) -> None:
-        """It has gone."""
+        """Remove a session whose connection has ended."""
         self._open.discard(connected)
 
-    def of(self, pid: int, start: str | None, socket: str) -> ConnectedSession | None:
-        """Return the session of a Claude process: by its pid and start, else by the name of its inbox socket.
+    def find(self, pid: int, start: str | None, socket: str) -> ConnectedSession | None:
+        """Return the session of a Claude process: by pid and start time, else by the file name of its inbox socket.
 
-        The start may be unknown on either side: this system does not tell, or the other one is in a container.
+        Either side may not know the start time (a system without /proc) or see another pid (a container).
         """
         for connected in self._open:
             hello = connected.session.hello

@@ -1,4 +1,4 @@
-"""One relay on the wire: the lines of postino/wire.py on one side, the SDK's streams on the other."""
+"""One relay's connection: lines of the unix socket on one side, the SDK's message streams on the other."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from postino.broker import Broker, Hello
 from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.server import PostinoServer
-from postino.mcp.session import LAST_WORDS, Session
+from postino.mcp.session import CLOSE_S, Session
 from postino.model import check_id
-from postino.relay.lines import CONTROL, LINE_LIMIT, Lines
+from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer
 
-HELLO_WITHIN = 5.0  # s; a relay sends it with the first bytes
-AT_ONCE = 64  # requests of one client handled side by side; further ones wait on the wire
-FAREWELL = 0.4  # s for what is under way when the daemon stops, and as much for giving back
-SIGNS = frozenset({"tools/call", "resources/read", "prompts/get"})  # requests that come from a model or its user
+HELLO_S = 5.0  # for the first line, which a relay sends as soon as it is connected
+MAX_IN_FLIGHT = 64  # requests of one client handled at the same time; further ones wait in the socket
+STOP_S = 0.4  # for the answers under way when the daemon stops, and as much again to give reads back
+ACKNOWLEDGING = frozenset({"tools/call", "resources/read", "prompts/get"})  # methods a model or its user causes
 
 log = structlog.get_logger()
 
@@ -41,26 +41,26 @@ async def serve_relay(
 ) -> None:
     """Serve one relay until either end closes.
 
-    Cancelled, it says bye and is over within a second; what was under way has been answered or goes unanswered.
+    When cancelled, it says bye and ends within a second; requests still in flight then are not answered.
     """
-    wire = Wire(reader, writer)
+    lines = LineStream(reader, writer)
     try:
-        session = await _welcome(wire, broker)
+        session = await _welcome(lines, broker)
         if session is not None:
-            await Connection(wire, session, ConnectedSessions() if sessions is None else sessions).serve()
+            await RelayConnection(lines, session, ConnectedSessions() if sessions is None else sessions).serve()
     except ConnectionError:
         pass  # the relay has gone
     except Exception:
         log.exception("relay_failed")
     finally:
-        wire.close()
+        lines.close()
 
 
-async def _welcome(wire: Wire, broker: Broker) -> Session | None:
-    """Return the session that the first line opens; None when nothing came or it was refused."""
+async def _welcome(lines: LineStream, broker: Broker) -> Session | None:
+    """Return the session that the first line opens; None when no line came or the relay was refused."""
     try:
-        async with asyncio.timeout(HELLO_WITHIN):
-            line = await wire.line()
+        async with asyncio.timeout(HELLO_S):
+            line = await lines.next()
     except TimeoutError:
         return None
     if line is None:
@@ -70,36 +70,36 @@ async def _welcome(wire: Wire, broker: Broker) -> Session | None:
         session = Session(broker, parse_hello(line))
         agent = (await session.join()).agent
     except StoreAway:
-        pass  # every call tries again and says what is wrong
+        pass  # each request tries again, and answers with the error
     except PostinoError as error:
-        wire.put({"postino": "refused", "error": error.message})
-        await wire.flush()
+        lines.put({"postino": "refused", "error": error.message})
+        await lines.flush()
         return None
-    wire.put({"postino": "welcome", "agent": agent, "version": __version__})
+    lines.put({"postino": "welcome", "agent": agent, "version": __version__})
     log.info("relay_joined", session=session.id, generation=session.hello.generation, agent=agent)
     return session
 
 
 def parse_hello(line: bytes) -> Hello:
-    """Return what the first line says.
+    """Return the hello that a relay's first line holds.
 
     Raises:
-        BadRequest: it is no hello, or a field is wrong.
+        BadRequest: the line is not a hello, or a field has the wrong type. BadField: the session id is not a relay's.
     """
     try:
-        said = msgspec.json.decode(line, type=_Hello)
+        given = msgspec.json.decode(line, type=_Hello)
     except msgspec.MsgspecError as error:
         raise BadRequest(f"the first line must be a relay's hello: {error}") from None
-    if not check_id(said.session, "session").startswith("s-"):
+    if not check_id(given.session, "session").startswith("s-"):
         raise BadField("session must begin with s-", field="session")
-    claude = said.claude or _Claude()
+    claude = given.claude or _Claude()
     return Hello(
-        session=said.session,
-        generation=said.generation,
-        name=said.name,
-        terminal=said.terminal,
-        directory=said.directory,
-        host=said.host,
+        session=given.session,
+        generation=given.generation,
+        name=given.name,
+        terminal=given.terminal,
+        directory=given.directory,
+        host=given.host,
         claude_pid=claude.pid,
         claude_start=None if claude.start is None else str(claude.start),
         claude_socket=claude.socket,
@@ -124,156 +124,156 @@ class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     claude: _Claude | None = None
 
 
-class Wire:
-    """Lines in, lines out."""
+class LineStream:
+    """Read and write lines on a stream."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._lines = Lines()
-        self._ready: deque[bytes] = deque()
+        self._buffer = LineBuffer()
+        self._complete: deque[bytes] = deque()
 
-    async def line(self) -> bytes | None:
-        """Return the next line, None at the end. A line over the limit is dropped: no relay sends one."""
-        while not self._ready:
+    async def next(self) -> bytes | None:
+        """Return the next line, None at the end. A line over LINE_LIMIT is dropped: no relay sends one."""
+        while not self._complete:
             chunk = await self._reader.read(1 << 16)
             if not chunk:
                 return None
-            self._ready += [line for line, cut in self._lines.feed(chunk) if cut is None]
-        return self._ready.popleft()
+            self._complete += [line for line, end in self._buffer.feed(chunk) if end is None]
+        return self._complete.popleft()
 
     def put(self, message: dict[str, Any]) -> None:
-        """Queue one line, escaped to ASCII: that carries any text, whatever it holds."""
+        """Queue one line, escaped to ASCII because a text may hold lone surrogates."""
         line = json.dumps(message, separators=(",", ":")).encode()
-        if len(line) > LINE_LIMIT:  # no tool answers so much: an error that repeats the caller's words
-            error = {"code": types.INTERNAL_ERROR, "message": "The answer is longer than a line may be"}
+        if len(line) > LINE_LIMIT:  # no tool answers so much; an error can that repeats the caller's words
+            error = {"code": types.INTERNAL_ERROR, "message": "The answer exceeds the limit of a line"}
             line = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "error": error}).encode()
         if not self._writer.is_closing():
             self._writer.write(line + b"\n")
 
     async def flush(self) -> None:
-        """Wait until the relay takes more."""
+        """Wait until the write buffer has room."""
         await self._writer.drain()
 
     def close(self) -> None:
-        """Close once what is queued has left."""
+        """Close once the queued lines have been written."""
         self._writer.close()
 
 
-class Connection:
-    """A session being served: lines to the SDK, its answers to lines."""
+class RelayConnection:
+    """Carries one session's lines to the SDK's server, and its answers back."""
 
-    def __init__(self, wire: Wire, session: Session, sessions: ConnectedSessions) -> None:
-        self._wire = wire
+    def __init__(self, lines: LineStream, session: Session, sessions: ConnectedSessions) -> None:
+        self._lines = lines
         self._session = session
         self._sessions = sessions
-        self._tab = ConnectedSession(session, wire.put)
-        self._unanswered: set[str | int] = set()
-        self._answered = asyncio.Event()  # one of them just was
-        self._taking: asyncio.Task[None] | None = None
+        self._connected = ConnectedSession(session, lines.put)
+        self._in_flight: set[str | int] = set()
+        self._answered = asyncio.Event()  # set by each answer
+        self._receiving: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
         """Serve until the relay closes, then finish what is under way and leave."""
         serving = asyncio.create_task(self._serve())
-        patience = LAST_WORDS
-        self._sessions.add(self._tab)
+        timeout = CLOSE_S
+        self._sessions.add(self._connected)
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
-            patience = FAREWELL
-            await self._part()
+            timeout = STOP_S
+            await self._say_bye()
             raise
         finally:
-            self._sessions.discard(self._tab)
+            self._sessions.discard(self._connected)
             serving.cancel()
             await asyncio.wait([serving])
-            await self._session.close(patience)
+            await self._session.close(timeout)
             log.info("relay_left", session=self._session.id, generation=self._session.hello.generation)
 
-    async def _part(self) -> None:
-        """Say bye, take nothing more, let the answers under way out."""
-        self._wire.put({"postino": "bye"})
-        if self._taking is not None:
-            self._taking.cancel()
+    async def _say_bye(self) -> None:
+        """Say bye, receive nothing more, and send the answers that are ready within STOP_S."""
+        self._lines.put({"postino": "bye"})
+        if self._receiving is not None:
+            self._receiving.cancel()
         with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(FAREWELL):
-                while self._unanswered:
+            async with asyncio.timeout(STOP_S):
+                while self._in_flight:
                     await self._next_answer()
-                await self._wire.flush()
-        self._wire.close()
+                await self._lines.flush()
+        self._lines.close()
 
     async def _serve(self) -> None:
-        into, arriving = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-        leaving, out = anyio.create_memory_object_stream[SessionMessage](0)
-        server = PostinoServer(self._session)
-        with into, out:  # also when the SDK never came to take or close them
+        to_server, server_reads = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        server_writes, from_server = anyio.create_memory_object_stream[SessionMessage](0)
+        with to_server, from_server:  # closes them also when the SDK fails before it takes them over
             async with asyncio.TaskGroup() as group:
-                self._taking = group.create_task(self._take(into))
-                giving = group.create_task(self._give(out))
-                keeping = group.create_task(self._session.keep())
-                await server.run(arriving, leaving, server.create_initialization_options())
-                for task in (self._taking, giving, keeping):
+                self._receiving = group.create_task(self._receive(to_server))
+                sending = group.create_task(self._send(from_server))
+                keepalive = group.create_task(self._session.keepalive())
+                await PostinoServer(self._session).serve(server_reads, server_writes)
+                for task in (self._receiving, sending, keepalive):
                     task.cancel()
 
-    async def _take(self, into: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
-        """Hand what the relay sends to the SDK, in order; the session sees it first."""
+    async def _receive(self, to_server: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
+        """Pass the relay's frames to the SDK in order, each after the session has noted it."""
         with contextlib.suppress(ConnectionError):
-            while (line := await self._wire.line()) is not None:
+            while (line := await self._lines.next()) is not None:
                 if line.startswith(CONTROL):
-                    self._told(json.loads(line))
-                elif (message := self._message(line)) is not None:
+                    self._control(json.loads(line))
+                elif (message := self._parse(line)) is not None:
                     await self._note(message)
-                    await into.send(SessionMessage(message))
-        into.close()  # the end for the SDK too; cancelled, it goes on with what it has
+                    await to_server.send(SessionMessage(message))
+        to_server.close()  # ends the SDK's server; when this task is cancelled, the server goes on with what it has
 
-    def _message(self, line: bytes) -> types.JSONRPCMessage | None:
-        """Return the frame, lone surrogates and all: the tools name the field and place of what they refuse."""
+    def _parse(self, line: bytes) -> types.JSONRPCMessage | None:
+        """Return the frame, lone surrogates included: the tools then name the field and position they refuse."""
         try:
-            said = json.loads(line)
-        except RecursionError:  # a relay lets none through; it would end the whole connection
+            frame = json.loads(line)
+        except RecursionError:  # a relay passes no such line; raised further, it would end the connection
             return None
         try:
-            return types.jsonrpc_message_adapter.validate_python(said, by_name=False)
+            return types.jsonrpc_message_adapter.validate_python(frame, by_name=False)
         except ValueError:
-            if "id" in said and "method" in said:
-                error = {"code": types.INVALID_REQUEST, "message": "Invalid request: this is no JSON-RPC 2.0 request"}
-                self._wire.put({"jsonrpc": "2.0", "id": said["id"], "error": error})
+            if "id" in frame and "method" in frame:
+                error = {"code": types.INVALID_REQUEST, "message": "Invalid request: not a JSON-RPC 2.0 request"}
+                self._lines.put({"jsonrpc": "2.0", "id": frame["id"], "error": error})
             return None
 
     async def _note(self, message: types.JSONRPCMessage) -> None:
         if isinstance(message, types.JSONRPCRequest):
-            while len(self._unanswered) >= AT_ONCE:
+            while len(self._in_flight) >= MAX_IN_FLIGHT:
                 await self._next_answer()
             request = coerce_request_id(message.id)
-            self._unanswered.add(request)
-            if message.method in SIGNS:
-                self._session.arrived(request, proves=not self._tab.tells())
+            self._in_flight.add(request)
+            if message.method in ACKNOWLEDGING:
+                self._session.request_arrived(request, acknowledges=not self._connected.hooks_active())
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
-            self._tab.initialized = True
+            self._connected.initialized = True
             if self._session.hello.generation > 1:
-                self._sessions.returned(self._tab)
+                self._sessions.on_reconnect(self._connected)
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/cancelled":
-            named = as_request_id((message.params or {}).get("requestId"))
-            if named is not None:
-                self._unanswered.discard(coerce_request_id(named))
-                self._session.cancelled(coerce_request_id(named))
+            cancelled = as_request_id((message.params or {}).get("requestId"))
+            if cancelled is not None:
+                self._in_flight.discard(coerce_request_id(cancelled))
+                self._session.request_cancelled(coerce_request_id(cancelled))
 
-    def _told(self, control: dict[str, Any]) -> None:
-        request = as_request_id(control.get("id"))
-        if control["postino"] == "written" and request is not None:
-            self._session.written(coerce_request_id(request))
-        self._tab.told(control)
+    def _control(self, control: dict[str, Any]) -> None:
+        kind, request = control["postino"], as_request_id(control.get("id"))
+        if kind == "written" and request is not None:
+            self._session.answer_written(coerce_request_id(request))
+        elif kind == "woken":
+            self._connected.wake_answered(str(control.get("msg_id")), ok=control.get("ok") is True)
 
-    async def _give(self, out: MemoryObjectReceiveStream[SessionMessage]) -> None:
-        """Write what the SDK answers; when the relay has gone, go on taking it, so that nobody waits to be heard."""
-        with out:
-            async for item in out:
+    async def _send(self, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
+        """Write the SDK's frames. Once the relay has gone, go on receiving them, so that the SDK does not block."""
+        with from_server:
+            async for item in from_server:
                 frame = item.message.model_dump(by_alias=True, exclude_unset=True)
-                self._wire.put(frame)
+                self._lines.put(frame)
                 with contextlib.suppress(ConnectionError):
-                    await self._wire.flush()
+                    await self._lines.flush()
                 if "method" not in frame:
-                    self._unanswered.discard(coerce_request_id(frame.get("id") or ""))
+                    self._in_flight.discard(coerce_request_id(frame.get("id") or ""))
                     self._answered.set()
 
     async def _next_answer(self) -> None:

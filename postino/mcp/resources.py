@@ -7,7 +7,7 @@ from mcp import MCPError
 
 from postino.mcp import answers
 from postino.mcp.session import RequestId, Session
-from postino.mcp.tools import list_agents, read_mail
+from postino.mcp.tools import DEFAULT_LIMIT, list_agents, read_mail
 from postino.model import visible
 
 AGENTS = "postino://agents"
@@ -16,25 +16,29 @@ TEMPLATE = INBOX + "{agent}"
 JSON = "application/json"
 
 
-async def listed(session: Session) -> types.ListResourcesResult:
-    """Return what can be read."""
+async def list_resources(session: Session) -> types.ListResourcesResult:
+    """List the agents and the session's own inbox."""
     name = await session.name()
     agents = types.Resource(
-        uri=AGENTS, name="agents", title="Agents", description="Who can be written to", mime_type=JSON
+        uri=AGENTS, name="agents", title="Agents", description="The agents you can write to", mime_type=JSON
     )
     inbox = types.Resource(
-        uri=INBOX + name, name="inbox", title="My inbox", description="Reads your messages, as msg_read", mime_type=JSON
+        uri=INBOX + name,
+        name="inbox",
+        title="My inbox",
+        description="Reads your messages, like msg_read",
+        mime_type=JSON,
     )
     return types.ListResourcesResult(resources=[agents, inbox])
 
 
-def templates() -> types.ListResourceTemplatesResult:
-    """Return the inbox's pattern; only one's own can be read."""
+def list_templates() -> types.ListResourceTemplatesResult:
+    """List the template of an inbox's URI; only the session's own inbox can be read."""
     inbox = types.ResourceTemplate(
         uri_template=TEMPLATE,
         name="inbox",
         title="My inbox",
-        description="Reads your messages, as msg_read; only your own inbox",
+        description="Reads your messages, like msg_read; only your own inbox",
         mime_type=JSON,
     )
     return types.ListResourceTemplatesResult(resource_templates=[inbox])
@@ -44,18 +48,18 @@ async def read(session: Session, request: RequestId, uri: str) -> types.ReadReso
     """Return one resource.
 
     Raises:
-        MCPError: it does not exist, or is another agent's inbox.
+        MCPError: the resource does not exist, or is another agent's inbox.
     """
     if uri == AGENTS:
         answer = await list_agents(session)
     elif uri.startswith(INBOX):
         await _check_own(session, uri.removeprefix(INBOX))
-        answer = await read_mail(session, request, 10)
+        answer = await read_mail(session, request, DEFAULT_LIMIT)
     else:
         raise MCPError(
-            types.INVALID_PARAMS, f"there is no resource {visible(uri)[:200]}; there are {AGENTS}, {TEMPLATE}"
+            types.INVALID_PARAMS, f"there is no resource {visible(uri)[:200]}; the resources are {AGENTS}, {TEMPLATE}"
         )
-    contents = types.TextResourceContents(uri=uri, mime_type=JSON, text=answers.text(answer))
+    contents = types.TextResourceContents(uri=uri, mime_type=JSON, text=answers.to_json(answer))
     return types.ReadResourceResult(contents=[contents])
 
 

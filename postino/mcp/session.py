@@ -1,8 +1,8 @@
-"""One relay connection as the broker knows it: who it acts as, and what it was given but has not shown to have seen.
+"""One relay's session: the agent it acts as, and the reads it has not acknowledged yet.
 
-An agent acknowledges by going on. Where its client's hooks are heard they say so: the end of a round of tool calls,
-the next prompt, the end of the turn. Elsewhere a call that arrives once the answer of a read has been with the client
-for SETTLE_AFTER, and with no other call under way, is taken to come from a model that had that answer before it.
+A read is acknowledged once the model has gone on after it. Where the client's hooks are active, they report that.
+Elsewhere a request shows it that arrives at least ACK_AFTER_S after the read's answer was written to the client, with
+no other answer outstanding: it comes from a model that had the answer.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from postino.broker import Broker, Hello
 from postino.errors import PostinoError, UnknownAgent
 from postino.model import Acknowledged, Batch, BroadcastBatch, Joined
 
-SETTLE_AFTER = 0.05  # s; calls sent side by side with the read arrive sooner than this after its answer
-KEEP_EVERY = 10.0  # s; a third of the 30 s after which a silent session counts as offline
-LAST_WORDS = 3.0  # s an ended connection may take to finish: Valkey answers within 2 s or not at all
+ACK_AFTER_S = 0.05  # calls that a client sends side by side with the read arrive sooner than this after its answer
+KEEPALIVE_S = 10.0  # a third of the 30 s after which a silent session counts as offline
+CLOSE_S = 3.0  # for operations under way when a connection ends: Valkey answers within 2 s or not at all
 
 T = TypeVar("T")
 RequestId = str | int
@@ -29,36 +29,36 @@ RequestId = str | int
 log = structlog.get_logger()
 
 
-@dataclass
-class Reading:
-    """What one answer brought to the client."""
+@dataclass(eq=False)
+class PendingRead:
+    """What one answer gave to the client and is not acknowledged yet: messages, or a place in the broadcasts."""
 
     request: RequestId
     agent: str
-    deliveries: dict[str, int] = field(default_factory=dict)  # by message id
-    cursor: str | None = None
-    before: str | None = None  # the session's place in the feed until then
-    written_at: float | None = None
-    elsewhere: bool = False  # in the inbox of an agent this session was before
+    deliveries: dict[str, int] = field(default_factory=dict)  # message id -> its delivery count
+    cursor: str | None = None  # of the last broadcast given
+    previous_cursor: str | None = None  # of the session before this read
+    written_at: float | None = None  # loop time; None: the client does not have the answer
+    agent_changed: bool = False  # the session has become another agent since
 
     @property
     def ids(self) -> list[str]:
-        """The messages it brought and that are not settled."""
+        """The messages not acknowledged yet."""
         return list(self.deliveries)
 
     @property
     def counts(self) -> list[int]:
-        """How often each of them has been delivered."""
+        """The delivery count of each of them."""
         return list(self.deliveries.values())
 
-    def drop(self, ids: list[str]) -> None:
-        """Settle some."""
+    def remove(self, ids: list[str]) -> None:
+        """Remove messages that were acknowledged or given back; ids of other reads are ignored."""
         for id in ids:
             self.deliveries.pop(id, None)
 
 
 class Session:
-    """One connection of one relay."""
+    """The broker's side of one relay connection."""
 
     def __init__(self, broker: Broker, hello: Hello) -> None:
         self.broker = broker
@@ -66,11 +66,11 @@ class Session:
         self.joined: Joined | None = None
         self._joining = asyncio.Lock()
         self._cursor: str | None = None
-        self._readings: list[Reading] = []
-        self._unread: set[RequestId] = set()  # calls whose answers the client does not have yet
+        self._pending: list[PendingRead] = []
+        self._unwritten: set[RequestId] = set()  # requests whose answers the client does not have yet
         self._running: set[RequestId] = set()
         self._cancelled: set[RequestId] = set()  # of the running ones
-        self._settling: set[asyncio.Task[None]] = set()
+        self._preceding: set[asyncio.Task[None]] = set()  # acks and nacks under way; the next operation waits for them
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -78,21 +78,19 @@ class Session:
         """The session id, which is the consumer name of its reads."""
         return self.hello.session
 
-    # who
-
     async def join(self) -> Joined:
         """Register with the broker.
 
         Raises:
             BadName: the explicit name cannot name an agent. StaleSession: a later connection has joined.
-            StoreAway: may be tried again; `name` does.
+            StoreAway: `name` tries again.
         """
         async with self._joining:
             self.joined = await self.broker.sessions.join(self.hello)
         return self.joined
 
     async def name(self) -> str:
-        """Return the agent this session acts as now: a rename moves it, a store that was emptied has forgotten it."""
+        """Return the agent this session acts as now; join first where the store does not know the session."""
         if self.joined is None:
             return (await self.join()).agent
         try:
@@ -100,148 +98,184 @@ class Session:
         except UnknownAgent:
             return (await self.join()).agent
 
-    # what arrives, in the order of the wire
+    # events of the connection, in the order of its lines
 
-    def arrived(self, request: RequestId, *, proves: bool = True) -> None:
-        """Note a call; settle what its arrival `proves` to be seen before it is handled."""
-        if proves and not self._unread:
-            due = asyncio.get_running_loop().time() - SETTLE_AFTER
-            proven = [each for each in self._readings if each.written_at is not None and each.written_at <= due]
-            self._readings = [each for each in self._readings if each not in proven]
-            for reading in proven:
-                self._settling.add(self._own(self._settle(reading)))
-        self._unread.add(request)
+    def request_arrived(self, request: RequestId, *, acknowledges: bool = True) -> None:
+        """Note a request. If it `acknowledges`, start to acknowledge the reads that the client must have seen."""
+        if acknowledges and not self._unwritten:
+            latest = asyncio.get_running_loop().time() - ACK_AFTER_S
+            for read in self._take_written(latest):
+                self._precede(self._ack(read))
+        self._unwritten.add(request)
 
-    async def seen(self) -> None:
-        """Settle what a hook of the client proves to be seen: every answer that it has, however recent."""
-        proven = [each for each in self._readings if each.written_at is not None]
-        self._readings = [each for each in self._readings if each not in proven]
-        if proven:
-            await asyncio.wait({self._own(self._settle(each)) for each in proven})
+    def answer_written(self, request: RequestId) -> None:
+        """Note that the relay has written the answer to the client."""
+        self._unwritten.discard(request)
+        for read in self._pending:
+            if read.request == request:
+                read.written_at = asyncio.get_running_loop().time()
 
-    def moved(self) -> None:
-        """Note that a hook, no rename, made this session another agent: its place in the feed was the other's."""
-        self._cursor = None
-        for reading in self._readings:
-            reading.cursor, reading.elsewhere = None, True
-
-    def written(self, request: RequestId) -> None:
-        """Note that the client has the answer to `request`."""
-        self._unread.discard(request)
-        for reading in self._readings:
-            if reading.request == request:
-                reading.written_at = asyncio.get_running_loop().time()
-
-    def cancelled(self, request: RequestId) -> None:
-        """Note that the client wants no answer to `request`: what it was given goes back."""
-        self._unread.discard(request)
+    def request_cancelled(self, request: RequestId) -> None:
+        """Give back what a request that the client has cancelled read."""
+        self._unwritten.discard(request)
         if request in self._running:
-            self._cancelled.add(request)  # `run` is interrupted, or finds it here because it was done already
+            self._cancelled.add(request)  # `run` is interrupted, or finds it here because its operation was done
         else:
-            self._own(self._return(self._withdraw(request), sent=True))
+            self._precede(self._nack(self._take(request)))
 
-    # what is done
+    def agent_changed(self) -> None:
+        """Forget the place in the broadcasts: a hook has bound this session to another agent, which has its own."""
+        self._cursor = None
+        for read in self._pending:
+            read.cursor, read.agent_changed = None, True
+
+    async def ack_written(self) -> None:
+        """Acknowledge every read whose answer the client has, however recent: a hook says that the model went on."""
+        reads = self._take_written()
+        if reads:
+            await asyncio.wait({self._spawn(self._ack(each)) for each in reads})
+
+    # operations
 
     async def run(self, request: RequestId, operation: Awaitable[T]) -> T:
-        """Do `operation` after what its arrival settled, and to its end even when the call is cancelled.
+        """Run `operation` once the reads before it are acknowledged or given back, as far as that has been started.
 
-        Half done is the state nobody could undo; what a cancelled read was given goes back uncounted.
+        A cancelled request does not interrupt it: the outcome would be unknown. What it read is given back then.
         """
-        task = self._own(self._after_settling(operation))
+        task = self._spawn(self._after_preceding(operation))
         self._running.add(request)
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._own(self._forsake(request, task))
+            self._precede(self._undo_when_done(request, task))
             raise
         else:
-            if request in self._cancelled:  # too late to be interrupted: the answer may go out all the same
-                self._own(self._return(self._withdraw(request), sent=True))
+            if request in self._cancelled:  # too late to interrupt: the answer may be sent all the same
+                self._precede(self._nack(self._take(request)))
             return answer
         finally:
             self._running.discard(request)
             self._cancelled.discard(request)
 
     async def read(self, request: RequestId, limit: int, budget: int) -> Batch:
-        """Lease messages to this session; they are settled by its next sign of life."""
+        """Lease messages to this session."""
         batch = await self.broker.mail.read(await self.name(), self.id, limit=limit, budget=budget)
         if batch.items:
-            self._readings.append(Reading(request, batch.agent, {each.id: each.delivery for each in batch.items}))
+            self._pending.append(PendingRead(request, batch.agent, {each.id: each.delivery for each in batch.items}))
         return batch
-
-    async def release(self, request: RequestId, ids: list[str]) -> None:
-        """Give back what did not fit into the answer to `request`; the delivery does not count."""
-        for reading in self._readings:
-            if reading.request == request:
-                reading.drop(ids)
-                await self.broker.mail.undo_read(reading.agent, self.id, ids)
 
     async def read_broadcasts(self, request: RequestId, limit: int, budget: int) -> BroadcastBatch:
-        """Give what neither the agent nor this session has seen."""
-        before = self._cursor
-        batch = await self.broker.broadcasts.read(await self.name(), limit, after=before, budget=budget, move=False)
+        """Read the broadcasts that neither the agent nor this session has seen."""
+        previous = self._cursor
+        batch = await self.broker.broadcasts.read(await self.name(), limit, after=previous, budget=budget, move=False)
         if batch.items or batch.missed:
             self._cursor = batch.cursor
-            self._readings.append(Reading(request, batch.agent, cursor=batch.cursor, before=before))
+            self._pending.append(
+                PendingRead(request, batch.agent, cursor=batch.cursor, previous_cursor=previous),
+            )
         return batch
 
-    async def give_back(self, request: RequestId, *, sent: bool) -> None:
-        """Undo the readings of `request`; what may have been `sent` counts, so that a repeat is labelled."""
-        await self._return(self._withdraw(request), sent=sent)
-
-    def _withdraw(self, request: RequestId) -> list[Reading]:
-        """Take out the readings of `request`, at once: from now on nothing acknowledges them."""
-        mine = [each for each in self._readings if each.request == request]
-        self._readings = [each for each in self._readings if each.request != request]
-        for reading in mine:
-            if reading.cursor is not None and reading.cursor == self._cursor:
-                self._cursor = reading.before
-        return mine
-
-    async def _return(self, readings: list[Reading], *, sent: bool) -> None:
-        for reading in readings:
-            with contextlib.suppress(PostinoError):  # else they come again when the session or the lease ends
-                if reading.ids and sent:
-                    await self.broker.mail.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
-                elif reading.ids:
-                    await self.broker.mail.undo_read(reading.agent, self.id, reading.ids, counts=reading.counts)
+    async def undo_read(self, request: RequestId, ids: list[str] | None = None) -> None:
+        """Give back `ids`, by default all that `request` read. Its answer does not carry them: no delivery counts."""
+        if ids is None:
+            await self._undo(self._take(request))
+            return
+        for read in self._pending:
+            if read.request == request:
+                read.remove(ids)
+                await self.broker.mail.undo_read(read.agent, self.id, ids)
 
     async def ack(self, ids: list[str]) -> Acknowledged:
-        """Acknowledge by name."""
-        settled = await self.broker.mail.ack(await self.name(), self.id, ids)
-        for reading in self._readings:
-            reading.drop(settled.acknowledged)
-        return settled
+        """Acknowledge messages by id."""
+        answer = await self.broker.mail.ack(await self.name(), self.id, ids)
+        for read in self._pending:
+            read.remove(answer.acknowledged)
+        return answer
 
-    async def keep(self) -> None:
-        """Stay online and keep the leases running, for ever."""
-        pause = min(KEEP_EVERY, self.broker.settings.message_lease / 3)
+    async def keepalive(self) -> None:
+        """Keep the session online and its leases running until cancelled."""
+        pause = min(KEEPALIVE_S, self.broker.settings.message_lease / 3)
         while True:
             await asyncio.sleep(pause)
             try:
                 await self.name()
                 await self.broker.sessions.keepalive(self.id, self.hello.generation)
             except PostinoError as error:
-                log.warning("session_not_kept", session=self.id, code=error.code)
+                log.warning("keepalive_failed", session=self.id, code=error.code)
 
-    async def close(self, patience: float = LAST_WORDS) -> None:
-        """Let what is under way end, at most `patience` seconds, and give back everything held; never raises."""
-        with contextlib.suppress(TimeoutError, PostinoError):  # else leases and presence end by themselves
-            async with asyncio.timeout(patience):
-                while self._tasks:  # an operation that ends may begin to give back what it got
+    async def close(self, timeout: float = CLOSE_S) -> None:
+        """Finish what is under way within `timeout` seconds, release everything held, and leave. Never raises."""
+        with contextlib.suppress(TimeoutError, PostinoError):  # leases and presence then end by themselves
+            async with asyncio.timeout(timeout):
+                while self._tasks:  # an operation that ends may start another task to give back what it read
                     await asyncio.wait(self._tasks)
-                for reading in [each for each in self._readings if each.ids]:
-                    if reading.elsewhere or reading.written_at is None:
-                        # `leave` knows the present inbox only, and nothing of what a reconnected session was not sent
-                        await self.broker.mail.nack(reading.agent, self.id, reading.ids, counts=reading.counts)
+                # `leave` releases the present agent's inbox only, and nothing once a later connection has joined
+                await self._nack([each for each in self._pending if each.agent_changed or each.written_at is None])
                 if self.joined is not None:
                     await self.broker.sessions.leave(self.id, self.hello.generation)
         for task in self._tasks:
             task.cancel()
 
-    # behind the scenes
+    # pending reads
 
-    def _own(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def _take(self, request: RequestId) -> list[PendingRead]:
+        """Remove the reads of `request` at once, so that nothing acknowledges them any more."""
+        taken = [each for each in self._pending if each.request == request]
+        self._pending = [each for each in self._pending if each.request != request]
+        for read in taken:
+            if read.cursor is not None and read.cursor == self._cursor:
+                self._cursor = read.previous_cursor
+        return taken
+
+    def _take_written(self, latest: float | None = None) -> list[PendingRead]:
+        """Remove the reads whose answers were written, by `latest` if given."""
+        taken = [
+            each
+            for each in self._pending
+            if each.written_at is not None and (latest is None or each.written_at <= latest)
+        ]
+        self._pending = [each for each in self._pending if each not in taken]
+        return taken
+
+    async def _ack(self, read: PendingRead) -> None:
+        try:
+            if read.ids:
+                await self.broker.mail.ack(read.agent, self.id, read.ids)
+            if read.cursor is not None:
+                await self.broker.broadcasts.move_cursor(read.agent, read.cursor)
+        except PostinoError as error:
+            log.warning("ack_failed", session=self.id, code=error.code)
+            self._pending.append(read)  # the next request or hook tries again
+
+    async def _nack(self, reads: list[PendingRead]) -> None:
+        """Give reads back whose answers may have been sent: the delivery counts, so that the next one is labelled."""
+        for read in reads:
+            with contextlib.suppress(PostinoError):  # they come again when the session or the lease ends
+                if read.ids:
+                    await self.broker.mail.nack(read.agent, self.id, read.ids, counts=read.counts)
+
+    async def _undo(self, reads: list[PendingRead]) -> None:
+        """Give reads back whose answers were not sent: the delivery does not count."""
+        for read in reads:
+            with contextlib.suppress(PostinoError):  # as in `_nack`
+                if read.ids:
+                    await self.broker.mail.undo_read(read.agent, self.id, read.ids, counts=read.counts)
+
+    async def _undo_when_done(self, request: RequestId, task: asyncio.Task[Any]) -> None:
+        await asyncio.wait([task])
+        await self.undo_read(request)
+
+    async def _after_preceding(self, operation: Awaitable[T]) -> T:
+        if self._preceding:
+            await asyncio.wait(self._preceding)
+        return await operation
+
+    def _precede(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that acknowledges or gives back reads; the session's next operation waits for it."""
+        self._preceding.add(self._spawn(work))
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task that `close` waits for."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -249,25 +283,6 @@ class Session:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        self._settling.discard(task)
+        self._preceding.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever awaits it has it; a cancelled call has nobody to tell
-
-    async def _after_settling(self, operation: Awaitable[T]) -> T:
-        if self._settling:
-            await asyncio.wait(self._settling)
-        return await operation
-
-    async def _settle(self, reading: Reading) -> None:
-        try:
-            if reading.ids:
-                await self.broker.mail.ack(reading.agent, self.id, reading.ids)
-            if reading.cursor is not None:
-                await self.broker.broadcasts.move_cursor(reading.agent, reading.cursor)
-        except PostinoError as error:
-            log.warning("not_settled", session=self.id, code=error.code)
-            self._readings.append(reading)  # the next sign of life proves it as well
-
-    async def _forsake(self, request: RequestId, task: asyncio.Task[Any]) -> None:
-        await asyncio.wait([task])
-        await self.give_back(request, sent=False)
+            task.exception()  # marks it as retrieved; whoever awaits the task has it, and a cancelled call has nobody

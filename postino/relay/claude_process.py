@@ -1,72 +1,78 @@
-"""Which Claude process a relay belongs to, and its session's inbox socket. Standard library only.
+"""Find the Claude process that a relay belongs to, and its session's inbox socket. Standard library only.
 
-That is the parent, or one further up where a launcher (uvx, sh) stands between. Variables alone prove nothing:
-whatever a session starts inherits them, another client in its shell too.
+It is the parent, or an ancestor where a launcher (uvx, sh) stands between. Environment variables alone prove nothing:
+every command that a session starts inherits them, another client in its shell too.
 """
 
 from __future__ import annotations
 
 import os
 
-TYPE_CHECKING = False  # see relay.py
+TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
     from typing import Any
 
 SOCKET = "CLAUDE_CODE_MESSAGING_SOCKET"
 TOKEN = "CLAUDE_CODE_MESSAGING_TOKEN"
-SHELL = "CLAUDE_CODE_CHILD_SESSION"  # set for commands that a session runs, not for its servers
-FAR = 8  # generations looked at
+SESSION = "CLAUDE_CODE_SESSION_ID"
+IN_SHELL = "CLAUDE_CODE_CHILD_SESSION"  # set for the commands that a session runs, not for its MCP servers
+MAX_ANCESTORS = 8
+TERMINAL_CHARACTERS = 8  # of a terminal's session id; they are enough to tell terminals apart
+_NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
-def claude() -> dict[str, Any]:
-    """Return pid, start, socket and session id of the Claude process this one serves; the parent's pid if of none."""
+def claude_process() -> dict[str, Any]:
+    """Return pid, start time, inbox socket and session id of the Claude process.
+
+    Where there is none: the parent's pid and start time, None for the rest.
+    """
     parent = os.getppid()
     pid, ours = _owner(parent)
     return {
         "pid": pid,
-        "start": started(pid),
+        "start": start_time(pid),
         "socket": variable(SOCKET) if ours else None,
-        "session_id": variable("CLAUDE_CODE_SESSION_ID") if ours else None,
+        "session_id": variable(SESSION) if ours else None,
     }
 
 
 def _owner(parent: int) -> tuple[int, bool]:
-    """Return the Claude process, and whether the variables speak of it."""
-    name = os.path.basename(variable(SOCKET) or "")  # noqa: PTH119 - pathlib would cost every tab 2 ms
-    named = name.partition(".")[0]
-    if named == str(parent):
+    """Return the Claude process, and whether the environment variables are its own."""
+    file = os.path.basename(variable(SOCKET) or "")  # noqa: PTH119 - pathlib would cost every relay 2 ms
+    owner = file.partition(".")[0]  # the client names the socket after its pid
+    if owner == str(parent):
         return parent, True
-    above = [] if SHELL in os.environ else _above(parent)
-    if named.isdigit():
-        return (int(named), True) if int(named) in above else (parent, False)
-    clients = [pid for pid in (parent, *above) if _command(pid) == b"claude"]
-    return (clients[0], True) if clients else (parent, SHELL not in os.environ)
+    ancestors = [] if IN_SHELL in os.environ else _ancestors(parent)
+    if owner.isdigit():
+        return (int(owner), True) if int(owner) in ancestors else (parent, False)
+    clients = [pid for pid in (parent, *ancestors) if _command(pid) == b"claude"]
+    return (clients[0], True) if clients else (parent, IN_SHELL not in os.environ)
 
 
-def _above(pid: int) -> list[int]:
-    """Return the ancestors of a process, the nearest first; none where the system has no /proc."""
+def _ancestors(pid: int) -> list[int]:
+    """Return the ancestors of a process, the nearest first; none on a system without /proc."""
     found: list[int] = []
-    while len(found) < FAR and (fields := _stat(pid)) and (pid := int(fields[1])) > 1:
+    while len(found) < MAX_ANCESTORS and (fields := _stat_fields(pid)) and (pid := int(fields[1])) > 1:
         found.append(pid)
     return found
 
 
-def started(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot: with it a pid that is used again is told apart."""
-    fields = _stat(pid)
+def start_time(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since boot: it tells processes apart that had the same pid."""
+    fields = _stat_fields(pid)
     return int(fields[19]) if fields else None
 
 
-def _stat(pid: int) -> list[bytes]:
-    """Return what /proc/PID/stat says behind the command's name."""
-    return _raw(pid).rpartition(b")")[2].split()
+def _stat_fields(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat after the command's name, which may hold spaces and parentheses."""
+    return _stat(pid).rpartition(b")")[2].split()
 
 
 def _command(pid: int) -> bytes:
-    return _raw(pid).partition(b"(")[2].rpartition(b")")[0]
+    return _stat(pid).partition(b"(")[2].rpartition(b")")[0]
 
 
-def _raw(pid: int) -> bytes:
+def _stat(pid: int) -> bytes:
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123
             return stat.read()
@@ -75,5 +81,10 @@ def _raw(pid: int) -> bytes:
 
 
 def variable(name: str) -> str | None:
-    """Return a variable as text, whatever bytes it holds; None when it is empty."""
+    """Return an environment variable, with undecodable bytes replaced; None when it is empty."""
     return os.fsencode(os.environ.get(name, "")).decode(errors="replace") or None
+
+
+def terminal_suffix(terminal: str) -> str | None:
+    """Return the end of a terminal's session id, from which an agent's name may be made."""
+    return "".join(each for each in terminal[-TERMINAL_CHARACTERS:] if each in _NAME_CHARACTERS) or None

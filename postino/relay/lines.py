@@ -1,7 +1,7 @@
-"""The lines between relay and daemon, and what a relay says of itself first. Standard library only.
+"""The lines between client, relay and daemon: cut a stream into lines, parse and complete them. Standard library only.
 
-Each line is one JSON object of at most LINE_LIMIT bytes. One that begins with CONTROL is meant for the relay or
-the daemon itself; every other is a JSON-RPC frame and passes as it is.
+Each line is one JSON object of at most LINE_LIMIT bytes. Between relay and daemon, one that begins with CONTROL is for
+the relay or the daemon itself; every other is a JSON-RPC frame and passes unchanged.
 """
 
 from __future__ import annotations
@@ -10,79 +10,110 @@ import json
 import os
 import re
 
-from postino import __version__
-from postino.relay.claude_process import claude, variable
-
-TYPE_CHECKING = False  # see relay.py
+TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
     from typing import Any
 
+    Id = str | int
+
 CONTROL = b'{"postino":'
 LINE_LIMIT = 1 << 20  # bytes; the largest allowed send, every character escaped, has under 400 KB
-DEPTH = 100  # levels of arrays and objects; ten would do, some 970 is what json reads
-EDGE = 512  # bytes kept of either end of a longer line
-WITH_ID = ("msg_send", "msg_broadcast")  # tools whose repetition is safe under the same argument `id`
-LOOKING = ("msg_check", "msg_list_agents", "msg_whoami")  # tools that change nothing
+MAX_DEPTH = 100  # levels of arrays and objects: ten are used, and json fails at about 970
+END_BYTES = 512  # kept of the start and of the end of a line over LINE_LIMIT
+IDEMPOTENT_TOOLS = ("msg_send", "msg_broadcast")  # a repeated call with the same argument `id` is stored once
+READ_ONLY_TOOLS = ("msg_check", "msg_list_agents", "msg_whoami")
 
-# JSON ends with the brace of the outermost object, so an id right before it or right after the first one is its own
-_FIRST_ID = re.compile(rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*,')
-_LAST_ID = re.compile(rb'[^\\]"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*\}\s*$')
-_WORD = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+METHOD_NOT_FOUND, PARSE_ERROR, INVALID_REQUEST, SERVER_ERROR = -32601, -32700, -32600, -32000
+
+# Only the outermost object has its first member at the start of the line and its last one at the end. Text, not
+# compiled: that would cost every relay 0.5 ms, and few meet a line over the limit
+_FIRST_ID = rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*,'
+_LAST_ID = rb'[^\\]"id"\s*:\s*(-?[0-9]{1,15}|"[^"\\]*")\s*\}\s*$'
 
 
-class Lines:
-    """Cut a stream of bytes into lines, holding no more than LINE_LIMIT of one."""
+class LineBuffer:
+    """Cuts a stream of bytes into lines, and holds at most LINE_LIMIT bytes of a line."""
 
     def __init__(self) -> None:
         self.rest = bytearray()
-        self.head = b""  # of a line already over the limit
+        self.start = b""  # of a line that is over the limit already
 
     def feed(self, chunk: bytes) -> list[tuple[bytes, bytes | None]]:
         """Return each line that `chunk` completes, without its newline, and None.
 
-        Of a line over the limit: its first and its last EDGE bytes.
+        Of a line over the limit: its first and its last END_BYTES bytes.
         """
-        *ended, begun = chunk.split(b"\n")
+        *complete, begun = chunk.split(b"\n")
         lines: list[tuple[bytes, bytes | None]] = []
-        for part in ended:
-            self._grow(part)
-            lines.append((self.head, bytes(self.rest[-EDGE:])) if self.head else (bytes(self.rest), None))
-            self.rest, self.head = bytearray(), b""
-        self._grow(begun)
+        for part in complete:
+            self._append(part)
+            lines.append((self.start, bytes(self.rest[-END_BYTES:])) if self.start else (bytes(self.rest), None))
+            self.rest, self.start = bytearray(), b""
+        self._append(begun)
         return lines
 
-    def _grow(self, part: bytes) -> None:
+    def _append(self, part: bytes) -> None:
         self.rest += part
         if len(self.rest) > LINE_LIMIT:
-            self.head = self.head or bytes(self.rest[:EDGE])
-            del self.rest[:-EDGE]
+            self.start = self.start or bytes(self.rest[:END_BYTES])
+            del self.rest[:-END_BYTES]
 
 
-def id_of(head: bytes, tail: bytes) -> bytes | None:
-    """Return the JSON of the request id found at either end of a line too long to read, or None."""
-    found = _FIRST_ID.match(head) or _LAST_ID.search(tail)
+class WriteBuffer:
+    """Lines to be written, which reports when each line has been written completely."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.written = 0  # bytes
+        self.marks: list[tuple[int, Any]] = []  # position of a line's end, and its mark
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def put(self, line: bytes, mark: Any = None) -> None:
+        """Append one line; `advance` returns `mark` once the line's last byte has been written."""
+        self.data += line + b"\n"
+        if mark is not None:
+            self.marks.append((self.written + len(self.data), mark))
+
+    def next(self, size: int) -> bytes:
+        """Return the next bytes to write, at most `size`."""
+        return bytes(self.data[:size])
+
+    def advance(self, count: int) -> list[Any]:
+        """Drop `count` written bytes; return the marks of the lines that are complete by that."""
+        del self.data[:count]
+        self.written += count
+        done = [mark for end, mark in self.marks if end <= self.written]
+        del self.marks[: len(done)]
+        return done
+
+
+def find_id(start: bytes, end: bytes) -> bytes | None:
+    """Return the JSON of the request id that stands at either end of a line too long to parse, or None."""
+    found = re.match(_FIRST_ID, start) or re.search(_LAST_ID, end)
     return found.group(1) if found else None
 
 
-def read(line: bytes) -> Any:
+def parse(line: bytes) -> Any:
     """Return the JSON value of a line.
 
     Raises:
-        ValueError: it is none.
-        RecursionError: it is nested more than DEPTH deep.
+        ValueError: it is not JSON.
+        RecursionError: it is nested more than MAX_DEPTH deep.
     """
     value = json.loads(line, parse_constant=_refuse)
-    if line.count(b"[") + line.count(b"{") > DEPTH and _deep(value):
+    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _too_deep(value):
         raise RecursionError
     return value
 
 
-def _deep(value: Any) -> bool:
-    holders = [value]
-    for _ in range(DEPTH):
-        inner = [each for holder in holders for each in (holder.values() if isinstance(holder, dict) else holder)]
-        holders = [each for each in inner if isinstance(each, (dict, list))]
-        if not holders:
+def _too_deep(value: Any) -> bool:
+    containers = [value]
+    for _ in range(MAX_DEPTH):
+        inner = [each for one in containers for each in (one.values() if isinstance(one, dict) else one)]
+        containers = [each for each in inner if isinstance(each, (dict, list))]
+        if not containers:
             return False
     return True
 
@@ -91,16 +122,16 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are not JSON
 
 
-def only_looks(message: dict[str, Any]) -> bool:
-    """Return whether a tool's call changes nothing, so that it may be asked again."""
+def is_read_only(message: dict[str, Any]) -> bool:
+    """Return whether a tool call changes nothing, so that the relay may repeat it."""
     params = message.get("params")
-    return isinstance(params, dict) and params.get("name") in LOOKING
+    return isinstance(params, dict) and params.get("name") in READ_ONLY_TOOLS
 
 
-def with_key(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
-    """Return the line of a tool's call with an argument `id` where repeating it is made safe by one, and that id."""
+def ensure_id(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
+    """Return the line of a tool call and its argument `id`, added if an idempotent call lacks it; else None."""
     params = message.get("params")
-    arguments = params.get("arguments") if isinstance(params, dict) and params.get("name") in WITH_ID else None
+    arguments = params.get("arguments") if isinstance(params, dict) and params.get("name") in IDEMPOTENT_TOOLS else None
     if not isinstance(arguments, dict):
         return line, None
     if arguments.get("id") is None:
@@ -109,58 +140,7 @@ def with_key(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
     return line, str(arguments["id"])
 
 
-class Outbox:
-    """Lines on their way out, and whose answers they are."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.gone = 0  # bytes that have left
-        self.marks: list[tuple[int, Any]] = []
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def put(self, line: bytes, mark: Any = None) -> None:
-        """Queue one line; `mark` comes back from `sent` once its last byte has left."""
-        self.data += line + b"\n"
-        if mark is not None:
-            self.marks.append((self.gone + len(self.data), mark))
-
-    def head(self, size: int) -> bytes:
-        """Return the next bytes to send, at most `size`."""
-        return bytes(self.data[:size])
-
-    def sent(self, count: int) -> list[Any]:
-        """Drop `count` bytes that were accepted; return the marks of the lines that are complete by that."""
-        del self.data[:count]
-        self.gone += count
-        done = [mark for end, mark in self.marks if end <= self.gone]
-        del self.marks[: len(done)]
-        return done
-
-
-def hello(session: str, generation: int) -> dict[str, Any]:
-    """Return the first line of a connection: which session this is, for whom and where it runs."""
-    return {
-        "postino": "hello",
-        "version": __version__,
-        "session": session,
-        "generation": generation,
-        "name": variable("POSTINO_AGENT_NAME") or variable("CLAUDE_PLUGIN_OPTION_AGENT_NAME"),
-        "terminal": tail(os.environ.get("TERM_SESSION_ID") or os.environ.get("ITERM_SESSION_ID") or ""),
-        "directory": _directory(),
-        "host": os.uname().nodename,
-        "claude": claude(),
-    }
-
-
-def tail(terminal: str) -> str | None:
-    """Return the part of a terminal's session id that names an agent."""
-    return "".join(each for each in terminal[-8:] if each in _WORD) or None
-
-
-def _directory() -> str:
-    try:
-        return os.fsencode(os.getcwd()).decode(errors="replace")  # noqa: PTH109
-    except OSError:  # it was removed under us
-        return variable("PWD") or "/"
+def error_line(request_id: Id | None, code: int, text: str, data: Any = None) -> bytes:
+    """Return a JSON-RPC error response; `request_id` None answers a line that names no request."""
+    error = {"code": code, "message": text} | ({} if data is None else {"data": data})
+    return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode()

@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from postino.claude import notice
-from postino.claude.turns import EVENTS, Event, HookProcess, Turn
+from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.errors import BadName, Forbidden, PostinoError
 from postino.model import ID_PATTERN, visible
 from postino.rest.call import ApiCall
@@ -37,14 +37,14 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
     try:
         event = await _event(call.request, name)
         if event is not None:
-            text, turn = await call.state.turns.take(name, event, _process(call.request))
+            text, turn = await call.state.turns.handle(name, event, _process(call.request))
     except BadName as error:  # in POSTINO_AGENT_NAME: show it to the user, who can correct it
         _log.warning("hook_failed", hook=name, code=error.code)
         if name == "SessionStart":
-            return web.Response(body=notice.warning(error.message), content_type="application/json")
+            return web.Response(body=notice.hook_warning(error.message), content_type="application/json")
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
-    response = web.Response(body=notice.context(name, text), content_type="application/json")
+    response = web.Response(body=notice.hook_context(name, text), content_type="application/json")
     if text and turn is not None:
         await _deliver(call.request, response, name, turn)
     return response
@@ -55,7 +55,7 @@ async def _deliver(request: web.Request, response: web.Response, name: str, turn
     try:
         await response.prepare(request)
         await response.write_eof()  # raises if the hook has gone
-        await turn.tell(broadcasts=name != "Stop")
+        await turn.mark_notified(broadcasts=name != "Stop")
     except ConnectionError:
         return
     except PostinoError as error:

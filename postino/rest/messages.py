@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.claude.notice import hint
+from postino.claude.notice import mail_line
 from postino.errors import LeaseLost
 from postino.model import (
     DEFAULT_PAGE,
@@ -102,7 +102,7 @@ async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
     if "text/plain" not in call.request.headers.get("Accept", ""):
         return found
     senders = await call.broker.mail.senders(agent) if found.unread_messages else []
-    return text(hint(found, senders))
+    return text(mail_line(found.unread_messages, found.unseen_broadcasts, senders))
 
 
 async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:

@@ -177,7 +177,7 @@ BAD: list[tuple[str, bytes, str]] = [
         json.dumps(_event("UserPromptSubmit") | {"prompt": "x" * (17 << 20)}).encode(),
         "hook_too_large",
     ),
-    ("UserPromptSubmit", json.dumps(_event("UserPromptSubmit")).encode(), "hook_of_nobody"),
+    ("UserPromptSubmit", json.dumps(_event("UserPromptSubmit")).encode(), "hook_without_agent"),
 ]
 
 

@@ -24,7 +24,7 @@ async def joined(broker: Broker) -> tuple[Session, str]:
 
 async def resume(session: Session, broker: Broker) -> None:
     assert await broker.claude.bind("s-2", PROCESS, "c1")
-    session.moved()
+    session.agent_changed()
 
 
 async def test_what_the_first_agent_had_seen_of_the_feed_the_second_has_not(broker: Broker) -> None:
@@ -58,9 +58,9 @@ async def test_what_was_leased_before_and_arrived_is_acknowledged_by_the_hook(br
     before = await session.name()
     await broker.mail.send(Draft(id="m1", to=before, body="hello"), CI)
     await session.read(1, 10, 1000)
-    session.written(1)
+    session.answer_written(1)
 
-    await session.seen()
+    await session.ack_written()
     await resume(session, broker)
 
     await asyncio.sleep(0)

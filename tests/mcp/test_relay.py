@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from postino import locks
-from postino.relay.lines import LOOKING
+from postino.relay.lines import READ_ONLY_TOOLS
 from postino.relay.starter import LOG_LIMIT
 
 RECEIVER = {"POSTINO_AGENT_NAME": "bob"}
@@ -156,7 +156,7 @@ def starting(daemon: Any) -> Iterator[None]:
 
 
 def test_it_imports_little_and_nothing_but_the_standard_library():
-    code = "import sys; before = set(sys.modules); import postino.relay; print(*set(sys.modules) - before)"
+    code = "import sys; before = set(sys.modules); import postino.relay.main; print(*set(sys.modules) - before)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     tops = {name.partition(".")[0] for name in loaded}
     assert tops - {"postino"} <= sys.stdlib_module_names
@@ -260,7 +260,7 @@ async def test_only_a_call_that_changes_something_is_cut_off_with_an_unknown(rep
     relay = await spawn(replaceable.env, **RECEIVER)
     replaceable.process.send_signal(signal.SIGSTOP)
     reading = relay.tool("msg_read")
-    looking = [relay.tool(name) for name in LOOKING] + [relay.request("tools/list")]
+    looking = [relay.tool(name) for name in READ_ONLY_TOOLS] + [relay.request("tools/list")]
     await asyncio.sleep(0.1)  # all are in the daemon's hands, which does not move
     replaceable.kill()
     error = (await relay.answer(reading))["error"]
@@ -272,7 +272,7 @@ async def test_only_a_call_that_changes_something_is_cut_off_with_an_unknown(rep
 async def test_what_may_be_asked_again_changes_nothing(steady, spawn):
     relay = await spawn(steady.env)
     listed = (await relay.ask("tools/list"))["result"]["tools"]
-    assert sorted(LOOKING) == sorted(each["name"] for each in listed if each["annotations"]["readOnlyHint"])
+    assert sorted(READ_ONLY_TOOLS) == sorted(each["name"] for each in listed if each["annotations"]["readOnlyHint"])
 
 
 async def test_a_daemon_that_stops_is_started_again_only_when_the_client_wants_something(replaceable, spawn):

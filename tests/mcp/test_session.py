@@ -9,7 +9,7 @@ import pytest
 
 from postino.broker import Broker, Hello
 from postino.broker.mail import Mail
-from postino.mcp.connected import SILENT_S, ConnectedSessions
+from postino.mcp.connected import HOOK_SILENCE_S, ConnectedSessions
 from postino.mcp.session import Session
 from postino.model import BroadcastDraft, Draft, Sender
 
@@ -47,26 +47,26 @@ async def test_a_read_is_acknowledged_by_the_next_call(broker, connect):
 
 async def test_where_hooks_are_heard_a_call_acknowledges_nothing_and_the_next_hook_does(broker, connect):
     await mail(broker, "m1")
-    tabs = ConnectedSessions()
-    bob = await connect("bob", tabs=tabs)
-    (tab,) = tabs
-    tab.heard("c-1", idle=False)
+    sessions = ConnectedSessions()
+    bob = await connect("bob", sessions=sessions)
+    (connected,) = sessions
+    connected.hook_received("c-1", idle=False)
     await bob.call("msg_read")
     await bob.think()
     await bob.call("msg_send", to="alice", body="of the same round of calls, which the model has seen nothing of")
     assert await states(broker, "m1") == ["leased"]
 
-    await tab.session.seen()
+    await connected.session.ack_written()
 
     assert await states(broker, "m1") == ["acked"]
 
 
 async def test_hooks_that_have_fallen_silent_are_not_waited_for(broker, connect):
     await mail(broker, "m1")
-    tabs = ConnectedSessions()
-    bob = await connect("bob", tabs=tabs)
-    (tab,) = tabs
-    tab.heard_at = asyncio.get_running_loop().time() - SILENT_S - 1
+    sessions = ConnectedSessions()
+    bob = await connect("bob", sessions=sessions)
+    (connected,) = sessions
+    connected.last_hook_at = asyncio.get_running_loop().time() - HOOK_SILENCE_S - 1
     await bob.call("msg_read")
     await bob.think()
     await bob.call("msg_check")
@@ -258,15 +258,20 @@ async def test_a_read_that_is_cancelled_at_any_moment_is_given_again(broker, con
 async def test_a_read_that_is_cancelled_when_it_is_done_but_not_answered_is_given_back(broker):
     await mail(broker, "m1")
     session = Session(broker, Hello(session="s-1", generation=1, name="bob"))
-    reading = asyncio.create_task(session.run(7, session.read(7, 5, 1000)))
-    while not session._readings:  # noqa: ASYNC110 - the very turn of the loop is meant
-        await asyncio.sleep(0)
+    done = asyncio.Event()
 
-    session.cancelled(7)
+    async def read() -> None:
+        await session.read(7, 5, 1000)
+        done.set()
+
+    reading = asyncio.create_task(session.run(7, read()))
+    await done.wait()  # the next turn of the loop: `run` has not returned yet
+
+    session.request_cancelled(7)
     await reading
-    session.written(7)
+    session.answer_written(7)
     await asyncio.sleep(0.06)
-    session.arrived(8)
+    session.request_arrived(8)
     await session.close()
 
     assert await states(broker, "m1") == ["queued"]
@@ -281,6 +286,23 @@ async def test_cancelling_an_answered_read_gives_back_and_labels_the_repeat(brok
     await until(lambda: is_state(broker, "m1", "queued"))
     (again,) = (await bob.call("msg_read"))["messages"]
     assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
+
+
+async def test_a_read_right_after_a_cancelled_one_waits_for_what_that_gives_back(broker, connect, monkeypatch):
+    real = Mail.nack
+
+    async def slow(self: Mail, *given: Any, **more: Any) -> Any:
+        await asyncio.sleep(0.2)
+        return await real(self, *given, **more)
+
+    monkeypatch.setattr(Mail, "nack", slow)
+    await mail(broker, "m1")
+    bob = await connect("bob")
+    read = bob.tool("msg_read")
+    await bob.answer(read)
+    bob.notify("notifications/cancelled", {"requestId": read})
+
+    assert ids(await bob.call("msg_read")) == ["m1"]
 
 
 async def test_a_cancelled_send_is_carried_out_or_not_but_never_half(broker, connect):

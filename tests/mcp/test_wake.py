@@ -19,9 +19,9 @@ ANN = Sender(name="ann", via="http")
 
 
 @pytest.fixture
-async def tabs(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConnectedSessions]:
+async def sessions(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConnectedSessions]:
     """The sessions of a daemon that wakes them, with short pauses."""
-    monkeypatch.setattr(wake, "GAP_S", 0.2)
+    monkeypatch.setattr(wake, "MIN_GAP_S", 0.2)
     made = ConnectedSessions()
     waking = asyncio.create_task(Wakes(broker, made, "auto").run())
     yield made
@@ -30,11 +30,11 @@ async def tabs(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 @pytest.fixture
-def idle(connect: Any, tabs: ConnectedSessions) -> Any:
+def idle(connect: Any, sessions: ConnectedSessions) -> Any:
     """Connect a session that can be woken: `await idle("bob")`."""
 
     async def one(name: str, **hello: Any) -> Any:
-        return await connect(name, tabs=tabs, claude={"pid": 1, "socket": "/tmp/1.sock"}, **hello)
+        return await connect(name, sessions=sessions, claude={"pid": 1, "socket": "/tmp/1.sock"}, **hello)
 
     return one
 
@@ -45,7 +45,7 @@ async def mail(broker: Broker, id: str, to: str = "bob") -> None:
 
 async def quiet() -> None:
     """Wait until whoever is to be woken for what came so far has been."""
-    await asyncio.sleep(3 * wake.GATHER_S)
+    await asyncio.sleep(3 * wake.COLLECT_S)
 
 
 async def woken(relay: Any, *, ok: bool = True) -> str:
@@ -119,7 +119,7 @@ async def test_what_another_program_wrote_into_the_events_ends_no_wake(broker, i
     assert (await woken(bob)).endswith("newest id m1")
 
 
-async def test_a_failure_nobody_thought_of_ends_the_wakes_for_a_moment_only(broker, idle, tabs, monkeypatch):
+async def test_a_failure_nobody_thought_of_ends_the_wakes_for_a_moment_only(broker, idle, sessions, monkeypatch):
     bob = await idle("bob")
     real, failed = ClaudeProcesses.unnotified, asyncio.Event()
 
@@ -136,16 +136,18 @@ async def test_a_failure_nobody_thought_of_ends_the_wakes_for_a_moment_only(brok
     assert (await woken(bob)).endswith("newest id m1")
 
 
-async def test_a_session_that_is_never_reached_is_tried_at_one_pace_however_much_comes(broker, idle, tabs, monkeypatch):
-    monkeypatch.setattr(wake, "GAP_S", 0.02)
-    monkeypatch.setattr(wake, "LONGEST_S", 0.4)
+async def test_a_session_that_is_never_reached_is_tried_at_one_pace_however_much_comes(
+    broker, idle, sessions, monkeypatch
+):
+    monkeypatch.setattr(wake, "MIN_GAP_S", 0.02)
+    monkeypatch.setattr(wake, "MAX_RETRY_S", 0.4)
     bob = await idle("bob")
-    (tab,) = tabs
-    tab.unreached = 2000  # after a week: no number of seconds grows without end
+    (connected,) = sessions
+    connected.failed_wakes = 2000  # after a week: no number of seconds grows without end
     for number in range(10):
         await mail(broker, f"m{number}")
         await woken(bob, ok=False)
-        await asyncio.sleep(2 * wake.GAP_S)
+        await asyncio.sleep(2 * wake.MIN_GAP_S)
 
     tries, end = 0, asyncio.get_running_loop().time() + 2
     while asyncio.get_running_loop().time() < end:
@@ -155,14 +157,14 @@ async def test_a_session_that_is_never_reached_is_tried_at_one_pace_however_much
     assert 2 <= tries <= 8
 
 
-async def test_a_broadcast_that_a_wake_told_of_is_not_told_again(broker, idle, tabs):
+async def test_a_broadcast_that_a_wake_told_of_is_not_told_again(broker, idle, sessions):
     bob = await idle("bob")
     await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="all"), ANN)
     await mail(broker, "m1")
 
     assert "1 unseen broadcast" in await woken(bob)
     await told(broker, "m1", "socket")
-    (tab,) = tabs
-    waiting = await broker.claude.unnotified("bob", wake._process(tab), "")
+    (connected,) = sessions
+    waiting = await broker.claude.unnotified("bob", connected.process, "")
 
     assert (waiting.unseen, waiting.new_unseen) == (1, 0)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postino.relay.lines import EDGE, LINE_LIMIT, Lines, Outbox, id_of, with_key
+from postino.relay.lines import END_BYTES, LINE_LIMIT, LineBuffer, WriteBuffer, ensure_id, find_id
 
 
 @given(st.lists(st.binary(max_size=50)), st.lists(st.integers(1, 20)))
 def test_lines_are_the_same_in_whatever_pieces_they_come(parts, sizes):
-    stream, cut = b"".join(part.replace(b"\n", b"") + b"\n" for part in parts), Lines()
+    stream, cut = b"".join(part.replace(b"\n", b"") + b"\n" for part in parts), LineBuffer()
     got, at = [], 0
     for size in [*sizes, len(stream) + 1]:
         got += cut.feed(stream[at : at + size])
@@ -23,17 +23,17 @@ def test_lines_are_the_same_in_whatever_pieces_they_come(parts, sizes):
 
 @pytest.mark.parametrize("step", [1000, 65536, 1 << 22])
 def test_of_a_line_over_the_limit_only_its_ends_are_kept(step):
-    cut, got = Lines(), []
-    stream = b"a" * EDGE + b"x" * 2 * LINE_LIMIT + b"z" * EDGE + b"\nnext\n"
+    cut, got = LineBuffer(), []
+    stream = b"a" * END_BYTES + b"x" * 2 * LINE_LIMIT + b"z" * END_BYTES + b"\nnext\n"
     for at in range(0, len(stream), step):
         got += cut.feed(stream[at : at + step])
         assert len(cut.rest) <= LINE_LIMIT + step
-    assert got == [(b"a" * EDGE, b"z" * EDGE), (b"next", None)]
+    assert got == [(b"a" * END_BYTES, b"z" * END_BYTES), (b"next", None)]
 
 
 @pytest.mark.parametrize("size", [LINE_LIMIT - 1, LINE_LIMIT])
 def test_a_line_of_just_the_limit_passes(size):
-    assert Lines().feed(b"x" * size + b"\n") == [(b"x" * size, None)]
+    assert LineBuffer().feed(b"x" * size + b"\n") == [(b"x" * size, None)]
 
 
 @pytest.mark.parametrize(
@@ -50,16 +50,16 @@ def test_a_line_of_just_the_limit_passes(size):
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_the_id_of_a_line_too_long_is_found_where_clients_put_it_and_never_invented(message, id, separators):
     line = json.dumps(message, separators=separators).encode()
-    assert id_of(line[:EDGE], line[-EDGE:]) == id
+    assert find_id(line[:END_BYTES], line[-END_BYTES:]) == id
 
 
 def test_a_line_is_reported_only_when_its_last_byte_has_left():
-    out = Outbox()
+    out = WriteBuffer()
     out.put(b"abc", 1)
     out.put(b"d", None)
     out.put(b"ef", "two")
-    assert (out.head(3), out.sent(3), out.sent(1)) == (b"abc", [], [1])
-    assert (out.sent(4), out.sent(1), len(out)) == ([], ["two"], 0)
+    assert (out.next(3), out.advance(3), out.advance(1)) == (b"abc", [], [1])
+    assert (out.advance(4), out.advance(1), len(out)) == ([], ["two"], 0)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_a_line_is_reported_only_when_its_last_byte_has_left():
 def test_a_call_that_needs_no_id_passes_byte_for_byte(params):
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     line = json.dumps(message, indent=None).encode()
-    assert with_key(line, message) == (line, None)
+    assert ensure_id(line, message) == (line, None)
 
 
 def test_an_id_the_client_has_chosen_passes_byte_for_byte():
     message = {"id": 1, "params": {"name": "msg_send", "arguments": {"id": "mine"}}}
     line = json.dumps(message).encode()
-    assert with_key(line, message) == (line, "mine")
+    assert ensure_id(line, message) == (line, "mine")

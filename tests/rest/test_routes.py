@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from postino.claude.notice import hint
-from postino.model import Check
+from postino.claude.notice import mail_line
 from postino.rest import page
 from postino.rest.openapi import describe
 from postino.rest.routes import ROUTES
@@ -169,7 +168,7 @@ async def test_check_is_json_by_default_and_one_line_for_a_hook(api: Any) -> Non
     ],
 )
 def test_the_hint_counts_in_good_english(unread: int, unseen: int, line: str) -> None:
-    assert hint(Check(agent="x", unread_messages=unread, unseen_broadcasts=unseen), ["a"]) == line
+    assert mail_line(unread, unseen, ["a"]) == line
 
 
 async def test_health_says_how_durable_and_how_long(api: Any) -> None:

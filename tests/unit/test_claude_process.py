@@ -13,7 +13,7 @@ import pytest
 ASK = [
     sys.executable,
     "-c",
-    "import json; from postino.relay.claude_process import claude; print(json.dumps(claude()))",
+    "import json; from postino.relay.claude_process import claude_process as c; print(json.dumps(c()))",
 ]
 SHELL = ["sh", "-c", '"$@"; exit $?', "sh"]  # stays between, as a launcher does
 
