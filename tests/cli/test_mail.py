@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from postino.client import Client
+from tests.waiting import until
 
 
 def test_what_was_sent_is_read_once(postino) -> None:
@@ -358,9 +359,7 @@ def test_the_notices_of_system_can_be_looked_up(bare) -> None:
     bare.ok("send", "bob", "hello", "--from", "ada", "--id", "n1")
     with Client(bare.home / "daemon.sock") as client:
         client.nack("bob", [item["id"] for item in client.read("bob")["items"]])
-    end = time.monotonic() + 10
-    while not (found := bare.json("history", "--agent", "system")["items"]) and time.monotonic() < end:
-        time.sleep(0.05)
+    found = until(lambda: bare.json("history", "--agent", "system")["items"], "system has written")
     assert [(item["from"], item["to"], item["reply_to"]) for item in found] == [("system", "ada", "n1")]
     assert bare.json("history", "--agent", "ada", "--with", "system")["items"] == found
     assert "Nothing was sent yet" in bare.ok("history", "--agent", "bob", "--with", "system")

@@ -21,19 +21,18 @@ import pytest
 
 from postino.daemon import process
 from postino.paths import Home
-from postino.store.valkey.embedded import EmbeddedValkey
-
-HELLO = b'{"postino":"hello","version":"0","session":"s-0123456789abcdef","generation":1,"name":"bob"}\n'
+from tests.daemons import environment
+from tests.relays import HELLO
+from tests.waiting import until
 
 
 @pytest.fixture
 def serve(home: Home) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Run `postino serve` on the home: `serve(POSTINO_WEB_PORT="0")`."""
     running: list[subprocess.Popen[bytes]] = []
-    plain = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
 
     def start(**extra: str) -> subprocess.Popen[bytes]:
-        environ = plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | extra
+        environ = environment(home, **extra)
         command = [sys.executable, "-m", "postino", "serve"]
         running.append(
             subprocess.Popen(
@@ -47,16 +46,6 @@ def serve(home: Home) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         if each.poll() is None:
             each.kill()
         each.communicate()
-    asyncio.run(EmbeddedValkey(home).stop())
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
-    """Wait for a condition with a deadline; return its first true value."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-    return found
 
 
 def healthy(home: Home) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from postino.paths import Home
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "hooks/hook.sh"
@@ -105,20 +106,13 @@ def test_session_start_starts_a_daemon_that_looks_like_no_session(hook: Run, hom
 
     hook("SessionStart", **secrets)
     try:
-        _until(home.info.exists)
+        until(home.info.exists)
         environ = Path(f"/proc/{json.loads(home.info.read_text())['pid']}/environ").read_bytes()
         assert not [each for each in environ.split(b"\0") if each.startswith((b"CLAUDE", b"POSTINO_AGENT_NAME"))]
         assert said(hook("SessionStart", **secrets)).startswith("postino: this session is agent bob;")
     finally:
         env = {"PATH": os.environ["PATH"], "POSTINO_HOME": str(home.root)}
         subprocess.run(["postino", "down"], env=env, check=True, capture_output=True)
-
-
-def _until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("missing", ["postino", "curl"])
@@ -203,22 +197,16 @@ def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
     assert said(hook("PostToolBatch", {"tool_calls": calls})) == "postino: 1 unread message (from ann)"
 
 
-def asked(daemon: Any, path: str, *options: str) -> Any:
-    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, *options, f"http://localhost/api/{path}"]
-    return json.loads(subprocess.run(curl, check=True, capture_output=True).stdout)
-
-
 def send(daemon: Any, body: str, *, to: str | None = None, sender: str = "ann") -> str:
-    letter = json.dumps({"to": to or agents(daemon)[0], "from": sender, "body": body})
-    return str(asked(daemon, "messages", "-H", "Content-Type: application/json", "-d", letter)["id"])
+    return str(daemon.posted("messages", {"to": to or agents(daemon)[0], "from": sender, "body": body})["id"])
 
 
 def agents(daemon: Any) -> list[str]:
-    return [each["name"] for each in asked(daemon, "agents")["items"] if each["online"]]
+    return [each["name"] for each in daemon.asked("agents")["items"] if each["online"]]
 
 
 def notified(daemon: Any, name: str, id: str) -> str:
-    return str(asked(daemon, f"messages/{name}/{id}")["notified"])
+    return str(daemon.asked(f"messages/{name}/{id}")["notified"])
 
 
 def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) -> None:
@@ -303,8 +291,7 @@ def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run)
 
 def test_many_agents_are_counted_not_listed(daemon: Any, hook: Run) -> None:
     for number in range(20):
-        curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, "-H", "Content-Type: application/json", "-d", "{}"]
-        subprocess.run([*curl, f"http://localhost/api/agents/a{number:02}/heartbeat"], check=True, capture_output=True)
+        daemon.posted(f"agents/a{number:02}/heartbeat", {})
 
     told = said(hook("SessionStart"))
 
