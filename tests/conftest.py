@@ -28,7 +28,7 @@ for name in [name for name in os.environ if name.startswith(("POSTINO_", "CLAUDE
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a thousand commands are started: each would compile postino anew
 processes.let_children_be_interrupted()
 
-pytest_plugins = ["tests.alone"]
+pytest_plugins = ["tests.timing"]
 
 #: what may be skipped in CI: there is no engine to run containers with
 MAY_SKIP = ("no Docker engine answers",)

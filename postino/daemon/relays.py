@@ -16,7 +16,7 @@ import structlog
 from postino.broker import Broker
 from postino.mcp.connected import ConnectedSessions
 
-HEAD_START_S = 0.3  # the HTTP side answers `postino up` first: the SDK takes half a second of the same CPU
+HEAD_START_S = 3.0  # commands are done by then, and do not wait for the half second of CPU that the SDK takes
 FAREWELL_S = 1.2  # for the sessions to answer what is under way and give back what they hold
 NEW_OBJECTS = 10_000  # before the collector looks: at its usual 700 it takes 5 % of a busy daemon
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -21,7 +22,7 @@ def test_what_was_sent_is_read_once(postino) -> None:
     assert sent.startswith("sent to m1-bob, id ")
     assert postino.ok("check", "--agent", "m1-bob").startswith("m1-bob: 1 unread message, ")
     head, body = postino.ok("read", "--agent", "m1-bob").splitlines()
-    assert head.startswith("m1-ada  just now  id ")
+    assert re.match(r"m1-ada  (just now|\d+ s ago)  id ", head)
     assert body == "    hello there"
     assert postino.ok("read", "--agent", "m1-bob") == "No messages for m1-bob.\n"
     assert postino.ok("check", "--agent", "m1-bob").startswith("m1-bob: 0 unread messages,")

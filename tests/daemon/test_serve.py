@@ -95,6 +95,7 @@ def test_a_stop_leaves_nothing_behind_but_the_data(home: Home, serve: Any) -> No
     assert not home.info.exists()
 
 
+@pytest.mark.timing("a stop takes 1.6 s at most")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_it_stops_within_two_seconds_with_streams_polls_and_relays_open(
     home: Home, serve: Any, number: signal.Signals
@@ -263,6 +264,7 @@ def test_a_valkey_that_cannot_be_reached_is_named_without_its_password(home: Hom
     assert b"sesame" not in err
 
 
+@pytest.mark.timing("a call is given up after 1.5 s, and answered within 2 s")
 def test_a_dead_valkey_is_a_clear_503_within_two_seconds_and_comes_back_by_itself(daemon: Any) -> None:
     home = daemon.home
     assert call(home, "POST", "messages", {"to": "bob", "body": "hi", "id": "m0"})[0] == 200

@@ -78,6 +78,7 @@ def test_no_daemon_no_word(hook: Run, home: Home, event: str) -> None:
     assert not home.socket.exists()
 
 
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_daemon_that_hangs_costs_a_second_at_most(daemon: Any, hook: Run, event: str) -> None:
     daemon.process.send_signal(signal.SIGSTOP)
@@ -93,6 +94,7 @@ def test_a_daemon_that_was_killed_leaves_no_word_behind(daemon: Any, hook: Run) 
     assert hook("UserPromptSubmit") == ""
 
 
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
 def test_a_store_that_is_away_leaves_no_word_behind(daemon: Any, hook: Run) -> None:
     os.kill(daemon.valkey_pid(), signal.SIGSTOP)
     try:
@@ -101,6 +103,7 @@ def test_a_store_that_is_away_leaves_no_word_behind(daemon: Any, hook: Run) -> N
         os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
 
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
 def test_session_start_starts_a_daemon_that_looks_like_no_session(hook: Run, home: Home) -> None:
     secrets = {"CLAUDE_CODE_MESSAGING_TOKEN": "secret", "CLAUDECODE": "1", "POSTINO_AGENT_NAME": "bob"}
 
@@ -154,6 +157,7 @@ def test_no_secret_is_on_the_command_line_of_anything(hook: Run, home: Home) -> 
     assert "X-Claude-Socket: 4711.sock" in arguments
 
 
+LARGE = json.dumps(_event("UserPromptSubmit") | {"prompt": "x" * (17 << 20)}).encode()
 BAD: list[tuple[str, bytes, str]] = [
     ("Stop", b"", "hook_unreadable"),
     ("Stop", b"{", "hook_unreadable"),
@@ -166,16 +170,17 @@ BAD: list[tuple[str, bytes, str]] = [
     ("Stop", b'{"session_id":"a b\\n"}', "hook_without_session"),
     ("Nothing", b"{}", "hook_unknown"),
     ("../agents", b"{}", ""),
-    (
-        "UserPromptSubmit",
-        json.dumps(_event("UserPromptSubmit") | {"prompt": "x" * (17 << 20)}).encode(),
-        "hook_too_large",
-    ),
+    ("UserPromptSubmit", LARGE, "hook_too_large"),
     ("UserPromptSubmit", json.dumps(_event("UserPromptSubmit")).encode(), "hook_of_nobody"),
 ]
 
 
-@pytest.mark.parametrize(("event", "given", "logged"), BAD, ids=[f"{e[:8]}-{w or 'elsewhere'}" for e, _, w in BAD])
+def case(event: str, given: bytes, logged: str) -> Any:
+    marks = [pytest.mark.timing("a hook has a second for 17 MB")] if given is LARGE else []
+    return pytest.param(event, given, logged, id=f"{event[:8]}-{logged or 'elsewhere'}", marks=marks)
+
+
+@pytest.mark.parametrize(("event", "given", "logged"), [case(*each) for each in BAD])
 def test_bad_input_is_logged_and_nothing_is_printed(
     daemon: Any, hook: Run, home: Home, event: str, given: bytes, logged: str
 ) -> None:
@@ -188,6 +193,7 @@ def test_a_hook_without_a_claude_process_is_nobodys(daemon: Any, hook: Run, home
     assert hook("SessionStart", CLAUDE_PID=pid) == ""
 
 
+@pytest.mark.timing("the daemon has a second for 8 MB")
 def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
     hook("SessionStart")
     calls = [{"tool_name": "Read", "tool_response": "x" * (8 << 20)}]
