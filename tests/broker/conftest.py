@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import secrets
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +10,7 @@ import pytest
 
 from postino.broker import Broker, Hello
 from postino.model import BroadcastDraft, BroadcastSent, Draft, Event, Sender, Sent
+from tests import waiting
 
 
 @pytest.fixture
@@ -56,21 +56,8 @@ def events() -> Callable[..., Awaitable[list[Event]]]:
 
 @pytest.fixture
 def eventually() -> Callable[..., Awaitable[object]]:
-    """Wait for a condition, plain or async, with a deadline; return what it gave."""
-
-    async def wait(condition: Callable[[], object], what: str, seconds: float = 5) -> object:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while True:
-            found = condition()
-            if inspect.isawaitable(found):
-                found = await found
-            if found:
-                return found
-            assert loop.time() < end, f"waited {seconds} s until {what}"
-            await asyncio.sleep(0.02)
-
-    return wait
+    """Wait for a condition, plain or async, with a deadline; return its first true value."""
+    return waiting.eventually
 
 
 @pytest.fixture

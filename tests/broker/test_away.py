@@ -58,6 +58,7 @@ async def back(broker: Broker, seconds: float = 8) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.timing("a call is given up after 1.5 s, and told within 2 s")
 async def test_every_verb_of_a_frozen_store_is_refused_within_two_seconds(open_at: Open, serve, send, say) -> None:
     server = serve()
     broker = await open_at(server.url)

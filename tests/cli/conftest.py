@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.homes import scratch_home
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,9 @@ class Postino:
 
 @pytest.fixture(scope="session")
 def postino() -> Iterator[Postino]:
-    """A home whose daemon runs, shared: use names of your own."""
-    with tempfile.TemporaryDirectory(prefix="po", dir="/tmp") as folder:
-        command = Postino(Path(folder))
+    """A home whose daemon runs, shared by all tests of a worker: use names of your own."""
+    with scratch_home() as home:
+        command = Postino(home.root)
         command.ok("up")
         yield command
         command.ok("down")
@@ -81,7 +82,8 @@ def postino() -> Iterator[Postino]:
 @pytest.fixture
 def bare() -> Iterator[Postino]:
     """A home where nothing has run yet, and nothing does afterwards."""
-    with tempfile.TemporaryDirectory(prefix="po", dir="/tmp") as folder:
-        command = Postino(Path(folder))
+    with scratch_home() as home:
+        command = Postino(home.root)
         yield command
-        command.ok("down")
+        if any(home.root.iterdir()):
+            command.ok("down")

@@ -10,12 +10,9 @@ from pathlib import Path
 
 import pytest
 
-HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}},
-}
+from tests.relays import INITIALIZE
+
+HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
 
 
 def test_the_printed_entry_starts_a_relay_of_this_home_from_anywhere(postino) -> None:

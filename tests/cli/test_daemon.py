@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from tests.waiting import until
+
 
 def test_up_prints_the_url_and_down_leaves_no_process(bare, gone) -> None:
     assert bare.ok("up").startswith("postino is up: http://")
@@ -137,9 +139,7 @@ def test_watch_resumes_behind_a_restarted_daemon_without_a_gap(bare) -> None:
 
 def test_serve_runs_in_the_foreground_until_told_to_stop(bare) -> None:
     with bare.open("serve") as process:
-        end = time.monotonic() + 20
-        while bare.run("status").code and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: bare.run("status").code == 0, "it serves", 20)
         assert bare.json("status")["pid"] == process.pid
         second = bare.run("serve")
         assert second.code == 0
@@ -254,9 +254,7 @@ def test_up_names_the_settings_a_running_daemon_does_not_share(bare) -> None:
 
 def test_serve_says_at_its_end_that_its_valkey_runs_on_and_status_says_it_too(bare) -> None:
     with bare.open("serve") as process:
-        end = time.monotonic() + 20
-        while bare.run("status").code and time.monotonic() < end:
-            time.sleep(0.05)
+        until(lambda: bare.run("status").code == 0, "it serves", 20)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
     assert process.returncode == 0

@@ -5,31 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-
-def processes_of(folder: str) -> list[int]:
-    found = []
-    for each in Path("/proc").iterdir():
-        try:
-            if (
-                each.name.isdigit()
-                and folder.encode() in (each / "environ").read_bytes() + (each / "cmdline").read_bytes()
-            ):
-                found.append(int(each.name))
-        except OSError:
-            continue
-    return found
+from tests.processes import processes_of
+from tests.waiting import until
 
 
 def nothing_left(folder: str) -> bool:
-    end = time.monotonic() + 5
-    while (processes_of(folder) or Path(folder).exists()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return not processes_of(folder) and not Path(folder).exists()
+    until(lambda: not processes_of(folder) and not Path(folder).exists(), "it has cleaned up", 5)
+    return True
 
 
 def test_the_demo_tells_the_whole_story_and_leaves_nothing(bare) -> None:

@@ -23,6 +23,7 @@ from postino.errors import BadField, StoreAway, Unreachable
 from postino.paths import Home
 from postino.relay.starter import LOG_LIMIT
 from postino.store.valkey.embedded import EmbeddedValkey
+from tests.waiting import until
 
 #: holds the lock of the home in argv[1] like a daemon that never answers
 HOLDER = """
@@ -47,13 +48,6 @@ print(process.start(os.environ, Home(Path(sys.argv[1]))).pid, flush=True)
 """
 
 Hold = Callable[..., subprocess.Popen[str]]
-
-
-def until(claim: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -271,7 +265,7 @@ def test_two_started_at_once_end_as_one(home: Home, environ: dict[str, str]) -> 
 
     assert len(answers) == 1
     survivor = int(answers.pop())
-    until(lambda: locks.holders(home.log) == {survivor}, 20)  # the other one has given way
+    until(lambda: locks.holders(home.log) == {survivor}, seconds=20)  # the other one has given way
 
 
 def test_while_another_process_starts_the_daemon_it_waits(home: Home, environ: dict[str, str]) -> None:
@@ -300,7 +294,7 @@ def test_stop_ends_the_daemon_and_leaves_valkey_to_the_next(
 
     assert process.stop(home) is True
 
-    until(lambda: not lives(first.pid), 1.0)
+    until(lambda: not lives(first.pid), seconds=1.0)
     assert not home.socket.exists()
     assert not home.info.exists()
     second = process.start(environ, home)

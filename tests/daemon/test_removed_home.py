@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
-import subprocess
-from typing import Any
 
 import pytest
 
 from postino.daemon import process
-
-
-def asked(daemon: Any, path: str, *options: str) -> Any:
-    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, "-H", "Content-Type: application/json", *options]
-    return json.loads(subprocess.run([*curl, f"http://localhost/api/{path}"], check=True, capture_output=True).stdout)
 
 
 @pytest.mark.parametrize("removed", [".", "data"])
@@ -34,18 +26,18 @@ def test_the_daemon_of_the_new_home_keeps_what_is_its(daemon, gone) -> None:
     shutil.rmtree(daemon.home.root)
     daemon.home.root.mkdir(mode=0o700)
     daemon.start()
-    asked(daemon, "messages", "-d", '{"to":"bob","body":"to the new one"}')
+    daemon.posted("messages", {"to": "bob", "body": "to the new one"})
 
     old.send_signal(signal.SIGCONT)
     assert old.wait(timeout=5) == 0
     assert gone(valkey)
 
-    assert asked(daemon, "messages/bob")["items"][0]["body"] == "to the new one"
+    assert daemon.asked("messages/bob")["items"][0]["body"] == "to the new one"
     assert process.read_info(daemon.home).pid == daemon.process.pid
 
 
 def test_a_home_that_was_moved_comes_back_with_all_its_mail(daemon, gone) -> None:
-    asked(daemon, "messages", "-d", '{"to":"bob","body":"accepted"}')
+    daemon.posted("messages", {"to": "bob", "body": "accepted"})
     valkey = daemon.valkey_pid()
     moved = daemon.home.root.rename(f"{daemon.home.root}-moved")
     assert daemon.process.wait(timeout=5) == 0
@@ -54,7 +46,7 @@ def test_a_home_that_was_moved_comes_back_with_all_its_mail(daemon, gone) -> Non
     moved.rename(daemon.home.root)
     daemon.start()
 
-    assert asked(daemon, "messages/bob")["items"][0]["body"] == "accepted"
+    assert daemon.asked("messages/bob")["items"][0]["body"] == "accepted"
 
 
 def test_a_lock_alone_that_was_removed_ends_the_daemon_and_keeps_the_server(daemon) -> None:

@@ -21,19 +21,18 @@ import pytest
 
 from postino.daemon import process
 from postino.paths import Home
-from postino.store.valkey.embedded import EmbeddedValkey
-
-HELLO = b'{"postino":"hello","version":"0","session":"s-0123456789abcdef","generation":1,"name":"bob"}\n'
+from tests.daemons import environment
+from tests.relays import HELLO
+from tests.waiting import until
 
 
 @pytest.fixture
 def serve(home: Home) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Run `postino serve` on the home: `serve(POSTINO_WEB_PORT="0")`."""
     running: list[subprocess.Popen[bytes]] = []
-    plain = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
 
     def start(**extra: str) -> subprocess.Popen[bytes]:
-        environ = plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | extra
+        environ = environment(home, **extra)
         command = [sys.executable, "-m", "postino", "serve"]
         running.append(
             subprocess.Popen(
@@ -47,16 +46,6 @@ def serve(home: Home) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         if each.poll() is None:
             each.kill()
         each.communicate()
-    asyncio.run(EmbeddedValkey(home).stop())
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 15) -> Any:
-    """Wait for a condition with a deadline; return its first true value."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-    return found
 
 
 def healthy(home: Home) -> dict[str, Any] | None:
@@ -106,6 +95,7 @@ def test_a_stop_leaves_nothing_behind_but_the_data(home: Home, serve: Any) -> No
     assert not home.info.exists()
 
 
+@pytest.mark.timing("a stop takes 1.6 s at most")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_it_stops_within_two_seconds_with_streams_polls_and_relays_open(
     home: Home, serve: Any, number: signal.Signals
@@ -274,6 +264,7 @@ def test_a_valkey_that_cannot_be_reached_is_named_without_its_password(home: Hom
     assert b"sesame" not in err
 
 
+@pytest.mark.timing("a call is given up after 1.5 s, and answered within 2 s")
 def test_a_dead_valkey_is_a_clear_503_within_two_seconds_and_comes_back_by_itself(daemon: Any) -> None:
     home = daemon.home
     assert call(home, "POST", "messages", {"to": "bob", "body": "hi", "id": "m0"})[0] == 200

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.message import SessionMessage
 
 from postino.client import Client
+from tests.waiting import until
 
 TOKEN = "the-token-nobody-may-see"
 
@@ -95,11 +95,8 @@ def state(daemon: Any, id: str) -> dict[str, Any]:
 
 
 def _notified(daemon: Any, id: str) -> str:
-    end = time.monotonic() + 5
-    while (how := state(daemon, id)["notified"]) == "none":
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return str(how)
+    until(lambda: state(daemon, id)["notified"] != "none", "it is notified")
+    return str(state(daemon, id)["notified"])
 
 
 @pytest.fixture

@@ -51,11 +51,20 @@ def test_plugin_marketplace_and_server_have_one_name() -> None:
 
 
 async def test_it_loads_from_a_marketplace_folder(machine: Any, open_tab: Any) -> None:
-    machine.install()
+    machine.install_anew()
 
     tab = await open_tab()
 
     assert tab.hooks("SessionStart")[0]["exit_code"] == 0
+
+
+def test_a_copy_of_an_installation_names_nothing_of_the_one_it_was_copied_from(machine: Any, prepared: Any) -> None:
+    machine.install()
+
+    (found,) = json.loads(machine.claude("plugin", "list", "--json"))
+    assert Path(found["installPath"]).is_relative_to(machine.root) and Path(found["installPath"]).is_dir()
+    files = [each for each in machine.root.rglob("*") if each.is_file()]
+    assert not [each for each in files if str(prepared.root).encode() in each.read_bytes()]
 
 
 async def test_it_loads_from_a_plugin_folder(machine: Any, open_tab: Any) -> None:

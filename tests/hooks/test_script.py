@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from postino.paths import Home
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "hooks/hook.sh"
@@ -77,6 +78,7 @@ def test_no_daemon_no_word(hook: Run, home: Home, event: str) -> None:
     assert not home.socket.exists()
 
 
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
 @pytest.mark.parametrize("event", EVENTS)
 def test_a_daemon_that_hangs_costs_a_second_at_most(daemon: Any, hook: Run, event: str) -> None:
     daemon.process.send_signal(signal.SIGSTOP)
@@ -92,6 +94,7 @@ def test_a_daemon_that_was_killed_leaves_no_word_behind(daemon: Any, hook: Run) 
     assert hook("UserPromptSubmit") == ""
 
 
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
 def test_a_store_that_is_away_leaves_no_word_behind(daemon: Any, hook: Run) -> None:
     os.kill(daemon.valkey_pid(), signal.SIGSTOP)
     try:
@@ -100,25 +103,19 @@ def test_a_store_that_is_away_leaves_no_word_behind(daemon: Any, hook: Run) -> N
         os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
 
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
 def test_session_start_starts_a_daemon_that_looks_like_no_session(hook: Run, home: Home) -> None:
     secrets = {"CLAUDE_CODE_MESSAGING_TOKEN": "secret", "CLAUDECODE": "1", "POSTINO_AGENT_NAME": "bob"}
 
     hook("SessionStart", **secrets)
     try:
-        _until(home.info.exists)
+        until(home.info.exists)
         environ = Path(f"/proc/{json.loads(home.info.read_text())['pid']}/environ").read_bytes()
         assert not [each for each in environ.split(b"\0") if each.startswith((b"CLAUDE", b"POSTINO_AGENT_NAME"))]
         assert said(hook("SessionStart", **secrets)).startswith("postino: this session is agent bob;")
     finally:
         env = {"PATH": os.environ["PATH"], "POSTINO_HOME": str(home.root)}
         subprocess.run(["postino", "down"], env=env, check=True, capture_output=True)
-
-
-def _until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("missing", ["postino", "curl"])
@@ -160,6 +157,7 @@ def test_no_secret_is_on_the_command_line_of_anything(hook: Run, home: Home) -> 
     assert "X-Claude-Socket: 4711.sock" in arguments
 
 
+LARGE = json.dumps(_event("UserPromptSubmit") | {"prompt": "x" * (17 << 20)}).encode()
 BAD: list[tuple[str, bytes, str]] = [
     ("Stop", b"", "hook_unreadable"),
     ("Stop", b"{", "hook_unreadable"),
@@ -172,16 +170,17 @@ BAD: list[tuple[str, bytes, str]] = [
     ("Stop", b'{"session_id":"a b\\n"}', "hook_without_session"),
     ("Nothing", b"{}", "hook_unknown"),
     ("../agents", b"{}", ""),
-    (
-        "UserPromptSubmit",
-        json.dumps(_event("UserPromptSubmit") | {"prompt": "x" * (17 << 20)}).encode(),
-        "hook_too_large",
-    ),
+    ("UserPromptSubmit", LARGE, "hook_too_large"),
     ("UserPromptSubmit", json.dumps(_event("UserPromptSubmit")).encode(), "hook_without_agent"),
 ]
 
 
-@pytest.mark.parametrize(("event", "given", "logged"), BAD, ids=[f"{e[:8]}-{w or 'elsewhere'}" for e, _, w in BAD])
+def case(event: str, given: bytes, logged: str) -> Any:
+    marks = [pytest.mark.timing("a hook has a second for 17 MB")] if given is LARGE else []
+    return pytest.param(event, given, logged, id=f"{event[:8]}-{logged or 'elsewhere'}", marks=marks)
+
+
+@pytest.mark.parametrize(("event", "given", "logged"), [case(*each) for each in BAD])
 def test_bad_input_is_logged_and_nothing_is_printed(
     daemon: Any, hook: Run, home: Home, event: str, given: bytes, logged: str
 ) -> None:
@@ -194,6 +193,7 @@ def test_a_hook_without_a_claude_process_is_nobodys(daemon: Any, hook: Run, home
     assert hook("SessionStart", CLAUDE_PID=pid) == ""
 
 
+@pytest.mark.timing("the daemon has a second for 8 MB")
 def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
     hook("SessionStart")
     calls = [{"tool_name": "Read", "tool_response": "x" * (8 << 20)}]
@@ -203,22 +203,16 @@ def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
     assert said(hook("PostToolBatch", {"tool_calls": calls})) == "postino: 1 unread message (from ann)"
 
 
-def asked(daemon: Any, path: str, *options: str) -> Any:
-    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, *options, f"http://localhost/api/{path}"]
-    return json.loads(subprocess.run(curl, check=True, capture_output=True).stdout)
-
-
 def send(daemon: Any, body: str, *, to: str | None = None, sender: str = "ann") -> str:
-    letter = json.dumps({"to": to or agents(daemon)[0], "from": sender, "body": body})
-    return str(asked(daemon, "messages", "-H", "Content-Type: application/json", "-d", letter)["id"])
+    return str(daemon.posted("messages", {"to": to or agents(daemon)[0], "from": sender, "body": body})["id"])
 
 
 def agents(daemon: Any) -> list[str]:
-    return [each["name"] for each in asked(daemon, "agents")["items"] if each["online"]]
+    return [each["name"] for each in daemon.asked("agents")["items"] if each["online"]]
 
 
 def notified(daemon: Any, name: str, id: str) -> str:
-    return str(asked(daemon, f"messages/{name}/{id}")["notified"])
+    return str(daemon.asked(f"messages/{name}/{id}")["notified"])
 
 
 def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) -> None:
@@ -303,8 +297,7 @@ def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run)
 
 def test_many_agents_are_counted_not_listed(daemon: Any, hook: Run) -> None:
     for number in range(20):
-        curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, "-H", "Content-Type: application/json", "-d", "{}"]
-        subprocess.run([*curl, f"http://localhost/api/agents/a{number:02}/heartbeat"], check=True, capture_output=True)
+        daemon.posted(f"agents/a{number:02}/heartbeat", {})
 
     told = said(hook("SessionStart"))
 

@@ -12,6 +12,7 @@ from postino.broker.mail import Mail
 from postino.mcp.connected import HOOK_SILENCE_S, ConnectedSessions
 from postino.mcp.session import Session
 from postino.model import BroadcastDraft, Draft, Sender
+from tests.waiting import eventually
 
 ALICE = Sender(name="alice", via="http")
 
@@ -27,12 +28,6 @@ async def states(broker: Broker, *ids: str) -> list[str]:
 
 def ids(answer: dict[str, Any]) -> list[str]:
     return [each["id"] for each in answer["messages"]]
-
-
-async def until(condition: Any, seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - the condition is in Valkey, nothing here could set an event
-            await asyncio.sleep(0.01)
 
 
 async def test_a_read_is_acknowledged_by_the_next_call(broker, connect):
@@ -89,7 +84,7 @@ async def test_reading_a_resource_or_getting_a_prompt_acknowledges_too(broker, c
     await bob.call("msg_read")
     await bob.think()
     await bob.ask(method, {"uri": "postino://agents"} if method == "resources/read" else {"name": "check-messages"})
-    await until(lambda: is_state(broker, "m1", "acked"))
+    await eventually(lambda: is_state(broker, "m1", "acked"))
 
 
 async def is_state(broker: Broker, id: str, state: str) -> bool:
@@ -153,11 +148,11 @@ async def test_a_call_that_is_refused_acknowledges_as_well(broker, connect):
     await bob.call("msg_read", limit=1)
     await bob.think()
     assert (await bob.call("msg_send", to=5))["code"] == "bad_field"
-    await until(lambda: is_state(broker, "m1", "acked"))
+    await eventually(lambda: is_state(broker, "m1", "acked"))
     await bob.call("msg_read", limit=1)
     await bob.think()
     assert "error" in await bob.ask("tools/call", {"nonsense": 1})
-    await until(lambda: is_state(broker, "m2", "acked"))
+    await eventually(lambda: is_state(broker, "m2", "acked"))
 
 
 async def test_a_second_read_gives_further_messages(broker, connect):
@@ -214,7 +209,7 @@ async def test_the_end_of_an_old_connection_gives_back_nothing_that_the_new_one_
     assert await states(broker, "m1") == ["leased"]
     await new.think()
     await new.call("msg_check")
-    await until(lambda: is_state(broker, "m1", "acked"))
+    await eventually(lambda: is_state(broker, "m1", "acked"))
 
 
 async def test_a_new_connection_of_a_session_gets_again_what_the_old_one_held(broker, connect):
@@ -232,7 +227,7 @@ async def test_cancelling_a_read_under_way_gives_back_what_it_got(broker, connec
     read = bob.tool("msg_read")
     bob.notify("notifications/cancelled", {"requestId": read})
     await bob.ask("ping")
-    await until(lambda: is_state(broker, "m1", "queued"))
+    await eventually(lambda: is_state(broker, "m1", "queued"))
     assert read not in bob.came
     (again,) = (await bob.call("msg_read"))["messages"]
     assert (again["id"], again["delivery"]) == ("m1", 1)
@@ -283,7 +278,7 @@ async def test_cancelling_an_answered_read_gives_back_and_labels_the_repeat(brok
     read = bob.tool("msg_read")
     await bob.answer(read)
     bob.notify("notifications/cancelled", {"requestId": read})
-    await until(lambda: is_state(broker, "m1", "queued"))
+    await eventually(lambda: is_state(broker, "m1", "queued"))
     (again,) = (await bob.call("msg_read"))["messages"]
     assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
 

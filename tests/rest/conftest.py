@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from postino.broker import Broker
 from postino.config import Settings
-from postino.daemon import process
-from postino.paths import Home
 from postino.rest.app import GUARD, build_app
 from postino.rest.connection import HttpConnections
-from postino.store.valkey.embedded import EmbeddedValkey
+from tests.waiting import eventually
 
 AppClient = TestClient[web.Request, web.Application]
 Connect = Callable[..., Awaitable[AppClient]]
@@ -125,39 +119,4 @@ async def api(connect: Connect, broker: Broker, settings: Settings) -> AsyncIter
 @pytest.fixture
 def until() -> Callable[..., Awaitable[Any]]:
     """Wait for an async condition: `await until(lambda: ..., "what")`; return its first true value."""
-
-    async def wait(condition: Callable[[], Awaitable[Any]], what: str, seconds: float = 5) -> Any:
-        async with asyncio.timeout(seconds):
-            while not (found := await condition()):  # noqa: ASYNC110 - asked over HTTP: there is no event
-                await asyncio.sleep(0.02)
-        return found
-
-    return wait
-
-
-@dataclass(frozen=True)
-class Served:
-    """A real daemon that the tests of one file share."""
-
-    home: Home
-    url: str
-    pid: int
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
-    """A real daemon with an embedded Valkey, started as `postino up` does; names are to be used once per file."""
-    home = Home(Path(tempfile.mkdtemp(prefix="po", dir="/tmp")))
-    environ = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
-    try:
-        running = process.start(environ | {"POSTINO_WEB_PORT": "0"}, home)
-        assert running.url is not None
-        yield Served(home, running.url, running.pid)
-    finally:
-        process.stop(home)
-        asyncio.run(EmbeddedValkey(home).stop())
-        shutil.rmtree(home.root)
+    return eventually

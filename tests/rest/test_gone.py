@@ -6,21 +6,16 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import time
 from typing import Any
 
 import pytest
 
-
-def asked(daemon: Any, path: str, *options: str) -> Any:
-    curl = ["curl", "-sf", "--unix-socket", daemon.home.socket, *options, f"http://localhost/api/{path}"]
-    return json.loads(subprocess.run(curl, check=True, capture_output=True).stdout)
+from tests.waiting import until
 
 
 def dial(daemon: Any, *, tcp: bool) -> socket.socket:
     if tcp:
-        return socket.create_connection(("127.0.0.1", int(daemon.url.rpartition(":")[2])), 10)
+        return socket.create_connection(("127.0.0.1", daemon.port), 10)
     line = socket.socket(socket.AF_UNIX)
     line.settimeout(10)
     line.connect(str(daemon.home.socket))
@@ -30,8 +25,7 @@ def dial(daemon: Any, *, tcp: bool) -> socket.socket:
 @pytest.mark.parametrize("tcp", [False, True])
 @pytest.mark.parametrize("first", ["closes", "half-closes"])
 def test_a_read_whose_client_left_meanwhile_leases_nothing(daemon: Any, first: str, tcp: bool) -> None:
-    letter = json.dumps({"to": "bob", "body": "hi", "id": "g1"})
-    asked(daemon, "messages", "-H", "Content-Type: application/json", "-d", letter)
+    daemon.posted("messages", {"to": "bob", "body": "hi", "id": "g1"})
     host = daemon.url.removeprefix("http://")
     request = f"POST /api/messages/bob/read HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     os.kill(daemon.valkey_pid(), signal.SIGSTOP)
@@ -44,10 +38,7 @@ def test_a_read_whose_client_left_meanwhile_leases_nothing(daemon: Any, first: s
     finally:
         os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
-    end = time.monotonic() + 5
-    while (state := asked(daemon, "messages/bob/g1")["state"]) != "queued" and time.monotonic() < end:
-        time.sleep(0.02)
-    assert state == "queued"
+    until(lambda: daemon.asked("messages/bob/g1")["state"] == "queued", "it is queued again")
 
 
 def answer_after(daemon: Any) -> None:
@@ -59,8 +50,7 @@ def answer_after(daemon: Any) -> None:
 
 @pytest.mark.parametrize("tcp", [False, True])
 def test_a_read_whose_client_only_sends_nothing_more_gets_its_messages(daemon: Any, tcp: bool) -> None:
-    letter = json.dumps({"to": "bob", "body": "hi", "id": "g1"})
-    asked(daemon, "messages", "-H", "Content-Type: application/json", "-d", letter)
+    daemon.posted("messages", {"to": "bob", "body": "hi", "id": "g1"})
     host = daemon.url.removeprefix("http://")
     with dial(daemon, tcp=tcp) as line:
         head = f"POST /api/messages/bob/read HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"

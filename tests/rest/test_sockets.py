@@ -8,13 +8,14 @@ import json
 import socket
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-HELLO = b'{"postino":"hello","version":"0","session":"s-0123456789abcdef","generation":1,"name":"bob"}\n'
+from tests.relays import HELLO
+from tests.waiting import until
 
 
 def ask(served: Any, request: bytes, *, tcp: bool = False) -> bytes:
@@ -388,11 +389,3 @@ def test_the_daemon_keeps_no_descriptor_of_a_client_that_has_gone(served: Any) -
         with dial(served) as relay:
             relay.sendall(HELLO)
     until(lambda: open_files() <= before + 3)
-
-
-def until(condition: Callable[[], object], seconds: float = 5) -> None:
-    """Wait for a condition with a deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -84,10 +84,6 @@ def wide(daemon: Any) -> Any:
     return daemon.start(POSTINO_WEB_HOST="0.0.0.0", POSTINO_API_TOKEN=TOKEN)
 
 
-def port_of(daemon: Any) -> int:
-    return int(daemon.url.rpartition(":")[2])
-
-
 def code_of(daemon: Any) -> str:
     with Client(Path(daemon.home.socket)) as client:
         return str(client.signin_code()["code"])
@@ -95,7 +91,7 @@ def code_of(daemon: Any) -> str:
 
 @as_root
 def test_another_user_of_this_machine_is_refused_and_told_why(daemon: Any) -> None:
-    port = port_of(daemon)
+    port = daemon.port
 
     said = as_stranger("127.0.0.1", port, f"GET /api/agents HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")
 
@@ -107,7 +103,7 @@ def test_another_user_of_this_machine_is_refused_and_told_why(daemon: Any) -> No
 
 @as_root
 def test_another_user_cannot_take_up_the_connections(daemon: Any) -> None:
-    port = port_of(daemon)
+    port = daemon.port
     argv = [sys.executable, "-c", HOLD, str(port), str(MOST_TCP + 50)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/") as stranger:
         assert stranger.stdout is not None
@@ -120,7 +116,7 @@ def test_another_user_cannot_take_up_the_connections(daemon: Any) -> None:
 @as_root
 @pytest.mark.parametrize("source", ["", "127.0.0.1"])
 def test_a_stolen_code_gives_another_user_nothing_and_is_not_spent(wide: Any, source: str) -> None:
-    host, port, code = own_address(), port_of(wide), code_of(wide)
+    host, port, code = own_address(), wide.port, code_of(wide)
 
     said = as_stranger(host, port, posted("/api/signin", host, port, {"code": code}), source)
 
@@ -131,7 +127,7 @@ def test_a_stolen_code_gives_another_user_nothing_and_is_not_spent(wide: Any, so
 
 @as_root
 def test_another_user_gets_nothing_by_any_address_even_with_the_token(wide: Any) -> None:
-    host, port = own_address(), port_of(wide)
+    host, port = own_address(), wide.port
 
     said = as_stranger(host, port, posted("/api/messages", host, port, {"to": "bob", "body": "x"}, TOKEN))
 
@@ -141,5 +137,5 @@ def test_another_user_gets_nothing_by_any_address_even_with_the_token(wide: Any)
 def test_a_code_is_good_once_on_each_address_of_this_machine(wide: Any) -> None:
     for host in ("127.0.0.1", own_address()):
         code = code_of(wide)
-        assert sign_in(host, port_of(wide), code)[0] == 200
-        assert sign_in(host, port_of(wide), code)[0] == 403
+        assert sign_in(host, wide.port, code)[0] == 200
+        assert sign_in(host, wide.port, code)[0] == 403

@@ -26,6 +26,7 @@ from postino.store.valkey import admin, embedded
 from postino.store.valkey.admin import ErrorReply, Reply, ask, parse_config, parse_info
 from postino.store.valkey.embedded import EmbeddedValkey
 from postino.store.valkey.settings import SETTINGS
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts the servers of a home in /proc")
 
@@ -58,13 +59,6 @@ def failing_server(home: Home, command: str) -> Path:
     script.write_text(f"#!/bin/sh\n{command}\nexit 127\n")
     script.chmod(0o755)
     return script
-
-
-def until(claim: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
 
 
 async def said(home: Home, *command: str) -> Reply:
@@ -308,7 +302,7 @@ async def test_a_killed_servers_children_stand_in_nobodys_way(home: Home, wanted
 
     if wanted == "a stop":
         assert await server.stop() is True
-        until(lambda: not servers(home), 0.5)
+        until(lambda: not servers(home), seconds=0.5)
     assert await server.ensure() is True
     assert len(servers(home)) == 1
     assert await said(home, "DBSIZE") == 1200
@@ -347,7 +341,7 @@ async def test_stop_leaves_no_process_and_the_data_loads_again(home: Home) -> No
     await said(home, "SET", "k", "v")
 
     assert await server.stop() is True
-    until(lambda: not servers(home), 0.5)
+    until(lambda: not servers(home), seconds=0.5)
 
     assert not home.valkey_socket.exists()
     assert await server.stop() is False
@@ -446,7 +440,7 @@ async def test_stop_ends_a_server_that_does_not_listen(home: Home, suspended: bo
 
     assert await server.stop() is True
 
-    until(lambda: not servers(home), 0.5)
+    until(lambda: not servers(home), seconds=0.5)
 
 
 async def test_stop_during_a_start_leaves_at_most_one_server_and_a_usable_home(home: Home) -> None:
@@ -499,7 +493,7 @@ async def test_a_password_set_by_somebody_is_reported_and_stop_still_ends_it(hom
     assert isinstance(await said(home, "PING"), ErrorReply)
     await EmbeddedValkey(home).stop()
 
-    until(lambda: not servers(home), 0.5)
+    until(lambda: not servers(home), seconds=0.5)
 
 
 async def test_a_torn_last_command_costs_only_itself(home: Home) -> None:

@@ -254,6 +254,7 @@ async def test_a_server_that_never_was_there_is_a_known_outcome_at_once(store_at
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.timing("a call is given up after 1.5 s, and told within 2 s")
 async def test_a_frozen_server_is_told_within_two_seconds_and_comes_back(serve, store_at: Open) -> None:
     server = serve()
     store = await store_at(server.url)
@@ -273,6 +274,7 @@ async def test_a_frozen_server_is_told_within_two_seconds_and_comes_back(serve, 
     assert await stored(store) == 3  # the one whose outcome was unknown had arrived
 
 
+@pytest.mark.timing("a call is given up after 1.5 s, and told within 2 s")
 async def test_calls_that_wait_behind_a_slow_answer_are_told_in_time_too(proxy, store_at: Open) -> None:
     between = await proxy()
     store = await store_at(between.url)

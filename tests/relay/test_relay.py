@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,9 @@ import pytest
 from postino import locks
 from postino.relay.lines import READ_ONLY_TOOLS
 from postino.relay.starter import LOG_LIMIT
+from tests.waiting import eventually
 
 RECEIVER = {"POSTINO_AGENT_NAME": "bob"}
-
-
-async def until(condition: Callable[[], Any], what: str, seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s until {what}"
-        await asyncio.sleep(0.02)
 
 
 def pid_of_daemon(daemon: Any) -> int:
@@ -38,7 +32,7 @@ def pid_of_daemon(daemon: Any) -> int:
 
 async def replaced(daemon: Any) -> int:
     """Wait for a daemon that a relay has started; return its pid."""
-    await until(lambda: pid_of_daemon(daemon) not in (0, daemon.process.pid), "another daemon serves")
+    await eventually(lambda: pid_of_daemon(daemon) not in (0, daemon.process.pid), "another daemon serves")
     return pid_of_daemon(daemon)
 
 
@@ -107,7 +101,7 @@ async def test_a_signal_ends_it_quietly(steady, spawn, number):
     relay = await spawn(steady.env)
     relay.kill(number)
     assert await relay.end() == (0, b"")
-    await until(lambda: "relay_left" in steady.home.log.read_text(), "the daemon has noticed")
+    await eventually(lambda: "relay_left" in steady.home.log.read_text(), "the daemon has noticed")
 
 
 async def test_a_client_that_closes_its_reading_end_ends_it(steady, spawn):
@@ -288,7 +282,7 @@ async def test_a_daemon_started_by_somebody_else_is_found_again(daemon, spawn):
     relay = await spawn(daemon.env, **RECEIVER)
     assert daemon.stop() == 0
     daemon.start()
-    await until(lambda: '"generation": 2' in daemon.home.log.read_text(), "it has joined again by itself", 20)
+    await eventually(lambda: '"generation": 2' in daemon.home.log.read_text(), "it has joined again by itself", 20)
     assert (await relay.call("msg_check"))["agent"] == "bob"
     assert pid_of_daemon(daemon) == daemon.process.pid
 

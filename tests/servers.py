@@ -1,0 +1,159 @@
+"""The servers under the store: the one that a run shares, one of a test's own, and a proxy before either."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from postino.store.valkey.embedded import EmbeddedValkey
+from tests.homes import scratch, scratch_home
+from tests.waiting import until
+
+
+def embedded() -> Iterator[str]:
+    """Yield the URL of the server that postino ships, in a scratch home."""
+    with scratch_home() as home:
+        yield f"unix://{asyncio.run(EmbeddedValkey(home).start())}"
+
+
+def container() -> Iterator[str]:
+    """Yield the URL of a server in a container; skip where no engine answers."""
+    # asked by its own command: docker-py leaves a socket open when nobody answers
+    asked = shutil.which("docker") and subprocess.run(["docker", "version"], capture_output=True, check=False)
+    if not asked or asked.returncode:
+        pytest.skip("no Docker engine answers `docker version`")
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    image = os.environ.get("VALKEY_IMAGE", "valkey/valkey:9.1-alpine")
+    durable = "--appendonly yes --appendfsync always --maxmemory-policy noeviction"
+    wanted = (
+        DockerContainer(image).with_exposed_ports(6379).with_command(f"valkey-server {durable} --protected-mode no")
+    )
+    with wanted.waiting_for(LogMessageWaitStrategy("Ready to accept connections")) as container:
+        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}"
+
+
+@dataclass
+class Server:
+    """A Valkey or Redis of one test's own, which may be frozen, killed and started again on its data."""
+
+    executable: str
+    options: tuple[str, ...]
+    directory: Path = field(default_factory=scratch)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.directory}/s"
+
+    def start(self, *more: str) -> Server:
+        """Start it, or start it again on its data; return when it answers."""
+        place = ["--port", "0", "--unixsocket", f"{self.directory}/s", "--dir", str(self.directory), "--save", ""]
+        durable = ["--appendonly", "yes", "--appendfsync", "always"]
+        self.process = subprocess.Popen(
+            [self.executable, *place, *durable, *self.options, *more],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        until(self.listens, "the server listens")
+        return self
+
+    def listens(self) -> bool:
+        """Tell whether a connection is taken."""
+        with socket.socket(socket.AF_UNIX) as dialled:
+            return dialled.connect_ex(f"{self.directory}/s") == 0
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal; SIGSTOP freezes it."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait()
+        (self.directory / "s").unlink(missing_ok=True)
+
+
+class Proxy:
+    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream.removeprefix("unix://")
+        self.path = scratch() / "p"
+        self.url = f"unix://{self.path}"
+        self.sent: list[bytes] = []  # what the client sent, as it came
+        self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.losses = 0
+        self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> Proxy:
+        """Begin to listen."""
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+        return self
+
+    async def close(self) -> None:
+        """End every connection."""
+        self._server.close()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        shutil.rmtree(self.path.parent)
+
+    def let_go(self) -> None:
+        """Let every reply pass again that was held back."""
+        gate, self.gate = self.gate, None
+        for _ in range(1000):
+            if gate is not None:
+                gate.release()
+
+    def cut(self) -> None:
+        """Break every connection that is open now."""
+        for task in self._tasks:
+            task.cancel()
+
+    def count(self, word: str) -> int:
+        """Return how often `word` was sent as an argument."""
+        return b"".join(self.sent).count(f"\r\n{word}\r\n".encode())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        server_reader, server_writer = await asyncio.open_unix_connection(self.upstream)
+        replies = asyncio.create_task(self._forward(server_reader, writer))
+        try:
+            while data := await reader.read(1 << 20):
+                self.sent.append(data)
+                losing = self.lose is not None and self.lose in data
+                if losing:
+                    replies.cancel()
+                    await asyncio.gather(replies, return_exceptions=True)
+                server_writer.write(data)
+                if losing:
+                    await server_reader.read(1)  # it was done
+                    self.losses += 1
+                    break
+        finally:
+            replies.cancel()
+            writer.transport.abort()
+            server_writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 20):
+            if self.gate:
+                await self.gate.acquire()
+            writer.write(data)

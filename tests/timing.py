@@ -1,0 +1,64 @@
+"""Run the tests that are marked `timing` first and among themselves: they claim how long something takes.
+
+They mostly wait, so they disturb one another little; a browser or a client that starts beside them would. A pytest
+plugin. Without xdist every test is alone anyway.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+
+def is_timing(item: pytest.Item) -> bool:
+    """Tell whether a test is marked so."""
+    return item.get_closest_marker("timing") is not None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each worker begin with its share of the marked tests: --dist worksteal gives each as many tests in a row."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    marked = [item for item in items if is_timing(item)]
+    others = [item for item in items if not is_timing(item)]
+    ordered: list[pytest.Item] = []
+    for number in range(workers):
+        share = marked[number::workers]
+        room = max(0, (len(items) - len(ordered)) // (workers - number) - len(share))
+        ordered += share + others[:room]
+        del others[:room]
+    items[:] = ordered + others
+
+
+class Start:
+    """A barrier: no worker begins another test before all have done their share of the marked ones."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock: int | None = os.open(folder / "timing.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)  # until this worker's share is done
+
+    @pytest.hookimpl(tryfirst=True)  # before the test's timeout begins
+    def pytest_runtest_protocol(self, item: pytest.Item) -> None:
+        """Wait for the other workers before the first test that is not marked."""
+        if self._lock is not None and not is_timing(item):
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._release()
+
+    def pytest_sessionfinish(self) -> None:
+        """Let the others begin: this worker has no test left."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take part in the barrier of this run, in a worker of xdist."""
+    if hasattr(config, "workerinput"):
+        config.pluginmanager.register(Start(Path(config.option.basetemp).parent), "start-of-other-tests")
