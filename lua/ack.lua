@@ -7,25 +7,33 @@ KEYS     inbox     stream   {po}:inbox:<agent>
          index     hash     {po}:index:<agent>
          events    stream   {po}:events
          agents    hash     {po}:agents
+         presence  zset     {po}:presence
+         sessions  hash     {po}:sessions
 ARGV     agent     the reader's present name
          consumer  the reading session
          ids       JSON array of message ids
+         acting    '1': the consumer is a session that must act as the agent
 RETURNS  ok, acknowledged ids, rejected ids
          alias, present name
+         acts as, the session's agent, when it acts as another
+         unknown, when the session is unknown or has to join again
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
+--@include lib/acting
 --@include lib/agent
 --@include lib/delivery
 --@include lib/entry
 --@include lib/event
 --@include lib/finish
 --@include lib/now
-local inbox, leases, index, events, agents = unpack(KEYS)
+local inbox, leases, index, events, agents, presence, sessions = unpack(KEYS)
 local agent, consumer, ids = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
+local wrong = not_acting_as(agents, presence, sessions, ARGV[4] == '1' and consumer or '', agent, now)
+if wrong then return wrong end
 local acked, ended, rejected = {}, {}, {}
 for _, id in ipairs(ids) do
   local entry = load_entry(index, id)

@@ -9,6 +9,8 @@ KEYS     broadcasts      stream   {po}:broadcasts
          history         stream   {po}:history
          events          stream   {po}:events
          agents          hash     {po}:agents
+         presence        zset     {po}:presence
+         sessions        hash     {po}:sessions
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -17,10 +19,14 @@ ARGV     id              broadcast id
          via             how it was sent
          max_broadcasts  most broadcasts stored
          ttl_ms          time to live
-RETURNS  number, 1 created | 0 repeated
+         session         the session that must act as the sender, or ''
+RETURNS  ok, number, 1 created | 0 repeated
+         acts as, the session's agent, when it acts as another
+         unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
 TIME     O(log n) in the broadcasts
 ]]
+--@include lib/acting
 --@include lib/agent
 --@include lib/cursor
 --@include lib/entry
@@ -28,17 +34,19 @@ TIME     O(log n) in the broadcasts
 --@include lib/now
 --@include lib/number
 --@include lib/sweep_index
-local broadcasts, feed, index, order, cursors, history, events, agents = unpack(KEYS)
+local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions = unpack(KEYS)
 local id, digest, from, body, verified, via = unpack(ARGV, 1, 6)
 local max_broadcasts, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local now = now_ms()
+local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
+if wrong then return wrong end
 local existing = load_entry(index, id)
 if existing then
   if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { existing.q, 0 }
+  return { 'ok', existing.q, 0 }
 end
-local now = now_ms()
 local time = digits(now)
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local seq = last + 1
@@ -56,4 +64,4 @@ if redis.call('HEXISTS', agents, sender) == 1 then
 end
 emit(events, 'broadcast', 'id', id, 'from', from, 'seq', seq, 'via', via)
 sweep_index(index, order, ttl_ms, now, 4)
-return { seq, 1 }
+return { 'ok', seq, 1 }

@@ -9,23 +9,31 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          broadcasts  stream   {po}:broadcasts
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
 ARGV     agent       the present name
          ttl_ms      time to live
+         session     the session that must act as the agent, or ''
 RETURNS  ok, messages a read could return now, unseen broadcasts
          alias, present name
+         acts as, the session's agent, when it acts as another
+         unknown, when the session is unknown or has to join again
 ERRORS   NONE
 TIME     O(log n) in the messages
 ]]
+--@include lib/acting
 --@include lib/agent
 --@include lib/available
 --@include lib/cursor
 --@include lib/expire
 --@include lib/now
-local inbox, leases, index, events, agents, broadcasts, feed, cursors = unpack(KEYS)
+local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
+local wrong = not_acting_as(agents, presence, sessions, ARGV[3], agent, now)
+if wrong then return wrong end
 if redis.call('EXISTS', inbox) == 1 then expire(inbox, leases, index, events, agent, ttl_ms, now) end
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local _, seen = load_cursor(cursors, agent)

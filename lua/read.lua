@@ -10,6 +10,8 @@ KEYS     inbox           stream   {po}:inbox:<agent>
          events          stream   {po}:events
          agents          hash     {po}:agents
          notices         hash     {po}:notices
+         presence        zset     {po}:presence
+         sessions        hash     {po}:sessions
 ARGV     agent           the reader's present name
          consumer        the reading session
          limit           most messages to lease
@@ -20,12 +22,16 @@ ARGV     agent           the reader's present name
          max_dead        most dead letters stored
          resume          '1': begin with the session's own leased messages
          ack_now         '1': acknowledge in the same step
+         acting          '1': the consumer is a session that must act as the agent
 RETURNS  ok, items, 1 more could be read | 0, dead ones, number of items that the session held before; an item is
          stream ID, delivery, 1 redelivered | 0, flat fields; a dead one is id, sender
          alias, present name
+         acts as, the session's agent, when it acts as another
+         unknown, when the session is unknown or has to join again
 ERRORS   NONE
 TIME     O(limit + due)
 ]]
+--@include lib/acting
 --@include lib/agent
 --@include lib/available
 --@include lib/delivery
@@ -40,6 +46,7 @@ TIME     O(limit + due)
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
+local presence, sessions = unpack(KEYS, 8, 9)
 local inbox, leases, index, events = keys.inbox, keys.leases, keys.index, keys.events
 local agent, consumer = ARGV[1], ARGV[2]
 local limit, budget, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -49,6 +56,8 @@ local resume, ack_now = ARGV[9] == '1', ARGV[10] == '1'
 local target = alias_of(keys.agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
+local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[11] == '1' and consumer or '', agent, now)
+if wrong then return wrong end
 local record = load_agent(keys.agents, agent) or { since = now, seen = 0 }
 if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now

@@ -6,29 +6,37 @@ KEYS     broadcasts  stream   {po}:broadcasts
          cursors     hash     {po}:cursors
          agents      hash     {po}:agents
          events      stream   {po}:events
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
 ARGV     agent       the present name
          after       cursor of the session, or ''; the later of it and the agent's counts
          limit       most broadcasts to return
          budget      most characters of bodies, 0 for no limit; the first broadcast always fits
          move        '1': move the agent's cursor
          ttl_ms      time to live
+         session     the session that must act as the agent, or ''
 RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, flat fields
          alias, present name
+         acts as, the session's agent, when it acts as another
+         unknown, when the session is unknown or has to join again
 ERRORS   NONE
 TIME     O(limit)
 ]]
+--@include lib/acting
 --@include lib/agent
 --@include lib/cursor
 --@include lib/event
 --@include lib/fields
 --@include lib/now
 --@include lib/number
-local broadcasts, feed, cursors, agents, events = unpack(KEYS)
+local broadcasts, feed, cursors, agents, events, presence, sessions = unpack(KEYS)
 local agent, limit, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local move, ttl_ms = ARGV[5] == '1', tonumber(ARGV[6])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
+local wrong = not_acting_as(agents, presence, sessions, ARGV[7], agent, now)
+if wrong then return wrong end
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local place, seen = load_cursor(cursors, agent)
 local own_place, own_seen = split_cursor(ARGV[2])

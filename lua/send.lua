@@ -8,6 +8,8 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          history     stream   {po}:history
          events      stream   {po}:events
          agents      hash     {po}:agents
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
@@ -19,12 +21,16 @@ ARGV     agent       the recipient's present name
          via         how it was sent
          max_inbox   most unacknowledged messages
          ttl_ms      time to live
+         session     the session that must act as the sender, or ''
 RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted
          alias, present name
+         acts as, the session's agent, when it acts as another
+         unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
 TIME     O(log n) in the inbox
 ]]
+--@include lib/acting
 --@include lib/agent
 --@include lib/entry
 --@include lib/event
@@ -32,10 +38,13 @@ TIME     O(log n) in the inbox
 --@include lib/now
 --@include lib/number
 --@include lib/sweep_index
-local inbox, leases, index, order, history, events, agents = unpack(KEYS)
+local inbox, leases, index, order, history, events, agents, presence, sessions = unpack(KEYS)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
 local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
 
+local now = now_ms()
+local wrong = not_acting_as(agents, presence, sessions, ARGV[12], from, now)
+if wrong then return wrong end
 local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
 local known = record and not string.find(record, '"seen":0[,}]') and 1 or 0
@@ -48,7 +57,6 @@ if existing then
   return { 'ok', existing.q, 0, known }
 end
 
-local now = now_ms()
 if redis.call('XLEN', inbox) >= max_inbox then
   if expire(inbox, leases, index, events, agent, ttl_ms, now) == 0 then
     return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')

@@ -92,6 +92,7 @@ class Sender(Record, frozen=True, kw_only=True):
     name: str
     via: Via
     verified: bool = False
+    session: str = ""  # must act as `name`: else nothing is stored, see store.WrongAgent
 
 
 class Sent(Record, frozen=True, kw_only=True):

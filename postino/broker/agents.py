@@ -64,9 +64,13 @@ class Agents:
             raise await self._unknown(name)
         return present
 
-    async def check(self, agent: str) -> Check:
-        """Count what waits for an agent; the cost does not depend on how much that is."""
-        present, unread, unseen = await self._table.check(agent)
+    async def check(self, agent: str, *, session: str = "") -> Check:
+        """Count what waits for an agent; the cost does not depend on how much that is.
+
+        Raises:
+            WrongAgent: `session` is given and does not act as `agent`.
+        """
+        present, unread, unseen = await self._table.check(agent, session)
         return Check(agent=present, unread_messages=unread, unseen_broadcasts=unseen)
 
     async def heartbeat(self, name: str) -> Agent:

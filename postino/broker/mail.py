@@ -47,13 +47,19 @@ class Mail(Inboxes):
         budget: int | None = None,
         ack_now: bool = False,
         resume: bool = False,
+        acting: bool = False,
     ) -> Batch:
         """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
 
         The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
         first, labelled as redelivered; `ack_now` acknowledges in the same step.
+
+        Raises:
+            WrongAgent: with `acting`, when the consumer is no session of `agent`.
         """
-        batch = await super().read(agent, consumer, limit=limit, budget=budget, resume=resume, ack_now=ack_now)
+        batch = await super().read(
+            agent, consumer, limit=limit, budget=budget, resume=resume, ack_now=ack_now, acting=acting
+        )
         if batch.died:
             self._housekeeping.run_soon()
         return batch

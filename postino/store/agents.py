@@ -93,9 +93,11 @@ class AgentTable:
             aliases=entry.aliases,
         )
 
-    async def check(self, agent: str) -> tuple[str, int, int]:
+    async def check(self, agent: str, session: str) -> tuple[str, int, int]:
         """Return the present name, how many messages a read could return now, and how many broadcasts are unseen."""
-        agent, (unread, unseen) = await self._store.run_named("check", agent, ttl_ms=self._limits.ttl_ms)
+        agent, (unread, unseen) = await self._store.run_named(
+            "check", agent, ttl_ms=self._limits.ttl_ms, session=session
+        )
         return agent, int(unread), int(unseen)
 
     async def forget(self, agent: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from postino.model import Announcement, Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, digest
 from postino.store.entries import members, pairs
 from postino.store.keys import ALL
-from postino.store.store import Store
+from postino.store.store import Store, accepted
 
 
 class BroadcastStream:
@@ -32,13 +32,21 @@ class BroadcastStream:
             "via": sender.via,
             "max_broadcasts": self._most,
             "ttl_ms": self._ttl_ms,
+            "session": sender.session,
         }
         ids = {"index": keys.of("index", ALL), "order": keys.of("order", ALL)}
-        seq, created = await self._store.run("broadcast", ALL, values, ids)
+        seq, created = accepted(await self._store.run("broadcast", ALL, values, ids))
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
 
     async def read(
-        self, agent: str, limit: int, *, after: str | None = None, budget: int | None = None, move: bool = True
+        self,
+        agent: str,
+        limit: int,
+        *,
+        after: str | None = None,
+        budget: int | None = None,
+        move: bool = True,
+        session: str = "",
     ) -> BroadcastBatch:
         """Return broadcasts that `agent` has not seen; `missed` counts those trimmed before it could read them.
 
@@ -53,6 +61,7 @@ class BroadcastStream:
             budget=budget or 0,
             move="1" if move else "",
             ttl_ms=self._ttl_ms,
+            session=session,
         )
         return BroadcastBatch(
             items=[Announcement(**members(pairs(fields))) for _, fields in items],

@@ -41,6 +41,7 @@ class Inboxes:
             via=sender.via,
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
+            session=sender.session,
         )
         return Sent(
             id=draft.id,
@@ -52,7 +53,7 @@ class Inboxes:
         )
 
     async def read(
-        self, agent: str, consumer: str, *, limit: int, budget: int | None, resume: bool, ack_now: bool
+        self, agent: str, consumer: str, *, limit: int, budget: int | None, resume: bool, ack_now: bool, acting: bool
     ) -> Batch:
         """Lease up to `limit` messages; see `Mail.read`."""
         agent, (items, more, dead, resumed) = await self._store.run_named(
@@ -67,6 +68,7 @@ class Inboxes:
             max_dead=self._limits.max_inbox,
             resume="1" if resume else "",
             ack_now="1" if ack_now else "",
+            acting="1" if acting else "",
         )
         lease = Lease(
             items=[
@@ -80,9 +82,15 @@ class Inboxes:
         )
         return Batch(lease=lease, resumed=int(resumed), died=len(dead))
 
-    async def ack(self, agent: str, consumer: str, ids: list[str]) -> Acknowledged:
-        """Acknowledge messages that `consumer` holds; the others are rejected."""
-        _, (acked, rejected) = await self._store.run_named("ack", agent, consumer=consumer, ids=id_array(ids))
+    async def ack(self, agent: str, consumer: str, ids: list[str], *, acting: bool = False) -> Acknowledged:
+        """Acknowledge messages that `consumer` holds; the others are rejected.
+
+        Raises:
+            WrongAgent: with `acting`, when the consumer is no session of `agent`.
+        """
+        _, (acked, rejected) = await self._store.run_named(
+            "ack", agent, consumer=consumer, ids=id_array(ids), acting="1" if acting else ""
+        )
         return Acknowledged(acknowledged=acked, rejected=rejected)
 
     async def nack(

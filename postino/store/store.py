@@ -32,6 +32,14 @@ class Limits:
     max_inbox: int
 
 
+class WrongAgent(Exception):
+    """A session acts as another agent than its caller took it for: `agent`, None when it has to join again."""
+
+    def __init__(self, agent: str | None) -> None:
+        super().__init__(agent)
+        self.agent = agent
+
+
 class Store:
     """A Valkey under one key prefix."""
 
@@ -135,11 +143,12 @@ class Store:
 
         Raises:
             PostinoError: as `run`.
+            WrongAgent: the session named in `values` does not act as it should; nothing was done.
         """
         for _ in range(_MAX_HOPS):
             reply = await self.run(name, agent, {"agent": agent, **values})
             if reply[0] != "alias":
-                return agent, reply[1:]
+                return agent, accepted(reply)
             agent = reply[1]
         raise StoreAway(f"{agent} is renamed again and again", outcome="none")
 
@@ -150,6 +159,19 @@ class Store:
             agent, (until, count) = await self.run_named(name, agent, until=until)
             removed += int(count)
         return removed
+
+
+def accepted(reply: list[Any]) -> list[Any]:
+    """Return what a script returned after its first word.
+
+    Raises:
+        WrongAgent: that word says that the session does not act as it should.
+    """
+    if reply[0] == "acts as":
+        raise WrongAgent(reply[1])
+    if reply[0] == "unknown":
+        raise WrongAgent(None)
+    return reply[1:]
 
 
 async def _run_plain(connection: Pipeline, command: tuple[str | int, ...]) -> Any:
