@@ -31,7 +31,7 @@ def broadcasts(command: Command) -> int:
     args = parser.parse_args(command.argv)
     name = None if args.all else command.sender(args)
     if name is not None:
-        streams.must_show()
+        streams.require_stdout()
     with command.client() as client:
         answer = client.broadcasts(limit=args.limit) if name is None else client.read_broadcasts(name, limit=args.limit)
     return command.show(args, answer, _shown(command, answer, name))

@@ -62,7 +62,7 @@ def read(command: Command) -> int:
     args = parser.parse_args(command.argv)
     name = command.own_name(args)
     if not args.peek:
-        streams.must_show()
+        streams.require_stdout()
     with command.client() as client:
         note = "" if args.json else _unknown(client, name)  # before the read, which makes the name known
         if args.peek:
@@ -132,7 +132,7 @@ def history(command: Command) -> int:
     parser = command.parser(agent="only what this agent sent or received")
     parser.add_argument("--with", dest="with_", metavar="NAME", help="only between --agent and this agent")
     parser.add_argument("--search", metavar="TEXT", help="only what contains TEXT or has the id TEXT")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N messages")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N entries")
     parser.add_argument("--before", metavar="ENTRY", help="only what is older than this entry of the previous page")
     args = parser.parse_args(command.argv)
     with command.client() as client:
@@ -153,7 +153,7 @@ def _older(args: argparse.Namespace, before: object) -> str:
 def dead(command: Command) -> int:
     """List dead letters, requeue them or delete them."""
     parser = command.parser(agent="the owner of the dead letters (default: POSTINO_AGENT_NAME)", named=True)
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N messages")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N dead letters")
     parser.add_argument("--requeue", nargs="*", metavar="ID", help="move these, or all of them, back into the inbox")
     parser.add_argument("--clear", action="store_true", help="delete all of them")
     args = parser.parse_args(command.argv)

@@ -31,7 +31,7 @@ def prepare() -> None:
         sys.stdout = _complete_writer(sys.stdout)
 
 
-def must_show() -> None:
+def require_stdout() -> None:
     """Raise BadRequest if standard output was closed at the start: what is read and not shown would be lost."""
     if sys.__stdout__ is None:
         raise BadRequest("standard output is closed, so nothing was read; open it and try again")

@@ -79,7 +79,7 @@ def hold(home: Home) -> Iterator[Hold]:
 # The lock
 
 
-def test_a_home_has_one_seat(home: Home) -> None:
+def test_a_home_has_one_lock(home: Home) -> None:
     lock = process.lock_home(home)
     assert lock is not None
 
@@ -94,7 +94,7 @@ def test_a_home_has_one_seat(home: Home) -> None:
     again.release()
 
 
-def test_the_seat_of_a_killed_daemon_is_free_and_cleared(home: Home, hold: Hold) -> None:
+def test_the_lock_of_a_killed_daemon_is_free_and_its_files_are_removed(home: Home, hold: Hold) -> None:
     holder = hold()
     home.socket.touch()
     home.info.write_text("{}")
@@ -111,7 +111,7 @@ def test_the_seat_of_a_killed_daemon_is_free_and_cleared(home: Home, hold: Hold)
     lock.release()
 
 
-def test_a_moments_look_at_the_lock_unseats_nobody(home: Home) -> None:
+def test_a_momentary_check_of_the_lock_keeps_no_daemon_out(home: Home) -> None:
     looking = locks.acquire(home.lock)
     assert looking is not None
     threading.Timer(0.05, os.close, (looking,)).start()

@@ -117,8 +117,8 @@ def test_a_project_that_was_deleted_is_no_obstacle(user: Any) -> None:
     ("client", "word"),
     [
         ("#!/no/such/node\n", "cannot be run"),
-        ("#!/bin/sh\necho '{}'\n", "gives no list"),
-        ("#!/bin/sh\necho gone wrong >&2; exit 1\n", "it said: gone wrong"),
+        ("#!/bin/sh\necho '{}'\n", "printed no list"),
+        ("#!/bin/sh\necho gone wrong >&2; exit 1\n", "it printed: gone wrong"),
     ],
 )
 def test_a_client_that_cannot_be_asked_is_no_client_without_the_plugin(user: Any, client: str, word: str) -> None:
