@@ -136,11 +136,11 @@ async def hand_relays(broker: Broker) -> AsyncIterator[Callable[..., Awaitable[H
     opened: list[HandRelay] = []
 
     async def connect(
-        name: str | None = None, broker: Broker = broker, tabs: ConnectedSessions | None = None, **hello: Any
+        name: str | None = None, broker: Broker = broker, sessions: ConnectedSessions | None = None, **hello: Any
     ) -> HandRelay:
         ours, theirs = socket.socketpair()
         relay = HandRelay(*await asyncio.open_connection(sock=ours, limit=1 << 22))
-        relay.serving = asyncio.create_task(serve_relay(*await asyncio.open_connection(sock=theirs), broker, tabs))
+        relay.serving = asyncio.create_task(serve_relay(*await asyncio.open_connection(sock=theirs), broker, sessions))
         opened.append(relay)
         if name is not None:
             session = hello.pop("session", f"s-{os.urandom(4).hex()}")

@@ -2,5 +2,6 @@
 
 from postino.broker.broker import Broker
 from postino.broker.sessions import Hello
+from postino.store.store import WrongAgent
 
-__all__ = ["Broker", "Hello"]
+__all__ = ["Broker", "Hello", "WrongAgent"]

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
 
-from postino.broker import Broker, Hello
-from postino.errors import PostinoError, UnknownAgent
+from postino.broker import Broker, Hello, WrongAgent
+from postino.errors import PostinoError, StoreAway, UnknownAgent
 from postino.model import Acknowledged, Batch, BroadcastBatch, Joined
 
 ACK_AFTER_S = 0.05  # calls that a client sends side by side with the read arrive sooner than this after its answer
 KEEPALIVE_S = 10.0  # a third of the 30 s after which a silent session counts as offline
+MAX_RENAMES = 4  # between two round trips of one call
 CLOSE_S = 3.0  # for operations under way when a connection ends: Valkey answers within 2 s or not at all
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class Session:
         self.broker = broker
         self.hello = hello
         self.joined: Joined | None = None
+        self._agent = ""  # as whom it acts, as far as is known here: the scripts check it
         self._joining = asyncio.Lock()
         self._cursor: str | None = None
         self._pending: list[PendingRead] = []
@@ -87,6 +89,7 @@ class Session:
         """
         async with self._joining:
             self.joined = await self.broker.sessions.join(self.hello)
+            self._agent = self.joined.agent
         return self.joined
 
     async def name(self) -> str:
@@ -94,9 +97,24 @@ class Session:
         if self.joined is None:
             return (await self.join()).agent
         try:
-            return await self.broker.sessions.agent_of(self.id)
+            self._agent = await self.broker.sessions.agent_of(self.id)
         except UnknownAgent:
-            return (await self.join()).agent
+            await self.join()
+        return self._agent
+
+    async def acting(self, operation: Callable[[str], Awaitable[T]]) -> T:
+        """Run `operation` with the agent this session acts as, which a rename or a hook may change at any time.
+
+        The operation's script checks the agent, so that no round trip is needed to ask for it first.
+        """
+        if self.joined is None:
+            await self.join()
+        for _ in range(MAX_RENAMES):
+            try:
+                return await operation(self._agent)
+            except WrongAgent as wrong:
+                self._agent = wrong.agent or (await self.join()).agent
+        raise StoreAway(f"{self._agent} is renamed again and again", outcome="none")
 
     # events of the connection, in the order of its lines
 
@@ -159,7 +177,9 @@ class Session:
 
     async def read(self, request: RequestId, limit: int, budget: int) -> Batch:
         """Lease messages to this session."""
-        batch = await self.broker.mail.read(await self.name(), self.id, limit=limit, budget=budget)
+        batch = await self.acting(
+            lambda agent: self.broker.mail.read(agent, self.id, limit=limit, budget=budget, acting=True)
+        )
         if batch.items:
             self._pending.append(PendingRead(request, batch.agent, {each.id: each.delivery for each in batch.items}))
         return batch
@@ -167,7 +187,11 @@ class Session:
     async def read_broadcasts(self, request: RequestId, limit: int, budget: int) -> BroadcastBatch:
         """Read the broadcasts that neither the agent nor this session has seen."""
         previous = self._cursor
-        batch = await self.broker.broadcasts.read(await self.name(), limit, after=previous, budget=budget, move=False)
+        batch = await self.acting(
+            lambda agent: self.broker.broadcasts.read(
+                agent, limit, after=previous, budget=budget, move=False, session=self.id
+            )
+        )
         if batch.items or batch.missed:
             self._cursor = batch.cursor
             self._pending.append(
@@ -187,7 +211,7 @@ class Session:
 
     async def ack(self, ids: list[str]) -> Acknowledged:
         """Acknowledge messages by id."""
-        answer = await self.broker.mail.ack(await self.name(), self.id, ids)
+        answer = await self.acting(lambda agent: self.broker.mail.ack(agent, self.id, ids, acting=True))
         for read in self._pending:
             read.remove(answer.acknowledged)
         return answer

@@ -36,7 +36,7 @@ async def store_at() -> AsyncIterator[Open]:
 async def send(store: Store, id: str, to: str = "bob") -> object:
     values = {
         "id": id, "digest": "d", "sender": "ci", "body": "hello", "thread": "", "reply_to": "", "verified": "",
-        "via": "http", "max_inbox": 1000, "ttl_ms": 60_000,
+        "via": "http", "max_inbox": 1000, "ttl_ms": 60_000, "session": "",
     }  # fmt: skip
     return await store.run_named("send", to, **values)
 
@@ -356,11 +356,11 @@ async def test_a_full_memory_refuses_to_take_and_still_gives(serve, store_at: Op
     assert refusal.detail["outcome"] == "none"
     values = {
         "consumer": "s1", "limit": 10, "budget": 0, "lease_ms": 60_000, "max_deliveries": 5, "ttl_ms": 60_000,
-        "max_dead": 10, "resume": "", "ack_now": "",
+        "max_dead": 10, "resume": "", "ack_now": "", "acting": "",
     }  # fmt: skip
     _, (items, *_) = await store.run_named("read", "bob", **values)
     assert len(items) == 1
-    _, (acknowledged, _) = await store.run_named("ack", "bob", consumer="s1", ids='["m1"]')
+    _, (acknowledged, _) = await store.run_named("ack", "bob", consumer="s1", ids='["m1"]', acting="")
     assert acknowledged == ["m1"]
     await store.call("CONFIG", "SET", "maxmemory", "0")
     await send(store, "m2")
