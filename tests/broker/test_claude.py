@@ -129,6 +129,18 @@ async def test_the_agent_of_the_session_counts_not_an_older_name_for_it(broker: 
         assert (waiting.agent, waiting.unread) == ("bella", 1)
 
 
+async def test_a_silent_session_counts_for_its_agent_after_a_rename(broker: Broker, send, claude) -> None:
+    await broker.sessions.join(claude("s-1", name="bob"))
+    await broker._store.call("ZADD", broker._store.keys.shared("presence"), 1, "s-1")
+    await broker._live.expire_presence()
+    await broker.agents.rename("bob", "bea")  # does not change the record of a session that is offline
+    await send(broker, "m1", to="bea")
+
+    for name in ("bob", "bea"):
+        waiting = await found(broker, name, session="s-1")
+        assert (waiting.agent, waiting.unread) == ("bea", 1)
+
+
 async def test_a_process_in_use_is_remembered_though_nothing_is_told(broker: Broker, claude) -> None:
     hello = claude("s-1")
     agent = (await broker.sessions.join(hello)).agent
