@@ -15,7 +15,7 @@ from bench.table import Rows
 def run(seconds: float) -> Rows:
     """Measure each call alone. `of both floors` is its p50 divided by the sum of the p50 of both floors."""
     with bare_handler() as port, daemon(POSTINO_MAX_INBOX="100000", POSTINO_LOG_LEVEL="warning") as stack:
-        time.sleep(5)  # the daemon imports the MCP SDK in the background after its start
+        time.sleep(7)  # the daemon imports the MCP SDK in the background after its start
         bare = drive(lambda: dial_tcp("127.0.0.1", port), _sends(port), http_complete, 1, seconds)
         xadd = drive(lambda: dial_unix(stack.valkey), _xadds(), resp_complete, 1, seconds)
         rows = [_row("floor: bare aiohttp handler", bare, None), _row("floor: bare XADD, fsynced", xadd, None)]

@@ -31,7 +31,7 @@ def run(seconds: float) -> Rows:
     rows.append(_row("postino up, cold", _times(_up, 5)))
     rows.append(_row("postino --help", _times(lambda: _run("--help"), 9)))
     with daemon() as stack:
-        time.sleep(5)  # the daemon imports the MCP SDK in the background after its start
+        time.sleep(7)  # the daemon imports the MCP SDK in the background after its start
         taken = [_relay(stack) for _ in range(15)]
         rows.append(_row("relay: spawn to initialize answer", [each[0] for each in taken]))
         rows[-1]["RSS MB"] = round(statistics.median(each[1] for each in taken), 1)

@@ -29,7 +29,7 @@ def run(seconds: float) -> Rows:
     rows: Rows = []
     environment = {"POSTINO_MAX_INBOX": "100000", "POSTINO_LOG_LEVEL": "warning"}
     with bare_handler() as port, daemon(**environment) as stack:
-        time.sleep(5)  # the daemon imports the MCP SDK in the background after its start
+        time.sleep(7)  # the daemon imports the MCP SDK in the background after its start
         drive(_dial(stack), _heartbeats(stack.port), http_complete, 1, seconds)
         for at_once in AT_ONCE:
             bare = drive(lambda: dial_tcp("127.0.0.1", port), _sends(port, "bare"), http_complete, at_once, seconds)

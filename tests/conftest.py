@@ -1,7 +1,8 @@
 """The real things every test runs on: a private Valkey, a broker under a prefix of its own, a real daemon.
 
-`--valkey=embedded` (default) runs the server that postino ships; `container` one from the image
-valkey/valkey; a URL any Valkey 7.2+ or Redis 7.0+, of which only keys under fresh prefixes are touched.
+`--valkey=embedded` (default) runs the server that postino ships, one in each worker; `container` one from the image
+valkey/valkey; `redis-server` or another program that one; a URL names any Valkey 7.2+ or Redis 7.0+ that runs, of which
+only keys under fresh prefixes are touched.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ MAY_SKIP = ("no Docker engine answers",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--valkey", default="embedded", help="embedded (default), container, or a redis:// URL")
+    parser.addoption("--valkey", default="embedded", help="embedded (default), container, a program, or a redis:// URL")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -68,10 +69,12 @@ def valkey(request: pytest.FixtureRequest) -> Iterator[str]:
     wanted = request.config.getoption("--valkey")
     if wanted == "container":
         yield from servers.container()
-    elif wanted != "embedded":
+    elif wanted == "embedded":
+        yield from servers.embedded()
+    elif "://" in wanted:
         yield wanted
     else:
-        yield from servers.embedded()
+        yield from servers.started(wanted)
 
 
 @pytest.fixture

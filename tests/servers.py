@@ -87,6 +87,14 @@ class Server:
         (self.directory / "s").unlink(missing_ok=True)
 
 
+def started(program: str) -> Iterator[str]:
+    """Yield the URL of a server that is started for it, by the name of its program."""
+    server = Server(program, ("--maxmemory-policy", "noeviction")).start()
+    yield server.url
+    server.kill()
+    shutil.rmtree(server.directory, ignore_errors=True)
+
+
 class Proxy:
     """Stands between a client and a server's unix socket: counts commands, holds replies or loses them."""
 

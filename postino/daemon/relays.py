@@ -16,7 +16,7 @@ import structlog
 from postino.broker import Broker
 from postino.mcp.connected import ConnectedSessions
 
-IMPORT_DELAY_S = 3.0  # most commands are over by then and do not wait for the 0.5 s of CPU that the import takes
+IMPORT_DELAY_S = 5.0  # most commands are over by then and do not wait for the 0.8 s of CPU that the import takes
 FAREWELL_S = 1.2  # for sessions to answer what is in progress and release what they hold
 GC_THRESHOLD = 10_000  # new objects before a collection: at the default of 700 it takes 5 % of a busy daemon's CPU
 

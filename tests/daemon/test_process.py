@@ -23,6 +23,7 @@ from postino.errors import BadField, StoreAway, Unreachable
 from postino.paths import Home
 from postino.relay.starter import LOG_LIMIT
 from postino.store.valkey.embedded import EmbeddedValkey
+from tests.daemons import environment
 from tests.waiting import until
 
 #: holds the lock of the home in argv[1] like a daemon that never answers
@@ -51,11 +52,9 @@ Hold = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def environ(home: Home) -> Iterator[dict[str, str]]:
-    """What a starter has; whatever it started is ended."""
-    yield dict(os.environ) | {"POSTINO_WEB_PORT": "0", "CLAUDECODE": "1", "POSTINO_AGENT_NAME": "mine"}
-    process.stop(home, 2.0)
-    asyncio.run(EmbeddedValkey(home).stop())
+def environ(home: Home) -> dict[str, str]:
+    """The environment of a starter inside a session; what it starts ends with the home."""
+    return environment(home, CLAUDECODE="1", POSTINO_AGENT_NAME="mine")
 
 
 @pytest.fixture

@@ -33,8 +33,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean environment with nothing but the wheel and what it asks for."""
     place = tmp_path_factory.mktemp("clean")
-    venv.create(place, with_pip=True)
-    subprocess.run([place / "bin" / "pip", "install", "-q", str(wheel)], check=True, capture_output=True)
+    venv.create(place)
+    pip = [sys.executable, "-m", "pip", "--python", str(place), "install", "-q", "--no-compile", str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
     return place / "bin" / "postino"
 
 
