@@ -106,7 +106,10 @@ class Proxy:
         self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
         self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
+        self.delay_s = 0.0  # by which each reply is late
+        self.records = True  # whether `sent` grows
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> Proxy:
         """Begin to listen."""
@@ -129,8 +132,8 @@ class Proxy:
 
     def cut(self) -> None:
         """Break every connection that is open now."""
-        for task in self._tasks:
-            task.cancel()
+        for writer in list(self._clients):
+            writer.transport.abort()
 
     def count(self, word: str) -> int:
         """Return how often `word` was sent as an argument."""
@@ -140,11 +143,18 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        server_reader, server_writer = await asyncio.open_unix_connection(self.upstream)
+        try:
+            server_reader, server_writer = await asyncio.open_unix_connection(self.upstream)
+        except OSError:  # the server is away
+            writer.transport.abort()
+            self._tasks.discard(task)
+            return
+        self._clients.add(writer)
         replies = asyncio.create_task(self._forward(server_reader, writer))
         try:
             while data := await reader.read(1 << 20):
-                self.sent.append(data)
+                if self.records:
+                    self.sent.append(data)
                 losing = self.lose is not None and self.lose in data
                 if losing:
                     replies.cancel()
@@ -158,10 +168,14 @@ class Proxy:
             replies.cancel()
             writer.transport.abort()
             server_writer.transport.abort()
+            self._clients.discard(writer)
             self._tasks.discard(task)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 20):
             if self.gate:
                 await self.gate.acquire()
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
             writer.write(data)
+        writer.close()  # the server has gone
