@@ -35,7 +35,7 @@ _NOT_EXECUTED = frozenset({
     "NOAUTH", "NOPERM", "WRONGPASS",
 })  # fmt: skip
 
-_IN_SCRIPT = ", on @user_script:"  # ends an error that a script met on its way
+_IN_SCRIPT = " on @user_script:"  # ends an error that a script met on its way
 
 
 def client(url: str, *, timeout_s: float | None) -> Redis:

@@ -199,7 +199,8 @@ def _translate(refusal: RedisError) -> PostinoError:
     if known is not None:
         return known(sentence)
     code = code_of(refusal)
-    if code == "WRONGTYPE":  # another program's key, perhaps met after the first write
+    # another program's key, or a command this user may not run, perhaps met after the first write
+    if code == "WRONGTYPE" or "ACL failure in script" in str(refusal):
         return store_away(refusal, outcome="unknown")
     if code in ("CROSSSLOT", "MOVED", "ASK", "NOSCRIPT"):
         return store_away(refusal, outcome="none")
