@@ -104,6 +104,7 @@ class Proxy:
         self.url = f"unix://{self.path}"
         self.sent: list[bytes] = []  # what the client sent, as it came
         self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.swallow: bytes | None = None  # a request that holds this goes nowhere; then cut the connection
         self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
         self.delay_s = 0.0  # by which each reply is late
@@ -155,6 +156,8 @@ class Proxy:
             while data := await reader.read(1 << 20):
                 if self.records:
                     self.sent.append(data)
+                if self.swallow is not None and self.swallow in data:
+                    continue
                 losing = self.lose is not None and self.lose in data
                 if losing:
                     replies.cancel()

@@ -212,6 +212,7 @@ async def shared_stage(command: list[str] | None = None, count: int = 2, **setti
     nodes = []
     try:
         for proxy in proxies:
+            proxy.records = False
             home = Home(scratch())
             home.prepare()
             nodes.append(Node(home, POSTINO_VALKEY_URL=proxy.url, **settings))
