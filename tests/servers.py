@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -167,6 +168,8 @@ class Proxy:
                     await server_reader.read(1)  # it was done
                     self.losses += 1
                     break
+        except ConnectionError:
+            pass  # either side has gone
         finally:
             replies.cancel()
             writer.transport.abort()
@@ -175,10 +178,11 @@ class Proxy:
             self._tasks.discard(task)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 20):
-            if self.gate:
-                await self.gate.acquire()
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
-            writer.write(data)
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 20):
+                if self.gate:
+                    await self.gate.acquire()
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                writer.write(data)
         writer.close()  # the server has gone

@@ -20,7 +20,7 @@ PERIOD_S = 4.0  # with one subset of the kinds
 QUIET = 0.25  # share of the periods without faults
 GAP_S = (0.1, 0.5)  # between two faults
 RECOVERY_S = 20.0  # a deadline
-READ_OUT_S = 60.0 + LEASE_S
+PATIENCE_S = 20.0 + LEASE_S  # in which a live session reads its inbox to the end; three times that for the rest
 READERS = ("reader-a", "reader-b")
 AGENTS = ("ada", "ben", "cleo")
 NEVER_SEEN = "never-{}"  # recipients that nobody has heard of before
@@ -30,7 +30,14 @@ class Campaign:
     """Traffic on a stage, and what is seen of it."""
 
     def __init__(
-        self, stage: Stage, seed: int, kinds: Sequence[type[injected.Fault]], agents: Sequence[str] = AGENTS
+        self,
+        stage: Stage,
+        seed: int,
+        kinds: Sequence[type[injected.Fault]],
+        *,
+        agents: Sequence[str] = AGENTS,
+        quiet: float = QUIET,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.stage = stage
         self.seed = seed
@@ -43,6 +50,8 @@ class Campaign:
         self.readers: list[Reader] = []
         self.agents: list[Agent] = []
         self._agents = agents
+        self._quiet = quiet
+        self._patience_s = patience_s
         self._answers = itertools.count(1)
         self._stop_sending, self._stop_reading = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -113,13 +122,19 @@ class Campaign:
         end = self.history.now() + seconds
         while self.history.now() < end:
             period = min(end, self.history.now() + PERIOD_S)
-            if self.chance.random() < QUIET:
+            if self.chance.random() < self._quiet:
                 await asyncio.sleep(period - self.history.now())
                 continue
             kinds = self.chance.sample(self.kinds, min(len(self.kinds), self.chance.randint(1, 4)))
             while self.history.now() < period:
                 await self.one(self.chance.choice(kinds))
                 await asyncio.sleep(self.chance.uniform(*GAP_S))
+
+    async def tour(self) -> None:
+        """Inject one fault of each kind, in some order."""
+        for kind in self.chance.sample(self.kinds, len(self.kinds)):
+            await self.one(kind)
+            await asyncio.sleep(self.chance.uniform(*GAP_S))
 
     async def every(self, seconds: float, times: int) -> None:
         """Inject one fault in so many seconds, the kinds in turn."""
@@ -172,24 +187,24 @@ class Campaign:
     async def finish(self) -> History:
         """Stop sending, read everything out, ask what became of what nobody was shown; return the history."""
         try:
-            async with asyncio.timeout(READ_OUT_S):
+            async with asyncio.timeout(3 * self._patience_s):
                 self._stop_sending.set()
                 for agent in self.agents:
                     agent.sends = False
                 await asyncio.gather(*self._sending)
-                await eventually(lambda: not any(each.unfinished for each in self.agents), seconds=READ_OUT_S)
+                await eventually(lambda: not any(each.unfinished for each in self.agents), seconds=3 * self._patience_s)
                 self._stop_reading.set()
                 await self._read_out()
         except TimeoutError:
             pass  # what was not read by now is found as lost
-        async with asyncio.timeout(READ_OUT_S):
+        async with asyncio.timeout(3 * self._patience_s):
             await self._ask_states()
         self._note_tracebacks()
         return self.history
 
     async def _read_out(self) -> None:
         """Let every reader finish; what a live session does not get is read by others once it has ended."""
-        _, late = await asyncio.wait(self._reading, timeout=READ_OUT_S / 3)
+        _, late = await asyncio.wait(self._reading, timeout=self._patience_s)
         inboxes = {each.to for each in self.history.of(Try)} - {*READERS, *self._agents, ""}
         for agent, task in zip(self.agents, self._by_agents, strict=True):
             if task in late:

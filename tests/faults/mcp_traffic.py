@@ -64,7 +64,7 @@ class Agent:
         self._client: ClientSession | None = None
         self._heard = _Heard(self)
         self._session = ""
-        self._unsure = False
+        self._unsure = self._opened = False
         self._pid_file = Path(node.home.root, f"{name}.pid")
 
     @property
@@ -99,7 +99,8 @@ class Agent:
                     await asyncio.sleep(PAUSE_S)
 
     async def _life(self, stopping: asyncio.Event, caller: Caller) -> bool:
-        self._session, self._unsure = f"{self.name}/{next(self._lives)}", False
+        self._session = f"{self.name}/{next(self._lives)}"
+        self._unsure = self._opened = False
         command = [str(self._pid_file), sys.executable, "-m", "postino", "mcp"]
         parameters = StdioServerParameters(
             command="/bin/sh",
@@ -193,7 +194,9 @@ class Agent:
         self._unsure = bool(answer.code)
         items = answer.body.get("messages", [])
         if not answer.code:
-            self.history.note(Opened(session=self._session, inbox=self.name, at=self.history.now()))
+            if not self._opened:  # only now has whoever held something before given it back
+                self.history.note(Opened(session=self._session, inbox=self.name, at=self.history.now()))
+                self._opened = True
             self.note(items, resumed=resumed)
         if items and self._chance.random() < 0.1:
             await self.call("msg_ack", ids=[each["id"] for each in items])

