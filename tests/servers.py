@@ -96,7 +96,7 @@ def started(program: str) -> Iterator[str]:
 
 
 class Proxy:
-    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them."""
+    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them, or commands."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream.removeprefix("unix://")
@@ -104,6 +104,7 @@ class Proxy:
         self.url = f"unix://{self.path}"
         self.sent: list[bytes] = []  # what the client sent, as it came
         self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.cut_before: bytes | None = None  # a request that holds this is not passed on, and the connection ends
         self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,6 +146,9 @@ class Proxy:
         try:
             while data := await reader.read(1 << 20):
                 self.sent.append(data)
+                if self.cut_before is not None and self.cut_before in data:
+                    self.losses += 1
+                    break
                 losing = self.lose is not None and self.lose in data
                 if losing:
                     replies.cancel()
