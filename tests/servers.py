@@ -11,8 +11,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
 
 from postino.store.valkey.embedded import EmbeddedValkey
 from tests.homes import scratch, scratch_home
@@ -73,6 +75,11 @@ class Server:
         """Tell whether a connection is taken."""
         with socket.socket(socket.AF_UNIX) as dialled:
             return dialled.connect_ex(f"{self.directory}/s") == 0
+
+    def ask(self, *command: str, password: str | None = None) -> Any:
+        """Run one command on it; return its reply."""
+        with Redis(unix_socket_path=f"{self.directory}/s", password=password, decode_responses=True) as client:
+            return client.execute_command(*command)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; SIGSTOP freezes it."""
