@@ -111,6 +111,7 @@ class Proxy:
         self.url = f"unix://{self.path}"
         self.sent: list[bytes] = []  # what the client sent, as it came
         self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.swallow: bytes | None = None  # a request that holds this goes nowhere; then cut the connection
         self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,6 +153,8 @@ class Proxy:
         try:
             while data := await reader.read(1 << 20):
                 self.sent.append(data)
+                if self.swallow is not None and self.swallow in data:
+                    continue
                 losing = self.lose is not None and self.lose in data
                 if losing:
                     replies.cancel()

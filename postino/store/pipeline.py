@@ -36,6 +36,8 @@ _NOT_EXECUTED = frozenset({
     "NOAUTH", "NOPERM", "WRONGPASS",
 })  # fmt: skip
 
+_IN_SCRIPT = " on @user_script:"  # ends an error that a script met on its way
+
 
 def client(url: str, *, timeout_s: float | None) -> Redis:
     """Return a redis-py client for `url` without retries; with `timeout_s` None a read may block for ever."""
@@ -221,7 +223,9 @@ def _set_reply(call: PendingCall, reply: Any) -> None:
     if not isinstance(reply, RedisError):
         future.set_result(reply)
     elif code_of(reply) in _NOT_EXECUTED:
-        future.set_exception(store_away(reply, outcome="none"))
+        # a refusal met within a script, of a command this user may not run, does not undo what the script wrote before
+        outcome = "unknown" if _IN_SCRIPT in str(reply) else "none"
+        future.set_exception(store_away(reply, outcome=outcome))
     else:
         future.set_exception(reply)
 

@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio.client import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from postino.errors import ERRORS, PostinoError, StoreAway
+from postino.errors import ERRORS, PostinoError, StoreAway, partly_done
 from postino.home_store import HomeStore, without_credentials
 from postino.paths import folder
 from postino.store import scripts
@@ -177,7 +177,8 @@ class Store:
         """Run the clearing script `name` until it has removed everything; return how many entries that were."""
         until, removed = "+", 0
         while until:
-            agent, (until, count) = await self.run_named(name, agent, until=until)
+            with partly_done(removed > 0):
+                agent, (until, count) = await self.run_named(name, agent, until=until)
             removed += int(count)
         return removed
 
@@ -219,7 +220,8 @@ def _translate(refusal: RedisError) -> PostinoError:
     if known is not None:
         return known(sentence)
     code = code_of(refusal)
-    if code == "WRONGTYPE":  # another program's key, perhaps met after the first write
+    # another program's key, or a command this user may not run, perhaps met after the first write
+    if code == "WRONGTYPE" or "ACL failure in script" in str(refusal):
         return store_away(refusal, outcome="unknown")
     if code in ("CROSSSLOT", "MOVED", "ASK", "NOSCRIPT"):
         return store_away(refusal, outcome="none")
