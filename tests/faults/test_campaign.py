@@ -15,7 +15,7 @@ from tests.faults.history import History
 from tests.faults.stage import Stage, describe, embedded_stage, shared_stage
 
 pytestmark = pytest.mark.timeout(3600)
-NOT_YET = ("acknowledged unseen", "overtaken", "stuck", "untrue none", "internal errors", "late refusals")  # kept
+TIMED = ("late refusals",)  # reported; asserted in the long form only, which has the machine to itself
 EVERY_S = 10.0  # between two restarts
 
 
@@ -33,7 +33,8 @@ async def test_every_promise_is_kept(plan: Plan) -> None:
                 await campaign.tour()
             history = await campaign.finish()
         found = verdict(history, campaign, stage, plan)
-        assert {name: cases for name, cases in found.items() if name not in NOT_YET} == {}
+        judged = found.keys() - (() if plan.seconds else TIMED)
+        assert {name: found[name] for name in judged} == {}
 
 
 def verdict(history: History, campaign: Campaign, stage: Stage, plan: Plan) -> dict[str, list[str]]:
