@@ -137,6 +137,12 @@ class LeaseLost(PostinoError):
     meaning = "Some of the ids are not leased to this consumer; see `rejected`"
 
 
+class NotEmpty(PostinoError):
+    code = "not_empty"
+    http = 409
+    meaning = "An import needs a mailroom that has had no mail; nothing was changed"
+
+
 class TooLarge(PostinoError):
     code = "too_large"
     http = 413
@@ -179,6 +185,13 @@ class StoreAway(PostinoError):
     exit = 4
     retryable = True
     meaning = "Valkey is unavailable; `outcome` none: nothing was changed, unknown: it may have been"
+
+
+class Importing(PostinoError):
+    code = "importing"
+    http = 503
+    retryable = True
+    meaning = "An import into this mailroom has not finished; until then nothing else is stored"
 
 
 class Unreachable(PostinoError):
