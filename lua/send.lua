@@ -29,7 +29,7 @@ RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never a
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
-         IMPORTING   nothing was stored
+         IMPORTING   an import runs; nothing was stored
 TIME     O(log n) in the inbox
 ]]
 --@include lib/acting

@@ -66,6 +66,8 @@ class ImportFile:
         self.number += 1
         if self.ended:
             raise self._refused("there is a line after the end of the export")
+        if len(raw) > LONGEST_LINE:
+            raise self._refused(f"the line has more than {LONGEST_LINE} bytes")
         try:
             line = _line.decode(raw)
             self._check(line)
@@ -80,11 +82,6 @@ class ImportFile:
         """Refuse a file that ended early."""
         if not self.ended:
             raise self._refused("the file ends here, before the end of the export; it was cut off")
-
-    def too_long(self) -> BadField:
-        """Return the refusal of a line after the last one that has more than LONGEST_LINE bytes."""
-        self.number += 1
-        return self._refused(f"the line has more than {LONGEST_LINE} bytes")
 
     def _check(self, line: Line) -> None:
         match line:
