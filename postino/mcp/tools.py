@@ -12,6 +12,7 @@ import mcp_types as types
 import msgspec
 
 from postino.broker.sessions import candidates
+from postino.errors import naming
 from postino.mcp import answers
 from postino.mcp.arguments import Ack, Arguments, Broadcast, Nothing, Read, ReadBroadcasts, Rename, Send, schema
 from postino.mcp.session import RequestId, Session
@@ -128,7 +129,8 @@ async def msg_send(call: ToolCall, given: Send) -> Any:
         thread=given.thread,
         reply_to=given.reply_to,
     )
-    return await call.session.acting(lambda agent: call.session.broker.mail.send(draft, call.sender(agent)))
+    with naming(draft.id):
+        return await call.session.acting(lambda agent: call.session.broker.mail.send(draft, call.sender(agent)))
 
 
 @tool(Read, "Read my messages", always_loaded=True)
@@ -163,7 +165,9 @@ async def msg_ack(call: ToolCall, given: Ack) -> dict[str, Any]:
 async def msg_broadcast(call: ToolCall, given: Broadcast) -> Any:
     """Send a message to all agents, present and future, until it expires."""
     draft = BroadcastDraft(id=_new_id(given.id), body=given.body)
-    return await call.session.acting(lambda agent: call.session.broker.broadcasts.broadcast(draft, call.sender(agent)))
+    feed = call.session.broker.broadcasts
+    with naming(draft.id):
+        return await call.session.acting(lambda agent: feed.broadcast(draft, call.sender(agent)))
 
 
 @tool(ReadBroadcasts, "Read broadcasts")
