@@ -313,7 +313,7 @@ async def test_a_check_stores_nothing(first: Broker, second: Broker) -> None:
     done = await imported(second, await raw(first), check=True)
 
     assert (done.stored, done.counts["message"]) == (0, 12 + len(BODIES) + 1)
-    assert await second._store.call("EXISTS", *(second._store.keys.shared(kind) for kind in ("agents", "meta"))) == 0
+    assert (await second.agents.page(1, 0), await send(second, "new")) == (([], 0), True)
 
 
 async def test_mail_that_moves_during_an_export_is_in_it(open_broker: Open, second: Broker) -> None:

@@ -25,7 +25,7 @@ def emptied(source: Postino) -> Postino:
     """The same home with another, empty mailroom in its store."""
     source.ok("down")
     other = Postino(source.home, {"POSTINO_KEY_PREFIX": "other:"})
-    other.ok("up")
+    assert other.run("up", "--switch-store").code == 0
     return other
 
 
