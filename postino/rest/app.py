@@ -101,7 +101,8 @@ def _unrouted(guard: Guard) -> Endpoint:
 
     async def serve(request: web.Request) -> object:
         path = request.rel_url.path_safe  # as the router matches it: an escaped slash does not separate segments
-        allow = sorted({each for route, pattern in _PATTERNS if pattern.fullmatch(path) for each in _methods(route)})
+        fitting = [route for route, pattern in _PATTERNS if pattern.fullmatch(path) or request.raw_path == "*"]
+        allow = sorted({method for route in fitting for method in _methods(route)})
         try:
             guard.admit(request)
         except MethodNotAllowed as error:  # OPTIONS
