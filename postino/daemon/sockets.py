@@ -96,7 +96,9 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
     Raises:
         BadField: this machine does not have the address, or no port is free or allowed.
     """
-    addresses = _addresses(host, port) if host not in LOOPBACK else list(dict.fromkeys([*LOCAL, *_localhost(port)]))
+    addresses = _addresses(host, port)
+    if host in LOOPBACK:
+        addresses = list(dict.fromkeys([*addresses, *LOCAL, *_localhost(port)]))
     last = min(port + TRIES, 65_535)
     for wanted in range(port, last + 1) if port else [0] * TRIES:
         try:
