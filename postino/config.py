@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from postino.errors import BadField, BadName
+from postino.home_store import DEFAULT_PREFIX, HomeStore, without_credentials
 from postino.model import check_name
 from postino.paths import Home
 
@@ -32,7 +33,7 @@ class Settings:
     msg_ttl: int = 86_400
     message_lease: int = 120
     max_deliveries: int = 5
-    key_prefix: str = "po:"
+    key_prefix: str = DEFAULT_PREFIX
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
@@ -199,13 +200,24 @@ KNOBS: tuple[Knob, ...] = (
 DEFAULTS = {"home": "~/.postino"}
 
 
+def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
+    """Return the settings of a daemon: where no store is configured, with the one that its home remembers."""
+    if remembered is None or settings.valkey_url is not None:
+        return settings
+    prefix = remembered.prefix if settings.key_prefix == DEFAULT_PREFIX else settings.key_prefix
+    return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
+
+
 def comparable(settings: Settings) -> dict[str, str]:
-    """Return a daemon's settings by variable, as text to compare; of a secret only whether it is set."""
+    """Return a daemon's settings by variable, as text to compare; of a secret only what is none."""
     values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in NOT_COMPARED}
-    return {
+    shown = {
         knob.variable: "" if value in (None, ()) else "(set)" if knob.name in SECRET else str(value)
         for knob, value in values.items()
     }
+    if settings.valkey_url is not None:
+        shown["POSTINO_VALKEY_URL"] = without_credentials(settings.valkey_url)
+    return shown
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:

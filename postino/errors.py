@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 
@@ -171,6 +173,14 @@ class TooMany(PostinoError):
     meaning = "64 event streams are already open; close one"
 
 
+class WrongStore(PostinoError):
+    """Raised at start, before anything is read or written."""
+
+    code = "wrong_store"
+    http = 409
+    meaning = "The store is not the one that POSTINO_HOME remembers, or a newer postino wrote its data"
+
+
 class StoreAway(PostinoError):
     """Valkey did not answer; `outcome` says whether the operation may have been applied."""
 
@@ -179,6 +189,10 @@ class StoreAway(PostinoError):
     exit = 4
     retryable = True
     meaning = "Valkey is unavailable; `outcome` none: nothing was changed, unknown: it may have been"
+
+    def with_detail(self, **detail: Any) -> StoreAway:
+        """Return a copy with further members: all calls of a broken connection are given the same error."""
+        return StoreAway(self.message, **(self.detail | detail))
 
 
 class Unreachable(PostinoError):
@@ -194,6 +208,24 @@ class Unreachable(PostinoError):
 class NameReserved(BadName):
     code = "name_reserved"
     meaning = "all, human, system and postino are reserved and cannot name an agent"
+
+
+@contextlib.contextmanager
+def naming(id: str) -> Iterator[None]:
+    """Put `id` into a StoreAway raised within: a caller who gave no id can then safely repeat the request."""
+    try:
+        yield
+    except StoreAway as error:
+        raise error.with_detail(id=id) from None
+
+
+@contextlib.contextmanager
+def partly_done(done: bool) -> Iterator[None]:
+    """Say `unknown` in a StoreAway raised within if an earlier step was `done`: the store's word is for one step."""
+    try:
+        yield
+    except StoreAway as error:
+        raise (error.with_detail(outcome="unknown") if done else error) from None
 
 
 def _all(root: type[PostinoError]) -> list[type[PostinoError]]:

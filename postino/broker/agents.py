@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from postino.broker.nearest import Nearest
-from postino.errors import AgentBusy, UnknownAgent
+from postino.errors import AgentBusy, UnknownAgent, partly_done
 from postino.model import Agent, Check, Renamed
 from postino.store.agents import AgentEntry, AgentTable, Names
 from postino.store.sessions import SessionTable
@@ -75,7 +76,9 @@ class Agents:
 
     async def heartbeat(self, name: str) -> Agent:
         """Keep an HTTP agent online for the next 30 s."""
-        return await self.one(await self._sessions.heartbeat(name))
+        present = await self._sessions.heartbeat(name)
+        with partly_done(True):
+            return await self.one(present)
 
     async def offline(self, name: str) -> None:
         """Take an HTTP agent offline at once."""
@@ -94,13 +97,11 @@ class Agents:
     async def cleanup(self) -> list[str]:
         """Remove every agent that is offline and has no mail; return their names."""
         names = await self._table.names()
-        forgotten = []
+        forgotten: list[str] = []
         for name in sorted(names.agents):
-            try:
+            with contextlib.suppress(AgentBusy), partly_done(bool(forgotten)):
                 if await self._table.forget(name):
                     forgotten.append(name)
-            except AgentBusy:
-                continue
         return forgotten
 
     async def rename(self, old: str, new: str) -> Renamed:

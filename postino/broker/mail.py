@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import structlog
 
 from postino.broker.agents import Agents
 from postino.broker.events import Events
@@ -12,6 +13,10 @@ from postino.broker.housekeeping import Housekeeping
 from postino.model import Batch, Draft, Returned, Sender, Sent
 from postino.store.inbox import Inboxes
 from postino.store.store import Limits, Store
+
+NEAREST_S = 0.3  # a sender waits this long for the names that resemble an unknown one
+
+log = structlog.get_logger()
 
 
 class Mail(Inboxes):
@@ -34,9 +39,16 @@ class Mail(Inboxes):
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
         sent = await super().send(draft, sender)
-        if sent.known:
-            return sent
-        return msgspec.structs.replace(sent, names=await self._agents.nearest(sent.to))
+        return sent if sent.known else msgspec.structs.replace(sent, names=await self._nearest(sent.to))
+
+    async def _nearest(self, name: str) -> list[str]:
+        """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""
+        try:
+            async with asyncio.timeout(NEAREST_S):
+                return await self._agents.nearest(name)
+        except Exception as error:  # also a record that another program damaged
+            log.warning("nearest_failed", to=name, error=str(error) or type(error).__name__)
+            return []
 
     async def read(
         self,
@@ -47,18 +59,20 @@ class Mail(Inboxes):
         budget: int | None = None,
         ack_now: bool = False,
         resume: bool = False,
+        shown: dict[str, int] | None = None,
         acting: bool = False,
     ) -> Batch:
         """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
 
         The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
-        first, labelled as redelivered; `ack_now` acknowledges in the same step.
+        first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
+        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats.
 
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
         """
         batch = await super().read(
-            agent, consumer, limit=limit, budget=budget, resume=resume, ack_now=ack_now, acting=acting
+            agent, consumer, limit=limit, budget=budget, resume=resume, shown=shown, ack_now=ack_now, acting=acting
         )
         if batch.died:
             self._housekeeping.run_soon()

@@ -12,6 +12,7 @@ import mcp_types as types
 import msgspec
 
 from postino.broker.sessions import candidates
+from postino.errors import naming
 from postino.mcp import answers
 from postino.mcp.arguments import Ack, Arguments, Broadcast, Nothing, Read, ReadBroadcasts, Rename, Send, schema
 from postino.mcp.session import RequestId, Session
@@ -128,7 +129,8 @@ async def msg_send(call: ToolCall, given: Send) -> Any:
         thread=given.thread,
         reply_to=given.reply_to,
     )
-    return await call.session.acting(lambda agent: call.session.broker.mail.send(draft, call.sender(agent)))
+    with naming(draft.id):
+        return await call.session.acting(lambda agent: call.session.broker.mail.send(draft, call.sender(agent)))
 
 
 @tool(Read, "Read my messages", always_loaded=True)
@@ -142,11 +144,12 @@ async def msg_read(call: ToolCall, given: Read) -> dict[str, Any]:
 async def read_mail(session: Session, request: RequestId, limit: int) -> dict[str, Any]:
     """Lease the messages that fit into one answer; return that answer."""
     limit = answers.max_items(limit)
-    batch = await session.read(request, limit, answers.body_budget(limit))
-    shown = answers.encode_fitting(batch.items)
-    surplus = [each.id for each in batch.items[len(shown) :]]
-    if surplus:
-        await session.undo_read(request, surplus)
+    async with session.reading:
+        batch = await session.read(request, limit, answers.body_budget(limit))
+        shown = answers.encode_fitting(batch.items)
+        surplus = [each.id for each in batch.items[len(shown) :]]
+        if surplus:
+            await session.undo_surplus(request, surplus)
     answer = {"agent": batch.agent, "messages": shown, "more": batch.more or bool(surplus)}
     return {"note": NOTE, **answer} if shown else answer
 
@@ -163,7 +166,9 @@ async def msg_ack(call: ToolCall, given: Ack) -> dict[str, Any]:
 async def msg_broadcast(call: ToolCall, given: Broadcast) -> Any:
     """Send a message to all agents, present and future, until it expires."""
     draft = BroadcastDraft(id=_new_id(given.id), body=given.body)
-    return await call.session.acting(lambda agent: call.session.broker.broadcasts.broadcast(draft, call.sender(agent)))
+    feed = call.session.broker.broadcasts
+    with naming(draft.id):
+        return await call.session.acting(lambda agent: feed.broadcast(draft, call.sender(agent)))
 
 
 @tool(ReadBroadcasts, "Read broadcasts")
@@ -175,13 +180,14 @@ async def msg_broadcasts(call: ToolCall, given: ReadBroadcasts) -> dict[str, Any
 
 
 async def _unseen(call: ToolCall, limit: int) -> dict[str, Any]:
-    while True:
-        batch = await call.session.read_broadcasts(call.request, limit, answers.body_budget(limit))
-        shown = answers.encode_fitting([_shown(each) for each in batch.items])
-        if len(shown) == len(batch.items):
-            break
-        limit = len(shown)  # escaping made the bodies longer than the budget counted: read again what fits
-        await call.session.undo_read(call.request)
+    async with call.session.reading:
+        while True:
+            batch = await call.session.read_broadcasts(call.request, limit, answers.body_budget(limit))
+            shown = answers.encode_fitting([_shown(each) for each in batch.items])
+            if len(shown) == len(batch.items):
+                break
+            limit = len(shown)  # escaping made the bodies longer than the budget counted: read again what fits
+            await call.session.undo_read(call.request)
     answer = {"broadcasts": shown, "missed": batch.missed, "more": batch.more}
     return {"note": NOTE, **answer} if shown else answer
 

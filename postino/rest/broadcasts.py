@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from postino.errors import naming
 from postino.model import DEFAULT_PAGE, Broadcast, BroadcastDraft, BroadcastSent
 from postino.rest.call import ApiCall, merged
 from postino.rest.records import (
@@ -26,7 +27,8 @@ async def broadcast(call: ApiCall[Nothing, BroadcastBody]) -> BroadcastSent:
     """Accept a broadcast."""
     asked = call.body
     draft = BroadcastDraft(id=call.id(asked.id), body=asked.body)
-    return await call.broker.broadcasts.broadcast(draft, call.sender(asked.from_))
+    with naming(draft.id):
+        return await call.broker.broadcasts.broadcast(draft, call.sender(asked.from_))
 
 
 async def read(call: ApiCall[BroadcastReadQuery, BroadcastReadQuery]) -> UnseenBroadcasts:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from postino.broker import Broker
 from postino.claude.notice import mail_line
-from postino.errors import LeaseLost
+from postino.errors import LeaseLost, naming
 from postino.model import (
     DEFAULT_PAGE,
     Acknowledged,
@@ -46,7 +46,8 @@ async def send(call: ApiCall[Nothing, SendBody]) -> Sent:
     """Accept a message for one agent."""
     asked = call.body
     draft = Draft(id=call.id(asked.id), to=asked.to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
-    return await call.broker.mail.send(draft, call.sender(asked.from_))
+    with naming(draft.id):
+        return await call.broker.mail.send(draft, call.sender(asked.from_))
 
 
 async def peek(call: ApiCall[Paging, Nothing]) -> Page[Message]:

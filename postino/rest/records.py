@@ -278,7 +278,10 @@ class StatsReport(Record, frozen=True, kw_only=True):
 
 
 class Refusal(Record, frozen=True, kw_only=True):
-    """An error. Further members where they apply: field, position, outcome, names, allow, acknowledged, rejected."""
+    """An error. Further members where they apply: field, position, names, allow, acknowledged, rejected.
+
+    With `outcome: unknown`, `id` is the one under which a send or broadcast can be repeated safely.
+    """
 
     ok: bool = False
     code: str
@@ -286,7 +289,8 @@ class Refusal(Record, frozen=True, kw_only=True):
     retryable: bool
     field: str | None = None
     position: int | None = None
-    outcome: str | None = None
+    outcome: Literal["none", "unknown"] | None = None
+    id: Id | None = None
     names: list[str] | None = None
 
 

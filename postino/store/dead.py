@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from postino.errors import InboxFull
+from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
 from postino.store.entries import members, pairs
 from postino.store.inbox import id_array
@@ -46,13 +46,14 @@ class DeadLetters:
         until = "+"
         while until:
             try:
-                agent, (moved, until) = await self._store.run_named(
-                    "requeue",
-                    agent,
-                    ids="" if ids is None else id_array(ids),
-                    until=until,
-                    max_inbox=self._limits.max_inbox,
-                )
+                with partly_done(bool(requeued)):
+                    agent, (moved, until) = await self._store.run_named(
+                        "requeue",
+                        agent,
+                        ids="" if ids is None else id_array(ids),
+                        until=until,
+                        max_inbox=self._limits.max_inbox,
+                    )
             except InboxFull:
                 if not requeued:
                     raise

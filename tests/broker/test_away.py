@@ -364,3 +364,27 @@ async def test_a_home_may_have_any_name(home: Home, send, name: str) -> None:
     finally:
         await broker.close()
         await EmbeddedValkey(odd).stop()
+
+
+async def test_an_accepted_message_is_answered_whatever_fails_behind_it(open_at: Open, proxy, serve, send) -> None:
+    between = await proxy(serve().url)
+    broker = await open_at(between.url)
+    await broker.agents.heartbeat("bobby")
+
+    between.lose = b"HGETALL"  # the read of all names, from which the answer names similar ones
+    lost = await send(broker, "m1", to="boby")
+    between.lose = None
+    await back(broker)
+    between.swallow = b"HGETALL"
+    began = time.monotonic()
+    held = await send(broker, "m2", to="bobbi")
+    took = time.monotonic() - began
+    between.swallow = None
+    between.cut()
+    await back(broker)
+
+    assert between.losses == 1
+    assert (lost.created, lost.known, lost.names) == (True, False, [])
+    assert (held.created, held.known, held.names) == (True, False, [])
+    assert took < 1.5  # before the names' own deadline
+    assert (await send(broker, "m3", to="bobbie")).names == ["bobby"]

@@ -248,7 +248,10 @@ def test_it_answers_at_the_address_it_names(home: Home, serve: Any, host: str) -
 
 def _listening_tcp(pid: int) -> list[str]:
     """Return the addresses, as /proc writes them, on which a process listens."""
-    links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it is being closed
+            links.append(str(each.readlink()))
     inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes]

@@ -424,3 +424,22 @@ async def test_who_is_online_is_listed_and_completed_however_many_are_not(broker
     assert (len(listed["agents"]), listed["total"], listed["more"]) == (MAX_PAGE, MAX_PAGE + 7, True)
     completion = completed["result"]["completion"]
     assert (completion["values"][:3], completion["total"]) == (["bob", "zed", "a0"], MAX_PAGE + 7)
+
+
+@pytest.mark.parametrize(
+    ("tool", "given"), [("msg_send", {"to": "carol", "body": "poison"}), ("msg_broadcast", {"body": "poison"})]
+)
+async def test_a_send_without_an_id_can_be_repeated_when_its_outcome_is_unknown(
+    open_broker, proxy, connect, tool, given
+):
+    between = await proxy()
+    bob = await connect("bob", broker=await open_broker(valkey_url=between.url))
+    between.lose = b"poison"
+
+    refusal = await bob.call(tool, **given)
+    between.lose = None
+    repeated = await bob.call(tool, **given, id=refusal["id"])
+
+    assert (refusal["code"], refusal["outcome"]) == ("store_away", "unknown")
+    assert (repeated["created"], repeated["seq"]) == (False, 1)
+    await bob.close()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
+from tests.rest.conftest import Api
+
 
 async def test_a_message_is_accepted_with_all_that_its_sender_may_want_to_know(api: Any) -> None:
     answer = await api.post("messages", {"to": "bob", "from": "alice", "body": "hi", "id": "m1"})
@@ -274,3 +278,23 @@ async def test_the_largest_body_there_may_be_fits_whatever_it_is_made_of(api: An
 
     await api.send(body=body)
     assert (await api.read())[0]["body"] == body
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"), [("messages", {"to": "bob", "body": "poison"}), ("broadcasts", {"body": "poison"})]
+)
+async def test_a_sender_without_an_id_can_repeat_what_may_have_been_stored(
+    connect: Any, open_broker: Any, proxy: Any, path: str, asked: dict[str, str]
+) -> None:
+    between = await proxy()
+    broker = await open_broker(valkey_url=between.url)
+    client = await connect(broker, broker.settings)
+    api = Api(client)
+    between.lose = b"poison"
+
+    refusal = await api.post(path, asked)
+    between.lose = None
+    repeated = await api.post(path, asked | {"id": refusal.json["id"]})
+
+    assert (refusal.status, refusal.json["code"], refusal.json["outcome"]) == (503, "store_away", "unknown")
+    assert (repeated.status, repeated.json["created"], repeated.json["seq"]) == (200, False, 1)

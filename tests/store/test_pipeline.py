@@ -451,3 +451,15 @@ async def test_closing_answers_everybody(serve) -> None:
     assert outcomes == ["unknown"] * BATCH_FROM + ["none"] * 5
     server.signal(signal.SIGCONT)
     assert (await refused(pipeline.call("PING"))).detail["outcome"] == "none"
+
+
+async def test_a_right_that_is_missing_within_a_script_is_an_unknown_outcome(serve, store_at: Open) -> None:
+    store = await store_at(serve().url)
+    await store.call("ACL", "SETUSER", "default", "-zadd")
+
+    within = await refused(send(store, "m1"))  # its entry was written when the script came to ZADD
+    await store.call("ACL", "SETUSER", "default", "-evalsha")
+    before = await refused(send(store, "m2"))
+
+    assert (within.detail["outcome"], before.detail["outcome"]) == ("unknown", "none")
+    assert await stored(store) == 1

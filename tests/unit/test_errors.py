@@ -8,7 +8,7 @@ import re
 import pytest
 
 import postino.rest.app  # noqa: F401 - whatever the daemon adds to the table
-from postino.errors import ERRORS, PostinoError, StoreAway
+from postino.errors import ERRORS, PostinoError, StoreAway, naming, partly_done
 
 
 def every(root: type[PostinoError]) -> list[type[PostinoError]]:
@@ -53,3 +53,23 @@ def test_a_refusal_is_one_json_object_with_its_detail() -> None:
         "outcome": "unknown",
     }
     assert str(refusal) == "it is away"
+
+
+def test_calls_that_share_a_failure_are_given_the_ids_of_their_own() -> None:
+    shared = StoreAway("the connection broke", outcome="unknown")
+    found = []
+    for id in ("m1", "m2"):
+        with pytest.raises(StoreAway) as refusal, naming(id):
+            raise shared
+        found.append(refusal.value.detail)
+
+    assert found == [{"outcome": "unknown", "id": "m1"}, {"outcome": "unknown", "id": "m2"}]
+    assert shared.detail == {"outcome": "unknown"}
+
+
+@pytest.mark.parametrize(("done", "outcome"), [(False, "none"), (True, "unknown")])
+def test_a_later_step_that_did_nothing_does_not_speak_for_the_first(done: bool, outcome: str) -> None:
+    with pytest.raises(StoreAway) as refusal, partly_done(done):
+        raise StoreAway("not sent", outcome="none")
+
+    assert refusal.value.detail == {"outcome": outcome}
