@@ -103,7 +103,7 @@ def started(program: str) -> Iterator[str]:
 
 
 class Proxy:
-    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them."""
+    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them, or commands."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream.removeprefix("unix://")
@@ -111,6 +111,7 @@ class Proxy:
         self.url = f"unix://{self.path}"
         self.sent: list[bytes] = []  # what the client sent, as it came
         self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.cut_before: bytes | None = None  # a request that holds this is not passed on, and the connection ends
         self.swallow: bytes | None = None  # a request that holds this goes nowhere; then cut the connection
         self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
@@ -153,6 +154,9 @@ class Proxy:
         try:
             while data := await reader.read(1 << 20):
                 self.sent.append(data)
+                if self.cut_before is not None and self.cut_before in data:
+                    self.losses += 1
+                    break
                 if self.swallow is not None and self.swallow in data:
                     continue
                 losing = self.lose is not None and self.lose in data

@@ -36,6 +36,7 @@ class Route:
     gives: str = JSON  # the content type of a 200
     in_api: bool = True  # False: the page
     needs_token: bool = True  # False: a browser requests it before it has the token
+    longest_body: int | None = None  # bytes, where the setting allows more than this route needs
 
     @property
     def summary(self) -> str:

@@ -274,7 +274,8 @@ async def conversation(broker: Broker) -> None:
     await broker.mail.nack(bob, "s-2", ["m1"])
     await broker.mail.undo_read(bob, "s-2", ["m2"])
     await broker.mail.extend(bob, "s-2", ["m3"])
-    await broker.sessions.keepalive("s-2", 2)
+    await broker.mail.read(bob, "s-2", limit=1, shown={"m3": 1})
+    await broker.sessions.keepalive("s-2", 2, {"m3": 1})
     for consumer in ("s-2", "s-3"):
         await broker.mail.read(bob, consumer, limit=200)
         await broker.mail.nack(bob, consumer, ["m1", "m2", "m5"])
