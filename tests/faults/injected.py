@@ -180,8 +180,9 @@ class DiskFull(Fault):
         return "" if stage.own_disk else "only root on Linux can make a small disk"
 
     async def inject(self) -> None:
-        used = shutil.disk_usage(self.run.stage.home.data).used
-        resize(self.run.stage.home.data, used + self.chance.choice([0, 4096, 65536]))
+        room = self.chance.choice([0, 4096, 65536])
+        while not resize(self.run.stage.home.data, shutil.disk_usage(self.run.stage.home.data).used + room):
+            room += 4096  # more was written meanwhile
 
     async def heal(self) -> None:
         resize(self.run.stage.home.data, DISK_BYTES)

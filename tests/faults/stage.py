@@ -203,9 +203,10 @@ def unmount(folder: Path) -> None:
     subprocess.run(["umount", "-l", folder], check=False)
 
 
-def resize(folder: Path, size: int) -> None:
-    """Give that disk so many bytes."""
-    subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+def resize(folder: Path, size: int) -> bool:
+    """Give that disk so many bytes; return whether it has not more on it already."""
+    options = ["-o", f"remount,size={size}"]
+    return subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode == 0
 
 
 @contextlib.asynccontextmanager
