@@ -96,9 +96,13 @@ class Broker:
         except (PostinoError, asyncio.CancelledError):
             await store.close()
             raise
-        broker.housekeeping.open()
-        broker._asking = asyncio.create_task(broker._ask_server(), name="ask-server")
+        broker.start_periodic_work()
         return broker
+
+    def start_periodic_work(self) -> None:
+        """Start housekeeping, and the questions to the server."""
+        self.housekeeping.open()
+        self._asking = asyncio.create_task(self._ask_server(), name="ask-server")
 
     async def close(self) -> None:
         """Stop following and disconnect. The embedded server keeps running, unless its data directory is gone."""
