@@ -21,6 +21,7 @@ from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
 from postino.broker.sessions import Sessions
+from postino.broker.transfer import Transfer
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.home_store import HomeStore, without_credentials
@@ -33,6 +34,7 @@ from postino.store.identity import Identity
 from postino.store.inbox import Inboxes
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
+from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
 
 ASK_S = 5.0  # between two questions to the server about itself
@@ -73,6 +75,7 @@ class Broker:
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
+        self.transfer = Transfer(store, TransferTable(store, limits), self.dead)
 
     @classmethod
     async def open(cls, settings: Settings, remembered: HomeStore | None = None) -> Broker:

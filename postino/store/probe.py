@@ -54,6 +54,7 @@ COMMANDS = tuple(
         XAUTOCLAIM ? g c 0 0
         XPENDING ? g
         XGROUP CREATE ? g 0
+        XGROUP SETID ? g x
         XGROUP DELCONSUMER ? g c
         XINFO GROUPS ?
         XINFO STREAM ?

@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -238,6 +238,11 @@ def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
 # where they run
 
 
+async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield line
+
+
 async def conversation(broker: Broker) -> None:
     """Use every verb, every script and every refusal."""
     ci = Sender(name="ci", via="http")
@@ -269,7 +274,8 @@ async def conversation(broker: Broker) -> None:
     await broker.mail.nack(bob, "s-2", ["m1"])
     await broker.mail.undo_read(bob, "s-2", ["m2"])
     await broker.mail.extend(bob, "s-2", ["m3"])
-    await broker.sessions.keepalive("s-2", 2)
+    await broker.mail.read(bob, "s-2", limit=1, shown={"m3": 1})
+    await broker.sessions.keepalive("s-2", 2, {"m3": 1})
     for consumer in ("s-2", "s-3"):
         await broker.mail.read(bob, consumer, limit=200)
         await broker.mail.nack(bob, consumer, ["m1", "m2", "m5"])
@@ -309,6 +315,13 @@ async def conversation(broker: Broker) -> None:
     await broker.housekeeping.send_notices()
     await broker._live.expire_presence()
     await broker.agents.page(10, 0)
+    lines = b"".join([part async for part in broker.transfer.export()]).splitlines()
+    await refused(broker.transfer.import_(_each(lines)), "not_empty")
+    emptied = ("history", "broadcasts", "feed", "agents")
+    await broker._store.call("UNLINK", *(broker._store.keys.shared(kind) for kind in emptied))
+    await refused(broker.transfer.import_(_each(lines[:-1])), "bad_field")
+    await refused(broker.mail.send(Draft(id="importing", to=bob, body="x"), ci), "importing")
+    await broker.transfer.import_(_each(lines))
     await broker.stats()
     await broker._store.ask_server()
     assert (await broker.health()).ok
