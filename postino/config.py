@@ -37,6 +37,8 @@ class Settings:
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
+    allowed_hosts: tuple[str, ...] = ()
+    proxy_uid: int | None = None
     wake: str = "auto"
     log_level: str = "info"
     log_format: str | None = None
@@ -111,6 +113,15 @@ def _word(text: str) -> str:
     return text
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    """Return host names, host:port pairs and origins, in lower case, from a list with commas or blanks."""
+    entries = tuple(re.split(r"[\s,]+", text.strip().lower()))
+    for each in entries:
+        if not re.fullmatch(r"(https?://)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", each):
+            raise ValueError
+    return entries
+
+
 def _prefix(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text) or not text.strip(":"):
         raise ValueError
@@ -153,6 +164,18 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
     Knob(
+        "allowed_hosts",
+        "hosts, host:port pairs or origins such as https://mail.example, separated by commas",
+        "Further names by which a proxy, container or tunnel reaches the daemon",
+        _hosts,
+    ),
+    Knob(
+        "proxy_uid",
+        "a user id",
+        "User of a reverse proxy on this machine, admitted with the token only",
+        _whole(0, 4_294_967_294),
+    ),
+    Knob(
         "wake",
         "auto, channel or off",
         "How an idle session is woken",
@@ -189,7 +212,7 @@ def comparable(settings: Settings) -> dict[str, str]:
     """Return a daemon's settings by variable, as text to compare; of a secret only what is none."""
     values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in NOT_COMPARED}
     shown = {
-        knob.variable: "" if value is None else "(set)" if knob.name in SECRET else str(value)
+        knob.variable: "" if value in (None, ()) else "(set)" if knob.name in SECRET else str(value)
         for knob, value in values.items()
     }
     if settings.valkey_url is not None:

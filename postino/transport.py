@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from postino.errors import ERRORS, BadField, PostinoError, Unreachable
+from postino.home import check
 
 Json = dict[str, Any]
 
@@ -46,6 +47,14 @@ class Answer:
         if self.status in (200, accept):
             return found
         raise self._error(found)
+
+    def error(self) -> PostinoError:
+        """Return the error in an answer that is none of success."""
+        try:
+            self.payload()
+        except PostinoError as error:
+            return error
+        return PostinoError("the daemon answered what it was not asked")
 
     def _error(self, found: Json) -> PostinoError:
         kind = ERRORS.get(str(found.pop("code", "")), PostinoError)
@@ -91,6 +100,7 @@ class Transport:
         """Send one request and return its whole answer within `seconds`.
 
         Raises:
+            BadField: the directory of the socket belongs to another user, or others can write to it.
             Unreachable: `outcome` is "none" if nothing was sent, "unknown" if the daemon may have carried it out.
         """
         until = time.monotonic() + seconds
@@ -128,6 +138,39 @@ class Transport:
                     Answer(response.status, refusal).payload()
                 yield from _events(response)
 
+    def download(self, target: str, headers: dict[str, str], seconds: float) -> Iterator[bytes]:
+        """Yield a long answer in parts, on its own connection; each must come within `seconds`.
+
+        Raises:
+            Unreachable: no daemon answers, or the answer ended early.
+            PostinoError: the daemon refused.
+        """
+        with contextlib.closing(self._open(seconds)) as connection:
+            try:
+                connection.request("GET", target, None, headers)
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise Answer(response.status, response.read(CHUNK)).error()
+                while part := response.read1(CHUNK):
+                    yield part
+            except (OSError, http.client.HTTPException) as error:
+                raise self._broken(error) from None
+
+    def upload(self, target: str, parts: Iterable[bytes], headers: dict[str, str], seconds: float) -> Answer:
+        """Send a long body in parts, on its own connection, and return the answer; nothing may stall for `seconds`.
+
+        Raises:
+            Unreachable: as `exchange`.
+        """
+        with contextlib.closing(self._open(seconds)) as connection:
+            try:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer is there
+                    connection.request("POST", target, iter(parts), headers)
+                response = connection.getresponse()
+                return Answer(response.status, response.read(LONGEST_ANSWER))
+            except (OSError, http.client.HTTPException) as error:
+                raise self._broken(error) from None
+
     def _connect(self, seconds: float) -> http.client.HTTPConnection:
         kept = self._connection
         if kept is not None and kept.sock is not None:
@@ -154,6 +197,10 @@ class Transport:
 
     def _new(self, seconds: float) -> http.client.HTTPConnection:
         if isinstance(self.address, Path):
+            home = self.address.parent
+            refusal = check(str(home)) if home.exists() else None
+            if refusal is not None:
+                raise BadField(refusal, field="POSTINO_HOME")
             return _UnixConnection(self.address, seconds)
         parts = urlsplit(self.address)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

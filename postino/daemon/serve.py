@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import resource
 import signal
 import socket
 import time
@@ -25,6 +26,7 @@ from postino.rest.app import GUARD, STATE, build_app
 from postino.rest.connection import HttpConnections
 
 HANDLERS_S = 0.4  # for requests in progress at the end, and again after they are cancelled
+FILES = 65_536
 HOME_S = 0.5  # between two checks that the home is still there
 OTHER_S = 15.0  # for another daemon that holds the lock to become healthy
 
@@ -43,6 +45,7 @@ def main(settings: Settings) -> int:
     began = time.monotonic()
     settings.home.prepare()
     logs.set_up(settings)
+    _raise_file_limit()
     lock = process.lock_home(settings.home)
     if lock is None:
         return _leave_to_other(settings)
@@ -52,6 +55,14 @@ def main(settings: Settings) -> int:
     finally:
         lock.release()
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Allow up to FILES open files, as far as the system does: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    with contextlib.suppress(OSError, ValueError):  # macOS allows less than it reports
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _leave_to_other(settings: Settings) -> int:

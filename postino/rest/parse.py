@@ -13,6 +13,7 @@ from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
 from postino.model import check_text, visible
+from postino.rest.route import JSON
 from postino.wording import worded
 
 T = TypeVar("T")
@@ -116,15 +117,15 @@ def stream_id(text: str, *, digits: int = 20) -> str | None:
     return f"{ms}-{seq}" if max(ms, seq) < 1 << 64 else None
 
 
-def check_type(request: web.Request) -> None:
+def check_type(request: web.Request, wanted: str = JSON) -> None:
     """Raise UnsupportedType unless the body is declared as JSON, which a web page cannot do without a preflight."""
     headers = request.headers
     given = headers.get("Content-Type", "")
-    if given != "application/json":
+    if given != wanted:
         kind, _, rest = given.partition(";")
         charset = rest.strip().lower().replace('"', "")
-        if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
-            raise UnsupportedType("send a POST with Content-Type: application/json (in UTF-8)")
+        if kind.strip().lower() != wanted or charset not in ("", "charset=utf-8", "charset=utf8"):
+            raise UnsupportedType(f"send a POST with Content-Type: {wanted} (in UTF-8)")
     if "Content-Encoding" in headers:
         raise UnsupportedType("Content-Encoding is not supported; send the JSON without it")
 
@@ -206,8 +207,8 @@ def _texts(value: Any) -> Iterator[str]:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        duplicate = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        duplicate = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise BadJson(f"the body has the key {_quoted(duplicate)} twice", field=_quoted(duplicate))
     return found
 

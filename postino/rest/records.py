@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, field
 
+from postino.errors import BadField
 from postino.model import (
     DEFAULT_PAGE,
     Announcement,
@@ -143,18 +144,20 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
 
 
 class EventsQuery(Asked, frozen=True, kw_only=True):
-    """Events after the id `since`, of one agent, of some types (`a,b`); `as`: the agent that the caller is."""
+    """Events after the id `since`, of one agent, of some types (`a,b`)."""
 
     since: str | None = None
     agent: Name | None = None
     type: str | None = None
-    as_: Name | None = field(name="as", default=None)
+    as_: str | None = field(name="as", default=None)  # until 0.1 what the header X-Postino-As is now
 
     def __post_init__(self) -> None:
         if self.agent is not None:
             check_any_name(self.agent, "agent")
         if self.as_ is not None:
-            check_name(self.as_, "as")
+            raise BadField(
+                "as: send the header X-Postino-As instead; an address alone must not change anything", field="as"
+            )
 
 
 class CodeBody(Asked, frozen=True, kw_only=True):
@@ -229,6 +232,19 @@ class Done(Record, frozen=True, kw_only=True):
     ok: bool = True
 
 
+class ImportQuery(Asked, frozen=True, kw_only=True):
+    """How to import. `check`: only read the file, store nothing."""
+
+    check: bool = False
+
+
+class Abandoned(Record, frozen=True, kw_only=True):
+    """The answer to the end of an import that was interrupted. `abandoned` is false if there was none."""
+
+    ok: bool = True
+    abandoned: bool
+
+
 class Forgotten(Record, frozen=True, kw_only=True):
     """The agents that were forgotten."""
 
@@ -275,7 +291,7 @@ class StatsReport(Record, frozen=True, kw_only=True):
 
 
 class Refusal(Record, frozen=True, kw_only=True):
-    """An error. Further members where they apply: field, position, names, allow, acknowledged, rejected.
+    """An error. Further members where they apply: field, position, line, names, allow, acknowledged, rejected.
 
     With `outcome: unknown`, `id` is the one under which a send or broadcast can be repeated safely.
     """
@@ -289,6 +305,7 @@ class Refusal(Record, frozen=True, kw_only=True):
     outcome: Literal["none", "unknown"] | None = None
     id: Id | None = None
     names: list[str] | None = None
+    line: int | None = None
 
 
 def _check_ids(ids: list[str]) -> None:

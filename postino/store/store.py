@@ -155,6 +155,11 @@ class Store:
         head = self._call_head(name, agent) if keys is None else self._make_head(script, agent, keys)
         return await _run_script(self.writes, script, head + script.arguments(values))
 
+    async def run_reading(self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str]) -> Any:
+        """Run a script that changes nothing, as `run` does, on the connection for long replies."""
+        script = self.scripts[name]
+        return await _run_script(self.reads, script, self._make_head(script, agent, keys) + script.arguments(values))
+
     def _make_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> tuple[str | int, ...]:
         names = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
         return "EVALSHA", script.sha, len(names), *names

@@ -233,11 +233,11 @@ def test_it_listens_on_loopback_only(home: Home, serve: Any) -> None:
     running = serve()
     until(lambda: healthy(home), "healthy")
 
-    assert _listening_tcp(running.pid) == ["0100007F"]
+    assert _listening_tcp(running.pid) == ["0100007F", "00000000000000000000000001000000"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])
-def test_it_listens_on_every_address_of_its_host(home: Home, serve: Any, host: str) -> None:
+def test_it_answers_at_the_address_it_names(home: Home, serve: Any, host: str) -> None:
     serve(POSTINO_WEB_HOST=host)
     url = until(lambda: healthy(home), "healthy")["url"]
 

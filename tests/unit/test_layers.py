@@ -29,7 +29,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "paths": GROUND | {"home"},
     "home_store": GROUND | {"paths"},
     "config": GROUND | {"model", "paths", "home_store"},
-    "transport": GROUND,
+    "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},
     "broker": STORE - {"locks"},
