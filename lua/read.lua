@@ -37,6 +37,7 @@ TIME     O(limit + due)
 --@include lib/agent
 --@include lib/available
 --@include lib/delivery
+--@include lib/due
 --@include lib/entry
 --@include lib/event
 --@include lib/expire
@@ -89,7 +90,7 @@ local function lease(stream_id, fields, deliveries, redelivered)
   local id = field(fields, 'id')
   local entry = load_entry(index, id)
   if entry then
-    entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
+    entry.st, entry.r, entry.n, entry.l, entry.y = 'leased', consumer, deliveries, now, nil
     save_entry(index, id, entry)
     if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
   end
@@ -110,9 +111,7 @@ if resume then
 end
 
 local resumed = #items
-local due = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)
-table.sort(due, id_before)
-for _, stream_id in ipairs(due) do
+for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
   if full then break end
   local fields = fields_at(inbox, stream_id)
   local _, deliveries = delivery_of(inbox, stream_id)
