@@ -11,6 +11,7 @@ KEYS     broadcasts      stream   {po}:broadcasts
          agents          hash     {po}:agents
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
+         meta            hash     {po}:meta
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -24,6 +25,7 @@ RETURNS  ok, number, 1 created | 0 repeated
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
+         IMPORTING   nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
 --@include lib/acting
@@ -31,15 +33,18 @@ TIME     O(log n) in the broadcasts
 --@include lib/cursor
 --@include lib/entry
 --@include lib/event
+--@include lib/importing
 --@include lib/now
 --@include lib/number
 --@include lib/sweep_index
-local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions = unpack(KEYS)
+local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions, meta = unpack(KEYS)
 local id, digest, from, body, verified, via = unpack(ARGV, 1, 6)
 local max_broadcasts, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
 if wrong then return wrong end
+local refusal = importing(meta)
+if refusal then return refusal end
 local existing = load_entry(index, id)
 if existing then
   if existing.d ~= digest then

@@ -10,6 +10,7 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
+         meta        hash     {po}:meta
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
@@ -28,6 +29,7 @@ RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never a
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
+         IMPORTING   an import runs; nothing was stored
 TIME     O(log n) in the inbox
 ]]
 --@include lib/acting
@@ -35,16 +37,19 @@ TIME     O(log n) in the inbox
 --@include lib/entry
 --@include lib/event
 --@include lib/expire
+--@include lib/importing
 --@include lib/now
 --@include lib/number
 --@include lib/sweep_index
-local inbox, leases, index, order, history, events, agents, presence, sessions = unpack(KEYS)
+local inbox, leases, index, order, history, events, agents, presence, sessions, meta = unpack(KEYS)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
 local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
 
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[12], from, now)
 if wrong then return wrong end
+local refusal = importing(meta)
+if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
 local known = record and not string.find(record, '"seen":0[,}]') and 1 or 0
