@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from postino.claude.notice import shortened_id
+
 BODY = "the-body-nobody-may-announce"
 
 
@@ -26,8 +28,9 @@ async def test_an_idle_session_is_woken_once_by_each_arrival(mailbox: Any, open_
     two = mailbox.send(tab.agent(), BODY, sender="cid")
     await tab.until(lambda: len(tab.results()) == 2, "the second one wakes it too")
 
-    assert f"postino: 1 unread message (from unverified 'ann'); newest id {one}" in prompts(model)[0]
-    assert f"postino: 2 unread messages (from unverified 'ann', unverified 'cid'); newest id {two}" in prompts(model)[1]
+    assert f"postino: 1 unread message (from unverified 'ann'); newest id {shortened_id(one)}" in prompts(model)[0]
+    both = f"postino: 2 unread messages (from unverified 'ann', unverified 'cid'); newest id {shortened_id(two)}"
+    assert both in prompts(model)[1]
     assert len(model.requests) == 2
     assert {mailbox.state(tab.agent(), id)["notified"] for id in (one, two)} == {"socket"}
     assert tab.said("UserPromptSubmit") == ["", ""]  # the prompt says it already
