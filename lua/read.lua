@@ -90,7 +90,7 @@ local function lease(stream_id, fields, deliveries, redelivered)
   local id = field(fields, 'id')
   local entry = load_entry(index, id)
   if entry then
-    entry.st, entry.r, entry.n, entry.l, entry.y = 'leased', consumer, deliveries, now, nil
+    entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
     save_entry(index, id, entry)
     if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
   end
