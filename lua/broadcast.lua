@@ -11,6 +11,8 @@ KEYS     broadcasts      stream   {po}:broadcasts
          agents          hash     {po}:agents
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
+         past            stream   {po}:past:all
+         past_from       stream   {po}:past:<sender>
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -33,8 +35,9 @@ TIME     O(log n) in the broadcasts
 --@include lib/event
 --@include lib/now
 --@include lib/number
+--@include lib/past
 --@include lib/sweep_index
-local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions = unpack(KEYS)
+local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions = unpack(KEYS, 1, 10)
 local id, digest, from, body, verified, via = unpack(ARGV, 1, 6)
 local max_broadcasts, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
@@ -55,8 +58,9 @@ local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 
   'verified', verified, 'via', via, 'body', body, 't', time)
 save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'acked', t = now, f = from })
 redis.call('ZADD', order, now + ttl_ms, id)
-redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'id', id, 'seq', seq,
-  'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'to', 'all')
+local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'id', id,
+  'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'to', 'all')
+remember_both(KEYS[11], KEYS[12], entry, ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)

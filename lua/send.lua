@@ -10,6 +10,8 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
+         past        stream   {po}:past:<agent>
+         past_from   stream   {po}:past:<sender>
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
@@ -37,8 +39,9 @@ TIME     O(log n) in the inbox
 --@include lib/expire
 --@include lib/now
 --@include lib/number
+--@include lib/past
 --@include lib/sweep_index
-local inbox, leases, index, order, history, events, agents, presence, sessions = unpack(KEYS)
+local inbox, leases, index, order, history, events, agents, presence, sessions = unpack(KEYS, 1, 9)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
 local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
 
@@ -73,9 +76,10 @@ local stream_id = redis.call('XADD', inbox, '*', 'id', id, 'seq', seq, 'from', f
   'via', via, 'body', body, 't', time, 'thread', thread, 'reply_to', reply_to)
 save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'queued', t = now, f = from })
 redis.call('ZADD', order, now + ttl_ms, id)
-redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id, 'seq', seq,
-  'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
+local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id,
+  'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
   'reply_to', reply_to, 'to', agent)
+remember_both(KEYS[10], KEYS[11], entry, ttl_ms, now)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
 return { 'ok', seq, 1, known }

@@ -1,11 +1,19 @@
-"""History: every message and broadcast once accepted, kept for one time to live."""
+"""History: every message and broadcast once accepted, kept for one time to live.
+
+An index per name tells which entries give that name as sender or recipient, so that the mail of one agent is found
+behind any number of messages of others. Entries older than the index are found by looking at all of them.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from postino.store.entries import pairs
 from postino.store.store import Limits, Store
+
+NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
+_INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +24,14 @@ class StreamEntry:
     fields: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryPart:
+    """Entries, newest first. The next part is the one before `before`; None: there are no older entries."""
+
+    entries: list[StreamEntry]
+    before: str | None
+
+
 class HistoryStream:
     """The stream behind history."""
 
@@ -23,12 +39,68 @@ class HistoryStream:
         self._store = store
         self._limits = limits
 
-    async def page(self, before: str, count: int) -> list[StreamEntry]:
-        """Return up to `count` entries, newest first; `before` is the end of an XREVRANGE: `+` or `(` and an ID."""
-        entries = await self._store.query("XREVRANGE", self._store.keys.shared("history"), before, "-", "COUNT", count)
+    async def part(self, names: list[str], before: str, count: int) -> HistoryPart:
+        """Return about `count` entries before the entry `before`, and where to go on.
+
+        With `names` they contain at least those that give one of the names as sender or recipient.
+        """
+        after = await self._indexed_after() if names else None
+        if after is None or stream_parts(before) <= stream_parts(_next(after)):
+            return await self._scanned(before, count)
+        return await self._indexed(names, before, after, count)
+
+    async def at(self, ms: int) -> list[StreamEntry]:
+        """Return the entries of one millisecond."""
+        entries = await self._store.query("XRANGE", self._store.keys.shared("history"), ms, ms)
         return [StreamEntry(id, pairs(fields)) for id, fields in entries]
+
+    async def begin_index(self) -> None:
+        """Record, once per store, that every later entry is in the index. Repeating does nothing."""
+        if await self._indexed_after() is None:
+            newest = await self._store.call("XREVRANGE", self._store.keys.shared("history"), "+", "-", "COUNT", 1)
+            after = newest[0][0] if newest else "0-0"
+            await self._store.call("HSETNX", self._store.keys.shared("meta"), _INDEXED_AFTER, after)
 
     async def trim(self) -> int:
         """Drop every entry older than one time to live; return how many. A send trims by whole stream nodes only."""
         oldest = await self._store.now_ms() - self._limits.ttl_ms
         return int(await self._store.call("XTRIM", self._store.keys.shared("history"), "MINID", max(0, oldest)))
+
+    async def _indexed_after(self) -> str | None:
+        value: str | None = await self._store.query("HGET", self._store.keys.shared("meta"), _INDEXED_AFTER)
+        return value
+
+    async def _scanned(self, before: str, count: int) -> HistoryPart:
+        found = await self._newest(self._store.keys.shared("history"), before, "-", count)
+        rest = found[-1][0] if len(found) == count else None
+        return HistoryPart([StreamEntry(id, pairs(fields)) for id, fields in found], rest)
+
+    async def _indexed(self, names: list[str], before: str, after: str, count: int) -> HistoryPart:
+        keys = [self._store.keys.of("past", name) for name in names]
+        found = await asyncio.gather(*(self._newest(key, before, f"({after}", count) for key in keys))
+        ids = sorted({id for each in found for id, _ in each}, key=stream_parts, reverse=True)[:count]
+        history = self._store.keys.shared("history")
+        entries = await asyncio.gather(*(self._store.query("XRANGE", history, id, id) for id in ids))
+        if len(ids) == count:
+            rest: str | None = ids[-1]
+        else:  # what is older than the index, if anything can be
+            rest = None if after == "0-0" else _next(after)
+        return HistoryPart([StreamEntry(id, pairs(fields)) for each in entries for id, fields in each], rest)
+
+    async def _newest(self, key: str, before: str, oldest: str, count: int) -> list[tuple[str, list[str]]]:
+        found: list[tuple[str, list[str]]] = await self._store.query(
+            "XREVRANGE", key, f"({before}", oldest, "COUNT", count
+        )
+        return found
+
+
+def stream_parts(stream_id: str) -> tuple[int, int]:
+    """Return milliseconds and number of a stream ID, by which IDs are ordered."""
+    ms, _, seq = stream_id.partition("-")
+    return int(ms), int(seq)
+
+
+def _next(stream_id: str) -> str:
+    """Return the least stream ID after `stream_id`."""
+    ms, seq = stream_parts(stream_id)
+    return f"{ms}-{seq + 1}"

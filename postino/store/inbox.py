@@ -9,6 +9,7 @@ import msgspec
 from postino.errors import UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
 from postino.store.entries import message, pairs
+from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
@@ -151,6 +152,12 @@ class Inboxes:
             return await self.state(agent, id)
         except UnknownMessage:
             return None
+
+    async def accepted_at(self, agents: list[str], id: str) -> list[int]:
+        """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""
+        keys = [self._store.keys.of("index", agent) for agent in (*agents, ALL)]
+        found = await asyncio.gather(*(self._store.query("HGET", key, id) for key in keys))
+        return sorted({msgspec.json.decode(each, type=IndexEntry).t for each in found if each}, reverse=True)
 
     async def present(self, name: str) -> str:
         """Return the present name of an agent; `name` itself if nobody ever had it."""

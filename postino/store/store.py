@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from redis.asyncio.client import Redis
@@ -50,8 +51,8 @@ class Store:
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
         self.reads = Pipeline(url, read_only=True)  # for long replies, so that no send waits behind them
-        #: what precedes the arguments is the same in every call of one script for one agent
-        self._call_head = lru_cache(4096)(lambda name, agent: self._make_head(self.scripts[name], agent, {}))
+        #: what precedes the arguments is the same in every call of one script for one agent and sender
+        self._call_head = lru_cache(4096)(self._make_head)
 
     def open(self) -> None:
         """Accept calls on both connections; each new connection loads its scripts first."""
@@ -131,11 +132,15 @@ class Store:
             StoreAway: no reply.
         """
         script = self.scripts[name]
-        head = self._call_head(name, agent) if keys is None else self._make_head(script, agent, keys)
+        sender = str(values.get("sender", agent))
+        head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
         return await _run_script(self.writes, script, head + script.arguments(values))
 
-    def _make_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> tuple[str | int, ...]:
-        names = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
+    def _make_head(
+        self, name: str, agent: str, sender: str, keys: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[str | int, ...]:
+        script, places = self.scripts[name], {"past_from": self.keys.of("past", sender), **keys}
+        names = [places.get(key) or self.keys.named(key, agent) for key in script.keys]
         return "EVALSHA", script.sha, len(names), *names
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
