@@ -22,7 +22,8 @@ ARGV     id              broadcast id
          max_broadcasts  most broadcasts stored
          ttl_ms          time to live
          session         the session that must act as the sender, or ''
-RETURNS  ok, number, 1 created | 0 repeated
+         marked_until    ms until which the caller knows entries of both names to be marked in the history
+RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
@@ -48,7 +49,7 @@ if existing then
   if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { 'ok', existing.q, 0 }
+  return { 'ok', existing.q, 0, 0 }
 end
 local time = digits(now)
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
@@ -60,7 +61,7 @@ save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'acked', t = no
 redis.call('ZADD', order, now + ttl_ms, id)
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'id', id,
   'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'to', 'all')
-remember_both(KEYS[11], KEYS[12], entry, ttl_ms, now)
+local marked = mark_both(KEYS[11], KEYS[12], entry, tonumber(ARGV[10]), ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)
@@ -68,4 +69,4 @@ if redis.call('HEXISTS', agents, sender) == 1 then
 end
 emit(events, 'broadcast', 'id', id, 'from', from, 'seq', seq, 'via', via)
 sweep_index(index, order, ttl_ms, now, 4)
-return { 'ok', seq, 1 }
+return { 'ok', seq, 1, marked }

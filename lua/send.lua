@@ -24,7 +24,8 @@ ARGV     agent       the recipient's present name
          max_inbox   most unacknowledged messages
          ttl_ms      time to live
          session     the session that must act as the sender, or ''
-RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted
+         marked_until  ms until which the caller knows entries of both names to be marked in the history
+RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -57,7 +58,7 @@ if existing then
   if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { 'ok', existing.q, 0, known }
+  return { 'ok', existing.q, 0, known, 0 }
 end
 
 if redis.call('XLEN', inbox) >= max_inbox then
@@ -79,7 +80,7 @@ redis.call('ZADD', order, now + ttl_ms, id)
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id,
   'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
   'reply_to', reply_to, 'to', agent)
-remember_both(KEYS[10], KEYS[11], entry, ttl_ms, now)
+local marked = mark_both(KEYS[10], KEYS[11], entry, tonumber(ARGV[13]), ttl_ms, now)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
-return { 'ok', seq, 1, known }
+return { 'ok', seq, 1, known, marked }

@@ -10,9 +10,11 @@ import asyncio
 from dataclasses import dataclass
 
 from postino.store.entries import pairs
+from postino.store.marks import MARK_MS
 from postino.store.store import Limits, Store
 
 NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
+_MARKS = 10  # that are followed at once
 _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
 
 
@@ -42,7 +44,7 @@ class HistoryStream:
     async def part(self, names: list[str], before: str, count: int) -> HistoryPart:
         """Return about `count` entries before the entry `before`, and where to go on.
 
-        With `names` they contain at least those that give one of the names as sender or recipient.
+        With `names` the entries that give none of them as sender or recipient are skipped as far as possible.
         """
         after = await self._indexed_after() if names else None
         if after is None or stream_parts(before) <= stream_parts(_next(after)):
@@ -77,15 +79,33 @@ class HistoryStream:
 
     async def _indexed(self, names: list[str], before: str, after: str, count: int) -> HistoryPart:
         keys = [self._store.keys.of("past", name) for name in names]
-        found = await asyncio.gather(*(self._newest(key, before, f"({after}", count) for key in keys))
-        ids = sorted({id for each in found for id, _ in each}, key=stream_parts, reverse=True)[:count]
+        first = stream_parts(_next(after))
+        oldest = max(0, first[0] - MARK_MS)  # such a mark stands also for entries from `first` on
+        found = await asyncio.gather(*(self._newest(key, before, str(oldest), _MARKS) for key in keys))
+        marks = sorted({stream_parts(id) for each in found for id, _ in each}, reverse=True)[:_MARKS]
+        each_count = max(_MARKS, count // max(1, len(marks)))
+        limits = [stream_parts(before), *marks]
+        spans = await asyncio.gather(
+            *(self._span(max(mark, first), mark, limit, each_count) for mark, limit in zip(marks, limits, strict=False))
+        )
+        entries: list[StreamEntry] = []
+        for span in spans:
+            entries += span
+            if len(span) == each_count:
+                return HistoryPart(entries, span[-1].id)
+        if len(marks) == _MARKS and marks[-1] > first:
+            return HistoryPart(entries, f"{marks[-1][0]}-{marks[-1][1]}")
+        return HistoryPart(entries, None if after == "0-0" else _next(after))  # what is older than the index
+
+    async def _span(
+        self, first: tuple[int, int], mark: tuple[int, int], limit: tuple[int, int], count: int
+    ) -> list[StreamEntry]:
+        """Return the newest entries that a mark stands for, from `first` on and before `limit`, at most `count`."""
+        last = mark[0] + MARK_MS - 1
+        newest = str(last) if limit[0] > last else f"({limit[0]}-{limit[1]}"
         history = self._store.keys.shared("history")
-        entries = await asyncio.gather(*(self._store.query("XRANGE", history, id, id) for id in ids))
-        if len(ids) == count:
-            rest: str | None = ids[-1]
-        else:  # what is older than the index, if anything can be
-            rest = None if after == "0-0" else _next(after)
-        return HistoryPart([StreamEntry(id, pairs(fields)) for each in entries for id, fields in each], rest)
+        found = await self._store.query("XREVRANGE", history, newest, f"{first[0]}-{first[1]}", "COUNT", count)
+        return [StreamEntry(id, pairs(fields)) for id, fields in found]
 
     async def _newest(self, key: str, before: str, oldest: str, count: int) -> list[tuple[str, list[str]]]:
         found: list[tuple[str, list[str]]] = await self._store.query(

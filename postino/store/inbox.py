@@ -29,7 +29,8 @@ class Inboxes:
             KeyReused, InboxFull: nothing was stored.
             StoreAway: `outcome` says whether it may have been stored.
         """
-        agent, (seq, created, known) = await self._store.run_named(
+        marks = self._store.marks
+        agent, (seq, created, known, marked) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
@@ -43,7 +44,9 @@ class Inboxes:
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
             session=sender.session,
+            marked_until=marks.until(sender.name, draft.to),
         )
+        marks.note(marked, sender.name, agent)
         return Sent(
             id=draft.id,
             to=agent,

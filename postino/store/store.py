@@ -16,6 +16,7 @@ from postino.paths import folder
 from postino.store import scripts
 from postino.store.entries import alias_target
 from postino.store.keys import Keys
+from postino.store.marks import Marks
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline, client, code_of, store_away
 from postino.store.scripts import Script
 
@@ -48,6 +49,7 @@ class Store:
         self.url = url
         self.durability = "volatile"  # until the server has been probed
         self.keys = Keys(prefix)
+        self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
         self.reads = Pipeline(url, read_only=True)  # for long replies, so that no send waits behind them

@@ -1,6 +1,7 @@
 /* The mail of one agent, or of all: the newest at the bottom, older pages above, and the form that sends. */
 
 import { h, write } from "../dom.js";
+import { count } from "../format.js";
 import { keyed } from "../keyed.js";
 import { go, mailHash } from "../router.js";
 import { MailHistory } from "../state/mail_history.js";
