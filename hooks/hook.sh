@@ -10,6 +10,10 @@ case $home in # a ~ that no shell has expanded, because the value comes from a s
 esac
 socket=$home/daemon.sock
 
+# Another user's home: its daemon must not get the prompt, nor put text into the session.
+[ ! -e "$home" ] || [ -O "$home" ] || exit 0
+[ ! -e "$socket" ] || [ -O "$socket" ] || exit 0
+
 # -q: no .curlrc. -f: never print the body of an error response. The URL's host means nothing on a unix socket.
 post() {
   curl -q -f -sS --noproxy '*' --unix-socket "$socket" --connect-timeout 0.3 --max-time "$1" \

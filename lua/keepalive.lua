@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
---[[ keepalive: keep a connected session online and extend its leases.
+--[[ keepalive: keep a connected session online and extend its leases, those alone that it was shown.
 Atomic because a lease that the session has just given up must not be extended.
 KEYS     inbox       stream   {po}:inbox:<agent>
          leases      zset     {po}:leases:<agent>
+         index       hash     {po}:index:<agent>
          agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
@@ -12,20 +13,23 @@ ARGV     agent       the session's agent
          generation  of the connection
          online_ms   how long the session stays online
          lease_ms    length of a lease
+         shown       JSON object, message id -> delivery count: the deliveries that the session was shown
 RETURNS  ok, number of leases extended
          alias, the session's present agent
          gone, 0: the session is unknown, has a later connection, or has to join again
 ERRORS   NONE
-TIME     O(n) in the messages held
+TIME     O(n) in the deliveries shown
 ]]
 --@include lib/agent
+--@include lib/delivery
 --@include lib/derived
 --@include lib/event
---@include lib/leased_by
+--@include lib/lasts
 --@include lib/now
 --@include lib/presence
 --@include lib/session
-local inbox, leases, agents, presence, sessions, events = unpack(KEYS)
+--@include lib/shown
+local inbox, leases, index, agents, presence, sessions, events = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local known = load_session(agents, sessions, session)
@@ -50,8 +54,11 @@ if known.left or known.moved then -- it was silent and has come back: housekeepi
   save_session(sessions, session, known)
 end
 if before == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
-for _, pending in ipairs(leased_by(inbox, leases, session, now)) do
-  redis.call('ZADD', leases, now + lease_ms, pending[1])
-  count = count + 1
+for stream_id, deliveries in pairs(shown_counts(index, ARGV[6])) do
+  local holder, present = delivery_of(inbox, stream_id)
+  if holder == session and present == deliveries and lasts(leases, stream_id, now) then
+    redis.call('ZADD', leases, now + lease_ms, stream_id)
+    count = count + 1
+  end
 end
 return { 'ok', count }

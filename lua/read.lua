@@ -2,7 +2,8 @@
 --[[ read: lease messages to a reading session.
 Atomic because a message handed out, its lease and its delivery count must agree, and a message that died or expired
 must leave in the same step. Order: with `resume` the session's own leased messages, then those whose lease ended or
-that were returned (of more than 1000, those due longest), then new ones; each by stream ID.
+that were returned (of more than 1000, those due longest), then new ones; each by stream ID. Where it is known what the
+session was shown, a message that it was not is no repeat because of this session.
 KEYS     inbox           stream   {po}:inbox:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
@@ -21,6 +22,7 @@ ARGV     agent           the reader's present name
          ttl_ms          time to live
          max_dead        most dead letters stored
          resume          '1': begin with the session's own leased messages
+         shown           JSON object, message id -> delivery count: what `resume` leaves out as shown; '': not known
          ack_now         '1': acknowledge in the same step
          acting          '1': the consumer is a session that must act as the agent
 RETURNS  ok, items, 1 more could be read | 0, dead ones, number of items that the session held before; an item is
@@ -43,6 +45,7 @@ TIME     O(limit + due)
 --@include lib/leased_by
 --@include lib/move_to_dead
 --@include lib/now
+--@include lib/shown
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
@@ -51,12 +54,13 @@ local inbox, leases, index, events = keys.inbox, keys.leases, keys.index, keys.e
 local agent, consumer = ARGV[1], ARGV[2]
 local limit, budget, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_deliveries, ttl_ms, max_dead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local resume, ack_now = ARGV[9] == '1', ARGV[10] == '1'
+local resume, ack_now = ARGV[9] == '1', ARGV[11] == '1'
+local shown = ARGV[10] ~= '' and shown_counts(index, ARGV[10])
 
 local target = alias_of(keys.agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[11] == '1' and consumer or '', agent, now)
+local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[12] == '1' and consumer or '', agent, now)
 if wrong then return wrong end
 local record = load_agent(keys.agents, agent) or { since = now, seen = 0 }
 if not record.reads or now - record.seen > 1000 then
@@ -96,10 +100,11 @@ end
 
 if resume then
   for _, pending in ipairs(leased_by(inbox, leases, consumer, now)) do
-    local fields = fields_at(inbox, pending[1])
+    local stream_id, deliveries = pending[1], tonumber(pending[4])
+    local fields = not (shown and shown[stream_id] == deliveries) and fields_at(inbox, stream_id)
     if fields then
       if not choose(fields) then break end
-      lease(pending[1], fields, tonumber(pending[4]), 1)
+      lease(stream_id, fields, deliveries, (not shown or deliveries > 1) and 1 or 0)
     end
   end
 end

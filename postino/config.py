@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from postino.errors import BadField, BadName
+from postino.home_store import DEFAULT_PREFIX, HomeStore, without_credentials
 from postino.model import check_name
 from postino.paths import Home
 
@@ -32,10 +33,12 @@ class Settings:
     msg_ttl: int = 86_400
     message_lease: int = 120
     max_deliveries: int = 5
-    key_prefix: str = "po:"
+    key_prefix: str = DEFAULT_PREFIX
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
+    allowed_hosts: tuple[str, ...] = ()
+    proxy_uid: int | None = None
     wake: str = "auto"
     log_level: str = "info"
     log_format: str | None = None
@@ -110,6 +113,15 @@ def _word(text: str) -> str:
     return text
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    """Return host names, host:port pairs and origins, in lower case, from a list with commas or blanks."""
+    entries = tuple(re.split(r"[\s,]+", text.strip().lower()))
+    for each in entries:
+        if not re.fullmatch(r"(https?://)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", each):
+            raise ValueError
+    return entries
+
+
 def _prefix(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text) or not text.strip(":"):
         raise ValueError
@@ -152,6 +164,18 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
     Knob(
+        "allowed_hosts",
+        "hosts, host:port pairs or origins such as https://mail.example, separated by commas",
+        "Further names by which a proxy, container or tunnel reaches the daemon",
+        _hosts,
+    ),
+    Knob(
+        "proxy_uid",
+        "a user id",
+        "User of a reverse proxy on this machine, admitted with the token only",
+        _whole(0, 4_294_967_294),
+    ),
+    Knob(
         "wake",
         "auto, channel or off",
         "How an idle session is woken",
@@ -176,13 +200,24 @@ KNOBS: tuple[Knob, ...] = (
 DEFAULTS = {"home": "~/.postino"}
 
 
+def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
+    """Return the settings of a daemon: where no store is configured, with the one that its home remembers."""
+    if remembered is None or settings.valkey_url is not None:
+        return settings
+    prefix = remembered.prefix if settings.key_prefix == DEFAULT_PREFIX else settings.key_prefix
+    return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
+
+
 def comparable(settings: Settings) -> dict[str, str]:
-    """Return a daemon's settings by variable, as text to compare; of a secret only whether it is set."""
+    """Return a daemon's settings by variable, as text to compare; of a secret only what is none."""
     values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in NOT_COMPARED}
-    return {
-        knob.variable: "" if value is None else "(set)" if knob.name in SECRET else str(value)
+    shown = {
+        knob.variable: "" if value in (None, ()) else "(set)" if knob.name in SECRET else str(value)
         for knob, value in values.items()
     }
+    if settings.valkey_url is not None:
+        shown["POSTINO_VALKEY_URL"] = without_credentials(settings.valkey_url)
+    return shown
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:

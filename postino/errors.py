@@ -173,6 +173,14 @@ class TooMany(PostinoError):
     meaning = "64 event streams are already open; close one"
 
 
+class WrongStore(PostinoError):
+    """Raised at start, before anything is read or written."""
+
+    code = "wrong_store"
+    http = 409
+    meaning = "The store is not the one that POSTINO_HOME remembers, or a newer postino wrote its data"
+
+
 class StoreAway(PostinoError):
     """Valkey did not answer; `outcome` says whether the operation may have been applied."""
 

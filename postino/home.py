@@ -34,6 +34,17 @@ def prepare(home: str) -> str | None:
         )
     try:
         os.makedirs(home, mode=0o700, exist_ok=True)  # noqa: PTH103
+    except OSError as error:
+        return f"POSTINO_HOME {printable(home)} cannot be used: {error.strerror}"
+    return check(home)
+
+
+def check(home: str) -> str | None:
+    """Return the reason why an existing directory must not be used as a home, or None.
+
+    Another user who owns it, or can write to it, could receive what is sent to its socket and answer in its name.
+    """
+    try:
         found = os.stat(home)  # noqa: PTH116
     except OSError as error:
         return f"POSTINO_HOME {printable(home)} cannot be used: {error.strerror}"

@@ -40,6 +40,11 @@ class Home:
         return self.root / "daemon.json"
 
     @property
+    def store(self) -> Path:
+        """Which store this home uses, see home_store."""
+        return self.root / "store.json"
+
+    @property
     def log(self) -> Path:
         """Log of a daemon started in the background."""
         return self.root / "daemon.log"

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from postino.errors import ERRORS, BadField, PostinoError, Unreachable
+from postino.home import check
 
 Json = dict[str, Any]
 
@@ -91,6 +92,7 @@ class Transport:
         """Send one request and return its whole answer within `seconds`.
 
         Raises:
+            BadField: the directory of the socket belongs to another user, or others can write to it.
             Unreachable: `outcome` is "none" if nothing was sent, "unknown" if the daemon may have carried it out.
         """
         until = time.monotonic() + seconds
@@ -154,6 +156,10 @@ class Transport:
 
     def _new(self, seconds: float) -> http.client.HTTPConnection:
         if isinstance(self.address, Path):
+            home = self.address.parent
+            refusal = check(str(home)) if home.exists() else None
+            if refusal is not None:
+                raise BadField(refusal, field="POSTINO_HOME")
             return _UnixConnection(self.address, seconds)
         parts = urlsplit(self.address)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

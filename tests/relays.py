@@ -57,17 +57,17 @@ class Lines:
     def notify(self, method: str, params: dict[str, Any] | None = None) -> None:
         self.send({"jsonrpc": "2.0", "method": method, "params": params or {}})
 
-    async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
+    async def next(self, patience: float = PATIENCE) -> dict[str, Any]:
+        async with asyncio.timeout(patience):
             line = await self.reader.readline()
         assert line, "the other end has closed"
         message = json.loads(line)
         assert isinstance(message, dict)
         return message
 
-    async def answer(self, id: Any) -> dict[str, Any]:
+    async def answer(self, id: Any, patience: float = PATIENCE) -> dict[str, Any]:
         while id not in self.came:
-            message = await self.next()
+            message = await self.next(patience)
             if "id" in message and "method" not in message:
                 assert message["id"] not in self.came, "answered twice"
                 self.came[message["id"]] = message
@@ -158,8 +158,8 @@ class RealRelay(Lines):
 
     process: asyncio.subprocess.Process
 
-    async def next(self) -> dict[str, Any]:
-        message = await super().next()
+    async def next(self, patience: float = PATIENCE) -> dict[str, Any]:
+        message = await super().next(patience)
         assert message["jsonrpc"] == "2.0", message
         return message
 

@@ -11,8 +11,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis import Redis
 
 from postino.store.valkey.embedded import EmbeddedValkey
 from tests.homes import scratch, scratch_home
@@ -74,6 +76,11 @@ class Server:
         with socket.socket(socket.AF_UNIX) as dialled:
             return dialled.connect_ex(f"{self.directory}/s") == 0
 
+    def ask(self, *command: str, password: str | None = None) -> Any:
+        """Run one command on it; return its reply."""
+        with Redis(unix_socket_path=f"{self.directory}/s", password=password, decode_responses=True) as client:
+            return client.execute_command(*command)
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; SIGSTOP freezes it."""
         assert self.process is not None
@@ -96,7 +103,7 @@ def started(program: str) -> Iterator[str]:
 
 
 class Proxy:
-    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them."""
+    """Stands between a client and a server's unix socket: counts commands, holds replies or loses them, or commands."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream.removeprefix("unix://")
@@ -104,6 +111,7 @@ class Proxy:
         self.url = f"unix://{self.path}"
         self.sent: list[bytes] = []  # what the client sent, as it came
         self.lose: bytes | None = None  # a request that holds this goes through, and its reply does not
+        self.cut_before: bytes | None = None  # a request that holds this is not passed on, and the connection ends
         self.swallow: bytes | None = None  # a request that holds this goes nowhere; then cut the connection
         self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
@@ -146,6 +154,9 @@ class Proxy:
         try:
             while data := await reader.read(1 << 20):
                 self.sent.append(data)
+                if self.cut_before is not None and self.cut_before in data:
+                    self.losses += 1
+                    break
                 if self.swallow is not None and self.swallow in data:
                     continue
                 losing = self.lose is not None and self.lose in data

@@ -21,13 +21,14 @@ from postino.broker.mail import Mail
 from postino.broker.sessions import Sessions
 from postino.config import Settings
 from postino.errors import PostinoError
+from postino.home_store import HomeStore, without_credentials
 from postino.model import Health, iso
 from postino.store.agents import AgentTable
 from postino.store.dead import DeadLetters
 from postino.store.events import EventStream
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
-from postino.store.probe import Probe, probe, without_credentials
+from postino.store.probe import Probe, probe
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.valkey.embedded import EmbeddedValkey
@@ -68,11 +69,14 @@ class Broker:
         self.history = History(history, inboxes, table)
 
     @classmethod
-    async def open(cls, settings: Settings) -> Broker:
+    async def open(cls, settings: Settings, remembered: HomeStore | None = None) -> Broker:
         """Start or adopt the embedded Valkey if no other is set, probe the server and start following the events.
+
+        `remembered` is the store that must be found there.
 
         Raises:
             StoreAway: no usable server; the message names its URL without the password.
+            WrongStore: it is another store, or its data has a newer format; nothing was changed in it.
         """
         embedded = None if settings.valkey_url else EmbeddedValkey(settings.home)
         url = settings.valkey_url or f"unix://{quote(await embedded.start())}"  # type: ignore[union-attr]
@@ -80,6 +84,7 @@ class Broker:
         prober = store.probe_client()
         try:
             probed = await probe(prober, url)
+            await store.identify(prober, HomeStore(settings.valkey_url, settings.key_prefix), remembered)
         finally:
             await prober.aclose()
         for warning in probed.warnings:
@@ -108,6 +113,11 @@ class Broker:
     def durability(self) -> str:
         """`fsync` if an accepted message is on disk; `volatile` if it may be lost, or if that is unknown."""
         return self._store.durability
+
+    @property
+    def store_id(self) -> str:
+        """The store's own id."""
+        return self._store.id
 
     def data_in_place(self) -> bool:
         """Return whether the next daemon will find the data: the embedded server's directory was not removed."""

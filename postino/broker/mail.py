@@ -59,18 +59,20 @@ class Mail(Inboxes):
         budget: int | None = None,
         ack_now: bool = False,
         resume: bool = False,
+        shown: dict[str, int] | None = None,
         acting: bool = False,
     ) -> Batch:
         """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
 
         The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
-        first, labelled as redelivered; `ack_now` acknowledges in the same step.
+        first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
+        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats.
 
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
         """
         batch = await super().read(
-            agent, consumer, limit=limit, budget=budget, resume=resume, ack_now=ack_now, acting=acting
+            agent, consumer, limit=limit, budget=budget, resume=resume, shown=shown, ack_now=ack_now, acting=acting
         )
         if batch.died:
             self._housekeeping.run_soon()

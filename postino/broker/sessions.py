@@ -65,8 +65,10 @@ class Sessions:
         if known is not None:
             await self._table.leave(known["agent"], session, generation)
 
-    async def keepalive(self, session: str, generation: int) -> None:
-        """Keep a connected session online and extend its leases.
+    async def keepalive(self, session: str, generation: int, shown: dict[str, int] | None = None) -> None:
+        """Keep a connected session online and extend its leases of `shown`: message id -> delivery count.
+
+        What it holds besides was never shown, because the answer of the read was lost: that lease ends by itself.
 
         Raises:
             UnknownAgent: the session never joined.
@@ -74,7 +76,7 @@ class Sessions:
         known = await self._table.session(session)
         if known is None:
             raise UnknownAgent(f"the session {session} is not known", names=[])
-        await self._table.keepalive(known["agent"], session, generation)
+        await self._table.keepalive(known["agent"], session, generation, shown or {})
 
     async def agent_of(self, session: str) -> str:
         """Return the agent of a session, which a rename may have changed.

@@ -8,11 +8,14 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from postino import home_store
 from postino.cli import render
 from postino.cli.command import Command
-from postino.config import comparable
+from postino.config import comparable, in_effect
 from postino.daemon import process
-from postino.errors import Unreachable
+from postino.errors import BadField, PostinoError, Unreachable
+
+STORE = "POSTINO_VALKEY_URL"
 
 Json = dict[str, Any]
 
@@ -20,15 +23,46 @@ Json = dict[str, Any]
 def up(command: Command) -> int:
     """Start a daemon unless one is healthy already; print its address."""
     parser = command.parser()
+    parser.add_argument(
+        "--switch-store",
+        action="store_true",
+        help="use the store of POSTINO_VALKEY_URL (unset: the embedded one) from now on; mail stays where it is",
+    )
     args = parser.parse_args(command.argv)
-    info = process.start(command.environ, command.settings.home)
-    different = _different(info.settings, comparable(command.settings))
+    info = _switch_store(command) if args.switch_store else process.start(command.environ, command.settings.home)
+    ours = comparable(in_effect(command.settings, home_store.read(command.settings.home)))
+    different = _different(info.settings, ours)
     text = _address(info.url, info.socket)
     if moved := _moved(info.url, info.settings):
         text += f"{moved}\n"
-    if different:
-        text += f"it runs with a different {', '.join(different)} than this shell and keeps it until `postino down`\n"
+    if STORE in different:
+        text += (
+            f"it uses {render.line(info.settings[STORE] or 'the embedded store')}, not {render.line(ours[STORE])} as "
+            f"{STORE} says here; {home_store.SWITCH} changes that and leaves waiting mail behind\n"
+        )
+    if others := [each for each in different if each != STORE]:
+        text += f"it runs with a different {', '.join(others)} than this shell and keeps it until `postino down`\n"
     return command.show(args, asdict(info) | {"differs": different}, text)
+
+
+def _switch_store(command: Command) -> process.DaemonInfo:
+    """Make the configured store the home's; if no daemon can start on it, the former one stays."""
+    settings = command.settings
+    home = settings.home.prepare()
+    try:
+        before = home_store.read(home)
+    except BadField:
+        before = None  # it cannot be read, which this command mends
+    home_store.write(home, home_store.HomeStore(settings.valkey_url, settings.key_prefix))
+    try:
+        process.stop(home)
+        info = process.start(command.environ, home)
+    except PostinoError:
+        home_store.restore(home, before)
+        raise
+    if settings.valkey_url is not None:
+        _stop_valkey(command)
+    return info
 
 
 def _different(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:

@@ -15,6 +15,9 @@ import structlog
 from postino.config import Settings
 from postino.model import visible
 
+REPEAT_S = 1.0
+MOST_MESSAGES = 100  # that are remembered
+
 
 def set_up(settings: Settings) -> None:
     """Configure structlog and the standard library's logging by the settings."""
@@ -37,9 +40,21 @@ def set_up(settings: Settings) -> None:
 
 
 class _LibraryHandler(logging.Handler):
-    """Pass the log records of libraries, such as aiohttp and asyncio, to structlog."""
+    """Pass the log records of libraries, such as aiohttp and asyncio, to structlog.
+
+    The same message comes once in REPEAT_S: asyncio logs every connection that it cannot accept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.created - self._last.get(str(record.msg), 0.0) < REPEAT_S:
+            return
+        if len(self._last) >= MOST_MESSAGES:
+            self._last.clear()
+        self._last[str(record.msg)] = record.created
         log = structlog.get_logger()
         exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
         log.log(record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=exc_info)

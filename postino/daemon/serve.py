@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import resource
 import signal
 import socket
 import time
@@ -14,9 +15,9 @@ from collections.abc import AsyncIterator, Iterator
 import structlog
 from aiohttp import web
 
-from postino import __version__
+from postino import __version__, home_store
 from postino.broker import Broker
-from postino.config import Settings, comparable
+from postino.config import Settings, comparable, in_effect
 from postino.daemon import logs, process
 from postino.daemon.relays import Relays
 from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
@@ -25,6 +26,7 @@ from postino.rest.app import GUARD, STATE, build_app
 from postino.rest.connection import HttpConnections
 
 HANDLERS_S = 0.4  # for requests in progress at the end, and again after they are cancelled
+FILES = 65_536
 HOME_S = 0.5  # between two checks that the home is still there
 OTHER_S = 15.0  # for another daemon that holds the lock to become healthy
 
@@ -37,19 +39,30 @@ def main(settings: Settings) -> int:
     Raises:
         BadField: the home, the address or the port cannot be used.
         StoreAway: Valkey cannot be reached, by this process or by the daemon that serves the home.
+        WrongStore: it is not the one that the home remembers, or its data has a newer format.
         Unreachable: another daemon holds the lock and does not answer.
     """
     began = time.monotonic()
     settings.home.prepare()
     logs.set_up(settings)
+    _raise_file_limit()
     lock = process.lock_home(settings.home)
     if lock is None:
         return _leave_to_other(settings)
     try:
-        asyncio.run(serve(settings, lock, began))
+        remembered = home_store.read(settings.home)
+        asyncio.run(serve(in_effect(settings, remembered), lock, began, remembered))
     finally:
         lock.release()
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Allow up to FILES open files, as far as the system does: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+    with contextlib.suppress(OSError, ValueError):  # macOS allows less than it reports
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def _leave_to_other(settings: Settings) -> int:
@@ -59,15 +72,20 @@ def _leave_to_other(settings: Settings) -> int:
     return 0
 
 
-async def serve(settings: Settings, lock: process.HomeLock, began: float) -> None:
+async def serve(
+    settings: Settings, lock: process.HomeLock, began: float, remembered: home_store.HomeStore | None = None
+) -> None:
     """Open the sockets and the broker, write daemon.json, and close everything after a signal."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with _bound(settings) as (unix, sockets):  # first: a port that cannot be bound must not start a Valkey
-        broker = await _open_broker(settings, stop)
+        broker = await _open_broker(settings, stop, remembered)
         if broker is None:
             return
+        used = home_store.HomeStore(settings.valkey_url, settings.key_prefix, broker.store_id)
+        if used != remembered:
+            home_store.write(settings.home, used)
         url = _url(settings, sockets)
         try:
             async with _listening(settings, broker, url, unix, sockets):
@@ -117,9 +135,11 @@ def _bound(settings: Settings) -> Iterator[tuple[socket.socket, list[socket.sock
         yield unix, sockets
 
 
-async def _open_broker(settings: Settings, stop: asyncio.Event) -> Broker | None:
+async def _open_broker(
+    settings: Settings, stop: asyncio.Event, remembered: home_store.HomeStore | None
+) -> Broker | None:
     """Return the open broker; None if `stop` was set before Valkey answered."""
-    opening = asyncio.ensure_future(Broker.open(settings))
+    opening = asyncio.ensure_future(Broker.open(settings, remembered))
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()

@@ -10,20 +10,19 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
+from postino.config import LOOPBACK
 from postino.errors import BadField
 from postino.relay.lines import LINE_LIMIT
 from postino.rest import peer
+from postino.rest.connection import LOG
 
 BACKLOG = 512
 FIRST_BYTE_S = 30.0  # within which a connection must send its first byte
 TRIES = 20  # ports after the wanted one
+LOCAL = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))  # what browsers take `localhost` for
 RELAY = b"{"  # first byte of every relay, and of no HTTP method
 
 AcceptRelay = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
-
-_log = structlog.get_logger()
 
 
 class ProtocolSwitch(asyncio.Protocol):
@@ -39,7 +38,7 @@ class ProtocolSwitch(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         uid = peer.of_unix(transport.get_extra_info("socket"))
         if uid is not None and not peer.allowed(uid):
-            _log.warning("connection_refused", uid=uid)
+            LOG.warning("connection_refused", uid=uid)
             transport.abort()
             return
         self._transport = transport
@@ -91,10 +90,15 @@ def bind_unix(path: Path) -> socket.socket:
 def bind_tcp(host: str, port: int) -> list[socket.socket]:
     """Return a listening socket for each address of `host`, all on `port` or on the first free one of the next 20.
 
+    A loopback host means every address of `localhost`. Otherwise another user could listen on one of them, and a
+    browser that tries it first would show that user's page as postino's.
+
     Raises:
         BadField: this machine does not have the address, or no port is free or allowed.
     """
     addresses = _addresses(host, port)
+    if host in LOOPBACK:
+        addresses = list(dict.fromkeys([*addresses, *LOCAL, *_localhost(port)]))
     last = min(port + TRIES, 65_535)
     for wanted in range(port, last + 1) if port else [0] * TRIES:
         try:
@@ -110,6 +114,13 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
         f"POSTINO_WEB_PORT: no port from {port} to {last} is free; set another, or POSTINO_WEB_ENABLED=false",
         field="POSTINO_WEB_PORT",
     )
+
+
+def _localhost(port: int) -> list[tuple[socket.AddressFamily, str]]:
+    try:
+        return _addresses("localhost", port)
+    except BadField:  # the name need not resolve
+        return []
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:

@@ -21,7 +21,7 @@ class ConnectedSession:
     """A relay's connection. `put` sends the relay a line: a control line, or a frame for the client."""
 
     session: Session
-    put: Callable[[Line], None]
+    put: Callable[[Line], object]
     initialized: bool = False  # the client accepts notifications
     claude_session: str | None = None  # the client's present session id, as its last hook named it
     agent: str | None = None  # as of the last hook

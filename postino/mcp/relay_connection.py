@@ -142,14 +142,16 @@ class LineStream:
             self._complete += [line for line, end in self._buffer.feed(chunk) if end is None]
         return self._complete.popleft()
 
-    def put(self, message: dict[str, Any]) -> None:
-        """Queue one line, escaped to ASCII because a text may hold lone surrogates."""
+    def put(self, message: dict[str, Any]) -> bool:
+        """Queue one line, escaped to ASCII because a text may hold lone surrogates; return whether it is `message`."""
         line = json.dumps(message, separators=(",", ":")).encode()
-        if len(line) > LINE_LIMIT:  # no tool answers so much; an error can that repeats the caller's words
+        fits = len(line) <= LINE_LIMIT
+        if not fits:  # no tool answers so much; an error can that repeats the caller's words
             error = {"code": types.INTERNAL_ERROR, "message": "The answer exceeds the limit of a line"}
             line = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "error": error}).encode()
         if not self._writer.is_closing():
             self._writer.write(line + b"\n")
+        return fits
 
     async def flush(self) -> None:
         """Wait until the write buffer has room."""
@@ -269,12 +271,23 @@ class RelayConnection:
         with from_server:
             async for item in from_server:
                 frame = item.message.model_dump(by_alias=True, exclude_unset=True)
-                self._lines.put(frame)
+                if "method" in frame:
+                    self._lines.put(frame)
+                else:
+                    self._answer(frame)
                 with contextlib.suppress(ConnectionError):
                     await self._lines.flush()
-                if "method" not in frame:
-                    self._in_flight.discard(coerce_request_id(frame.get("id") or ""))
-                    self._answered.set()
+
+    def _answer(self, frame: dict[str, Any]) -> None:
+        """Send the answer of a request, unless the client has cancelled it; tell the session whether it is an error."""
+        request = coerce_request_id(frame.get("id") or "")
+        if request not in self._in_flight:
+            return
+        result = frame.get("result")
+        failed = not self._lines.put(frame) or result is None or result.get("isError") is True
+        self._session.answer_sent(request, failed=failed)
+        self._in_flight.discard(request)
+        self._answered.set()
 
     async def _next_answer(self) -> None:
         self._answered.clear()

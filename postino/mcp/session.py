@@ -3,6 +3,9 @@
 A read is acknowledged once the model has gone on after it. Where the client's hooks are active, they report that.
 Elsewhere a request shows it that arrives at least ACK_AFTER_S after the read's answer was written to the client, with
 no other answer outstanding: it comes from a model that had the answer.
+
+A read whose answer was an error, or whose reply from Valkey was lost, was never shown: nothing acknowledges it, its
+leases are not extended, and the session's next read begins with it.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ class PendingRead:
     deliveries: dict[str, int] = field(default_factory=dict)  # message id -> its delivery count
     cursor: str | None = None  # of the last broadcast given
     previous_cursor: str | None = None  # of the session before this read
+    sent: bool = False  # the answer is on its way to the client
     written_at: float | None = None  # loop time; None: the client does not have the answer
+    settling: bool = False  # is being acknowledged or given back
     agent_changed: bool = False  # the session has become another agent since
 
     @property
@@ -67,6 +72,7 @@ class Session:
         self.joined: Joined | None = None
         self._agent = ""  # as whom it acts, as far as is known here: the scripts check it
         self._joining = asyncio.Lock()
+        self.reading = asyncio.Lock()  # a read begins where the one before ended, what that gave back included
         self._cursor: str | None = None
         self._pending: list[PendingRead] = []
         self._unwritten: set[RequestId] = set()  # requests whose answers the client does not have yet
@@ -133,13 +139,24 @@ class Session:
             if read.request == request:
                 read.written_at = asyncio.get_running_loop().time()
 
+    def answer_sent(self, request: RequestId, *, failed: bool) -> None:
+        """Note that the answer goes to the relay. If it is an error, it shows nothing: undo what the request read."""
+        if failed:
+            self._precede(self._give_back(self._take(request)))
+            return
+        for read in self._pending:
+            if read.request == request:
+                read.sent = True
+
     def request_cancelled(self, request: RequestId) -> None:
-        """Give back what a request that the client has cancelled read."""
+        """Give back what a request that the client has cancelled read, unless the client has the answer already."""
+        if request not in self._unwritten:
+            return
         self._unwritten.discard(request)
         if request in self._running:
             self._cancelled.add(request)  # `run` is interrupted, or finds it here because its operation was done
         else:
-            self._precede(self._nack(self._take(request)))
+            self._precede(self._give_back(self._take(request)))
 
     def agent_changed(self) -> None:
         """Forget the place in the broadcasts: a hook has bound this session to another agent, which has its own."""
@@ -151,7 +168,7 @@ class Session:
         """Acknowledge every read whose answer the client has, however recent: a hook says that the model went on."""
         reads = self._take_written()
         if reads:
-            await asyncio.wait({self._spawn(self._ack(each)) for each in reads})
+            await asyncio.wait({self._precede(self._ack(each)) for each in reads})
 
     # operations
 
@@ -168,17 +185,18 @@ class Session:
             self._precede(self._undo_when_done(request, task))
             raise
         else:
-            if request in self._cancelled:  # too late to interrupt: the answer may be sent all the same
-                self._precede(self._nack(self._take(request)))
+            if request in self._cancelled:  # too late to interrupt
+                self._precede(self._give_back(self._take(request)))
             return answer
         finally:
             self._running.discard(request)
             self._cancelled.discard(request)
 
     async def read(self, request: RequestId, limit: int, budget: int) -> Batch:
-        """Lease messages to this session."""
+        """Lease messages to this session: first those that an earlier read leased and did not show. Hold `reading`."""
+        shown = self._deliveries(self._pending)
         batch = await self.acting(
-            lambda agent: self.broker.mail.read(agent, self.id, limit=limit, budget=budget, acting=True)
+            lambda agent: self.broker.mail.read(agent, self.id, limit=limit, budget=budget, shown=shown, acting=True)
         )
         if batch.items:
             self._pending.append(PendingRead(request, batch.agent, {each.id: each.delivery for each in batch.items}))
@@ -199,15 +217,18 @@ class Session:
             )
         return batch
 
-    async def undo_read(self, request: RequestId, ids: list[str] | None = None) -> None:
-        """Give back `ids`, by default all that `request` read. Its answer does not carry them: no delivery counts."""
-        if ids is None:
-            await self._undo(self._take(request))
-            return
-        for read in self._pending:
-            if read.request == request:
-                read.remove(ids)
-                await self.broker.mail.undo_read(read.agent, self.id, ids)
+    async def undo_read(self, request: RequestId) -> None:
+        """Give back all that `request` read: its answer does not carry it, so the delivery does not count."""
+        await self._give_back(self._take(request))
+
+    async def undo_surplus(self, request: RequestId, ids: list[str]) -> None:
+        """Give back those of the messages that `request` read which its answer does not carry. Never fails.
+
+        Where Valkey cannot be reached they stay leased: the session's next read begins with them.
+        """
+        for read in [each for each in self._pending if each.request == request]:
+            surplus = PendingRead(request, read.agent, {id: read.deliveries.pop(id) for id in ids})
+            await self._give_back([surplus])
 
     async def ack(self, ids: list[str]) -> Acknowledged:
         """Acknowledge messages by id."""
@@ -223,7 +244,8 @@ class Session:
             await asyncio.sleep(pause)
             try:
                 await self.name()
-                await self.broker.sessions.keepalive(self.id, self.hello.generation)
+                shown = self._deliveries([each for each in self._pending if not each.settling])
+                await self.broker.sessions.keepalive(self.id, self.hello.generation, shown)
             except PostinoError as error:
                 log.warning("keepalive_failed", session=self.id, code=error.code)
 
@@ -234,7 +256,7 @@ class Session:
                 while self._tasks:  # an operation that ends may start another task to give back what it read
                     await asyncio.wait(self._tasks)
                 # `leave` releases the present agent's inbox only, and nothing once a later connection has joined
-                await self._nack([each for each in self._pending if each.agent_changed or each.written_at is None])
+                await self._give_back([each for each in self._pending if each.agent_changed or each.written_at is None])
                 if self.joined is not None:
                     await self.broker.sessions.leave(self.id, self.hello.generation)
         for task in self._tasks:
@@ -243,22 +265,23 @@ class Session:
     # pending reads
 
     def _take(self, request: RequestId) -> list[PendingRead]:
-        """Remove the reads of `request` at once, so that nothing acknowledges them any more."""
-        taken = [each for each in self._pending if each.request == request]
-        self._pending = [each for each in self._pending if each.request != request]
+        """Return the reads of `request`, which nothing acknowledges any more."""
+        taken = [each for each in self._pending if each.request == request and not each.settling]
         for read in taken:
+            read.settling = True
             if read.cursor is not None and read.cursor == self._cursor:
                 self._cursor = read.previous_cursor
         return taken
 
     def _take_written(self, latest: float | None = None) -> list[PendingRead]:
-        """Remove the reads whose answers were written, by `latest` if given."""
+        """Return the reads whose answers were written, by `latest` if given, to acknowledge them."""
         taken = [
             each
             for each in self._pending
-            if each.written_at is not None and (latest is None or each.written_at <= latest)
+            if each.written_at is not None and not each.settling and (latest is None or each.written_at <= latest)
         ]
-        self._pending = [each for each in self._pending if each not in taken]
+        for read in taken:
+            read.settling = True
         return taken
 
     async def _ack(self, read: PendingRead) -> None:
@@ -269,21 +292,35 @@ class Session:
                 await self.broker.broadcasts.move_cursor(read.agent, read.cursor)
         except PostinoError as error:
             log.warning("ack_failed", session=self.id, code=error.code)
-            self._pending.append(read)  # the next request or hook tries again
+            read.settling = False  # the next request or hook tries again
+        else:
+            self._forget(read)
 
-    async def _nack(self, reads: list[PendingRead]) -> None:
-        """Give reads back whose answers may have been sent: the delivery counts, so that the next one is labelled."""
-        for read in reads:
-            with contextlib.suppress(PostinoError):  # they come again when the session or the lease ends
-                if read.ids:
-                    await self.broker.mail.nack(read.agent, self.id, read.ids, counts=read.counts)
+    async def _give_back(self, reads: list[PendingRead]) -> None:
+        """Give reads back. The delivery counts where the answer was sent, so that the next one is labelled.
 
-    async def _undo(self, reads: list[PendingRead]) -> None:
-        """Give reads back whose answers were not sent: the delivery does not count."""
+        Where Valkey cannot be reached, what was sent comes again when its lease ends, what was not with the next read.
+        """
+        mail = self.broker.mail
         for read in reads:
-            with contextlib.suppress(PostinoError):  # as in `_nack`
-                if read.ids:
-                    await self.broker.mail.undo_read(read.agent, self.id, read.ids, counts=read.counts)
+            try:
+                if read.ids and read.sent:
+                    await mail.nack(read.agent, self.id, read.ids, counts=read.counts)
+                elif read.ids:
+                    await mail.undo_read(read.agent, self.id, read.ids, counts=read.counts)
+            except PostinoError as error:
+                log.warning("give_back_failed", session=self.id, code=error.code)
+                if read.sent:
+                    continue  # stays here, so that no read takes it for never shown
+            self._forget(read)
+
+    def _forget(self, read: PendingRead) -> None:
+        self._pending = [each for each in self._pending if each is not read]
+
+    @staticmethod
+    def _deliveries(reads: list[PendingRead]) -> dict[str, int]:
+        """Return the messages of the present agent in `reads`, and their delivery counts."""
+        return {id: count for read in reads if not read.agent_changed for id, count in read.deliveries.items()}
 
     async def _undo_when_done(self, request: RequestId, task: asyncio.Task[Any]) -> None:
         await asyncio.wait([task])
@@ -294,9 +331,11 @@ class Session:
             await asyncio.wait(self._preceding)
         return await operation
 
-    def _precede(self, work: Coroutine[Any, Any, None]) -> None:
+    def _precede(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that acknowledges or gives back reads; the session's next operation waits for it."""
-        self._preceding.add(self._spawn(work))
+        task = self._spawn(work)
+        self._preceding.add(task)
+        return task
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a task that `close` waits for."""

@@ -144,11 +144,12 @@ async def msg_read(call: ToolCall, given: Read) -> dict[str, Any]:
 async def read_mail(session: Session, request: RequestId, limit: int) -> dict[str, Any]:
     """Lease the messages that fit into one answer; return that answer."""
     limit = answers.max_items(limit)
-    batch = await session.read(request, limit, answers.body_budget(limit))
-    shown = answers.encode_fitting(batch.items)
-    surplus = [each.id for each in batch.items[len(shown) :]]
-    if surplus:
-        await session.undo_read(request, surplus)
+    async with session.reading:
+        batch = await session.read(request, limit, answers.body_budget(limit))
+        shown = answers.encode_fitting(batch.items)
+        surplus = [each.id for each in batch.items[len(shown) :]]
+        if surplus:
+            await session.undo_surplus(request, surplus)
     answer = {"agent": batch.agent, "messages": shown, "more": batch.more or bool(surplus)}
     return {"note": NOTE, **answer} if shown else answer
 
@@ -179,13 +180,14 @@ async def msg_broadcasts(call: ToolCall, given: ReadBroadcasts) -> dict[str, Any
 
 
 async def _unseen(call: ToolCall, limit: int) -> dict[str, Any]:
-    while True:
-        batch = await call.session.read_broadcasts(call.request, limit, answers.body_budget(limit))
-        shown = answers.encode_fitting([_shown(each) for each in batch.items])
-        if len(shown) == len(batch.items):
-            break
-        limit = len(shown)  # escaping made the bodies longer than the budget counted: read again what fits
-        await call.session.undo_read(call.request)
+    async with call.session.reading:
+        while True:
+            batch = await call.session.read_broadcasts(call.request, limit, answers.body_budget(limit))
+            shown = answers.encode_fitting([_shown(each) for each in batch.items])
+            if len(shown) == len(batch.items):
+                break
+            limit = len(shown)  # escaping made the bodies longer than the budget counted: read again what fits
+            await call.session.undo_read(call.request)
     answer = {"broadcasts": shown, "missed": batch.missed, "more": batch.more}
     return {"note": NOTE, **answer} if shown else answer
 

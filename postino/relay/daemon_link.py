@@ -61,17 +61,26 @@ class DaemonLink:
     # for the poll loop
 
     def tick(self, now: float) -> None:
-        """Dial when it is time; fail the requests that have waited too long, and a daemon that does not say welcome."""
+        """Dial when it is time; repeat the requests that are due; fail those that have waited too long.
+
+        A daemon that does not say welcome is left.
+        """
         if self.socket is None and self.refusal is None and now >= self.dial_at:
             self._dial(now)
         silent = f"No postino daemon answers in {self.home}; nothing was done"
-        self.requests.expire(now, self.starter.failure or silent)
+        for request_id in self.requests.expire(now, self.starter.failure or silent):
+            self._send_cancelled(request_id)
+        if self.welcomed:
+            self._send_due(now)
         if self.socket is not None and not self.welcomed and now >= self.welcome_by:
             self._disconnected()
 
     def deadlines(self) -> list[float]:
         """Return the times at which `tick` has something to do."""
-        times = [request.deadline for request in self.requests.waiting.values()]
+        waiting, in_flight = self.requests.waiting.values(), self.requests.in_flight.values()
+        times = [request.deadline for request in (*waiting, *in_flight)]
+        if self.welcomed:
+            times += [request.due for request in waiting]
         if self.socket is None:
             times += [self.dial_at] if self.refusal is None else []
         elif not self.welcomed:
@@ -126,7 +135,7 @@ class DaemonLink:
         """Send a request, or let it wait for a daemon."""
         now = time.monotonic()
         if self.welcomed:
-            self._send(request_id, request)
+            self._send(request_id, request, now)
         elif self.starter.failure and now < self.start_at:
             self.requests.fail(request_id, self.starter.failure)
         else:
@@ -143,9 +152,19 @@ class DaemonLink:
         if self.welcomed:
             self._send_control({"postino": "written", "id": request_id})
 
-    def _send(self, request_id: Id, request: Request) -> None:
+    def _send_due(self, now: float) -> None:
+        for request_id, request in self.requests.take_due(now).items():
+            self._send(request_id, request, now)
+
+    def _send(self, request_id: Id, request: Request, now: float) -> None:
         self.to_daemon.put(request.line)
-        self.requests.sent(request_id, request)
+        self.requests.sent(request_id, request, now)
+
+    def _send_cancelled(self, request_id: Id) -> None:
+        """Tell a daemon that did not answer in time that nobody waits any more, so that a read is given back."""
+        params = {"requestId": request_id, "reason": "no answer in time"}
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+        self.to_daemon.put(json.dumps(cancelled).encode())
 
     def _send_control(self, control: dict[str, Any]) -> None:
         self.to_daemon.put(json.dumps(control, separators=(",", ":")).encode())
@@ -218,7 +237,8 @@ class DaemonLink:
         if answered == self._replay_id():
             return None
         if answered is not None:
-            self.requests.answered(answered)
+            if not self.requests.answered(answered, message, time.monotonic()):
+                return None
             self.handshake_done |= answered == self.initialize.get("id") and "result" in message
         return self.to_client.put(line, answered)
 
@@ -244,16 +264,15 @@ class DaemonLink:
             self.to_daemon.put(json.dumps(self.initialize | {"id": self._replay_id()}).encode())
             if self.initialized:
                 self.to_daemon.put(self.initialized)
-        for request_id, request in self.requests.take_waiting().items():
-            self._send(request_id, request)
+        self._send_due(time.monotonic())
 
     def _replay_id(self) -> str:
         return f"postino-{self.session}-{self.generation}"
 
     def _refused(self, sentence: str) -> None:
         self.refusal = sentence
-        for request_id in self.requests.take_waiting():
-            self.requests.fail(request_id, sentence)
+        self.requests.shorten_waits(0.0)
+        self.requests.expire(0.0, sentence)
         self._disconnected()
 
 

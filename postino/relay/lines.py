@@ -21,7 +21,8 @@ LINE_LIMIT = 1 << 20  # bytes; the largest allowed send, every character escaped
 MAX_DEPTH = 100  # levels of arrays and objects: ten are used, and json fails at about 970
 END_BYTES = 512  # kept of the start and of the end of a line over LINE_LIMIT
 IDEMPOTENT_TOOLS = ("msg_send", "msg_broadcast")  # a repeated call with the same argument `id` is stored once
-READ_ONLY_TOOLS = ("msg_check", "msg_list_agents", "msg_whoami")
+#: of a read whose answer was lost, the next one begins with what that one leased
+REPEATABLE_TOOLS = ("msg_ack", "msg_broadcasts", "msg_check", "msg_list_agents", "msg_read", "msg_rename", "msg_whoami")
 
 METHOD_NOT_FOUND, PARSE_ERROR, INVALID_REQUEST, SERVER_ERROR = -32601, -32700, -32600, -32000
 
@@ -122,10 +123,23 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)  # NaN and Infinity are not JSON
 
 
-def is_read_only(message: dict[str, Any]) -> bool:
-    """Return whether a tool call changes nothing, so that the relay may repeat it."""
+def is_repeatable(message: dict[str, Any]) -> bool:
+    """Return whether carrying out a tool call twice does no harm, so that the relay may repeat it."""
     params = message.get("params")
-    return isinstance(params, dict) and params.get("name") in READ_ONLY_TOOLS
+    return isinstance(params, dict) and params.get("name") in REPEATABLE_TOOLS
+
+
+def store_away(answer: dict[str, Any]) -> str | None:
+    """Return the outcome, "none" or "unknown", of a call that was refused because the store is away; else None."""
+    try:
+        data = answer["error"]["data"] if "error" in answer else json.loads(_refusal(answer["result"]))
+        return str(data.get("outcome", "unknown")) if data.get("code") == "store_away" else None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None  # any other answer
+
+
+def _refusal(result: dict[str, Any]) -> str:
+    return str(result["content"][0]["text"]) if result.get("isError") is True else ""
 
 
 def ensure_id(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
@@ -134,7 +148,7 @@ def ensure_id(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
     arguments = params.get("arguments") if isinstance(params, dict) and params.get("name") in IDEMPOTENT_TOOLS else None
     if not isinstance(arguments, dict):
         return line, None
-    if arguments.get("id") is None:
+    if arguments.get("id") in (None, ""):  # either stands for an argument left out
         arguments["id"] = os.urandom(16).hex()
         line = json.dumps(message, separators=(",", ":")).encode()
     return line, str(arguments["id"])

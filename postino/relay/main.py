@@ -32,7 +32,7 @@ from postino.relay.lines import (
     ensure_id,
     error_line,
     find_id,
-    is_read_only,
+    is_repeatable,
     parse,
 )
 from postino.relay.requests import Request
@@ -166,7 +166,7 @@ class Relay:
         line, key = ensure_id(line, message) if method == "tools/call" else (line, None)
         if len(line) > LINE_LIMIT:
             return self._error(message["id"], INVALID_REQUEST, TOO_LONG)
-        repeatable = method != "tools/call" or is_read_only(message)
+        repeatable = method != "tools/call" or key is not None or is_repeatable(message)
         return self.daemon.request(message["id"], Request(line, repeatable, key))
 
     def _refuse_line(self, start: bytes, end: bytes, text: str) -> None:

@@ -15,7 +15,17 @@ from postino.broker import Broker
 from postino.claude.turns import Turns
 from postino.claude.wake import Wakes
 from postino.config import Settings
-from postino.errors import BadField, BadRequest, MethodNotAllowed, NotFound, PostinoError, TooLarge
+from postino.errors import (
+    BadField,
+    BadHost,
+    BadRequest,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    PostinoError,
+    TooLarge,
+    Unauthorized,
+)
 from postino.mcp.connected import ConnectedSessions
 from postino.rest import parse
 from postino.rest.answers import answer, closing, refusal
@@ -49,24 +59,28 @@ def build_app(broker: Broker, settings: Settings, sessions: ConnectedSessions | 
     app.cleanup_ctx.append(_background(state.rates.run, wakes.run))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
-        _add(app, route.method, route.path, _endpoint(route, state, guard))
-    _add(app, "*", "/{anything:.*}", unrouted)
+        endpoint, answer_expect = _endpoint(route, state, guard), _expect_handler(guard, route.needs_token)
+        for method in _methods(route):
+            app.router.add_route(method, route.path, endpoint, expect_handler=answer_expect)
+    app.router.add_route("*", "/{anything:.*}", unrouted, expect_handler=_expect_handler(guard))
     return app
 
 
-def _add(app: web.Application, method: str, path: str, endpoint: Endpoint) -> None:
-    app.router.add_route(method, path, endpoint, expect_handler=_answer_expect)
+def _methods(route: Route) -> tuple[str, ...]:
+    """Return the methods of a route: HEAD gives the head of what GET gives."""
+    return ("GET", "HEAD") if route.method == "GET" else (route.method,)
 
 
 def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     """Return the function that aiohttp calls for `route`. What is the same for all its requests is decided here."""
     takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
     read_body = parse.Body(route.body).read
-    largest, handler, needs_token = state.settings.max_body_bytes, route.handler, route.needs_token
+    largest = min(state.settings.max_body_bytes, route.longest_body or state.settings.max_body_bytes)
+    handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api
     no_query = NOTHING if route.query is Nothing else route.query()
 
     async def serve(request: web.Request) -> object:
-        guard.admit(request, needs_token=needs_token)
+        guard.admit(request, needs_token=needs_token, is_page=is_page)
         body: Any = NOTHING
         if takes_body:
             body = read_body(await parse.body(request, largest))
@@ -86,9 +100,14 @@ def _unrouted(guard: Guard) -> Endpoint:
     """Return the function for paths and methods without a route."""
 
     async def serve(request: web.Request) -> object:
-        guard.admit(request)
         path = request.rel_url.path_safe  # as the router matches it: an escaped slash does not separate segments
-        allow = sorted({route.method for route, pattern in _PATTERNS if pattern.fullmatch(path)})
+        fitting = [route for route, pattern in _PATTERNS if pattern.fullmatch(path) or request.raw_path == "*"]
+        allow = sorted({method for route in fitting for method in _methods(route)})
+        try:
+            guard.admit(request)
+        except MethodNotAllowed as error:  # OPTIONS
+            if allow:
+                raise MethodNotAllowed(error.message, allow=allow) from None
         if allow:
             raise MethodNotAllowed(f"this path takes {' and '.join(allow)} only", allow=allow)
         raise NotFound("there is no such path; GET /api/openapi.json lists the paths")
@@ -137,8 +156,10 @@ def _error_response(request: web.Request, error: PostinoError) -> web.Response:
     if type(error) is PostinoError:
         _log.error("internal_error", method=request.method, path=request.path, error=error.message)
     response = refusal(error)
-    # the rest of a body that was not read would be parsed as the next request
-    return closing(response) if isinstance(error, TooLarge) or not request.content.is_eof() else response
+    # The rest of a body that was not read would be parsed as the next request. A refused caller gets no place among
+    # the connections.
+    close = isinstance(error, (TooLarge, BadHost, Forbidden, Unauthorized)) or not request.content.is_eof()
+    return closing(response) if close else response
 
 
 def _no_query(request: web.Request) -> Nothing:
@@ -146,13 +167,21 @@ def _no_query(request: web.Request) -> Nothing:
     raise BadField("this route takes no query", field="query")  # the query has no parameter that could be named
 
 
-async def _answer_expect(request: web.Request) -> web.Response | None:
-    """Answer `Expect: 100-continue`, and anything else in JSON, which aiohttp's own handler does not."""
-    if request.headers["Expect"].lower() != "100-continue":
-        return closing(refusal(BadRequest("only Expect: 100-continue is supported")))
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0
-    return None
+def _expect_handler(guard: Guard, needs_token: bool = True) -> Callable[[web.Request], Awaitable[web.Response | None]]:
+    """Return the function that answers `Expect: 100-continue` of an admitted caller, and anything else in JSON."""
+
+    async def answer_expect(request: web.Request) -> web.Response | None:
+        try:
+            guard.admit(request, needs_token=needs_token)
+            if request.headers["Expect"].lower() != "100-continue":
+                raise BadRequest("only Expect: 100-continue is supported")
+        except PostinoError as error:
+            return closing(refusal(error))
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
+        return None
+
+    return answer_expect
 
 
 def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[web.Application], AsyncIterator[None]]:

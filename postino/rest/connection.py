@@ -16,6 +16,7 @@ from postino.errors import BadRequest, PostinoError
 from postino.model import visible
 from postino.rest import peer
 from postino.rest.answers import closing, forbidden, refusal
+from postino.rest.limited_log import LimitedLog
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte
 IDLE_S = 30.0  # between two requests; postino's clients send the next sooner, or reconnect in less than 1 ms
@@ -23,6 +24,9 @@ STALL_S = 30.0  # without reading its answer, after which a client counts as gon
 LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the error
 SWEEP_S = 1.0
 MOST_TCP = 200  # connections: 64 streams, and far more than the tools of one person need
+
+
+LOG = LimitedLog()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Policy:
     refusal: str | None = None  # why every request of this peer is refused
     any_port: bool = False  # the port in the Host header is ignored, as on the unix socket
     local: bool = False  # the peer is on this machine and, as far as the system tells, is this user or root
+    gone: bool = False  # the connection was reset before its peer could be looked up
 
     def allows_host(self, host: str) -> bool:
         """Return whether a Host header, exactly as it came, names this daemon."""
@@ -54,6 +59,7 @@ class HttpConnection(web.RequestHandler):
         "_half_closed",
         "_handling",
         "_head_since",
+        "_idle_since",
         "_received",
         "_stalled_since",
         "_tcp",
@@ -73,6 +79,7 @@ class HttpConnection(web.RequestHandler):
         self._tcp = tcp
         self._handling = False  # between a request's head and its answer: what arrives does not begin a new head
         self._head_since: float | None = None
+        self._idle_since = 0.0  # loop time of its start or of the end of its last request
         self._received = False
         self._stalled_since: float | None = None
         self._disconnected: asyncio.Future[None] | None = None
@@ -109,18 +116,38 @@ class HttpConnection(web.RequestHandler):
     def request_finished(self) -> None:
         """Note that the handler has returned. The answer may not have been written yet."""
         self._handling = False
+        self._idle_since = self._connections.loop.time()
         self._disconnected = None
         if self._half_closed and not self._messages:
             self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self.policy = self._connections.policy(transport)
-        if self.policy.refusal is not None:
-            transport.write(forbidden(self.policy.refusal))
+        if not self._tcp or peer.is_quick() or not peer.LINUX:
+            self._begin(transport, self._connections.policy(transport))
+        else:
+            transport.pause_reading()
+            looked_up = self._connections.loop.run_in_executor(None, self._connections.policy, transport)
+            looked_up.add_done_callback(lambda done: self._resume(transport, done))
+
+    def _resume(self, transport: asyncio.Transport, looked_up: asyncio.Future[Policy]) -> None:
+        """Begin a connection whose peer was looked up in a thread."""
+        if looked_up.cancelled() or looked_up.exception() or transport.is_closing():
+            transport.abort()
+            return
+        self._begin(transport, looked_up.result())
+        transport.resume_reading()
+
+    def _begin(self, transport: asyncio.Transport, policy: Policy) -> None:
+        self.policy = policy
+        if policy.gone:
+            transport.abort()
+        elif policy.refusal is not None:
+            LOG.warning("connection_refused", reason=policy.refusal)
+            transport.write(forbidden(policy.refusal))
             transport.close()
         elif self._connections.add(self):
-            self._head_since = self._connections.loop.time()
+            self._head_since = self._idle_since = self._connections.loop.time()
             super().connection_made(transport)
         else:
             transport.abort()
@@ -155,7 +182,7 @@ class HttpConnection(web.RequestHandler):
             poll = select.poll()
             poll.register(self.transport.get_extra_info("socket"), select.POLLOUT)  # macOS reports no event unasked
             return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
-        if not peer.LINUX or self.policy is None or not self.policy.local:
+        if not peer.is_quick() or self.policy is None or not self.policy.local:
             return False  # TCP itself does not show the difference
         theirs, ours = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
         return peer.of_tcp(theirs[:2], ours[:2]) is None
@@ -179,6 +206,10 @@ class HttpConnection(web.RequestHandler):
         if self._head_since is not None and now - self._head_since > HEAD_S:
             return True
         return self._stalled_since is not None and now - self._stalled_since > STALL_S
+
+    def idle_since(self) -> float | None:
+        """Return since when no request is handled on this connection; None if one is."""
+        return None if self._handling else self._idle_since
 
     def abort(self) -> None:
         """Close the connection without a response."""
@@ -215,7 +246,7 @@ class HttpConnections:
         self._tcp = 0
 
     def tcp(self) -> HttpConnection:
-        """Return the protocol of a new TCP connection; one above MOST_TCP is closed at once."""
+        """Return the protocol of a new TCP connection. Above MOST_TCP it takes the place of an idle one."""
         return HttpConnection(self, tcp=True)
 
     def unix(self) -> HttpConnection:
@@ -223,11 +254,22 @@ class HttpConnections:
         return HttpConnection(self, tcp=False)
 
     def add(self, connection: HttpConnection) -> bool:
-        """Count a connection; return False if there are too many."""
-        if connection.tcp and self._tcp >= MOST_TCP:
+        """Count a connection, in place of an idle one if there are too many; return False if none is idle."""
+        if connection.tcp and self._tcp >= MOST_TCP and not self._drop_oldest_idle():
             return False
         self._open.add(connection)
         self._tcp += connection.tcp
+        return True
+
+    def _drop_oldest_idle(self) -> bool:
+        """Close the TCP connection that has been without a request for longest; return False if all have one."""
+        idle = [(since, each) for each in self._open if each.tcp and (since := each.idle_since()) is not None]
+        LOG.warning("connections_full", most=MOST_TCP, idle=len(idle))
+        if not idle:
+            return False
+        _, oldest = min(idle, key=lambda pair: pair[0])
+        self.discard(oldest)
+        oldest.abort()
         return True
 
     def discard(self, connection: HttpConnection) -> None:

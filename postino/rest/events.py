@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
+from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
 from postino import __version__
 from postino.broker.events import REPLAY
 from postino.errors import BadField, PostinoError, StoreAway, TooMany
-from postino.model import EVENTS, STREAM_EVENTS, Event, iso, visible
+from postino.model import EVENTS, STREAM_EVENTS, Event, check_name, iso, visible
 from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import disconnected
 from postino.rest.parse import QUOTED, stream_id
@@ -64,14 +65,19 @@ class Start:
     now: str
 
 
-async def events(call: ApiCall[EventsQuery, Nothing]) -> EventSourceResponse:
-    """Stream the events as they happen; `as` keeps that agent online meanwhile."""
+async def events(call: ApiCall[EventsQuery, Nothing]) -> web.StreamResponse:
+    """Stream the events as they happen; the header X-Postino-As keeps that agent online meanwhile."""
     asked, state = call.query, call.state
+    name = call.request.headers.get("X-Postino-As")
+    if name is not None:
+        check_name(name, "X-Postino-As")
     wanted = Filter(asked.agent, _types(asked.type or ""))
     since = _since(call.request.headers.get("Last-Event-ID") or asked.since)
+    if call.request.method == "HEAD":
+        return web.Response(headers={"Content-Type": "text/event-stream", "Server": "postino"})
     with _counted(state):
         # subscribed first, so that no event is lost between the replay and the live events
-        async with call.broker.events.subscribe(QUEUE) as live, _online(state, asked.as_):
+        async with call.broker.events.subscribe(QUEUE) as live, _online(state, name):
             start = await _begin(call.broker, since)
             return await _stream(call, live, wanted, start)
 

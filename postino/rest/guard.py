@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import socket
 
 from aiohttp import web
 
 from postino.config import LOOPBACK, Settings
-from postino.errors import BadHost, Forbidden, MethodNotAllowed, Unauthorized
+from postino.errors import BadHost, BadRequest, Forbidden, MethodNotAllowed, Unauthorized
+from postino.model import visible
 from postino.rest import peer
 from postino.rest.connection import HttpConnection, Policy
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SOCKET_NAMES = frozenset({"postino", *LOCAL_NAMES})
 SAME_SITE = frozenset({"same-origin", "none"})
+ONCE = ("Origin", "Sec-Fetch-Site", "Authorization")  # a second one could contradict the one that is checked
+DEFAULT_PORTS = {"http": 80, "https": 443}
+QUOTED = 100  # characters of a Host that an error quotes
 
 
 class Guard:
@@ -28,13 +33,19 @@ class Guard:
         self._token = f"Bearer {settings.api_token}".encode() if settings.api_token else None
         # beyond loopback the token protects, and the names by which other machines call this one are allowed
         wide = settings.web_host not in LOOPBACK
-        self._names = (settings.web_host, socket.gethostname()) if wide else ()
+        self._names = (settings.web_host.lower(), socket.gethostname().lower()) if wide else ()
         self._wide = wide
+        self._allowed = settings.allowed_hosts
+        self._names_at: dict[tuple[str, int], tuple[frozenset[str], frozenset[str]]] = {}
+        self._proxy_uid = settings.proxy_uid if settings.api_token else None
 
-    def admit(self, request: web.Request, *, needs_token: bool = True) -> None:
+    def admit(self, request: web.Request, *, needs_token: bool = True, is_page: bool = False) -> None:
         """Return if the request is admitted. The order of the checks reveals as little as possible.
 
+        `is_page`: the request is for the page, to which other sites may link.
+
         Raises:
+            BadRequest: a header that is checked here is given twice, or the transfer encoding is not supported.
             BadHost: the request is for another host: DNS rebinding, or a wrong port.
             Forbidden: a web page of another origin or another user sent it.
             MethodNotAllowed: it is a preflight request, and CORS is not supported.
@@ -42,20 +53,23 @@ class Guard:
         """
         policy = self._policy(request)
         headers = request.headers
-        host = headers.get("Host", "")
+        host = headers.get("Host", "").lower()
         if host not in policy.hosts or request.raw_path[:1] != "/":
             _check_target(request, policy, host)
-        if "Origin" in headers and headers["Origin"] not in policy.origins:
+        for name in ONCE:
+            if name in headers and len(headers.getall(name)) > 1:
+                raise BadRequest(f"the header {name} is given twice")
+        if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+            raise BadRequest("the only Transfer-Encoding that postino takes is chunked")
+        if "Origin" in headers and headers["Origin"].lower() not in policy.origins:
             raise Forbidden("a web page of another origin is not allowed to call postino")
-        if "Sec-Fetch-Site" in headers and headers["Sec-Fetch-Site"] not in SAME_SITE:
+        cross_site = "Sec-Fetch-Site" in headers and headers["Sec-Fetch-Site"] not in SAME_SITE
+        if cross_site and not (is_page and _is_link(request)):
             raise Forbidden("a web page of another site is not allowed to call postino")
         if policy.refusal is not None:
             raise Forbidden(policy.refusal)
         if request.method == "OPTIONS":
-            raise MethodNotAllowed(
-                "postino does not support CORS; other web pages cannot call it",
-                allow=["GET", "POST", "DELETE"],
-            )
+            raise MethodNotAllowed("postino does not support CORS; other web pages cannot call it", allow=[])
         if policy.token is not None and needs_token:
             _check_token(headers.get("Authorization", ""), policy.token)
 
@@ -74,27 +88,74 @@ class Guard:
         if sock.family == socket.AF_UNIX:  # the peer's uid was checked when it connected
             return Policy(SOCKET_NAMES, frozenset(), any_port=True, local=True)
         ours = transport.get_extra_info("sockname")[:2]  # type: ignore[union-attr]
-        hosts = self._hosts(*ours)
-        origins = frozenset(f"http://{host}" for host in hosts)
-        refusal, local = _judge_peer(theirs[:2], ours)
-        return Policy(hosts, origins, self._token, refusal, local=local)
+        if ours not in self._names_at:
+            self._names_at[ours] = self._hosts(*ours)
+        hosts, origins = self._names_at[ours]
+        refusal, local = self._judge_peer(theirs[:2], ours)
+        return Policy(hosts, origins, self._token, refusal, local=local, gone=not peer.is_open(sock))
 
-    def _hosts(self, address: str, port: int) -> frozenset[str]:
+    def _hosts(self, address: str, port: int) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the Hosts and the Origins that name a daemon which listens at `address` and `port`."""
         names = set(LOCAL_NAMES)
         if self._wide:
             names |= {f"[{name}]" if ":" in name else name for name in (address, *self._names)}
-        with_port = {f"{name}:{port}" for name in names}
-        return frozenset(with_port | names if port == 80 else with_port)  # clients omit port 80
+        origins = {f"http://{name}:{port}" for name in names}
+        for each in self._allowed:
+            scheme, mark, host = each.rpartition("://")
+            schemes = [scheme] if mark else ["http", "https"]
+            has_port = host.rpartition(":")[2].isdecimal() and not host.endswith("]")
+            origins |= {f"{one}://{host}" for one in schemes}
+            if not (mark or has_port):  # a bare name: also with the port on which the daemon listens
+                origins |= {f"{one}://{host}:{port}" for one in schemes}
+        origins |= {with_port for each in origins for with_port in (_without_default_port(each), _with_port(each))}
+        return frozenset(each.partition("://")[2] for each in origins), frozenset(origins)
+
+    def _judge_peer(self, theirs: peer.Address, ours: peer.Address) -> tuple[str | None, bool]:
+        """Return why a TCP peer is refused, or None, and whether it is local (see Policy)."""
+        here = peer.is_here(theirs, ours)
+        if not peer.LINUX:
+            return None, here
+        uid = peer.of_tcp(theirs, ours)
+        if uid is None:  # a peer on another machine is admitted by the token alone
+            return ("the user of this connection cannot be determined" if here else None), False
+        if peer.allowed(uid):
+            return None, True
+        if uid == self._proxy_uid:
+            return None, False
+        return "the connection belongs to another user of this machine", False
+
+
+def _with_port(origin: str) -> str:
+    """Return an origin with its port, although clients omit the default port of its scheme."""
+    has_port = re.search(r":[0-9]+$", origin)
+    return origin if has_port else f"{origin}:{DEFAULT_PORTS[origin.partition(':')[0]]}"
+
+
+def _without_default_port(origin: str) -> str:
+    return origin.removesuffix(f":{DEFAULT_PORTS[origin.partition(':')[0]]}")
+
+
+def _is_link(request: web.Request) -> bool:
+    """Return whether a browser shows the answer as a page of its own, not in a frame or to a script."""
+    headers = request.headers
+    return (
+        request.method in ("GET", "HEAD")
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+    )
 
 
 def _check_target(request: web.Request, policy: Policy, host: str) -> None:
     if not policy.allows_host(host):
-        raise BadHost("the Host header does not name postino; use localhost, 127.0.0.1 or [::1] with the right port")
+        raise BadHost(
+            f"the Host {visible(host[:QUOTED])!r} does not name this postino; use localhost, 127.0.0.1 or [::1] with "
+            "its port, or set POSTINO_ALLOWED_HOSTS where a proxy, container or tunnel calls it by another name"
+        )
     target = request.raw_path
     if target[:1] in "/*":
         return
     scheme, mark, rest = target.partition("://")
-    if not mark or scheme.lower() != "http" or not policy.allows_host(rest.partition("/")[0]):
+    if not mark or scheme.lower() != "http" or not policy.allows_host(rest.partition("/")[0].lower()):
         raise BadHost("the request is for another server; postino is not a proxy")
 
 
@@ -103,16 +164,3 @@ def _check_token(given: str, expected: bytes) -> None:
     offered = f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(offered, expected):
         raise Unauthorized("send the header `Authorization: Bearer <POSTINO_API_TOKEN>`")
-
-
-def _judge_peer(theirs: peer.Address, ours: peer.Address) -> tuple[str | None, bool]:
-    """Return why a TCP peer is refused, or None, and whether it is local (see Policy)."""
-    here = peer.is_here(theirs, ours)
-    if not peer.LINUX:
-        return None, here
-    uid = peer.of_tcp(theirs, ours)
-    if uid is None:  # a peer on another machine is admitted by the token alone
-        return ("the user of this connection cannot be determined" if here else None), False
-    if not peer.allowed(uid):
-        return "the connection belongs to another user of this machine", False
-    return None, True

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, field
 
+from postino.errors import BadField
 from postino.model import (
     DEFAULT_PAGE,
     Announcement,
@@ -143,18 +144,20 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
 
 
 class EventsQuery(Asked, frozen=True, kw_only=True):
-    """Events after the id `since`, of one agent, of some types (`a,b`); `as`: the agent that the caller is."""
+    """Events after the id `since`, of one agent, of some types (`a,b`)."""
 
     since: str | None = None
     agent: Name | None = None
     type: str | None = None
-    as_: Name | None = field(name="as", default=None)
+    as_: str | None = field(name="as", default=None)  # until 0.1 what the header X-Postino-As is now
 
     def __post_init__(self) -> None:
         if self.agent is not None:
             check_any_name(self.agent, "agent")
         if self.as_ is not None:
-            check_name(self.as_, "as")
+            raise BadField(
+                "as: send the header X-Postino-As instead; an address alone must not change anything", field="as"
+            )
 
 
 class CodeBody(Asked, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ class Route:
     raw: bool = False  # the handler reads the body itself
     in_api: bool = True  # False: the page
     needs_token: bool = True  # False: a browser requests it before it has the token
+    longest_body: int | None = None  # bytes, where the setting allows more than this route needs
 
     @property
     def summary(self) -> str:

@@ -57,7 +57,16 @@ class Inboxes:
         )
 
     async def read(
-        self, agent: str, consumer: str, *, limit: int, budget: int | None, resume: bool, ack_now: bool, acting: bool
+        self,
+        agent: str,
+        consumer: str,
+        *,
+        limit: int,
+        budget: int | None,
+        resume: bool,
+        shown: dict[str, int] | None,
+        ack_now: bool,
+        acting: bool,
     ) -> Batch:
         """Lease up to `limit` messages; see `Mail.read`."""
         agent, (items, more, dead, resumed) = await self._store.run_named(
@@ -70,7 +79,8 @@ class Inboxes:
             max_deliveries=self._limits.max_deliveries,
             ttl_ms=self._limits.ttl_ms,
             max_dead=self._limits.max_inbox,
-            resume="1" if resume else "",
+            resume="" if shown is None and not resume else "1",
+            shown="" if shown is None else msgspec.json.encode(shown).decode(),
             ack_now="1" if ack_now else "",
             acting="1" if acting else "",
         )

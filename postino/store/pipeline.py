@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.client import Redis
@@ -72,6 +73,7 @@ class Pipeline:
         self._lost_outcome = "none" if read_only else "unknown"
         self._pool: ConnectionPool = client(url, timeout_s=None).connection_pool
         self._setup: list[Command] = []
+        self._verify: Callable[[Any], None] = lambda reply: None
         self._unsent: deque[PendingCall] = deque()
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -79,10 +81,13 @@ class Pipeline:
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def open(self, setup: list[Command]) -> None:
-        """Accept calls; the first one connects. `setup` is sent first on every new connection, to load scripts."""
+    def open(self, setup: list[Command], verify: Callable[[Any], None] = lambda reply: None) -> None:
+        """Accept calls; the first one connects. `setup` is sent first on every new connection, to load scripts.
+
+        `verify` gets the last reply to it; if it raises, that connection is not used.
+        """
         self._loop = asyncio.get_running_loop()
-        self._setup = setup
+        self._setup, self._verify = setup, verify
 
     async def close(self) -> None:
         """Close the connection; waiting and later callers get StoreAway."""
@@ -182,8 +187,10 @@ class Pipeline:
         await connection.connect()  # type: ignore[no-untyped-call]
         # in one write: thirty scripts one after the other would take a second over a 30 ms line
         await connection.send_packed_command([encode(each) for each in self._setup], check_health=False)
+        reply = None
         for _ in self._setup:
-            await connection.read_response(disconnect_on_error=False)
+            reply = await connection.read_response(disconnect_on_error=False)
+        self._verify(reply)
 
     def _on_close(self, error: Exception) -> None:
         wire, self._wire = self._wire, None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from redis.asyncio.client import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from postino.errors import StoreAway
+from postino.home_store import without_credentials
 
 #: what the scripts and the store call; Redis 7.0 and Valkey 7.2 have all of it
 COMMANDS = (
@@ -37,12 +39,6 @@ class Probe:
     warnings: tuple[str, ...] = ()
 
 
-def without_credentials(url: str) -> str:
-    """Return `url` without user, password and query, for error messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
 async def probe(redis: Redis, url: str) -> Probe:
     """Ask the server behind `redis` what it can do; `url` only names it in messages, without the password.
 
@@ -50,8 +46,15 @@ async def probe(redis: Redis, url: str) -> Probe:
         StoreAway: it does not answer, refuses the connection, lacks a command or is read-only.
     """
     where = without_credentials(url)
-    try:
+    with refusals(where):
         return await _probe(redis, where)
+
+
+@contextlib.contextmanager
+def refusals(where: str) -> Iterator[None]:
+    """Turn what keeps the server `where` from answering into a StoreAway that says what to do."""
+    try:
+        yield
     except (RedisError, OSError, TimeoutError) as error:
         reason = str(error).rstrip(".") or type(error).__name__
         if isinstance(error.__cause__ or error, (AuthenticationError, NoPermissionError)):  # HELLO wraps it

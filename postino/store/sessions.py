@@ -63,8 +63,8 @@ class SessionTable:
         )
         return int(reply[0])
 
-    async def keepalive(self, agent: str, session: str, generation: int) -> str:
-        """Keep a session online and extend its leases; return its agent's present name."""
+    async def keepalive(self, agent: str, session: str, generation: int, shown: dict[str, int]) -> str:
+        """Keep a session online and extend its leases of what it was shown; return its agent's present name."""
         agent, _ = await self._store.run_named(
             "keepalive",
             agent,
@@ -72,6 +72,7 @@ class SessionTable:
             generation=generation,
             online_ms=ONLINE_MS,
             lease_ms=self._limits.lease_ms,
+            shown=msgspec.json.encode(shown).decode(),
         )
         return agent
 

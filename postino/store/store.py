@@ -12,13 +12,17 @@ from redis.asyncio.client import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from postino.errors import ERRORS, PostinoError, StoreAway, partly_done
+from postino.home_store import HomeStore, without_credentials
 from postino.paths import folder
 from postino.store import scripts
 from postino.store.entries import alias_target
+from postino.store.identity import FORMAT, check, identify
 from postino.store.keys import Keys
 from postino.store.marks import Marks
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline, client, code_of, store_away
+from postino.store.probe import refusals
 from postino.store.scripts import Script
+from postino.store.wire import Command
 
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
@@ -48,6 +52,7 @@ class Store:
     def __init__(self, url: str, prefix: str) -> None:
         self.url = url
         self.durability = "volatile"  # until the server has been probed
+        self.id = ""  # until it has been asked
         self.keys = Keys(prefix)
         self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
@@ -57,9 +62,15 @@ class Store:
         self._call_head = lru_cache(4096)(self._make_head)
 
     def open(self) -> None:
-        """Accept calls on both connections; each new connection loads its scripts first."""
-        self.writes.open([("SCRIPT", "LOAD", each.source) for each in self.scripts.values()])
-        self.reads.open([("SCRIPT", "LOAD", self.scripts["slice"].source)])
+        """Accept calls on both connections; each new one loads its scripts first, and makes sure of the store."""
+        identify = self.scripts["identify"]
+        asked: Command = ("EVALSHA", identify.sha, 1, self.keys.shared("meta"), self.id, FORMAT)
+        for connection, needed in ((self.writes, list(self.scripts)), (self.reads, ["slice", "identify"])):
+            loads: list[Command] = [("SCRIPT", "LOAD", self.scripts[name].source) for name in needed]
+            connection.open([*loads, asked], self._check_identity)
+
+    def _check_identity(self, reply: Any) -> None:
+        check(reply, without_credentials(self.url), self.id)
 
     async def close(self) -> None:
         """Close both connections."""
@@ -71,6 +82,16 @@ class Store:
         reader = Pipeline(self.url, read_only=True)
         reader.open([])
         return reader
+
+    async def identify(self, redis: Redis, here: HomeStore, remembered: HomeStore | None) -> None:
+        """Find out which store this is, before `open`; see `identity.identify`.
+
+        Raises:
+            StoreAway: no reply.
+            WrongStore: it is not the remembered one, or its data has a newer format.
+        """
+        with refusals(here.address):
+            self.id = await identify(redis, self.scripts["identify"], self.keys.shared("meta"), here, remembered)
 
     def probe_client(self) -> Redis:
         """Return a client for the questions asked before the store is open; the caller closes it."""

@@ -51,18 +51,23 @@ async def test_what_was_given_back_is_not_prolonged(broker: Broker, send, hello)
     assert (await broker.agents.check("bob")).unread_messages == 1
 
 
-async def test_a_connected_session_keeps_what_it_holds_and_only_that(open_broker, send, hello, due) -> None:
+async def test_a_connected_session_keeps_what_it_was_shown_and_only_that(open_broker, send, hello, due) -> None:
     brief = await open_broker(message_lease=1)
     patient = await open_broker(message_lease=60)
     await brief.sessions.join(hello("s-1", name="bob"))
     await send(brief, "kept")
     await brief.mail.read("bob", "s-1")
-    await patient.sessions.keepalive("s-1", 1)
+    await send(brief, "lost")
+    await brief.mail.read("bob", "s-1")
     await send(brief, "foreign")
     await brief.mail.read("bob", "s-2")
-    await due(brief)
+    await patient.sessions.keepalive("s-1", 1, {"kept": 1, "lost": 2, "foreign": 1, "unknown": 1})
+    others: list[str] = []
+    while len(others) < 2:
+        await due(brief)
+        others += [each.id for each in (await patient.mail.read("bob", "s-3")).items]
 
-    assert [each.id for each in (await brief.mail.read("bob", "s-3")).items] == ["foreign"]
+    assert others == ["lost", "foreign"]
     assert (await brief.mail.state("bob", "kept")).state == "leased"
 
 
@@ -73,6 +78,6 @@ async def test_prolonging_revives_no_lease_that_ended(open_broker, send, hello, 
     await broker.mail.read("bob", "s-1")
     await due(broker)
 
-    await broker.sessions.keepalive("s-1", 1)
+    await broker.sessions.keepalive("s-1", 1, {"m1": 1})
 
     assert (await broker.agents.check("bob")).unread_messages == 1

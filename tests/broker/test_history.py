@@ -215,7 +215,7 @@ async def test_what_is_older_than_the_index_is_found_too(indexed: Broker, send) 
     await fill(indexed._store, 6)
     for name in ("bob", "ci"):  # as an earlier version left it
         await store.call("DEL", store.keys.of("past", name))
-    await store.call("DEL", store.keys.shared("meta"))
+    await store.call("HDEL", store.keys.shared("meta"), "indexed_after")
     store.marks = Marks()
     await indexed.housekeeping._history.begin_index()
     await send(indexed, "new", to="bob")
@@ -231,7 +231,7 @@ async def test_a_name_that_is_busy_is_found_whole_also_where_its_index_begins(br
     for number in range(300):
         await send(broker, f"m{number:03}", to="bob" if number % 3 else "carol")
         if number == 100:  # within the 200 ms that one mark stands for
-            await store.call("DEL", store.keys.shared("meta"))
+            await store.call("HDEL", store.keys.shared("meta"), "indexed_after")
             await broker.housekeeping._history.begin_index()
 
     pages = await all_pages(broker, agent="bob", limit=7)

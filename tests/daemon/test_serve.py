@@ -233,11 +233,11 @@ def test_it_listens_on_loopback_only(home: Home, serve: Any) -> None:
     running = serve()
     until(lambda: healthy(home), "healthy")
 
-    assert _listening_tcp(running.pid) == ["0100007F"]
+    assert _listening_tcp(running.pid) == ["0100007F", "00000000000000000000000001000000"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])
-def test_it_listens_on_every_address_of_its_host(home: Home, serve: Any, host: str) -> None:
+def test_it_answers_at_the_address_it_names(home: Home, serve: Any, host: str) -> None:
     serve(POSTINO_WEB_HOST=host)
     url = until(lambda: healthy(home), "healthy")["url"]
 
@@ -248,7 +248,10 @@ def test_it_listens_on_every_address_of_its_host(home: Home, serve: Any, host: s
 
 def _listening_tcp(pid: int) -> list[str]:
     """Return the addresses, as /proc writes them, on which a process listens."""
-    links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it is being closed
+            links.append(str(each.readlink()))
     inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes]

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -266,6 +267,23 @@ def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook:
     assert (
         said(hook("UserPromptSubmit", HOME=str(home.root), POSTINO_HOME="~")) == "postino: 1 unread message (from ann)"
     )
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory to another user")
+@pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit"])
+@pytest.mark.parametrize("owned", ["home", "socket"])
+def test_the_prompt_is_not_handed_to_another_users_home(hook: Run, home: Home, event: str, owned: str) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(home.socket))
+        stranger.listen()
+        stranger.setblocking(False)
+        os.chown(home.root if owned == "home" else home.socket, 65534, 65534)
+        try:
+            assert hook(event, {"prompt": "secret"}) == ""
+            with pytest.raises(BlockingIOError):
+                stranger.accept()
+        finally:
+            os.chown(home.root, 0, 0)
 
 
 def test_inside_a_subagent_nothing_is_told(daemon: Any, hook: Run) -> None:

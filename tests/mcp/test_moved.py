@@ -45,6 +45,7 @@ async def test_what_was_leased_before_is_given_back_when_the_session_ends(broker
     before = await session.name()
     await broker.mail.send(Draft(id="m1", to=before, body="hello"), CI)
     assert (await session.read(1, 10, 1000)).items
+    session.answer_sent(1, failed=False)
 
     await resume(session, broker)
     await session.close()
@@ -58,6 +59,7 @@ async def test_what_was_leased_before_and_arrived_is_acknowledged_by_the_hook(br
     before = await session.name()
     await broker.mail.send(Draft(id="m1", to=before, body="hello"), CI)
     await session.read(1, 10, 1000)
+    session.answer_sent(1, failed=False)
     session.answer_written(1)
 
     await session.ack_written()

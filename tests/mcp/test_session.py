@@ -259,6 +259,7 @@ async def test_a_read_that_is_cancelled_when_it_is_done_but_not_answered_is_give
         await session.read(7, 5, 1000)
         done.set()
 
+    session.request_arrived(7)
     reading = asyncio.create_task(session.run(7, read()))
     await done.wait()  # the next turn of the loop: `run` has not returned yet
 
@@ -272,7 +273,7 @@ async def test_a_read_that_is_cancelled_when_it_is_done_but_not_answered_is_give
     assert await states(broker, "m1") == ["queued"]
 
 
-async def test_cancelling_an_answered_read_gives_back_and_labels_the_repeat(broker, connect):
+async def test_cancelling_a_read_before_its_answer_reached_the_client_gives_back_and_labels_the_repeat(broker, connect):
     await mail(broker, "m1")
     bob = await connect("bob")
     read = bob.tool("msg_read")
@@ -281,6 +282,22 @@ async def test_cancelling_an_answered_read_gives_back_and_labels_the_repeat(brok
     await eventually(lambda: is_state(broker, "m1", "queued"))
     (again,) = (await bob.call("msg_read"))["messages"]
     assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
+
+
+async def test_a_cancel_of_what_was_answered_already_means_nothing(broker, connect):
+    await mail(broker, "m1")
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="one"), ALICE)
+    bob = await connect("bob")
+    for tool in ("msg_read", "msg_broadcasts"):
+        call = bob.tool(tool)
+        await bob.answer(call)
+        bob.written(call)
+        bob.notify("notifications/cancelled", {"requestId": call})
+    assert (await bob.call("msg_read"))["messages"] == []
+    await bob.think()
+    await bob.call("msg_check")
+    assert await states(broker, "m1") == ["acked"]
+    assert (await broker.agents.check("bob")).unseen_broadcasts == 0
 
 
 async def test_a_read_right_after_a_cancelled_one_waits_for_what_that_gives_back(broker, connect, monkeypatch):

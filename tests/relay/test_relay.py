@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from postino import locks
-from postino.relay.lines import READ_ONLY_TOOLS
+from postino.relay.lines import IDEMPOTENT_TOOLS, REPEATABLE_TOOLS
+from postino.relay.requests import REPEAT_S
 from postino.relay.starter import LOG_LIMIT, RESTART
+from tests.relays import said
 from tests.waiting import eventually
 
 RECEIVER = {"POSTINO_AGENT_NAME": "bob"}
@@ -232,41 +234,68 @@ async def test_after_a_kill_what_was_read_comes_again_labelled(replaceable, spaw
     assert (again["id"], again["redelivered"]) == ("m1", True)
 
 
-async def test_sends_cut_off_by_a_kill_name_the_id_that_makes_a_retry_safe(replaceable, spawn):
+async def test_sends_cut_off_by_a_kill_are_repeated_and_stored_once(replaceable, spawn):
     alice = await spawn(replaceable.env, POSTINO_AGENT_NAME="alice")
     asked = {alice.tool("msg_send", to="bob", body=f"body {number}"): f"body {number}" for number in range(200)}
     await alice.answer(next(iter(asked)))
     replaceable.kill()
-    answers = {body: await alice.answer(id) for id, body in list(asked.items())[1:]}
-    unknown = {body: answer["error"] for body, answer in answers.items() if "error" in answer}
-    assert unknown
-    for body, error in unknown.items():
-        id = error["data"]["id"]
-        assert error["code"] == -32000 and error["data"]["outcome"] == "unknown"
-        assert "unknown" in error["message"] and id in error["message"]
-        assert (await alice.call("msg_send", to="bob", body=body, id=id))["id"] == id
+    for id in list(asked)[1:]:
+        assert "created" in said(await alice.answer(id))
     bob = await spawn(replaceable.env, **RECEIVER)
     read = [each["body"] for _ in range(8) for each in (await bob.call("msg_read", limit=50))["messages"]]
     assert sorted(read) == sorted(asked.values())
 
 
-async def test_only_a_call_that_changes_something_is_cut_off_with_an_unknown(replaceable, spawn):
+async def test_only_a_call_that_does_harm_twice_is_cut_off_with_an_unknown(replaceable, spawn):
     relay = await spawn(replaceable.env, **RECEIVER)
+    await relay.call("msg_send", to="bob", body="x", id="m1")
     replaceable.process.send_signal(signal.SIGSTOP)
-    reading = relay.tool("msg_read")
-    looking = [relay.tool(name) for name in READ_ONLY_TOOLS] + [relay.request("tools/list")]
+    asked = [relay.tool(name, **GIVEN.get(name, {})) for name in (*IDEMPOTENT_TOOLS, *REPEATABLE_TOOLS)]
+    asked += [relay.request("tools/list"), relay.request("resources/read", {"uri": "postino://agents"})]
+    cleaning = relay.tool("msg_cleanup")
     await asyncio.sleep(0.1)  # all are in the daemon's hands, which does not move
     replaceable.kill()
-    error = (await relay.answer(reading))["error"]
-    assert error["code"] == -32000 and "unknown" in error["message"]
-    for each in looking:  # asked again
-        assert "result" in await relay.answer(each)
+    error = (await relay.answer(cleaning))["error"]
+    assert error["code"] == -32000 and "unknown" in error["message"] and error["data"]["outcome"] == "unknown"
+    for each in asked:
+        answer = await relay.answer(each)
+        assert not answer["result"].get("isError", False), answer
 
 
-async def test_what_may_be_asked_again_changes_nothing(steady, spawn):
+#: the arguments of the tools that need some
+GIVEN = {
+    "msg_ack": {"ids": ["m1"]},
+    "msg_broadcast": {"body": "x"},
+    "msg_rename": {"name": "robert"},
+    "msg_send": {"to": "carol", "body": "x"},
+}
+
+
+async def test_every_tool_is_repeated_or_known_to_do_harm_twice(steady, spawn):
     relay = await spawn(steady.env)
-    listed = (await relay.ask("tools/list"))["result"]["tools"]
-    assert sorted(READ_ONLY_TOOLS) == sorted(each["name"] for each in listed if each["annotations"]["readOnlyHint"])
+    tools = {each["name"] for each in (await relay.ask("tools/list"))["result"]["tools"]}
+    assert tools - {*REPEATABLE_TOOLS, *IDEMPOTENT_TOOLS} == {"msg_cleanup"}
+
+
+async def test_a_call_in_flight_to_a_daemon_that_hangs_ends_with_an_unknown_that_names_the_id(daemon, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    await relay.call("msg_send", to="bob", body="waiting", id="m1")
+    daemon.process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    sending, reading = relay.tool("msg_send", to="carol", body="x"), relay.tool("msg_read")
+    error = (await relay.answer(sending, REPEAT_S + 10))["error"]
+    assert REPEAT_S - 1 < time.monotonic() - started < REPEAT_S + 5
+    id = error["data"]["id"]
+    assert error["data"]["outcome"] == "unknown" and "unknown" in error["message"] and id in error["message"]
+    assert (await relay.answer(reading))["error"]["data"] == {"outcome": "unknown", "id": None}
+
+    daemon.process.send_signal(signal.SIGCONT)
+
+    assert (await relay.call("msg_send", to="carol", body="x", id=id))["id"] == id
+    carol = await spawn(daemon.env, POSTINO_AGENT_NAME="carol")
+    assert [each["id"] for each in (await carol.call("msg_read"))["messages"]] == [id]
+    assert [each["id"] for each in await some(relay)] == ["m1"]  # the read that nobody waited for was given back
+    assert relay.came == {}
 
 
 async def test_a_daemon_that_stops_is_started_again_only_when_the_client_wants_something(replaceable, spawn):
@@ -370,6 +399,20 @@ async def stored(relay: Any, id: str) -> None:
     async with asyncio.timeout(20):
         while "created" not in (answer := await relay.call("msg_send", to="bob", body="x", id=id)):
             assert (answer["code"], answer["retryable"]) == ("store_away", True)
+
+
+async def test_a_send_while_valkey_is_away_is_repeated_until_it_is_back(daemon, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    sending, checking = relay.tool("msg_send", to="bob", body="x"), relay.tool("msg_check")
+    assert said(await relay.answer(checking))["code"] == "store_away"  # the model hears soon that nothing can be read
+    assert sending not in relay.came
+    os.kill(daemon.valkey_pid(), signal.SIGCONT)
+
+    sent = said(await relay.answer(sending))
+
+    assert "created" in sent
+    assert [each["id"] for each in await some(relay)] == [sent["id"]]
 
 
 async def test_a_session_may_begin_while_valkey_is_away(daemon, spawn):

@@ -204,9 +204,9 @@ async def test_events_are_filtered_by_agent_as_sender_or_recipient(api: Any) -> 
 
 
 async def test_an_agent_is_online_while_it_holds_a_stream_as_itself(api: Any, until: Any) -> None:
-    async with listening(api, "?as=bob") as first:
+    async with listening(api, **{"X-Postino-As": "bob"}) as first:
         await first.next()
-        async with listening(api, "?as=bob") as second:
+        async with listening(api, **{"X-Postino-As": "bob"}) as second:
             await second.next()
         assert (await api.get("agents/bob")).json["online"] is True
 

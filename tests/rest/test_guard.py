@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from postino.config import load
 from postino.rest import peer
+from postino.rest.routes import ROUTES
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -69,7 +72,6 @@ BAD_ORIGINS = [
     "http://evil.localhost:{port}",
     "http://0.0.0.0:{port}",
     "http://localhost:{port} http://evil.example",
-    "HTTP://localhost:{port}",
     "file://",
     "chrome-extension://abcdefghijklmnop",
     "moz-extension://1234",
@@ -132,14 +134,124 @@ async def test_only_the_same_origin_or_a_person_may_fetch(api: Any, site: str, s
         assert (await api.get(path, headers={"Sec-Fetch-Site": site})).status == status
 
 
-@pytest.mark.parametrize("path", ["/api/messages", "/api/agents", "/", "/nowhere", "*"])
-async def test_a_preflight_is_not_answered_with_any_permission(api: Any, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "status", "allow"),
+    [
+        ("/api/messages", 405, "POST"),
+        ("/api/agents", 405, "GET, HEAD"),
+        ("/api/agents/bob", 405, "DELETE, GET, HEAD"),
+        ("/", 405, "GET, HEAD"),
+        ("/nowhere", 404, None),
+        ("/*", 404, None),
+    ],
+)
+async def test_a_preflight_is_not_answered_with_any_permission(
+    api: Any, path: str, status: int, allow: str | None
+) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    answer = await api.call("OPTIONS", path if path != "*" else "/*", headers=asked)
+    answer = await api.call("OPTIONS", path, headers=asked)
 
-    assert (answer.status, answer.json["code"]) == (405, "method_not_allowed")
-    assert answer.headers["Allow"]
+    assert (answer.status, answer.headers.get("Allow")) == (status, allow)
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Origin: http://localhost:{port}\r\nOrigin: http://evil.example\r\n",
+        "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site\r\n",
+        "Authorization: Bearer x\r\nAuthorization: Bearer y\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+    ],
+)
+async def test_a_header_that_contradicts_itself_is_refused(api: Any, head: str) -> None:
+    request = f"POST /api/messages HTTP/1.1\r\nHost: localhost:{api.port}\r\nContent-Type: application/json\r\n"
+    request += head.format(port=api.port) + "\r\n"
+
+    assert await raw_status(api.port, request) == 400
+    assert await unchanged(api)
+
+
+@pytest.mark.parametrize("case", [str.upper, str.title])
+async def test_host_and_origin_are_compared_without_case(api: Any, case: Callable[[str], str]) -> None:
+    host = case(f"localhost:{api.port}")
+
+    answer = await api.get("agents", headers={"Host": host, "Origin": f"http://{host}"})
+
+    assert answer.status == 200
+
+
+ALLOWED = "mail.example, https://post.example, box-a:8080"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("mail.example", None, 200),
+        ("MAIL.example", "https://mail.example", 200),
+        ("mail.example:443", "https://mail.example", 200),
+        ("mail.example:{port}", "http://mail.example:{port}", 200),
+        ("mail.example:1", None, 421),
+        ("mail.example", "http://mail.example:1", 403),
+        ("post.example", "https://post.example", 200),
+        ("post.example", "http://post.example", 403),
+        ("post.example:8443", None, 421),
+        ("box-a:8080", "http://box-a:8080", 200),
+        ("box-a", None, 421),
+        ("sub.mail.example", None, 421),
+        ("mail.example.evil.example", None, 421),
+    ],
+)
+async def test_further_names_are_those_of_the_setting(
+    connect: Any, broker: Any, settings: Any, host: str, origin: str | None, status: int
+) -> None:
+    allowed = load({"POSTINO_ALLOWED_HOSTS": ALLOWED})[0].allowed_hosts
+    client = await connect(broker, replace(settings, allowed_hosts=allowed))
+    headers = {"Host": host} | ({"Origin": origin} if origin else {})
+
+    async with client.get("/api/agents", headers={k: v.format(port=client.port) for k, v in headers.items()}) as answer:
+        assert answer.status == status
+
+
+async def test_a_foreign_host_is_told_which_host_and_which_setting(api: Any) -> None:
+    error = (await api.get("agents", headers={"Host": "box-b:8080"})).json["error"]
+
+    assert "'box-b:8080'" in error
+    assert "POSTINO_ALLOWED_HOSTS" in error
+
+
+async def test_a_link_from_another_site_shows_the_page_and_nothing_else(api: Any) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+    shown = await api.get("/", headers=link)
+    assert shown.status == 200
+    assert "frame-ancestors 'none'" in shown.headers["Content-Security-Policy"]
+    assert (await api.get("/", headers=link | {"Sec-Fetch-Dest": "iframe"})).status == 403
+    assert (await api.get("/api/agents", headers=link)).status == 403
+
+
+async def test_every_get_answers_head_without_a_body(api: Any) -> None:
+    for route in ROUTES:
+        if route.method == "GET":
+            path = route.path.replace("{path:.+}", "main.js").format(agent="bob", id="m1")
+            got, head = await api.get(path) if "events" not in path else None, await api.call("HEAD", path)
+            assert head.status == (got.status if got else 200), path
+            assert head.text == ""
+            assert got is None or head.headers["Content-Type"] == got.headers["Content-Type"]
+
+
+async def test_a_foreign_caller_is_not_asked_for_its_body(api: Any) -> None:
+    head = (
+        "POST /api/messages HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+    )
+
+    assert await raw_status(api.port, f"{head}Host: evil.example\r\n\r\n") == 421
+    assert await raw_status(api.port, f"{head}Host: localhost:{api.port}\r\n\r\n") == 100
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+async def test_a_refused_caller_keeps_no_connection(api: Any, headers: dict[str, str]) -> None:
+    assert (await api.get("agents", headers=headers)).headers["Connection"] == "close"
 
 
 async def test_no_answer_ever_permits_another_origin_or_sets_a_cookie(api: Any) -> None:

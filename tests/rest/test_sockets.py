@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from postino.rest.connection import MOST_TCP
 from tests.relays import HELLO
 from tests.waiting import until
 
@@ -256,20 +257,23 @@ async def slowest_of(served: Any, count: int) -> float:
     return longest
 
 
-async def test_two_hundred_tcp_connections_are_enough_for_anybody(served: Any) -> None:
+async def test_above_two_hundred_tcp_connections_the_oldest_idle_one_gives_way(served: Any) -> None:
     port = served.port
-    async with many(port, 200) as first:
+    async with many(port, MOST_TCP - 1) as first:
+        busy_reader, busy = await asyncio.open_connection("127.0.0.1", port)
+        busy.write(post("/api/messages/nobody/read", b'{"wait":60}').replace(b"localhost", b"localhost:%d" % port))
+        await busy.drain()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        async with asyncio.timeout(5):
-            with contextlib.suppress(ConnectionError):
-                assert await reader.read() == b""
-        writer.close()
-        # on the unix socket one is still heard, and so is whoever came first
-        assert (await asyncio.to_thread(ask, served, get("/api/health"))).startswith(b"HTTP/1.1 200")
-        reader, writer = first
         writer.write(get("/api/health", f"127.0.0.1:{port}"))
-        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-    await asyncio.to_thread(until, lambda: ask(served, get("/api/health", f"127.0.0.1:{port}"), tcp=True))
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            with contextlib.suppress(ConnectionError):
+                assert await first[0].read() == b""
+        writer.close()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await busy_reader.read(1)
+        busy.close()
 
 
 @contextlib.asynccontextmanager

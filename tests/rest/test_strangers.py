@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from postino.client import Client
+from postino.daemon.sockets import bind_tcp
 from postino.rest.connection import MOST_TCP
 
 TOKEN = "a-token-of-this-test"
@@ -32,6 +35,22 @@ try:
         sys.stdout.buffer.write(part)
 except ConnectionError:
     pass  # it was refused before it had said anything
+"""
+
+RESET = """
+import encodings.idna, os, socket, struct, sys, time
+os.setgid(65534); os.setuid(65534)
+port, seconds, request = int(sys.argv[1]), float(sys.argv[2]), os.fsencode(sys.argv[3])
+end, count = time.monotonic() + seconds, 0
+while True:
+    line = socket.create_connection(("127.0.0.1", port))
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+    line.sendall(request)
+    print(line.getsockname()[1], flush=True)
+    line.close()
+    if time.monotonic() >= end:
+        break
+    time.sleep(0.0025)
 """
 
 HOLD = """
@@ -99,6 +118,91 @@ def test_another_user_of_this_machine_is_refused_and_told_why(daemon: Any) -> No
     assert head.startswith(b"HTTP/1.1 403")
     assert json.loads(body)["code"] == "forbidden"
     assert "another user" in json.loads(body)["error"]
+
+
+LISTEN = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+line = socket.socket(socket.AF_INET6)
+line.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+line.bind(("::1", int(sys.argv[1])))
+line.listen()
+print("listens", flush=True)
+sys.stdin.read()
+"""
+
+
+@as_root
+def test_a_port_of_which_another_user_holds_one_address_of_localhost_is_taken() -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        port = probe.getsockname()[1]
+    argv = [sys.executable, "-c", LISTEN, str(port)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/") as stranger:
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == b"listens\n"
+
+        sockets = bind_tcp("127.0.0.1", port)
+
+    addresses = [each.getsockname()[:2] for each in sockets]
+    for each in sockets:
+        each.close()
+    assert port not in {number for _, number in addresses}
+    assert {host for host, _ in addresses} == {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_every_address_of_localhost_is_held(host: str) -> None:
+    sockets = bind_tcp(host, 0)
+    addresses = [each.getsockname()[:2] for each in sockets]
+    for each in sockets:
+        each.close()
+
+    assert {host for host, _ in addresses} == {"127.0.0.1", "::1"}
+    assert len({port for _, port in addresses}) == 1
+
+
+@as_root
+def test_a_reset_connection_is_not_taken_for_the_owners_that_has_its_port_now(daemon: Any) -> None:
+    pid, port = daemon.pid, daemon.port
+    request = posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "from a stranger"})
+    os.kill(pid, signal.SIGSTOP)  # both connections wait in the kernel: the daemon accepts the dead one second
+    try:
+        argv = [sys.executable, "-c", RESET, str(port), "0", request]
+        source = int(subprocess.run(argv, capture_output=True, check=True, cwd="/", timeout=20).stdout)
+        owners = socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.1", source))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    with owners:
+        owners.sendall(posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "mine"}).encode())
+        assert b" 200 " in owners.recv(65536)
+    with Client(Path(daemon.home.socket)) as client:
+        assert [each["body"] for each in client.peek("bob")["items"]] == ["mine"]
+
+
+@as_root
+@pytest.mark.timing("the owner waits at most 250 ms in a flood of resets")
+def test_a_flood_of_resets_does_not_delay_the_owner(daemon: Any) -> None:
+    request = posted("/api/messages", "127.0.0.1", daemon.port, {"to": "bob", "body": "flood"})
+    argv = [sys.executable, "-c", RESET, str(daemon.port), "4", request]
+    waits: list[float] = []
+    with (
+        subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/") as flood,
+        Client(Path(daemon.home.socket)) as client,
+    ):
+        while flood.poll() is None:
+            began = time.monotonic()
+            client.check("bob")
+            waits.append(time.monotonic() - began)
+            time.sleep(0.02)
+        assert flood.stdout is not None
+        resets = len(flood.stdout.readlines())
+
+    assert resets > 4 * 50
+    assert max(waits) < 0.25
+    with Client(Path(daemon.home.socket)) as client:
+        assert client.peek("bob")["total"] == 0
 
 
 @as_root

@@ -14,9 +14,10 @@ import pytest
 from redis.asyncio.client import Redis
 
 from postino.errors import StoreAway
+from postino.home_store import without_credentials
 from postino.paths import folder
 from postino.store.pipeline import client
-from postino.store.probe import COMMANDS, Probe, judge, probe, without_credentials
+from postino.store.probe import COMMANDS, Probe, judge, probe
 from postino.store.valkey.process import program
 
 REDIS = shutil.which("redis-server")

@@ -21,6 +21,7 @@ from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
 from postino.store.pipeline import client
 from postino.store.scripts import Script
 from postino.store.store import Store
+from tests.waiting import eventually
 
 CORPUS = scripts.load(folder("lua"))
 REDIS = shutil.which("redis-server")
@@ -270,7 +271,8 @@ async def conversation(broker: Broker) -> None:
     await broker.mail.nack(bob, "s-2", ["m1"])
     await broker.mail.undo_read(bob, "s-2", ["m2"])
     await broker.mail.extend(bob, "s-2", ["m3"])
-    await broker.sessions.keepalive("s-2", 2)
+    await broker.mail.read(bob, "s-2", limit=1, shown={"m3": 1})
+    await broker.sessions.keepalive("s-2", 2, {"m3": 1})
     for consumer in ("s-2", "s-3"):
         await broker.mail.read(bob, consumer, limit=200)
         await broker.mail.nack(bob, consumer, ["m1", "m2", "m5"])
@@ -376,12 +378,10 @@ async def test_every_script_runs_and_touches_only_the_keys_it_was_given(serve, o
 async def test_the_corpus_runs_on_a_cluster_of_one_node(serve, opened) -> None:
     port = 20_000 + time.time_ns() % 5_000
     server = serve("--cluster-enabled", "yes", "--port", str(port), "--bind", "127.0.0.1")
+    server.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+    await eventually(lambda: "cluster_state:ok" in str(server.ask("CLUSTER", "INFO")))
     store = Store(server.url, "x:")
     store.open()
-    await store.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-    async with asyncio.timeout(10):
-        while "cluster_state:ok" not in str(await store.call("CLUSTER", "INFO")):  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.05)
     try:
         broker = await opened(server.url)
         await conversation(broker)

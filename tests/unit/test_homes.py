@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from pathlib import Path
 
 import pytest
 
+from postino.client import Client
 from postino.config import load
 from postino.errors import BadField
 from postino.home import home_of
@@ -50,6 +52,22 @@ def test_a_directory_that_others_may_only_look_into_stays_as_it_is(root: Path, g
     assert refusal(root) is home_of(str(root))[1] is None
 
     assert mode(root) == given
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory to another user")
+def test_nothing_is_sent_to_the_socket_of_another_users_home(home: Home) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(home.socket))
+        stranger.listen()
+        stranger.setblocking(False)
+        os.chown(home.root, 65534, 65534)
+        try:
+            with Client(home.socket) as client, pytest.raises(BadField, match="belongs to uid 65534"):
+                client.send("bob", "secret")
+            with pytest.raises(BlockingIOError):
+                stranger.accept()
+        finally:
+            os.chown(home.root, 0, 0)
 
 
 @pytest.mark.parametrize("given", [0o777, 0o775, 0o770, 0o722, 0o1777])

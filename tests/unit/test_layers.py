@@ -14,7 +14,7 @@ import postino
 
 ROOT = Path(postino.__file__).parent
 GROUND = {"__version__", "errors"}
-RECORDS = GROUND | {"model", "wording", "home", "paths", "config"}
+RECORDS = GROUND | {"model", "wording", "home", "paths", "home_store", "config"}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
@@ -27,8 +27,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "model": GROUND,
     "wording": set(),
     "paths": GROUND | {"home"},
-    "config": GROUND | {"model", "paths"},
-    "transport": GROUND,
+    "home_store": GROUND | {"paths"},
+    "config": GROUND | {"model", "paths", "home_store"},
+    "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},
     "broker": STORE - {"locks"},

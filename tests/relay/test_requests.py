@@ -1,0 +1,121 @@
+"""When a request is repeated, and what the client hears in the end."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from postino.relay.lines import WriteBuffer, store_away
+from postino.relay.requests import AWAY_S, MAX_PAUSE_S, REPEAT_S, WAIT_S, Request, Requests
+
+
+def refused(code: str = "store_away", **more: Any) -> dict[str, Any]:
+    text = json.dumps({"ok": False, "code": code, "error": "x", **more})
+    return {"jsonrpc": "2.0", "id": 1, "result": {"isError": True, "content": [{"type": "text", "text": text}]}}
+
+
+DONE = {"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": "{}"}]}}
+
+
+class Told:
+    """Requests, and what the client was told by them."""
+
+    def __init__(self) -> None:
+        self.out = WriteBuffer()
+        self.requests = Requests(self.out)
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return [json.loads(line)["error"] for line in self.out.data.splitlines()]
+
+    def send(self, key: str | None = None, *, repeatable: bool = True, at: float = 0.0) -> Request:
+        request = Request(b"line", repeatable, key)
+        self.requests.sent(1, request, at)
+        return request
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (refused(outcome="none"), "none"),
+        (refused(outcome="unknown"), "unknown"),
+        ({"error": {"code": -32603, "message": "x", "data": {"code": "store_away", "outcome": "none"}}}, "none"),
+        (refused("inbox_full"), None),
+        (DONE, None),
+        ({"error": {"code": -32603, "message": "x"}}, None),
+        ({"result": {"isError": True, "content": []}}, None),
+        ({"result": {"isError": True, "content": [{"type": "text", "text": "[]"}]}}, None),
+        ({"result": []}, None),
+    ],
+)
+def test_only_a_refusal_because_the_store_is_away_is_known_as_one(answer, outcome):
+    assert store_away(answer) == outcome
+
+
+def test_a_send_is_repeated_while_the_store_is_away_with_growing_pauses_and_then_tells_the_last_refusal():
+    told, now, times = Told(), 0.0, []
+    request = told.send("k")
+    while not told.requests.answered(1, refused(outcome="none"), now):
+        assert told.requests.take_due(request.due - 0.01) == {}
+        now = request.due
+        assert told.requests.take_due(now) == {1: request}
+        times.append(now)
+        told.requests.sent(1, request, now)
+    assert times[:4] == pytest.approx([0.05, 0.15, 0.35, 0.75])
+    assert REPEAT_S - 6 < now < REPEAT_S - MAX_PAUSE_S and told.errors == []
+
+
+def test_a_send_that_may_have_been_stored_once_is_never_refused_as_surely_not_stored():
+    told = Told()
+    request = told.send("k")
+    assert not told.requests.answered(1, refused(outcome="unknown"), 0.0)
+    told.requests.sent(1, told.requests.take_due(1.0)[1], 1.0)
+    assert not told.requests.answered(1, refused(outcome="none"), REPEAT_S - 1)
+    (error,) = told.errors
+    assert error["data"] == {"outcome": "unknown", "id": "k"} and "id k " in error["message"]
+    assert request.unknown and not told.requests
+
+
+def test_another_call_is_repeated_only_as_long_as_a_restart_of_the_store_takes():
+    told = Told()
+    told.send()
+    assert not told.requests.answered(1, refused(outcome="unknown"), 0.1)
+    told.requests.sent(1, told.requests.take_due(1.0)[1], 0.2)
+    assert told.requests.answered(1, refused(outcome="none"), AWAY_S)
+    assert told.errors == []
+
+
+def test_what_was_lost_with_a_daemon_waits_for_the_next_and_in_the_end_is_unknown():
+    told = Told()
+    told.send("k")
+    told.requests.daemon_lost(1.0)
+    assert told.requests.expire(REPEAT_S - 0.01, "no daemon; nothing was done") == [] and not told.errors
+    told.requests.expire(REPEAT_S, "no daemon; nothing was done")
+    (error,) = told.errors
+    assert error["data"] == {"outcome": "unknown", "id": "k"}
+
+
+def test_what_was_never_sent_ends_sooner_and_says_that_nothing_was_done():
+    told = Told()
+    told.requests.wait(1, Request(b"line", True, "k"), 0.0)
+    told.requests.expire(WAIT_S, "no daemon; nothing was done")
+    assert [error["message"] for error in told.errors] == ["no daemon; nothing was done"]
+
+
+def test_a_daemon_that_does_not_answer_in_time_is_named_so_that_the_call_can_be_cancelled():
+    told = Told()
+    told.send(repeatable=False)
+    assert told.requests.expire(REPEAT_S, "") == [1]
+    assert told.errors[0]["data"]["outcome"] == "unknown"
+    assert not told.requests.answered(1, DONE, REPEAT_S + 1)
+
+
+def test_the_daemon_hears_of_a_cancel_unless_it_never_had_the_request():
+    told = Told()
+    told.requests.wait(1, Request(b"line", True, None), 0.0)
+    assert told.requests.cancel(1)
+    told.send("k")
+    assert not told.requests.answered(1, refused(outcome="none"), 0.0)
+    assert not told.requests.cancel(1) and not told.requests
