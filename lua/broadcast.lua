@@ -11,6 +11,7 @@ KEYS     broadcasts      stream   {po}:broadcasts
          agents          hash     {po}:agents
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
+         meta            hash     {po}:meta
          past            stream   {po}:past:all
          past_from       stream   {po}:past:<sender>
 ARGV     id              broadcast id
@@ -27,6 +28,7 @@ RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
+         IMPORTING   nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
 --@include lib/acting
@@ -34,16 +36,19 @@ TIME     O(log n) in the broadcasts
 --@include lib/cursor
 --@include lib/entry
 --@include lib/event
+--@include lib/importing
 --@include lib/now
 --@include lib/number
 --@include lib/past
 --@include lib/sweep_index
-local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions = unpack(KEYS, 1, 10)
+local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
 local id, digest, from, body, verified, via = unpack(ARGV, 1, 6)
 local max_broadcasts, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
 if wrong then return wrong end
+local refusal = importing(meta)
+if refusal then return refusal end
 local existing = load_entry(index, id)
 if existing then
   if existing.d ~= digest then
@@ -61,7 +66,7 @@ save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'acked', t = no
 redis.call('ZADD', order, now + ttl_ms, id)
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'id', id,
   'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'to', 'all')
-local marked = mark_both(KEYS[11], KEYS[12], entry, tonumber(ARGV[10]), ttl_ms, now)
+local marked = mark_both(past, past_from, entry, tonumber(ARGV[10]), ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)

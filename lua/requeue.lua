@@ -6,6 +6,7 @@ KEYS     inbox      stream   {po}:inbox:<agent>
          dead       stream   {po}:dead:<agent>
          events     stream   {po}:events
          agents     hash     {po}:agents
+         meta       hash     {po}:meta
 ARGV     agent      the present name
          ids        JSON array of message ids, or '' for all
          until      for all: move up to this stream ID, which the previous call returned; '+' in the first call
@@ -13,6 +14,7 @@ ARGV     agent      the present name
 RETURNS  ok, requeued ids, stream ID up to which more remain or ''
          alias, present name
 ERRORS   INBOX_FULL       nothing was moved
+         IMPORTING        nothing was moved
          UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
 TIME     O(n) in the letters moved
 ]]
@@ -21,11 +23,14 @@ TIME     O(n) in the letters moved
 --@include lib/entry
 --@include lib/event
 --@include lib/fields
+--@include lib/importing
 --@include lib/stream
-local inbox, index, dead, events, agents = unpack(KEYS)
+local inbox, index, dead, events, agents, meta = unpack(KEYS)
 local agent, ids, till, max_inbox = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
+local refusal = importing(meta)
+if refusal then return refusal end
 local letters, needed = {}, nil
 if ids == '' then
   letters = redis.call('XRANGE', dead, '-', till, 'COUNT', 100)

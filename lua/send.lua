@@ -10,6 +10,7 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
+         meta        hash     {po}:meta
          past        stream   {po}:past:<agent>
          past_from   stream   {po}:past:<sender>
 ARGV     agent       the recipient's present name
@@ -31,6 +32,7 @@ RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never a
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
+         IMPORTING   an import runs; nothing was stored
 TIME     O(log n) in the inbox
 ]]
 --@include lib/acting
@@ -38,17 +40,20 @@ TIME     O(log n) in the inbox
 --@include lib/entry
 --@include lib/event
 --@include lib/expire
+--@include lib/importing
 --@include lib/now
 --@include lib/number
 --@include lib/past
 --@include lib/sweep_index
-local inbox, leases, index, order, history, events, agents, presence, sessions = unpack(KEYS, 1, 9)
+local inbox, leases, index, order, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
 local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
 
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[12], from, now)
 if wrong then return wrong end
+local refusal = importing(meta)
+if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
 local known = record and not string.find(record, '"seen":0[,}]') and 1 or 0
@@ -80,7 +85,7 @@ redis.call('ZADD', order, now + ttl_ms, id)
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id,
   'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
   'reply_to', reply_to, 'to', agent)
-local marked = mark_both(KEYS[10], KEYS[11], entry, tonumber(ARGV[13]), ttl_ms, now)
+local marked = mark_both(past, past_from, entry, tonumber(ARGV[13]), ttl_ms, now)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
 return { 'ok', seq, 1, known, marked }

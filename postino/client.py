@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -203,6 +203,31 @@ class Client:
         """Return the daemon's health. An unhealthy daemon raises nothing."""
         return self._once("GET", "/api/health", None, 0).payload(accept=503)
 
+    def export(self) -> Iterator[bytes]:
+        """Yield the whole mailroom as lines of JSON, in parts. Over the unix socket only.
+
+        Raises:
+            Unreachable: it ended early; what was yielded is not a whole export.
+        """
+        self._start_if_missing()
+        yield from self._transport.download("/api/export", self._headers, SILENCE)
+
+    def import_(self, parts: Iterable[bytes], *, check: bool = False) -> Json:
+        """Import an export into an empty mailroom, or with `check` only read it. Over the unix socket only.
+
+        Raises:
+            BadField: the file is damaged; `detail["line"]` is the line.
+            NotEmpty, Importing: the mailroom is not one for this file.
+        """
+        self._start_if_missing()
+        headers = self._headers | {"Content-Type": "application/x-ndjson"}
+        target = f"/api/import{_query({'check': 'true' if check else None})}"
+        return self._transport.upload(target, parts, headers, SILENCE).payload()
+
+    def abandon_import(self) -> Json:
+        """End an import that was interrupted: what it has stored stays, and mail is accepted again."""
+        return self._call("DELETE", "import")
+
     def events(
         self,
         *,
@@ -219,17 +244,18 @@ class Client:
         Raises:
             Unreachable: no daemon answers at first, or none answers again within `patience`.
         """
-        if self._start:
-            self._start_missing(self._start)
+        self._start_if_missing()
         return self._follow(
             f"/api/events{_query({'agent': agent, 'type': ','.join(types) if types else None})}", since, patience
         )
 
-    def _start_missing(self, start: Callable[[], object]) -> None:
+    def _start_if_missing(self) -> None:
+        if self._start is None:
+            return
         try:
             self.health()
         except Unreachable:
-            start()
+            self._start()
 
     def _follow(self, target: str, since: str | None, patience: float | None) -> Iterator[Json]:
         lost_at: float | None = None  # None until a first stream was open: only then is a broken one reopened

@@ -139,6 +139,12 @@ class LeaseLost(PostinoError):
     meaning = "Some of the ids are not leased to this consumer; see `rejected`"
 
 
+class NotEmpty(PostinoError):
+    code = "not_empty"
+    http = 409
+    meaning = "An import needs a mailroom that has had no mail; nothing was changed"
+
+
 class TooLarge(PostinoError):
     code = "too_large"
     http = 413
@@ -193,6 +199,13 @@ class StoreAway(PostinoError):
     def with_detail(self, **detail: Any) -> StoreAway:
         """Return a copy with further members: all calls of a broken connection are given the same error."""
         return StoreAway(self.message, **(self.detail | detail))
+
+
+class Importing(PostinoError):
+    code = "importing"
+    http = 503
+    retryable = True
+    meaning = "An import into this mailroom has not finished; until then nothing else is stored"
 
 
 class Unreachable(PostinoError):

@@ -48,6 +48,14 @@ class Answer:
             return found
         raise self._error(found)
 
+    def error(self) -> PostinoError:
+        """Return the error in an answer that is none of success."""
+        try:
+            self.payload()
+        except PostinoError as error:
+            return error
+        return PostinoError("the daemon answered what it was not asked")
+
     def _error(self, found: Json) -> PostinoError:
         kind = ERRORS.get(str(found.pop("code", "")), PostinoError)
         message = str(found.pop("error", f"the daemon answered status {self.status}"))
@@ -129,6 +137,39 @@ class Transport:
                 if response.status != 200:
                     Answer(response.status, refusal).payload()
                 yield from _events(response)
+
+    def download(self, target: str, headers: dict[str, str], seconds: float) -> Iterator[bytes]:
+        """Yield a long answer in parts, on its own connection; each must come within `seconds`.
+
+        Raises:
+            Unreachable: no daemon answers, or the answer ended early.
+            PostinoError: the daemon refused.
+        """
+        with contextlib.closing(self._open(seconds)) as connection:
+            try:
+                connection.request("GET", target, None, headers)
+                response = connection.getresponse()
+                if response.status != 200:
+                    raise Answer(response.status, response.read(CHUNK)).error()
+                while part := response.read1(CHUNK):
+                    yield part
+            except (OSError, http.client.HTTPException) as error:
+                raise self._broken(error) from None
+
+    def upload(self, target: str, parts: Iterable[bytes], headers: dict[str, str], seconds: float) -> Answer:
+        """Send a long body in parts, on its own connection, and return the answer; nothing may stall for `seconds`.
+
+        Raises:
+            Unreachable: as `exchange`.
+        """
+        with contextlib.closing(self._open(seconds)) as connection:
+            try:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer is there
+                    connection.request("POST", target, iter(parts), headers)
+                response = connection.getresponse()
+                return Answer(response.status, response.read(LONGEST_ANSWER))
+            except (OSError, http.client.HTTPException) as error:
+                raise self._broken(error) from None
 
     def _connect(self, seconds: float) -> http.client.HTTPConnection:
         kept = self._connection

@@ -19,6 +19,7 @@ from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
 from postino.broker.sessions import Sessions
+from postino.broker.transfer import Transfer
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.home_store import HomeStore, without_credentials
@@ -31,6 +32,7 @@ from postino.store.inbox import Inboxes
 from postino.store.probe import Probe, probe
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
+from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
 
 SAMPLED = 50  # inboxes that are searched for the oldest unread message
@@ -67,6 +69,7 @@ class Broker:
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
+        self.transfer = Transfer(store, TransferTable(store, limits), self.dead)
 
     @classmethod
     async def open(cls, settings: Settings, remembered: HomeStore | None = None) -> Broker:

@@ -34,6 +34,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "agents": ("agents", "list or forget agents"),
         "rename": ("agents", "rename an agent"),
     },
+    "Backup": {
+        "export": ("transfer", "write the whole mailroom to a file"),
+        "import": ("transfer", "fill an empty mailroom from the file of an export"),
+    },
     "Setup": {
         "install": ("install", "install the plugin that gives Claude Code sessions a mailbox"),
         "uninstall": ("install", "remove the plugin from Claude Code"),
@@ -83,6 +87,7 @@ def _run(argv: list[str]) -> int:
 
 def _command(name: str, rest: list[str]) -> int:
     from importlib import import_module
+    from keyword import iskeyword
 
     from postino.cli.command import Command, no_command
     from postino.cli.render import line
@@ -98,7 +103,8 @@ def _command(name: str, rest: list[str]) -> int:
     for warning in warnings:
         sys.stderr.write(f"postino: {line(warning)}\n")
     command = Command(name, rest, summary, settings, os.environ, _colour())
-    return int(getattr(import_module(f"postino.cli.{module}"), name)(command))
+    function = f"{name}_" if iskeyword(name) else name
+    return int(getattr(import_module(f"postino.cli.{module}"), function)(command))
 
 
 def _colour() -> bool:

@@ -85,7 +85,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
         if takes_body:
             body = read_body(await parse.body(request, largest))
         elif route.raw:
-            parse.check_type(request)
+            parse.check_type(request, route.accepts)
         elif request.can_read_body:
             parse.refuse_body(request)
         query: Any = no_query

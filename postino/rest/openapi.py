@@ -13,7 +13,7 @@ from postino import __version__
 from postino.errors import ERRORS
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, Refusal, schema
-from postino.rest.route import Handler, Route
+from postino.rest.route import JSON, Handler, Route
 
 Json = dict[str, Any]
 
@@ -71,7 +71,9 @@ def _operation(route: Route, named: dict[Any, Json]) -> Json:
     }
     if route.method == "POST":
         content = {"type": "object", "maxProperties": 0} if route.body is Nothing else named[route.body]
-        operation["requestBody"] = {"content": {"application/json": {"schema": content}}}
+        if route.accepts != JSON:
+            content = {"type": "string"}
+        operation["requestBody"] = {"content": {route.accepts: {"schema": content}}}
     return operation
 
 
@@ -91,6 +93,8 @@ def _responses(route: Route, named: dict[Any, Json]) -> Json:
     good: Json = {"description": "Done"}
     if route.answers is not None:
         good["content"] = {"application/json": {"schema": named[route.answers]}}
+    elif route.gives != JSON:
+        good["content"] = {route.gives: {"schema": {"type": "string"}}}
     elif route.path == "/api/events":
         good["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     found: dict[int, list[str]] = {}

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
 from postino.model import check_text, visible
+from postino.rest.route import JSON
 from postino.wording import worded
 
 T = TypeVar("T")
@@ -116,15 +117,15 @@ def stream_id(text: str, *, digits: int = 20) -> str | None:
     return f"{ms}-{seq}" if max(ms, seq) < 1 << 64 else None
 
 
-def check_type(request: web.Request) -> None:
+def check_type(request: web.Request, wanted: str = JSON) -> None:
     """Raise UnsupportedType unless the body is declared as JSON, which a web page cannot do without a preflight."""
     headers = request.headers
     given = headers.get("Content-Type", "")
-    if given != "application/json":
+    if given != wanted:
         kind, _, rest = given.partition(";")
         charset = rest.strip().lower().replace('"', "")
-        if kind.strip().lower() != "application/json" or charset not in ("", "charset=utf-8", "charset=utf8"):
-            raise UnsupportedType("send a POST with Content-Type: application/json (in UTF-8)")
+        if kind.strip().lower() != wanted or charset not in ("", "charset=utf-8", "charset=utf8"):
+            raise UnsupportedType(f"send a POST with Content-Type: {wanted} (in UTF-8)")
     if "Content-Encoding" in headers:
         raise UnsupportedType("Content-Encoding is not supported; send the JSON without it")
 

@@ -232,6 +232,19 @@ class Done(Record, frozen=True, kw_only=True):
     ok: bool = True
 
 
+class ImportQuery(Asked, frozen=True, kw_only=True):
+    """How to import. `check`: only read the file, store nothing."""
+
+    check: bool = False
+
+
+class Abandoned(Record, frozen=True, kw_only=True):
+    """The answer to the end of an import that was interrupted. `abandoned` is false if there was none."""
+
+    ok: bool = True
+    abandoned: bool
+
+
 class Forgotten(Record, frozen=True, kw_only=True):
     """The agents that were forgotten."""
 
@@ -278,7 +291,7 @@ class StatsReport(Record, frozen=True, kw_only=True):
 
 
 class Refusal(Record, frozen=True, kw_only=True):
-    """An error. Further members where they apply: field, position, names, allow, acknowledged, rejected.
+    """An error. Further members where they apply: field, position, line, names, allow, acknowledged, rejected.
 
     With `outcome: unknown`, `id` is the one under which a send or broadcast can be repeated safely.
     """
@@ -292,6 +305,7 @@ class Refusal(Record, frozen=True, kw_only=True):
     outcome: Literal["none", "unknown"] | None = None
     id: Id | None = None
     names: list[str] | None = None
+    line: int | None = None
 
 
 def _check_ids(ids: list[str]) -> None:

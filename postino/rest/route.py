@@ -9,6 +9,9 @@ from typing import Any
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing
 
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+
 Handler = Callable[[ApiCall[Any, Any]], Awaitable[object]]
 
 
@@ -29,6 +32,8 @@ class Route:
     refusals: tuple[str, ...] = ()
     bodies: Mapping[int, Any] = field(default_factory=dict)
     raw: bool = False  # the handler reads the body itself
+    accepts: str = JSON  # the content type of the body of a POST
+    gives: str = JSON  # the content type of a 200
     in_api: bool = True  # False: the page
     needs_token: bool = True  # False: a browser requests it before it has the token
     longest_body: int | None = None  # bytes, where the setting allows more than this route needs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from postino.broker.transfer import Imported
 from postino.model import (
     Acknowledged,
     Agent,
@@ -18,8 +19,22 @@ from postino.model import (
     Returned,
     Sent,
 )
-from postino.rest import agents, broadcasts, dead, events, health, history, hooks, messages, openapi, page, signin
+from postino.rest import (
+    agents,
+    broadcasts,
+    dead,
+    events,
+    health,
+    history,
+    hooks,
+    messages,
+    openapi,
+    page,
+    signin,
+    transfer,
+)
 from postino.rest.records import (
+    Abandoned,
     BroadcastBody,
     BroadcastReadQuery,
     Cleared,
@@ -29,6 +44,7 @@ from postino.rest.records import (
     Forgotten,
     HealthReport,
     HistoryQuery,
+    ImportQuery,
     NackBody,
     Page,
     Paging,
@@ -44,13 +60,14 @@ from postino.rest.records import (
     StatsReport,
     UnseenBroadcasts,
 )
-from postino.rest.route import Route
+from postino.rest.route import NDJSON, Route
 
 UNKNOWN = ("unknown_agent",)
+REUSED = ("key_reused", "importing")
 LOST: dict[str, Any] = {"refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/api/messages", messages.send, Sent, body=SendBody, refusals=("key_reused", "inbox_full")),
+    Route("POST", "/api/messages", messages.send, Sent, body=SendBody, refusals=(*REUSED, "inbox_full")),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=Paging),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared),
     Route("POST", "/api/messages/{agent}/read", messages.read, Lease, query=ReadQuery, body=ReadQuery),
@@ -59,7 +76,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/messages/{agent}/extend", messages.extend, Acknowledged, body=SettleBody, **LOST),
     Route("GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",)),
     Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=Paging),
-    Route("POST", "/api/broadcasts", broadcasts.broadcast, BroadcastSent, body=BroadcastBody, refusals=("key_reused",)),
+    Route("POST", "/api/broadcasts", broadcasts.broadcast, BroadcastSent, body=BroadcastBody, refusals=REUSED),
     Route("DELETE", "/api/broadcasts", broadcasts.clear, Cleared),
     Route(
         "POST",
@@ -72,7 +89,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/check/{agent}", messages.check, Check),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging),
-    Route("POST", "/api/dead/{agent}/requeue", dead.requeue, Requeued, body=RequeueBody, refusals=UNKNOWN),
+    Route(
+        "POST", "/api/dead/{agent}/requeue", dead.requeue, Requeued, body=RequeueBody, refusals=(*UNKNOWN, "importing")
+    ),
     Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared),
     Route("GET", "/api/agents", agents.listing, Page[Agent], query=Paging),
     Route("POST", "/api/agents/cleanup", agents.cleanup, Forgotten),
@@ -88,6 +107,18 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/events", events.events, query=EventsQuery, refusals=("too_many",)),
     Route("POST", "/api/hooks/{event}", hooks.hook, raw=True),
+    Route("GET", "/api/export", transfer.export, gives=NDJSON),
+    Route(
+        "POST",
+        "/api/import",
+        transfer.import_,
+        Imported,
+        query=ImportQuery,
+        raw=True,
+        accepts=NDJSON,
+        refusals=("bad_request", "not_empty", "importing", "name_taken"),
+    ),
+    Route("DELETE", "/api/import", transfer.abandon, Abandoned),
     Route("GET", "/api/stats", health.stats, StatsReport),
     Route("GET", "/api/health", health.health, HealthReport, bodies={503: HealthReport}),
     Route(

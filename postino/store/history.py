@@ -58,10 +58,7 @@ class HistoryStream:
 
     async def begin_index(self) -> None:
         """Record, once per store, that every later entry is in the index. Repeating does nothing."""
-        if await self._indexed_after() is None:
-            newest = await self._store.call("XREVRANGE", self._store.keys.shared("history"), "+", "-", "COUNT", 1)
-            after = newest[0][0] if newest else "0-0"
-            await self._store.call("HSETNX", self._store.keys.shared("meta"), _INDEXED_AFTER, after)
+        await self._store.run("index_history", "", {})
 
     async def trim(self) -> int:
         """Drop every entry older than one time to live; return how many. A send trims by whole stream nodes only."""

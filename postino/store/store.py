@@ -159,6 +159,12 @@ class Store:
         head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
         return await _run_script(self.writes, script, head + script.arguments(values))
 
+    async def run_reading(self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str]) -> Any:
+        """Run a script that changes nothing, as `run` does, on the connection for long replies."""
+        script = self.scripts[name]
+        head = self._make_head(name, agent, agent, keys)
+        return await _run_script(self.reads, script, head + script.arguments(values))
+
     def _make_head(
         self, name: str, agent: str, sender: str, keys: Mapping[str, str] = MappingProxyType({})
     ) -> tuple[str | int, ...]:

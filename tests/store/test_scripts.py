@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -240,6 +240,11 @@ def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
 # where they run
 
 
+async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield line
+
+
 async def conversation(broker: Broker) -> None:
     """Use every verb, every script and every refusal."""
     ci = Sender(name="ci", via="http")
@@ -312,6 +317,13 @@ async def conversation(broker: Broker) -> None:
     await broker.housekeeping.send_notices()
     await broker._live.expire_presence()
     await broker.agents.page(10, 0)
+    lines = b"".join([part async for part in broker.transfer.export()]).splitlines()
+    await refused(broker.transfer.import_(_each(lines)), "not_empty")
+    emptied = ("history", "broadcasts", "feed", "agents")
+    await broker._store.call("UNLINK", *(broker._store.keys.shared(kind) for kind in emptied))
+    await refused(broker.transfer.import_(_each(lines[:-1])), "bad_field")
+    await refused(broker.mail.send(Draft(id="importing", to=bob, body="x"), ci), "importing")
+    await broker.transfer.import_(_each(lines))
     await broker.stats()
     assert (await broker.health()).ok
 

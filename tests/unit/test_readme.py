@@ -6,6 +6,7 @@ import contextlib
 import re
 import shlex
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import NoReturn
 
@@ -78,4 +79,4 @@ def test_a_command_of_the_operations_table_is_taken_as_it_stands(line: str, tmp_
     call = _Dry(name, argv, summary, config.load({"POSTINO_HOME": str(tmp_path)})[0], {}, colour=False)
 
     with contextlib.suppress(_Parsed):  # `status` starts no daemon and so gets to its end
-        getattr(import_module(f"postino.cli.{module}"), name)(call)
+        getattr(import_module(f"postino.cli.{module}"), f"{name}_" if iskeyword(name) else name)(call)

@@ -1,0 +1,62 @@
+#!lua
+--[[ import_agent: restore an agent's record, former names, counter and cursor; one that has joined since stays online.
+Atomic because names and cursor must always agree. Repeating changes nothing.
+KEYS     agents   hash     {po}:agents
+         cursors  hash     {po}:cursors
+         inbox    stream   {po}:inbox:<agent>
+         leases   zset     {po}:leases:<agent>
+         index    hash     {po}:index:<agent>
+         order    zset     {po}:order:<agent>
+         dead     stream   {po}:dead:<agent>
+ARGV     agent    the name
+         line     JSON: since, seen (ms), reads, aliases ([name, made ms]), seq (last number given), cursor or ''
+RETURNS  ok
+ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
+TIME     O(n) in the aliases
+]]
+--@include lib/agent
+--@include lib/cursor
+--@include lib/number
+local agents, cursors, inbox, leases, index, order, dead = unpack(KEYS)
+local agent, line = ARGV[1], cjson.decode(ARGV[2])
+local names = { agent }
+for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
+for _, name in ipairs(names) do
+  local owner = alias_of(agents, name)
+  if owner and (owner ~= agent or name == agent) then
+    return redis.error_reply('NAME_TAKEN ' .. name .. ' is a former name of ' .. owner)
+  end
+end
+
+local record = load_agent(agents, agent)
+-- what a forgotten agent of this name has left: its ids
+if not record then redis.call('UNLINK', inbox, leases, index, order, dead) end
+record = record or {}
+local aliases = {}
+for _, alias in ipairs(line.aliases) do
+  local name, made = alias[1], alias[2]
+  local other = load_agent(agents, name)
+  for _, session in ipairs(other and other.sessions or {}) do add_session(record, session) end
+  for _, former in ipairs(other and other.aliases or {}) do
+    local _, since = alias_of(agents, former)
+    redis.call('HSET', agents, former, '@' .. agent .. ' ' .. digits(since or made))
+    aliases[#aliases + 1] = former
+  end
+  if other then redis.call('HDEL', cursors, name) end
+  redis.call('HSET', agents, name, '@' .. agent .. ' ' .. digits(made))
+  aliases[#aliases + 1] = name
+end
+for _, former in ipairs(record.aliases or {}) do
+  aliases = without(aliases, former)
+  aliases[#aliases + 1] = former
+end
+record.aliases = aliases
+record.since = math.min(record.since or line.since, line.since)
+record.seen = math.max(record.seen or 0, line.seen)
+record.reads = record.reads or line.reads or nil
+save_agent(agents, agent, record)
+if line.seq > tonumber(redis.call('HGET', index, '#seq') or 0) then redis.call('HSET', index, '#seq', line.seq) end
+local _, seen = load_cursor(cursors, agent)
+local _, wanted = split_cursor(line.cursor)
+if wanted and wanted > (seen or -1) then redis.call('HSET', cursors, agent, line.cursor) end
+return { 'ok' }

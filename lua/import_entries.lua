@@ -1,0 +1,56 @@
+#!lua
+--[[ import_entries: append entries under the IDs they had to an inbox, the dead letters, broadcasts or history.
+Atomic because a message and its record must be written together. Repeating adds nothing: an entry is left out when its
+message id is remembered already, or, without a record, when the stream has passed its ID. Each message of an inbox counts
+as returned by its reader at the time `due`, after its `deliveries`: it keeps its place, and a repeat is labelled.
+KEYS     inbox    stream   {po}:inbox:<agent>, or another stream
+         leases   zset     {po}:leases:<agent>
+         index    hash     {po}:index:<agent>
+         order    zset     {po}:order:<agent>
+         agents   hash     {po}:agents
+ARGV     agent    the present name
+         rows     JSON array: entry (stream ID), fields (flat); of a message also id, record (of the index) and forget
+RETURNS  ok, number of entries added
+         alias, present name
+ERRORS   NONE
+TIME     O(n log n) in the rows
+]]
+--@include lib/agent
+--@include lib/entry
+--@include lib/fields
+--@include lib/now
+--@include lib/stream
+local inbox, leases, index, order, agents = unpack(KEYS)
+local agent, rows = ARGV[1], cjson.decode(ARGV[2])
+local target = alias_of(agents, agent)
+if target then return { 'alias', target } end
+
+local function restore(row, stream_id)
+  row.record.s = stream_id
+  save_entry(index, row.id, row.record)
+  redis.call('ZADD', order, row.forget, row.id)
+  local last = tonumber(redis.call('HGET', index, '#seq') or 0)
+  if row.record.q > last then redis.call('HSET', index, '#seq', row.record.q) end
+  if not row.deliveries then return end
+  redis.pcall('XGROUP', 'CREATE', inbox, 'agents', '0') -- exists after the first
+  redis.call('XGROUP', 'SETID', inbox, 'agents', stream_id)
+  redis.call('XCLAIM', inbox, 'agents', '#nobody', 0, stream_id, 'RETRYCOUNT', row.deliveries, 'FORCE', 'JUSTID')
+  redis.call('ZADD', leases, row.due, stream_id)
+end
+
+if rows[1].record and redis.call('HEXISTS', agents, agent) == 0 then -- forgotten meanwhile
+  save_agent(agents, agent, { since = now_ms(), seen = 0 })
+  redis.call('PERSIST', index)
+  redis.call('PERSIST', order)
+end
+local added, last = 0, '0-0'
+if redis.call('EXISTS', inbox) == 1 then last = field(redis.call('XINFO', 'STREAM', inbox), 'last-generated-id') end
+for _, row in ipairs(rows) do
+  local at = id_before(last, row.entry) and row.entry or row.record and '*'
+  if at and not (row.record and redis.call('HEXISTS', index, row.id) == 1) then
+    last = redis.call('XADD', inbox, at, unpack(row.fields))
+    if row.record then restore(row, last) end
+    added = added + 1
+  end
+end
+return { 'ok', added }

@@ -1,0 +1,212 @@
+"""Export and import of the whole mailroom, as lines of JSON.
+
+An export is not one moment: mail goes on while it runs. It holds everything that was accepted before it began and that
+nobody has acknowledged or cleared since; of what happens meanwhile it may hold any part.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+
+import msgspec
+
+from postino import __version__
+from postino.broker.import_file import ImportFile
+from postino.errors import PostinoError
+from postino.model import Record, iso
+from postino.store.dead import DeadLetters
+from postino.store.keys import ALL
+from postino.store.lines import (
+    FORMAT,
+    AgentLine,
+    BroadcastLine,
+    ClaudeLine,
+    DeadLine,
+    EndLine,
+    FeedLine,
+    Header,
+    HistoryLine,
+    IdLine,
+    Line,
+    MessageLine,
+    NoticeLine,
+    type_of,
+)
+from postino.store.store import Store
+from postino.store.transfer import TransferTable
+
+_BATCH = 100  # lines of one script: a few milliseconds for the store
+_BATCH_BYTES = 500_000
+_encode = msgspec.json.Encoder().encode
+
+
+class Imported(Record, frozen=True, kw_only=True):
+    """The answer to an import: how many lines of each type there are, and how many of them were stored just now."""
+
+    ok: bool = True
+    export: str
+    exported: str
+    counts: dict[str, int]
+    stored: int
+
+
+class Transfer:
+    """Export and import."""
+
+    def __init__(self, store: Store, table: TransferTable, dead: DeadLetters) -> None:
+        self._store = store
+        self._table = table
+        self._dead = dead
+
+    async def export(self) -> AsyncIterator[bytes]:
+        """Yield the lines of an export, some at a time; in memory is one page, and the ids of one agent's mail.
+
+        Raises:
+            StoreAway: no reply; what was yielded is not a whole export.
+        """
+        header = Header(
+            postino=__version__,
+            format=FORMAT,
+            export=secrets.token_hex(8),
+            exported=iso(await self._store.now_ms()),
+        )
+        yield _encode(header) + b"\n"
+        counts: Counter[str] = Counter()
+        async for lines in self._lines():
+            counts.update(type_of(line) for line in lines)
+            yield _joined(lines)
+        yield _joined([EndLine(counts=counts)])
+
+    async def _lines(self) -> AsyncIterator[list[Line]]:
+        for agent in await self._table.agents():
+            yield [msgspec.structs.replace(agent, seq=await self._table.last_seq(agent.name))]
+            async for lines in self._mail(agent.name):
+                yield lines
+            async for lines in self._table.ids(agent.name):
+                yield lines
+        notices = await self._dead.notices()
+        yield [NoticeLine(agent=each.agent, id=each.id, death=each.death, sender=each.sender) for each in notices]
+        async for lines in self._table.claude():
+            yield lines
+        async for lines in self._table.history():
+            yield lines
+        async for lines in self._table.broadcasts():
+            yield lines
+        async for lines in self._table.ids(ALL):
+            yield lines
+        yield await self._table.feed()
+
+    async def _mail(self, agent: str) -> AsyncIterator[list[Line]]:
+        """Yield the messages and dead letters of an agent, each once.
+
+        A message may die, and a dead letter be requeued, between two pages. Both move to the tail of a stream, so each
+        stream is read again from where its reading stopped.
+        """
+        done: set[str] = set()
+        after = {"dead": "0-0", "inbox": "0-0"}
+        for kind in ("dead", "inbox", "dead", "inbox"):
+            read = self._table.dead if kind == "dead" else self._table.messages
+            while True:
+                lines, after[kind] = await read(agent, after[kind])
+                if not lines:
+                    break
+                yield [line for line in lines if not isinstance(line, (MessageLine, DeadLine)) or line.id not in done]
+                done.update(line.id for line in lines if isinstance(line, (MessageLine, DeadLine)))
+
+    async def import_(self, lines: AsyncIterator[bytes], *, check: bool = False) -> Imported:
+        """Store the lines of an export in this empty mailroom, in which nothing else can be stored meanwhile.
+
+        When an import is interrupted, repeating it continues it: what is stored already is left out. With `check` the
+        file is only read.
+
+        Raises:
+            BadField: the file is damaged; `line` names the line. What precedes it is stored, unless `check` is set.
+            NotEmpty: the mailroom has had mail.
+            Importing: the import of another file has not finished.
+            NameTaken: an agent has a name by now that another agent has in the file.
+        """
+        file = ImportFile(await self._store.now_ms())
+        header = file.read_header(await anext(lines, b""))
+        if check:
+            async for raw in lines:
+                file.read(raw)
+            file.finish()
+            return _imported(file, header, 0)
+        continued = await self._table.begin(header.export)
+        stored, started = 0, continued
+        try:
+            async for batch in _batches(file, lines):
+                started = True
+                stored += await self._store_batch(batch)
+            file.finish()
+        except PostinoError:
+            if not started:  # else nothing can be sent until the import is repeated or abandoned
+                await self._table.end()
+            raise
+        await self._table.end()
+        return _imported(file, header, stored)
+
+    async def abandon(self) -> bool:
+        """End an import that was interrupted and will not be repeated; return whether there was one.
+
+        What it has stored stays, and other mail is accepted again.
+        """
+        return await self._table.end()
+
+    async def _store_batch(self, lines: list[Line]) -> int:
+        table = self._table
+        match lines:
+            case [MessageLine(), *_]:
+                return await table.add_messages(lines)  # type: ignore[arg-type]  # all lines of a batch have one type
+            case [DeadLine(), *_]:
+                return await table.add_dead(lines)  # type: ignore[arg-type]
+            case [IdLine(), *_]:
+                return await table.add_ids(lines)  # type: ignore[arg-type]
+            case [HistoryLine(), *_]:
+                return await table.add_history(lines)  # type: ignore[arg-type]
+            case [BroadcastLine(), *_]:
+                return await table.add_broadcasts(lines)  # type: ignore[arg-type]
+        return sum([await self._store_one(line) for line in lines])
+
+    async def _store_one(self, line: Line) -> int:
+        match line:
+            case AgentLine():
+                await self._table.add_agent(line)
+                return 1
+            case NoticeLine():
+                return await self._table.add_notice(line)
+            case ClaudeLine():
+                return await self._table.add_claude(line)
+            case FeedLine():
+                return await self._table.add_feed(line)
+        return 0
+
+
+async def _batches(file: ImportFile, lines: AsyncIterator[bytes]) -> AsyncIterator[list[Line]]:
+    """Yield the checked lines of a file, in order, each batch of one type and one agent."""
+    batch: list[Line] = []
+    size = 0
+    about: tuple[str, str] | None = None
+    async for raw in lines:
+        line = file.read(raw)
+        kind = (type_of(line), getattr(line, "to", ""))
+        if isinstance(line, HistoryLine):
+            kind = (type_of(line), "")
+        if batch and (kind != about or len(batch) == _BATCH or size + len(raw) > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        about = kind
+        batch.append(line)
+        size += len(raw)
+    if batch:
+        yield batch
+
+
+def _joined(lines: Iterable[Line]) -> bytes:
+    return b"".join([_encode(line) + b"\n" for line in lines])
+
+
+def _imported(file: ImportFile, header: Header, stored: int) -> Imported:
+    return Imported(export=header.export, exported=header.exported, counts=dict(file.counts), stored=stored)

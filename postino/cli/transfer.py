@@ -1,0 +1,164 @@
+"""The commands export and import."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from postino.cli import render
+from postino.cli.command import Command, as_json
+from postino.cli.streams import require_stdout
+from postino.errors import BadRequest, Unreachable
+
+Json = dict[str, Any]
+
+CHUNK = 1 << 18  # bytes
+TAIL = 4096  # bytes; the last line of an export has a few hundred
+PROGRESS_S = 0.2  # between two lines of progress
+#: types of lines as a summary names them
+NOUNS = {"agent": "agent", "message": "message", "dead": "dead letter", "broadcast": "broadcast", "id": "remembered id"}
+
+
+def export(command: Command) -> int:
+    """Write the whole mailroom to a file."""
+    parser = command.parser()
+    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="where to write it (default: -, stdout)")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    args = parser.parse_args(command.argv)
+    if args.file == "-":
+        require_stdout()
+        counts = _download(command, sys.stdout.buffer)
+        sys.stderr.write(f"{as_json({'counts': counts}) if args.json else f'exported {_summary(counts)}'}\n")
+        return 0
+    target = Path(args.file)
+    if target.exists() and not args.force:
+        raise BadRequest(f"{args.file} exists; choose another name, or replace it with --force")
+    with _replacing(target) as file:
+        counts = _download(command, file)
+    return command.show(
+        args, {"file": args.file, "counts": counts}, f"exported {_summary(counts)} to {render.line(args.file)}\n"
+    )
+
+
+def _download(command: Command, file: IO[bytes]) -> Json:
+    """Write an export to `file`; return the counts of its last line."""
+    last = b""
+    with command.client() as client, _Progress("exported") as progress:
+        for part in client.export():
+            file.write(part)
+            last = (last + part)[-TAIL:]
+            progress.add(len(part))
+    file.flush()
+    end = json.loads(last.splitlines()[-1]) if last.endswith(b"}\n") else {}
+    if end.get("type") != "end":
+        raise Unreachable("the export ended early and is not whole; run it again")
+    found: Json = end["counts"]
+    return found
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Open a new file that only its owner can read, and give it the name of `target` once it is complete."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink()
+        raise
+
+
+def import_(command: Command) -> int:
+    """Fill an empty mailroom from the file of an export."""
+    parser = command.parser()
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the file (default: -, standard input)")
+    parser.add_argument("--check", action="store_true", help="only read the file and say what it holds")
+    parser.add_argument("--abandon", action="store_true", help="end an import that was interrupted, and keep its mail")
+    args = parser.parse_args(command.argv)
+    if args.abandon:
+        return _abandon(command, args)
+    with command.client() as client, _opened(args.file or "-") as file:
+        # read as a whole first: a file that was cut off or changed is refused before anything is stored
+        answer = _upload("checked", file, lambda parts: client.import_(parts, check=True))
+        if not args.check:
+            answer = _upload("imported", file, client.import_)
+    words = "holds" if args.check else "imported"
+    text = f"{words} {_summary(answer['counts'])}, exported {render.line(answer['exported'])}\n"
+    if damaged := answer["counts"].get("damaged"):
+        text += f"{render.count(damaged, 'damaged entry')} had been left out of the export\n"
+    return command.show(args, answer, text)
+
+
+def _abandon(command: Command, args: Any) -> int:
+    if args.file or args.check:
+        raise BadRequest("--abandon takes neither FILE nor --check")
+    with command.client() as client:
+        answer = client.abandon_import()
+    done = "ended the import; what it had stored stays" if answer["abandoned"] else "no import was interrupted"
+    return command.show(args, answer, f"{done}\n")
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    """Open a file that can be read twice; a pipe is copied to a temporary file first."""
+    if name == "-" and sys.stdin is None:
+        raise BadRequest("standard input is closed; name a FILE")
+    with contextlib.ExitStack() as stack:
+        file: IO[bytes] = sys.stdin.buffer if name == "-" else stack.enter_context(Path(name).open("rb"))
+        if not file.seekable():
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(file, copy, CHUNK)
+            file = copy
+        yield file
+
+
+def _upload(word: str, file: IO[bytes], send: Callable[[Iterable[bytes]], Json]) -> Json:
+    file.seek(0)
+    with _Progress(word) as progress:
+        return send(_parts(file, progress))
+
+
+def _parts(file: IO[bytes], progress: _Progress) -> Iterator[bytes]:
+    while part := file.read(CHUNK):
+        progress.add(len(part))
+        yield part
+
+
+class _Progress:
+    """Shows on a terminal how much is done; on anything else nothing."""
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self._bytes = 0
+        self._shown = time.monotonic()
+        self._on = sys.stderr.isatty()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._on:
+            sys.stderr.write("\r\x1b[K")
+
+    def add(self, size: int) -> None:
+        """Count bytes."""
+        self._bytes += size
+        if self._on and time.monotonic() - self._shown > PROGRESS_S:
+            self._shown = time.monotonic()
+            sys.stderr.write(f"\r{self._word} {self._bytes / 1e6:.1f} MB\x1b[K")
+            sys.stderr.flush()
+
+
+def _summary(counts: Json) -> str:
+    return ", ".join(render.count(int(counts.get(kind, 0)), noun) for kind, noun in NOUNS.items())

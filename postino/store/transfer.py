@@ -1,0 +1,427 @@
+"""What an export reads and an import writes: every method is one page or one batch, atomic in itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from postino.errors import NotEmpty, PostinoError
+from postino.model import digest
+from postino.store.agents import AgentEntry
+from postino.store.entries import alias_target, members, pairs
+from postino.store.inbox import IndexEntry
+from postino.store.keys import ALL
+from postino.store.lines import (
+    AgentLine,
+    Alias,
+    BroadcastLine,
+    ClaudeLine,
+    Cursor,
+    DamagedLine,
+    DeadLine,
+    FeedLine,
+    HistoryLine,
+    IdLine,
+    Line,
+    MessageLine,
+    NoticeLine,
+    Remembered,
+    position,
+    to_ms,
+    to_time,
+)
+from postino.store.store import Limits, Store
+
+_PAGE = 100  # entries of one page
+_PAGE_BYTES = 1_000_000  # bodies of one page: a few milliseconds for the store and for the daemon
+_STREAM_PAGE = 32  # entries of a page that is not measured: 4 MB if all bodies are of the maximum length
+_MAX_HOPS = 4  # renames of one agent that a page follows
+
+
+class _Index(IndexEntry, omit_defaults=True):
+    """A record of the index with all its members; see lua/lib/entry.lua."""
+
+    d: str = ""
+    x: int | None = None
+    a: bool | None = None
+
+
+class _Row(msgspec.Struct, omit_defaults=True):
+    """One entry for the scripts import_entries and import_ids."""
+
+    entry: str | None = None
+    fields: list[str] | None = None
+    id: str | None = None
+    record: _Index | None = None
+    forget: int | None = None
+    deliveries: int | None = None
+    due: int | None = None
+
+
+class TransferTable:
+    """The whole mailroom, page by page."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    # reading
+
+    async def agents(self) -> list[AgentLine]:
+        """Return every agent, by name, without `seq`."""
+        shared, call = self._store.keys.shared, self._store.query
+        values = pairs(await call("HGETALL", shared("agents")))
+        cursors = pairs(await call("HGETALL", shared("cursors")))
+        found = []
+        for name in sorted(name for name, value in values.items() if not alias_target(value)):
+            entry = msgspec.json.decode(values[name], type=AgentEntry)
+            made = [(alias, values.get(alias, "").rpartition(" ")[2]) for alias in entry.aliases]
+            seen, _, number = cursors.get(name, "").partition(" ")
+            found.append(
+                AgentLine(
+                    name=name,
+                    since=to_time(entry.since),
+                    last_seen=to_time(entry.seen),
+                    reads=entry.reads,
+                    aliases=[Alias(name=alias, since=to_time(ms) or "") for alias, ms in made if ms],
+                    cursor=Cursor(entry=seen, seq=int(number)) if number else None,
+                )
+            )
+        return found
+
+    async def last_seq(self, agent: str) -> int:
+        """Return the number of the last message that an agent was sent."""
+        return int(await self._store.query("HGET", self._store.keys.of("index", agent), "#seq") or 0)
+
+    async def messages(self, agent: str, after: str) -> tuple[list[Line], str]:
+        """Return a page of an inbox after a stream ID, and the last stream ID of the page: `after` if it is empty."""
+        return await self._entries(agent, after, "inbox", _message)
+
+    async def dead(self, agent: str, after: str) -> tuple[list[Line], str]:
+        """Return a page of dead letters, as `messages` does."""
+        return await self._entries(agent, after, "dead", _dead)
+
+    async def _entries(
+        self, agent: str, after: str, kind: str, made: Callable[[str, list[Any]], Line]
+    ) -> tuple[list[Line], str]:
+        values: dict[str, str | int] = {"after": after, "limit": _PAGE, "bytes": _PAGE_BYTES}
+        (items,) = await self._page("export_entries", agent, values, kind)
+        lines = [_or_damaged(item[0], made, agent, item) for item in items]
+        return lines, items[-1][0] if items else after
+
+    async def ids(self, agent: str) -> AsyncIterator[list[Line]]:
+        """Yield the ended ids of an agent, or of broadcasts for `all`; one may come twice."""
+        cursor = "0"
+        while True:
+            cursor, items = await self._page("export_ids", agent, {"cursor": cursor, "count": _PAGE})
+            lines = [_or_damaged(item[0], _id, agent, item) for item in items if _has_ended(item[1])]
+            yield lines
+            if cursor == "0":
+                return
+
+    async def _page(self, name: str, agent: str, values: dict[str, str | int], kind: str = "inbox") -> list[Any]:
+        """Run a script that reads, on the connection for long replies; an agent renamed meanwhile is followed."""
+        for _ in range(_MAX_HOPS):
+            keys = {"inbox": self._store.keys.of(kind, agent)} if name == "export_entries" else {}
+            reply: list[Any] = await self._store.run_reading(name, agent, {"agent": agent, **values}, keys)
+            if reply[0] == "ok":
+                return reply[1:]
+            agent = reply[1]
+        raise PostinoError(f"{agent} is renamed again and again")
+
+    async def history(self) -> AsyncIterator[list[Line]]:
+        """Yield the history, oldest first."""
+        async for page in self._stream("history"):
+            yield [_or_damaged(entry, _history, entry, fields) for entry, fields in page]
+
+    async def broadcasts(self) -> AsyncIterator[list[Line]]:
+        """Yield the broadcasts that are stored, oldest first."""
+        async for page in self._stream("broadcasts"):
+            yield [_or_damaged(entry, _broadcast, entry, fields) for entry, fields in page]
+
+    async def _stream(self, name: str) -> AsyncIterator[list[Any]]:
+        after = "-"
+        while page := await self._store.query(
+            "XRANGE", self._store.keys.shared(name), after, "+", "COUNT", _STREAM_PAGE
+        ):
+            yield page
+            after = f"({page[-1][0]}"
+
+    async def feed(self) -> list[Line]:
+        """Return the line about the broadcasts' numbers; none if nothing was ever broadcast."""
+        last, cleared = await self._store.query("HMGET", self._store.keys.shared("feed"), "last", "cleared")
+        if not last:
+            return []
+        return [FeedLine(last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]]))]
+
+    async def claude(self) -> AsyncIterator[list[Line]]:
+        """Yield the agents that Claude Code sessions become when they are resumed."""
+        cursor: str | int = "0"
+        while True:
+            cursor, flat = await self._store.query("HSCAN", self._store.keys.shared("sessions"), cursor, "COUNT", _PAGE)
+            found = [(key, value) for key, value in pairs(flat).items() if key.startswith("claude:")]
+            yield [_or_damaged(key, _claude, key, value) for key, value in found]
+            if str(cursor) == "0":
+                return
+
+    # writing
+
+    async def begin(self, export: str) -> bool:
+        """Reserve an empty mailroom for the import of one export; return whether that import was begun before.
+
+        Until `end`, nothing else can store mail.
+
+        Raises:
+            NotEmpty: there is mail, history or a broadcast.
+            Importing: another import has not finished.
+        """
+        continued = bool(await self._store.run("import_begin", ALL, {"export": export}))
+        if continued:
+            return True
+        keys = self._store.keys
+        names = [line.name for line in await self.agents()]
+        if names and await self._store.call("EXISTS", *(keys.of("index", name) for name in names)):
+            await self.end()
+            raise NotEmpty(
+                "this mailroom has had mail already; import into a new store, or under another POSTINO_KEY_PREFIX"
+            )
+        return False
+
+    async def end(self) -> bool:
+        """End an import, finished or not; return whether there was one."""
+        return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "import"))
+
+    async def add_agent(self, line: AgentLine) -> None:
+        """Restore an agent.
+
+        Raises:
+            NameTaken: one of the names is a former name of another agent here.
+        """
+        values = {
+            "since": to_ms(line.since, "since") if line.since else await self._store.now_ms(),
+            "seen": to_ms(line.last_seen, "last_seen") if line.last_seen else 0,
+            "reads": line.reads,
+            "aliases": [(each.name, to_ms(each.since, "aliases")) for each in line.aliases],
+            "seq": line.seq,
+            "cursor": f"{line.cursor.entry} {line.cursor.seq}" if line.cursor else "",
+        }
+        await self._store.run("import_agent", line.name, {"agent": line.name, "line": _json(values)})
+
+    async def add_messages(self, lines: Sequence[MessageLine]) -> int:
+        """Append messages of one agent to its inbox; return how many were not there yet."""
+        return await self._add(lines[0].to, "inbox", [self._message_row(line) for line in lines])
+
+    async def add_dead(self, lines: Sequence[DeadLine]) -> int:
+        """Append dead letters of one agent; return how many were not there yet."""
+        return await self._add(lines[0].to, "dead", [self._dead_row(line) for line in lines])
+
+    async def add_history(self, lines: Sequence[HistoryLine]) -> int:
+        """Append to the history; return how many entries were not there yet."""
+        rows = [_Row(entry=line.entry, fields=_history_fields(line)) for line in lines]
+        return await self._add_shared("history", rows)
+
+    async def add_broadcasts(self, lines: Sequence[BroadcastLine]) -> int:
+        """Append broadcasts; return how many were not there yet."""
+        return await self._add_shared("broadcasts", [_Row(entry=line.entry, fields=_fields(line)) for line in lines])
+
+    async def _add_shared(self, stream: str, rows: list[_Row]) -> int:
+        values: dict[str, str | int] = {"agent": ALL, "rows": _json(rows)}
+        reply = await self._store.run("import_entries", ALL, values, {"inbox": self._store.keys.shared(stream)})
+        return int(reply[1])
+
+    async def _add(self, agent: str, kind: str, rows: list[_Row]) -> int:
+        values: dict[str, str | int] = {"rows": _json(rows)}
+        for _ in range(_MAX_HOPS):
+            keys = {"inbox": self._store.keys.of(kind, agent)}
+            reply = await self._store.run("import_entries", agent, {"agent": agent, **values}, keys)
+            if reply[0] == "ok":
+                return int(reply[1])
+            agent = reply[1]
+        raise PostinoError(f"{agent} is renamed again and again")
+
+    async def add_ids(self, lines: Sequence[IdLine]) -> int:
+        """Remember ended ids of one agent, or of broadcasts; return how many were not known."""
+        rows = [self._id_row(line) for line in lines]
+        _, (added,) = await self._store.run_named("import_ids", lines[0].to, rows=_json(rows))
+        return int(added)
+
+    async def add_notice(self, line: NoticeLine) -> int:
+        """Restore a notice to be sent; return 1 if it was not there."""
+        key = f"{line.agent} {line.id}" + (f" {line.death}" if line.death > 1 else "")
+        return int(await self._store.call("HSETNX", self._store.keys.shared("notices"), key, line.sender))
+
+    async def add_claude(self, line: ClaudeLine) -> int:
+        """Restore which agent a resumed Claude Code session becomes; return 1 if that was not recorded."""
+        record = _json({"agent": line.agent, "at": to_ms(line.at, "at")})
+        return int(
+            await self._store.call("HSETNX", self._store.keys.shared("sessions"), f"claude:{line.session}", record)
+        )
+
+    async def add_feed(self, line: FeedLine) -> int:
+        """Restore the numbers of the broadcasts; return 1 if they were not there."""
+        feed = self._store.keys.shared("feed")
+        if line.cleared:
+            await self._store.call("HSETNX", feed, "cleared", _json(line.cleared))
+        return int(await self._store.call("HSETNX", feed, "last", line.last))
+
+    def _message_row(self, line: MessageLine) -> _Row:
+        row = self._row(line, _fields(line), state="queued")
+        due = to_ms(line.delayed_until, "delayed_until") if line.delayed_until else position(line.entry)[0]
+        row.deliveries, row.due = line.remembered.deliveries, due
+        return row
+
+    def _dead_row(self, line: DeadLine) -> _Row:
+        died = to_ms(line.died_at, "died_at")
+        extra = ["reason", line.reason, "deliveries", str(line.remembered.deliveries), "died", str(died)]
+        row = self._row(line, [*extra, *_fields(line)], state="dead")
+        assert row.record is not None
+        row.record.e, row.record.w = died, line.reason
+        return row
+
+    def _id_row(self, line: IdLine) -> _Row:
+        row = self._row(line, None, state=line.state)
+        assert row.record is not None
+        row.record.e, row.record.w = _ms_or_none(line.settled_at), line.reason
+        row.entry = None
+        return row
+
+    def _row(self, line: MessageLine | DeadLine | IdLine, fields: list[str] | None, *, state: str) -> _Row:
+        known = line.remembered
+        record = _Index(
+            s=line.entry,
+            q=line.seq,
+            st=state,
+            t=to_ms(line.timestamp, "timestamp"),
+            f=line.from_,
+            n=known.deliveries,
+            r=known.reader,
+            l=_ms_or_none(known.leased_at),
+            h=known.notified,
+            ht=_ms_or_none(known.notified_at),
+            d=known.digest,
+            x=known.deaths or None,
+            a=known.requeued or None,
+        )
+        if not isinstance(line, IdLine) and not known.digest:
+            record.d = digest(line.from_, line.body, line.thread, line.reply_to)
+        forget = _ms_or_none(known.forget_at) or position(line.entry)[0] + self._limits.ttl_ms
+        return _Row(entry=line.entry, fields=fields, id=line.id, record=record, forget=forget)
+
+
+def _or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
+    try:
+        return made(*given)
+    except (PostinoError, msgspec.MsgspecError, KeyError, ValueError) as error:
+        return DamagedLine(entry=entry, why=str(error))
+
+
+def _stored(fields: dict[str, str]) -> dict[str, Any]:
+    letters = {name: fields[name] or None for name in ("thread", "reply_to") if name in fields}
+    return members(fields) | letters
+
+
+def _remembered(record: str, forget: str, deliveries: int, fallback: str) -> Remembered:
+    """Return what is remembered, from the record of the index; `fallback` is the digest if there is none."""
+    index = msgspec.json.decode(record, type=_Index) if record else _Index(s="", q=0, st="", t=0, f="")
+    return Remembered(
+        digest=index.d or fallback,
+        deliveries=deliveries,
+        reader=index.r,
+        leased_at=to_time(index.l),
+        notified=index.h,
+        notified_at=to_time(index.ht),
+        deaths=index.x or 0,
+        requeued=bool(index.a),
+        forget_at=to_time(forget),
+    )
+
+
+def _message(agent: str, item: list[Any]) -> Line:
+    entry, flat, record, forget, deliveries, due = item
+    stored = _stored(pairs(flat))
+    known = _remembered(record, forget, int(deliveries), _digest(stored))
+    is_leased = bool(record) and msgspec.json.decode(record, type=_Index).st == "leased"
+    returned = due and not is_leased and float(due) > position(entry)[0]
+    return MessageLine(
+        entry=entry, to=agent, **stored, remembered=known, delayed_until=to_time(due) if returned else None
+    )
+
+
+def _dead(agent: str, item: list[Any]) -> Line:
+    entry, flat, record, forget, _, _ = item
+    fields = pairs(flat)
+    stored = _stored(fields)
+    if record and msgspec.json.decode(record, type=_Index).s != entry:
+        record = ""  # the id stands for a later message
+    known = _remembered(record, forget, int(fields["deliveries"]), _digest(stored))
+    return DeadLine(
+        entry=entry,
+        to=agent,
+        **stored,
+        remembered=known,
+        reason=fields["reason"],
+        died_at=to_time(fields["died"]) or "",
+    )
+
+
+def _id(agent: str, item: list[Any]) -> Line:
+    id, record, forget = item
+    index = msgspec.json.decode(record, type=_Index)
+    return IdLine(
+        to=agent,
+        id=id,
+        entry=index.s,
+        seq=index.q,
+        from_=index.f,
+        state=index.st,  # type: ignore[arg-type]  # written by our own scripts
+        timestamp=to_time(index.t) or "",
+        settled_at=to_time(index.e),
+        reason=index.w,
+        remembered=_remembered(record, forget, index.n, ""),
+    )
+
+
+def _has_ended(record: str) -> bool:
+    """Return whether a record is exported by itself: until its end it comes with its message."""
+    return msgspec.json.decode(record, type=_Index).st not in ("queued", "leased", "dead")
+
+
+def _history(entry: str, flat: list[str]) -> Line:
+    fields = pairs(flat)
+    return HistoryLine(entry=entry, kind=fields["kind"], to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
+
+
+def _broadcast(entry: str, flat: list[str]) -> Line:
+    return BroadcastLine(entry=entry, **members(pairs(flat)))
+
+
+def _claude(key: str, value: str) -> Line:
+    record = msgspec.json.decode(value, type=dict[str, Any])
+    return ClaudeLine(session=key.removeprefix("claude:"), agent=record["agent"], at=to_time(record["at"]) or "")
+
+
+def _digest(stored: dict[str, Any]) -> str:
+    return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"])
+
+
+def _fields(line: MessageLine | DeadLine | BroadcastLine | HistoryLine) -> list[str]:
+    """Return the flat fields of a stream entry, in the order in which the scripts write them."""
+    flat = ["id", line.id, "seq", str(line.seq), "from", line.from_, "verified", "1" if line.verified else ""]
+    flat += ["via", line.via, "body", line.body, "t", str(to_ms(line.timestamp, "timestamp"))]
+    if isinstance(line, BroadcastLine) or (isinstance(line, HistoryLine) and line.kind == "broadcast"):
+        return flat
+    return [*flat, "thread", line.thread or "", "reply_to", line.reply_to or ""]
+
+
+def _history_fields(line: HistoryLine) -> list[str]:
+    return ["kind", line.kind, *_fields(line), "to", line.to]
+
+
+def _ms_or_none(time: str | None) -> int | None:
+    return to_ms(time, "time") if time else None
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
