@@ -9,7 +9,9 @@ from functools import cached_property
 PER_AGENT = ("inbox", "leases", "index", "order", "dead")
 #: one per name that a history entry gives as sender or recipient; a rename moves none
 PER_NAME = ("past",)
-SHARED = ("broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history", "meta")
+SHARED = (
+    "broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history", "meta", "probe",
+)  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index and order
 ALL = "all"
 
