@@ -12,5 +12,8 @@ TIME     O(1)
 --@include lib/stream
 local meta, history = unpack(KEYS)
 if redis.call('HEXISTS', meta, 'import') == 1 then return '' end
-redis.call('HSETNX', meta, 'indexed_after', newest_id(history) or '0-0')
-return redis.call('HGET', meta, 'indexed_after')
+local after = redis.call('HGET', meta, 'indexed_after')
+if after then return after end
+after = newest_id(history) or '0-0'
+redis.call('HSET', meta, 'indexed_after', after)
+return after
