@@ -8,7 +8,7 @@ import msgspec
 
 from postino.errors import UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
-from postino.store.entries import message, pairs
+from postino.store.entries import message, pairs, short_consumer
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
@@ -190,7 +190,7 @@ class Inboxes:
         return int(await self._store.call("XLEN", self._store.keys.of("inbox", agent)))
 
     async def senders(self, agent: str) -> list[str]:
-        """Return up to three senders of unread messages, that of the oldest message first."""
+        """Return up to three senders of unread messages, that of the oldest first; `name?` if it is not verified."""
         _, (names,) = await self._store.run_named("senders", agent)
         return list(names)
 
@@ -246,7 +246,7 @@ class IndexEntry(msgspec.Struct):
             state=state,  # type: ignore[arg-type]  # written by our own scripts
             timestamp=iso(self.t),
             deliveries=self.n,
-            reader=self.r,
+            reader=None if self.r is None else short_consumer(self.r),
             leased_at=iso(self.l) if self.l else None,
             lease_until=iso(lease_end) if leased and lease_end else None,
             settled_at=iso(self.e) if self.e else None,
