@@ -18,6 +18,7 @@ from mcp.shared.message import SessionMessage
 
 from postino import __version__
 from postino.broker import Broker, Hello
+from postino.broker.sessions import SESSION_PREFIX
 from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.server import PostinoServer
@@ -90,8 +91,8 @@ def parse_hello(line: bytes) -> Hello:
         given = msgspec.json.decode(line, type=_Hello)
     except msgspec.MsgspecError as error:
         raise BadRequest(f"the first line must be a relay's hello: {error}") from None
-    if not check_id(given.session, "session").startswith("s-"):
-        raise BadField("session must begin with s-", field="session")
+    if not check_id(given.session, "session").startswith(SESSION_PREFIX):
+        raise BadField(f"session must begin with {SESSION_PREFIX}", field="session")
     claude = given.claude or _Claude()
     return Hello(
         session=given.session,
@@ -248,7 +249,8 @@ class RelayConnection:
             request = coerce_request_id(message.id)
             self._in_flight.add(request)
             if message.method in ACKNOWLEDGING:
-                self._session.request_arrived(request, acknowledges=not self._connected.hooks_active())
+                acknowledges = not self._connected.hooks_active()
+                self._session.request_arrived(request, acknowledges=acknowledges, tool_use=_tool_use(message))
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
             self._connected.initialized = True
             if self._session.hello.generation > 1:
@@ -292,3 +294,10 @@ class RelayConnection:
     async def _next_answer(self) -> None:
         self._answered.clear()
         await self._answered.wait()
+
+
+def _tool_use(request: types.JSONRPCRequest) -> str | None:
+    """Return the id under which Claude Code's hooks name this call; it is not documented."""
+    meta = (request.params or {}).get("_meta")
+    found = meta.get("claudecode/toolUseId") if isinstance(meta, dict) else None
+    return found if isinstance(found, str) else None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+
+import pytest
 
 TOOL = "mcp__plugin_postino_postino__msg_"
 BASH = [("Bash", {"command": "true"})]
@@ -29,7 +33,8 @@ async def test_a_session_is_told_who_it_is_and_what_waits(mailbox: Any, open_tab
     tab = await open_tab()
     await tab.prompt("hello")
 
-    line = f"postino: this session is agent {first.agent()}; nobody else is online; 1 unread message (from ann)"
+    line = f"postino: this session is agent {first.agent()}; nobody else is online; "
+    line += "1 unread message (from unverified 'ann')"
     assert tab.said("SessionStart") == [line]
     assert line in tab.transcript()
     assert line in model.seen()
@@ -46,7 +51,7 @@ async def test_a_prompt_says_what_waits_and_nothing_when_nothing_does(mailbox: A
 
     await tab.prompt("two")
 
-    line = "postino: 1 unread message (from ann), 1 unseen broadcast"
+    line = "postino: 1 unread message (from unverified 'ann'), 1 unseen broadcast"
     assert tab.said("UserPromptSubmit") == ["", line]
     assert line in tab.transcript()
     assert SECRET not in model.seen()
@@ -90,20 +95,91 @@ async def test_a_later_call_of_the_same_round_settles_nothing(mailbox: Any, open
     assert mailbox.state("bob", "m1")["state"] == "acked"
 
 
-async def test_the_end_of_the_tool_round_settles_what_was_read(mailbox: Any, open_tab: Any, model: Any) -> None:
+@pytest.mark.parametrize("then", ["I have read it.", BASH, [(f"{TOOL}check", {})]], ids=["end", "tool", "own tool"])
+async def test_what_the_model_does_next_acknowledges_what_was_read_and_nothing_before(
+    mailbox: Any, open_tab: Any, model: Any, then: Any
+) -> None:
     mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
     mailbox.send("bob", id="m1")
     tab = await open_tab()
     seen: list[str] = []
 
-    async def look(_: Any) -> str:
-        seen.append(mailbox.state("bob", "m1")["state"])
-        return "I have read it."
+    def looking(step: Any) -> Callable[[Any], Awaitable[Any]]:
+        async def look(_: Any) -> Any:
+            seen.append(mailbox.state("bob", "m1")["state"])
+            return step
 
-    model.script([(f"{TOOL}read", {})], look)
+        return look
+
+    model.script([(f"{TOOL}read", {})], looking(then), *([] if isinstance(then, str) else [looking("done")]))
     await tab.prompt("read your mail")
 
-    assert seen == ["acked"]  # before the model said another word, and with no further call
+    assert seen == ["leased"] + ([] if isinstance(then, str) else ["acked"])
+    assert mailbox.state("bob", "m1")["state"] == "acked"
+
+
+async def test_a_session_that_dies_before_the_model_said_a_word_leaves_its_mail_to_the_next(
+    mailbox: Any, open_tab: Any, model: Any
+) -> None:
+    mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
+    mailbox.send("bob", "precious", id="m1")
+    tab = await open_tab()
+
+    async def die(_: Any) -> str:
+        await tab.kill()
+        return "nobody hears this"
+
+    model.script([(f"{TOOL}read", {})], die)
+    with contextlib.suppress(AssertionError):
+        await tab.prompt("read your mail")
+    assert tab.process.returncode is not None
+
+    again = await open_tab()
+    model.script([(f"{TOOL}read", {})], "I have read it.")
+    await again.prompt("read your mail")
+
+    (message,) = json.loads(model.answers()[-1])["messages"]
+    assert (message["body"], message["redelivered"]) == ("precious", True)
+    assert mailbox.state("bob", "m1")["state"] == "acked"
+
+
+async def test_a_subagent_is_refused_the_mail_and_acknowledges_none(mailbox: Any, open_tab: Any, model: Any) -> None:
+    mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
+    mailbox.send("bob", id="m1")
+    tab = await open_tab()
+    states: list[str] = []
+    main_has_read, subagent_was_refused, subagent_went_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    given = {"description": "d", "prompt": "task-of-the-subagent", "subagent_type": "general-purpose"}
+
+    async def main() -> AsyncIterator[Any]:
+        yield [("Agent", given)]
+        await asyncio.wait_for(subagent_was_refused.wait(), 20)
+        yield [(f"{TOOL}read", {})]
+        main_has_read.set()  # its round has ended, but it has not gone on
+        await asyncio.wait_for(subagent_went_on.wait(), 20)
+        yield "done"
+
+    async def subagent() -> AsyncIterator[Any]:
+        yield [(f"{TOOL}read", {})]
+        states.append(mailbox.state("bob", "m1")["state"])
+        subagent_was_refused.set()
+        await asyncio.wait_for(main_has_read.wait(), 20)
+        yield [(f"{TOOL}check", {})]
+        states.append(mailbox.state("bob", "m1")["state"])
+        subagent_went_on.set()
+        yield "the subagent is done"
+
+    asking = {True: subagent(), False: main()}
+
+    async def step(body: Any) -> Any:
+        return await anext(asking["task-of-the-subagent" in json.dumps(body["messages"][0])], "done")
+
+    model.script(*[step] * 8)
+    await tab.prompt("go")
+
+    assert states == ["queued", "leased"]
+    assert "belongs to the main session" in model.seen()
+    assert mailbox.state("bob", "m1")["state"] == "acked"
 
 
 async def test_mail_that_arrives_in_a_turn_is_told_at_the_next_tool_round_once(
@@ -114,8 +190,8 @@ async def test_mail_that_arrives_in_a_turn_is_told_at_the_next_tool_round_once(
 
     assert await tab.prompt("work") == "done"
 
-    assert tab.said("PostToolBatch") == ["", "postino: 1 unread message (from ann)", ""]
-    assert "postino: 1 unread message (from ann)" in str(model.requests[2]["messages"])
+    assert tab.said("PostToolBatch") == ["", "postino: 1 unread message (from unverified 'ann')", ""]
+    assert "postino: 1 unread message (from unverified 'ann')" in str(model.requests[2]["messages"])
     assert tab.said("Stop") == [""]
     assert mailbox.state(tab.agent(), "from-ann")["notified"] == "hook"
     assert SECRET not in model.seen()
@@ -131,8 +207,10 @@ async def test_mail_that_arrives_in_the_last_step_continues_the_turn_once(
 
     assert await tab.prompt("work") == "done"
 
-    assert tab.said("Stop") == ["postino: 1 unread message (from ann)", ""]
-    assert "Stop hook additional context: postino: 1 unread message (from ann)" in str(model.requests[1]["messages"])
+    assert tab.said("Stop") == ["postino: 1 unread message (from unverified 'ann')", ""]
+    assert "Stop hook additional context: postino: 1 unread message (from unverified 'ann')" in str(
+        model.requests[1]["messages"]
+    )
     await tab.until(lambda: len(tab.results()) == 2, "the second message wakes the session instead")
     assert tab.said("Stop")[2:] == [""]
     assert mailbox.state(tab.agent(), "from-cid")["notified"] == "socket"
