@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postino.model import Announcement, Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, digest
+from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
 from postino.store.entries import members, pairs
 from postino.store.keys import ALL
 from postino.store.store import Store, accepted
@@ -22,7 +22,7 @@ class BroadcastStream:
         Raises:
             KeyReused: nothing was stored.
         """
-        keys = self._store.keys
+        keys, marks = self._store.keys, self._store.marks
         values: dict[str, str | int] = {
             "id": draft.id,
             "digest": digest(sender.name, draft.body, None, None),
@@ -33,9 +33,11 @@ class BroadcastStream:
             "max_broadcasts": self._most,
             "ttl_ms": self._ttl_ms,
             "session": sender.session,
+            "marked_until": marks.until(sender.name, ALL),
         }
         ids = {"index": keys.of("index", ALL), "order": keys.of("order", ALL)}
-        seq, created = accepted(await self._store.run("broadcast", ALL, values, ids))
+        seq, created, marked = accepted(await self._store.run("broadcast", ALL, values, ids))
+        marks.note(marked, sender.name, ALL)
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
 
     async def read(
@@ -48,10 +50,11 @@ class BroadcastStream:
         move: bool = True,
         session: str = "",
     ) -> BroadcastBatch:
-        """Return broadcasts that `agent` has not seen; `missed` counts those trimmed before it could read them.
+        """Return broadcasts that `agent` has not seen; `missed` counts those trimmed before they were given to it.
 
         With `move` the agent's cursor moves past the last one returned. Without it the caller keeps the returned
-        cursor, passes it as `after` next time, and moves the agent's by `move_cursor`.
+        cursor, passes it as `after` next time, and moves the agent's by `move_cursor`; before it gives what it read to
+        anybody it calls `mark_given`, so that a repeat is labelled and what was missed is told once.
         """
         agent, (items, missed, cursor, more) = await self._store.run_named(
             "read_broadcasts",
@@ -64,12 +67,16 @@ class BroadcastStream:
             session=session,
         )
         return BroadcastBatch(
-            items=[Announcement(**members(pairs(fields))) for _, fields in items],
+            items=[UnseenBroadcast(**members(pairs(fields)), redelivered=bool(given)) for _, given, fields in items],
             more=bool(more),
             missed=int(missed),
             cursor=cursor,
             agent=agent,
         )
+
+    async def mark_given(self, agent: str, cursor: str) -> None:
+        """Note that the broadcasts up to `cursor` are being given to the agent. Repeating does nothing."""
+        await self._store.run_named("mark_given", agent, number=int(cursor.rpartition(" ")[2]))
 
     async def move_cursor(self, agent: str, cursor: str) -> None:
         """Move the agent's cursor to `cursor` unless it is already there or further."""

@@ -22,7 +22,9 @@ COMMANDS = tuple(
         UNLINK ?
         RENAME ? ?
         PEXPIRE ? x
+        PTTL ?
         PERSIST ?
+        PTTL ?
         COPY ? ?
         HGET ? f
         HMGET ? f

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from postino.errors import ERRORS, PostinoError, StoreAway, partly_done
+from postino.errors import ERRORS, PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.paths import folder
 from postino.store import scripts
 from postino.store.entries import alias_target
 from postino.store.identity import FORMAT, Identity
 from postino.store.keys import Keys
+from postino.store.marks import Marks
 from postino.store.pipeline import Pipeline, code_of, raise_first, store_away
 from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals
 from postino.store.scripts import Script
 from postino.store.wire import Command
 
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
+MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
@@ -58,12 +62,14 @@ class Store:
         self.url = url
         self.identity = identity or Identity(HomeStore(url, prefix))
         self.server = UNKNOWN  # until it has been asked
+        self._room: asyncio.Task[int] | None = None  # makes room in a full memory, for all who wait for it
         self.keys = Keys(prefix)
+        self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
         self.reads = Pipeline(url, read_only=True)  # for long replies, so that no send waits behind them
-        #: what precedes the arguments is the same in every call of one script for one agent
-        self._call_head = lru_cache(4096)(lambda name, agent: self._make_head(self.scripts[name], agent, {}))
+        #: what precedes the arguments is the same in every call of one script for one agent and sender
+        self._call_head = lru_cache(4096)(self._make_head)
 
     @property
     def durability(self) -> str:
@@ -81,10 +87,10 @@ class Store:
         return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
 
     def _rights(self) -> Command:
-        return (*self._make_head(self.scripts["rights"], "", {}), commands_json())
+        return (*self._make_head("rights", "", ""), commands_json())
 
     def _identify(self) -> Command:
-        return (*self._make_head(self.scripts["identify"], "", {}), self.identity.offered, FORMAT)
+        return (*self._make_head("identify", "", ""), self.identity.offered, FORMAT)
 
     def _verify(self, replies: list[Any]) -> None:
         loads = len(self.scripts)
@@ -138,6 +144,9 @@ class Store:
 
     async def close(self) -> None:
         """Close both connections."""
+        if self._room is not None:
+            self._room.cancel()
+            await asyncio.gather(self._room, return_exceptions=True)
         await self.writes.close()
         await self.reads.close()
 
@@ -205,16 +214,47 @@ class Store:
             StoreAway: no reply.
         """
         script = self.scripts[name]
-        head = self._call_head(name, agent) if keys is None else self._make_head(script, agent, keys)
-        return await _run_script(self.writes, script, head + script.arguments(values))
+        sender = str(values.get("sender", agent))
+        head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
+        command = head + script.arguments(values)
+        try:
+            return await _run_script(self.writes, script, command)
+        except StoreFull as full:  # the server ran nothing, so a second call is no retry
+            return await self._run_with_room(script, command, full)
+
+    async def _run_with_room(self, script: Script, command: tuple[str | int, ...], full: StoreFull) -> Any:
+        """Run a script that was refused for want of memory again, after the history has given way."""
+        for _ in range(MOST_ROOM):
+            if not await self._make_room():
+                break
+            with contextlib.suppress(StoreFull):
+                return await _run_script(self.writes, script, command)
+        raise full
+
+    async def _make_room(self) -> int:
+        """Forget the oldest quarter of the history, once for all who wait for room; return how many entries."""
+        if self._room is None or self._room.done():
+            self._room = asyncio.create_task(self._trim_history(), name="make-room")
+        return await asyncio.shield(self._room)
+
+    async def _trim_history(self) -> int:
+        script = self.scripts["make_room"]
+        forgotten = int(await _run_script(self.writes, script, self._make_head("make_room", "", "")))
+        if forgotten:
+            log.warning("history_gives_way", entries=forgotten, reason="the server's memory is full")
+        return forgotten
 
     async def run_reading(self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str]) -> Any:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
         script = self.scripts[name]
-        return await _run_script(self.reads, script, self._make_head(script, agent, keys) + script.arguments(values))
+        head = self._make_head(name, agent, agent, keys)
+        return await _run_script(self.reads, script, head + script.arguments(values))
 
-    def _make_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> tuple[str | int, ...]:
-        names = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
+    def _make_head(
+        self, name: str, agent: str, sender: str, keys: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[str | int, ...]:
+        script, places = self.scripts[name], {"past_from": self.keys.of("past", sender), **keys}
+        names = [places.get(key) or self.keys.named(key, agent) for key in script.keys]
         return "EVALSHA", script.sha, len(names), *names
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
@@ -288,10 +328,8 @@ def _translate(refusal: RedisError) -> PostinoError:
         return known(sentence)
     code = code_of(refusal)
     # another program's key, or a command this user may not run, perhaps met after the first write
-    if code == "WRONGTYPE" or "ACL failure in script" in str(refusal):
+    if code == "WRONGTYPE" or any(words in str(refusal) for words in _RIGHT_LOST):
         return store_away(refusal, outcome="unknown")
     if code in ("CROSSSLOT", "NOSCRIPT"):
         return store_away(refusal, outcome="none")
-    if any(words in sentence for words in _RIGHT_LOST):  # perhaps met after the first write
-        return store_away(refusal, outcome="unknown")
     return PostinoError(f"Valkey refused a command: {refusal}")
