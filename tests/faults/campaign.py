@@ -21,6 +21,7 @@ QUIET = 0.25  # share of the periods without faults
 GAP_S = (0.1, 0.5)  # between two faults
 RECOVERY_S = 20.0  # a deadline
 PATIENCE_S = 20.0 + LEASE_S  # in which a live session reads its inbox to the end; three times that for the rest
+READ_OUT_S = 0.1  # more for each inbox that nobody has read so far
 READERS = ("reader-a", "reader-b")
 AGENTS = ("ada", "ben", "cleo")
 NEVER_SEEN = "never-{}"  # recipients that nobody has heard of before
@@ -193,8 +194,10 @@ class Campaign:
                     agent.sends = False
                 await asyncio.gather(*self._sending)
                 await eventually(lambda: not any(each.unfinished for each in self.agents), seconds=3 * self._patience_s)
-                self._stop_reading.set()
-                await self._read_out()
+            self._stop_reading.set()
+            others = await self._let_readers_finish()
+            async with asyncio.timeout(3 * self._patience_s + READ_OUT_S * len(others)):
+                await self._read_out(others)
         except TimeoutError:
             pass  # what was not read by now is found as lost
         async with asyncio.timeout(3 * self._patience_s):
@@ -202,8 +205,8 @@ class Campaign:
         self._note_tracebacks()
         return self.history
 
-    async def _read_out(self) -> None:
-        """Let every reader finish; what a live session does not get is read by others once it has ended."""
+    async def _let_readers_finish(self) -> set[str]:
+        """End every session; return the inboxes that others have to read, because their own did not get everything."""
         _, late = await asyncio.wait(self._reading, timeout=self._patience_s)
         inboxes = {each.to for each in self.history.of(Try)} - {*READERS, *self._agents, ""}
         for agent, task in zip(self.agents, self._by_agents, strict=True):
@@ -214,6 +217,9 @@ class Campaign:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        return inboxes
+
+    async def _read_out(self, inboxes: set[str]) -> None:
         caller, stopped, enough = self._plain(), asyncio.Event(), asyncio.Semaphore(4)
         stopped.set()
 

@@ -244,21 +244,28 @@ def figures(history: History) -> dict[str, Any]:
         "mcp calls failed": len(failed),
         "refusals": len(refusals),
         "broken": {name: len(broken.get(name, [])) for name in PROMISES},
-        "recovery": [round(each.recovered - each.ended, 3) for each in stops if each.recovered is not None],
+        "recovery": _by_kind(stops),
         "never recovered": [each.kind for each in stops if each.recovered is None],
         "refusal": [round(each.ended - each.started, 3) for each in refusals],
     }
 
 
+def _by_kind(faults: list[Fault]) -> dict[str, list[float]]:
+    """Return the seconds from the end of each fault until every sender was served."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for each in faults:
+        if each.recovered is not None:
+            seconds[each.kind].append(round(each.recovered - each.ended, 3))
+    return seconds
+
+
 def added(runs: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Add the figures of several runs."""
+    """Add the figures of several runs: numbers, lists, and dicts of either by their keys."""
     total: dict[str, Any] = {}
     for run in runs:
         for name, value in run.items():
             if isinstance(value, dict):
-                total[name] = dict(Counter(total.get(name, {})) + Counter(value)) | {
-                    key: 0 for key, count in value.items() if not count and not total.get(name, {}).get(key)
-                }
+                total[name] = added([total.get(name, {}), value])
             else:
                 total[name] = total[name] + value if name in total else value
     return total

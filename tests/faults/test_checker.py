@@ -257,7 +257,7 @@ def test_figures_of_runs_are_added() -> None:
 
     assert total["faults"] == {"kill": 2, "stop": 2}
     assert total["accepted"] == 14
-    assert total["recovery"] == [0.5, 0.5]
+    assert total["recovery"] == {"kill": [0.5, 0.5]}
     assert total["never recovered"] == ["stop", "stop"]
     assert (total["mcp calls"], total["mcp calls failed"]) == (2, 2)
     assert set(total["broken"]) == set(PROMISES)
