@@ -74,7 +74,8 @@ class Campaign:
             self.agents.append(Agent(name, next(nodes), self.history, targets, self._another(), self._answers))
         self.listener = Listener(self.stage.home, self.history)
         self._sending = [self._spawn(each.run(self._stop_sending)) for each in [*self.senders, feed]]
-        self._reading = [self._spawn(each.run(self._stop_reading)) for each in self.readers]
+        self._by_readers = [self._spawn(each.run(self._stop_reading)) for each in self.readers]
+        self._reading = list(self._by_readers)
         plain = self._plain()
         self._by_agents = [self._spawn(each.run(self._stop_reading, plain)) for each in self.agents]
         self._reading += self._by_agents
@@ -214,6 +215,7 @@ class Campaign:
                 left = (await self._plain().get(f"messages/{agent.name}?limit=1"))["total"]
                 self.history.note(Stuck(inbox=agent.name, left=left))
                 inboxes.add(agent.name)
+        inboxes |= {each.inbox for each, task in zip(self.readers, self._by_readers, strict=True) if task in late}
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)

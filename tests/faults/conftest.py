@@ -12,7 +12,6 @@ import pytest
 from tests.faults.checker import added
 from tests.faults.report import table
 
-
 ROUNDS = 3  # of the long form: each campaign on a store and with a seed of its own
 
 
