@@ -18,7 +18,8 @@ local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local added = 0
 for _, row in ipairs(rows) do
-  if redis.call('HSETNX', index, row.id, cjson.encode(row.record)) == 1 then
+  if redis.call('HEXISTS', index, row.id) == 0 then
+    redis.call('HSET', index, row.id, cjson.encode(row.record))
     redis.call('ZADD', order, row.forget, row.id)
     added = added + 1
   end

@@ -198,7 +198,13 @@ class StoreAway(PostinoError):
 
     def with_detail(self, **detail: Any) -> StoreAway:
         """Return a copy with further members: all calls of a broken connection are given the same error."""
-        return StoreAway(self.message, **(self.detail | detail))
+        return type(self)(self.message, **(self.detail | detail))
+
+
+class StoreFull(StoreAway):
+    code = "store_full"
+    exit = 3
+    meaning = "Valkey has reached its memory limit: nothing was stored; reading, acknowledging and clearing go on"
 
 
 class Importing(PostinoError):

@@ -32,11 +32,18 @@ processes.let_children_be_interrupted()
 pytest_plugins = ["tests.timing"]
 
 #: what may be skipped in CI: there is no engine to run containers with
-MAY_SKIP = ("no Docker engine answers",)
+MAY_SKIP = ("no Docker engine answers", "no C compiler for a slow fsync")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--valkey", default="embedded", help="embedded (default), container, a program, or a redis:// URL")
+    group = parser.getgroup("faults", "the campaigns of tests/faults")
+    group.addoption(
+        "--faults", default="short", choices=["short", "long"], help="long: for --faults-seconds, with a table"
+    )
+    group.addoption("--faults-seconds", type=float, default=1200, help="length of each long campaign (1200)")
+    group.addoption("--faults-seed", type=int, default=1, help="seed of the first campaign (1)")
+    group.addoption("--faults-into", default="/tmp/postino-faults", help="folder for histories, figures and the table")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -115,7 +116,10 @@ class Proxy:
         self.swallow: bytes | None = None  # a request that holds this goes nowhere; then cut the connection
         self.losses = 0
         self.gate: asyncio.Semaphore | None = None  # each reply needs one permit
+        self.delay_s = 0.0  # by which each reply is late
+        self.records = True  # whether `sent` grows
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> Proxy:
         """Begin to listen."""
@@ -138,8 +142,8 @@ class Proxy:
 
     def cut(self) -> None:
         """Break every connection that is open now."""
-        for task in self._tasks:
-            task.cancel()
+        for writer in list(self._clients):
+            writer.transport.abort()
 
     def count(self, word: str) -> int:
         """Return how often `word` was sent as an argument."""
@@ -149,11 +153,18 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        server_reader, server_writer = await asyncio.open_unix_connection(self.upstream)
+        try:
+            server_reader, server_writer = await asyncio.open_unix_connection(self.upstream)
+        except OSError:  # the server is away
+            writer.transport.abort()
+            self._tasks.discard(task)
+            return
+        self._clients.add(writer)
         replies = asyncio.create_task(self._forward(server_reader, writer))
         try:
             while data := await reader.read(1 << 20):
-                self.sent.append(data)
+                if self.records:
+                    self.sent.append(data)
                 if self.cut_before is not None and self.cut_before in data:
                     self.losses += 1
                     break
@@ -168,14 +179,21 @@ class Proxy:
                     await server_reader.read(1)  # it was done
                     self.losses += 1
                     break
+        except ConnectionError:
+            pass  # either side has gone
         finally:
             replies.cancel()
             writer.transport.abort()
             server_writer.transport.abort()
+            self._clients.discard(writer)
             self._tasks.discard(task)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 20):
-            if self.gate:
-                await self.gate.acquire()
-            writer.write(data)
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 20):
+                if self.gate:
+                    await self.gate.acquire()
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                writer.write(data)
+        writer.close()  # the server has gone

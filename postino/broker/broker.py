@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import quote
 
@@ -28,13 +30,15 @@ from postino.store.agents import AgentTable
 from postino.store.dead import DeadLetters
 from postino.store.events import EventStream
 from postino.store.history import HistoryStream
+from postino.store.identity import Identity
 from postino.store.inbox import Inboxes
-from postino.store.probe import Probe, probe
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
 
+ASK_S = 5.0  # between two questions to the server about itself
+WRITE_S = 1.0  # between two writes that only try whether the store takes them
 SAMPLED = 50  # inboxes that are searched for the oldest unread message
 
 log = structlog.get_logger()
@@ -43,7 +47,7 @@ log = structlog.get_logger()
 class Broker:
     """An open broker. Create it by `open`, end it by `close`."""
 
-    def __init__(self, settings: Settings, store: Store, probed: Probe, embedded: EmbeddedValkey | None) -> None:
+    def __init__(self, settings: Settings, store: Store, embedded: EmbeddedValkey | None) -> None:
         limits = Limits(
             ttl_ms=settings.msg_ttl * 1000,
             lease_ms=settings.message_lease * 1000,
@@ -55,7 +59,9 @@ class Broker:
         self.settings = settings
         self.embedded = embedded
         self._store = store
-        self.probed = probed
+        self._write: asyncio.Task[str | None] | None = None  # the last one tried, for `health`
+        self._written = 0.0
+        self._asking: asyncio.Task[None] | None = None
         self._table = table
         self._live = live
         self.housekeeping = Housekeeping(
@@ -83,28 +89,30 @@ class Broker:
         """
         embedded = None if settings.valkey_url else EmbeddedValkey(settings.home)
         url = settings.valkey_url or f"unix://{quote(await embedded.start())}"  # type: ignore[union-attr]
-        store = Store(url, settings.key_prefix)
-        prober = store.probe_client()
-        try:
-            probed = await probe(prober, url)
-            await store.identify(prober, HomeStore(settings.valkey_url, settings.key_prefix), remembered)
-        finally:
-            await prober.aclose()
-        for warning in probed.warnings:
-            log.warning("valkey_warning", warning=warning)
-        store.durability = probed.durability
-        broker = cls(settings, store, probed, embedded)
+        here = HomeStore(settings.valkey_url, settings.key_prefix)
+        store = Store(url, settings.key_prefix, Identity(here, remembered))
+        broker = cls(settings, store, embedded)
         store.open()
         try:
+            await store.connect()
             await broker.events.open()
-        except PostinoError:
+        except (PostinoError, asyncio.CancelledError):
             await store.close()
             raise
-        broker.housekeeping.open()
+        broker.start_periodic_work()
         return broker
+
+    def start_periodic_work(self) -> None:
+        """Start housekeeping, and the questions to the server."""
+        self.housekeeping.open()
+        self._asking = asyncio.create_task(self._ask_server(), name="ask-server")
 
     async def close(self) -> None:
         """Stop following and disconnect. The embedded server keeps running, unless its data directory is gone."""
+        for task in (self._asking, self._write):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.housekeeping.close()
         await self.events.close()
         if self.embedded is not None and not self.embedded.data_in_place():
@@ -120,7 +128,7 @@ class Broker:
     @property
     def store_id(self) -> str:
         """The store's own id."""
-        return self._store.id
+        return self._store.identity.id or ""
 
     def data_in_place(self) -> bool:
         """Return whether the next daemon will find the data: the embedded server's directory was not removed."""
@@ -136,16 +144,34 @@ class Broker:
         except (PostinoError, OSError) as error:  # e.g. a full disk; the caller tries again
             log.error("valkey_restart_failed", error=str(error))
 
+    async def _ask_server(self) -> None:
+        """Ask every few seconds what the server is: its settings, role and rights may change while it runs."""
+        while True:
+            await asyncio.sleep(ASK_S)
+            try:
+                await self._store.ask_server()
+            except Exception:  # one failure must not end the task
+                log.exception("ask_server_failed")
+
     async def health(self) -> Health:
-        """Return whether Valkey answers; never raises."""
+        """Return whether a send would be accepted now; never raises. `valkey` says whether Valkey answers at all."""
         server = "embedded" if self.embedded else without_credentials(self._store.url)
-        try:
-            await self._store.ping()
-        except PostinoError as error:
-            return Health(ok=False, valkey=False, durability=self.durability, server=server, error=error.message)
+        answers, refused = await asyncio.gather(_reason(self._store.ping()), self._refused())
         return Health(
-            ok=True, valkey=True, durability=self.durability, server=server, warnings=list(self.probed.warnings)
+            ok=not (answers or refused),
+            valkey=not answers,
+            durability=self.durability,
+            server=server,
+            warnings=list(self._store.server.warnings),
+            error=answers or refused,
         )
+
+    async def _refused(self) -> str | None:
+        """Return why a write is refused, or None. One write at most per second is tried, for all who ask."""
+        if self._write is None or (self._write.done() and time.monotonic() - self._written >= WRITE_S):
+            self._written = time.monotonic()
+            self._write = asyncio.create_task(_reason(self._store.try_write()), name="try-write")
+        return await asyncio.shield(self._write)
 
     async def stats(self) -> dict[str, Any]:
         """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail."""
@@ -166,3 +192,12 @@ class Broker:
             "oldestUnread": min(times, default=None),
             "time": iso(await self._store.now_ms()),
         }
+
+
+async def _reason(call: Awaitable[None]) -> str | None:
+    """Return the sentence with which a call is refused, or None."""
+    try:
+        await call
+    except PostinoError as error:
+        return error.message
+    return None

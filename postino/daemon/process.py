@@ -130,9 +130,9 @@ def health(home: Home, seconds: float = ANSWER_S) -> dict[str, Any] | None:
 
 
 def wait_healthy(home: Home, seconds: float) -> bool:
-    """Return whether a daemon of this home is healthy within `seconds`."""
+    """Return whether a daemon of this home serves and its Valkey answers within `seconds`."""
     deadline = time.monotonic() + seconds
-    while not (health(home) or {}).get("ok"):
+    while not (health(home) or {}).get("valkey"):
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL)
@@ -149,7 +149,9 @@ def status(home: Home) -> Status:
 
 
 def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> DaemonInfo:
-    """Return once a healthy daemon serves `home`, starting one in the background if there is none.
+    """Return once a daemon serves `home` and its Valkey answers, starting one in the background if there is none.
+
+    A store that takes no mail at the moment, because its memory is full, can still be read.
 
     Several calls at once result in one daemon. It gets `environ` without CLAUDE* and POSTINO_AGENT_NAME, a session of
     its own, the working directory / and daemon.log.
@@ -165,7 +167,7 @@ def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Daem
         while True:
             answer = health(home)
             info = read_info(home)
-            if answer and answer.get("ok") and info:
+            if answer and answer.get("valkey") and info:
                 return info
             _start_missing(starter, home)
             if time.monotonic() >= deadline:

@@ -280,7 +280,7 @@ class RelayConnection:
 
     def _answer(self, frame: dict[str, Any]) -> None:
         """Send the answer of a request, unless the client has cancelled it; tell the session whether it is an error."""
-        request = coerce_request_id(frame.get("id") or "")
+        request = coerce_request_id(frame["id"])
         if request not in self._in_flight:
             return
         result = frame.get("result")

@@ -18,7 +18,7 @@ from postino.rest.route import JSON, Handler, Route
 Json = dict[str, Any]
 
 #: error codes of every route
-EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "bad_host", "store_away")
+EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "bad_host", "store_away", "store_full")
 WITH_BODY = ("bad_json", "too_large", "unsupported_type")
 
 

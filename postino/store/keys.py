@@ -7,7 +7,9 @@ from functools import cached_property
 
 #: one per agent, in the order in which a rename moves them
 PER_AGENT = ("inbox", "leases", "index", "order", "dead")
-SHARED = ("broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history", "meta")
+SHARED = (
+    "broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history", "meta", "probe",
+)  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index and order
 ALL = "all"
 

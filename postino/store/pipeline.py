@@ -15,10 +15,10 @@ from redis.asyncio.client import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from postino.errors import StoreAway
+from postino.errors import PostinoError, StoreAway, StoreFull
 from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
 
 REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two seconds, queueing and connecting included
@@ -31,10 +31,24 @@ MIN_BATCH = 16
 MAX_BATCH = 256
 
 #: first words of error replies after which nothing was stored: the server cannot serve, or does not serve us, now
-_NOT_EXECUTED = frozenset({
-    "LOADING", "BUSY", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN",
-    "NOAUTH", "NOPERM", "WRONGPASS",
-})  # fmt: skip
+_NOT_EXECUTED = {
+    "LOADING": "it is still loading its data",
+    "BUSY": "a script keeps it busy",
+    "MISCONF": "it cannot write to its disk",
+    "OOM": "it has reached its memory limit",
+    "READONLY": "it is a read-only replica",
+    "MASTERDOWN": "it is a replica that has lost its primary",
+    "NOREPLICAS": "it has fewer replicas than it demands",
+    "CLUSTERDOWN": "its cluster is down",
+    "TRYAGAIN": "its cluster is moving these keys",
+    "MOVED": "its cluster keeps these keys on another node",
+    "ASK": "its cluster is moving these keys",
+    "NOAUTH": "it wants a password",
+    "WRONGPASS": "it does not accept the password",
+    "NOPERM": "it does not let this user do that",
+}
+#: those after which another connection may reach a server that does serve us
+_SENT_AWAY = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS"})
 
 _IN_SCRIPT = " on @user_script:"  # ends an error that a script met on its way
 
@@ -54,11 +68,21 @@ def client(url: str, *, timeout_s: float | None) -> Redis:
     )
 
 
-def store_away(error: Exception, *, outcome: str) -> StoreAway:
-    """Return the StoreAway for a storage failure; `outcome` is none or unknown."""
+def store_away(error: Exception, *, outcome: str) -> PostinoError:
+    """Return the StoreAway for a storage failure; `outcome` is none or unknown. A PostinoError is returned as it is."""
+    if isinstance(error, PostinoError):
+        return error
     text = str(error) or type(error).__name__
     hint = "; a retry with the same id is safe" if outcome == "unknown" else ""
-    return StoreAway(f"Valkey cannot be used right now ({text}){hint}", outcome=outcome)
+    meaning = _NOT_EXECUTED.get(text.partition(" ")[0])
+    if text.startswith("OOM "):
+        found: StoreAway = StoreFull(f"Valkey has reached its memory limit ({text})", outcome=outcome)
+    else:
+        found = StoreAway(
+            f"Valkey cannot be used right now{f': {meaning}' if meaning else ''} ({text}){hint}", outcome=outcome
+        )
+    found.__cause__ = error
+    return found
 
 
 class Pipeline:
@@ -72,8 +96,9 @@ class Pipeline:
         #: the outcome of a call whose reply was lost
         self._lost_outcome = "none" if read_only else "unknown"
         self._pool: ConnectionPool = client(url, timeout_s=None).connection_pool
-        self._setup: list[Command] = []
-        self._verify: Callable[[Any], None] = lambda reply: None
+        self._setup: Callable[[], list[Command]] = list
+        self._verify: Callable[[list[Any]], None] = raise_first
+        self._sent_away = False  # the server refused in a way that a new connection may end
         self._unsent: deque[PendingCall] = deque()
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -81,13 +106,19 @@ class Pipeline:
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def open(self, setup: list[Command], verify: Callable[[Any], None] = lambda reply: None) -> None:
-        """Accept calls; the first one connects. `setup` is sent first on every new connection, to load scripts.
+    def open(self, setup: Callable[[], list[Command]], verify: Callable[[list[Any]], None] | None = None) -> None:
+        """Accept calls; the first one connects. What `setup` returns is sent first on every new connection.
 
-        `verify` gets the last reply to it; if it raises, that connection is not used.
+        `verify` gets the replies to it, errors included; if it raises, that connection is not used and its callers get
+        that error. Without it every error reply counts.
         """
         self._loop = asyncio.get_running_loop()
-        self._setup, self._verify = setup, verify
+        self._setup, self._verify = setup, verify or raise_first
+
+    def drop(self, error: Exception) -> None:
+        """Close the present connection, if any; the next call connects again."""
+        if self._wire is not None:
+            self._wire.close(error)
 
     async def close(self) -> None:
         """Close the connection; waiting and later callers get StoreAway."""
@@ -128,12 +159,16 @@ class Pipeline:
             self._connecting = self._loop.create_task(self._connect(self._unsent[0].deadline), name="valkey-connect")
 
     def _send_more(self) -> None:
-        if self._wire is not None and self._flush_handle is None:
+        if self._wire is None:
+            return
+        if self._sent_away and not self._wire.in_flight:
+            self._wire.close(ConnectionError("the server refused to serve"))
+        elif self._flush_handle is None:
             self._send(self._wire)
 
     def _send(self, wire: Wire) -> None:
         """Send the next batch if it is time for one; otherwise the next replies try again."""
-        if not self._unsent or wire.paused or len(wire.in_flight) >= BATCH_FROM:
+        if not self._unsent or wire.paused or self._sent_away or len(wire.in_flight) >= BATCH_FROM:
             return
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
@@ -173,7 +208,7 @@ class Pipeline:
                 await self._handshake(connection)
             writer = _detach_stream(connection)
             assert writer is not None
-            self._wire = Wire(writer, Callbacks(_set_reply, self._send_more, self._on_close))
+            self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
         except Exception as error:  # whatever it is, the waiting callers must hear of it
             self._fail_unsent(error)
         finally:
@@ -186,17 +221,41 @@ class Pipeline:
     async def _handshake(self, connection: AbstractConnection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call]
         # in one write: thirty scripts one after the other would take a second over a 30 ms line
-        await connection.send_packed_command([encode(each) for each in self._setup], check_health=False)
-        reply = None
-        for _ in self._setup:
-            reply = await connection.read_response(disconnect_on_error=False)
-        self._verify(reply)
+        setup, replies = self._setup(), []
+        await connection.send_packed_command([encode(each) for each in setup], check_health=False)
+        for _ in setup:
+            try:
+                replies.append(await connection.read_response(disconnect_on_error=False))
+            except ResponseError as error:
+                replies.append(error)
+        self._verify(replies)
+
+    def _set_reply(self, call: PendingCall, reply: Any) -> None:
+        future = call.reply
+        if not isinstance(reply, RedisError):
+            if not future.done():
+                future.set_result(reply)
+            return
+        code = code_of(reply)
+        self._sent_away = self._sent_away or code in _SENT_AWAY
+        if future.done():
+            return
+        if code in _NOT_EXECUTED:
+            # a refusal met within a script, of a command this user may not run, does not undo what the script wrote
+            outcome = "unknown" if _IN_SCRIPT in str(reply) else "none"
+            future.set_exception(store_away(reply, outcome=outcome))
+        else:
+            future.set_exception(reply)
 
     def _on_close(self, error: Exception) -> None:
         wire, self._wire = self._wire, None
         assert wire is not None
         _fail(wire.in_flight, store_away(error, outcome=self._lost_outcome))
-        self._fail_unsent(error)
+        if self._sent_away and self._unsent and self._flush_handle is None:
+            self._flush_handle = self._loop.call_soon(self._flush)  # they were held back for the next connection
+        elif not self._sent_away:
+            self._fail_unsent(error)
+        self._sent_away = False
 
     def _fail_unsent(self, error: Exception) -> None:
         """Fail all calls that were not sent, at once rather than each at its own deadline."""
@@ -210,24 +269,17 @@ def _detach_stream(connection: AbstractConnection) -> asyncio.StreamWriter | Non
     return writer
 
 
-def _fail(calls: deque[PendingCall], error: StoreAway) -> None:
+def _fail(calls: deque[PendingCall], error: PostinoError) -> None:
     for each in calls:
         if not each.reply.done():
             each.reply.set_exception(error)
 
 
-def _set_reply(call: PendingCall, reply: Any) -> None:
-    future = call.reply
-    if future.done():
-        return
-    if not isinstance(reply, RedisError):
-        future.set_result(reply)
-    elif code_of(reply) in _NOT_EXECUTED:
-        # a refusal met within a script, of a command this user may not run, does not undo what the script wrote before
-        outcome = "unknown" if _IN_SCRIPT in str(reply) else "none"
-        future.set_exception(store_away(reply, outcome=outcome))
-    else:
-        future.set_exception(reply)
+def raise_first(replies: list[Any]) -> None:
+    """Raise the first error among replies."""
+    for each in replies:
+        if isinstance(each, Exception):
+            raise each
 
 
 def code_of(reply: RedisError) -> str:

@@ -1,29 +1,74 @@
-"""Asks a Valkey or Redis once, at start, what it can do and how durable it is."""
+"""What a Valkey or Redis is: durability, role and rights, asked on every new connection and every few seconds."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redis.asyncio.client import Redis
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from postino.errors import StoreAway
-from postino.home_store import without_credentials
+from postino.errors import PostinoError, StoreAway
 
-#: what the scripts and the store call; Redis 7.0 and Valkey 7.2 have all of it
-COMMANDS = (
-    "evalsha", "script|load", "time", "exists", "unlink", "rename",
-    "pexpire", "persist", "copy",
-    "hget", "hmget", "hgetall", "hset", "hdel", "hexists", "hincrby", "hlen", "hscan",
-    "zadd", "zrem", "zcard", "zcount", "zscore", "zrange", "zrangebyscore", "zremrangebyscore",
-    "xadd", "xlen", "xrange", "xrevrange", "xdel", "xtrim", "xread", "xreadgroup", "xack", "xclaim", "xautoclaim",
-    "xpending", "xgroup|create", "xgroup|delconsumer", "xinfo|groups", "xinfo|stream", "xinfo|consumers",
-)  # fmt: skip
-
+#: what the scripts and the store call, each with arguments that change nothing, `?` for a key that does not exist;
+#: Redis 7.0 and Valkey 7.2 have all of it
+COMMANDS = tuple(
+    line.strip()
+    for line in """
+        TIME
+        EXISTS ?
+        UNLINK ?
+        RENAME ? ?
+        PEXPIRE ? x
+        PERSIST ?
+        COPY ? ?
+        HGET ? f
+        HMGET ? f
+        HGETALL ?
+        HSET ? f v x
+        HDEL ? f
+        HEXISTS ? f
+        HINCRBY ? f x
+        HLEN ?
+        HSCAN ? 0
+        ZADD ? x m
+        ZREM ? m
+        ZCARD ?
+        ZCOUNT ? 0 0
+        ZSCORE ? m
+        ZRANGE ? 0 0
+        ZRANGEBYSCORE ? 0 0
+        ZREMRANGEBYSCORE ? 0 0
+        XADD ? x f v
+        XLEN ?
+        XRANGE ? - +
+        XREVRANGE ? + -
+        XDEL ? 1-1
+        XTRIM ? MINID x
+        XREAD COUNT 1 STREAMS ? 0
+        XREADGROUP GROUP g c COUNT 1 STREAMS ? >
+        XACK ? g 1-1
+        XCLAIM ? g c 0 1-1
+        XAUTOCLAIM ? g c 0 0
+        XPENDING ? g
+        XGROUP CREATE ? g 0
+        XGROUP SETID ? g x
+        XGROUP DELCONSUMER ? g c
+        XINFO GROUPS ?
+        XINFO STREAM ?
+        XINFO CONSUMERS ? g
+    """.strip().splitlines()
+)
+_TWO_WORDS = ("XGROUP", "XINFO")
 _DURABLE = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
+
+QUESTIONS = (
+    ("INFO", "server"),
+    ("INFO", "replication"),
+    ("CONFIG", "GET", *_DURABLE, "maxmemory-policy"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +84,31 @@ class Probe:
     warnings: tuple[str, ...] = ()
 
 
-async def probe(redis: Redis, url: str) -> Probe:
-    """Ask the server behind `redis` what it can do; `url` only names it in messages, without the password.
+UNKNOWN = Probe("unknown server", "volatile")
 
-    Raises:
-        StoreAway: it does not answer, refuses the connection, lacks a command or is read-only.
-    """
-    where = without_credentials(url)
-    with refusals(where):
-        return await _probe(redis, where)
+
+def command_name(line: str) -> str:
+    """Return the name of one of COMMANDS, in two words where it has two."""
+    first, second, *_ = [*line.split(), ""]
+    return f"{first} {second}" if first in _TWO_WORDS else first
+
+
+def commands_json() -> str:
+    """Return COMMANDS as the script `rights` takes them."""
+    return json.dumps([[command_name(line), *line.split()] for line in COMMANDS])
 
 
 @contextlib.contextmanager
 def refusals(where: str) -> Iterator[None]:
-    """Turn what keeps the server `where` from answering into a StoreAway that says what to do."""
+    """Say in the StoreAway of a connection that failed which server this is, and what to do."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
-        reason = str(error).rstrip(".") or type(error).__name__
-        if isinstance(error.__cause__ or error, (AuthenticationError, NoPermissionError)):  # HELLO wraps it
+    except StoreAway as error:
+        cause = error.__cause__
+        if not isinstance(cause, (RedisError, OSError, EOFError)):
+            raise
+        reason = str(cause).rstrip(".") or type(cause).__name__
+        if isinstance(cause.__cause__ or cause, (AuthenticationError, NoPermissionError)):  # HELLO wraps it
             raise _refusal(f"{where} refuses to serve postino: {reason}; check user and password") from None
         raise _refusal(f"{where} does not serve: {reason}; start it or change POSTINO_VALKEY_URL") from None
 
@@ -66,53 +117,56 @@ def _refusal(sentence: str) -> StoreAway:
     return StoreAway(sentence, outcome="none")
 
 
-async def _probe(redis: Redis, where: str) -> Probe:
-    await redis.execute_command("PING")  # type: ignore[no-untyped-call]
-    server = _server(await _if_allowed(redis.info("server")) or {})
-    missing = await _missing_commands(redis)
-    if missing:
-        raise _refusal(f"{where} ({server}) lacks {', '.join(missing)}: postino needs Valkey 7.2+ or Redis 7.0+")
-    replication = await _if_allowed(redis.info("replication"))
-    if replication is not None and replication.get("role") != "master" and replication.get("slave_read_only", 1):
+def judge(where: str, replies: list[Any], missing: Any) -> Probe:
+    """Judge a server by its replies to QUESTIONS, where an error means denied, and to the script `rights`.
+
+    Raises:
+        StoreAway: it lacks a command, this user may not call one, or it is a read-only replica.
+    """
+    info, replication, config = (None if isinstance(each, Exception) else each for each in replies)
+    server = _server(_info(info))
+    role = _info(replication)
+    if role and role.get("role") != "master" and role.get("slave_read_only", "1") == "1":
         raise _refusal(f"{where} ({server}) is a read-only replica: name its primary in POSTINO_VALKEY_URL")
-    config = await _if_allowed(redis.config_get(*_DURABLE, "maxmemory-policy"))
-    return judge(server, config, None if replication is None else str(replication.get("role")))
+    _check_rights(where, server, missing)
+    return _durability(server, None if config is None else dict(zip(config[::2], config[1::2], strict=True)), role)
 
 
-async def _if_allowed(answer: Any) -> dict[str, Any] | None:
-    """Return the answer; None if a managed server denies the command or does not know it."""
-    try:
-        found: dict[str, Any] = await answer
-    except ResponseError:
-        return None
-    return found
+def _check_rights(where: str, server: str, missing: Any) -> None:
+    if isinstance(missing, PostinoError):
+        raise missing
+    if isinstance(missing, Exception):
+        raise _refusal(f"{where} ({server}) refuses postino's scripts: {missing}")
+    found = dict(zip(missing[::2], missing[1::2], strict=True))
+    unknown = [name for name, reason in found.items() if "called from script" in reason]
+    if unknown:
+        raise _refusal(f"{where} ({server}) lacks {', '.join(unknown)}: postino needs Valkey 7.2+ or Redis 7.0+")
+    if found:
+        raise _refusal(
+            f"{where} ({server}) does not let this user call {', '.join(found)} on postino's keys: "
+            "give the user these commands, e.g. by ACL SETUSER"
+        )
 
 
-def _server(info: dict[str, Any]) -> str:
+def _info(text: str | None) -> dict[str, str]:
+    lines = text.splitlines() if text else []
+    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
+
+
+def _server(info: dict[str, str]) -> str:
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {info['redis_version']}" if "redis_version" in info else "unknown server"
 
 
-async def _missing_commands(redis: Redis) -> list[str]:
-    """Return the commands the server lacks. Its version would not do: Valkey 9 reports redis_version 7.2.4."""
-    try:
-        # as one word, because redis-py's own parser of COMMAND INFO fails on an unknown command
-        answer = await redis.execute_command("COMMAND INFO", *COMMANDS)  # type: ignore[no-untyped-call]
-    except ResponseError:
-        return []  # denied; a call of a missing command will name it
-    return [name.replace("|", " ").upper() for name, known in zip(COMMANDS, answer, strict=True) if not known]
-
-
-def judge(server: str, config: dict[str, str] | None, role: str | None) -> Probe:
-    """Judge durability from the replies to CONFIG GET and INFO replication; None for either means denied."""
+def _durability(server: str, config: dict[str, str] | None, role: dict[str, str]) -> Probe:
     if config is None:
         warning = "CONFIG GET is denied: whether answered mail is on disk cannot be determined"
         return Probe(server, "volatile", (warning,))
     warnings = []
     wrong = [f"{name} {config.get(name, 'unknown')}" for name, value in _DURABLE.items() if config.get(name) != value]
-    if role != "master":
-        wrong.append(f"role {role or 'unknown'}")
+    if role.get("role") != "master":
+        wrong.append(f"role {role.get('role', 'unknown')}")
     if wrong:
         wanted = ", ".join(f"{name} {value}" for name, value in _DURABLE.items())
         warnings.append(f"Accepted mail can be lost in a crash: {', '.join(wrong)}; set {wanted}")

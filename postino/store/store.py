@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from redis.asyncio.client import Redis
+import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from postino.errors import ERRORS, PostinoError, StoreAway, partly_done
-from postino.home_store import HomeStore, without_credentials
+from postino.home_store import HomeStore
 from postino.paths import folder
 from postino.store import scripts
 from postino.store.entries import alias_target
-from postino.store.identity import FORMAT, check, identify
+from postino.store.identity import FORMAT, Identity
 from postino.store.keys import Keys
-from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline, client, code_of, store_away
-from postino.store.probe import refusals
+from postino.store.pipeline import Pipeline, code_of, raise_first, store_away
+from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals
 from postino.store.scripts import Script
 from postino.store.wire import Command
 
@@ -36,6 +37,12 @@ class Limits:
     max_inbox: int
 
 
+#: in what a script meets that calls a command which its user may no longer call: of Valkey, of Redis
+_RIGHT_LOST = ("ACL failure in script", "The user executing the script can't")
+
+log = structlog.get_logger()
+
+
 class WrongAgent(Exception):
     """A session acts as another agent than its caller took it for: `agent`, None when it has to join again."""
 
@@ -47,10 +54,10 @@ class WrongAgent(Exception):
 class Store:
     """A Valkey under one key prefix."""
 
-    def __init__(self, url: str, prefix: str) -> None:
+    def __init__(self, url: str, prefix: str, identity: Identity | None = None) -> None:
         self.url = url
-        self.durability = "volatile"  # until the server has been probed
-        self.id = ""  # until it has been asked
+        self.identity = identity or Identity(HomeStore(url, prefix))
+        self.server = UNKNOWN  # until it has been asked
         self.keys = Keys(prefix)
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
@@ -58,16 +65,76 @@ class Store:
         #: what precedes the arguments is the same in every call of one script for one agent
         self._call_head = lru_cache(4096)(lambda name, agent: self._make_head(self.scripts[name], agent, {}))
 
-    def open(self) -> None:
-        """Accept calls on both connections; each new one loads its scripts first, and makes sure of the store."""
-        identify = self.scripts["identify"]
-        asked: Command = ("EVALSHA", identify.sha, 1, self.keys.shared("meta"), self.id, FORMAT)
-        for connection, needed in ((self.writes, list(self.scripts)), (self.reads, ["slice", "identify"])):
-            loads: list[Command] = [("SCRIPT", "LOAD", self.scripts[name].source) for name in needed]
-            connection.open([*loads, asked], self._check_identity)
+    @property
+    def durability(self) -> str:
+        """`fsync` if an answered write is on disk, by what the server last said; else `volatile`."""
+        return self.server.durability
 
-    def _check_identity(self, reply: Any) -> None:
-        check(reply, without_credentials(self.url), self.id)
+    def open(self) -> None:
+        """Accept calls on both connections. Each new one loads its scripts, and is used only for the right store."""
+        self.writes.open(
+            lambda: [*self._loads(*self.scripts), *QUESTIONS, self._rights(), self._identify()], self._verify
+        )
+        self.reads.open(lambda: [*self._loads("slice", "identify"), self._identify()], self._verify_identity)
+
+    def _loads(self, *names: str) -> list[Command]:
+        return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
+
+    def _rights(self) -> Command:
+        return (*self._make_head(self.scripts["rights"], "", {}), commands_json())
+
+    def _identify(self) -> Command:
+        return (*self._make_head(self.scripts["identify"], "", {}), self.identity.offered, FORMAT)
+
+    def _verify(self, replies: list[Any]) -> None:
+        loads = len(self.scripts)
+        raise_first(replies[:loads])
+        self._judge(replies[loads:])
+
+    def _judge(self, replies: list[Any]) -> None:
+        *answers, rights, identity = replies
+        found = judge(self.identity.here.address, answers, rights)
+        raise_first([identity])
+        self.identity.check(identity)
+        if found != self.server:
+            log.info("valkey_judged", server=found.server, durability=found.durability)
+            for warning in found.warnings:
+                log.warning("valkey_warning", warning=warning)
+        self.server = found
+
+    def _verify_identity(self, replies: list[Any]) -> None:
+        raise_first(replies)
+        self.identity.check(replies[-1])
+
+    async def connect(self) -> None:
+        """Connect and ask the server what it is.
+
+        Raises:
+            StoreAway: there is no usable server; the message names it without the password and says what to do.
+            WrongStore: it is not the right store, or its data has a newer format.
+        """
+        with refusals(self.identity.here.address):
+            await self.ping()
+
+    async def ask_server(self) -> None:
+        """Ask the server again what it is. If it is no longer usable, drop the connection: the next one tells why."""
+        asked = [*QUESTIONS, self._rights(), self._identify()]
+        replies = await asyncio.gather(*(self.writes.call(*each) for each in asked), return_exceptions=True)
+        if any(isinstance(each, PostinoError) and not _denied(each) for each in replies) or _forgotten(replies):
+            return  # no reply; the connection's callers hear of that
+        try:
+            self._judge(replies)
+        except PostinoError as error:
+            log.warning("valkey_refused", error=error.message)
+            self.writes.drop(error)
+
+    async def try_write(self) -> None:
+        """Write something, as a send would.
+
+        Raises:
+            StoreAway: a send would be refused now.
+        """
+        await self.run("try_write", "", {})
 
     async def close(self) -> None:
         """Close both connections."""
@@ -77,22 +144,8 @@ class Store:
     def blocking_reader(self) -> Pipeline:
         """Return a separate connection for blocking reads; the caller closes it."""
         reader = Pipeline(self.url, read_only=True)
-        reader.open([])
+        reader.open(list)
         return reader
-
-    async def identify(self, redis: Redis, here: HomeStore, remembered: HomeStore | None) -> None:
-        """Find out which store this is, before `open`; see `identity.identify`.
-
-        Raises:
-            StoreAway: no reply.
-            WrongStore: it is not the remembered one, or its data has a newer format.
-        """
-        with refusals(here.address):
-            self.id = await identify(redis, self.scripts["identify"], self.keys.shared("meta"), here, remembered)
-
-    def probe_client(self) -> Redis:
-        """Return a client for the questions asked before the store is open; the caller closes it."""
-        return client(self.url, timeout_s=REPLY_TIMEOUT_S)
 
     async def call(self, *command: str | int) -> Any:
         """Run one plain command.
@@ -219,6 +272,15 @@ async def _run_script(connection: Pipeline, script: Script, command: tuple[str |
     return await _run_plain(connection, command)
 
 
+def _denied(error: PostinoError) -> bool:
+    return isinstance(error.__cause__, ResponseError) and code_of(error.__cause__) == "NOPERM"
+
+
+def _forgotten(replies: list[Any]) -> bool:
+    """Return whether the server has dropped its script cache; the next call of each script loads it again."""
+    return any(isinstance(each, ResponseError) and code_of(each) == "NOSCRIPT" for each in replies)
+
+
 def _translate(refusal: RedisError) -> PostinoError:
     word, _, sentence = str(refusal).partition(" ")
     known = ERRORS.get(word.lower())
@@ -228,6 +290,8 @@ def _translate(refusal: RedisError) -> PostinoError:
     # another program's key, or a command this user may not run, perhaps met after the first write
     if code == "WRONGTYPE" or "ACL failure in script" in str(refusal):
         return store_away(refusal, outcome="unknown")
-    if code in ("CROSSSLOT", "MOVED", "ASK", "NOSCRIPT"):
+    if code in ("CROSSSLOT", "NOSCRIPT"):
         return store_away(refusal, outcome="none")
+    if any(words in sentence for words in _RIGHT_LOST):  # perhaps met after the first write
+        return store_away(refusal, outcome="unknown")
     return PostinoError(f"Valkey refused a command: {refusal}")

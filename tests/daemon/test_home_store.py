@@ -163,7 +163,7 @@ def test_a_running_daemon_does_not_use_another_store_that_came_to_its_address(
 
     code, text = postino("send", "bob", "hello")
 
-    assert code == 4
+    assert code == 3
     assert "now is another store" in text
     assert own.ask("EXISTS", "{po}:inbox:bob") == 0
 

@@ -425,6 +425,13 @@ def said_ok(answer: dict[str, Any]) -> bool:
     return not answer["result"].get("isError", False)
 
 
+@pytest.mark.parametrize("id", [0, -1, "", "0", "seven"])
+async def test_whatever_id_a_client_counts_from_is_answered(connect, id):
+    bob = await connect("bob")
+    bob.send({"jsonrpc": "2.0", "id": id, "method": "ping"})
+    assert (await bob.answer(id))["result"] == {}
+
+
 async def test_many_calls_at_once_are_all_answered(broker, connect):
     bob = await connect("bob")
     asked = [bob.tool("msg_check") for _ in range(300)]

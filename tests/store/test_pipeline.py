@@ -116,7 +116,7 @@ async def test_a_peer_that_breaks_the_protocol_is_dropped_and_dialled_anew(tmp_p
 
     async with await asyncio.start_unix_server(answer, tmp_path / "s"):
         pipeline = Pipeline(f"unix://{tmp_path}/s")
-        pipeline.open([])
+        pipeline.open(list)
         for _ in range(2):
             try:
                 assert await pipeline.call("PING") == "PONG"
@@ -356,7 +356,7 @@ async def test_a_full_memory_refuses_to_take_and_still_gives(serve, store_at: Op
     assert refusal.detail["outcome"] == "none"
     values = {
         "consumer": "s1", "limit": 10, "budget": 0, "lease_ms": 60_000, "max_deliveries": 5, "ttl_ms": 60_000,
-        "max_dead": 10, "resume": "", "ack_now": "", "acting": "",
+        "max_dead": 10, "resume": "", "shown": "", "ack_now": "", "acting": "",
     }  # fmt: skip
     _, (items, *_) = await store.run_named("read", "bob", **values)
     assert len(items) == 1
@@ -367,12 +367,15 @@ async def test_a_full_memory_refuses_to_take_and_still_gives(serve, store_at: Op
 
 
 async def test_a_replica_takes_nothing(serve, store_at: Open) -> None:
-    store = await store_at(serve().url)
+    server = serve()
+    store = await store_at(server.url)
     await store.call("REPLICAOF", "127.0.0.1", "1")
 
     assert (await refused(send(store, "m1"))).detail["outcome"] == "none"
+    refusal = await refused(send(store, "m1"))
+    assert "is a read-only replica" in refusal.message, "that connection was given up, and the next one asked"
 
-    await store.call("REPLICAOF", "NO", "ONE")
+    server.ask("REPLICAOF", "NO", "ONE")
     await send(store, "m1")
     assert await stored(store) == 1
 
@@ -437,7 +440,7 @@ async def test_a_server_that_asks_for_a_password_takes_nothing(serve, store_at: 
 async def test_closing_answers_everybody(serve) -> None:
     server = serve()
     pipeline = Pipeline(server.url)
-    pipeline.open([])
+    pipeline.open(list)
     await pipeline.call("PING")
     server.signal(signal.SIGSTOP)
     calls = [asyncio.create_task(pipeline.call("PING")) for _ in range(BATCH_FROM)]

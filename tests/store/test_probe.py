@@ -17,7 +17,8 @@ from postino.errors import StoreAway
 from postino.home_store import without_credentials
 from postino.paths import folder
 from postino.store.pipeline import client
-from postino.store.probe import COMMANDS, Probe, judge, probe
+from postino.store.probe import COMMANDS, Probe, command_name, judge
+from postino.store.store import Store
 from postino.store.valkey.process import program
 
 REDIS = shutil.which("redis-server")
@@ -75,8 +76,19 @@ async def connected(url: str) -> AsyncIterator[Redis]:
 
 
 async def asked(url: str) -> Probe:
-    async with connected(url) as redis:
-        return await probe(redis, url)
+    store = Store(url, "po:")
+    store.open()
+    try:
+        await store.connect()
+        return store.server
+    finally:
+        await store.close()
+
+
+def told(config: dict[str, str], role: str | None) -> Probe:
+    """What is judged of a server that says this of itself."""
+    flat = [word for pair in config.items() for word in pair]
+    return judge("x", [None, None if role is None else f"role:{role}\r\n", flat], [])
 
 
 async def test_a_server_that_fsyncs_before_it_answers_is_fsync_without_warnings(run: Run) -> None:
@@ -182,22 +194,46 @@ def test_what_cannot_be_told_is_never_called_durable() -> None:
     durable = {"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no"}
     whole = durable | {"maxmemory-policy": "noeviction"}
 
-    assert judge("x", whole, "master").durability == "fsync"
-    assert judge("x", whole, None).durability == "volatile"
-    assert judge("x", {}, "master").durability == "volatile"
+    assert told(whole, "master").durability == "fsync"
+    assert told(whole, None).durability == "volatile"
+    assert told({}, "master").durability == "volatile"
     for name in durable:
-        assert (
-            judge("x", {key: value for key, value in whole.items() if key != name}, "master").durability == "volatile"
-        )
+        assert told({key: value for key, value in whole.items() if key != name}, "master").durability == "volatile"
 
 
 def test_every_command_of_the_scripts_is_probed() -> None:
     files = [each for room in (folder("lua"), folder("lua") / "lib") for each in room.iterdir() if each.is_file()]
     called = {
-        (f"{command}|{sub}" if command in ("XGROUP", "XINFO", "SCRIPT") else command).lower()
+        f"{command} {sub}" if command in ("XGROUP", "XINFO", "SCRIPT") else command
         for file in files
         for command, sub in re.findall(r"redis\.p?call\(\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?", file.read_text("utf-8"))
     }
 
     assert len(called) > 20
-    assert called <= set(COMMANDS)
+    assert called <= {command_name(each) for each in COMMANDS}
+
+
+async def test_the_questions_about_rights_change_nothing(run: Run) -> None:
+    url = await run(*DURABLE)
+    await asked(url)
+    async with connected(url) as redis:
+        assert [key async for key in redis.scan_iter()] == ["{po}:meta"]
+
+
+@pytest.mark.parametrize("lost", ["time", "xack", "xgroup|create", "hgetall", "xautoclaim"])
+async def test_a_user_without_a_right_is_refused_with_the_command_named(run: Run, lost: str) -> None:
+    url = await run(*DURABLE)
+    async with connected(url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "po", "on", ">x", "~{po}:*", "+@all", f"-{lost}")
+
+    with pytest.raises(StoreAway, match="does not let this user call " + lost.replace("|", " ").upper()):
+        await asked(url.replace("unix://", "unix://po:x@"))
+
+
+async def test_a_user_without_the_keys_is_refused(run: Run) -> None:
+    url = await run(*DURABLE)
+    async with connected(url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "po", "on", ">x", "~other:*", "+@all")
+
+    with pytest.raises(StoreAway, match=r"refuses postino's scripts: .*key"):
+        await asked(url.replace("unix://", "unix://po:x@"))

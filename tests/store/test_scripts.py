@@ -323,6 +323,7 @@ async def conversation(broker: Broker) -> None:
     await refused(broker.mail.send(Draft(id="importing", to=bob, body="x"), ci), "importing")
     await broker.transfer.import_(_each(lines))
     await broker.stats()
+    await broker._store.ask_server()
     assert (await broker.health()).ok
 
 
@@ -356,7 +357,7 @@ def keys_of(words: list[str]) -> list[str]:
     name = words[0].upper()
     if name == "TIME":
         return []
-    if name == "XREADGROUP":
+    if name in ("XREAD", "XREADGROUP"):
         return [words[words.index("STREAMS") + 1]]
     if name in ("XINFO", "XGROUP"):
         return [words[2]]
@@ -406,7 +407,7 @@ async def test_the_corpus_runs_on_a_cluster_of_one_node(serve, opened) -> None:
 async def test_the_corpus_runs_on_debians_redis(serve, opened) -> None:
     broker = await opened(serve(executable=str(REDIS)).url)
     try:
-        assert "Redis" in broker.probed.server
+        assert "Redis" in broker._store.server.server
         await conversation(broker)
     finally:
         await broker.close()

@@ -1,0 +1,80 @@
+"""What the campaigns must find: daemons broken on purpose, each in one way, and the promise that each breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.faults import injected
+from tests.faults.broken import VARIANTS
+from tests.faults.campaign import Campaign
+from tests.faults.checker import judge
+from tests.faults.history import History
+from tests.faults.stage import SharedStage, shared_stage, shim
+
+SECONDS = 4.0
+SEED = 11
+pytestmark = pytest.mark.timeout(180)
+
+
+class CutReplies(injected.CutReplies):
+    hold = (0.3, 0.3)
+
+
+#: what is broken, under which faults, and the promises that it breaks
+CONTROLS: list[tuple[str, list[type[injected.Fault]], set[str]]] = [
+    ("no_look_up", [CutReplies], {"stored twice"}),
+    ("new_before_old", [injected.DropListener], {"order"}),
+    ("acknowledges_at_once", [CutReplies, injected.KillRelay], {"acknowledged unseen"}),
+    ("acknowledges_an_error", [injected.DropListener], {"acknowledged unseen"}),
+    ("prolongs_the_unshown", [injected.DropListener], {"overtaken", "stuck"}),
+]
+
+
+@contextlib.asynccontextmanager
+async def broken(variant: str) -> AsyncIterator[SharedStage]:
+    """A stage whose one daemon is broken."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.faults.broken", variant] if variant else None
+    async with shared_stage(command, count=1, PYTHONPATH=str(root)) as stage:
+        yield stage
+
+
+async def found(stage: SharedStage, kinds: Sequence[type[injected.Fault]]) -> dict[str, list[str]]:
+    """Run a short campaign; return what the checker found."""
+    async with Campaign(stage, SEED, kinds, agents=("ada",), quiet=0.0, patience_s=6.0) as campaign:
+        await campaign.ready()
+        await campaign.disturb(SECONDS)
+        history: History = await campaign.finish()
+    return judge(history)
+
+
+@pytest.mark.parametrize(("variant", "kinds", "promises"), CONTROLS, ids=[each[0] for each in CONTROLS])
+async def test_a_daemon_broken_on_purpose_is_found(
+    variant: str, kinds: list[type[injected.Fault]], promises: set[str]
+) -> None:
+    async with broken(variant) as stage:
+        assert promises <= set(await found(stage, kinds))
+
+
+async def test_an_answer_before_the_fsync_is_found_as_loss() -> None:
+    if shim() is None:
+        pytest.skip("no C compiler for a slow fsync")
+
+    class KillWithSlowFsync(injected.KillValkey):
+        async def heal(self) -> None:
+            await super().heal()
+            self.run.stage.ask("CONFIG", "SET", "appendfsync", "everysec")  # type: ignore[attr-defined]
+
+    async with broken("") as stage:
+        stage.ask("CONFIG", "SET", "appendfsync", "everysec")
+        stage.steer(fsync_ms=900)
+        assert "lost" in await found(stage, [KillWithSlowFsync])
+
+
+def test_every_variant_is_tried() -> None:
+    assert {variant for variant, _, _ in CONTROLS} == set(VARIANTS)
