@@ -12,6 +12,8 @@ KEYS     broadcasts      stream   {po}:broadcasts
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
          meta            hash     {po}:meta
+         past            stream   {po}:past:all
+         past_from       stream   {po}:past:<sender>
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -21,7 +23,8 @@ ARGV     id              broadcast id
          max_broadcasts  most broadcasts stored
          ttl_ms          time to live
          session         the session that must act as the sender, or ''
-RETURNS  ok, number, 1 created | 0 repeated
+         marked_until    ms until which the caller knows entries of both names to be marked in the history
+RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
@@ -36,8 +39,9 @@ TIME     O(log n) in the broadcasts
 --@include lib/importing
 --@include lib/now
 --@include lib/number
+--@include lib/past
 --@include lib/sweep_index
-local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions, meta = unpack(KEYS)
+local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
 local id, digest, from, body, verified, via = unpack(ARGV, 1, 6)
 local max_broadcasts, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
@@ -50,7 +54,7 @@ if existing then
   if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { 'ok', existing.q, 0 }
+  return { 'ok', existing.q, 0, 0 }
 end
 local time = digits(now)
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
@@ -60,8 +64,9 @@ local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 
   'verified', verified, 'via', via, 'body', body, 't', time)
 save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'acked', t = now, f = from })
 redis.call('ZADD', order, now + ttl_ms, id)
-redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'id', id, 'seq', seq,
-  'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'to', 'all')
+local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'id', id,
+  'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'to', 'all')
+local marked = mark_both(past, past_from, entry, tonumber(ARGV[10]), ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)
@@ -69,4 +74,4 @@ if redis.call('HEXISTS', agents, sender) == 1 then
 end
 emit(events, 'broadcast', 'id', id, 'from', from, 'seq', seq, 'via', via)
 sweep_index(index, order, ttl_ms, now, 4)
-return { 'ok', seq, 1 }
+return { 'ok', seq, 1, marked }

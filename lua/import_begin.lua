@@ -23,4 +23,5 @@ end
 -- an empty stream still refuses IDs from before its last entry
 redis.call('UNLINK', history, broadcasts)
 redis.call('HSET', meta, 'import', ARGV[1])
+redis.call('HDEL', meta, 'indexed_after') -- the imported entries have no marks
 return 0

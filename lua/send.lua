@@ -11,6 +11,8 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
          meta        hash     {po}:meta
+         past        stream   {po}:past:<agent>
+         past_from   stream   {po}:past:<sender>
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
@@ -23,7 +25,8 @@ ARGV     agent       the recipient's present name
          max_inbox   most unacknowledged messages
          ttl_ms      time to live
          session     the session that must act as the sender, or ''
-RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted
+         marked_until  ms until which the caller knows entries of both names to be marked in the history
+RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -40,8 +43,9 @@ TIME     O(log n) in the inbox
 --@include lib/importing
 --@include lib/now
 --@include lib/number
+--@include lib/past
 --@include lib/sweep_index
-local inbox, leases, index, order, history, events, agents, presence, sessions, meta = unpack(KEYS)
+local inbox, leases, index, order, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
 local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
 
@@ -59,7 +63,7 @@ if existing then
   if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { 'ok', existing.q, 0, known }
+  return { 'ok', existing.q, 0, known, 0 }
 end
 
 if redis.call('XLEN', inbox) >= max_inbox then
@@ -78,9 +82,10 @@ local stream_id = redis.call('XADD', inbox, '*', 'id', id, 'seq', seq, 'from', f
   'via', via, 'body', body, 't', time, 'thread', thread, 'reply_to', reply_to)
 save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'queued', t = now, f = from })
 redis.call('ZADD', order, now + ttl_ms, id)
-redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id, 'seq', seq,
-  'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
+local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id,
+  'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
   'reply_to', reply_to, 'to', agent)
+local marked = mark_both(past, past_from, entry, tonumber(ARGV[13]), ttl_ms, now)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
-return { 'ok', seq, 1, known }
+return { 'ok', seq, 1, known, marked }

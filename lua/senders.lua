@@ -5,7 +5,7 @@ KEYS     inbox   stream   {po}:inbox:<agent>
          leases  zset     {po}:leases:<agent>
          agents  hash     {po}:agents
 ARGV     agent   the present name
-RETURNS  ok, names
+RETURNS  ok, names, each with ? behind it if it is not verified
          alias, present name
 ERRORS   NONE
 TIME     O(1): at most 50 messages are examined

@@ -271,9 +271,13 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
 
 
 class HistoryPage(Record, frozen=True, kw_only=True):
-    """A page of history, newest first. While `more`, the next page is the one `before` this `before`."""
+    """A page of history, newest first: what fits among the `looked` entries that were looked at.
+
+    While `more`, older entries were not looked at yet: the next page is the one `before` this `before`.
+    """
 
     items: list[HistoryEntry]
+    looked: int = 0
     more: bool
     before: str | None = None
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 import msgspec
 
-from postino.model import HistoryEntry, HistoryPage, MessageState
+from postino.errors import BadField
+from postino.model import HistoryEntry, HistoryPage, MessageState, check_id
 from postino.store.agents import AgentTable, Names
 from postino.store.entries import members
-from postino.store.history import HistoryStream, StreamEntry
+from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
 from postino.store.inbox import Inboxes
 
-MAX_EXAMINED = 1_000  # entries per call, so that a search for a rare word does not occupy the store
-_PAGE = 50  # entries per round trip: some megabytes if all bodies are of the maximum length
+MAX_LOOKED = 5_000  # entries per call, so that a search for a rare word does not occupy the store
+MAX_SECONDS = 1.0  # per call; long bodies take longer than short ones
+_PART = 50  # entries of the first round trip: some megabytes if all bodies are of the maximum length
+_PART_CHARACTERS = 250_000  # of bodies, which the further round trips aim at
 
 
 class History:
@@ -33,26 +39,45 @@ class History:
     ) -> HistoryPage:
         """Return accepted messages and broadcasts, newest first.
 
-        `agent` is sender or recipient, under any of its names, and `with_` the other of the two. `q` is a part of the
-        body, ignoring case, or the id. `before` is the entry that the page precedes. At most 1000 entries are
-        examined; if `more`, the next page is the one before the returned `before`.
+        `agent` is sender or recipient, under any of its names, and `with_` the other of the two; both are found by an
+        index. `q` is a part of the body, ignoring case, or the id; messages whose id it is are on the first page,
+        however old. `before` is the entry that the page precedes. One call looks at 5000 entries at most, or for one
+        second. If `more`, there are entries that it did not look at: the next page is the one before `before`.
         """
         names = await self._agents.names()
-        found: list[StreamEntry] = []
-        examined, end = 0, f"({before}" if before else "+"
-        last, more = before, True
-        while more and examined < MAX_EXAMINED and len(found) < limit:
-            page = await self._stream.page(end, _PAGE)
-            more = len(page) == _PAGE
-            for at, entry in enumerate(page):
-                examined, last, end = examined + 1, entry.id, f"({entry.id}"
-                if _wanted(entry, names, agent, with_, q):
+        wanted = _filter(names, agent, with_, q)
+        found = [] if before else [each for each in await self._of_id(q, names) if wanted(each)][:limit]
+        known = {each.id for each in found}
+        place = before or NEWEST
+        party = agent or with_
+        parties = names.all_of(party) if party else []
+        clock = asyncio.get_running_loop().time
+        until, count, looked, more = clock() + MAX_SECONDS, _PART, 0, True
+        while more and looked < MAX_LOOKED and len(found) < limit and clock() < until:
+            part = await self._stream.part(parties, place, count)
+            more, place = part.before is not None, part.before or place
+            for at, entry in enumerate(part.entries):
+                looked += 1
+                if entry.id not in known and wanted(entry):
                     found.append(entry)
                     if len(found) == limit:
-                        more = more or at + 1 < len(page)
+                        more, place = more or at + 1 < len(part.entries), entry.id
                         break
-        items = await self._with_states(found, names)
-        return HistoryPage(items=items, more=more, before=last if more else None)
+            count = _fitting(part.entries)
+        found.sort(key=lambda each: stream_parts(each.id), reverse=True)
+        return HistoryPage(
+            items=await self._with_states(found, names), looked=looked, more=more, before=place if more else None
+        )
+
+    async def _of_id(self, q: str | None, names: Names) -> list[StreamEntry]:
+        """Return the entries whose id is `q`, as far as the indexes of the inboxes know them, newest first."""
+        try:
+            id = check_id(q or "")
+        except BadField:
+            return []
+        times = await self._inboxes.accepted_at(list(names.agents), id)
+        parts = await asyncio.gather(*(self._stream.at(ms) for ms in times))
+        return [entry for part in parts for entry in part if entry.fields["id"] == id]
 
     async def _with_states(self, found: list[StreamEntry], names: Names) -> list[HistoryEntry]:
         messages = [each for each in found if each.fields["kind"] == "message"]
@@ -63,16 +88,27 @@ class History:
         return [_entry(each, known.get(each.id)) for each in found]
 
 
-def _wanted(entry: StreamEntry, names: Names, agent: str | None, with_: str | None, q: str | None) -> bool:
-    fields = entry.fields
-    parties = {names.present(fields["from"]), names.present(fields["to"])}
-    if agent is not None and names.present(agent) not in parties:
-        return False
-    if with_ is not None and names.present(with_) not in parties:
-        return False
-    if agent is not None and with_ is not None and names.present(agent) == names.present(with_) and len(parties) > 1:
-        return False
-    return q is None or q == fields["id"] or q.casefold() in fields["body"].casefold()
+def _filter(names: Names, agent: str | None, with_: str | None, q: str | None) -> Callable[[StreamEntry], bool]:
+    """Return the function that tells whether an entry is asked for."""
+    one, other = (name and names.present(name) for name in (agent, with_))
+    word = q and q.casefold()
+
+    def wanted(entry: StreamEntry) -> bool:
+        fields = entry.fields
+        parties = {names.present(fields["from"]), names.present(fields["to"])}
+        if not {one, other} - {None} <= parties:
+            return False
+        if one is not None and one == other and len(parties) > 1:
+            return False
+        return word is None or q == fields["id"] or word in fields["body"].casefold()
+
+    return wanted
+
+
+def _fitting(entries: list[StreamEntry]) -> int:
+    """Return how many entries the next round trip asks for, when they are as long as these."""
+    length = sum(len(each.fields["body"]) for each in entries) // (len(entries) or 1)
+    return max(_PART, min(10 * _PART, _PART_CHARACTERS // (length + 1)))
 
 
 def _entry(entry: StreamEntry, state: MessageState | None) -> HistoryEntry:

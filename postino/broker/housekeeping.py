@@ -78,6 +78,7 @@ class Housekeeping:
                     swept = clock()
                     await self.sweep()
                 await self.send_notices()
+                await self._history.begin_index()
             except StoreAway:
                 continue
             except Exception:  # one failure must not end the task

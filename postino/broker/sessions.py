@@ -34,6 +34,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
         return process_key(self.host, self.claude_pid, self.claude_start) if self.claude_pid else None
 
 
+SESSION_PREFIX = "s-"  # of every session id, and of no other consumer
+
+
 class Sessions:
     """Join, keep alive and leave. The session id is the consumer name of its reads."""
 

@@ -141,7 +141,7 @@ class Wakes:
         """
         connected.last_wake_at = asyncio.get_running_loop().time()
         line = notice.mail_line(waiting.unread, waiting.unseen, waiting.senders)
-        connected.wake_text = f"{line}; newest id {waiting.new_ids[-1][:32]}"
+        connected.wake_text = f"{line}; newest id {notice.shortened_id(waiting.new_ids[-1])}"
         if self._mode == "channel":
             self._send_to_channel(connected, waiting)
             return True  # the client never says whether it took the notification
@@ -149,7 +149,7 @@ class Wakes:
 
     def _send_to_channel(self, connected: ConnectedSession, waiting: Waiting) -> None:
         # the client drops `meta` keys with other characters than letters, digits and _, and values that are not strings
-        senders = ", ".join(notice.valid_names(waiting.senders))
+        senders = ", ".join(notice.sender_names(waiting.senders))
         meta = {"agent": waiting.agent, "unread": str(waiting.unread), "senders": senders}
         params = {"content": connected.wake_text, "meta": meta}
         connected.put({"jsonrpc": "2.0", "method": "notifications/claude/channel", "params": params})

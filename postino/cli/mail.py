@@ -135,12 +135,26 @@ def history(command: Command) -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N entries")
     parser.add_argument("--before", metavar="ENTRY", help="only what is older than this entry of the previous page")
     args = parser.parse_args(command.argv)
+    asked = {"agent": args.agent, "with_": args.with_, "q": args.search, "before": args.before, "limit": args.limit}
     with command.client() as client:
-        answer = client.history(agent=args.agent, with_=args.with_, q=args.search, before=args.before, limit=args.limit)
+        answer = _search(client, asked)
     text = render.history(answer["items"], render.Ink(command.colour))
     if answer.get("more"):
         text += f"\nFor older ones: {render.line(_older(args, answer.get('before')))}\n"
     return command.show(args, answer, text)
+
+
+def _search(client: Client, asked: Json) -> Json:
+    """Ask for page after page until something fits or there is nothing older; `looked` then counts all of them."""
+    looked = 0
+    with streams.Progress() as progress:
+        while True:
+            answer = client.history(**asked)
+            looked += answer.get("looked", 0)
+            if answer["items"] or not answer.get("more"):
+                return answer | {"looked": looked}
+            asked["before"] = answer["before"]
+            progress.show(f"looked at {looked:,} messages, none fits yet; going on (Ctrl-C ends it)")
 
 
 def _older(args: argparse.Namespace, before: object) -> str:

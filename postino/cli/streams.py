@@ -6,6 +6,7 @@ import io
 import os
 import select
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from postino.errors import BadRequest
@@ -35,6 +36,29 @@ def require_stdout() -> None:
     """Raise BadRequest if standard output was closed at the start: what is read and not shown would be lost."""
     if sys.__stdout__ is None:
         raise BadRequest("standard output is closed, so nothing was read; open it and try again")
+
+
+class Progress:
+    """One changing line on standard error about long work; none if that is no terminal, or in the first second."""
+
+    def __init__(self) -> None:
+        self._from = time.monotonic() + 1.0
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if time.monotonic() >= self._from and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._shown = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
 
 
 def _replace_closed() -> None:

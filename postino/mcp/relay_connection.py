@@ -18,6 +18,7 @@ from mcp.shared.message import SessionMessage
 
 from postino import __version__
 from postino.broker import Broker, Hello
+from postino.broker.sessions import SESSION_PREFIX
 from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.server import PostinoServer
@@ -90,8 +91,8 @@ def parse_hello(line: bytes) -> Hello:
         given = msgspec.json.decode(line, type=_Hello)
     except msgspec.MsgspecError as error:
         raise BadRequest(f"the first line must be a relay's hello: {error}") from None
-    if not check_id(given.session, "session").startswith("s-"):
-        raise BadField("session must begin with s-", field="session")
+    if not check_id(given.session, "session").startswith(SESSION_PREFIX):
+        raise BadField(f"session must begin with {SESSION_PREFIX}", field="session")
     claude = given.claude or _Claude()
     return Hello(
         session=given.session,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiohttp import web
 
-from postino.errors import BadField, BadRequest
+from postino.broker.sessions import SESSION_PREFIX
+from postino.errors import BadField, BadRequest, Forbidden
 from postino.model import ANONYMOUS, Record, Sender, Via, check_id, check_name
 from postino.rest.signin_codes import SignInCodes
 
@@ -85,9 +86,14 @@ class ApiCall(Generic[Q, B]):
 
         Raises:
             BadField: it is malformed.
+            Forbidden: it is the session of a relay, which alone settles what it has leased.
         """
         found = given if given is not None else self.request.headers.get("X-Postino-Consumer")
-        return found if found is None else check_id(found, "consumer")
+        if found is not None and check_id(found, "consumer").startswith(SESSION_PREFIX):
+            raise Forbidden(
+                f"consumers that begin with {SESSION_PREFIX} are sessions of MCP clients; choose another name"
+            )
+        return found
 
 
 def merged(query: S, body: S) -> S:

@@ -36,6 +36,11 @@ class Names:
         """Return the present name of the agent called `name`."""
         return self.aliases.get(name, name)
 
+    def all_of(self, name: str) -> list[str]:
+        """Return every name of the agent called `name`, the present one first."""
+        present = self.present(name)
+        return [present, *(alias for alias, target in self.aliases.items() if target == present)]
+
     def seen(self) -> list[str]:
         """Return the agents that have acted at least once, not only been written to."""
         return [name for name, entry in self.agents.items() if entry.seen]

@@ -22,7 +22,7 @@ class BroadcastStream:
         Raises:
             KeyReused: nothing was stored.
         """
-        keys = self._store.keys
+        keys, marks = self._store.keys, self._store.marks
         values: dict[str, str | int] = {
             "id": draft.id,
             "digest": digest(sender.name, draft.body, None, None),
@@ -33,9 +33,11 @@ class BroadcastStream:
             "max_broadcasts": self._most,
             "ttl_ms": self._ttl_ms,
             "session": sender.session,
+            "marked_until": marks.until(sender.name, ALL),
         }
         ids = {"index": keys.of("index", ALL), "order": keys.of("order", ALL)}
-        seq, created = accepted(await self._store.run("broadcast", ALL, values, ids))
+        seq, created, marked = accepted(await self._store.run("broadcast", ALL, values, ids))
+        marks.note(marked, sender.name, ALL)
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
 
     async def read(

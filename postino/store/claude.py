@@ -14,8 +14,8 @@ from postino.store.store import Limits, Store
 class Waiting(Record, frozen=True, kw_only=True):
     """What waits for the agent of a Claude process. `new_*` counts only what this process was not notified of.
 
-    `senders` are at most three, that of the oldest message first; `greeted`: the process was told its agent's name.
-    `newest` (message), `last` (broadcast) and `found_ms` are handed to `mark_notified`.
+    `senders` are at most three, that of the oldest message first, `name?` if it is not verified; `greeted`: the process
+    was told its agent's name. `newest` (message), `last` (broadcast) and `found_ms` are handed to `mark_notified`.
     """
 
     agent: str

@@ -6,6 +6,8 @@ from typing import Any
 
 from postino.model import Message, iso
 
+SHOWN = 8  # characters of a consumer name
+
 
 def pairs(flat: list[str]) -> dict[str, str]:
     """Turn [field, value, ...] into a dict."""
@@ -35,6 +37,11 @@ def message(agent: str, fields: dict[str, str], *, delivery: int = 0, redelivere
         delivery=delivery,
         redelivered=redelivered,
     )
+
+
+def short_consumer(consumer: str) -> str:
+    """Return what others may see of a reading session: whoever knows all of it can acknowledge in its place."""
+    return consumer[:SHOWN]
 
 
 def alias_target(value: str | None) -> str | None:

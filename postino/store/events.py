@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from postino.model import Event
-from postino.store.entries import pairs
+from postino.store.entries import pairs, short_consumer
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 
@@ -64,9 +64,12 @@ def _event(id: str, flat: list[str]) -> Event:
 
 def _data(fields: dict[str, str]) -> dict[str, str | int | list[str]]:
     data: dict[str, str | int | list[str]] = {}
+    of_mail = fields["type"].startswith("msg_")  # the reader of broadcasts is an agent
     for name, value in fields.items():
         if name == "ids":
             data[name] = msgspec.json.decode(value, type=list[str])
+        elif name == "reader" and of_mail:
+            data[name] = short_consumer(value)
         elif name != "type":
             data[name] = int(value) if name in _NUMBERS else value
     return data

@@ -1,11 +1,21 @@
-"""History: every message and broadcast once accepted, kept for one time to live."""
+"""History: every message and broadcast once accepted, kept for one time to live.
+
+An index per name tells which entries give that name as sender or recipient, so that the mail of one agent is found
+behind any number of messages of others. Entries older than the index are found by looking at all of them.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from postino.store.entries import pairs
+from postino.store.marks import MARK_MS
 from postino.store.store import Limits, Store
+
+NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
+_MARKS = 10  # that are followed at once
+_INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +26,14 @@ class StreamEntry:
     fields: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryPart:
+    """Entries, newest first. The next part is the one before `before`; None: there are no older entries."""
+
+    entries: list[StreamEntry]
+    before: str | None
+
+
 class HistoryStream:
     """The stream behind history."""
 
@@ -23,12 +41,83 @@ class HistoryStream:
         self._store = store
         self._limits = limits
 
-    async def page(self, before: str, count: int) -> list[StreamEntry]:
-        """Return up to `count` entries, newest first; `before` is the end of an XREVRANGE: `+` or `(` and an ID."""
-        entries = await self._store.query("XREVRANGE", self._store.keys.shared("history"), before, "-", "COUNT", count)
+    async def part(self, names: list[str], before: str, count: int) -> HistoryPart:
+        """Return about `count` entries before the entry `before`, and where to go on.
+
+        With `names` the entries that give none of them as sender or recipient are skipped as far as possible.
+        """
+        after = await self._indexed_after() if names else None
+        if after is None or stream_parts(before) <= stream_parts(_next(after)):
+            return await self._scanned(before, count)
+        return await self._indexed(names, before, after, count)
+
+    async def at(self, ms: int) -> list[StreamEntry]:
+        """Return the entries of one millisecond."""
+        entries = await self._store.query("XRANGE", self._store.keys.shared("history"), ms, ms)
         return [StreamEntry(id, pairs(fields)) for id, fields in entries]
+
+    async def begin_index(self) -> None:
+        """Record, once per store, that every later entry is in the index. Repeating does nothing."""
+        await self._store.run("index_history", "", {})
 
     async def trim(self) -> int:
         """Drop every entry older than one time to live; return how many. A send trims by whole stream nodes only."""
         oldest = await self._store.now_ms() - self._limits.ttl_ms
         return int(await self._store.call("XTRIM", self._store.keys.shared("history"), "MINID", max(0, oldest)))
+
+    async def _indexed_after(self) -> str | None:
+        value: str | None = await self._store.query("HGET", self._store.keys.shared("meta"), _INDEXED_AFTER)
+        return value
+
+    async def _scanned(self, before: str, count: int) -> HistoryPart:
+        found = await self._newest(self._store.keys.shared("history"), before, "-", count)
+        rest = found[-1][0] if len(found) == count else None
+        return HistoryPart([StreamEntry(id, pairs(fields)) for id, fields in found], rest)
+
+    async def _indexed(self, names: list[str], before: str, after: str, count: int) -> HistoryPart:
+        keys = [self._store.keys.of("past", name) for name in names]
+        first = stream_parts(_next(after))
+        oldest = max(0, first[0] - MARK_MS)  # such a mark stands also for entries from `first` on
+        found = await asyncio.gather(*(self._newest(key, before, str(oldest), _MARKS) for key in keys))
+        marks = sorted({stream_parts(id) for each in found for id, _ in each}, reverse=True)[:_MARKS]
+        each_count = max(_MARKS, count // max(1, len(marks)))
+        limits = [stream_parts(before), *marks]
+        spans = await asyncio.gather(
+            *(self._span(max(mark, first), mark, limit, each_count) for mark, limit in zip(marks, limits, strict=False))
+        )
+        entries: list[StreamEntry] = []
+        for span in spans:
+            entries += span
+            if len(span) == each_count:
+                return HistoryPart(entries, span[-1].id)
+        if len(marks) == _MARKS and marks[-1] > first:
+            return HistoryPart(entries, f"{marks[-1][0]}-{marks[-1][1]}")
+        return HistoryPart(entries, None if after == "0-0" else _next(after))  # what is older than the index
+
+    async def _span(
+        self, first: tuple[int, int], mark: tuple[int, int], limit: tuple[int, int], count: int
+    ) -> list[StreamEntry]:
+        """Return the newest entries that a mark stands for, from `first` on and before `limit`, at most `count`."""
+        last = mark[0] + MARK_MS - 1
+        newest = str(last) if limit[0] > last else f"({limit[0]}-{limit[1]}"
+        history = self._store.keys.shared("history")
+        found = await self._store.query("XREVRANGE", history, newest, f"{first[0]}-{first[1]}", "COUNT", count)
+        return [StreamEntry(id, pairs(fields)) for id, fields in found]
+
+    async def _newest(self, key: str, before: str, oldest: str, count: int) -> list[tuple[str, list[str]]]:
+        found: list[tuple[str, list[str]]] = await self._store.query(
+            "XREVRANGE", key, f"({before}", oldest, "COUNT", count
+        )
+        return found
+
+
+def stream_parts(stream_id: str) -> tuple[int, int]:
+    """Return milliseconds and number of a stream ID, by which IDs are ordered."""
+    ms, _, seq = stream_id.partition("-")
+    return int(ms), int(seq)
+
+
+def _next(stream_id: str) -> str:
+    """Return the least stream ID after `stream_id`."""
+    ms, seq = stream_parts(stream_id)
+    return f"{ms}-{seq + 1}"

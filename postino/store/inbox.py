@@ -8,7 +8,8 @@ import msgspec
 
 from postino.errors import UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
-from postino.store.entries import message, pairs
+from postino.store.entries import message, pairs, short_consumer
+from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
@@ -28,7 +29,8 @@ class Inboxes:
             KeyReused, InboxFull: nothing was stored.
             StoreAway: `outcome` says whether it may have been stored.
         """
-        agent, (seq, created, known) = await self._store.run_named(
+        marks = self._store.marks
+        agent, (seq, created, known, marked) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
@@ -42,7 +44,9 @@ class Inboxes:
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
             session=sender.session,
+            marked_until=marks.until(sender.name, draft.to),
         )
+        marks.note(marked, sender.name, agent)
         return Sent(
             id=draft.id,
             to=agent,
@@ -162,6 +166,12 @@ class Inboxes:
         except UnknownMessage:
             return None
 
+    async def accepted_at(self, agents: list[str], id: str) -> list[int]:
+        """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""
+        keys = [self._store.keys.of("index", agent) for agent in (*agents, ALL)]
+        found = await asyncio.gather(*(self._store.query("HGET", key, id) for key in keys))
+        return sorted({msgspec.json.decode(each, type=IndexEntry).t for each in found if each}, reverse=True)
+
     async def present(self, name: str) -> str:
         """Return the present name of an agent; `name` itself if nobody ever had it."""
         return await self._store.present(name)
@@ -180,7 +190,7 @@ class Inboxes:
         return int(await self._store.call("XLEN", self._store.keys.of("inbox", agent)))
 
     async def senders(self, agent: str) -> list[str]:
-        """Return up to three senders of unread messages, that of the oldest message first."""
+        """Return up to three senders of unread messages, that of the oldest first; `name?` if it is not verified."""
         _, (names,) = await self._store.run_named("senders", agent)
         return list(names)
 
@@ -236,7 +246,7 @@ class IndexEntry(msgspec.Struct):
             state=state,  # type: ignore[arg-type]  # written by our own scripts
             timestamp=iso(self.t),
             deliveries=self.n,
-            reader=self.r,
+            reader=None if self.r is None else short_consumer(self.r),
             leased_at=iso(self.l) if self.l else None,
             lease_until=iso(lease_end) if leased and lease_end else None,
             settled_at=iso(self.e) if self.e else None,

@@ -7,6 +7,8 @@ from functools import cached_property
 
 #: one per agent, in the order in which a rename moves them
 PER_AGENT = ("inbox", "leases", "index", "order", "dead")
+#: one per name that a history entry gives as sender or recipient; a rename moves none
+PER_NAME = ("past",)
 SHARED = (
     "broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history", "meta", "probe",
 )  # fmt: skip
@@ -35,4 +37,4 @@ class Keys:
 
     def named(self, name: str, agent: str) -> str:
         """Return the key that a script's header calls `name`, for a call about `agent`."""
-        return self.of(name, agent) if name in PER_AGENT else self.shared(name)
+        return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)

@@ -22,6 +22,7 @@ COMMANDS = tuple(
         UNLINK ?
         RENAME ? ?
         PEXPIRE ? x
+        PTTL ?
         PERSIST ?
         COPY ? ?
         HGET ? f

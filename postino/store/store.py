@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from postino.store import scripts
 from postino.store.entries import alias_target
 from postino.store.identity import FORMAT, Identity
 from postino.store.keys import Keys
+from postino.store.marks import Marks
 from postino.store.pipeline import Pipeline, code_of, raise_first, store_away
 from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals
 from postino.store.scripts import Script
@@ -59,11 +61,12 @@ class Store:
         self.identity = identity or Identity(HomeStore(url, prefix))
         self.server = UNKNOWN  # until it has been asked
         self.keys = Keys(prefix)
+        self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
         self.writes = Pipeline(url)
         self.reads = Pipeline(url, read_only=True)  # for long replies, so that no send waits behind them
-        #: what precedes the arguments is the same in every call of one script for one agent
-        self._call_head = lru_cache(4096)(lambda name, agent: self._make_head(self.scripts[name], agent, {}))
+        #: what precedes the arguments is the same in every call of one script for one agent and sender
+        self._call_head = lru_cache(4096)(self._make_head)
 
     @property
     def durability(self) -> str:
@@ -81,10 +84,10 @@ class Store:
         return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
 
     def _rights(self) -> Command:
-        return (*self._make_head(self.scripts["rights"], "", {}), commands_json())
+        return (*self._make_head("rights", "", ""), commands_json())
 
     def _identify(self) -> Command:
-        return (*self._make_head(self.scripts["identify"], "", {}), self.identity.offered, FORMAT)
+        return (*self._make_head("identify", "", ""), self.identity.offered, FORMAT)
 
     def _verify(self, replies: list[Any]) -> None:
         loads = len(self.scripts)
@@ -205,16 +208,21 @@ class Store:
             StoreAway: no reply.
         """
         script = self.scripts[name]
-        head = self._call_head(name, agent) if keys is None else self._make_head(script, agent, keys)
+        sender = str(values.get("sender", agent))
+        head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
         return await _run_script(self.writes, script, head + script.arguments(values))
 
     async def run_reading(self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str]) -> Any:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
         script = self.scripts[name]
-        return await _run_script(self.reads, script, self._make_head(script, agent, keys) + script.arguments(values))
+        head = self._make_head(name, agent, agent, keys)
+        return await _run_script(self.reads, script, head + script.arguments(values))
 
-    def _make_head(self, script: Script, agent: str, keys: Mapping[str, str]) -> tuple[str | int, ...]:
-        names = [keys.get(key) or self.keys.named(key, agent) for key in script.keys]
+    def _make_head(
+        self, name: str, agent: str, sender: str, keys: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[str | int, ...]:
+        script, places = self.scripts[name], {"past_from": self.keys.of("past", sender), **keys}
+        names = [places.get(key) or self.keys.named(key, agent) for key in script.keys]
         return "EVALSHA", script.sha, len(names), *names
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:

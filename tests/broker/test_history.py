@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
+import pytest
 
 from postino.broker import Broker
 from postino.model import HistoryPage
+from postino.store.marks import Marks
+from tests.filling import fill
+
+
+@pytest.fixture
+async def indexed(broker: Broker, eventually) -> Broker:
+    """An open broker whose history is indexed from here on."""
+    store = broker._store
+    await eventually(lambda: store.call("HGET", store.keys.shared("meta"), "indexed_after"), "the index has begun")
+    return broker
 
 
 def ids(page: HistoryPage) -> list[str]:
     return [each.id for each in page.items]
+
+
+async def all_pages(broker: Broker, **asked) -> list[HistoryPage]:
+    pages = [await broker.history.search(**asked)]
+    while pages[-1].more:
+        pages.append(await broker.history.search(**asked, before=pages[-1].before))
+    return pages
 
 
 async def test_messages_and_broadcasts_are_told_newest_first(broker: Broker, send, say) -> None:
@@ -143,16 +160,98 @@ async def test_a_page_that_is_just_full_promises_no_more_than_there_is(broker: B
     assert (await broker.history.search(limit=3)).more
 
 
-async def test_a_thousand_entries_are_looked_at_and_the_next_page_goes_on(broker: Broker, send) -> None:
-    await send(broker, "needle", body="the needle")
-    for start in range(0, 1250, 250):
-        await asyncio.gather(*(send(broker, f"h{start + n}", to=f"a{n % 5}") for n in range(250)))
+async def test_the_mail_of_an_agent_is_found_behind_86000_messages_of_others(indexed: Broker, send) -> None:
+    await send(indexed, "old", sender="alice")
+    await fill(indexed._store, 86)
 
-    first = await broker.history.search(q="needle")
-    second = await broker.history.search(q="needle", before=first.before)
+    for asked in ({"agent": "bob"}, {"agent": "alice"}, {"agent": "alice", "with_": "bob"}, {"with_": "bob"}):
+        pages = await all_pages(indexed, **asked)
+        assert [id for page in pages for id in ids(page)] == ["old"]
+        assert sum(page.looked for page in pages) < 20_000
+    await indexed.agents.rename("bob", "robert")
+    for name in ("bob", "robert"):
+        assert [id for page in await all_pages(indexed, agent=name) for id in ids(page)] == ["old"]
 
-    assert (ids(first), first.more) == ([], True)
-    assert (ids(second), second.more) == (["needle"], False)
+
+async def test_a_message_is_found_by_its_id_behind_86000_others(broker: Broker, send, say) -> None:
+    await send(broker, "twice", to="bob")
+    await send(broker, "twice", to="carol")
+    await say(broker, "news")
+    await fill(broker._store, 86)
+    await send(broker, "late", body="about twice")
+
+    page = await broker.history.search(q="twice")
+    assert [(each.id, each.to) for each in page.items] == [("late", "bob"), ("twice", "carol"), ("twice", "bob")]
+    assert ids(await broker.history.search(q="news")) == ["news"]
+    assert ids(await broker.history.search(q="twice", agent="carol")) == ["twice"]
+
+
+async def test_a_page_of_the_messages_with_an_id_is_followed_by_those_that_mention_it(broker: Broker, send) -> None:
+    await send(broker, "one")
+    await send(broker, "two", body="see one")
+
+    first = await broker.history.search(q="one", limit=1)
+    second = await broker.history.search(q="one", limit=1, before=first.before)
+
+    assert (ids(first), first.more) == (["one"], True)
+    assert ids(second) == ["two"]
+
+
+async def test_a_search_goes_on_until_every_entry_was_looked_at(broker: Broker, send) -> None:
+    await send(broker, "first", body="the needle")
+    await fill(broker._store, 20)
+
+    pages = await all_pages(broker, q="needle")
+
+    assert [id for page in pages for id in ids(page)] == ["first"]
+    assert sum(page.looked for page in pages) == 20_001
+    assert all(page.looked <= 5_500 for page in pages)
+    assert pages[0].more
+
+
+async def test_what_is_older_than_the_index_is_found_too(indexed: Broker, send) -> None:
+    store = indexed._store
+    await send(indexed, "old", to="bob")
+    await fill(indexed._store, 6)
+    for name in ("bob", "ci"):  # as an earlier version left it
+        await store.call("DEL", store.keys.of("past", name))
+    await store.call("HDEL", store.keys.shared("meta"), "indexed_after")
+    store.marks = Marks()
+    await indexed.housekeeping._history.begin_index()
+    await send(indexed, "new", to="bob")
+
+    pages = await all_pages(indexed, agent="bob", limit=1)
+
+    assert [id for page in pages for id in ids(page)] == ["new", "old"]
+    assert sum(page.looked for page in pages) == 6_002
+
+
+async def test_a_name_that_is_busy_is_found_whole_also_where_its_index_begins(broker: Broker, send) -> None:
+    store = broker._store
+    for number in range(300):
+        await send(broker, f"m{number:03}", to="bob" if number % 3 else "carol")
+        if number == 100:  # within the 200 ms that one mark stands for
+            await store.call("HDEL", store.keys.shared("meta"), "indexed_after")
+            await broker.housekeeping._history.begin_index()
+
+    pages = await all_pages(broker, agent="bob", limit=7)
+
+    assert [id for page in pages for id in ids(page)] == [
+        f"m{number:03}" for number in range(299, -1, -1) if number % 3
+    ]
+    assert await store.call("XLEN", store.keys.of("past", "bob")) < 100
+
+
+async def test_the_index_lasts_as_long_as_the_history_and_no_longer(open_broker, send, eventually) -> None:
+    broker = await open_broker(msg_ttl=1)
+    store = broker._store
+    await send(broker, "m1", sender="alice")
+
+    async def gone() -> bool:
+        return not await store.call("EXISTS", *(store.keys.of("past", name) for name in ("alice", "bob")))
+
+    assert not await gone()
+    await eventually(gone, "the names were not used for two times to live")
 
 
 async def test_messages_that_arrive_between_two_pages_do_not_shift_them(broker: Broker, send) -> None:

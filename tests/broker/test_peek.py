@@ -63,4 +63,4 @@ async def test_a_hint_names_the_senders_of_unread_mail_the_oldest_first(broker: 
         await broker.mail.send(Draft(id=f"m{number}", to="bob", body="hello"), Sender(name=name, via="http"))
     await broker.mail.read("bob", "s1", limit=1)
 
-    assert await broker.mail.senders("bob") == ["ben", "ann", "cid"]
+    assert await broker.mail.senders("bob") == ["ben?", "ann?", "cid?"]

@@ -97,6 +97,8 @@ async def answers(broker: Broker) -> dict[str, Any]:
         found[f"peek {name}"] = await broker.mail.peek(name, 200, 0)
         found[f"dead {name}"] = await broker.dead.page(name, 200, 0)
         found[f"check {name}"] = await broker.agents.check(name)
+        spoken = await broker.history.search(agent=name, limit=200)
+        found[f"history of {name}"] = [each.entry for each in spoken.items]
         found[f"unseen {name}"] = await broker.broadcasts.read(name, 10, move=False)
     found["states"] = [await broker.mail.state("robert", id) for id in IDS]
     found["cleared"] = await broker.mail.state("cleared", "gone")

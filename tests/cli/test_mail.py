@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,10 @@ from pathlib import Path
 import pytest
 
 from postino.client import Client
+from postino.paths import Home
+from postino.store.store import Store
+from postino.store.valkey.embedded import EmbeddedValkey
+from tests.filling import fill
 from tests.waiting import until
 
 
@@ -60,7 +65,7 @@ def test_the_json_of_every_mail_command(postino) -> None:
         }.items()
     )
     entry = postino.json("history", "--agent", "m2-bob", "--limit", "1")["items"][0]
-    assert (entry["id"], entry["state"], entry["reader"]) == ("m2:1", "acked", read["consumer"])
+    assert (entry["id"], entry["state"], entry["reader"]) == ("m2:1", "acked", read["consumer"][:8])
     assert postino.json("dead", "--agent", "m2-bob")["items"] == []
     assert postino.json("dead", "--agent", "m2-bob", "--clear") == {"ok": True, "cleared": 0}
     assert postino.json("clear", "--agent", "m2-bob") == {"ok": True, "cleared": 0}
@@ -287,6 +292,22 @@ def test_the_hint_of_history_asks_the_same_question_further_back(postino) -> Non
     older = postino.ok(*shlex.split(command)[1:])
     assert [line.strip() for line in older.splitlines() if line.startswith("    ")] == ["-x entry's 0"]
     assert "Older" not in older
+
+
+def test_history_goes_on_until_something_fits(postino) -> None:
+    async def fill_history() -> None:
+        store = Store(f"unix://{await EmbeddedValkey(Home(postino.home)).start()}", "po:")
+        store.open()
+        await fill(store, 20)
+        await store.close()
+
+    id = json.loads(postino.ok("send", "m31-bob", "the needle", "--from", "m31-ada", "--json"))["id"]
+    asyncio.run(fill_history())
+
+    for asked in (["--agent", "m31-bob"], ["--search", id], ["--search", "needle"]):
+        assert [item["body"] for item in postino.json("history", *asked)["items"]] == ["the needle"]
+    assert postino.json("history", "--search", "needle")["looked"] > 20_000
+    assert postino.ok("history", "--search", "no such word") == "No messages or broadcasts match.\n"
 
 
 def test_history_into_a_closed_pipe_is_quiet(postino) -> None:

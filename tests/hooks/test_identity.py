@@ -48,7 +48,7 @@ async def test_a_cleared_session_is_told_again_what_waits(machine: Any, open_tab
 
     await tab.prompt("/clear")
 
-    assert "1 unread message (from ann)" in tab.said("SessionStart")[-1]
+    assert "1 unread message (from unverified 'ann')" in tab.said("SessionStart")[-1]
 
 
 async def test_a_resumed_session_is_who_it_was(mailbox: Any, open_tab: Any) -> None:
@@ -108,7 +108,7 @@ async def test_a_renamed_session_is_asked_for_under_its_new_name(mailbox: Any, o
     await tab.close()
     again = await open_tab("--resume", session)
 
-    assert tab.said("UserPromptSubmit")[-1] == "postino: 1 unread message (from ann)"
+    assert tab.said("UserPromptSubmit")[-1] == "postino: 1 unread message (from unverified 'ann')"
     assert await one_agent(again) == "reviewer"
 
 

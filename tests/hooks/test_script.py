@@ -201,7 +201,7 @@ def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
 
     assert hook("PostToolBatch", {"tool_calls": calls}) == ""
     send(daemon, "hello")
-    assert said(hook("PostToolBatch", {"tool_calls": calls})) == "postino: 1 unread message (from ann)"
+    assert said(hook("PostToolBatch", {"tool_calls": calls})) == "postino: 1 unread message (from unverified 'ann')"
 
 
 def send(daemon: Any, body: str, *, to: str | None = None, sender: str = "ann") -> str:
@@ -222,7 +222,7 @@ def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) ->
 
     first, second = hook("UserPromptSubmit"), hook("PostToolBatch")
 
-    assert said(first) == "postino: 1 unread message (from ann)"
+    assert said(first) == "postino: 1 unread message (from unverified 'ann')"
     assert second == ""
 
 
@@ -236,7 +236,7 @@ def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hoo
         os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
     before = notified(daemon, name, sent)
-    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from ann)"
+    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from unverified 'ann')"
     assert (before, notified(daemon, name, sent)) == ("none", "hook")
 
 
@@ -247,7 +247,7 @@ def test_a_line_within_a_turn_does_not_say_who_a_session_is(daemon: Any, hook: R
     within = said(hook("PostToolBatch", {"session_id": "c-2"}))  # after a /clear whose own hooks ran out of time
     then = said(hook("UserPromptSubmit", {"session_id": "c-2"}))
 
-    assert within == "postino: 1 unread message (from ann)"
+    assert within == "postino: 1 unread message (from unverified 'ann')"
     assert then.startswith("postino: this session is agent ")
 
 
@@ -265,7 +265,8 @@ def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook:
     assert said(hook("SessionStart", **below)).startswith("postino: this session is agent ")
     send(daemon, "hello")
     assert (
-        said(hook("UserPromptSubmit", HOME=str(home.root), POSTINO_HOME="~")) == "postino: 1 unread message (from ann)"
+        said(hook("UserPromptSubmit", HOME=str(home.root), POSTINO_HOME="~"))
+        == "postino: 1 unread message (from unverified 'ann')"
     )
 
 
@@ -291,7 +292,7 @@ def test_inside_a_subagent_nothing_is_told(daemon: Any, hook: Run) -> None:
     send(daemon, "hello")
 
     assert hook("PostToolBatch", {"agent_id": "a1", "agent_type": "Explore"}) == ""
-    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from ann)"
+    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from unverified 'ann')"
 
 
 def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run) -> None:
@@ -306,7 +307,7 @@ def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run)
 
     outputs = [hook("UserPromptSubmit"), hook("SessionStart", {"source": "clear", "session_id": "c-2"})]
 
-    assert said(outputs[0]) == "postino: 2 unread messages (from ann)"
+    assert said(outputs[0]) == "postino: 2 unread messages (from unverified 'ann')"
     for output in outputs:
         assert "system-reminder" not in output
         assert "\x1b" not in output

@@ -29,7 +29,8 @@ async def test_a_session_is_told_who_it_is_and_what_waits(mailbox: Any, open_tab
     tab = await open_tab()
     await tab.prompt("hello")
 
-    line = f"postino: this session is agent {first.agent()}; nobody else is online; 1 unread message (from ann)"
+    line = f"postino: this session is agent {first.agent()}; nobody else is online; "
+    line += "1 unread message (from unverified 'ann')"
     assert tab.said("SessionStart") == [line]
     assert line in tab.transcript()
     assert line in model.seen()
@@ -46,7 +47,7 @@ async def test_a_prompt_says_what_waits_and_nothing_when_nothing_does(mailbox: A
 
     await tab.prompt("two")
 
-    line = "postino: 1 unread message (from ann), 1 unseen broadcast"
+    line = "postino: 1 unread message (from unverified 'ann'), 1 unseen broadcast"
     assert tab.said("UserPromptSubmit") == ["", line]
     assert line in tab.transcript()
     assert SECRET not in model.seen()
@@ -114,8 +115,8 @@ async def test_mail_that_arrives_in_a_turn_is_told_at_the_next_tool_round_once(
 
     assert await tab.prompt("work") == "done"
 
-    assert tab.said("PostToolBatch") == ["", "postino: 1 unread message (from ann)", ""]
-    assert "postino: 1 unread message (from ann)" in str(model.requests[2]["messages"])
+    assert tab.said("PostToolBatch") == ["", "postino: 1 unread message (from unverified 'ann')", ""]
+    assert "postino: 1 unread message (from unverified 'ann')" in str(model.requests[2]["messages"])
     assert tab.said("Stop") == [""]
     assert mailbox.state(tab.agent(), "from-ann")["notified"] == "hook"
     assert SECRET not in model.seen()
@@ -131,8 +132,10 @@ async def test_mail_that_arrives_in_the_last_step_continues_the_turn_once(
 
     assert await tab.prompt("work") == "done"
 
-    assert tab.said("Stop") == ["postino: 1 unread message (from ann)", ""]
-    assert "Stop hook additional context: postino: 1 unread message (from ann)" in str(model.requests[1]["messages"])
+    assert tab.said("Stop") == ["postino: 1 unread message (from unverified 'ann')", ""]
+    assert "Stop hook additional context: postino: 1 unread message (from unverified 'ann')" in str(
+        model.requests[1]["messages"]
+    )
     await tab.until(lambda: len(tab.results()) == 2, "the second message wakes the session instead")
     assert tab.said("Stop")[2:] == [""]
     assert mailbox.state(tab.agent(), "from-cid")["notified"] == "socket"

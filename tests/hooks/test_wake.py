@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from postino.claude.notice import shortened_id
+
 BODY = "the-body-nobody-may-announce"
 
 
@@ -26,8 +28,9 @@ async def test_an_idle_session_is_woken_once_by_each_arrival(mailbox: Any, open_
     two = mailbox.send(tab.agent(), BODY, sender="cid")
     await tab.until(lambda: len(tab.results()) == 2, "the second one wakes it too")
 
-    assert f"postino: 1 unread message (from ann); newest id {one}" in prompts(model)[0]
-    assert f"postino: 2 unread messages (from ann, cid); newest id {two}" in prompts(model)[1]
+    assert f"postino: 1 unread message (from unverified 'ann'); newest id {shortened_id(one)}" in prompts(model)[0]
+    both = f"postino: 2 unread messages (from unverified 'ann', unverified 'cid'); newest id {shortened_id(two)}"
+    assert both in prompts(model)[1]
     assert len(model.requests) == 2
     assert {mailbox.state(tab.agent(), id)["notified"] for id in (one, two)} == {"socket"}
     assert tab.said("UserPromptSubmit") == ["", ""]  # the prompt says it already
@@ -69,7 +72,7 @@ async def test_a_broadcast_wakes_nobody(mailbox: Any, open_tab: Any, model: Any)
     mailbox.send(tab.agent(), sender="ann")
     await tab.until(lambda: tab.results(), "the message wakes it")
 
-    assert "1 unread message (from ann), 1 unseen broadcast; newest id" in prompts(model)[0]
+    assert "1 unread message (from unverified 'ann'), 1 unseen broadcast; newest id" in prompts(model)[0]
     assert len(tab.results()) == 1
 
 
@@ -83,7 +86,7 @@ async def test_nothing_wakes_a_session_whose_user_does_not_want_it(machine: Any,
     await tab.prompt("hello")
 
     assert len(tab.results()) == 1
-    assert tab.said("UserPromptSubmit") == ["postino: 1 unread message (from ann)"]
+    assert tab.said("UserPromptSubmit") == ["postino: 1 unread message (from unverified 'ann')"]
     assert machine.state(tab.agent(), id)["notified"] == "hook"
 
 
@@ -94,7 +97,7 @@ async def test_a_session_that_was_cleared_is_woken_as_what_it_is_now(mailbox: An
     mailbox.send(tab.agent(), sender="ann")
     await tab.until(lambda: len(model.requests) == 1, "it is woken")
 
-    assert "1 unread message (from ann)" in prompts(model)[0]
+    assert "1 unread message (from unverified 'ann')" in prompts(model)[0]
 
 
 async def test_token_and_socket_are_in_no_log(mailbox: Any, open_tab: Any) -> None:

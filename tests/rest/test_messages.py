@@ -298,3 +298,26 @@ async def test_a_sender_without_an_id_can_repeat_what_may_have_been_stored(
 
     assert (refusal.status, refusal.json["code"], refusal.json["outcome"]) == (503, "store_away", "unknown")
     assert (repeated.status, repeated.json["created"], repeated.json["seq"]) == (200, False, 1)
+
+
+@pytest.mark.parametrize("verb", ["read", "ack", "nack", "extend"])
+async def test_nobody_acts_over_http_for_the_session_of_a_relay(api: Any, verb: str) -> None:
+    await api.send(id="m1")
+    asked = {"consumer": "s-0123456789abcdef"} | ({} if verb == "read" else {"ids": ["m1"]})
+
+    answer = await api.post(f"messages/bob/{verb}", asked)
+
+    assert (answer.status, answer.json["code"]) == (403, "forbidden")
+    assert (await api.get("messages/bob/m1")).json["state"] == "queued"
+
+
+async def test_others_see_too_little_of_a_consumer_to_settle_its_leases(api: Any) -> None:
+    await api.send(id="m1")
+    lease = (await api.post("messages/bob/read")).json
+
+    seen = (await api.get("messages/bob/m1")).json["reader"]
+    assert seen == lease["consumer"][:8]
+    assert (await api.post("messages/bob/ack", {"ids": ["m1"], "consumer": seen})).status == 409
+    assert (await api.post("messages/bob/ack", {"ids": ["m1"], "consumer": lease["consumer"]})).status == 200
+    (entry,) = (await api.get("history?agent=bob")).json["items"]
+    assert entry["reader"] == seen

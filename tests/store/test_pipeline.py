@@ -37,6 +37,7 @@ async def send(store: Store, id: str, to: str = "bob") -> object:
     values = {
         "id": id, "digest": "d", "sender": "ci", "body": "hello", "thread": "", "reply_to": "", "verified": "",
         "via": "http", "max_inbox": 1000, "ttl_ms": 60_000, "session": "",
+        "marked_until": 0,
     }  # fmt: skip
     return await store.run_named("send", to, **values)
 
@@ -206,7 +207,7 @@ async def test_a_lost_reply_is_an_unknown_outcome_and_is_never_tried_again(proxy
     assert between.count("poison") == 1
     assert await stored(direct, agent) == 1
     between.lose = None
-    _, (seq, created, _known) = await send(store, "poison", agent)  # type: ignore[misc]
+    _, (seq, created, *_) = await send(store, "poison", agent)  # type: ignore[misc]
     assert (seq, created) == (1, 0)
     assert await stored(direct, agent) == 1
 

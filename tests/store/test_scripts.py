@@ -17,7 +17,7 @@ from postino.errors import ERRORS, PostinoError
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home, folder
 from postino.store import scripts
-from postino.store.keys import PER_AGENT, SHARED, Keys
+from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
 from postino.store.pipeline import client
 from postino.store.scripts import Script
 from postino.store.store import Store
@@ -118,11 +118,13 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
     others = {
         "rename": {*(f"{kind}_to" for kind in PER_AGENT), "inbox_own", "dead_own"},
         "retain_ids": {"index_to", "order_to"},
+        "send": {"past_from"},
+        "broadcast": {"past_from"},
     }
     special = others.get(script.name, set())
 
     assert script.keys
-    assert set(script.keys) <= {*PER_AGENT, *SHARED} | special
+    assert set(script.keys) <= {*PER_AGENT, *PER_NAME, *SHARED} | special
     described = script.source.partition("KEYS")[2].partition("ARGV")[0]
     for line in described.strip().splitlines():
         assert line.split()[1] in TYPES, line

@@ -7,7 +7,6 @@ import { Signal } from "./signal.js";
 const PAGE = 50;
 const MOST = 300; // kept while the newest are shown; older ones can be loaded again
 const BRIDGE = 4; // pages loaded to close a hole after an absence; after a wider one the list starts over
-const EMPTY_PAGES = 5; // in a row that are skipped: the daemon searches 1,000 entries per page
 const REFRESH_MS = 300;
 
 /** The fields that an event changes in the messages it names. */
@@ -29,12 +28,14 @@ export class MailHistory {
   loaded = false;
   loading = false; // an older page
   more = false;
+  looked = 0; // entries that the present search looked at without finding any: the daemon ends a page after 5,000
   problem = null; // the error of the last request
   changed = new Signal();
   #api;
   #agents;
   #query;
   #before = null;
+  #stopped = false;
   #trims = 0; // how often the oldest entries were dropped: an older page requested before that no longer fits
   #load = new Throttle(() => this.#refresh(), REFRESH_MS);
 
@@ -52,6 +53,7 @@ export class MailHistory {
 
   /** Stop loading, and emit no more changes. */
   stop() {
+    this.#stopped = true;
     this.#load.cancel();
     this.changed = new Signal();
   }
@@ -84,7 +86,7 @@ export class MailHistory {
     this.changed.emit();
     const trims = this.#trims;
     try {
-      const page = await this.#page(this.#before);
+      const page = await this.#search(this.#before);
       if (trims === this.#trims) this.#extend(page);
     } catch (error) {
       this.problem = error;
@@ -149,13 +151,25 @@ export class MailHistory {
     return { items, hole: true };
   }
 
-  /** Load the newest page that is not empty, among the first `EMPTY_PAGES`. */
+  /** Load the newest page that is not empty. What was searched in vain before is not searched again. */
   async #first() {
-    for (let pages = 1, before = null; ; pages++) {
-      const page = await this.#page(before);
+    const page = await (this.loaded ? this.#page(null) : this.#search(null));
+    if (page.items.length || !this.loaded) {
       this.more = page.more;
-      this.#before = before = page.before;
-      if (page.items.length || !page.more || pages === EMPTY_PAGES) return page.items;
+      this.#before = page.before;
+    }
+    return page.items;
+  }
+
+  /** Load pages from `before` on until one has entries or none is older; `looked` says how far that is. */
+  async #search(before) {
+    this.looked = 0;
+    for (;;) {
+      const page = await this.#page(before);
+      if (page.items.length || !page.more || this.#stopped) return page;
+      this.looked += page.looked;
+      before = page.before;
+      this.changed.emit();
     }
   }
 

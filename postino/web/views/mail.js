@@ -1,6 +1,7 @@
 /* The mail of one agent, or of all: the newest at the bottom, older pages above, and the form that sends. */
 
 import { h, write } from "../dom.js";
+import { count } from "../format.js";
 import { keyed } from "../keyed.js";
 import { go, mailHash } from "../router.js";
 import { MailHistory } from "../state/mail_history.js";
@@ -161,11 +162,13 @@ export class MailView {
   }
 
   #drawAround(shown) {
-    const { more, loading, loaded, problem } = this.#history;
+    const { more, loading, loaded, looked, problem } = this.#history;
+    const far = looked ? ` (${count(looked, "message")} searched)` : "";
     this.#older.hidden = !more;
     this.#older.disabled = loading;
-    write(this.#older, loading ? "Loading older mail…" : "Show older mail");
+    write(this.#older, loading ? `Loading older mail…${far}` : "Show older mail");
     if (problem && !shown) this.#note.replaceChildren(h("p", { class: "empty", text: problem.message }));
+    else if (!loaded && looked) this.#note.replaceChildren(h("p", { class: "empty", text: `Searching…${far}` }));
     else if (!loaded || shown || more) this.#note.replaceChildren();
     else this.#note.replaceChildren(this.#place.q || this.#place.thread ? emptySearch() : emptyMail(this.#place.agent));
   }

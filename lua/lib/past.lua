@@ -1,0 +1,23 @@
+--@include lib/number
+--@include lib/stream
+-- past: marks of one name: the history ID of an entry that gives it as sender or recipient. A mark stands for all of the
+-- name's entries in the 200 ms from its own on: a search reads those, and busy names cost no write per message.
+-- Named as the entry names it: a rename moves nothing, and a search looks under all names of an agent. A mark costs about
+-- 17 bytes. What has outlived its entry is trimmed once per time to live; an unused name goes after two of them
+local function mark(past, history_id, ttl_ms, now)
+  redis.call('XADD', past, history_id, '', '')
+  if redis.call('PTTL', past) < ttl_ms then
+    redis.call('XTRIM', past, 'MINID', digits(now - ttl_ms))
+    redis.call('PEXPIRE', past, 2 * ttl_ms)
+  end
+end
+
+-- mark an entry under both of its names, unless marks that the caller knows of stand for it; returns the milliseconds of
+-- the new marks, or 0
+local function mark_both(past, past_from, history_id, marked_until, ttl_ms, now)
+  local ms = id_parts(history_id)
+  if ms <= marked_until then return 0 end
+  mark(past, history_id, ttl_ms, now)
+  if past_from ~= past then mark(past_from, history_id, ttl_ms, now) end
+  return ms
+end
