@@ -327,6 +327,7 @@ async def conversation(broker: Broker) -> None:
     await broker.transfer.import_(_each(lines))
     await broker.stats()
     await broker._store.ask_server()
+    assert await broker._store._make_room() > 0
     assert (await broker.health()).ok
 
 
