@@ -168,6 +168,10 @@ class Transfer:
                 return await table.add_history(lines)  # type: ignore[arg-type]
             case [BroadcastLine(), *_]:
                 return await table.add_broadcasts(lines)  # type: ignore[arg-type]
+            case [NoticeLine(), *_]:
+                return await table.add_notices(lines)  # type: ignore[arg-type]
+            case [ClaudeLine(), *_]:
+                return await table.add_claude(lines)  # type: ignore[arg-type]
         return sum([await self._store_one(line) for line in lines])
 
     async def _store_one(self, line: Line) -> int:
@@ -175,10 +179,6 @@ class Transfer:
             case AgentLine():
                 await self._table.add_agent(line)
                 return 1
-            case NoticeLine():
-                return await self._table.add_notice(line)
-            case ClaudeLine():
-                return await self._table.add_claude(line)
             case FeedLine():
                 return await self._table.add_feed(line)
         return 0

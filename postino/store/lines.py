@@ -21,6 +21,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32}|")
 _LONGEST_NOTE = 256  # characters of what is neither name, id nor body: threads, reasons, sessions
 _MOST = 2**53  # beyond, numbers are not exact in Lua
 _MOST_ALIASES = 32
+_YEAR_10000_MS = 253_402_300_800_000  # from which on no time can be written
 
 
 class Header(Record, frozen=True, kw_only=True):
@@ -281,10 +282,9 @@ def to_ms(value: str, field: str) -> int:
     """Return a time as milliseconds since 1970, or raise BadField."""
     try:
         ms = round(datetime.fromisoformat(value).timestamp() * 1000)
-        iso(ms)
     except (ValueError, OverflowError):
         ms = -1
-    if ms < 0 or not value.isascii():
+    if not 0 <= ms < _YEAR_10000_MS or not value.isascii():
         raise BadField(f"{field} must be a time, such as 2026-11-27T21:14:34.961Z", field=field)
     return ms
 
