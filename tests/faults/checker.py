@@ -63,6 +63,10 @@ class _View:
         self.mail = [each for each in self.shown if not each.broadcast]
         self.crossed = {message_of(each) for each in everything if each.crossed}
         self.seen = {message_of(each) for each in self.mail}
+        self.had: dict[tuple[str, int], set[str]] = defaultdict(set)  # broadcast -> whose clients had it
+        for each in everything:
+            if each.broadcast:
+                self.had[each.sender, each.number].add(each.inbox)
         self.opened = {each.session: each.at for each in history.of(Opened)}
         self.states = {(each.inbox, each.id): each.state for each in history.of(State)}
         self.calls = history.of(Call)
@@ -95,8 +99,7 @@ def lost(view: _View) -> list[str]:
         if accepted is None:
             continue
         if inbox == "":
-            readers = {e.inbox for e in view.shown if e.broadcast and (e.sender, e.number) == (sender, number)}
-            readers.add(sender)  # who had seen all others is not given its own
+            readers = view.had[sender, number] | {sender}  # who had seen all others is not given its own
             found += [f"broadcast {sender} {number} to {each}" for each in sorted(view.readers - readers)]
         elif message not in view.seen | view.crossed and view.state(message) not in ("dead", "acked"):
             found.append(f"{inbox} {sender} {number} id {accepted.id} ({_place(view, message)}) {view.state(message)}")

@@ -238,6 +238,14 @@ def test_an_answer_that_crossed_its_cancel_is_neither_lost_nor_unseen() -> None:
     assert figures(history)["crossed a cancel"] == 1
 
 
+def test_a_sender_is_not_given_its_own_broadcasts() -> None:
+    history = sound()
+    without(history, 50)
+    history.note(Unread(reader="w", missed=0))
+
+    assert judge(history)["lost"] == ["broadcast w 50 to bob"]
+
+
 def test_what_another_session_held_before_may_come_late() -> None:
     history = sound()
     without(history, 2)
