@@ -14,7 +14,7 @@ import msgspec
 
 from postino import __version__
 from postino.broker.import_file import ImportFile
-from postino.errors import PostinoError
+from postino.errors import Importing, PostinoError
 from postino.model import Record, iso
 from postino.store.dead import DeadLetters
 from postino.store.keys import ALL
@@ -64,8 +64,11 @@ class Transfer:
         """Yield the lines of an export, some at a time; in memory is one page, and the ids of one agent's mail.
 
         Raises:
+            Importing: an import has not finished, so that this is not the whole of anything.
             StoreAway: no reply; what was yielded is not a whole export.
         """
+        if await self._table.is_importing():
+            raise Importing("an import into this mailroom has not finished; finish that first")
         header = Header(
             postino=__version__,
             format=FORMAT,

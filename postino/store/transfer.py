@@ -193,6 +193,10 @@ class TransferTable:
         """End an import, finished or not; return whether there was one."""
         return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "import"))
 
+    async def is_importing(self) -> bool:
+        """Return whether an import was begun and not ended."""
+        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "import"))
+
     async def add_agent(self, line: AgentLine) -> None:
         """Restore an agent.
 

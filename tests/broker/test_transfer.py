@@ -276,6 +276,8 @@ async def test_nothing_else_is_stored_until_an_import_is_finished(first: Broker,
             await call
     with pytest.raises(Importing):
         await imported(second, await raw(first))  # another export
+    with pytest.raises(Importing):
+        await raw(second)
     await imported(second, lines)
 
     assert await send(second, "new")
