@@ -10,13 +10,13 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import (
     DEFAULT_PAGE,
-    Announcement,
     Id,
     Ids,
     Limit,
     Name,
     Record,
     Text,
+    UnseenBroadcast,
     check_any_name,
     check_id,
     check_name,
@@ -190,7 +190,7 @@ class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
 class UnseenBroadcasts(Record, frozen=True, kw_only=True):
     """The broadcasts that an agent had not seen; `missed` more were trimmed before."""
 
-    items: list[Announcement]
+    items: list[UnseenBroadcast]
     more: bool
     missed: int
     agent: str

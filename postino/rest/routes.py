@@ -107,7 +107,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/events", events.events, query=EventsQuery, refusals=("too_many",)),
     Route("POST", "/api/hooks/{event}", hooks.hook, raw=True),
-    Route("GET", "/api/export", transfer.export, gives=NDJSON),
+    Route("GET", "/api/export", transfer.export, gives=NDJSON, refusals=("importing",)),
     Route(
         "POST",
         "/api/import",

@@ -14,6 +14,7 @@ from postino.errors import StoreAway
 from postino.paths import Home
 from postino.store.valkey.admin import Inspection, correct_settings, inspect, parse_info, shut_down, unavailable
 from postino.store.valkey.process import Server
+from postino.store.valkey.settings import wanted
 
 POLL = 0.01  # s between two inspections; a new server answers after 40 ms
 UNRESPONSIVE_LIMIT = 10.0  # s that a live server may leave us without an answer
@@ -28,11 +29,15 @@ log = structlog.get_logger("postino.store")
 
 
 class EmbeddedValkey:
-    """The server of one home. Several tasks and several processes may call each method at once."""
+    """The server of one home. Several tasks and several processes may call each method at once.
 
-    def __init__(self, home: Home) -> None:
+    `max_memory` is its limit in bytes, by default a quarter of the machine's memory.
+    """
+
+    def __init__(self, home: Home, max_memory: int | None = None) -> None:
         self._home = home
-        self._server = Server(home)
+        self._settings = wanted(max_memory)
+        self._server = Server(home, self._settings)
         self._lock = asyncio.Lock()
         self._launched_at = -RESTART_INTERVAL
         self._data: os.stat_result | None = None  # the directory that the server works in
@@ -132,7 +137,7 @@ class EmbeddedValkey:
                 while (found := await inspect(self._home)).state != "ready":
                     await startup.step(found)
                     await asyncio.sleep(POLL)
-                await correct_settings(self._home)
+                await correct_settings(self._home, self._settings)
                 self._data, self._pid = self._home.data.stat(), found.pid
             finally:
                 self._launched_at = startup.launched_at or self._launched_at

@@ -35,8 +35,9 @@ _LOG_LINE = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ (?P<level>\S) (?P<text>.*)$
 class Server:
     """The server process of one home. Only `launch` blocks for longer; `pid` takes about 0.1 s on macOS."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, settings: dict[str, str]) -> None:
         self._home = home
+        self._settings = settings
         self._locks = (home.data / "valkey.lock", home.data)
         self._pid_file = home.data / "valkey.pid"
         self._log = home.data / "valkey.log"
@@ -94,7 +95,7 @@ class Server:
         self._log_start = _rotate(self._log)
         conf = self._home.data / "valkey.conf"
         conf.touch(mode=0o600)
-        conf.write_bytes(configuration(self._home))
+        conf.write_bytes(configuration(self._home, self._settings))
         try:
             done = subprocess.run(
                 [executable, conf],
