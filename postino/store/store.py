@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -58,7 +58,13 @@ class WrongAgent(Exception):
 class Store:
     """A Valkey under one key prefix."""
 
-    def __init__(self, url: str, prefix: str, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        identity: Identity | None = None,
+        explain: Callable[[], str | None] | None = None,
+    ) -> None:
         self.url = url
         self.identity = identity or Identity(HomeStore(url, prefix))
         self.server = UNKNOWN  # until it has been asked
@@ -66,8 +72,10 @@ class Store:
         self.keys = Keys(prefix)
         self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
-        self.writes = Pipeline(url)
-        self.reads = Pipeline(url, read_only=True)  # for long replies, so that no send waits behind them
+        self.writes = Pipeline(url, explain=explain)
+        self.reads = Pipeline(
+            url, read_only=True, explain=explain
+        )  # for long replies, so that no send waits behind them
         #: what precedes the arguments is the same in every call of one script for one agent and sender
         self._call_head = lru_cache(4096)(self._make_head)
 

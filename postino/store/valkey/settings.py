@@ -16,7 +16,7 @@ SETTINGS = {
     "appendonly": "yes",
     "appendfsync": "always",  # everysec loses answered writes on a mere kill -9: the answer precedes the write
     "no-appendfsync-on-rewrite": "no",  # yes would suspend fsync during a rewrite, even under always
-    "aof-load-truncated": "yes",  # a truncated last command was never answered
+    "aof-load-truncated": "no",  # it would cut a torn end without a word; see aof.py
     "auto-aof-rewrite-percentage": "100",
     "auto-aof-rewrite-min-size": "16777216",  # bytes; most of it is deleted mail, which every start has to load
     "save": "",
