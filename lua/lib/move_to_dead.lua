@@ -5,19 +5,21 @@
 --@include lib/fields
 --@include lib/finish
 --@include lib/number
--- move a message to the dead letters and store a notice, so that its sender is notified even after a crash
-local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
+-- move a message to the dead letters and store a notice, so that its sender is notified even after a crash; `reason` is
+-- 'altered' or by default 'max_deliveries'
+local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, reason)
+  reason = reason or 'max_deliveries'
   local id, from = field(fields, 'id'), field(fields, 'from')
-  local letter = { 'reason', 'max_deliveries', 'deliveries', deliveries, 'died', digits(now) }
+  local letter = { 'reason', reason, 'deliveries', deliveries, 'died', digits(now) }
   for _, value in ipairs(fields) do letter[#letter + 1] = value end
   local dead_id = redis.call('XADD', keys.dead, '*', unpack(letter))
-  local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, 'dead', now, 'max_deliveries')
+  local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, 'dead', now, reason)
   local deaths = (entry and entry.x or 0) + 1
   if entry then
     entry.s, entry.n, entry.x = dead_id, deliveries, deaths
     save_entry(keys.index, id, entry)
   end
-  emit(keys.events, 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', 'max_deliveries')
+  emit(keys.events, 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', reason)
   if redis.call('XLEN', keys.dead) > max_dead then
     local oldest = redis.call('XRANGE', keys.dead, '-', '+', 'COUNT', 1)[1]
     local oldest_id = field(oldest[2], 'id')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
@@ -12,7 +13,11 @@ from postino.store.entries import message, pairs, short_consumer
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
+ENTRY_FIELDS = frozenset({"id", "seq", "from", "verified", "via", "body", "t", "thread", "reply_to"})
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
+
+
+log = structlog.get_logger()
 
 
 class Inboxes:
@@ -84,17 +89,27 @@ class Inboxes:
             ack_now="1" if ack_now else "",
             acting="1" if acting else "",
         )
-        lease = Lease(
-            items=[
-                message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered))
-                for _, deliveries, redelivered, fields in items
-            ],
-            more=bool(more),
-            consumer=consumer,
-            agent=agent,
-            lease_ms=self._limits.lease_ms,
-        )
+        good: list[Message] = []
+        for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
+            if _is_altered(fields, fingerprint):
+                await self._bury(agent, stream_id, fields)
+                dead.append(stream_id)
+                resumed = int(resumed) - (at < int(resumed))
+            else:
+                good.append(message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
+        lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=int(resumed), died=len(dead))
+
+    async def _bury(self, agent: str, stream_id: str, fields: list[str]) -> None:
+        """Move a message to the dead letters whose content is not what was accepted."""
+        log.error("message_altered", agent=agent, stream_id=stream_id, id=pairs(fields).get("id"))
+        await self._store.run_named(
+            "bury",
+            agent,
+            stream_id=stream_id,
+            fields=msgspec.json.encode(fields).decode(),
+            max_dead=self._limits.max_inbox,
+        )
 
     async def ack(self, agent: str, consumer: str, ids: list[str], *, acting: bool = False) -> Acknowledged:
         """Acknowledge messages that `consumer` holds; the others are rejected.
@@ -254,6 +269,15 @@ class IndexEntry(msgspec.Struct):
             notified=self.h or "none",
             notified_at=iso(self.ht) if self.ht else None,
         )
+
+
+def _is_altered(flat: list[str], fingerprint: str) -> bool:
+    """Return whether an entry is no longer what was accepted under `fingerprint`, '' if that is not known."""
+    fields = pairs(flat)
+    if not fields.keys() >= ENTRY_FIELDS:
+        return True
+    content = digest(fields["from"], fields["body"], fields["thread"] or None, fields["reply_to"] or None)
+    return bool(fingerprint) and content != fingerprint
 
 
 def id_array(ids: list[str]) -> str:
