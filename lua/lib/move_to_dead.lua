@@ -5,21 +5,22 @@
 --@include lib/fields
 --@include lib/finish
 --@include lib/number
--- move a message to the dead letters and store a notice, so that its sender is notified even after a crash; `reason` is
--- 'altered' or by default 'max_deliveries'
+-- move a message to the dead letters and store a notice, so that its sender is notified even after a crash. `reason`:
+-- 'expired' when its time to live is over, 'altered' when the disk changed it, by default the end of its last delivery
 local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, reason)
-  reason = reason or 'max_deliveries'
   local id, from = field(fields, 'id'), field(fields, 'from')
-  local letter = { 'reason', reason, 'deliveries', deliveries, 'died', digits(now) }
+  local letter = { 'reason', reason or 'max_deliveries', 'deliveries', deliveries, 'died', digits(now) }
   for _, value in ipairs(fields) do letter[#letter + 1] = value end
   local dead_id = redis.call('XADD', keys.dead, '*', unpack(letter))
-  local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, 'dead', now, reason)
+  local expired = reason == 'expired'
+  local why = expired and 'ttl' or reason or 'max_deliveries'
+  local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, expired and 'expired' or 'dead', now, why)
   local deaths = (entry and entry.x or 0) + 1
   if entry then
     entry.s, entry.n, entry.x = dead_id, deliveries, deaths
     save_entry(keys.index, id, entry)
   end
-  emit(keys.events, 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', reason)
+  emit(keys.events, expired and 'msg_expired' or 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', why)
   if redis.call('XLEN', keys.dead) > max_dead then
     local oldest = redis.call('XRANGE', keys.dead, '-', '+', 'COUNT', 1)[1]
     local oldest_id = field(oldest[2], 'id')
@@ -29,7 +30,8 @@ local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max
   if from ~= 'system' then
     local sender = load_agent(keys.agents, (alias_of(keys.agents, from)) or from)
     if sender and sender.reads then
-      redis.call('HSET', keys.notices, agent .. ' ' .. id .. (deaths > 1 and ' ' .. deaths or ''), from)
+      redis.call('HSET', keys.notices, agent .. ' ' .. id .. (deaths > 1 and ' ' .. deaths or ''),
+        from .. (reason and ' ' .. reason or ''))
     end
   end
   return { id, from }
