@@ -20,7 +20,11 @@ local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max
     entry.s, entry.n, entry.x = dead_id, deliveries, deaths
     save_entry(keys.index, id, entry)
   end
-  emit(keys.events, expired and 'msg_expired' or 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', why)
+  if expired then
+    emit(keys.events, 'msg_expired', 'id', id, 'to', agent, 'from', from, 'reason', why)
+  else
+    emit(keys.events, 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', why)
+  end
   if redis.call('XLEN', keys.dead) > max_dead then
     local oldest = redis.call('XRANGE', keys.dead, '-', '+', 'COUNT', 1)[1]
     local oldest_id = field(oldest[2], 'id')
