@@ -141,7 +141,7 @@ class Message(Stored, frozen=True, kw_only=True):
 
 
 class Dead(Stored, frozen=True, kw_only=True):
-    """A dead letter: a message that was given up. `reason` is `max_deliveries`."""
+    """A dead letter: a message that was given up. `reason` is `max_deliveries`, `expired` or `altered`."""
 
     reason: str = ""
     died_at: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
@@ -12,7 +13,12 @@ from postino.store.entries import message, pairs, short_consumer
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
+ENTRY_FIELDS = frozenset({"id", "seq", "from", "verified", "via", "body", "t", "thread", "reply_to"})
+MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
+
+
+log = structlog.get_logger()
 
 
 class Inboxes:
@@ -44,6 +50,7 @@ class Inboxes:
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
             session=sender.session,
+            max_dead=self._limits.max_inbox,
             marked_until=marks.until(sender.name, draft.to),
         )
         marks.note(marked, sender.name, agent)
@@ -69,32 +76,45 @@ class Inboxes:
         acting: bool,
     ) -> Batch:
         """Lease up to `limit` messages; see `Mail.read`."""
-        agent, (items, more, dead, resumed) = await self._store.run_named(
-            "read",
+        values: dict[str, str | int] = {
+            "consumer": consumer,
+            "limit": limit,
+            "budget": budget or READ_BUDGET,
+            "lease_ms": self._limits.lease_ms,
+            "max_deliveries": self._limits.max_deliveries,
+            "ttl_ms": self._limits.ttl_ms,
+            "max_dead": self._limits.max_inbox,
+            "resume": "" if shown is None and not resume else "1",
+            "shown": "" if shown is None else msgspec.json.encode(shown).decode(),
+            "ack_now": "1" if ack_now else "",
+            "acting": "1" if acting else "",
+        }
+        died = 0
+        while True:
+            agent, (items, more, dead, resumed) = await self._store.run_named("read", agent, **values)
+            died += len(dead)
+            if items or len(dead) < MOST_ENDED:
+                break
+        held, good = int(resumed), list[Message]()
+        for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
+            if _is_altered(fields, fingerprint):
+                await self._bury(agent, stream_id, fields)
+                died, resumed = died + 1, int(resumed) - (at < held)
+            else:
+                good.append(message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
+        lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
+        return Batch(lease=lease, resumed=int(resumed), died=died)
+
+    async def _bury(self, agent: str, stream_id: str, fields: list[str]) -> None:
+        """Move a message to the dead letters whose content is not what was accepted."""
+        log.error("message_altered", agent=agent, stream_id=stream_id, id=pairs(fields).get("id"))
+        await self._store.run_named(
+            "bury",
             agent,
-            consumer=consumer,
-            limit=limit,
-            budget=budget or READ_BUDGET,
-            lease_ms=self._limits.lease_ms,
-            max_deliveries=self._limits.max_deliveries,
-            ttl_ms=self._limits.ttl_ms,
+            stream_id=stream_id,
+            fields=msgspec.json.encode(fields).decode(),
             max_dead=self._limits.max_inbox,
-            resume="" if shown is None and not resume else "1",
-            shown="" if shown is None else msgspec.json.encode(shown).decode(),
-            ack_now="1" if ack_now else "",
-            acting="1" if acting else "",
         )
-        lease = Lease(
-            items=[
-                message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered))
-                for _, deliveries, redelivered, fields in items
-            ],
-            more=bool(more),
-            consumer=consumer,
-            agent=agent,
-            lease_ms=self._limits.lease_ms,
-        )
-        return Batch(lease=lease, resumed=int(resumed), died=len(dead))
 
     async def ack(self, agent: str, consumer: str, ids: list[str], *, acting: bool = False) -> Acknowledged:
         """Acknowledge messages that `consumer` holds; the others are rejected.
@@ -201,9 +221,13 @@ class Inboxes:
             return None
         return max(0, int(float(soonest[1])) - await self._store.now_ms()) + 1
 
-    async def sweep(self, agent: str, idle_ms: int) -> int:
-        """End messages whose time to live or last delivery is over; return how many."""
-        _, (ended, _ids, _consumers) = await self._store.run_named(
+    async def sweep(self, agent: str, idle_ms: int) -> bool:
+        """End messages whose time to live or last delivery is over, and forget ids, a bounded number of each.
+
+        Returns:
+            Whether there is more to do now.
+        """
+        _, (_ended, _ids, _consumers, more) = await self._store.run_named(
             "sweep",
             agent,
             ttl_ms=self._limits.ttl_ms,
@@ -211,7 +235,7 @@ class Inboxes:
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
         )
-        return int(ended)
+        return bool(more)
 
 
 class IndexEntry(msgspec.Struct):
@@ -254,6 +278,15 @@ class IndexEntry(msgspec.Struct):
             notified=self.h or "none",
             notified_at=iso(self.ht) if self.ht else None,
         )
+
+
+def _is_altered(flat: list[str], fingerprint: str) -> bool:
+    """Return whether an entry is no longer what was accepted under `fingerprint`, '' if that is not known."""
+    fields = pairs(flat)
+    if not fields.keys() >= ENTRY_FIELDS:
+        return True
+    content = digest(fields["from"], fields["body"], fields["thread"] or None, fields["reply_to"] or None)
+    return bool(fingerprint) and content != fingerprint
 
 
 def id_array(ids: list[str]) -> str:
