@@ -20,7 +20,14 @@ from bench.table import Rows
 from postino.paths import folder
 
 HOOK = Path(str(folder("plugin"))) / "scripts/hook.sh"
-EVENT = {"session_id": "bench", "cwd": "/", "source": "clear", "prompt": "hello", "tool_calls": []}
+EVENT = {
+    "session_id": "bench",
+    "cwd": "/",
+    "source": "clear",
+    "prompt": "hello",
+    "tool_name": "mcp__plugin_postino_postino__msg_check",
+    "tool_calls": [],
+}
 ALWAYS_LOADED = {"anthropic/alwaysLoad": True}  # the client shows these tools to the model without a search
 
 
@@ -30,6 +37,7 @@ def run(seconds: float) -> Rows:
         commands = {
             "curl of the same socket (floor)": _curl(stack),
             "UserPromptSubmit, nothing new": _hook(stack, "UserPromptSubmit"),
+            "PreToolUse, a tool of postino": _hook(stack, "PreToolUse"),
             "PostToolBatch, nothing new": _hook(stack, "PostToolBatch"),
             "SessionStart, daemon running": _hook(stack, "SessionStart"),
         }

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[ bind_claude: record the Claude session that a connected session now serves, as a hook of its process reported it.
 A session with a derived name becomes the agent recorded for that Claude session, unless that agent is online.
 Atomic because two sessions must not resume one agent.

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[ index_history: record, once per store, that every later entry of the history is marked under its names.
 Atomic because no entry may come between the look and the record. During an import nothing is recorded: it adds entries
 without marks.

@@ -49,7 +49,8 @@ for at, id in ipairs(ids) do
   else
     if undo then deliveries = deliveries - 1 end
     -- claimed for a name that no session can have, so that an acknowledgement after one's own nack is rejected
-    redis.call('XCLAIM', keys.inbox, 'agents', '#nobody', 0, entry.s, 'RETRYCOUNT', deliveries, 'JUSTID')
+    local nobody = delay_ms > 0 and '#delayed' or '#nobody'
+    redis.call('XCLAIM', keys.inbox, 'agents', nobody, 0, entry.s, 'RETRYCOUNT', deliveries, 'JUSTID')
     redis.call('ZADD', keys.leases, now + delay_ms, entry.s)
     entry.st, entry.n, entry.r = 'queued', deliveries, nil
     save_entry(keys.index, id, entry)

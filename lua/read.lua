@@ -37,6 +37,7 @@ TIME     O(limit + due)
 --@include lib/agent
 --@include lib/available
 --@include lib/delivery
+--@include lib/due
 --@include lib/entry
 --@include lib/event
 --@include lib/expire
@@ -110,9 +111,7 @@ if resume then
 end
 
 local resumed = #items
-local due = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)
-table.sort(due, id_before)
-for _, stream_id in ipairs(due) do
+for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
   if full then break end
   local fields = fields_at(inbox, stream_id)
   local _, deliveries = delivery_of(inbox, stream_id)

@@ -15,7 +15,7 @@ ARGV     agent       the present name
          move        '1': move the agent's cursor
          ttl_ms      time to live
          session     the session that must act as the agent, or ''
-RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, flat fields
+RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, 1 given before | 0, flat fields
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -43,12 +43,14 @@ local own_place, own_seen = split_cursor(ARGV[2])
 -- a session's cursor beyond the last broadcast is from before the store was emptied
 if own_seen and own_seen <= last and own_seen > (seen or -1) then place, seen = own_place, own_seen end
 
--- trimmed broadcasts are missed, cleared ones are not; a new agent has missed none
-local missed = 0
-if seen and seen < first - 1 then
-  missed = first - 1 - seen
+-- trimmed broadcasts are missed, cleared ones and those given before are not; a new agent has missed none
+local record = load_agent(agents, agent) or { since = now, seen = 0 }
+local given = record.given and record.given <= last and record.given or 0
+local missed, known = 0, given > (seen or 0) and given or seen
+if known and known < first - 1 then
+  missed = first - 1 - known
   for _, range in ipairs(cjson.decode(redis.call('HGET', feed, 'cleared') or '[]')) do
-    missed = missed - math.max(0, math.min(range[2], first - 1) - math.max(range[1], seen + 1) + 1)
+    missed = missed - math.max(0, math.min(range[2], first - 1) - math.max(range[1], known + 1) + 1)
   end
 end
 seen = math.max(seen or 0, first - 1)
@@ -62,12 +64,11 @@ for _, each in ipairs(redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT
     break
   end
   length = length + body
-  items[#items + 1] = each
   place, seen = each[1], tonumber(field(each[2], 'seq'))
+  items[#items + 1] = { place, seen <= given and 1 or 0, each[2] }
 end
 local cursor = place .. ' ' .. digits(seen)
 if move then
-  local record = load_agent(agents, agent) or { since = now }
   record.reads, record.seen = true, now
   save_agent(agents, agent, record)
   redis.call('HSET', cursors, agent, cursor)

@@ -37,6 +37,7 @@ class Settings:
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
+    max_memory: int | None = None
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
     wake: str = "auto"
@@ -79,6 +80,20 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+LEAST_MEMORY = 8 << 20  # an empty server takes 2 MB
+
+
+def _bytes(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,15})(|kb|mb|gb)", text.lower())
+    if not found:
+        raise ValueError
+    value = int(found[1]) * UNITS[found[2]]
+    if value < LEAST_MEMORY:
+        raise ValueError
+    return value
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -174,6 +189,12 @@ KNOBS: tuple[Knob, ...] = (
         "a user id",
         "User of a reverse proxy on this machine, admitted with the token only",
         _whole(0, 4_294_967_294),
+    ),
+    Knob(
+        "max_memory",
+        "bytes, or a number with kb, mb or gb; at least 8mb",
+        "Memory of the embedded server; unset: a quarter of the machine's, or of the cgroup's limit",
+        _bytes,
     ),
     Knob(
         "wake",

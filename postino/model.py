@@ -232,6 +232,12 @@ class Announcement(Record, frozen=True, kw_only=True):
     timestamp: str
 
 
+class UnseenBroadcast(Announcement, frozen=True, kw_only=True):
+    """A broadcast that an agent has not seen as far as is known; `redelivered`: it was given to it before."""
+
+    redelivered: bool = False
+
+
 class Broadcast(Announcement, frozen=True, kw_only=True):
     """A broadcast in the list of all: `seen` of the `agents` known agents have read past it."""
 
@@ -242,7 +248,7 @@ class Broadcast(Announcement, frozen=True, kw_only=True):
 class BroadcastBatch(Record, frozen=True, kw_only=True):
     """The broadcasts of one read. `cursor` is the position after the last; `missed` were trimmed before that."""
 
-    items: list[Announcement]
+    items: list[UnseenBroadcast]
     more: bool
     missed: int
     cursor: str

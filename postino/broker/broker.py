@@ -87,10 +87,10 @@ class Broker:
             StoreAway: no usable server; the message names its URL without the password.
             WrongStore: it is another store, or its data has a newer format; nothing was changed in it.
         """
-        embedded = None if settings.valkey_url else EmbeddedValkey(settings.home)
+        embedded = None if settings.valkey_url else EmbeddedValkey(settings.home, settings.max_memory)
         url = settings.valkey_url or f"unix://{quote(await embedded.start())}"  # type: ignore[union-attr]
         here = HomeStore(settings.valkey_url, settings.key_prefix)
-        store = Store(url, settings.key_prefix, Identity(here, remembered))
+        store = Store(url, settings.key_prefix, Identity(here, remembered), embedded.full_disk if embedded else None)
         broker = cls(settings, store, embedded)
         store.open()
         try:
@@ -162,7 +162,7 @@ class Broker:
             valkey=not answers,
             durability=self.durability,
             server=server,
-            warnings=list(self._store.server.warnings),
+            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.server.warnings],
             error=answers or refused,
         )
 

@@ -52,7 +52,7 @@ class ImportFile:
         self.number = 1
         try:
             header = _header.decode(raw)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        except (PostinoError, msgspec.MsgspecError, UnicodeError, RecursionError):
             raise self._refused("this is not the first line of an export of postino") from None
         if header.format > FORMAT:
             raise self._refused(

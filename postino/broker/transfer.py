@@ -14,7 +14,7 @@ import msgspec
 
 from postino import __version__
 from postino.broker.import_file import ImportFile
-from postino.errors import PostinoError
+from postino.errors import Importing, PostinoError
 from postino.model import Record, iso
 from postino.store.dead import DeadLetters
 from postino.store.keys import ALL
@@ -64,8 +64,11 @@ class Transfer:
         """Yield the lines of an export, some at a time; in memory is one page, and the ids of one agent's mail.
 
         Raises:
+            Importing: an import has not finished, so that this is not the whole of anything.
             StoreAway: no reply; what was yielded is not a whole export.
         """
+        if await self._table.is_importing():
+            raise Importing("an import into this mailroom has not finished; finish that first")
         header = Header(
             postino=__version__,
             format=FORMAT,
@@ -168,6 +171,10 @@ class Transfer:
                 return await table.add_history(lines)  # type: ignore[arg-type]
             case [BroadcastLine(), *_]:
                 return await table.add_broadcasts(lines)  # type: ignore[arg-type]
+            case [NoticeLine(), *_]:
+                return await table.add_notices(lines)  # type: ignore[arg-type]
+            case [ClaudeLine(), *_]:
+                return await table.add_claude(lines)  # type: ignore[arg-type]
         return sum([await self._store_one(line) for line in lines])
 
     async def _store_one(self, line: Line) -> int:
@@ -175,10 +182,6 @@ class Transfer:
             case AgentLine():
                 await self._table.add_agent(line)
                 return 1
-            case NoticeLine():
-                return await self._table.add_notice(line)
-            case ClaudeLine():
-                return await self._table.add_claude(line)
             case FeedLine():
                 return await self._table.add_feed(line)
         return 0

@@ -1,10 +1,16 @@
-"""Claude Code's hook events: what each adds to the session's context, and what it says about the session's reads."""
+"""Claude Code's hook events: what each adds to the session's context, and what it says about the session's reads.
+
+A read is acknowledged by the first event that only a model which had its answer can have caused: a PreToolUse,
+PostToolBatch or Stop of the main conversation after the PostToolBatch that lists the read. That one itself is no proof:
+the client runs it before it sends the answers to the model, and a session killed in between has lost them. Nor is a
+UserPromptSubmit, which a line to the session's inbox causes within a turn, or a SessionEnd.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -13,7 +19,11 @@ from postino.broker.claude import Waiting
 from postino.claude import notice
 from postino.mcp.connected import ConnectedSession
 
-OWN_TOOL = re.compile(r"mcp__.*postino__msg_\w+")  # whatever prefix the client gives the server's name
+
+class ToolUse(msgspec.Struct, frozen=True):
+    """One call of a PostToolBatch."""
+
+    tool_use_id: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -25,7 +35,10 @@ class Event(msgspec.Struct, frozen=True):
     reason: str | None = None  # SessionEnd
     prompt: str | None = None  # UserPromptSubmit
     stop_hook_active: bool = False  # Stop: this turn was continued by a Stop hook already
-    tool_name: str | None = None  # PostToolUse
+    tool_name: str = ""  # PreToolUse
+    tool_input: Any = None  # PreToolUse
+    tool_calls: list[ToolUse] = []  # PostToolBatch
+    permission_mode: str | None = None
     agent_id: str | None = None  # set inside a subagent
 
 
@@ -85,10 +98,10 @@ class Turn:
         if self.connected is not None:
             self.connected.hook_received(self.event.session_id, idle=idle)
 
-    async def ack_written(self) -> None:
-        """Acknowledge what the session has read: this event comes after it."""
+    async def ack_listed(self, *, turn_ended: bool = False) -> None:
+        """Acknowledge what earlier rounds of tool calls have read: the model that caused this event had it."""
         if self.connected is not None:
-            await self.connected.session.ack_written()
+            await self.connected.session.ack_listed(turn_ended=turn_ended)
 
 
 async def _session_start(turn: Turn) -> str:
@@ -101,7 +114,6 @@ async def _user_prompt_submit(turn: Turn) -> str:
     """A turn starts. Greet the session if its SessionStart hook could not, because the daemon was still starting."""
     woken = turn.connected is not None and turn.event.prompt == turn.connected.wake_text
     turn.hook_received(idle=False)
-    await turn.ack_written()
     waiting = await turn.unnotified()
     if not waiting.greeted:
         return await turn.greeting(waiting)
@@ -112,24 +124,38 @@ async def _user_prompt_submit(turn: Turn) -> str:
 
 async def _post_tool_batch(turn: Turn) -> str:
     """A round of tool calls has ended: notify once of what arrived meanwhile. A subagent is not the recipient."""
+    session = turn.connected and turn.connected.session
+    tool_uses = {each.tool_use_id for each in turn.event.tool_calls}
     if turn.event.agent_id is not None:
+        turn.hook_received(idle=None)
+        if session and tool_uses:
+            await session.give_back_shown(tool_uses)  # a read that was not refused: its PreToolUse ran out of time
         return ""
     turn.hook_received(idle=False)
-    await turn.ack_written()
+    await turn.ack_listed()
+    if session:
+        session.round_ended(tool_uses)
     waiting = await turn.unnotified()
     return notice.mail_line(waiting.new_unread, waiting.new_unseen, waiting.new_senders)
 
 
-async def _post_tool_use(turn: Turn) -> str:
-    """A tool call has ended: if it was one of ours, the client has its answer."""
-    if turn.event.agent_id is None and OWN_TOOL.fullmatch(turn.event.tool_name or ""):
-        await turn.ack_written()
+async def _pre_tool_use(turn: Turn) -> str:
+    """A tool of ours is about to be called. Whether it may be is decided elsewhere."""
+    main = turn.event.agent_id is None
+    turn.hook_received(idle=False if main else None)
+    if main:
+        await turn.ack_listed()
+    return ""
+
+
+async def _post_tool_use(_: Turn) -> str:
+    """A tool call has ended, of which the model knows nothing yet. An earlier plugin reported it."""
     return ""
 
 
 async def _stop(turn: Turn) -> str:
     """A turn ends. Mail it was not notified of continues it, once per turn; later mail wakes the session instead."""
-    await turn.ack_written()
+    await turn.ack_listed(turn_ended=True)
     waiting = None if turn.event.stop_hook_active else await turn.unnotified()
     if waiting is None or not waiting.new_unread:
         turn.hook_received(idle=True)
@@ -157,6 +183,7 @@ async def _session_end(turn: Turn) -> str:
 EVENTS: dict[str, Callable[[Turn], Awaitable[str]]] = {
     "SessionStart": _session_start,
     "UserPromptSubmit": _user_prompt_submit,
+    "PreToolUse": _pre_tool_use,
     "PostToolBatch": _post_tool_batch,
     "PostToolUse": _post_tool_use,
     "Stop": _stop,

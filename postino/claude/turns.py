@@ -65,7 +65,8 @@ class Turns:
     async def _rebind(self, turn: Turn, connected: ConnectedSession) -> str:
         """Bind a connected session to the event's Claude session; return its agent, which may be another one now."""
         before = await connected.session.name()  # joins again where the store does not know the session
-        await connected.session.ack_written()  # while it still is the agent that read
+        if connected.claude_session not in (None, turn.event.session_id):
+            await connected.session.give_back_shown()  # another conversation, which has seen none of it
         agent = await self._bind(turn, connected.session.id)
         if agent != before:
             connected.session.agent_changed()

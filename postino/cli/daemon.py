@@ -35,8 +35,10 @@ def up(command: Command) -> int:
     text = _address(info.url, info.socket)
     if moved := _moved(info.url, info.settings):
         text += f"{moved}\n"
-    if refused := (process.health(command.settings.home) or {}).get("error"):
+    health = process.health(command.settings.home) or {}
+    if refused := health.get("error"):
         text += f"it takes no mail now: {render.line(refused)}\n"
+    text += "".join(f"warning: {render.line(warning)}\n" for warning in health.get("warnings", []))
     if STORE in different:
         text += (
             f"it uses {render.line(info.settings[STORE] or 'the embedded store')}, not {render.line(ours[STORE])} as "

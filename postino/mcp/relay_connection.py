@@ -249,7 +249,8 @@ class RelayConnection:
             request = coerce_request_id(message.id)
             self._in_flight.add(request)
             if message.method in ACKNOWLEDGING:
-                self._session.request_arrived(request, acknowledges=not self._connected.hooks_active())
+                acknowledges = not self._connected.hooks_active()
+                self._session.request_arrived(request, acknowledges=acknowledges, tool_use=_tool_use(message))
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
             self._connected.initialized = True
             if self._session.hello.generation > 1:
@@ -293,3 +294,10 @@ class RelayConnection:
     async def _next_answer(self) -> None:
         self._answered.clear()
         await self._answered.wait()
+
+
+def _tool_use(request: types.JSONRPCRequest) -> str | None:
+    """Return the id under which Claude Code's hooks name this call; it is not documented."""
+    meta = (request.params or {}).get("_meta")
+    found = meta.get("claudecode/toolUseId") if isinstance(meta, dict) else None
+    return found if isinstance(found, str) else None

@@ -1,8 +1,9 @@
 """One relay's session: the agent it acts as, and the reads it has not acknowledged yet.
 
-A read is acknowledged once the model has gone on after it. Where the client's hooks are active, they report that.
-Elsewhere a request shows it that arrives at least ACK_AFTER_S after the read's answer was written to the client, with
-no other answer outstanding: it comes from a model that had the answer.
+A read is acknowledged once the model has gone on after it. Where the client's hooks are active, they report that: one
+lists the read in a finished round of tool calls, and a later one of the same conversation proves that the model had the
+round's answers. Elsewhere a request shows it that arrives at least ACK_AFTER_S after the read's answer was written to
+the client, with no other answer outstanding: it comes from a model that had the answer.
 
 A read whose answer was an error, or whose reply from Valkey was lost, was never shown: nothing acknowledges it, its
 leases are not extended, and the session's next read begins with it.
@@ -44,6 +45,8 @@ class PendingRead:
     previous_cursor: str | None = None  # of the session before this read
     sent: bool = False  # the answer is on its way to the client
     written_at: float | None = None  # loop time; None: the client does not have the answer
+    tool_use: str | None = None  # the client's id of the tool call
+    listed: bool = False  # a hook has reported the end of the round of tool calls it belongs to
     settling: bool = False  # is being acknowledged or given back
     agent_changed: bool = False  # the session has become another agent since
 
@@ -75,7 +78,7 @@ class Session:
         self.reading = asyncio.Lock()  # a read begins where the one before ended, what that gave back included
         self._cursor: str | None = None
         self._pending: list[PendingRead] = []
-        self._unwritten: set[RequestId] = set()  # requests whose answers the client does not have yet
+        self._unwritten: dict[RequestId, str | None] = {}  # requests whose answers the client lacks: their tool uses
         self._running: set[RequestId] = set()
         self._cancelled: set[RequestId] = set()  # of the running ones
         self._preceding: set[asyncio.Task[None]] = set()  # acks and nacks under way; the next operation waits for them
@@ -124,17 +127,17 @@ class Session:
 
     # events of the connection, in the order of its lines
 
-    def request_arrived(self, request: RequestId, *, acknowledges: bool = True) -> None:
+    def request_arrived(self, request: RequestId, *, acknowledges: bool = True, tool_use: str | None = None) -> None:
         """Note a request. If it `acknowledges`, start to acknowledge the reads that the client must have seen."""
         if acknowledges and not self._unwritten:
             latest = asyncio.get_running_loop().time() - ACK_AFTER_S
-            for read in self._take_written(latest):
+            for read in self._take_if(lambda read: read.written_at is not None and read.written_at <= latest):
                 self._precede(self._ack(read))
-        self._unwritten.add(request)
+        self._unwritten[request] = tool_use
 
     def answer_written(self, request: RequestId) -> None:
         """Note that the relay has written the answer to the client."""
-        self._unwritten.discard(request)
+        self._unwritten.pop(request, None)
         for read in self._pending:
             if read.request == request:
                 read.written_at = asyncio.get_running_loop().time()
@@ -152,7 +155,7 @@ class Session:
         """Give back what a request that the client has cancelled read, unless the client has the answer already."""
         if request not in self._unwritten:
             return
-        self._unwritten.discard(request)
+        del self._unwritten[request]
         if request in self._running:
             self._cancelled.add(request)  # `run` is interrupted, or finds it here because its operation was done
         else:
@@ -164,11 +167,33 @@ class Session:
         for read in self._pending:
             read.cursor, read.agent_changed = None, True
 
-    async def ack_written(self) -> None:
-        """Acknowledge every read whose answer the client has, however recent: a hook says that the model went on."""
-        reads = self._take_written()
-        if reads:
+    # what the client's hooks report
+
+    def round_ended(self, tool_uses: set[str]) -> None:
+        """Note a round of tool calls whose answers go to the model next; a read of no tool call is of any round."""
+        for read in self._pending:
+            if read.tool_use in tool_uses or (read.tool_use is None and read.written_at is not None):
+                read.listed = True
+
+    async def ack_listed(self, *, turn_ended: bool = False) -> None:
+        """Acknowledge the reads of ended rounds: the model went on after them.
+
+        The end of a turn proves it of a read of no tool call, too.
+        """
+
+        def seen(read: PendingRead) -> bool:
+            return read.listed or (turn_ended and read.tool_use is None and read.written_at is not None)
+
+        if reads := self._take_if(seen):
             await asyncio.wait({self._precede(self._ack(each)) for each in reads})
+
+    async def give_back_shown(self, tool_uses: set[str] | None = None) -> None:
+        """Give back, labelled, what was shown to somebody else: by the calls `tool_uses`, by default by all calls."""
+        requests = {
+            each.request for each in self._pending if each.sent and (not tool_uses or each.tool_use in tool_uses)
+        }
+        for request in requests:
+            await self._precede(self._give_back(self._take(request)))
 
     # operations
 
@@ -199,7 +224,8 @@ class Session:
             lambda agent: self.broker.mail.read(agent, self.id, limit=limit, budget=budget, shown=shown, acting=True)
         )
         if batch.items:
-            self._pending.append(PendingRead(request, batch.agent, {each.id: each.delivery for each in batch.items}))
+            deliveries = {each.id: each.delivery for each in batch.items}
+            self._pending.append(self._new_read(request, batch.agent, deliveries))
         return batch
 
     async def read_broadcasts(self, request: RequestId, limit: int, budget: int) -> BroadcastBatch:
@@ -212,10 +238,19 @@ class Session:
         )
         if batch.items or batch.missed:
             self._cursor = batch.cursor
-            self._pending.append(
-                PendingRead(request, batch.agent, cursor=batch.cursor, previous_cursor=previous),
-            )
+            read = self._new_read(request, batch.agent, {})
+            read.cursor, read.previous_cursor = batch.cursor, previous
+            self._pending.append(read)
         return batch
+
+    async def mark_given(self, request: RequestId) -> None:
+        """Note, before its answer is sent, what the broadcasts are that `request` gives."""
+        for read in self._pending:
+            if read.request == request and read.cursor is not None:
+                await self.broker.broadcasts.mark_given(read.agent, read.cursor)
+
+    def _new_read(self, request: RequestId, agent: str, deliveries: dict[str, int]) -> PendingRead:
+        return PendingRead(request, agent, deliveries, tool_use=self._unwritten.get(request))
 
     async def undo_read(self, request: RequestId) -> None:
         """Give back all that `request` read: its answer does not carry it, so the delivery does not count."""
@@ -273,13 +308,9 @@ class Session:
                 self._cursor = read.previous_cursor
         return taken
 
-    def _take_written(self, latest: float | None = None) -> list[PendingRead]:
-        """Return the reads whose answers were written, by `latest` if given, to acknowledge them."""
-        taken = [
-            each
-            for each in self._pending
-            if each.written_at is not None and not each.settling and (latest is None or each.written_at <= latest)
-        ]
+    def _take_if(self, condition: Callable[[PendingRead], bool]) -> list[PendingRead]:
+        """Return the reads that fulfil `condition`, to acknowledge them."""
+        taken = [each for each in self._pending if not each.settling and condition(each)]
         for read in taken:
             read.settling = True
         return taken

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from postino.claude import notice
+from postino.claude import notice, permission
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.errors import BadName, Forbidden, PostinoError
 from postino.model import ID_PATTERN, visible
@@ -33,10 +33,11 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
     if not is_unix(call.request):
         raise Forbidden("hooks are accepted on the unix socket only")
     name = call.request.match_info["event"]
-    text, turn = "", None
+    text, turn, decision = "", None, b""
     try:
         event = await _event(call.request, name)
         if event is not None:
+            decision = permission.decide(event) if name == "PreToolUse" else b""
             text, turn = await call.state.turns.handle(name, event, _process(call.request))
     except BadName as error:  # in POSTINO_AGENT_NAME: show it to the user, who can correct it
         _log.warning("hook_failed", hook=name, code=error.code)
@@ -44,7 +45,8 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
             return web.Response(body=notice.hook_warning(error.message), content_type="application/json")
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
-    response = web.Response(body=notice.hook_context(name, text), content_type="application/json")
+    body = decision or notice.hook_context(name, text)
+    response = web.Response(body=body, content_type="application/json")
     if text and turn is not None:
         await _deliver(call.request, response, name, turn)
     return response

@@ -14,7 +14,6 @@ from postino.model import (
     EVENTS,
     STREAM_EVENTS,
     TEXT_PATTERN,
-    Announcement,
     AnyName,
     Id,
     Ids,
@@ -22,6 +21,7 @@ from postino.model import (
     Name,
     Record,
     Text,
+    UnseenBroadcast,
     check_any_name,
     check_id,
     check_name,
@@ -198,7 +198,7 @@ class Rejected(Record, frozen=True, kw_only=True, omit_defaults=True):
 class UnseenBroadcasts(Record, frozen=True, kw_only=True):
     """The broadcasts that an agent had not seen; `missed` more were trimmed before."""
 
-    items: list[Announcement]
+    items: list[UnseenBroadcast]
     more: bool
     missed: int
     agent: str

@@ -125,7 +125,7 @@ ROUTES: tuple[Route, ...] = (
         refusals=("too_many",),
     ),
     Route("POST", "/api/hooks/{event}", hooks.hook, raw=True),
-    Route("GET", "/api/export", transfer.export, gives=NDJSON),
+    Route("GET", "/api/export", transfer.export, gives=NDJSON, refusals=("importing",)),
     Route(
         "POST",
         "/api/import",

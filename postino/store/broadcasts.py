@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postino.model import Announcement, Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, digest
+from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
 from postino.store.entries import members, pairs
 from postino.store.keys import ALL
 from postino.store.store import Store, accepted
@@ -50,10 +50,11 @@ class BroadcastStream:
         move: bool = True,
         session: str = "",
     ) -> BroadcastBatch:
-        """Return broadcasts that `agent` has not seen; `missed` counts those trimmed before it could read them.
+        """Return broadcasts that `agent` has not seen; `missed` counts those trimmed before they were given to it.
 
         With `move` the agent's cursor moves past the last one returned. Without it the caller keeps the returned
-        cursor, passes it as `after` next time, and moves the agent's by `move_cursor`.
+        cursor, passes it as `after` next time, and moves the agent's by `move_cursor`; before it gives what it read to
+        anybody it calls `mark_given`, so that a repeat is labelled and what was missed is told once.
         """
         agent, (items, missed, cursor, more) = await self._store.run_named(
             "read_broadcasts",
@@ -66,12 +67,16 @@ class BroadcastStream:
             session=session,
         )
         return BroadcastBatch(
-            items=[Announcement(**members(pairs(fields))) for _, fields in items],
+            items=[UnseenBroadcast(**members(pairs(fields)), redelivered=bool(given)) for _, given, fields in items],
             more=bool(more),
             missed=int(missed),
             cursor=cursor,
             agent=agent,
         )
+
+    async def mark_given(self, agent: str, cursor: str) -> None:
+        """Note that the broadcasts up to `cursor` are being given to the agent. Repeating does nothing."""
+        await self._store.run_named("mark_given", agent, number=int(cursor.rpartition(" ")[2]))
 
     async def move_cursor(self, agent: str, cursor: str) -> None:
         """Move the agent's cursor to `cursor` unless it is already there or further."""

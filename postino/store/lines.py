@@ -19,8 +19,10 @@ FORMAT = 1  # of the file
 _ENTRY = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # the numbers of a stream ID are exact in Lua up to 15 digits
 _DIGEST = re.compile(r"[0-9a-f]{32}|")
 _LONGEST_NOTE = 256  # characters of what is neither name, id nor body: threads, reasons, sessions
-_MOST = 2**53  # beyond, numbers are not exact in Lua
+_MOST = 10**12  # for numbers
+_MOST_MS = 10**14  # for times, in the year 5138: cjson writes no more than 14 digits
 _MOST_ALIASES = 32
+_MOST_CLEARED = 64
 
 
 class Header(Record, frozen=True, kw_only=True):
@@ -30,6 +32,11 @@ class Header(Record, frozen=True, kw_only=True):
     format: int
     export: str
     exported: str
+
+    def __post_init__(self) -> None:
+        check_text(self.postino, "postino", longest=_LONGEST_NOTE)
+        check_id(self.export, "export")
+        to_ms(self.exported, "exported")
 
 
 class Line(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="type"):
@@ -227,8 +234,9 @@ class FeedLine(Line, frozen=True, kw_only=True, tag="feed"):
     cleared: list[tuple[int, int]] = []
 
     def __post_init__(self) -> None:
-        for number in (self.last, *(each for pair in self.cleared for each in pair)):
-            _check_number(number, "cleared")
+        _check_number(self.last, "last")
+        if len(self.cleared) > _MOST_CLEARED or any(not 0 < first <= last <= self.last for first, last in self.cleared):
+            raise BadField(f"cleared must be up to {_MOST_CLEARED} ranges of numbers up to last", field="cleared")
 
 
 class DamagedLine(Line, frozen=True, kw_only=True, tag="damaged"):
@@ -281,10 +289,9 @@ def to_ms(value: str, field: str) -> int:
     """Return a time as milliseconds since 1970, or raise BadField."""
     try:
         ms = round(datetime.fromisoformat(value).timestamp() * 1000)
-        iso(ms)
     except (ValueError, OverflowError):
         ms = -1
-    if ms < 0 or not value.isascii():
+    if not 0 <= ms < _MOST_MS or not value.isascii():
         raise BadField(f"{field} must be a time, such as 2026-11-27T21:14:34.961Z", field=field)
     return ms
 
@@ -302,4 +309,4 @@ def _check_times(line: Record, *names: str) -> None:
 
 def _check_number(value: int, field: str) -> None:
     if not 0 <= value < _MOST:
-        raise BadField(f"{field} must be from 0 to {_MOST - 1}", field=field)
+        raise BadField(f"{field} must be a number from 0 to {_MOST - 1}", field=field)

@@ -68,13 +68,16 @@ def client(url: str, *, timeout_s: float | None) -> Redis:
     )
 
 
-def store_away(error: Exception, *, outcome: str) -> PostinoError:
-    """Return the StoreAway for a storage failure; `outcome` is none or unknown. A PostinoError is returned as it is."""
+def store_away(error: Exception, *, outcome: str, cause: str | None = None) -> PostinoError:
+    """Return the StoreAway for a storage failure; `outcome` is none or unknown. A PostinoError is returned as it is.
+
+    `cause` is a clause that explains the error.
+    """
     if isinstance(error, PostinoError):
         return error
     text = str(error) or type(error).__name__
     hint = "; a retry with the same id is safe" if outcome == "unknown" else ""
-    meaning = _NOT_EXECUTED.get(text.partition(" ")[0])
+    meaning = cause or _NOT_EXECUTED.get(text.partition(" ")[0])
     if text.startswith("OOM "):
         found: StoreAway = StoreFull(f"Valkey has reached its memory limit ({text})", outcome=outcome)
     else:
@@ -92,7 +95,8 @@ class Pipeline:
     its reply is dropped.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, explain: Callable[[], str | None] | None = None) -> None:
+        self._explain = explain  # returns a cause of lost connections that the error itself does not name
         #: the outcome of a call whose reply was lost
         self._lost_outcome = "none" if read_only else "unknown"
         self._pool: ConnectionPool = client(url, timeout_s=None).connection_pool
@@ -250,16 +254,20 @@ class Pipeline:
     def _on_close(self, error: Exception) -> None:
         wire, self._wire = self._wire, None
         assert wire is not None
-        _fail(wire.in_flight, store_away(error, outcome=self._lost_outcome))
+        _fail(wire.in_flight, self._away(error, self._lost_outcome))
         if self._sent_away and self._unsent and self._flush_handle is None:
             self._flush_handle = self._loop.call_soon(self._flush)  # they were held back for the next connection
         elif not self._sent_away:
             self._fail_unsent(error)
         self._sent_away = False
 
+    def _away(self, error: Exception, outcome: str) -> PostinoError:
+        cause = self._explain() if self._explain is not None else None
+        return store_away(error, outcome=outcome, cause=cause)
+
     def _fail_unsent(self, error: Exception) -> None:
         """Fail all calls that were not sent, at once rather than each at its own deadline."""
-        _fail(self._unsent, store_away(error, outcome="none"))
+        _fail(self._unsent, self._away(error, "none"))
         self._unsent.clear()
 
 

@@ -24,6 +24,7 @@ COMMANDS = tuple(
         PEXPIRE ? x
         PTTL ?
         PERSIST ?
+        PTTL ?
         COPY ? ?
         HGET ? f
         HMGET ? f

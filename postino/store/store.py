@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -12,7 +13,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from postino.errors import ERRORS, PostinoError, StoreAway, partly_done
+from postino.errors import ERRORS, PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.paths import folder
 from postino.store import scripts
@@ -26,6 +27,7 @@ from postino.store.scripts import Script
 from postino.store.wire import Command
 
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
+MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
@@ -56,15 +58,24 @@ class WrongAgent(Exception):
 class Store:
     """A Valkey under one key prefix."""
 
-    def __init__(self, url: str, prefix: str, identity: Identity | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        identity: Identity | None = None,
+        explain: Callable[[], str | None] | None = None,
+    ) -> None:
         self.url = url
         self.identity = identity or Identity(HomeStore(url, prefix))
         self.server = UNKNOWN  # until it has been asked
+        self._room: asyncio.Task[int] | None = None  # makes room in a full memory, for all who wait for it
         self.keys = Keys(prefix)
         self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
-        self.writes = Pipeline(url)
-        self.reads = Pipeline(url, read_only=True)  # for long replies, so that no send waits behind them
+        self.writes = Pipeline(url, explain=explain)
+        self.reads = Pipeline(
+            url, read_only=True, explain=explain
+        )  # for long replies, so that no send waits behind them
         #: what precedes the arguments is the same in every call of one script for one agent and sender
         self._call_head = lru_cache(4096)(self._make_head)
 
@@ -141,6 +152,9 @@ class Store:
 
     async def close(self) -> None:
         """Close both connections."""
+        if self._room is not None:
+            self._room.cancel()
+            await asyncio.gather(self._room, return_exceptions=True)
         await self.writes.close()
         await self.reads.close()
 
@@ -210,7 +224,33 @@ class Store:
         script = self.scripts[name]
         sender = str(values.get("sender", agent))
         head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
-        return await _run_script(self.writes, script, head + script.arguments(values))
+        command = head + script.arguments(values)
+        try:
+            return await _run_script(self.writes, script, command)
+        except StoreFull as full:  # the server ran nothing, so a second call is no retry
+            return await self._run_with_room(script, command, full)
+
+    async def _run_with_room(self, script: Script, command: tuple[str | int, ...], full: StoreFull) -> Any:
+        """Run a script that was refused for want of memory again, after the history has given way."""
+        for _ in range(MOST_ROOM):
+            if not await self._make_room():
+                break
+            with contextlib.suppress(StoreFull):
+                return await _run_script(self.writes, script, command)
+        raise full
+
+    async def _make_room(self) -> int:
+        """Forget the oldest quarter of the history, once for all who wait for room; return how many entries."""
+        if self._room is None or self._room.done():
+            self._room = asyncio.create_task(self._trim_history(), name="make-room")
+        return await asyncio.shield(self._room)
+
+    async def _trim_history(self) -> int:
+        script = self.scripts["make_room"]
+        forgotten = int(await _run_script(self.writes, script, self._make_head("make_room", "", "")))
+        if forgotten:
+            log.warning("history_gives_way", entries=forgotten, reason="the server's memory is full")
+        return forgotten
 
     async def run_reading(self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str]) -> Any:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
@@ -296,10 +336,8 @@ def _translate(refusal: RedisError) -> PostinoError:
         return known(sentence)
     code = code_of(refusal)
     # another program's key, or a command this user may not run, perhaps met after the first write
-    if code == "WRONGTYPE" or "ACL failure in script" in str(refusal):
+    if code == "WRONGTYPE" or any(words in str(refusal) for words in _RIGHT_LOST):
         return store_away(refusal, outcome="unknown")
     if code in ("CROSSSLOT", "NOSCRIPT"):
         return store_away(refusal, outcome="none")
-    if any(words in sentence for words in _RIGHT_LOST):  # perhaps met after the first write
-        return store_away(refusal, outcome="unknown")
     return PostinoError(f"Valkey refused a command: {refusal}")

@@ -193,6 +193,10 @@ class TransferTable:
         """End an import, finished or not; return whether there was one."""
         return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "import"))
 
+    async def is_importing(self) -> bool:
+        """Return whether an import was begun and not ended."""
+        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "import"))
+
     async def add_agent(self, line: AgentLine) -> None:
         """Restore an agent.
 
@@ -247,24 +251,28 @@ class TransferTable:
         _, (added,) = await self._store.run_named("import_ids", lines[0].to, rows=_json(rows))
         return int(added)
 
-    async def add_notice(self, line: NoticeLine) -> int:
-        """Restore a notice to be sent; return 1 if it was not there."""
-        key = f"{line.agent} {line.id}" + (f" {line.death}" if line.death > 1 else "")
-        return int(await self._store.call("HSETNX", self._store.keys.shared("notices"), key, line.sender))
+    async def add_notices(self, lines: Sequence[NoticeLine]) -> int:
+        """Restore notices to be sent; return how many were not there."""
+        deaths = [(line, f" {line.death}" if line.death > 1 else "") for line in lines]
+        return await self._add_fields(
+            "notices", [(f"{line.agent} {line.id}{again}", line.sender) for line, again in deaths]
+        )
 
-    async def add_claude(self, line: ClaudeLine) -> int:
-        """Restore which agent a resumed Claude Code session becomes; return 1 if that was not recorded."""
-        record = _json({"agent": line.agent, "at": to_ms(line.at, "at")})
-        return int(
-            await self._store.call("HSETNX", self._store.keys.shared("sessions"), f"claude:{line.session}", record)
+    async def add_claude(self, lines: Sequence[ClaudeLine]) -> int:
+        """Restore which agents resumed Claude Code sessions become; return for how many that was not recorded."""
+        records = [_json({"agent": line.agent, "at": to_ms(line.at, "at")}) for line in lines]
+        return await self._add_fields(
+            "sessions", [(f"claude:{line.session}", record) for line, record in zip(lines, records, strict=True)]
         )
 
     async def add_feed(self, line: FeedLine) -> int:
         """Restore the numbers of the broadcasts; return 1 if they were not there."""
-        feed = self._store.keys.shared("feed")
-        if line.cleared:
-            await self._store.call("HSETNX", feed, "cleared", _json(line.cleared))
-        return int(await self._store.call("HSETNX", feed, "last", line.last))
+        values = [("cleared", _json(line.cleared))] if line.cleared else []
+        return min(1, await self._add_fields("feed", [*values, ("last", str(line.last))]))
+
+    async def _add_fields(self, kind: str, values: list[tuple[str, str]]) -> int:
+        keys = {"feed": self._store.keys.shared(kind)}
+        return int(await self._store.run("import_fields", ALL, {"pairs": _json(values)}, keys))
 
     def _message_row(self, line: MessageLine) -> _Row:
         row = self._row(line, _fields(line), state="queued")

@@ -214,12 +214,15 @@ class Campaign:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        caller, stopped = self._plain(), asyncio.Event()
+        caller, stopped, enough = self._plain(), asyncio.Event(), asyncio.Semaphore(4)
         stopped.set()
-        for inbox in sorted(inboxes):
+
+        async def read_out(inbox: str) -> None:
             reader = Reader(inbox, caller, self._another(), self._answers)
-            reader.pause_s = 0.0
-            await reader.run(stopped)
+            async with enough:
+                await reader.run(stopped)
+
+        await asyncio.gather(*(read_out(each) for each in sorted(inboxes)))
 
     async def _ask_states(self) -> None:
         """Ask of each message that nobody was shown, under each of its ids."""

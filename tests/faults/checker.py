@@ -96,6 +96,7 @@ def lost(view: _View) -> list[str]:
             continue
         if inbox == "":
             readers = {e.inbox for e in view.shown if e.broadcast and (e.sender, e.number) == (sender, number)}
+            readers.add(sender)  # who had seen all others is not given its own
             found += [f"broadcast {sender} {number} to {each}" for each in sorted(view.readers - readers)]
         elif message not in view.seen | view.crossed and view.state(message) not in ("dead", "acked"):
             found.append(f"{inbox} {sender} {number} id {accepted.id} ({_place(view, message)}) {view.state(message)}")

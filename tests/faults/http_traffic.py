@@ -239,23 +239,25 @@ class Listener:
     def __init__(self, home: Home, history: History) -> None:
         self._home = home
         self._history = history
-        self._task: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self.heard = 0
         self.last = ""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Listen until stopped."""
         while not stopping.is_set():
-            self._task = asyncio.create_task(self._listen())
-            with contextlib.suppress(asyncio.CancelledError, TimeoutError, aiohttp.ClientError, OSError):
-                async with asyncio.timeout(5):
-                    await self._task
+            self._listening = asyncio.create_task(self._listen())
+            try:
+                await asyncio.wait([self._listening], timeout=5)
+            finally:
+                self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
             await asyncio.sleep(PAUSE_S)
 
     def drop(self) -> None:
         """Break the connection."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._listening is not None:
+            self._listening.cancel()
 
     async def _listen(self) -> None:
         async for line in self._lines():

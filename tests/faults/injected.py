@@ -180,8 +180,9 @@ class DiskFull(Fault):
         return "" if stage.own_disk else "only root on Linux can make a small disk"
 
     async def inject(self) -> None:
-        used = shutil.disk_usage(self.run.stage.home.data).used
-        resize(self.run.stage.home.data, used + self.chance.choice([0, 4096, 65536]))
+        room = self.chance.choice([0, 4096, 65536])
+        while not resize(self.run.stage.home.data, shutil.disk_usage(self.run.stage.home.data).used + room):
+            room += 4096  # more was written meanwhile
 
     async def heal(self) -> None:
         resize(self.run.stage.home.data, DISK_BYTES)
@@ -200,7 +201,7 @@ class OnShared(Fault):
         """Run a command on Valkey, which may be starting."""
         for _ in range(100):
             with contextlib.suppress(Exception):
-                await asyncio.to_thread(self.stage.ask, *command)
+                await asyncio.to_thread(self.stage.server.ask, *command)
                 return
             await asyncio.sleep(0.05)
         raise AssertionError(command)
@@ -246,10 +247,10 @@ class SlowDisk(OnShared):
         return "" if shim() else "no cc here, or no Linux"
 
     async def inject(self) -> None:
-        self.stage.steer(fsync_ms=self.chance.choice([50, 300, 900, 2000]))
+        self.stage.server.steer(fsync_ms=self.chance.choice([50, 300, 900, 2000]))
 
     async def heal(self) -> None:
-        self.stage.steer()
+        self.stage.server.steer()
 
 
 class StepClock(SlowDisk):
@@ -257,10 +258,10 @@ class StepClock(SlowDisk):
     hold = (0.8, 2.0)
 
     async def inject(self) -> None:
-        self.stage.steer(clock_ms=self.chance.choice([-3_600_000, -60_000, -5000, 5000, 60_000, 3_600_000]))
+        self.stage.server.steer(clock_ms=self.chance.choice([-3_600_000, -60_000, -5000, 5000, 60_000, 3_600_000]))
 
     async def heal(self) -> None:
-        self.stage.steer()
+        self.stage.server.steer()
 
 
 class OutOfMemory(OnShared):

@@ -154,27 +154,30 @@ class Agent:
         number, to, id, arguments = self._unsent or self._next()
         started = self.history.now()
         asked = arguments | ({"id": id} if id else {})
-        answer = await self.call("msg_send" if to else "msg_broadcast", **asked)
-        told = answer.body.get("id") or id
-        self.history.note(
-            Try(
-                face="mcp",
-                end=self.node.home.root.name,
-                sender=self.name,
-                to=to,
-                number=number,
-                id=told or "",
-                started=started,
-                ended=self.history.now(),
-                outcome=answer.outcome,
-                code=answer.code,
-                seq=answer.body.get("seq", 0),
-                created=answer.body.get("created", True),
+        answer = Answer(UNKNOWN, "ended", {})
+        try:
+            answer = await self.call("msg_send" if to else "msg_broadcast", **asked)
+        finally:  # also when the relay or the client ends meanwhile
+            told = answer.body.get("id") or id
+            given_up = answer.outcome == NONE and self._chance.random() < 0.3
+            again = answer.outcome != ACCEPTED and not given_up and (told is not None or answer.outcome == NONE)
+            self._unsent = (number, to, told, arguments) if again else None
+            self.history.note(
+                Try(
+                    face="mcp",
+                    end=self.node.home.root.name,
+                    sender=self.name,
+                    to=to,
+                    number=number,
+                    id=told or "",
+                    started=started,
+                    ended=self.history.now(),
+                    outcome=answer.outcome,
+                    code=answer.code,
+                    seq=answer.body.get("seq", 0),
+                    created=answer.body.get("created", True),
+                )
             )
-        )
-        given_up = answer.outcome == NONE and self._chance.random() < 0.3
-        again = answer.outcome != ACCEPTED and not given_up and (told is not None or answer.outcome == NONE)
-        self._unsent = (number, to, told, arguments) if again else None
 
     def _next(self) -> tuple[int, str, str | None, Json]:
         number = next(self._numbers)

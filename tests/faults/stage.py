@@ -140,36 +140,81 @@ class Stage:
         """Start Valkey again after a kill; the embedded one is started by its daemon."""
 
 
+class Valkey:
+    """A Valkey of ours whose disk and clock can be steered, where there is a compiler for the library that does it."""
+
+    def __init__(self) -> None:
+        self._server = Server(str(program()), ("--maxmemory-policy", "noeviction"))
+        self.url = self._server.url
+        self.clock_ms = 0
+        self._controls = self._server.directory / "steer"
+        self._controls.write_bytes(bytes(16))
+        library = shim()
+        self.steerable = library is not None
+        if library is not None:
+            script = self._server.directory / "server.sh"  # becomes the server: pids and signals stay the server's
+            preload = f'LD_PRELOAD="{library}" FAULTS_SHIM="{self._controls}"'
+            script.write_text(f'#!/bin/sh\n{preload} exec "{program()}" "$@"\n')
+            script.chmod(0o700)
+            self._server.executable = str(script)
+
+    def start(self) -> None:
+        """Start it, or start it again on its data."""
+        if self._server.process is not None:
+            self._server.process.wait()
+        self._server.start()
+
+    def end(self) -> None:
+        """Kill it and remove its data."""
+        self._server.signal(signal.SIGCONT)
+        self._server.kill()
+        shutil.rmtree(self._server.directory, ignore_errors=True)
+
+    @property
+    def pid(self) -> int | None:
+        """Its process."""
+        return self._server.process.pid if self._server.process else None
+
+    def ask(self, *command: str) -> Any:
+        """Run a command on it."""
+        with contextlib.closing(Redis.from_url(self.url, socket_timeout=5)) as client:
+            return client.execute_command(*command)
+
+    def steer(self, *, fsync_ms: int = 0, clock_ms: int = 0) -> None:
+        """Slow each fsync by so much and move the wall clock to so much from the true time, from now on."""
+        self.clock_ms = clock_ms
+        with self._controls.open("r+b") as file:
+            file.write(struct.pack("<qq", fsync_ms, clock_ms))
+
+
+@contextlib.asynccontextmanager
+async def steered_valkey() -> AsyncIterator[Valkey]:
+    """Start such a Valkey and end it."""
+    server = Valkey()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.end()
+
+
 class SharedStage(Stage):
-    """Two daemons, each through a proxy of its own, on a Valkey of ours that has the shim in it."""
+    """Two daemons, each through a proxy of its own, on a Valkey of ours."""
 
     kind = "shared"
 
-    def __init__(self, nodes: list[Node], server: Server, proxies: list[Proxy], controls: Path) -> None:
+    def __init__(self, nodes: list[Node], server: Valkey, proxies: list[Proxy]) -> None:
         super().__init__(nodes)
         self.server = server
         self.proxies = proxies
-        self._controls = controls
 
     def valkey_pid(self) -> int | None:
         """The process of our Valkey."""
-        return self.server.process.pid if self.server.process else None
+        return self.server.pid
 
     async def revive_valkey(self) -> None:
         """Start it again on its data."""
-        assert self.server.process is not None
-        await asyncio.to_thread(self.server.process.wait)
         await asyncio.to_thread(self.server.start)
-
-    def ask(self, *command: str) -> Any:
-        """Run a command on Valkey itself, past the proxies."""
-        with contextlib.closing(Redis.from_url(self.server.url, socket_timeout=5)) as client:
-            return client.execute_command(*command)  # type: ignore[no-untyped-call]
-
-    def steer(self, *, fsync_ms: int = 0, clock_ms: int = 0) -> None:
-        """Slow each fsync by so much and move the wall clock by so much, from now on."""
-        with self._controls.open("r+b") as file:
-            file.write(struct.pack("<qq", fsync_ms, clock_ms))
 
 
 @contextlib.asynccontextmanager
@@ -203,49 +248,33 @@ def unmount(folder: Path) -> None:
     subprocess.run(["umount", "-l", folder], check=False)
 
 
-def resize(folder: Path, size: int) -> None:
-    """Give that disk so many bytes."""
-    subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+def resize(folder: Path, size: int) -> bool:
+    """Give that disk so many bytes; return whether it has not more on it already."""
+    options = ["-o", f"remount,size={size}"]
+    return subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode == 0
 
 
 @contextlib.asynccontextmanager
 async def shared_stage(command: list[str] | None = None, count: int = 2, **settings: str) -> AsyncIterator[SharedStage]:
-    """Start a Valkey with the shim, and daemons behind a proxy each."""
-    library, server = shim(), Server(str(program()), ("--maxmemory-policy", "noeviction"))
-    controls = server.directory / "steer"
-    controls.write_bytes(bytes(16))
-    if library is not None:
-        server.executable = _preloaded(server, library, controls)
-    server.start()
-    proxies = [await Proxy(server.url).open() for _ in range(count)]
-    nodes = []
-    try:
-        for proxy in proxies:
-            proxy.records = False
-            home = Home(scratch())
-            home.prepare()
-            nodes.append(Node(home, POSTINO_VALKEY_URL=proxy.url, **settings))
-            nodes[-1].command = command or []
-        await asyncio.gather(*(each.start() for each in nodes))
-        yield SharedStage(nodes, server, proxies, controls)
-    finally:
-        for each in nodes:
-            end(each.home)
-            each.reap()
-            shutil.rmtree(each.home.root, ignore_errors=True)
-        for proxy in proxies:
-            await proxy.close()
-        server.signal(signal.SIGCONT)
-        server.kill()
-        shutil.rmtree(server.directory, ignore_errors=True)
-
-
-def _preloaded(server: Server, library: Path, controls: Path) -> str:
-    """Return a script that becomes the server with the shim in it: pids and signals stay the server's."""
-    script = server.directory / "server.sh"
-    script.write_text(f'#!/bin/sh\nLD_PRELOAD="{library}" FAULTS_SHIM="{controls}" exec "{program()}" "$@"\n')
-    script.chmod(0o700)
-    return str(script)
+    """Start a Valkey of ours, and daemons behind a proxy each."""
+    async with steered_valkey() as server:
+        proxies, nodes = [await Proxy(server.url).open() for _ in range(count)], []
+        try:
+            for proxy in proxies:
+                proxy.records = False
+                home = Home(scratch())
+                home.prepare()
+                nodes.append(Node(home, POSTINO_VALKEY_URL=proxy.url, **settings))
+                nodes[-1].command = command or []
+            await asyncio.gather(*(each.start() for each in nodes))
+            yield SharedStage(nodes, server, proxies)
+        finally:
+            for each in nodes:
+                end(each.home)
+                each.reap()
+                shutil.rmtree(each.home.root, ignore_errors=True)
+            for proxy in proxies:
+                await proxy.close()
 
 
 def end(home: Home) -> None:

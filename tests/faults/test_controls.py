@@ -68,11 +68,11 @@ async def test_an_answer_before_the_fsync_is_found_as_loss() -> None:
     class KillWithSlowFsync(injected.KillValkey):
         async def heal(self) -> None:
             await super().heal()
-            self.run.stage.ask("CONFIG", "SET", "appendfsync", "everysec")  # type: ignore[attr-defined]
+            self.run.stage.server.ask("CONFIG", "SET", "appendfsync", "everysec")  # type: ignore[attr-defined]
 
     async with broken("") as stage:
-        stage.ask("CONFIG", "SET", "appendfsync", "everysec")
-        stage.steer(fsync_ms=900)
+        stage.server.ask("CONFIG", "SET", "appendfsync", "everysec")
+        stage.server.steer(fsync_ms=900)
         assert "lost" in await found(stage, [KillWithSlowFsync])
 
 

@@ -22,7 +22,16 @@ from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "hooks/hook.sh"
-EVENTS = ("SessionStart", "UserPromptSubmit", "PostToolBatch", "Stop", "StopFailure", "Notification", "SessionEnd")
+EVENTS = (
+    "SessionStart",
+    "UserPromptSubmit",
+    "PreToolUse",
+    "PostToolBatch",
+    "Stop",
+    "StopFailure",
+    "Notification",
+    "SessionEnd",
+)
 WORST = 1.0  # s, and some for a busy machine to start three processes
 SLACK = 0.3
 
@@ -293,6 +302,16 @@ def test_inside_a_subagent_nothing_is_told(daemon: Any, hook: Run) -> None:
 
     assert hook("PostToolBatch", {"agent_id": "a1", "agent_type": "Explore"}) == ""
     assert said(hook("PostToolBatch")) == "postino: 1 unread message (from unverified 'ann')"
+
+
+def test_postinos_own_tools_are_permitted_and_mail_is_refused_to_subagents(daemon: Any, hook: Run) -> None:
+    read = {"tool_name": "mcp__plugin_postino_postino__msg_read", "tool_input": {}}
+    hook("SessionStart")
+
+    outputs = [hook("PreToolUse", read | more) for more in ({}, {"agent_id": "a1"}, {"tool_name": "Bash"})]
+
+    decisions = [json.loads(each)["hookSpecificOutput"]["permissionDecision"] if each else None for each in outputs]
+    assert decisions == ["allow", "deny", None]
 
 
 def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run) -> None:

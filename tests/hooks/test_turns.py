@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+
+import pytest
 
 TOOL = "mcp__plugin_postino_postino__msg_"
 BASH = [("Bash", {"command": "true"})]
@@ -91,20 +95,91 @@ async def test_a_later_call_of_the_same_round_settles_nothing(mailbox: Any, open
     assert mailbox.state("bob", "m1")["state"] == "acked"
 
 
-async def test_the_end_of_the_tool_round_settles_what_was_read(mailbox: Any, open_tab: Any, model: Any) -> None:
+@pytest.mark.parametrize("then", ["I have read it.", BASH, [(f"{TOOL}check", {})]], ids=["end", "tool", "own tool"])
+async def test_what_the_model_does_next_acknowledges_what_was_read_and_nothing_before(
+    mailbox: Any, open_tab: Any, model: Any, then: Any
+) -> None:
     mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
     mailbox.send("bob", id="m1")
     tab = await open_tab()
     seen: list[str] = []
 
-    async def look(_: Any) -> str:
-        seen.append(mailbox.state("bob", "m1")["state"])
-        return "I have read it."
+    def looking(step: Any) -> Callable[[Any], Awaitable[Any]]:
+        async def look(_: Any) -> Any:
+            seen.append(mailbox.state("bob", "m1")["state"])
+            return step
 
-    model.script([(f"{TOOL}read", {})], look)
+        return look
+
+    model.script([(f"{TOOL}read", {})], looking(then), *([] if isinstance(then, str) else [looking("done")]))
     await tab.prompt("read your mail")
 
-    assert seen == ["acked"]  # before the model said another word, and with no further call
+    assert seen == ["leased"] + ([] if isinstance(then, str) else ["acked"])
+    assert mailbox.state("bob", "m1")["state"] == "acked"
+
+
+async def test_a_session_that_dies_before_the_model_said_a_word_leaves_its_mail_to_the_next(
+    mailbox: Any, open_tab: Any, model: Any
+) -> None:
+    mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
+    mailbox.send("bob", "precious", id="m1")
+    tab = await open_tab()
+
+    async def die(_: Any) -> str:
+        await tab.kill()
+        return "nobody hears this"
+
+    model.script([(f"{TOOL}read", {})], die)
+    with contextlib.suppress(AssertionError):
+        await tab.prompt("read your mail")
+    assert tab.process.returncode is not None
+
+    again = await open_tab()
+    model.script([(f"{TOOL}read", {})], "I have read it.")
+    await again.prompt("read your mail")
+
+    (message,) = json.loads(model.answers()[-1])["messages"]
+    assert (message["body"], message["redelivered"]) == ("precious", True)
+    assert mailbox.state("bob", "m1")["state"] == "acked"
+
+
+async def test_a_subagent_is_refused_the_mail_and_acknowledges_none(mailbox: Any, open_tab: Any, model: Any) -> None:
+    mailbox.extra["POSTINO_AGENT_NAME"] = "bob"
+    mailbox.send("bob", id="m1")
+    tab = await open_tab()
+    states: list[str] = []
+    main_has_read, subagent_was_refused, subagent_went_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    given = {"description": "d", "prompt": "task-of-the-subagent", "subagent_type": "general-purpose"}
+
+    async def main() -> AsyncIterator[Any]:
+        yield [("Agent", given)]
+        await asyncio.wait_for(subagent_was_refused.wait(), 20)
+        yield [(f"{TOOL}read", {})]
+        main_has_read.set()  # its round has ended, but it has not gone on
+        await asyncio.wait_for(subagent_went_on.wait(), 20)
+        yield "done"
+
+    async def subagent() -> AsyncIterator[Any]:
+        yield [(f"{TOOL}read", {})]
+        states.append(mailbox.state("bob", "m1")["state"])
+        subagent_was_refused.set()
+        await asyncio.wait_for(main_has_read.wait(), 20)
+        yield [(f"{TOOL}check", {})]
+        states.append(mailbox.state("bob", "m1")["state"])
+        subagent_went_on.set()
+        yield "the subagent is done"
+
+    asking = {True: subagent(), False: main()}
+
+    async def step(body: Any) -> Any:
+        return await anext(asking["task-of-the-subagent" in json.dumps(body["messages"][0])], "done")
+
+    model.script(*[step] * 8)
+    await tab.prompt("go")
+
+    assert states == ["queued", "leased"]
+    assert "belongs to the main session" in model.seen()
+    assert mailbox.state("bob", "m1")["state"] == "acked"
 
 
 async def test_mail_that_arrives_in_a_turn_is_told_at_the_next_tool_round_once(

@@ -54,15 +54,16 @@ async def test_what_was_leased_before_is_given_back_when_the_session_ends(broker
     assert [(each.id, each.redelivered) for each in again.items] == [("m1", True)]
 
 
-async def test_what_was_leased_before_and_arrived_is_acknowledged_by_the_hook(broker: Broker) -> None:
+async def test_what_was_leased_before_and_listed_is_acknowledged_by_the_hook(broker: Broker) -> None:
     session, _ = await joined(broker)
     before = await session.name()
     await broker.mail.send(Draft(id="m1", to=before, body="hello"), CI)
     await session.read(1, 10, 1000)
     session.answer_sent(1, failed=False)
     session.answer_written(1)
+    session.round_ended(set())
 
-    await session.ack_written()
+    await session.ack_listed()
     await resume(session, broker)
 
     await asyncio.sleep(0)

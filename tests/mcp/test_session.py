@@ -12,6 +12,7 @@ from postino.broker.mail import Mail
 from postino.mcp.connected import HOOK_SILENCE_S, ConnectedSessions
 from postino.mcp.session import Session
 from postino.model import BroadcastDraft, Draft, Sender
+from tests.relays import HandRelay, said
 from tests.waiting import eventually
 
 ALICE = Sender(name="alice", via="http")
@@ -40,20 +41,70 @@ async def test_a_read_is_acknowledged_by_the_next_call(broker, connect):
     assert await states(broker, "m1", "m2") == ["acked", "acked"]
 
 
-async def test_where_hooks_are_heard_a_call_acknowledges_nothing_and_the_next_hook_does(broker, connect):
+async def read_as(bob: HandRelay, tool_use: str | None, tool: str = "msg_read") -> Any:
+    """Call a tool as Claude Code does, which names its tool uses."""
+    meta = {"_meta": {"claudecode/toolUseId": tool_use}} if tool_use else {}
+    call = bob.request("tools/call", {"name": tool, "arguments": {}} | meta)
+    answer = await bob.answer(call)
+    bob.written(call)
+    return said(answer)
+
+
+async def test_where_hooks_are_heard_a_read_is_acknowledged_after_its_round_by_the_next_hook(broker, connect):
     await mail(broker, "m1")
     sessions = ConnectedSessions()
     bob = await connect("bob", sessions=sessions)
     (connected,) = sessions
     connected.hook_received("c-1", idle=False)
-    await bob.call("msg_read")
+    await read_as(bob, "toolu_1")
     await bob.think()
     await bob.call("msg_send", to="alice", body="of the same round of calls, which the model has seen nothing of")
+    await connected.session.ack_listed(turn_ended=True)
+    connected.session.round_ended({"toolu_0"})  # of a subagent, say
+    await connected.session.ack_listed(turn_ended=True)
+    connected.session.round_ended({"toolu_1", "toolu_2"})
     assert await states(broker, "m1") == ["leased"]
 
-    await connected.session.ack_written()
+    await connected.session.ack_listed()
 
     assert await states(broker, "m1") == ["acked"]
+
+
+@pytest.mark.parametrize("sign", ["a round later", "the end of the turn"])
+async def test_a_read_of_no_tool_call_is_acknowledged_by_the_round_after_the_next_or_the_end_of_the_turn(
+    broker, connect, sign
+):
+    await mail(broker, "m1")
+    sessions = ConnectedSessions()
+    bob = await connect("bob", sessions=sessions)
+    (connected,) = sessions
+    connected.hook_received("c-1", idle=False)
+    await read_as(bob, None)
+    await bob.ask("ping")
+    await connected.session.ack_listed()
+    assert await states(broker, "m1") == ["leased"]
+    if sign == "a round later":
+        connected.session.round_ended({"toolu_1"})
+    await connected.session.ack_listed(turn_ended=sign == "the end of the turn")
+
+    assert await states(broker, "m1") == ["acked"]
+
+
+async def test_what_a_subagent_was_given_all_the_same_goes_back_labelled(broker, connect):
+    await mail(broker, "m1")
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="one"), ALICE)
+    sessions = ConnectedSessions()
+    bob = await connect("bob", sessions=sessions)
+    (connected,) = sessions
+    connected.hook_received("c-1", idle=False)
+    await read_as(bob, "toolu_sub")
+    await read_as(bob, "toolu_sub_2", "msg_broadcasts")
+
+    await connected.session.give_back_shown({"toolu_sub", "toolu_sub_2"})
+
+    (again,) = (await read_as(bob, "toolu_main"))["messages"]
+    assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
+    assert [each["id"] for each in (await read_as(bob, "toolu_main", "msg_broadcasts"))["broadcasts"]] == ["b1"]
 
 
 async def test_hooks_that_have_fallen_silent_are_not_waited_for(broker, connect):

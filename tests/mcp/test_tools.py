@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
+from postino.claude.permission import READING
 from postino.model import ANSWER_BUDGET, MAX_BODY, MAX_PAGE, BroadcastDraft, Draft, Sender
 
 ALICE = Sender(name="alice", via="http")
@@ -51,7 +52,7 @@ async def test_every_tool_takes_what_the_contract_says_and_has_annotations(conne
         assert each["inputSchema"]["additionalProperties"] is False
         assert {"readOnlyHint", "destructiveHint", "idempotentHint"} <= set(each["annotations"])
         assert len(each["description"]) < 2000
-    assert tools["msg_check"]["annotations"]["readOnlyHint"] and not tools["msg_read"]["annotations"]["readOnlyHint"]
+    assert {name for name, each in tools.items() if each["annotations"]["readOnlyHint"]} == READING
     assert [name for name, each in tools.items() if each["annotations"]["destructiveHint"]] == ["msg_cleanup"]
 
 

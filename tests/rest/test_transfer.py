@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from postino.client import Client
-from postino.errors import BadField, NotEmpty, Unreachable, UnsupportedType
+from postino.errors import BadField, NotEmpty, StoreAway, Unreachable, UnsupportedType
 from postino.transport import Transport
 from tests.daemons import Daemon, daemon_of
 from tests.homes import scratch_home
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -80,6 +84,29 @@ def test_an_export_that_breaks_is_an_error(source: Client, daemon: Daemon) -> No
     with pytest.raises(Unreachable):
         for _ in parts:
             pass
+
+
+@pytest.mark.parametrize("victim", ["daemon", "valkey"])
+def test_an_import_that_is_killed_again_and_again_is_continued(source: Client, victim: str) -> None:
+    parts = list(source.export())
+    lines = b"".join(parts).splitlines(keepends=True)
+    with scratch_home() as home, daemon_of(home) as other, Client(other.home.socket) as target:
+
+        def until_killed(share: int) -> Iterator[bytes]:
+            for at, line in enumerate(lines):
+                if at == len(lines) * share // 8:
+                    other.kill() if victim == "daemon" else os.kill(other.valkey_pid(), signal.SIGKILL)
+                yield line
+
+        for share in range(1, 8):
+            with contextlib.suppress(Unreachable, StoreAway):
+                target.import_(until_killed(share))
+            if victim == "daemon":
+                other.start()
+            until(other.answers, "the daemon answers", 20)
+        target.import_(parts)
+
+        assert b"".join(target.export()).splitlines(keepends=True)[1:] == lines[1:]
 
 
 def test_a_client_that_stops_reading_costs_the_daemon_nothing(source: Client, daemon: Daemon) -> None:

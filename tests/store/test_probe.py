@@ -141,7 +141,9 @@ async def test_a_missing_command_is_refused_by_its_name(run: Run) -> None:
     with pytest.raises(StoreAway) as refused:
         await asked(url)
 
-    assert re.search(r"lacks XAUTOCLAIM, XGROUP CREATE, XGROUP DELCONSUMER: postino needs", str(refused.value))
+    assert re.search(
+        r"lacks XAUTOCLAIM, XGROUP CREATE, XGROUP SETID, XGROUP DELCONSUMER: postino needs", str(refused.value)
+    )
     assert refused.value.detail == {"outcome": "none"}
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,7 @@ from hiredis import pack_command
 
 from postino.errors import StoreAway
 from postino.paths import Home
-from postino.store.valkey.settings import SETTINGS, differing
+from postino.store.valkey.settings import differing
 
 INSPECT_SECONDS = 1.0  # for one answer; with appendfsync always a slow disk delays it
 ADMIN_SECONDS = 10.0  # for CONFIG SET and SHUTDOWN
@@ -91,18 +92,18 @@ async def shut_down(home: Home) -> bool:
     return True
 
 
-async def correct_settings(home: Home) -> None:
+async def correct_settings(home: Home, settings: dict[str, str]) -> None:
     """Give a running server our settings, whoever started it.
 
     Raises:
         StoreAway: a setting can only be changed by a restart, or the server stopped answering.
     """
-    wrong = differing(await _settings(home))
+    wrong = differing(settings, await _settings(home, settings))
     if not wrong:
         return
     await _ask_server(home, *(("CONFIG", "SET", name, value) for name, value in wrong.items()))
-    actual = await _settings(home)
-    still = ", ".join(f"{name} {actual.get(name)}" for name in differing(actual))
+    actual = await _settings(home, settings)
+    still = ", ".join(f"{name} {actual.get(name)}" for name in differing(settings, actual))
     if still:
         raise unavailable(
             f"The embedded Valkey of {home.root} runs with {still}; only a restart changes that: "
@@ -113,8 +114,8 @@ async def correct_settings(home: Home) -> None:
         await _wait_for_rewrite(home)
 
 
-async def _settings(home: Home) -> dict[str, str]:
-    return parse_config((await _ask_server(home, ("CONFIG", "GET", *SETTINGS)))[0])
+async def _settings(home: Home, names: Iterable[str]) -> dict[str, str]:
+    return parse_config((await _ask_server(home, ("CONFIG", "GET", *names)))[0])
 
 
 async def _wait_for_rewrite(home: Home) -> None:

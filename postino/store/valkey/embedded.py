@@ -14,6 +14,7 @@ from postino.errors import StoreAway
 from postino.paths import Home
 from postino.store.valkey.admin import Inspection, correct_settings, inspect, parse_info, shut_down, unavailable
 from postino.store.valkey.process import Server
+from postino.store.valkey.settings import wanted
 
 POLL = 0.01  # s between two inspections; a new server answers after 40 ms
 UNRESPONSIVE_LIMIT = 10.0  # s that a live server may leave us without an answer
@@ -22,17 +23,22 @@ REPORT_SECONDS = 5.0  # between two log lines about loading
 ORPHAN_GRACE = 0.2  # s after a server's death in which its children may end by themselves
 SOCKET_GRACE = 5.0  # s in which a server that another process launched must have created its socket
 RESTART_INTERVAL = 1.0  # s between two launches, so that a server that dies at once does not use up the machine
+FULL_DISK = 256 << 10  # bytes: the server writes whole blocks, and also its log
 STEP_SECONDS = 2.0  # for each of SHUTDOWN, SIGTERM, SIGKILL
 
 log = structlog.get_logger("postino.store")
 
 
 class EmbeddedValkey:
-    """The server of one home. Several tasks and several processes may call each method at once."""
+    """The server of one home. Several tasks and several processes may call each method at once.
 
-    def __init__(self, home: Home) -> None:
+    `max_memory` is its limit in bytes, by default a quarter of the machine's memory.
+    """
+
+    def __init__(self, home: Home, max_memory: int | None = None) -> None:
         self._home = home
-        self._server = Server(home)
+        self._settings = wanted(max_memory)
+        self._server = Server(home, self._settings)
         self._lock = asyncio.Lock()
         self._launched_at = -RESTART_INTERVAL
         self._data: os.stat_result | None = None  # the directory that the server works in
@@ -62,6 +68,20 @@ class EmbeddedValkey:
             StoreAway: as `start`.
         """
         return await self._bring_up()
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what was mended in the server's files since this object was made."""
+        return self._server.notes
+
+    def full_disk(self) -> str | None:
+        """Return a sentence if the disk of the data is full, of which the server dies at a write. Does not block."""
+        try:
+            found = os.statvfs(self._home.data)
+        except OSError:
+            return None
+        free = found.f_bavail * found.f_frsize
+        return f"the disk of {self._home.data} is full: {free} bytes are left" if free < FULL_DISK else None
 
     def data_in_place(self) -> bool:
         """Return whether the server's data directory was not removed, moved or replaced. Does not block."""
@@ -132,7 +152,7 @@ class EmbeddedValkey:
                 while (found := await inspect(self._home)).state != "ready":
                     await startup.step(found)
                     await asyncio.sleep(POLL)
-                await correct_settings(self._home)
+                await correct_settings(self._home, self._settings)
                 self._data, self._pid = self._home.data.stat(), found.pid
             finally:
                 self._launched_at = startup.launched_at or self._launched_at
@@ -178,11 +198,13 @@ class _Startup:
 
     async def _absent(self, now: float) -> None:
         if self.launched_at is not None:
-            if not self._server.locked():
+            if self._server.locked():
+                return
+            if not await asyncio.to_thread(self._server.repair):
                 raise unavailable(
                     f"The embedded Valkey died at its start: {self._server.log_tail()}; see {self._server.log}"
                 )
-            return
+            self.launched_at = None  # once more, on the mended files
         self._absent_since = self._absent_since or now
         if now < self._launch_from:
             self._last_progress = now

@@ -19,13 +19,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from signal import Signals
 
+import structlog
+
 from postino import locks
 from postino.errors import StoreAway
 from postino.paths import Home
+from postino.store.valkey.aof import DAMAGED, cut_damaged_end, restore_manifest
 from postino.store.valkey.settings import configuration
 
 LOG_LIMIT = 4 << 20  # bytes of valkey.log above which a launch renames it to valkey.log.1
 LAUNCH_SECONDS = 10.0  # until the server has daemonized: 3 ms on an idle machine
+
+log = structlog.get_logger("postino.store")
 
 _ADVICE = "run a Valkey 7.2+ or Redis 7.0+ yourself and set POSTINO_VALKEY_URL, e.g. redis://localhost:6379"
 _MACHINE_ALIASES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -35,12 +40,14 @@ _LOG_LINE = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ (?P<level>\S) (?P<text>.*)$
 class Server:
     """The server process of one home. Only `launch` blocks for longer; `pid` takes about 0.1 s on macOS."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, settings: dict[str, str]) -> None:
         self._home = home
+        self._settings = settings
         self._locks = (home.data / "valkey.lock", home.data)
         self._pid_file = home.data / "valkey.pid"
         self._log = home.data / "valkey.log"
         self._log_start = 0  # length of the log when this process launched the server
+        self.notes: list[str] = []  # sentences about what was mended in the files
 
     @property
     def log(self) -> Path:
@@ -71,10 +78,28 @@ class Server:
             self._home.data.mkdir(mode=0o700, exist_ok=True)
             with self._acquire_locks() as descriptors:
                 if descriptors:
+                    self._mended(restore_manifest(self._home.data))
                     self._start(executable, descriptors)
                 return bool(descriptors)
         except OSError as error:
             raise StoreAway(f"The embedded Valkey cannot be started: {error}", outcome="none") from error
+
+    def repair(self) -> bool:
+        """Mend the files of a server that died because their end is damaged; return whether anything was mended.
+
+        Blocks for a second per 20 MB.
+        """
+        if not any(words in self.log_tail() for words in DAMAGED):
+            return False
+        with self._acquire_locks() as descriptors:
+            return bool(descriptors) and self._mended(cut_damaged_end(self._home.data))
+
+    def _mended(self, note: str | None) -> bool:
+        if note is None:
+            return False
+        log.warning("valkey_files_mended", note=note)
+        self.notes.append(note)
+        return True
 
     @contextlib.contextmanager
     def _acquire_locks(self) -> Iterator[list[int]]:
@@ -94,7 +119,7 @@ class Server:
         self._log_start = _rotate(self._log)
         conf = self._home.data / "valkey.conf"
         conf.touch(mode=0o600)
-        conf.write_bytes(configuration(self._home))
+        conf.write_bytes(configuration(self._home, self._settings))
         try:
             done = subprocess.run(
                 [executable, conf],

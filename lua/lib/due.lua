@@ -1,0 +1,25 @@
+--@include lib/delivery
+--@include lib/entry
+--@include lib/fields
+--@include lib/number
+--@include lib/stream
+-- whether a message whose time lies ahead was returned without a delay, or was leased at a time that is still to come
+local function is_hidden(inbox, entry, now)
+  if entry.st == 'queued' and delivery_of(inbox, entry.s) ~= '#delayed' then return true end
+  return (entry.l or 0) > now
+end
+
+-- the delivered messages that can be given out again, by stream ID: of more than 1000 those due longest
+local function due_messages(inbox, leases, index, events, now)
+  local due = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)
+  local newest = newest_id(events)
+  if newest and (id_parts(newest)) > now + 1000 then -- the clock was stepped back since: that must hide no message
+    for _, stream_id in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. digits(now), '+inf', 'LIMIT', 0, 1000)) do
+      local fields = fields_at(inbox, stream_id)
+      local entry = fields and load_entry(index, field(fields, 'id'))
+      if entry and is_hidden(inbox, entry, now) then due[#due + 1] = stream_id end
+    end
+  end
+  table.sort(due, id_before)
+  return due
+end

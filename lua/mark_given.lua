@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+--[[ mark_given: note up to which broadcast an agent was given, and told what it missed.
+Atomic because two sessions of one agent may note it at once. The mark never moves back.
+KEYS     agents  hash  {po}:agents
+ARGV     agent   the present name
+         number  of the last broadcast that an answer holds or counts as missed
+RETURNS  ok, 1 moved | 0 it was there already
+         alias, present name
+ERRORS   NONE
+TIME     O(1)
+]]
+--@include lib/agent
+--@include lib/now
+local agents = KEYS[1]
+local agent, number = ARGV[1], tonumber(ARGV[2])
+local target = alias_of(agents, agent)
+if target then return { 'alias', target } end
+local record = load_agent(agents, agent) or { since = now_ms(), seen = 0 }
+if (record.given or 0) >= number then return { 'ok', 0 } end
+record.given = number
+save_agent(agents, agent, record)
+return { 'ok', 1 }

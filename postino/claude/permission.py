@@ -1,0 +1,53 @@
+"""Whether a tool of postino may run, as the answer to Claude Code's PreToolUse hook.
+
+They run without a dialog; the user's own deny and ask rules still count. Mail belongs to the main session: a subagent
+neither reads nor acknowledges it. In plan mode only reading runs without a dialog.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from postino.claude.hook_events import Event
+
+READING = frozenset({"msg_broadcasts", "msg_check", "msg_list_agents", "msg_read", "msg_whoami"})
+READ_RESOURCE = "ReadMcpResourceTool"  # the client's own tool; our inbox is a resource, too
+REFUSED = (
+    "postino: a subagent cannot read or acknowledge mail, which belongs to the main session. Finish your task and "
+    "return your result; the main session reads its mail itself."
+)
+_OWN_TOOL = re.compile(r"mcp__.*postino__(msg_\w+)")  # whatever prefix the client gives the server's name
+
+
+def decide(event: Event) -> bytes:
+    """Return what a PreToolUse hook prints: a decision, or nothing, which leaves it to the client."""
+    found = _OWN_TOOL.fullmatch(event.tool_name)
+    tool = found[1] if found else event.tool_name
+    given = event.tool_input if isinstance(event.tool_input, dict) else {}
+    if event.agent_id is not None and _takes_mail(tool, given):
+        return _decision("deny", REFUSED)
+    if found is None:
+        return b""
+    if event.permission_mode == "plan" and tool not in READING:
+        return b""
+    return _decision("allow", "postino's own tool")
+
+
+def _takes_mail(tool: str, given: dict[str, Any]) -> bool:
+    if tool == READ_RESOURCE:
+        return str(given.get("uri")).startswith("postino://inbox/")
+    if tool == "msg_broadcasts":
+        return given.get("all") not in (True, "true")  # with `all` no cursor moves
+    return tool in ("msg_read", "msg_ack")
+
+
+def _decision(decision: str, reason: str) -> bytes:
+    output = {
+        "hookEventName": "PreToolUse",
+        "permissionDecision": decision,
+        "permissionDecisionReason": reason,
+    }
+    return msgspec.json.encode({"hookSpecificOutput": output})

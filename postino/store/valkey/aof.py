@@ -1,0 +1,136 @@
+"""The embedded server's append-only files after a crash or a damage: what can be mended is mended, and told.
+
+Valkey itself refuses a zeroed end and names a tool that is not shipped; without the list of its files it would start
+empty, without a word.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from postino.errors import StoreAway
+
+MANIFEST = "appendonly.aof.manifest"
+_NAME = re.compile(r"appendonly\.aof\.(?P<seq>\d+)\.(?P<kind>base|incr)\.(?:rdb|aof)")
+_CHUNK = 1 << 20
+
+#: what the server says when the end of its last file is torn, or zeroed
+DAMAGED = ("Unexpected end of file reading the append only file", "Bad file format reading the append only file")
+
+
+def restore_manifest(data: Path) -> str | None:
+    """Write the list of append-only files again if it is missing; return a sentence about that, None if nothing is.
+
+    Raises:
+        StoreAway: which files belong together is not certain; nothing was changed.
+    """
+    folder = data / "appendonlydir"
+    manifest = folder / MANIFEST
+    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    files = [found for name in names if (found := _NAME.fullmatch(name))]
+    if not files or (manifest.exists() and manifest.stat().st_size):
+        return None
+    files.sort(key=lambda found: (found["kind"], int(found["seq"])))
+    if [each["kind"] for each in files].count("base") != 1:
+        raise StoreAway(
+            f"{manifest}, the list of the files that hold the mail, is missing, and which of {', '.join(names)} belong "
+            "together is not certain. Restore it from a backup; to begin without that mail, move the folder away",
+            outcome="none",
+        )
+    lines = [f"file {each.string} seq {each['seq']} type {each['kind'][0]}\n" for each in files]
+    draft = manifest.with_suffix(".new")
+    draft.write_text("".join(lines))
+    draft.replace(manifest)
+    return (
+        f"{manifest}, the list of the files that hold the mail, was missing and was written again from what was found"
+    )
+
+
+def cut_damaged_end(data: Path) -> str | None:
+    """Cut what a crash tore or zeroed from the end of the last file, and keep it beside; return a sentence about that.
+
+    None if the damage is not at the end, or not of that kind: nothing was changed then.
+    """
+    file = _last_file(data / "appendonlydir")
+    if file is None:
+        return None
+    content = file.read_bytes()
+    good = _whole(content)
+    if good is None or good == len(content):
+        return None
+    kept = data / f"cut-{time.strftime('%Y%m%dT%H%M%S')}-{file.name}-at-{good}"
+    with kept.open("xb") as copy:
+        copy.write(content[good:])
+        copy.flush()
+        os.fsync(copy.fileno())
+    written = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(file.stat().st_mtime))
+    with file.open("r+b") as mended:
+        mended.truncate(good)
+        os.fsync(mended.fileno())
+    return (
+        f"the end of {file}, last written {written}, was damaged: {len(content) - good} bytes after its last whole "
+        f"command were cut and are in {kept}. Mail whose sender was answered is lost only if the disk had lost it"
+    )
+
+
+def _last_file(folder: Path) -> Path | None:
+    try:
+        lines = (folder / MANIFEST).read_text().splitlines()
+    except OSError:
+        return None
+    names = [words[1] for line in lines if (words := line.split())[-1:] == ["i"]]
+    return folder / names[-1] if names and (folder / names[-1]).is_file() else None
+
+
+def _whole(content: bytes) -> int | None:
+    """Return where the last whole command or transaction ends; None if something else than its end is damaged."""
+    end = len(content.rstrip(b"\0"))
+    at = good = 0
+    within = False
+    while at < end:
+        try:
+            name, after = _command(content, at, end)
+        except EOFError:
+            return good
+        except ValueError:
+            return None
+        within = (within or name == b"MULTI") and name != b"EXEC"
+        at = after
+        if not within:
+            good = at
+    return good
+
+
+def _command(content: bytes, at: int, end: int) -> tuple[bytes, int]:
+    """Return the first word of the command at `at` and the place after it.
+
+    Raises:
+        EOFError: the content ends before the command does.
+        ValueError: this is no command.
+    """
+    count, at = _number(content, at, end, b"*")
+    name = b""
+    for number in range(count):
+        size, at = _number(content, at, end, b"$")
+        if at + size + 2 > end:
+            raise EOFError
+        if content[at + size : at + size + 2] != b"\r\n":
+            raise ValueError
+        if not number:
+            name = content[at : at + size].upper()
+        at += size + 2
+    return name, at
+
+
+def _number(content: bytes, at: int, end: int, mark: bytes) -> tuple[int, int]:
+    line_end = content.find(b"\r\n", at, min(end, at + 24))
+    if line_end < 0:
+        if end - at < 24 and re.fullmatch(rb"(?:%b\d*\r?)?" % re.escape(mark), content[at:end]):
+            raise EOFError
+        raise ValueError
+    if content[at : at + 1] != mark:
+        raise ValueError
+    return int(content[at + 1 : line_end]), line_end + 2
