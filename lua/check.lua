@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --[[ check: count what waits for an agent.
-Atomic because the counts must be of one moment. Expired messages are ended first, at most 1000.
+Atomic because the counts must be of one moment. Expired messages are ended first, at most 100, and never counted
+among the oldest 1000.
 KEYS     inbox       stream   {po}:inbox:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
@@ -11,9 +12,12 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          cursors     hash     {po}:cursors
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
+         dead        stream   {po}:dead:<agent>
+         notices     hash     {po}:notices
 ARGV     agent       the present name
          ttl_ms      time to live
          session     the session that must act as the agent, or ''
+         max_dead    most dead letters stored
 RETURNS  ok, messages a read could return now, unseen broadcasts
          alias, present name
          acts as, the session's agent, when it acts as another
@@ -27,14 +31,16 @@ TIME     O(log n) in the messages
 --@include lib/cursor
 --@include lib/expire
 --@include lib/now
-local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions = unpack(KEYS)
+local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions, dead, notices = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[3], agent, now)
 if wrong then return wrong end
-if redis.call('EXISTS', inbox) == 1 then expire(inbox, leases, index, events, agent, ttl_ms, now) end
+local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
+  notices = notices }
+local _, left = expire(keys, agent, ttl_ms, now, tonumber(ARGV[4]))
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local _, seen = load_cursor(cursors, agent)
-return { 'ok', available(inbox, leases, now), math.max(0, last - math.max(seen or 0, first - 1)) }
+return { 'ok', available(inbox, leases, now) - left, math.max(0, last - math.max(seen or 0, first - 1)) }

@@ -25,7 +25,7 @@ ARGV     agent           the reader's present name
          shown           JSON object, message id -> delivery count: what `resume` leaves out as shown; '': not known
          ack_now         '1': acknowledge in the same step
          acting          '1': the consumer is a session that must act as the agent
-RETURNS  ok, items, 1 more could be read | 0, dead ones, number of items that the session held before; an item is
+RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the call), number of items that the session held before; an item is
          stream ID, delivery, 1 redelivered | 0, flat fields; a dead one is id, sender
          alias, present name
          acts as, the session's agent, when it acts as another
@@ -112,6 +112,7 @@ end
 
 local resumed = #items
 for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
+  if #dead >= most_ended then full = true end
   if full then break end
   local fields = fields_at(inbox, stream_id)
   local _, deliveries = delivery_of(inbox, stream_id)
@@ -119,7 +120,7 @@ for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
     redis.call('XACK', inbox, 'agents', stream_id)
     redis.call('ZREM', leases, stream_id)
   elseif is_expired(stream_id, ttl_ms, now) then
-    end_expired(inbox, leases, index, events, agent, stream_id, fields, now)
+    dead[#dead + 1] = end_expired(keys, agent, stream_id, fields, now, max_dead)
   elseif deliveries >= max_deliveries then
     dead[#dead + 1] = move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
   elseif choose(fields) then
@@ -148,8 +149,11 @@ while from and not full and examined < 1000 do
   if #batch == 0 then break end
   for _, each in ipairs(batch) do
     from, examined = each[1], examined + 1
-    if is_expired(each[1], ttl_ms, now) then
-      end_expired(inbox, leases, index, events, agent, each[1], each[2], now)
+    if #dead >= most_ended then
+      full = true
+      break
+    elseif is_expired(each[1], ttl_ms, now) then
+      dead[#dead + 1] = end_expired(keys, agent, each[1], each[2], now, max_dead)
     elseif choose(each[2]) then
       new = new + 1
     else

@@ -39,7 +39,7 @@ else
   till = nil
   for _, id in ipairs(cjson.decode(ids)) do
     local entry = load_entry(index, id)
-    local fields = entry and entry.st == 'dead' and fields_at(dead, entry.s)
+    local fields = entry and (entry.st == 'dead' or entry.st == 'expired') and fields_at(dead, entry.s)
     if not fields then return redis.error_reply('UNKNOWN_MESSAGE ' .. id .. ' is not a dead letter of ' .. agent) end
     letters[#letters + 1] = { entry.s, fields }
   end
@@ -65,7 +65,7 @@ for _, letter in ipairs(letters) do
     end
     entry.s = redis.call('XADD', inbox, '*', unpack(fields))
     entry.st, entry.n, entry.r, entry.l, entry.e, entry.w = 'queued', 0, nil, nil, nil, nil
-    entry.a = true
+    entry.a = entry.a or tonumber(field(letter[2], 'deliveries')) > 0 or nil
     save_entry(index, id, entry)
     moved[#moved + 1] = id
   end

@@ -13,6 +13,8 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          meta        hash     {po}:meta
          past        stream   {po}:past:<agent>
          past_from   stream   {po}:past:<sender>
+         dead        stream   {po}:dead:<agent>
+         notices     hash     {po}:notices
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
@@ -25,6 +27,7 @@ ARGV     agent       the recipient's present name
          max_inbox   most unacknowledged messages
          ttl_ms      time to live
          session     the session that must act as the sender, or ''
+         max_dead    most dead letters stored
          marked_until  ms until which the caller knows entries of both names to be marked in the history
 RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0
          alias, present name
@@ -45,7 +48,7 @@ TIME     O(log n) in the inbox
 --@include lib/number
 --@include lib/past
 --@include lib/sweep_index
-local inbox, leases, index, order, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
+local inbox, leases, index, order, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS, 1, 12)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
 local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
 
@@ -67,7 +70,9 @@ if existing then
 end
 
 if redis.call('XLEN', inbox) >= max_inbox then
-  if expire(inbox, leases, index, events, agent, ttl_ms, now) == 0 then
+  local keys = { inbox = inbox, leases = leases, index = index, dead = KEYS[13], events = events, agents = agents,
+    notices = KEYS[14] }
+  if expire(keys, agent, ttl_ms, now, tonumber(ARGV[13])) == 0 then
     return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')
   end
 end
@@ -85,7 +90,7 @@ redis.call('ZADD', order, now + ttl_ms, id)
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id,
   'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
   'reply_to', reply_to, 'to', agent)
-local marked = mark_both(past, past_from, entry, tonumber(ARGV[13]), ttl_ms, now)
+local marked = mark_both(past, past_from, entry, tonumber(ARGV[14]), ttl_ms, now)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
 return { 'ok', seq, 1, known, marked }

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ sweep: end the messages of one inbox that are expired or had their last delivery. Housekeeping runs it.
 Atomic because a message must leave the inbox and reach its final state in one step. Bounded: examines 1000 messages,
-1000 ended leases and 100 ids.
+1000 ended leases and 500 ids, and ends 100 messages of either kind.
 KEYS     inbox           stream   {po}:inbox:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
@@ -15,7 +15,7 @@ ARGV     agent           the present name
          idle_ms         a consumer with nothing pending is deleted when it was idle this long
          max_deliveries  deliveries before a message is dead
          max_dead        most dead letters stored
-RETURNS  ok, messages ended, ids examined, consumers deleted
+RETURNS  ok, messages ended, ids examined, consumers deleted, 1 there is more to do now | 0
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the messages ended
@@ -35,17 +35,23 @@ local keys = { inbox = inbox, leases = leases, index = index, dead = dead, event
   notices = notices }
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local now, ended, deleted = now_ms(), 0, 0
+local now, ended, deleted, more = now_ms(), 0, 0, 0
 if redis.call('EXISTS', inbox) == 1 then
-  ended = expire(inbox, leases, index, events, agent, ttl_ms, now)
+  ended = expire(keys, agent, ttl_ms, now, max_dead)
+  if ended == most_ended then more = 1 end
+  local died = 0
   for _, stream_id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)) do
     local _, deliveries = delivery_of(inbox, stream_id)
     local fields = deliveries >= max_deliveries and fields_at(inbox, stream_id)
-    if fields then
+    if fields and died == most_ended then
+      more = 1
+      break
+    elseif fields then
       move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
-      ended = ended + 1
+      died = died + 1
     end
   end
+  ended = ended + died
   local consumers = redis.pcall('XINFO', 'CONSUMERS', inbox, 'agents')
   for _, consumer in ipairs(consumers.err and {} or consumers) do
     if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= idle_ms then
@@ -54,4 +60,5 @@ if redis.call('EXISTS', inbox) == 1 then
     end
   end
 end
-return { 'ok', ended, sweep_index(index, order, ttl_ms, now, 100), deleted }
+local examined = sweep_index(index, order, ttl_ms, now, 500)
+return { 'ok', ended, examined, deleted, examined == 500 and 1 or more }

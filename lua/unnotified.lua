@@ -11,11 +11,14 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          sessions    hash     {po}:sessions
+         dead        stream   {po}:dead:<agent>
+         notices     hash     {po}:notices
 ARGV     agent       the present name, as far as the caller knows
          session     the session whose agent it must be, or ''
          process     the Claude process: host:pid:start
          claude      its Claude session id; of another one than before, nothing was notified
          ttl_ms      time to live
+         max_dead    most dead letters stored
 RETURNS  ok, unread messages, unseen broadcasts, senders of the unread messages, new messages (those not notified of, or
          returned since), new broadcasts, senders of the new messages, JSON array of their ids, 1 greeted before | 0,
          stream ID of the newest message or '', number of the last broadcast, now in ms
@@ -34,7 +37,7 @@ TIME     O(log n) in the messages; examines at most 50 for their senders, 100 ne
 --@include lib/returned
 --@include lib/stream
 --@include lib/waiting
-local inbox, leases, index, events, agents, broadcasts, feed, cursors, sessions = unpack(KEYS)
+local inbox, leases, index, events, agents, broadcasts, feed, cursors, sessions = unpack(KEYS, 1, 9)
 local agent, session, process, claude = unpack(ARGV, 1, 4)
 local ttl_ms, now = tonumber(ARGV[5]), now_ms()
 local known = session ~= '' and load_json(sessions, session)
@@ -49,8 +52,10 @@ end
 
 local unread, senders, new, new_senders, newest = 0, {}, {}, {}, nil
 if redis.call('EXISTS', inbox) == 1 then
-  expire(inbox, leases, index, events, agent, ttl_ms, now)
-  unread = available(inbox, leases, now)
+  local keys = { inbox = inbox, leases = leases, index = index, dead = KEYS[10], events = events, agents = agents,
+    notices = KEYS[11] }
+  local _, left = expire(keys, agent, ttl_ms, now, tonumber(ARGV[6]))
+  unread = available(inbox, leases, now) - left
   newest = newest_id(inbox)
   if unread > 0 then
     senders = select(2, waiting(inbox, leases, '0-0', 50, now))

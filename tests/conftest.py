@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--faults", default="short", choices=["short", "long"], help="long: for --faults-seconds, with a table"
     )
-    group.addoption("--faults-seconds", type=float, default=1200, help="length of each long campaign (1200)")
+    group.addoption("--faults-seconds", type=float, default=300, help="length of each of seven long campaigns (300)")
     group.addoption("--faults-seed", type=int, default=1, help="seed of the first campaign (1)")
     group.addoption("--faults-into", default="/tmp/postino-faults", help="folder for histories, figures and the table")
 

@@ -5,19 +5,25 @@
 --@include lib/fields
 --@include lib/finish
 --@include lib/number
--- move a message to the dead letters and store a notice, so that its sender is notified even after a crash
-local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
+-- move a message to the dead letters and store a notice, so that its sender is notified even after a crash; `expired`:
+-- because its time to live is over, and not because of its last delivery
+local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, expired)
   local id, from = field(fields, 'id'), field(fields, 'from')
-  local letter = { 'reason', 'max_deliveries', 'deliveries', deliveries, 'died', digits(now) }
+  local letter = { 'reason', expired and 'expired' or 'max_deliveries', 'deliveries', deliveries, 'died', digits(now) }
   for _, value in ipairs(fields) do letter[#letter + 1] = value end
   local dead_id = redis.call('XADD', keys.dead, '*', unpack(letter))
-  local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, 'dead', now, 'max_deliveries')
+  local why = expired and 'ttl' or 'max_deliveries'
+  local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, expired and 'expired' or 'dead', now, why)
   local deaths = (entry and entry.x or 0) + 1
   if entry then
     entry.s, entry.n, entry.x = dead_id, deliveries, deaths
     save_entry(keys.index, id, entry)
   end
-  emit(keys.events, 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', 'max_deliveries')
+  if expired then
+    emit(keys.events, 'msg_expired', 'id', id, 'to', agent, 'from', from, 'reason', why)
+  else
+    emit(keys.events, 'msg_dead', 'id', id, 'to', agent, 'from', from, 'reason', why)
+  end
   if redis.call('XLEN', keys.dead) > max_dead then
     local oldest = redis.call('XRANGE', keys.dead, '-', '+', 'COUNT', 1)[1]
     local oldest_id = field(oldest[2], 'id')
@@ -27,7 +33,8 @@ local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max
   if from ~= 'system' then
     local sender = load_agent(keys.agents, (alias_of(keys.agents, from)) or from)
     if sender and sender.reads then
-      redis.call('HSET', keys.notices, agent .. ' ' .. id .. (deaths > 1 and ' ' .. deaths or ''), from)
+      redis.call('HSET', keys.notices, agent .. ' ' .. id .. (deaths > 1 and ' ' .. deaths or ''),
+        from .. (expired and ' expired' or ''))
     end
   end
   return { id, from }

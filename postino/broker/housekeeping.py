@@ -15,11 +15,13 @@ from postino.store.agents import AgentTable
 from postino.store.dead import DeadLetters, Notice
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
+from postino.store.keys import ALL
 from postino.store.sessions import SessionTable
 from postino.store.store import Store
 
 TICK_S = 5.0
 SWEEP_S = 60.0  # or one lease, if shorter; it visits every inbox, so `run_soon` does not start one
+PAUSE_S = 0.02  # after a batch that left work: some milliseconds of the server's time, so that requests get the rest
 IDLE_MS = 600_000  # after which a consumer with nothing pending is deleted
 
 log = structlog.get_logger()
@@ -86,18 +88,26 @@ class Housekeeping:
 
     async def send_notices(self) -> None:
         """Send each sender of a dead letter its notice, under an id that makes a repeat after a crash harmless."""
+        full: set[str] = set()  # senders whose notices are sent once there is room
         for notice in await self._dead.notices():
+            if notice.sender in full:
+                continue
             async with self._errors_logged():
-                with contextlib.suppress(InboxFull):  # sent once there is room
+                try:
                     await self._send_notice(notice)
                     await self._dead.drop_notice(notice)
+                except InboxFull:
+                    full.add(notice.sender)
 
     async def _send_notice(self, notice: Notice) -> None:
         agent, id = notice.agent, notice.id
-        body = (
-            f"Your message {id} to {agent} was given up: its last allowed delivery ended without "
-            f"acknowledgement. It lies in the dead letters of {agent} and can be requeued."
+        why = (
+            "it was not read and acknowledged within its time to live"
+            if notice.expired
+            else "its last allowed delivery ended without acknowledgement"
         )
+        place = f"It lies in the dead letters of {agent} and can be requeued."
+        body = f"Your message {id} to {agent} was given up: {why}. {place}"
         again = f":{notice.death}" if notice.death > 1 else ""
         for about in (id, f"{agent}:{id}"):  # an id may die in two inboxes; dead:<id> is then taken
             draft = Draft(id=notice_id(about + again), to=notice.sender, body=body, reply_to=id)
@@ -106,12 +116,22 @@ class Housekeeping:
                 return
 
     async def sweep(self) -> None:
-        """End expired messages and last deliveries in every inbox, and delete old session records and history."""
-        for name in (await self._agents.names()).agents:
-            async with self._errors_logged():
-                await self._inboxes.sweep(name, IDLE_MS)
+        """End expired messages and last deliveries in every inbox, and delete old ids, session records and history.
+
+        All inboxes in turn, a bounded number of messages and ids of each, until there is nothing more to do.
+        """
+        names = [*(await self._agents.names()).agents, ALL]
+        while names:
+            names = [name for name in names if await self._sweep_one(name)]
         await self._sessions.forget_sessions()
         await self._history.trim()
+
+    async def _sweep_one(self, name: str) -> bool:
+        async with self._errors_logged():
+            if await self._inboxes.sweep(name, IDLE_MS):
+                await asyncio.sleep(PAUSE_S)
+                return True
+        return False
 
     @contextlib.asynccontextmanager
     async def _errors_logged(self) -> AsyncIterator[None]:

@@ -92,7 +92,7 @@ class Starter:
             return
         code, self._child = self._child.returncode, None
         self.close()
-        if code:  # 0: it found another daemon serving
+        if code > 0:  # 0: it found another daemon serving; less: it was killed, which says nothing about the next
             self.exitcode = code
             log = self.home + "/daemon.log"
             words = last_words(log, self._log_start)

@@ -101,7 +101,7 @@ class AgentTable:
     async def check(self, agent: str, session: str) -> tuple[str, int, int]:
         """Return the present name, how many messages a read could return now, and how many broadcasts are unseen."""
         agent, (unread, unseen) = await self._store.run_named(
-            "check", agent, ttl_ms=self._limits.ttl_ms, session=session
+            "check", agent, ttl_ms=self._limits.ttl_ms, session=session, max_dead=self._limits.max_inbox
         )
         return agent, int(unread), int(unseen)
 

@@ -58,7 +58,13 @@ class ClaudeTable:
         A message that was returned to the inbox since is new again.
         """
         agent, reply = await self._store.run_named(
-            "unnotified", agent, session=session, process=process, claude=claude, ttl_ms=self._limits.ttl_ms
+            "unnotified",
+            agent,
+            session=session,
+            process=process,
+            claude=claude,
+            ttl_ms=self._limits.ttl_ms,
+            max_dead=self._limits.max_inbox,
         )
         unread, unseen, senders, new_unread, new_unseen, new_senders, ids, was_greeted, newest, last, found_ms = reply
         return Waiting(

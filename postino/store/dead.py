@@ -13,13 +13,17 @@ from postino.store.store import Limits, Store
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A dead letter whose sender has yet to be notified. `death` is 2 when it died again after a requeue, and so on."""
+    """A dead letter whose sender has yet to be notified. `death` is 2 when it died again after a requeue, and so on.
+
+    `expired`: it was not acknowledged within its time to live, rather than in its last delivery.
+    """
 
     key: str
     agent: str
     id: str
     death: int
     sender: str
+    expired: bool
 
 
 class DeadLetters:
@@ -68,7 +72,7 @@ class DeadLetters:
     async def notices(self) -> list[Notice]:
         """Return the dead letters whose senders have yet to be notified."""
         flat = await self._store.call("HGETALL", self._store.keys.shared("notices"))
-        return [_notice(key, sender) for key, sender in pairs(flat).items()]
+        return [_notice(key, value) for key, value in pairs(flat).items()]
 
     async def drop_notice(self, notice: Notice) -> None:
         """Delete a notice that was sent."""
@@ -87,6 +91,7 @@ def _dead(agent: str, fields: dict[str, str]) -> Dead:
     )
 
 
-def _notice(key: str, sender: str) -> Notice:
+def _notice(key: str, value: str) -> Notice:
     agent, id, *death = key.split(" ")
-    return Notice(key, agent, id, int(death[0]) if death else 1, sender)
+    sender, _, why = value.partition(" ")
+    return Notice(key, agent, id, int(death[0]) if death else 1, sender, expired=why == "expired")

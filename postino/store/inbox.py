@@ -12,6 +12,7 @@ from postino.store.entries import message, pairs, short_consumer
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
+MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
 
 
@@ -44,6 +45,7 @@ class Inboxes:
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
             session=sender.session,
+            max_dead=self._limits.max_inbox,
             marked_until=marks.until(sender.name, draft.to),
         )
         marks.note(marked, sender.name, agent)
@@ -69,21 +71,25 @@ class Inboxes:
         acting: bool,
     ) -> Batch:
         """Lease up to `limit` messages; see `Mail.read`."""
-        agent, (items, more, dead, resumed) = await self._store.run_named(
-            "read",
-            agent,
-            consumer=consumer,
-            limit=limit,
-            budget=budget or READ_BUDGET,
-            lease_ms=self._limits.lease_ms,
-            max_deliveries=self._limits.max_deliveries,
-            ttl_ms=self._limits.ttl_ms,
-            max_dead=self._limits.max_inbox,
-            resume="" if shown is None and not resume else "1",
-            shown="" if shown is None else msgspec.json.encode(shown).decode(),
-            ack_now="1" if ack_now else "",
-            acting="1" if acting else "",
-        )
+        values: dict[str, str | int] = {
+            "consumer": consumer,
+            "limit": limit,
+            "budget": budget or READ_BUDGET,
+            "lease_ms": self._limits.lease_ms,
+            "max_deliveries": self._limits.max_deliveries,
+            "ttl_ms": self._limits.ttl_ms,
+            "max_dead": self._limits.max_inbox,
+            "resume": "" if shown is None and not resume else "1",
+            "shown": "" if shown is None else msgspec.json.encode(shown).decode(),
+            "ack_now": "1" if ack_now else "",
+            "acting": "1" if acting else "",
+        }
+        died = 0
+        while True:
+            agent, (items, more, dead, resumed) = await self._store.run_named("read", agent, **values)
+            died += len(dead)
+            if items or len(dead) < MOST_ENDED:
+                break
         lease = Lease(
             items=[
                 message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered))
@@ -94,7 +100,7 @@ class Inboxes:
             agent=agent,
             lease_ms=self._limits.lease_ms,
         )
-        return Batch(lease=lease, resumed=int(resumed), died=len(dead))
+        return Batch(lease=lease, resumed=int(resumed), died=died)
 
     async def ack(self, agent: str, consumer: str, ids: list[str], *, acting: bool = False) -> Acknowledged:
         """Acknowledge messages that `consumer` holds; the others are rejected.
@@ -201,9 +207,13 @@ class Inboxes:
             return None
         return max(0, int(float(soonest[1])) - await self._store.now_ms()) + 1
 
-    async def sweep(self, agent: str, idle_ms: int) -> int:
-        """End messages whose time to live or last delivery is over; return how many."""
-        _, (ended, _ids, _consumers) = await self._store.run_named(
+    async def sweep(self, agent: str, idle_ms: int) -> bool:
+        """End messages whose time to live or last delivery is over, and forget ids, a bounded number of each.
+
+        Returns:
+            Whether there is more to do now.
+        """
+        _, (_ended, _ids, _consumers, more) = await self._store.run_named(
             "sweep",
             agent,
             ttl_ms=self._limits.ttl_ms,
@@ -211,7 +221,7 @@ class Inboxes:
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
         )
-        return int(ended)
+        return bool(more)
 
 
 class IndexEntry(msgspec.Struct):

@@ -21,7 +21,7 @@ from postino.daemon import process
 from postino.daemon.process import DaemonInfo, Status
 from postino.errors import BadField, StoreAway, Unreachable
 from postino.paths import Home
-from postino.relay.starter import LOG_LIMIT
+from postino.relay.starter import LOG_LIMIT, Starter
 from postino.store.valkey.embedded import EmbeddedValkey
 from tests.daemons import environment
 from tests.waiting import until
@@ -350,6 +350,20 @@ def test_a_daemon_that_dies_at_start_is_quoted(home: Home, environ: dict[str, st
     assert failed.value.detail == {"exitcode": 4}
     with pytest.raises(Unreachable, match=r"^The postino daemon did not start: POSTINO_WEB_PORT='x' is not allowed"):
         process.start(environ | {"POSTINO_WEB_PORT": "x"}, home)
+
+
+def test_a_daemon_that_is_killed_before_it_serves_is_no_failed_start(home: Home, environ: dict[str, str]) -> None:
+    home.prepare()
+    starter = Starter(str(home.root), environ)
+    starter.start(time.monotonic())
+    assert starter._child is not None
+    starter._child.kill()
+    starter._child.wait()
+
+    starter.reap()
+
+    assert (starter.failure, starter.starting) == ("", False)
+    assert process.start(environ, home).pid
 
 
 def test_a_daemon_without_its_valkey_is_no_healthy_daemon(home: Home, environ: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from postino.model import ANSWER_BUDGET, MAX_BODY
 
 #: shape -> how often it is chosen; the last four fill an answer alone or nearly so
-SHAPES = {"short": 70, "unicode": 12, "quotes": 6, "newlines": 6, "budget": 3, "longest": 3}
+SHAPES = {"short": 80, "unicode": 10, "quotes": 4, "newlines": 4, "budget": 1, "longest": 1}
 _TEXT = "Grüße 漢字 \U0001f4ec\U0001f469\u200d\U0001f4bb e\u0301 שלום \t<a&b> \\n \u2028"
 
 

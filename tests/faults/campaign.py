@@ -21,6 +21,7 @@ QUIET = 0.25  # share of the periods without faults
 GAP_S = (0.1, 0.5)  # between two faults
 RECOVERY_S = 20.0  # a deadline
 PATIENCE_S = 20.0 + LEASE_S  # in which a live session reads its inbox to the end; three times that for the rest
+READ_OUT_S = 0.1  # more for each inbox that nobody has read so far
 READERS = ("reader-a", "reader-b")
 AGENTS = ("ada", "ben", "cleo")
 NEVER_SEEN = "never-{}"  # recipients that nobody has heard of before
@@ -73,7 +74,8 @@ class Campaign:
             self.agents.append(Agent(name, next(nodes), self.history, targets, self._another(), self._answers))
         self.listener = Listener(self.stage.home, self.history)
         self._sending = [self._spawn(each.run(self._stop_sending)) for each in [*self.senders, feed]]
-        self._reading = [self._spawn(each.run(self._stop_reading)) for each in self.readers]
+        self._by_readers = [self._spawn(each.run(self._stop_reading)) for each in self.readers]
+        self._reading = list(self._by_readers)
         plain = self._plain()
         self._by_agents = [self._spawn(each.run(self._stop_reading, plain)) for each in self.agents]
         self._reading += self._by_agents
@@ -193,8 +195,10 @@ class Campaign:
                     agent.sends = False
                 await asyncio.gather(*self._sending)
                 await eventually(lambda: not any(each.unfinished for each in self.agents), seconds=3 * self._patience_s)
-                self._stop_reading.set()
-                await self._read_out()
+            self._stop_reading.set()
+            others = await self._let_readers_finish()
+            async with asyncio.timeout(3 * self._patience_s + READ_OUT_S * len(others)):
+                await self._read_out(others)
         except TimeoutError:
             pass  # what was not read by now is found as lost
         async with asyncio.timeout(3 * self._patience_s):
@@ -202,8 +206,8 @@ class Campaign:
         self._note_tracebacks()
         return self.history
 
-    async def _read_out(self) -> None:
-        """Let every reader finish; what a live session does not get is read by others once it has ended."""
+    async def _let_readers_finish(self) -> set[str]:
+        """End every session; return the inboxes that others have to read, because their own did not get everything."""
         _, late = await asyncio.wait(self._reading, timeout=self._patience_s)
         inboxes = {each.to for each in self.history.of(Try)} - {*READERS, *self._agents, ""}
         for agent, task in zip(self.agents, self._by_agents, strict=True):
@@ -211,9 +215,13 @@ class Campaign:
                 left = (await self._plain().get(f"messages/{agent.name}?limit=1"))["total"]
                 self.history.note(Stuck(inbox=agent.name, left=left))
                 inboxes.add(agent.name)
+        inboxes |= {each.inbox for each, task in zip(self.readers, self._by_readers, strict=True) if task in late}
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        return inboxes
+
+    async def _read_out(self, inboxes: set[str]) -> None:
         caller, stopped, enough = self._plain(), asyncio.Event(), asyncio.Semaphore(4)
         stopped.set()
 

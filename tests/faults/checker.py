@@ -63,6 +63,10 @@ class _View:
         self.mail = [each for each in self.shown if not each.broadcast]
         self.crossed = {message_of(each) for each in everything if each.crossed}
         self.seen = {message_of(each) for each in self.mail}
+        self.had: dict[tuple[str, int], set[str]] = defaultdict(set)  # broadcast -> whose clients had it
+        for each in everything:
+            if each.broadcast:
+                self.had[each.sender, each.number].add(each.inbox)
         self.opened = {each.session: each.at for each in history.of(Opened)}
         self.states = {(each.inbox, each.id): each.state for each in history.of(State)}
         self.calls = history.of(Call)
@@ -95,8 +99,7 @@ def lost(view: _View) -> list[str]:
         if accepted is None:
             continue
         if inbox == "":
-            readers = {e.inbox for e in view.shown if e.broadcast and (e.sender, e.number) == (sender, number)}
-            readers.add(sender)  # who had seen all others is not given its own
+            readers = view.had[sender, number] | {sender}  # who had seen all others is not given its own
             found += [f"broadcast {sender} {number} to {each}" for each in sorted(view.readers - readers)]
         elif message not in view.seen | view.crossed and view.state(message) not in ("dead", "acked"):
             found.append(f"{inbox} {sender} {number} id {accepted.id} ({_place(view, message)}) {view.state(message)}")
@@ -244,21 +247,28 @@ def figures(history: History) -> dict[str, Any]:
         "mcp calls failed": len(failed),
         "refusals": len(refusals),
         "broken": {name: len(broken.get(name, [])) for name in PROMISES},
-        "recovery": [round(each.recovered - each.ended, 3) for each in stops if each.recovered is not None],
+        "recovery": _by_kind(stops),
         "never recovered": [each.kind for each in stops if each.recovered is None],
         "refusal": [round(each.ended - each.started, 3) for each in refusals],
     }
 
 
+def _by_kind(faults: list[Fault]) -> dict[str, list[float]]:
+    """Return the seconds from the end of each fault until every sender was served."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for each in faults:
+        if each.recovered is not None:
+            seconds[each.kind].append(round(each.recovered - each.ended, 3))
+    return seconds
+
+
 def added(runs: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Add the figures of several runs."""
+    """Add the figures of several runs: numbers, lists, and dicts of either by their keys."""
     total: dict[str, Any] = {}
     for run in runs:
         for name, value in run.items():
             if isinstance(value, dict):
-                total[name] = dict(Counter(total.get(name, {})) + Counter(value)) | {
-                    key: 0 for key, count in value.items() if not count and not total.get(name, {}).get(key)
-                }
+                total[name] = added([total.get(name, {}), value])
             else:
                 total[name] = total[name] + value if name in total else value
     return total

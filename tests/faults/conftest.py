@@ -12,6 +12,8 @@ import pytest
 from tests.faults.checker import added
 from tests.faults.report import table
 
+ROUNDS = 3  # of the long form: each campaign on a store and with a seed of its own
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -32,11 +34,8 @@ def plans(config: pytest.Config) -> list[Plan]:
     if config.getoption("--faults") == "short":
         return [Plan("embedded", seed, 0, into), Plan("shared", seed + 1, 0, into)]
     seconds = config.getoption("--faults-seconds")
-    return [
-        Plan("embedded", seed, seconds, into),
-        Plan("shared", seed + 1, seconds, into),
-        Plan("restarts", seed + 2, seconds / 5, into),
-    ]
+    stages = ["embedded", "shared"] * ROUNDS + ["restarts"]
+    return [Plan(stage, seed + at, seconds, into) for at, stage in enumerate(stages)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

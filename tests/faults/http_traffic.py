@@ -149,7 +149,7 @@ class Sender:
     def _next(self) -> tuple[str, str]:
         """Return a recipient and a shape; now and then eight long ones go to the same."""
         if not self._burst:
-            to, often = self._chance.choice(self.targets), self._chance.random() < 0.03
+            to, often = self._chance.choice(self.targets), self._chance.random() < 0.01
             self._burst = [(to, "newlines")] * 8 if often else [(to, choose_shape(self._chance))]
         return self._burst.pop()
 

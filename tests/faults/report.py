@@ -12,7 +12,7 @@ Figures = dict[str, Any]
 def table(campaigns: Figures, restarts: Figures) -> str:
     """Return the table: `campaigns` are the added figures of all runs, `restarts` of those with a daemon restart in
     every ten seconds and no other fault."""
-    recovery, refusal = campaigns["recovery"], campaigns["refusal"]
+    refusal, recovery = campaigns["refusal"], [each for kind in campaigns["recovery"].values() for each in kind]
     share = restarts.get("mcp calls failed", 0) / max(1, restarts.get("mcp calls", 0))
     rows = [
         ("faults injected", f"{sum(campaigns['faults'].values()):,} of {len(campaigns['faults'])} kinds"),
@@ -34,14 +34,16 @@ def table(campaigns: Figures, restarts: Figures) -> str:
             "|-|-|",
             *(f"| {name} | {value} |" for name, value in rows),
             "",
-            "Faults by kind: " + ", ".join(f"{kind} {count}" for kind, count in kinds) + ".",
+            "| fault | times | until every sender was served again |",
+            "|-|-|-|",
+            *(f"| {kind} | {count} | {_seconds(campaigns['recovery'].get(kind, []))} |" for kind, count in kinds),
         ]
     )
 
 
 def _seconds(values: list[float]) -> str:
     if not values:
-        return "none"
+        return "others did not notice"
     ordered = sorted(values)
     places = {"median": 0.5, "99th percentile": 0.99, "longest": 1.0}
     return ", ".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import json
@@ -50,6 +51,7 @@ def shim() -> Path | None:
     if compiler is None or not sys.platform.startswith("linux"):
         return None
     made = Path(tempfile.mkdtemp(prefix="poshim")) / "shim.so"
+    atexit.register(shutil.rmtree, made.parent, ignore_errors=True)
     source = Path(__file__).with_name("shim.c")
     done = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], check=False)
     return made if done.returncode == 0 else None
@@ -237,7 +239,7 @@ async def embedded_stage(**settings: str) -> AsyncIterator[Stage]:
 def mount(folder: Path) -> bool:
     """Put a disk of its own on a folder, in memory; return whether that was allowed."""
     folder.mkdir(mode=0o700)
-    if os.geteuid() or not sys.platform.startswith("linux"):
+    if os.geteuid() or not sys.platform.startswith("linux") or not shutil.which("mount"):
         return False
     options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "postino"]
     return subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode == 0

@@ -238,6 +238,14 @@ def test_an_answer_that_crossed_its_cancel_is_neither_lost_nor_unseen() -> None:
     assert figures(history)["crossed a cancel"] == 1
 
 
+def test_a_sender_is_not_given_its_own_broadcasts() -> None:
+    history = sound()
+    without(history, 50)
+    history.note(Unread(reader="w", missed=0))
+
+    assert judge(history)["lost"] == ["broadcast w 50 to bob"]
+
+
 def test_what_another_session_held_before_may_come_late() -> None:
     history = sound()
     without(history, 2)
@@ -257,7 +265,7 @@ def test_figures_of_runs_are_added() -> None:
 
     assert total["faults"] == {"kill": 2, "stop": 2}
     assert total["accepted"] == 14
-    assert total["recovery"] == [0.5, 0.5]
+    assert total["recovery"] == {"kill": [0.5, 0.5]}
     assert total["never recovered"] == ["stop", "stop"]
     assert (total["mcp calls"], total["mcp calls failed"]) == (2, 2)
     assert set(total["broken"]) == set(PROMISES)

@@ -37,7 +37,7 @@ async def send(store: Store, id: str, to: str = "bob") -> object:
     values = {
         "id": id, "digest": "d", "sender": "ci", "body": "hello", "thread": "", "reply_to": "", "verified": "",
         "via": "http", "max_inbox": 1000, "ttl_ms": 60_000, "session": "",
-        "marked_until": 0,
+        "max_dead": 10, "marked_until": 0,
     }  # fmt: skip
     return await store.run_named("send", to, **values)
 

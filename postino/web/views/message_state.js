@@ -12,6 +12,7 @@ const NOTIFIED = {
 export const REASONS = {
   max_deliveries: "never acknowledged",
   ttl: "not read in time",
+  expired: "not read in time",
   dead_letters_full: "removed to make room for newer dead letters",
 };
 
