@@ -145,7 +145,7 @@ class Message(Stored, frozen=True, kw_only=True):
 
 
 class Dead(Stored, frozen=True, kw_only=True):
-    """A dead letter: a message that was given up. `reason` is `max_deliveries` or `expired`."""
+    """A dead letter: a message that was given up. `reason` is `max_deliveries`, `expired` or `altered`."""
 
     reason: str = ""
     died_at: str = ""

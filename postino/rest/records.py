@@ -110,9 +110,19 @@ class NackBody(SettleBody, frozen=True, kw_only=True):
 
 
 class BroadcastReadQuery(Asked, frozen=True, kw_only=True):
-    """How many broadcasts to read, in the query or in the body."""
+    """How to read broadcasts, in the query or in the body. By default they count as seen at once (`ack: now`)."""
 
     limit: Limit | None = None
+    ack: Literal["lease", "now"] | None = None
+
+
+class SeenBody(Asked, frozen=True, kw_only=True):
+    """The id of the last broadcast that was seen: it and all earlier ones are not returned again."""
+
+    id: Id
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
 
 
 class RenameBody(Asked, frozen=True, kw_only=True):
@@ -201,6 +211,13 @@ class UnseenBroadcasts(Record, frozen=True, kw_only=True):
     items: list[UnseenBroadcast]
     more: bool
     missed: int
+    agent: str
+
+
+class Seen(Record, frozen=True, kw_only=True):
+    """The cursor of the agent is at that broadcast, or further."""
+
+    ok: bool = True
     agent: str
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from postino.broker import Broker, Hello
 from postino.config import Settings
-from postino.errors import InboxFull, KeyReused, NameTaken, PostinoError, UnknownAgent, UnknownMessage
+from postino.errors import BadField, InboxFull, KeyReused, NameTaken, PostinoError, UnknownAgent, UnknownMessage
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 
@@ -39,7 +39,7 @@ MOSTLY = st.integers(0, 4)  # what makes sense, rather than 0: anything
 # by weight: what makes a message's life comes in sequences
 OFTEN = st.sampled_from(["send", "send", "read", "read", "read", "read_as_session", "read_and_ack", *["settle"] * 5])
 SELDOM = st.sampled_from(
-    ["join", "leave", "leave", "requeue", "requeue", "clear", "clear_dead", "cleanup", "clear_broadcasts"]
+    ["join", "leave", "leave", "requeue", "requeue", "clear", "clear_dead", "cleanup", "clear_broadcasts", "move"]
     + ["sleep", "wake"] * 2 + ["rename"] * 3 + ["broadcast"] * 4 + ["read_broadcasts", "read_broadcasts_as_session"] * 2
 )  # fmt: skip
 
@@ -116,6 +116,7 @@ class Machine(RuleBasedStateMachine):
             home=home, valkey_url=url, key_prefix=f"t{secrets.token_hex(6)}:", message_lease=3600, max_inbox=MOST,
             max_deliveries=DELIVERIES, max_broadcasts=FEED,
         )  # fmt: skip
+        self.settings = told
         self.brokers = [self.run(Broker.open(told)) for _ in range(2)]
         self.turn = 0
         self.boxes: dict[str, Box] = {}
@@ -473,6 +474,27 @@ class Machine(RuleBasedStateMachine):
         assert self.run(self.broker.broadcasts.clear()) == self.fates.count("alive")
         self.fates = ["cleared" if each == "alive" else each for each in self.fates]
 
+    # the move to another store
+
+    def move(self, data: st.DataObject) -> None:
+        """Export, import at the second try, and go on there: without sessions, and with what was leased returned."""
+        lines = self.run(_lines(self.broker))
+        self._close()
+        self.settings = replace(self.settings, key_prefix=f"t{secrets.token_hex(6)}:")
+        self.brokers = [self.run(Broker.open(self.settings)) for _ in range(2)]
+        cut = data.draw(st.integers(0, len(lines) - 1))
+        assert self.refusal(self.broker.transfer.import_(_each(lines[:cut]))) is BadField
+        self.run(self.broker.transfer.import_(_each(lines)))
+        self.sessions, self.asleep, self.forgotten = {}, {}, {}
+        for box in self.boxes.values():
+            box.sessions = set()
+            for mail in box.mail:
+                mail.state, mail.holder, mail.fresh = "queued", None, False
+
+    def _close(self) -> None:
+        for broker in self.brokers:
+            self.run(broker.close())
+
     # what must hold after each step
 
     @invariant()
@@ -513,8 +535,7 @@ class Machine(RuleBasedStateMachine):
             for name, box in self.boxes.items():
                 self._drain(name, box)
         finally:
-            for broker in self.brokers:
-                self.run(broker.close())
+            self._close()
             self.loop.close()
 
     def _drain(self, name: str, box: Box) -> None:
@@ -523,6 +544,15 @@ class Machine(RuleBasedStateMachine):
         wanted += [each.id for each in box.mail if each.fresh]
         got = self.run(self.broker.mail.read(name, "last", limit=200, ack_now=True)).items
         assert [each.id for each in got] == wanted
+
+
+async def _lines(broker: Broker) -> list[bytes]:
+    return b"".join([part async for part in broker.transfer.export()]).splitlines()
+
+
+async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
+    for line in lines:
+        yield line
 
 
 @pytest.mark.timeout(600)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOL = "mcp__plugin_postino_postino__msg_"
 TOOLS = ",".join(f"{TOOL}{each}" for each in ("send", "read", "whoami", "rename", "check", "broadcast"))
 STREAM = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
-STREAM += ["--include-hook-events", "--allowedTools", f"{TOOLS},Bash"]
+STREAM += ["--include-hook-events"]
 
 
 @dataclass
@@ -114,11 +114,13 @@ class Machine:
         for file in (self.root / ".claude").rglob("*.json"):
             file.write_text(file.read_text().replace(str(machine.root), str(self.root)))
 
-    async def open(self, *args: str, cwd: Path | None = None, **env: str) -> Session:
-        """Open a session and return when it has its mailbox and its first hook has run."""
+    async def open(self, *args: str, cwd: Path | None = None, allowed: str = f"{TOOLS},Bash", **env: str) -> Session:
+        """Open a session and return when it has its mailbox and its first hook has run; `allowed` tools do not ask."""
         process = await asyncio.create_subprocess_exec(
             self.binary,
             *STREAM,
+            "--allowedTools",
+            allowed,
             *args,
             env=self.env | env,
             cwd=cwd or self.project(),
