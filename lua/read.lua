@@ -25,8 +25,9 @@ ARGV     agent           the reader's present name
          shown           JSON object, message id -> delivery count: what `resume` leaves out as shown; '': not known
          ack_now         '1': acknowledge in the same step
          acting          '1': the consumer is a session that must act as the agent
-RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the call), number of items that the session held before; an item is
-         stream ID, delivery, 1 redelivered | 0, flat fields; a dead one is id, sender
+RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the call), number of items that the session
+         held before; an item is stream ID, delivery, 1 redelivered | 0, flat fields, content digest or ''; a dead one
+         is id, sender
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -87,7 +88,7 @@ local function choose(fields)
 end
 
 local function lease(stream_id, fields, deliveries, redelivered)
-  local id = field(fields, 'id')
+  local id = field(fields, 'id') or '' -- a damaged disk may have altered the name of a field
   local entry = load_entry(index, id)
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
@@ -95,7 +96,7 @@ local function lease(stream_id, fields, deliveries, redelivered)
     if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
   end
   redis.call('ZADD', leases, now + lease_ms, stream_id)
-  items[#items + 1] = { stream_id, deliveries, redelivered, fields }
+  items[#items + 1] = { stream_id, deliveries, redelivered, fields, entry and entry.d or '' }
   ids[#ids + 1] = id
 end
 

@@ -6,7 +6,7 @@ local most_ended = 100 -- in one call: each costs ten commands, and other caller
 
 local function end_expired(keys, agent, stream_id, fields, now, max_dead)
   local _, deliveries = delivery_of(keys.inbox, stream_id)
-  return move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, true)
+  return move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, 'expired')
 end
 
 -- end the messages whose time to live is over and that are not leased: `most_ended` of the oldest 1000. Returns how many

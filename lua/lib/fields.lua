@@ -8,6 +8,6 @@ end
 
 -- the length of a message's body in characters: the bytes that do not continue a UTF-8 sequence
 local function body_length(fields)
-  local _, length = string.gsub(field(fields, 'body'), '[^\128-\191]', '')
+  local _, length = string.gsub(field(fields, 'body') or '', '[^\128-\191]', '')
   return length
 end

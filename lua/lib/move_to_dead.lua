@@ -5,14 +5,15 @@
 --@include lib/fields
 --@include lib/finish
 --@include lib/number
--- move a message to the dead letters and store a notice, so that its sender is notified even after a crash; `expired`:
--- because its time to live is over, and not because of its last delivery
-local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, expired)
+-- move a message to the dead letters and store a notice, so that its sender is notified even after a crash. `reason`:
+-- 'expired' when its time to live is over, 'altered' when the disk changed it, by default the end of its last delivery
+local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, reason)
   local id, from = field(fields, 'id'), field(fields, 'from')
-  local letter = { 'reason', expired and 'expired' or 'max_deliveries', 'deliveries', deliveries, 'died', digits(now) }
+  local letter = { 'reason', reason or 'max_deliveries', 'deliveries', deliveries, 'died', digits(now) }
   for _, value in ipairs(fields) do letter[#letter + 1] = value end
   local dead_id = redis.call('XADD', keys.dead, '*', unpack(letter))
-  local why = expired and 'ttl' or 'max_deliveries'
+  local expired = reason == 'expired'
+  local why = expired and 'ttl' or reason or 'max_deliveries'
   local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, expired and 'expired' or 'dead', now, why)
   local deaths = (entry and entry.x or 0) + 1
   if entry then
@@ -34,7 +35,7 @@ local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max
     local sender = load_agent(keys.agents, (alias_of(keys.agents, from)) or from)
     if sender and sender.reads then
       redis.call('HSET', keys.notices, agent .. ' ' .. id .. (deaths > 1 and ' ' .. deaths or ''),
-        from .. (expired and ' expired' or ''))
+        from .. (reason and ' ' .. reason or ''))
     end
   end
   return { id, from }

@@ -24,6 +24,13 @@ SWEEP_S = 60.0  # or one lease, if shorter; it visits every inbox, so `run_soon`
 PAUSE_S = 0.02  # after a batch that left work: some milliseconds of the server's time, so that requests get the rest
 IDLE_MS = 600_000  # after which a consumer with nothing pending is deleted
 
+#: reason of a dead letter -> clause for its sender
+WHY = {
+    "max_deliveries": "its last allowed delivery ended without acknowledgement",
+    "expired": "it was not read and acknowledged within its time to live",
+    "altered": "it was altered on disk, so it was not given out",
+}
+
 log = structlog.get_logger()
 
 
@@ -101,11 +108,7 @@ class Housekeeping:
 
     async def _send_notice(self, notice: Notice) -> None:
         agent, id = notice.agent, notice.id
-        why = (
-            "it was not read and acknowledged within its time to live"
-            if notice.expired
-            else "its last allowed delivery ended without acknowledgement"
-        )
+        why = WHY.get(notice.reason, notice.reason)
         place = f"It lies in the dead letters of {agent} and can be requeued."
         body = f"Your message {id} to {agent} was given up: {why}. {place}"
         again = f":{notice.death}" if notice.death > 1 else ""

@@ -15,7 +15,7 @@ from postino.store.store import Limits, Store
 class Notice:
     """A dead letter whose sender has yet to be notified. `death` is 2 when it died again after a requeue, and so on.
 
-    `expired`: it was not acknowledged within its time to live, rather than in its last delivery.
+    `reason` is that of the dead letter.
     """
 
     key: str
@@ -23,7 +23,7 @@ class Notice:
     id: str
     death: int
     sender: str
-    expired: bool
+    reason: str
 
 
 class DeadLetters:
@@ -94,4 +94,4 @@ def _dead(agent: str, fields: dict[str, str]) -> Dead:
 def _notice(key: str, value: str) -> Notice:
     agent, id, *death = key.split(" ")
     sender, _, why = value.partition(" ")
-    return Notice(key, agent, id, int(death[0]) if death else 1, sender, expired=why == "expired")
+    return Notice(key, agent, id, int(death[0]) if death else 1, sender, why or "max_deliveries")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
@@ -12,8 +13,12 @@ from postino.store.entries import message, pairs, short_consumer
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
+ENTRY_FIELDS = frozenset({"id", "seq", "from", "verified", "via", "body", "t", "thread", "reply_to"})
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
+
+
+log = structlog.get_logger()
 
 
 class Inboxes:
@@ -90,17 +95,26 @@ class Inboxes:
             died += len(dead)
             if items or len(dead) < MOST_ENDED:
                 break
-        lease = Lease(
-            items=[
-                message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered))
-                for _, deliveries, redelivered, fields in items
-            ],
-            more=bool(more),
-            consumer=consumer,
-            agent=agent,
-            lease_ms=self._limits.lease_ms,
-        )
+        held, good = int(resumed), list[Message]()
+        for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
+            if _is_altered(fields, fingerprint):
+                await self._bury(agent, stream_id, fields)
+                died, resumed = died + 1, int(resumed) - (at < held)
+            else:
+                good.append(message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
+        lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=int(resumed), died=died)
+
+    async def _bury(self, agent: str, stream_id: str, fields: list[str]) -> None:
+        """Move a message to the dead letters whose content is not what was accepted."""
+        log.error("message_altered", agent=agent, stream_id=stream_id, id=pairs(fields).get("id"))
+        await self._store.run_named(
+            "bury",
+            agent,
+            stream_id=stream_id,
+            fields=msgspec.json.encode(fields).decode(),
+            max_dead=self._limits.max_inbox,
+        )
 
     async def ack(self, agent: str, consumer: str, ids: list[str], *, acting: bool = False) -> Acknowledged:
         """Acknowledge messages that `consumer` holds; the others are rejected.
@@ -264,6 +278,15 @@ class IndexEntry(msgspec.Struct):
             notified=self.h or "none",
             notified_at=iso(self.ht) if self.ht else None,
         )
+
+
+def _is_altered(flat: list[str], fingerprint: str) -> bool:
+    """Return whether an entry is no longer what was accepted under `fingerprint`, '' if that is not known."""
+    fields = pairs(flat)
+    if not fields.keys() >= ENTRY_FIELDS:
+        return True
+    content = digest(fields["from"], fields["body"], fields["thread"] or None, fields["reply_to"] or None)
+    return bool(fingerprint) and content != fingerprint
 
 
 def id_array(ids: list[str]) -> str:

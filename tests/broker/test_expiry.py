@@ -18,7 +18,7 @@ for number = 1, count do
   local id = agent .. number
   local stream_id = redis.call('XADD', KEYS[1], (at - count + number) .. '-0', 'id', id, 'seq', number, 'from', 'ci',
     'verified', '', 'via', 'http', 'body', 'old', 't', at, 'thread', '', 'reply_to', '')
-  redis.call('HSET', KEYS[2], id, cjson.encode({ s = stream_id, d = 'd', q = number, st = 'queued', t = at, f = 'ci' }))
+  redis.call('HSET', KEYS[2], id, cjson.encode({ s = stream_id, d = '', q = number, st = 'queued', t = at, f = 'ci' }))
   redis.call('HINCRBY', KEYS[2], '#seq', 1)
   redis.call('ZADD', KEYS[3], at + ttl, id)
 end

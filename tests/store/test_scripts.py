@@ -312,6 +312,13 @@ async def conversation(broker: Broker) -> None:
     await broker.sessions.leave("s-2", 2)
     left = await broker._store.call("HGET", broker._store.keys.shared("sessions"), "s-2")
     assert await broker._store.run("forget_session", "", {"session": "s-2", "record": left}) == 1
+    await broker.mail.send(Draft(id="bad", to="robert", body="as it was sent"), ci)
+    index, record = (
+        broker._store.keys.of("index", "robert"),
+        '{"s":"1-1","d":"of another","q":1,"st":"queued","t":1,"f":"ci"}',
+    )
+    await broker._store.call("HSET", index, "bad", record)
+    assert (await broker.mail.read("robert", "s-bad")).died == 1
     await broker.mail.clear("robert")
     await broker.agents.cleanup()
     await broker.housekeeping.sweep()

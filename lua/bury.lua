@@ -1,0 +1,43 @@
+#!lua flags=allow-oom
+--[[ bury: move a message that was altered on disk to the dead letters, instead of giving it out.
+Atomic because the message must leave the inbox and become a dead letter in one step.
+KEYS     inbox      stream   {po}:inbox:<agent>
+         leases     zset     {po}:leases:<agent>
+         index      hash     {po}:index:<agent>
+         dead       stream   {po}:dead:<agent>
+         events     stream   {po}:events
+         agents     hash     {po}:agents
+         notices    hash     {po}:notices
+ARGV     agent      the reader's present name
+         stream_id  of the message
+         fields     JSON array of its flat fields, for one that has left the inbox already
+         max_dead   most dead letters stored
+RETURNS  ok
+         alias, present name
+ERRORS   NONE
+TIME     O(1)
+]]
+--@include lib/agent
+--@include lib/delivery
+--@include lib/fields
+--@include lib/move_to_dead
+--@include lib/now
+--@include lib/stream
+local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
+  agents = KEYS[6], notices = KEYS[7] }
+local agent, stream_id = ARGV[1], ARGV[2]
+local target = alias_of(keys.agents, agent)
+if target then return { 'alias', target } end
+local fields = fields_at(keys.inbox, stream_id) or cjson.decode(ARGV[3])
+-- a name of a field may be what was altered
+for _, name in ipairs({ 'id', 'from', 'body', 'via', 'verified', 'thread', 'reply_to' }) do
+  if not field(fields, name) then
+    fields[#fields + 1], fields[#fields + 2] = name, name == 'id' and stream_id or ''
+  end
+end
+for _, name in ipairs({ 'seq', 't' }) do
+  if not field(fields, name) then fields[#fields + 1], fields[#fields + 2] = name, '0' end
+end
+local _, deliveries = delivery_of(keys.inbox, stream_id)
+move_to_dead(keys, agent, stream_id, fields, deliveries, now_ms(), tonumber(ARGV[4]), 'altered')
+return { 'ok' }
