@@ -12,7 +12,7 @@ ARGV     agent       the present name
          after       cursor of the session, or ''; the later of it and the agent's counts
          limit       most broadcasts to return
          budget      most characters of bodies, 0 for no limit; the first broadcast always fits
-         move        '1': move the agent's cursor
+         move        '1': move the agent's cursor; 'lease': the reader will move it, and is told until then what it missed
          ttl_ms      time to live
          session     the session that must act as the agent, or ''
 RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, 1 given before | 0, flat fields
@@ -46,7 +46,7 @@ if own_seen and own_seen <= last and own_seen > (seen or -1) then place, seen = 
 -- trimmed broadcasts are missed, cleared ones and those given before are not; a new agent has missed none
 local record = load_agent(agents, agent) or { since = now, seen = 0 }
 local given = record.given and record.given <= last and record.given or 0
-local missed, known = 0, given > (seen or 0) and given or seen
+local missed, known = 0, ARGV[5] ~= 'lease' and given > (seen or 0) and given or seen
 if known and known < first - 1 then
   missed = first - 1 - known
   for _, range in ipairs(cjson.decode(redis.call('HGET', feed, 'cleared') or '[]')) do

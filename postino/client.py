@@ -122,9 +122,17 @@ class Client:
         """List the broadcasts, oldest first, without moving a cursor."""
         return self._call("GET", "broadcasts", query={"limit": limit, "offset": offset})
 
-    def read_broadcasts(self, agent: str, *, limit: int | None = None) -> Json:
-        """Return the broadcasts that an agent has not seen, and move its cursor past them."""
-        return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/read", body={"limit": limit}, repeat=False)
+    def read_broadcasts(self, agent: str, *, limit: int | None = None, lease: bool = False) -> Json:
+        """Return the broadcasts that an agent has not seen, and move its cursor past them.
+
+        With `lease` the cursor moves only by `broadcasts_seen`; until then they are returned again, as `redelivered`.
+        """
+        asked = {"limit": limit, "ack": "lease" if lease else None}
+        return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/read", body=asked, repeat=lease)
+
+    def broadcasts_seen(self, agent: str, id: str) -> Json:
+        """Move an agent's cursor past the broadcast `id`: it and all earlier ones are not returned again."""
+        return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/seen", body={"id": id})
 
     def clear_broadcasts(self) -> Json:
         """Delete all broadcasts."""

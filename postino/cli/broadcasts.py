@@ -24,7 +24,7 @@ def broadcast(command: Command) -> int:
 
 
 def broadcasts(command: Command) -> int:
-    """Print the broadcasts that an agent has not seen and count them as seen; without a name, list all."""
+    """Print and flush the broadcasts that an agent has not seen, and only then count them as seen; or list all."""
     parser = command.parser(agent="the reading agent (default: POSTINO_AGENT_NAME, else list all)", named=True)
     parser.add_argument("--all", action="store_true", help="list all broadcasts; they do not count as seen")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N broadcasts")
@@ -33,8 +33,15 @@ def broadcasts(command: Command) -> int:
     if name is not None:
         streams.require_stdout()
     with command.client() as client:
-        answer = client.broadcasts(limit=args.limit) if name is None else client.read_broadcasts(name, limit=args.limit)
-    return command.show(args, answer, _shown(command, answer, name))
+        if name is None:
+            answer = client.broadcasts(limit=args.limit)
+            return command.show(args, answer, _shown(command, answer, name))
+        answer = client.read_broadcasts(name, limit=args.limit, lease=True)
+        command.show(args, answer, _shown(command, answer, name))
+        sys.stdout.flush()
+        if answer["items"]:
+            client.broadcasts_seen(name, answer["items"][-1]["id"])
+    return 0
 
 
 def _shown(command: Command, answer: Json, name: str | None) -> str:

@@ -100,7 +100,7 @@ def message(item: Json, ink: Ink) -> str:
 
 def _notes(item: Json) -> Iterable[str]:
     if item.get("redelivered"):
-        yield f"redelivered (delivery {item.get('delivery')})"
+        yield f"redelivered (delivery {item['delivery']})" if "delivery" in item else "redelivered"
     if item.get("reason"):
         yield f"dead: {line(item['reason'])}"
     if item.get("thread"):

@@ -12,6 +12,8 @@ from postino.rest.records import (
     Nothing,
     Page,
     Paging,
+    Seen,
+    SeenBody,
     UnseenBroadcasts,
 )
 
@@ -32,10 +34,18 @@ async def broadcast(call: ApiCall[Nothing, BroadcastBody]) -> BroadcastSent:
 
 
 async def read(call: ApiCall[BroadcastReadQuery, BroadcastReadQuery]) -> UnseenBroadcasts:
-    """Return the broadcasts that an agent has not seen, and move its cursor past them."""
-    limit = merged(call.query, call.body).limit or DEFAULT_PAGE
-    batch = await call.broker.broadcasts.read(call.agent(), limit)
+    """Return the broadcasts that an agent has not seen. With `ack: lease` its cursor moves only by a later `seen`."""
+    asked = merged(call.query, call.body)
+    broadcasts, lease = call.broker.broadcasts, asked.ack == "lease"
+    batch = await broadcasts.read(call.agent(), asked.limit or DEFAULT_PAGE, lease=lease)
+    if lease and batch.items:
+        await broadcasts.mark_given(batch.agent, batch.cursor)
     return UnseenBroadcasts(items=batch.items, more=batch.more, missed=batch.missed, agent=batch.agent)
+
+
+async def seen(call: ApiCall[Nothing, SeenBody]) -> Seen:
+    """Move an agent's cursor past a broadcast that it was given; never back."""
+    return Seen(agent=await call.broker.broadcasts.seen(call.agent(), call.body.id))
 
 
 async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:

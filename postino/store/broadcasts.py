@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from postino.errors import UnknownMessage
 from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
 from postino.store.entries import members, pairs
+from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
 from postino.store.store import Store, accepted
 
@@ -48,13 +52,15 @@ class BroadcastStream:
         after: str | None = None,
         budget: int | None = None,
         move: bool = True,
+        lease: bool = False,
         session: str = "",
     ) -> BroadcastBatch:
         """Return broadcasts that `agent` has not seen; `missed` counts those trimmed before they were given to it.
 
         With `move` the agent's cursor moves past the last one returned. Without it the caller keeps the returned
         cursor, passes it as `after` next time, and moves the agent's by `move_cursor`; before it gives what it read to
-        anybody it calls `mark_given`, so that a repeat is labelled and what was missed is told once.
+        anybody it calls `mark_given`, so that a repeat is labelled and what was missed is told once. With `lease` it is
+        told until the cursor moves: the answer that told it may have been lost.
         """
         agent, (items, missed, cursor, more) = await self._store.run_named(
             "read_broadcasts",
@@ -62,7 +68,7 @@ class BroadcastStream:
             after=after or "",
             limit=limit,
             budget=budget or 0,
-            move="1" if move else "",
+            move="lease" if lease else "1" if move else "",
             ttl_ms=self._ttl_ms,
             session=session,
         )
@@ -81,6 +87,19 @@ class BroadcastStream:
     async def move_cursor(self, agent: str, cursor: str) -> None:
         """Move the agent's cursor to `cursor` unless it is already there or further."""
         await self._store.run_named("move_cursor", agent, cursor=cursor)
+
+    async def seen(self, agent: str, id: str) -> str:
+        """Move the agent's cursor past the broadcast `id`, unless it is further; return the agent's present name.
+
+        Raises:
+            UnknownMessage: nothing is known of that broadcast, or no longer.
+        """
+        value = await self._store.call("HGET", self._store.keys.of("index", ALL), id)
+        if not value:
+            raise UnknownMessage(f"no broadcast {id} is known, or no longer")
+        entry = msgspec.json.decode(value, type=IndexEntry)
+        agent, _ = await self._store.run_named("move_cursor", agent, cursor=f"{entry.s} {entry.q}")
+        return agent
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
         """Return broadcasts oldest first, with how many agents have seen each, and how many broadcasts there are."""

@@ -21,6 +21,19 @@ def test_a_broadcast_is_seen_once_by_each_and_listed_for_all(postino) -> None:
     assert "    freeze at noon\n" in postino.ok("broadcasts", "--agent", "f1-bob", "--all")
 
 
+def test_broadcasts_whose_output_was_lost_come_again_labelled(postino) -> None:
+    postino.ok("broadcast", "w" * 30_000, "--from", "f9-ada")
+    full = os.open("/dev/full", os.O_WRONLY)
+    with postino.open("broadcasts", "--agent", "f9-bob", stdout=full) as process:
+        assert process.wait(30) != 0
+    os.close(full)
+
+    shown = postino.ok("broadcasts", "--agent", "f9-bob")
+    assert "w" * 30_000 in shown
+    assert "  redelivered  " in shown
+    assert postino.ok("broadcasts", "--agent", "f9-bob") == "No unseen broadcasts of f9-bob.\n"
+
+
 def test_the_json_of_broadcasts(postino) -> None:
     said = postino.json("broadcast", "-", "--id", "f2", "--from", "f2-ada", stdin=b"one\n")
     assert said["ok"] and said["created"] and said["id"] == "f2"

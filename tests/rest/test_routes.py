@@ -153,7 +153,7 @@ async def test_check_is_json_by_default_and_one_line_for_a_hook(api: Any) -> Non
         await api.send("bob", **{"from": sender})
     await api.post("broadcasts", {"body": "all"})
     answer = await api.get("check/bob", headers={"Accept": "text/plain"})
-    assert answer.text == "postino: 3 unread messages (from alice, eve), 1 unseen broadcast\n"
+    assert answer.text == "postino: 3 unread messages (from unverified 'alice', unverified 'eve'), 1 unseen broadcast\n"
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert (await api.get("check/bob")).json == {"agent": "bob", "unreadMessages": 3, "unseenBroadcasts": 1}
 
