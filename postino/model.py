@@ -17,6 +17,7 @@ from postino.errors import BadField, BadName, NameReserved
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
+EVENT_ID = "^[0-9]{1,15}(-[0-9]{1,19})?$"  # as in Last-Event-ID
 RESERVED = frozenset({"all", "human", "system", "postino"})
 SYSTEM = "system"
 ANONYMOUS = "anonymous"
@@ -36,9 +37,15 @@ EVENTS = (
 STREAM_EVENTS = ("connected", "gap", "dropped")
 
 # the schemas show these constraints; `check_*` enforces them, with clearer messages than msgspec's
-Name = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
+_RESERVED = "|".join("".join(f"[{each}{each.upper()}]" for each in name) for name in sorted(RESERVED))
+OWN_NAME = f"^(?!(?:{_RESERVED})$){NAME_PATTERN}$"
+Name = Annotated[str, Meta(extra_json_schema={"pattern": OWN_NAME})]
+AnyName = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
 Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
-Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY})]
+# C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
+_REFUSED_CHARACTERS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f"
+TEXT_PATTERN = f"^[^{_REFUSED_CHARACTERS}]+$"  # for a schema, whose texts have no lone surrogates
+Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN})]
 Ids = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
@@ -47,10 +54,7 @@ State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
 
 _NAME = re.compile(NAME_PATTERN)
 _ID = re.compile(ID_PATTERN)
-# C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
-_REFUSED = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\ud800-\udfff]"
-)
+_REFUSED = re.compile(f"[{_REFUSED_CHARACTERS}\ud800-\udfff]")
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

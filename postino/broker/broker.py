@@ -75,7 +75,7 @@ class Broker:
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
-        self.transfer = Transfer(store, TransferTable(store, limits), self.dead)
+        self.transfer = Transfer(store, TransferTable(store, limits))
 
     @classmethod
     async def open(cls, settings: Settings, remembered: HomeStore | None = None) -> Broker:

@@ -16,7 +16,6 @@ from postino import __version__
 from postino.broker.import_file import ImportFile
 from postino.errors import Importing, PostinoError
 from postino.model import Record, iso
-from postino.store.dead import DeadLetters
 from postino.store.keys import ALL
 from postino.store.lines import (
     FORMAT,
@@ -55,10 +54,9 @@ class Imported(Record, frozen=True, kw_only=True):
 class Transfer:
     """Export and import."""
 
-    def __init__(self, store: Store, table: TransferTable, dead: DeadLetters) -> None:
+    def __init__(self, store: Store, table: TransferTable) -> None:
         self._store = store
         self._table = table
-        self._dead = dead
 
     async def export(self) -> AsyncIterator[bytes]:
         """Yield the lines of an export, some at a time; in memory is one page, and the ids of one agent's mail.
@@ -85,12 +83,12 @@ class Transfer:
     async def _lines(self) -> AsyncIterator[list[Line]]:
         for agent in await self._table.agents():
             yield [msgspec.structs.replace(agent, seq=await self._table.last_seq(agent.name))]
-            async for lines in self._mail(agent.name):
+            done: set[str] = set()
+            async for lines in self._mail(agent.name, done):
                 yield lines
             async for lines in self._table.ids(agent.name):
-                yield lines
-        notices = await self._dead.notices()
-        yield [NoticeLine(agent=each.agent, id=each.id, death=each.death, sender=each.sender) for each in notices]
+                yield [line for line in lines if not isinstance(line, IdLine) or line.id not in done]
+        yield await self._table.notices()
         async for lines in self._table.claude():
             yield lines
         async for lines in self._table.history():
@@ -101,13 +99,12 @@ class Transfer:
             yield lines
         yield await self._table.feed()
 
-    async def _mail(self, agent: str) -> AsyncIterator[list[Line]]:
-        """Yield the messages and dead letters of an agent, each once.
+    async def _mail(self, agent: str, done: set[str]) -> AsyncIterator[list[Line]]:
+        """Yield the messages and dead letters of an agent, each once; put their ids into `done`.
 
         A message may die, and a dead letter be requeued, between two pages. Both move to the tail of a stream, so each
         stream is read again from where its reading stopped.
         """
-        done: set[str] = set()
         after = {"dead": "0-0", "inbox": "0-0"}
         for kind in ("dead", "inbox", "dead", "inbox"):
             read = self._table.dead if kind == "dead" else self._table.messages

@@ -187,18 +187,21 @@ class IdLine(Line, frozen=True, kw_only=True, tag="id"):
 
 
 class NoticeLine(Line, frozen=True, kw_only=True, tag="notice"):
-    """A dead letter whose sender has yet to be notified; `death` counts how often it died."""
+    """A dead letter whose sender has yet to be notified; `death` counts how often it died, `reason` may say why."""
 
     agent: str
     id: str
     death: int
     sender: str
+    reason: str | None = None
 
     def __post_init__(self) -> None:
         check_name(self.agent, "agent")
         check_id(self.id)
         _check_number(self.death, "death")
         check_any_name(self.sender, "sender")
+        if self.reason is not None:
+            check_id(self.reason, "reason")
 
 
 class ClaudeLine(Line, frozen=True, kw_only=True, tag="claude"):

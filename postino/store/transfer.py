@@ -156,6 +156,11 @@ class TransferTable:
             return []
         return [FeedLine(last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]]))]
 
+    async def notices(self) -> list[Line]:
+        """Return the dead letters whose senders have yet to be notified."""
+        flat = await self._store.query("HGETALL", self._store.keys.shared("notices"))
+        return [_or_damaged(key, _notice, key, value) for key, value in pairs(flat).items()]
+
     async def claude(self) -> AsyncIterator[list[Line]]:
         """Yield the agents that Claude Code sessions become when they are resumed."""
         cursor: str | int = "0"
@@ -253,10 +258,9 @@ class TransferTable:
 
     async def add_notices(self, lines: Sequence[NoticeLine]) -> int:
         """Restore notices to be sent; return how many were not there."""
-        deaths = [(line, f" {line.death}" if line.death > 1 else "") for line in lines]
-        return await self._add_fields(
-            "notices", [(f"{line.agent} {line.id}{again}", line.sender) for line, again in deaths]
-        )
+        keys = [f"{line.agent} {line.id}" + (f" {line.death}" if line.death > 1 else "") for line in lines]
+        values = [line.sender + (f" {line.reason}" if line.reason else "") for line in lines]
+        return await self._add_fields("notices", list(zip(keys, values, strict=True)))
 
     async def add_claude(self, lines: Sequence[ClaudeLine]) -> int:
         """Restore which agents resumed Claude Code sessions become; return for how many that was not recorded."""
@@ -283,9 +287,11 @@ class TransferTable:
     def _dead_row(self, line: DeadLine) -> _Row:
         died = to_ms(line.died_at, "died_at")
         extra = ["reason", line.reason, "deliveries", str(line.remembered.deliveries), "died", str(died)]
-        row = self._row(line, [*extra, *_fields(line)], state="dead")
+        # as lua/lib/move_to_dead.lua has it
+        state, why = ("expired", "ttl") if line.reason == "expired" else ("dead", line.reason)
+        row = self._row(line, [*extra, *_fields(line)], state=state)
         assert row.record is not None
-        row.record.e, row.record.w = died, line.reason
+        row.record.e, row.record.w = died, why
         return row
 
     def _id_row(self, line: IdLine) -> _Row:
@@ -403,6 +409,12 @@ def _history(entry: str, flat: list[str]) -> Line:
 
 def _broadcast(entry: str, flat: list[str]) -> Line:
     return BroadcastLine(entry=entry, **members(pairs(flat)))
+
+
+def _notice(key: str, value: str) -> Line:
+    agent, id, *death = key.split(" ")
+    sender, _, reason = value.partition(" ")
+    return NoticeLine(agent=agent, id=id, death=int(death[0]) if death else 1, sender=sender, reason=reason or None)
 
 
 def _claude(key: str, value: str) -> Line:

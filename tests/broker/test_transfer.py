@@ -227,6 +227,33 @@ async def test_time_to_live_counts_from_the_original_time(first: Broker, open_br
     assert (await second.agents.check("robert")).unread_messages == 1
 
 
+async def test_what_has_expired_is_still_a_dead_letter_whose_sender_is_to_be_told(
+    open_broker: Open, second: Broker
+) -> None:
+    broker = await open_broker()
+    for each in (broker, second):
+        await each.housekeeping.close()  # it would send the notice
+    old, now = int((await second._store.now_ms()) - 90_000_000), "2026-11-29T21:00:00.000Z"
+    content = {"from": "ci", "via": "http", "body": "x", "timestamp": now, "remembered": {}}
+    mail = [{"type": "message", "to": "bob", "entry": f"{old}-{n}", "id": f"m{n}", "seq": n, **content} for n in (1, 2)]
+    agents = [{"type": "agent", "name": "ci", "reads": True, "last_seen": now}, {"type": "agent", "name": "bob"}]
+    header = {"postino": "0", "format": 1, "export": "old", "exported": now}
+    await imported(broker, [header, *agents, *mail, {"type": "end", "counts": {"agent": 2, "message": 2}}])
+    assert (await broker.agents.check("bob")).unread_messages == 0
+    mine = await broker.mail.state("bob", "m1")
+    assert (mine.state, mine.reason) == ("expired", "ttl")
+
+    lines = await raw(broker)
+    await imported(second, lines)
+
+    letters = (await second.dead.page("bob", 10, 0))[0]
+    assert [(each.id, each.reason) for each in letters] == [("m1", "expired"), ("m2", "expired")]
+    assert await second.mail.state("bob", "m1") == mine
+    assert (await raw(second))[1:] == lines[1:]
+    flat = await second._store.call("HGETALL", second._store.keys.shared("notices"))
+    assert dict(zip(flat[::2], flat[1::2], strict=True)) == {"bob m1": "ci expired", "bob m2": "ci expired"}
+
+
 async def test_a_session_that_came_first_keeps_its_name_or_takes_the_new_one(first: Broker, second: Broker) -> None:
     for session, name in (("s-1", "bob"), ("s-2", "alice")):
         await second.sessions.join(Hello(session=session, generation=1, name=name))
