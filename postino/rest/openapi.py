@@ -12,10 +12,10 @@ import msgspec
 from postino import __version__
 from postino.claude import hook_events
 from postino.errors import ERRORS
-from postino.model import EVENT_ID, ID_PATTERN, OWN_NAME
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, Refusal, schema
 from postino.rest.route import JSON, Handler, Route
+from postino.values import EVENT_ID, ID_PATTERN, OWN_NAME
 
 Json = dict[str, Any]
 

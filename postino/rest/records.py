@@ -8,20 +8,17 @@ import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
-from postino.model import (
+from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
+from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
-    EVENTS,
-    STREAM_EVENTS,
     TEXT_PATTERN,
     AnyName,
     Id,
     Ids,
     Limit,
     Name,
-    Record,
     Text,
-    UnseenBroadcast,
     check_any_name,
     check_id,
     check_name,
