@@ -5,7 +5,7 @@ KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions
          events    stream   {po}:events
-ARGV     NONE
+ARGV     online_ms  the longest that a sign of life keeps a session online
 RETURNS  number of sessions taken offline
 ERRORS   NONE
 TIME     O(n) in the sessions taken offline
@@ -14,10 +14,17 @@ TIME     O(n) in the sessions taken offline
 --@include lib/claude
 --@include lib/event
 --@include lib/now
+--@include lib/number
 --@include lib/presence
 --@include lib/session
 local agents, presence, sessions, events = unpack(KEYS)
 local now = now_ms()
+-- the clock was stepped back since these signs of life: without this they would keep their sessions online for its length
+local online_ms = tonumber(ARGV[1])
+local longest = now + online_ms
+for _, session in ipairs(redis.call('ZRANGEBYSCORE', presence, '(' .. digits(longest + 1000), '+inf', 'LIMIT', 0, 1000)) do
+  redis.call('ZADD', presence, longest, session)
+end
 local silent = redis.call('ZRANGEBYSCORE', presence, '-inf', now, 'LIMIT', 0, 100)
 for _, session in ipairs(silent) do
   redis.call('ZREM', presence, session)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ sweep: end the messages of one inbox that are expired or had their last delivery. Housekeeping runs it.
 Atomic because a message must leave the inbox and reach its final state in one step. Bounded: examines 1000 messages,
-1000 ended leases and 500 ids, and ends 100 messages of either kind.
+1000 ended leases and 200 ids, and ends 100 messages of either kind.
 KEYS     inbox           stream   {po}:inbox:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
@@ -60,5 +60,5 @@ if redis.call('EXISTS', inbox) == 1 then
     end
   end
 end
-local examined = sweep_index(index, order, ttl_ms, now, 500)
-return { 'ok', ended, examined, deleted, examined == 500 and 1 or more }
+local examined = sweep_index(index, order, ttl_ms, now, 200)
+return { 'ok', ended, examined, deleted, examined == 200 and 1 or more }

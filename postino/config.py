@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from postino.errors import BadField, BadName
 from postino.home_store import DEFAULT_PREFIX, HomeStore, without_credentials
-from postino.model import check_name
 from postino.paths import Home
+from postino.values import check_name
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

@@ -6,24 +6,15 @@ Times are ISO 8601 in UTC with milliseconds in answers, and `*_ms` inside: milli
 from __future__ import annotations
 
 import hashlib
-import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
-from postino.errors import BadField, BadName, NameReserved
+from postino.values import check_id, check_name, check_text
 
-NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
-RESERVED = frozenset({"all", "human", "system", "postino"})
 SYSTEM = "system"
 ANONYMOUS = "anonymous"
-MAX_BODY = 32_768  # characters
-MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
-MAX_PAGE = 200
-DEFAULT_PAGE = 50
 ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an answer at 25,000 tokens
 
 #: types of the events that the scripts in lua/ emit
@@ -35,22 +26,8 @@ EVENTS = (
 #: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
 
-# the schemas show these constraints; `check_*` enforces them, with clearer messages than msgspec's
-Name = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
-Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
-Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY})]
-Ids = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
-Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
-
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
-
-_NAME = re.compile(NAME_PATTERN)
-_ID = re.compile(ID_PATTERN)
-# C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
-_REFUSED = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f\ud800-\udfff]"
-)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -350,52 +327,7 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
-    """Return `value`, or raise BadField if it is empty, too long or has a character that is not allowed."""
-    if not value:
-        raise BadField(f"{field} must not be empty", field=field)
-    if len(value) > longest:
-        raise BadField(f"{field} has {len(value)} characters; at most {longest} are allowed", field=field)
-    found = _REFUSED.search(value)
-    if found:
-        raise BadField(
-            f"{field} contains U+{ord(found.group()):04X} at position {found.start()}, which is not allowed; remove it",
-            field=field,
-            position=found.start(),
-        )
-    return value
-
-
-def check_name(value: str, field: str = "name") -> str:
-    """Return `value`, or raise BadName if it cannot name an agent."""
-    check_any_name(value, field)
-    if value.lower() in RESERVED:
-        raise NameReserved(
-            f"{field}: {value!r} is a reserved name (all, human, system, postino); choose another", field=field
-        )
-    return value
-
-
-def check_any_name(value: str, field: str) -> str:
-    """Return `value`, or raise BadName if it is not a name. Reserved names pass: `system` sends notices."""
-    if not _NAME.fullmatch(value):
-        raise BadName(f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit", field=field)
-    return value
-
-
-def check_id(value: str, field: str = "id") -> str:
-    """Return `value`, or raise BadField if it cannot identify a message."""
-    if not _ID.fullmatch(value):
-        raise BadField(f"{field} must be 1 to 128 of A-Z a-z 0-9 . _ : -", field=field)
-    return value
-
-
 def digest(sender: str, body: str, thread: str | None, reply_to: str | None) -> str:
     """Return the fingerprint that decides whether a repeated id has the same content."""
     content = msgspec.json.encode([sender, body, thread, reply_to])
     return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
-def visible(text: str) -> str:
-    """Return `text` with every control character escaped, for terminals, hooks and logs."""
-    return _REFUSED.sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)

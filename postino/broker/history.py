@@ -8,11 +8,12 @@ from collections.abc import Callable
 import msgspec
 
 from postino.errors import BadField
-from postino.model import HistoryEntry, HistoryPage, MessageState, check_id
+from postino.model import HistoryEntry, HistoryPage, MessageState
 from postino.store.agents import AgentTable, Names
 from postino.store.entries import members
 from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
 from postino.store.inbox import Inboxes
+from postino.values import check_id
 
 MAX_LOOKED = 5_000  # entries per call, so that a search for a rare word does not occupy the store
 MAX_SECONDS = 1.0  # per call; long bodies take longer than short ones

@@ -8,8 +8,9 @@ import re
 import msgspec
 
 from postino.errors import UnknownAgent
-from postino.model import Joined, check_name
+from postino.model import Joined
 from postino.store.sessions import SessionTable
+from postino.values import check_name
 
 _TAIL = re.compile(r"[A-Za-z0-9._-]{1,8}")
 

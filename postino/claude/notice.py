@@ -11,7 +11,7 @@ import re
 
 import msgspec
 
-from postino.model import NAME_PATTERN
+from postino.values import NAME_PATTERN
 
 MAX_SENDERS = 3
 MAX_ONLINE = 8  # agents named in a greeting

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from postino.client import Client
 from postino.config import Settings
 from postino.errors import BadField, BadName, BadRequest, PostinoError
-from postino.model import visible
+from postino.values import visible
 
 LONGEST_INPUT = 1 << 20  # bytes of standard input; every allowed body is shorter
 

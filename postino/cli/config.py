@@ -12,7 +12,7 @@ from typing import Any
 from postino.cli.command import Command
 from postino.config import KNOBS, SECRET
 from postino.errors import BadRequest
-from postino.model import check_name
+from postino.values import check_name
 
 Json = dict[str, Any]
 Shape = Callable[[Json], str]

@@ -14,8 +14,8 @@ from typing import Any
 from postino.cli import render
 from postino.cli.command import Command, Parser
 from postino.errors import BadField, Unreachable
-from postino.model import check_name
 from postino.paths import folder
+from postino.values import check_name
 
 REACH = {
     "user": "Every Claude Code session",

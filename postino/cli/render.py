@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from postino.model import visible
+from postino.values import visible
 
 Json = dict[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from postino.config import Settings
-from postino.model import visible
+from postino.values import visible
 
 REPEAT_S = 1.0
 MOST_MESSAGES = 100  # that are remembered

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from postino.errors import BadField
-from postino.model import Id, Ids, Limit, Name, Record, Text, visible
+from postino.model import Record
+from postino.values import Id, Ids, Limit, Name, Text, visible
 from postino.wording import worded
 
 AgentName = Annotated[Name, Meta(description="Agent name")]

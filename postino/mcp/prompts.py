@@ -8,7 +8,7 @@ from mcp import MCPError
 from postino.errors import PostinoError
 from postino.mcp.resources import TEMPLATE
 from postino.mcp.session import Session
-from postino.model import check_name, check_text, visible
+from postino.values import check_name, check_text, visible
 
 MAX_COMPLETIONS = 100  # the protocol's limit
 

@@ -23,8 +23,8 @@ from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import CLOSE_S, Session
-from postino.model import check_id
 from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer
+from postino.values import check_id
 
 HELLO_S = 5.0  # for the first line, which a relay sends as soon as it is connected
 MAX_IN_FLIGHT = 64  # requests of one client handled at the same time; further ones wait in the socket

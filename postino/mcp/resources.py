@@ -8,7 +8,7 @@ from mcp import MCPError
 from postino.mcp import answers
 from postino.mcp.session import RequestId, Session
 from postino.mcp.tools import DEFAULT_LIMIT, list_agents, read_mail
-from postino.model import visible
+from postino.values import visible
 
 AGENTS = "postino://agents"
 INBOX = "postino://inbox/"

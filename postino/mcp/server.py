@@ -20,7 +20,7 @@ from postino.mcp import answers, prompts, resources
 from postino.mcp.arguments import parse
 from postino.mcp.session import Session
 from postino.mcp.tools import TOOLS, ToolCall
-from postino.model import visible
+from postino.values import visible
 
 INSTRUCTIONS = (
     "postino is a durable mailbox shared by coding agents, scripts and people. msg_read returns your unread messages; "

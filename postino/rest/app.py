@@ -102,7 +102,8 @@ def _unrouted(guard: Guard) -> Endpoint:
     async def serve(request: web.Request) -> object:
         path = request.rel_url.path_safe  # as the router matches it: an escaped slash does not separate segments
         fitting = [route for route, pattern in _PATTERNS if pattern.fullmatch(path) or request.raw_path == "*"]
-        allow = sorted({method for route in fitting for method in _methods(route)})
+        fewest = min((route.path.count("{") for route in fitting), default=0)  # `/agents/cleanup` is no agent's name
+        allow = sorted({method for route in fitting if route.path.count("{") == fewest for method in _methods(route)})
         try:
             guard.admit(request)
         except MethodNotAllowed as error:  # OPTIONS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postino.errors import naming
-from postino.model import DEFAULT_PAGE, Broadcast, BroadcastDraft, BroadcastSent
+from postino.model import Broadcast, BroadcastDraft, BroadcastSent
 from postino.rest.call import ApiCall, merged
 from postino.rest.records import (
     BroadcastBody,
@@ -16,6 +16,7 @@ from postino.rest.records import (
     SeenBody,
     UnseenBroadcasts,
 )
+from postino.values import DEFAULT_PAGE
 
 
 async def listing(call: ApiCall[Paging, Nothing]) -> Page[Broadcast]:

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from postino.broker.sessions import SESSION_PREFIX
 from postino.errors import BadField, BadRequest, Forbidden
-from postino.model import ANONYMOUS, Record, Sender, Via, check_id, check_name
+from postino.model import ANONYMOUS, Record, Sender, Via
 from postino.rest.signin_codes import SignInCodes
+from postino.values import check_id, check_name
 
 if TYPE_CHECKING:
     from postino.broker import Broker

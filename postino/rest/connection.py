@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from aiohttp import StreamReader, web
 
 from postino.errors import BadRequest, PostinoError
-from postino.model import visible
 from postino.rest import peer
 from postino.rest.answers import closing, forbidden, refusal
 from postino.rest.limited_log import LimitedLog
+from postino.values import visible
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte
 IDLE_S = 30.0  # between two requests; postino's clients send the next sooner, or reconnect in less than 1 ms

@@ -16,11 +16,12 @@ from aiohttp_sse import EventSourceResponse
 from postino import __version__
 from postino.broker.events import REPLAY
 from postino.errors import BadField, PostinoError, StoreAway, TooMany
-from postino.model import EVENTS, STREAM_EVENTS, Event, check_name, iso, visible
+from postino.model import EVENTS, STREAM_EVENTS, Event, iso
 from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import disconnected
 from postino.rest.parse import QUOTED, stream_id
 from postino.rest.records import EventsQuery, Nothing
+from postino.values import check_name, visible
 
 if TYPE_CHECKING:
     from postino.broker import Broker

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from postino.config import LOOPBACK, Settings
 from postino.errors import BadHost, BadRequest, Forbidden, MethodNotAllowed, Unauthorized
-from postino.model import visible
 from postino.rest import peer
 from postino.rest.connection import HttpConnection, Policy
+from postino.values import visible
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SOCKET_NAMES = frozenset({"postino", *LOCAL_NAMES})

@@ -15,11 +15,11 @@ from aiohttp import web
 from postino.claude import notice, permission
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.errors import BadName, Forbidden, PostinoError
-from postino.model import ID_PATTERN, visible
 from postino.rest.call import ApiCall
 from postino.rest.connection import is_unix
 from postino.rest.parse import BODY_S
 from postino.rest.records import Nothing
+from postino.values import ID_PATTERN, visible
 
 LARGEST = 16 << 20  # bytes; PostToolBatch repeats the answers of tools, which may be whole files
 _SESSION = re.compile(ID_PATTERN)

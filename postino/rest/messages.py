@@ -11,19 +11,7 @@ from aiohttp import web
 from postino.broker import Broker
 from postino.claude.notice import mail_line
 from postino.errors import LeaseLost, naming
-from postino.model import (
-    DEFAULT_PAGE,
-    Acknowledged,
-    Batch,
-    Check,
-    Draft,
-    Lease,
-    Message,
-    MessageState,
-    Returned,
-    Sent,
-    check_id,
-)
+from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
 from postino.rest.answers import answer, text
 from postino.rest.call import ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
@@ -38,6 +26,7 @@ from postino.rest.records import (
     SendBody,
     SettleBody,
 )
+from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
 

@@ -10,16 +10,38 @@ from typing import Any
 import msgspec
 
 from postino import __version__
+from postino.claude import hook_events
 from postino.errors import ERRORS
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, Refusal, schema
 from postino.rest.route import JSON, Handler, Route
+from postino.values import EVENT_ID, ID_PATTERN, OWN_NAME
 
 Json = dict[str, Any]
 
 #: error codes of every route
 EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "bad_host", "store_away", "store_full")
 WITH_BODY = ("bad_json", "too_large", "unsupported_type")
+
+_ID = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
+#: header -> its schema and what it means
+HEADERS: dict[str, tuple[Json, str]] = {
+    "Idempotency-Key": (_ID, "The id of the message; the same as the field id, if that is given too"),
+    "X-Postino-Consumer": (_ID, "The reading session, if the body does not name it"),
+    "X-Postino-Via": ({"type": "string"}, "The face that sends, cli or web; any other value is ignored"),
+    "Last-Event-ID": ({"type": "string", "pattern": EVENT_ID}, "Resume after this event; counts before since"),
+    "X-Postino-As": ({"type": "string", "pattern": OWN_NAME}, "The agent that is online while the stream is open"),
+}
+PARAMETERS: dict[str, Json] = {
+    "agent": {"type": "string", "pattern": OWN_NAME},
+    "id": _ID,
+    "event": {"enum": sorted(hook_events.EVENTS)},
+}
+_EVENT = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"const": "update"}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 
 
 def serve(routes: Callable[[], Iterable[Route]]) -> Handler:
@@ -66,27 +88,44 @@ def _operation(route: Route, named: dict[Any, Json]) -> Json:
     operation: Json = {
         "summary": route.summary,
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
-        "parameters": [*_in_path(route.path), *_in_query(route.query)],
+        "parameters": [*_in_path(route.path), *_in_query(route.query), *_in_head(route.headers)],
         "responses": _responses(route, named),
     }
     if route.method == "POST":
         content = {"type": "object", "maxProperties": 0} if route.body is Nothing else named[route.body]
         if route.accepts != JSON:
             content = {"type": "string"}
-        operation["requestBody"] = {"content": {route.accepts: {"schema": content}}}
+        operation["requestBody"] = {"required": True, "content": {route.accepts: {"schema": content}}}
     return operation
 
 
 def _in_path(path: str) -> list[Json]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {"name": name, "in": "path", "required": True, "schema": PARAMETERS[name]}
         for name in re.findall(r"{(\w+)", path)
     ]
 
 
 def _in_query(kind: Any) -> list[Json]:
     properties = msgspec.json.schema_components([kind])[1][kind.__name__]["properties"]
-    return [{"name": name, "in": "query", "required": False, "schema": each} for name, each in properties.items()]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": _given(each)}
+        for name, each in properties.items()
+        if not each.get("deprecated")
+    ]
+
+
+def _given(schema: Json) -> Json:
+    """Return the schema of a parameter that is given: absence is its null."""
+    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    return kinds[0] if len(kinds) == 1 else {name: each for name, each in schema.items() if name != "default"}
+
+
+def _in_head(names: Iterable[str]) -> list[Json]:
+    return [
+        {"name": name, "in": "header", "required": False, "schema": HEADERS[name][0], "description": HEADERS[name][1]}
+        for name in names
+    ]
 
 
 def _responses(route: Route, named: dict[Any, Json]) -> Json:
@@ -96,7 +135,7 @@ def _responses(route: Route, named: dict[Any, Json]) -> Json:
     elif route.gives != JSON:
         good["content"] = {route.gives: {"schema": {"type": "string"}}}
     elif route.path == "/api/events":
-        good["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
+        good["content"] = {"text/event-stream": {"schema": _EVENT}}
     found: dict[int, list[str]] = {}
     for code in (*EVERYWHERE, *(WITH_BODY if route.method == "POST" else ()), *route.refusals):
         if code in ERRORS:

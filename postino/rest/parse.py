@@ -12,8 +12,8 @@ import msgspec
 from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
-from postino.model import check_text, visible
 from postino.rest.route import JSON
+from postino.values import check_text, visible
 from postino.wording import worded
 
 T = TypeVar("T")

@@ -8,15 +8,17 @@ import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
-from postino.model import (
+from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
+from postino.values import (
     DEFAULT_PAGE,
+    EVENT_ID,
+    TEXT_PATTERN,
+    AnyName,
     Id,
     Ids,
     Limit,
     Name,
-    Record,
     Text,
-    UnseenBroadcast,
     check_any_name,
     check_id,
     check_name,
@@ -30,6 +32,9 @@ DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to liv
 
 QUERY = 256  # characters of a text to search for
 
+_TYPE = "|".join((*STREAM_EVENTS, *EVENTS))
+_TYPES = f"^({_TYPE})(,({_TYPE}))*$"
+_SoughtText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": QUERY, "pattern": TEXT_PATTERN})]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
@@ -138,10 +143,10 @@ class RequeueBody(Asked, frozen=True, kw_only=True):
 class HistoryQuery(Asked, frozen=True, kw_only=True):
     """A part of the history: sent or received by `agent`, the other party `with`, containing `q`, before an entry."""
 
-    agent: Name | None = None
-    with_: Name | None = field(name="with", default=None)
-    q: str | None = None
-    before: str | None = None
+    agent: AnyName | None = None
+    with_: AnyName | None = field(name="with", default=None)
+    q: _SoughtText | None = None
+    before: Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"})] | None = None
     limit: Limit = DEFAULT_PAGE
 
     def __post_init__(self) -> None:
@@ -156,10 +161,10 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
 class EventsQuery(Asked, frozen=True, kw_only=True):
     """Events after the id `since`, of one agent, of some types (`a,b`)."""
 
-    since: str | None = None
-    agent: Name | None = None
-    type: str | None = None
-    as_: str | None = field(name="as", default=None)  # until 0.1 what the header X-Postino-As is now
+    since: Annotated[str, Meta(extra_json_schema={"pattern": EVENT_ID})] | None = None
+    agent: AnyName | None = None
+    type: Annotated[str, Meta(extra_json_schema={"pattern": _TYPES})] | None = None
+    as_: Annotated[str | None, Meta(extra_json_schema={"deprecated": True})] = field(name="as", default=None)
 
     def __post_init__(self) -> None:
         if self.agent is not None:

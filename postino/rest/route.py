@@ -34,6 +34,7 @@ class Route:
     raw: bool = False  # the handler reads the body itself
     accepts: str = JSON  # the content type of the body of a POST
     gives: str = JSON  # the content type of a 200
+    headers: tuple[str, ...] = ()  # that the handler reads, see openapi.HEADERS
     in_api: bool = True  # False: the page
     needs_token: bool = True  # False: a browser requests it before it has the token
     longest_body: int | None = None  # bytes, where the setting allows more than this route needs

@@ -66,19 +66,30 @@ from postino.rest.route import NDJSON, Route
 
 UNKNOWN = ("unknown_agent",)
 REUSED = ("key_reused", "importing")
-LOST: dict[str, Any] = {"refusals": ("lease_lost",), "bodies": {409: Rejected}}
+SENDING, READING = ("Idempotency-Key", "X-Postino-Via"), ("X-Postino-Consumer",)
+LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/api/messages", messages.send, Sent, body=SendBody, refusals=(*REUSED, "inbox_full")),
+    Route(
+        "POST", "/api/messages", messages.send, Sent, body=SendBody, headers=SENDING, refusals=(*REUSED, "inbox_full")
+    ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=Paging),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared),
-    Route("POST", "/api/messages/{agent}/read", messages.read, Lease, query=ReadQuery, body=ReadQuery),
+    Route("POST", "/api/messages/{agent}/read", messages.read, Lease, query=ReadQuery, body=ReadQuery, headers=READING),
     Route("POST", "/api/messages/{agent}/ack", messages.ack, Acknowledged, body=SettleBody, **LOST),
     Route("POST", "/api/messages/{agent}/nack", messages.nack, Returned, body=NackBody, **LOST),
     Route("POST", "/api/messages/{agent}/extend", messages.extend, Acknowledged, body=SettleBody, **LOST),
     Route("GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",)),
     Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=Paging),
-    Route("POST", "/api/broadcasts", broadcasts.broadcast, BroadcastSent, body=BroadcastBody, refusals=REUSED),
+    Route(
+        "POST",
+        "/api/broadcasts",
+        broadcasts.broadcast,
+        BroadcastSent,
+        body=BroadcastBody,
+        headers=SENDING,
+        refusals=REUSED,
+    ),
     Route("DELETE", "/api/broadcasts", broadcasts.clear, Cleared),
     Route(
         "POST",
@@ -108,7 +119,14 @@ ROUTES: tuple[Route, ...] = (
         body=RenameBody,
         refusals=(*UNKNOWN, "name_taken", "alias_limit"),
     ),
-    Route("GET", "/api/events", events.events, query=EventsQuery, refusals=("too_many",)),
+    Route(
+        "GET",
+        "/api/events",
+        events.events,
+        query=EventsQuery,
+        headers=("Last-Event-ID", "X-Postino-As"),
+        refusals=("too_many",),
+    ),
     Route("POST", "/api/hooks/{event}", hooks.hook, raw=True),
     Route("GET", "/api/export", transfer.export, gives=NDJSON, refusals=("importing",)),
     Route(

@@ -12,7 +12,8 @@ from typing import Literal
 import msgspec
 
 from postino.errors import BadField
-from postino.model import Record, State, Via, check_any_name, check_id, check_name, check_text, iso
+from postino.model import Record, State, Via, iso
+from postino.values import check_any_name, check_id, check_name, check_text
 
 FORMAT = 1  # of the file
 

@@ -38,6 +38,7 @@ _NOT_EXECUTED = {
     "OOM": "it has reached its memory limit",
     "READONLY": "it is a read-only replica",
     "MASTERDOWN": "it is a replica that has lost its primary",
+    "UNBLOCKED": "it has just become a replica",  # a blocking read of ours waited on it
     "NOREPLICAS": "it has fewer replicas than it demands",
     "CLUSTERDOWN": "its cluster is down",
     "TRYAGAIN": "its cluster is moving these keys",
@@ -48,7 +49,7 @@ _NOT_EXECUTED = {
     "NOPERM": "it does not let this user do that",
 }
 #: those after which another connection may reach a server that does serve us
-_SENT_AWAY = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS"})
+_SENT_AWAY = frozenset({"READONLY", "UNBLOCKED", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS"})
 
 _IN_SCRIPT = " on @user_script:"  # ends an error that a script met on its way
 

@@ -83,7 +83,7 @@ class SessionTable:
 
     async def expire_presence(self) -> int:
         """Take silent sessions offline, at most 100; return how many."""
-        return int(await self._store.run("expire_presence", "", {}))
+        return int(await self._store.run("expire_presence", "", {"online_ms": ONLINE_MS}))
 
     async def forget_sessions(self) -> int:
         """Delete the records of sessions that ended one time to live ago, one by one; return how many."""

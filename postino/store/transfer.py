@@ -10,8 +10,7 @@ import msgspec
 from postino.errors import NotEmpty, PostinoError
 from postino.model import digest
 from postino.store.agents import AgentEntry
-from postino.store.entries import alias_target, members, pairs
-from postino.store.inbox import IndexEntry
+from postino.store.entries import alias_target, pairs
 from postino.store.keys import ALL
 from postino.store.lines import (
     AgentLine,
@@ -19,7 +18,6 @@ from postino.store.lines import (
     BroadcastLine,
     ClaudeLine,
     Cursor,
-    DamagedLine,
     DeadLine,
     FeedLine,
     HistoryLine,
@@ -27,25 +25,28 @@ from postino.store.lines import (
     Line,
     MessageLine,
     NoticeLine,
-    Remembered,
     position,
     to_ms,
     to_time,
 )
 from postino.store.store import Limits, Store
+from postino.store.stored_lines import (
+    IndexRecord,
+    broadcast_line,
+    claude_line,
+    dead_line,
+    has_ended,
+    history_line,
+    id_line,
+    message_line,
+    notice_line,
+    or_damaged,
+)
 
 _PAGE = 100  # entries of one page
 _PAGE_BYTES = 1_000_000  # bodies of one page: a few milliseconds for the store and for the daemon
 _STREAM_PAGE = 32  # entries of a page that is not measured: 4 MB if all bodies are of the maximum length
 _MAX_HOPS = 4  # renames of one agent that a page follows
-
-
-class _Index(IndexEntry, omit_defaults=True):
-    """A record of the index with all its members; see lua/lib/entry.lua."""
-
-    d: str = ""
-    x: int | None = None
-    a: bool | None = None
 
 
 class _Row(msgspec.Struct, omit_defaults=True):
@@ -54,7 +55,7 @@ class _Row(msgspec.Struct, omit_defaults=True):
     entry: str | None = None
     fields: list[str] | None = None
     id: str | None = None
-    record: _Index | None = None
+    record: IndexRecord | None = None
     forget: int | None = None
     deliveries: int | None = None
     due: int | None = None
@@ -97,18 +98,18 @@ class TransferTable:
 
     async def messages(self, agent: str, after: str) -> tuple[list[Line], str]:
         """Return a page of an inbox after a stream ID, and the last stream ID of the page: `after` if it is empty."""
-        return await self._entries(agent, after, "inbox", _message)
+        return await self._entries(agent, after, "inbox", message_line)
 
     async def dead(self, agent: str, after: str) -> tuple[list[Line], str]:
         """Return a page of dead letters, as `messages` does."""
-        return await self._entries(agent, after, "dead", _dead)
+        return await self._entries(agent, after, "dead", dead_line)
 
     async def _entries(
         self, agent: str, after: str, kind: str, made: Callable[[str, list[Any]], Line]
     ) -> tuple[list[Line], str]:
         values: dict[str, str | int] = {"after": after, "limit": _PAGE, "bytes": _PAGE_BYTES}
         (items,) = await self._page("export_entries", agent, values, kind)
-        lines = [_or_damaged(item[0], made, agent, item) for item in items]
+        lines = [or_damaged(item[0], made, agent, item) for item in items]
         return lines, items[-1][0] if items else after
 
     async def ids(self, agent: str) -> AsyncIterator[list[Line]]:
@@ -116,7 +117,7 @@ class TransferTable:
         cursor = "0"
         while True:
             cursor, items = await self._page("export_ids", agent, {"cursor": cursor, "count": _PAGE})
-            lines = [_or_damaged(item[0], _id, agent, item) for item in items if _has_ended(item[1])]
+            lines = [or_damaged(item[0], id_line, agent, item) for item in items if has_ended(item[1])]
             yield lines
             if cursor == "0":
                 return
@@ -134,12 +135,12 @@ class TransferTable:
     async def history(self) -> AsyncIterator[list[Line]]:
         """Yield the history, oldest first."""
         async for page in self._stream("history"):
-            yield [_or_damaged(entry, _history, entry, fields) for entry, fields in page]
+            yield [or_damaged(entry, history_line, entry, fields) for entry, fields in page]
 
     async def broadcasts(self) -> AsyncIterator[list[Line]]:
         """Yield the broadcasts that are stored, oldest first."""
         async for page in self._stream("broadcasts"):
-            yield [_or_damaged(entry, _broadcast, entry, fields) for entry, fields in page]
+            yield [or_damaged(entry, broadcast_line, entry, fields) for entry, fields in page]
 
     async def _stream(self, name: str) -> AsyncIterator[list[Any]]:
         after = "-"
@@ -159,7 +160,7 @@ class TransferTable:
     async def notices(self) -> list[Line]:
         """Return the dead letters whose senders have yet to be notified."""
         flat = await self._store.query("HGETALL", self._store.keys.shared("notices"))
-        return [_or_damaged(key, _notice, key, value) for key, value in pairs(flat).items()]
+        return [or_damaged(key, notice_line, key, value) for key, value in pairs(flat).items()]
 
     async def claude(self) -> AsyncIterator[list[Line]]:
         """Yield the agents that Claude Code sessions become when they are resumed."""
@@ -167,7 +168,7 @@ class TransferTable:
         while True:
             cursor, flat = await self._store.query("HSCAN", self._store.keys.shared("sessions"), cursor, "COUNT", _PAGE)
             found = [(key, value) for key, value in pairs(flat).items() if key.startswith("claude:")]
-            yield [_or_damaged(key, _claude, key, value) for key, value in found]
+            yield [or_damaged(key, claude_line, key, value) for key, value in found]
             if str(cursor) == "0":
                 return
 
@@ -303,7 +304,7 @@ class TransferTable:
 
     def _row(self, line: MessageLine | DeadLine | IdLine, fields: list[str] | None, *, state: str) -> _Row:
         known = line.remembered
-        record = _Index(
+        record = IndexRecord(
             s=line.entry,
             q=line.seq,
             st=state,
@@ -322,108 +323,6 @@ class TransferTable:
             record.d = digest(line.from_, line.body, line.thread, line.reply_to)
         forget = _ms_or_none(known.forget_at) or position(line.entry)[0] + self._limits.ttl_ms
         return _Row(entry=line.entry, fields=fields, id=line.id, record=record, forget=forget)
-
-
-def _or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
-    try:
-        return made(*given)
-    except (PostinoError, msgspec.MsgspecError, KeyError, ValueError) as error:
-        return DamagedLine(entry=entry, why=str(error))
-
-
-def _stored(fields: dict[str, str]) -> dict[str, Any]:
-    letters = {name: fields[name] or None for name in ("thread", "reply_to") if name in fields}
-    return members(fields) | letters
-
-
-def _remembered(record: str, forget: str, deliveries: int, fallback: str) -> Remembered:
-    """Return what is remembered, from the record of the index; `fallback` is the digest if there is none."""
-    index = msgspec.json.decode(record, type=_Index) if record else _Index(s="", q=0, st="", t=0, f="")
-    return Remembered(
-        digest=index.d or fallback,
-        deliveries=deliveries,
-        reader=index.r,
-        leased_at=to_time(index.l),
-        notified=index.h,
-        notified_at=to_time(index.ht),
-        deaths=index.x or 0,
-        requeued=bool(index.a),
-        forget_at=to_time(forget),
-    )
-
-
-def _message(agent: str, item: list[Any]) -> Line:
-    entry, flat, record, forget, deliveries, due = item
-    stored = _stored(pairs(flat))
-    known = _remembered(record, forget, int(deliveries), _digest(stored))
-    is_leased = bool(record) and msgspec.json.decode(record, type=_Index).st == "leased"
-    returned = due and not is_leased and float(due) > position(entry)[0]
-    return MessageLine(
-        entry=entry, to=agent, **stored, remembered=known, delayed_until=to_time(due) if returned else None
-    )
-
-
-def _dead(agent: str, item: list[Any]) -> Line:
-    entry, flat, record, forget, _, _ = item
-    fields = pairs(flat)
-    stored = _stored(fields)
-    if record and msgspec.json.decode(record, type=_Index).s != entry:
-        record = ""  # the id stands for a later message
-    known = _remembered(record, forget, int(fields["deliveries"]), _digest(stored))
-    return DeadLine(
-        entry=entry,
-        to=agent,
-        **stored,
-        remembered=known,
-        reason=fields["reason"],
-        died_at=to_time(fields["died"]) or "",
-    )
-
-
-def _id(agent: str, item: list[Any]) -> Line:
-    id, record, forget = item
-    index = msgspec.json.decode(record, type=_Index)
-    return IdLine(
-        to=agent,
-        id=id,
-        entry=index.s,
-        seq=index.q,
-        from_=index.f,
-        state=index.st,  # type: ignore[arg-type]  # written by our own scripts
-        timestamp=to_time(index.t) or "",
-        settled_at=to_time(index.e),
-        reason=index.w,
-        remembered=_remembered(record, forget, index.n, ""),
-    )
-
-
-def _has_ended(record: str) -> bool:
-    """Return whether a record is exported by itself: until its end it comes with its message."""
-    return msgspec.json.decode(record, type=_Index).st not in ("queued", "leased", "dead")
-
-
-def _history(entry: str, flat: list[str]) -> Line:
-    fields = pairs(flat)
-    return HistoryLine(entry=entry, kind=fields["kind"], to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
-
-
-def _broadcast(entry: str, flat: list[str]) -> Line:
-    return BroadcastLine(entry=entry, **members(pairs(flat)))
-
-
-def _notice(key: str, value: str) -> Line:
-    agent, id, *death = key.split(" ")
-    sender, _, reason = value.partition(" ")
-    return NoticeLine(agent=agent, id=id, death=int(death[0]) if death else 1, sender=sender, reason=reason or None)
-
-
-def _claude(key: str, value: str) -> Line:
-    record = msgspec.json.decode(value, type=dict[str, Any])
-    return ClaudeLine(session=key.removeprefix("claude:"), agent=record["agent"], at=to_time(record["at"]) or "")
-
-
-def _digest(stored: dict[str, Any]) -> str:
-    return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"])
 
 
 def _fields(line: MessageLine | DeadLine | BroadcastLine | HistoryLine) -> list[str]:

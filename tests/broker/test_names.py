@@ -8,7 +8,7 @@ import pytest
 
 from postino.broker import Broker
 from postino.errors import BadName, UnknownAgent
-from postino.model import check_name
+from postino.values import check_name
 
 HOME = {"host": "laptop", "directory": "/home/me/project"}
 

@@ -152,6 +152,20 @@ async def test_a_silent_session_is_taken_offline_and_told_once(broker: Broker, h
     assert await online(broker, "alice")
 
 
+async def test_a_clock_that_was_stepped_back_keeps_nobody_online_for_the_length_of_the_step(
+    broker: Broker, hello, events
+) -> None:
+    await broker.sessions.join(hello("s-1", name="bob"))
+    presence, hour_ms = broker._store.keys.shared("presence"), 3_600_000
+    await broker._store.call("ZINCRBY", presence, hour_ms, "s-1")  # as the sign of life of an hour ahead has left it
+
+    await broker._live.expire_presence()
+
+    left_ms = float(await broker._store.call("ZSCORE", presence, "s-1")) - await broker._store.now_ms()
+    assert 0 < left_ms <= 30_000
+    assert await online(broker, "bob")
+
+
 async def test_leaving_after_the_silence_was_noticed_tells_nothing_new(broker: Broker, hello, events) -> None:
     await broker.sessions.join(hello("s-1", name="bob"))
     await silence(broker, "s-1")

@@ -6,7 +6,8 @@ import hashlib
 import random
 from functools import lru_cache
 
-from postino.model import ANSWER_BUDGET, MAX_BODY
+from postino.model import ANSWER_BUDGET
+from postino.values import MAX_BODY
 
 #: shape -> how often it is chosen; the last four fill an answer alone or nearly so
 SHAPES = {"short": 80, "unicode": 10, "quotes": 4, "newlines": 4, "budget": 1, "longest": 1}

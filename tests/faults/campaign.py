@@ -11,7 +11,7 @@ from typing import Any
 from tests.faults import injected
 from tests.faults.checker import message_of
 from tests.faults.history import ACCEPTED, Any_, Call, Fault, History, Shown, State, Stuck, Try
-from tests.faults.http_traffic import Caller, Listener, Reader, Sender
+from tests.faults.http_traffic import Caller, FeedReader, Listener, Reader, Sender
 from tests.faults.mcp_traffic import Agent
 from tests.faults.stage import LEASE_S, Stage
 from tests.waiting import eventually
@@ -72,6 +72,7 @@ class Campaign:
             self.readers.append(Reader(inbox, self._caller(next(nodes)), self._another(), self._answers))
         for name in self._agents:
             self.agents.append(Agent(name, next(nodes), self.history, targets, self._another(), self._answers))
+        feed_reader = FeedReader("feed-reader", self._caller(next(nodes)), self._answers)
         self.listener = Listener(self.stage.home, self.history)
         self._sending = [self._spawn(each.run(self._stop_sending)) for each in [*self.senders, feed]]
         self._by_readers = [self._spawn(each.run(self._stop_reading)) for each in self.readers]
@@ -79,7 +80,7 @@ class Campaign:
         plain = self._plain()
         self._by_agents = [self._spawn(each.run(self._stop_reading, plain)) for each in self.agents]
         self._reading += self._by_agents
-        self._reading.append(self._spawn(self.listener.run(self._stop_reading)))
+        self._reading += [self._spawn(each.run(self._stop_reading)) for each in (feed_reader, self.listener)]
         return self
 
     async def __aexit__(self, *error: object) -> None:

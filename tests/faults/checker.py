@@ -188,13 +188,14 @@ def overtaken(view: _View) -> list[str]:
 
 
 def unlabelled(view: _View) -> list[str]:
-    """Shown again, to the same inbox, without `redelivered`. Broadcasts are not judged: HTTP does not label them."""
-    seen: Counter[Message] = Counter()
+    """Shown again to the same inbox, or a broadcast to the same reader, without `redelivered`."""
+    seen: set[tuple[str, Message]] = set()
     found = []
-    for each in view.mail:
-        seen[message_of(each)] += 1
-        if seen[message_of(each)] > 1 and not each.redelivered:
+    for each in view.shown:
+        what = each.inbox, message_of(each)
+        if what in seen and not each.redelivered:
             found.append(_name(each))
+        seen.add(what)
     return found
 
 

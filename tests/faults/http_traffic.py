@@ -276,19 +276,28 @@ class Listener:
                 yield line
 
 
-async def read_feed(reader: str, caller: Caller, answers: itertools.count[int], until_empty: bool) -> None:
-    """Read broadcasts as `reader` once, or until there are no more."""
-    while True:
-        answer = await caller.post("broadcasts", f"broadcasts/{reader}/read", {"limit": 50})
-        if not answer.code:
-            number = next(answers)
-            for each in answer.body["items"]:
+class FeedReader:
+    """Reads the broadcasts as an agent, and moves its cursor only when it has them."""
+
+    def __init__(self, name: str, caller: Caller, answers: itertools.count[int]) -> None:
+        self.name = name
+        self.caller = caller
+        self._answers = answers
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Read until stopped, then until there are no more."""
+        while True:
+            answer = await self.caller.post("broadcasts", f"broadcasts/{self.name}/read", {"limit": 20, "ack": "lease"})
+            items = answer.body.get("items", [])
+            number = next(self._answers)
+            for each in items:
                 note_shown(
-                    caller.history, each, face="http", session=reader, inbox=reader, answer=number, broadcast=True
-                )
-            if until_empty and not answer.body["more"]:
-                caller.history.note(Unread(reader=reader, missed=answer.body["missed"]))
+                    self.caller.history, each, face="http", session=self.name, inbox=self.name, answer=number,
+                    broadcast=True,
+                )  # fmt: skip
+            if items:
+                await self.caller.post("seen", f"broadcasts/{self.name}/seen", {"id": items[-1]["id"]})
+            elif stopping.is_set() and not answer.code:
+                self.caller.history.note(Unread(reader=self.name, missed=answer.body["missed"]))
                 return
-        if not until_empty:
-            return
-        await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(0.1)

@@ -21,15 +21,28 @@ SEED = 11
 pytestmark = pytest.mark.timeout(180)
 
 
-class CutReplies(injected.CutReplies):
+class CutSends(injected.CutReplies):
+    """Loses replies to sends of one sender: their bodies begin with its name and a blank."""
+
     hold = (0.3, 0.3)
+    of = b"http-0 "
+
+    async def inject(self) -> None:
+        self.proxy = self.stage.proxies[0]
+        self.proxy.lose = self.of
+
+
+class CutReads(CutSends):
+    """Loses replies to what one reader asks: reads and acknowledgements, by turns."""
+
+    of = b"reader-a-"
 
 
 #: what is broken, under which faults, and the promises that it breaks
 CONTROLS: list[tuple[str, list[type[injected.Fault]], set[str]]] = [
-    ("no_look_up", [CutReplies], {"stored twice"}),
+    ("no_look_up", [CutSends], {"stored twice"}),
     ("new_before_old", [injected.DropListener], {"order"}),
-    ("acknowledges_at_once", [CutReplies, injected.KillRelay], {"acknowledged unseen"}),
+    ("acknowledges_at_once", [CutReads], {"acknowledged unseen"}),
     ("acknowledges_an_error", [injected.DropListener], {"acknowledged unseen"}),
     ("prolongs_the_unshown", [injected.DropListener], {"overtaken", "stuck"}),
 ]

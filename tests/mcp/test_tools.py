@@ -9,7 +9,8 @@ import pytest
 
 from postino.broker import Broker
 from postino.claude.permission import READING
-from postino.model import ANSWER_BUDGET, MAX_BODY, MAX_PAGE, BroadcastDraft, Draft, Sender
+from postino.model import ANSWER_BUDGET, BroadcastDraft, Draft, Sender
+from postino.values import MAX_BODY, MAX_PAGE
 
 ALICE = Sender(name="alice", via="http")
 TOOLS = {

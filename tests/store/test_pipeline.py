@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from postino.errors import StoreAway
 from postino.store.pipeline import BATCH_FROM, MIN_TIME_LEFT_S, REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
+from tests.waiting import eventually
 
 Open = Callable[..., Awaitable[Store]]
 
@@ -467,3 +468,17 @@ async def test_a_right_that_is_missing_within_a_script_is_an_unknown_outcome(ser
 
     assert (within.detail["outcome"], before.detail["outcome"]) == ("unknown", "none")
     assert await stored(store) == 1
+
+
+async def test_a_server_that_becomes_a_replica_ends_a_blocking_read_as_storage_trouble(serve, store_at: Open) -> None:
+    server = serve()
+    store = await store_at(server.url)
+    reader = store.blocking_reader()
+    try:
+        waiting = asyncio.create_task(reader.call("XREAD", "BLOCK", 9000, "STREAMS", "none", "$", within_s=10))
+        await eventually(lambda: server.ask("INFO", "clients")["blocked_clients"] == 1)
+        server.ask("REPLICAOF", "127.0.0.1", "1")
+
+        assert (await refused(waiting)).detail["outcome"] == "none"
+    finally:
+        await reader.close()

@@ -14,6 +14,7 @@ import pytest
 
 from postino.client import Client
 from postino.errors import BadField, BadName, InboxFull, KeyReused, LeaseLost, PostinoError, StoreAway, Unreachable
+from tests.waiting import until
 
 OK = {"ok": True, "id": "x"}
 
@@ -26,6 +27,7 @@ class Badly:
         self.script: list[Callable[[socket.socket], bool]] = []
         self.requests: list[tuple[str, dict[str, object]]] = []
         self.connections = 0
+        self.ended = 0  # of them, on this side
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
@@ -48,6 +50,7 @@ class Badly:
             with line:
                 while self._request(line) and self.script.pop(0)(line):
                     pass
+            self.ended += 1
 
     def _request(self, line: socket.socket) -> bool:
         file = line.makefile("rb")
@@ -179,9 +182,7 @@ def test_a_connection_the_daemon_closed_meanwhile_costs_nothing_even_what_cannot
 ) -> None:
     daemon.script = [says_and_hangs_up(OK), says({"ok": True, "cleared": 0})]
     client.send("bob", "hello")
-    deadline = time.monotonic() + 5
-    while daemon.connections < 1 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: daemon.ended, "the daemon has closed the connection")
     assert client.clear("bob") == {"ok": True, "cleared": 0}
     assert daemon.connections == 2
     client.close()

@@ -14,7 +14,7 @@ import postino
 
 ROOT = Path(postino.__file__).parent
 GROUND = {"__version__", "errors"}
-RECORDS = GROUND | {"model", "wording", "home", "paths", "home_store", "config"}
+RECORDS = GROUND | {"values", "model", "wording", "home", "paths", "home_store", "config"}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
@@ -24,11 +24,12 @@ MAY_KNOW: dict[str, set[str]] = {
     "locks": set(),
     "home": set(),
     "relay": {"__version__", "home", "locks"},
-    "model": GROUND,
+    "values": GROUND,
+    "model": GROUND | {"values"},
     "wording": set(),
     "paths": GROUND | {"home"},
     "home_store": GROUND | {"paths"},
-    "config": GROUND | {"model", "paths", "home_store"},
+    "config": GROUND | {"model", "values", "paths", "home_store"},
     "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},

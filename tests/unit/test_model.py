@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postino.errors import BadField, BadName, NameReserved
-from postino.model import EVENTS, MAX_BODY, STREAM_EVENTS, check_id, check_name, check_text, digest, iso, visible
+from postino.model import EVENTS, STREAM_EVENTS, digest, iso
+from postino.values import MAX_BODY, check_id, check_name, check_text, visible
 
 BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=60) | st.text(

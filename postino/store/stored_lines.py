@@ -1,0 +1,145 @@
+"""Makes the lines of an export from what Valkey stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from postino.errors import PostinoError
+from postino.model import digest
+from postino.store.entries import members, pairs
+from postino.store.inbox import IndexEntry
+from postino.store.lines import (
+    BroadcastLine,
+    ClaudeLine,
+    DamagedLine,
+    DeadLine,
+    HistoryLine,
+    IdLine,
+    Line,
+    MessageLine,
+    NoticeLine,
+    Remembered,
+    position,
+    to_time,
+)
+
+
+class IndexRecord(IndexEntry, omit_defaults=True):
+    """A record of the index with all its members; see lua/lib/entry.lua."""
+
+    d: str = ""
+    x: int | None = None
+    a: bool | None = None
+
+
+def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
+    """Return the line that `made` makes; for an entry that cannot be read, one that says so."""
+    try:
+        return made(*given)
+    except (PostinoError, msgspec.MsgspecError, KeyError, ValueError) as error:
+        return DamagedLine(entry=entry, why=str(error))
+
+
+def _stored(fields: dict[str, str]) -> dict[str, Any]:
+    letters = {name: fields[name] or None for name in ("thread", "reply_to") if name in fields}
+    return members(fields) | letters
+
+
+def _remembered(record: str, forget: str, deliveries: int, fallback: str) -> Remembered:
+    """Return what is remembered, from the record of the index; `fallback` is the digest if there is none."""
+    index = msgspec.json.decode(record, type=IndexRecord) if record else IndexRecord(s="", q=0, st="", t=0, f="")
+    return Remembered(
+        digest=index.d or fallback,
+        deliveries=deliveries,
+        reader=index.r,
+        leased_at=to_time(index.l),
+        notified=index.h,
+        notified_at=to_time(index.ht),
+        deaths=index.x or 0,
+        requeued=bool(index.a),
+        forget_at=to_time(forget),
+    )
+
+
+def message_line(agent: str, item: list[Any]) -> Line:
+    """Return the line of an inbox entry, with what the index and the leases hold about it."""
+    entry, flat, record, forget, deliveries, due = item
+    stored = _stored(pairs(flat))
+    known = _remembered(record, forget, int(deliveries), _digest(stored))
+    is_leased = bool(record) and msgspec.json.decode(record, type=IndexRecord).st == "leased"
+    returned = due and not is_leased and float(due) > position(entry)[0]
+    return MessageLine(
+        entry=entry, to=agent, **stored, remembered=known, delayed_until=to_time(due) if returned else None
+    )
+
+
+def dead_line(agent: str, item: list[Any]) -> Line:
+    """Return the line of a dead letter."""
+    entry, flat, record, forget, _, _ = item
+    fields = pairs(flat)
+    stored = _stored(fields)
+    if record and msgspec.json.decode(record, type=IndexRecord).s != entry:
+        record = ""  # the id stands for a later message
+    known = _remembered(record, forget, int(fields["deliveries"]), _digest(stored))
+    return DeadLine(
+        entry=entry,
+        to=agent,
+        **stored,
+        remembered=known,
+        reason=fields["reason"],
+        died_at=to_time(fields["died"]) or "",
+    )
+
+
+def id_line(agent: str, item: list[Any]) -> Line:
+    """Return the line of an id whose message has ended."""
+    id, record, forget = item
+    index = msgspec.json.decode(record, type=IndexRecord)
+    return IdLine(
+        to=agent,
+        id=id,
+        entry=index.s,
+        seq=index.q,
+        from_=index.f,
+        state=index.st,  # type: ignore[arg-type]  # written by our own scripts
+        timestamp=to_time(index.t) or "",
+        settled_at=to_time(index.e),
+        reason=index.w,
+        remembered=_remembered(record, forget, index.n, ""),
+    )
+
+
+def has_ended(record: str) -> bool:
+    """Return whether a record is exported by itself: until its end it comes with its message."""
+    return msgspec.json.decode(record, type=IndexRecord).st not in ("queued", "leased", "dead")
+
+
+def history_line(entry: str, flat: list[str]) -> Line:
+    """Return the line of a history entry."""
+    fields = pairs(flat)
+    return HistoryLine(entry=entry, kind=fields["kind"], to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
+
+
+def broadcast_line(entry: str, flat: list[str]) -> Line:
+    """Return the line of a broadcast."""
+    return BroadcastLine(entry=entry, **members(pairs(flat)))
+
+
+def notice_line(key: str, value: str) -> Line:
+    """Return the line of a notice that is yet to be sent."""
+    agent, id, *death = key.split(" ")
+    sender, _, reason = value.partition(" ")
+    return NoticeLine(agent=agent, id=id, death=int(death[0]) if death else 1, sender=sender, reason=reason or None)
+
+
+def claude_line(key: str, value: str) -> Line:
+    """Return the line of a Claude session and the agent it was."""
+    record = msgspec.json.decode(value, type=dict[str, Any])
+    return ClaudeLine(session=key.removeprefix("claude:"), agent=record["agent"], at=to_time(record["at"]) or "")
+
+
+def _digest(stored: dict[str, Any]) -> str:
+    return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"])
