@@ -32,7 +32,7 @@ processes.let_children_be_interrupted()
 pytest_plugins = ["tests.timing"]
 
 #: what may be skipped in CI: there is no engine to run containers with
-MAY_SKIP = ("no Docker engine answers", "no C compiler for a slow fsync")
+MAY_SKIP = ("no Docker engine answers", "no C compiler for a slow fsync", "no file system can be mounted here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -79,7 +79,8 @@ class AgentLine(Line, frozen=True, kw_only=True, tag="agent"):
         _check_times(self, "since", "last_seen")
         _check_number(self.seq, "seq")
         if self.cursor is not None:
-            check_entry(self.cursor.entry, "cursor")
+            if self.cursor.entry != "0-0":  # of one who looked when no broadcast was stored
+                check_entry(self.cursor.entry, "cursor")
             _check_number(self.cursor.seq, "cursor")
 
 

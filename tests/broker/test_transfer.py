@@ -74,6 +74,20 @@ async def fill(broker: Broker) -> None:
     await broker.broadcasts.read("alice", 10)
 
 
+async def test_an_agent_that_looked_when_no_broadcast_was_stored_is_exported(broker: Broker, second: Broker) -> None:
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="x"), CI)
+    await broker.broadcasts.clear()
+    await broker.broadcasts.read("bob", 10)
+    lines = await raw(broker)
+
+    await imported(second, lines)
+
+    assert (await raw(second))[1:] == lines[1:]
+    await second.broadcasts.broadcast(BroadcastDraft(id="b2", body="x"), CI)
+    batch = await second.broadcasts.read("bob", 10)
+    assert ([each.seq for each in batch.items], batch.missed) == ([2], 0)
+
+
 async def raw(broker: Broker) -> list[bytes]:
     return b"".join([part async for part in broker.transfer.export()]).splitlines(keepends=True)
 
