@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
---[[ sweep: end the messages of one inbox that are expired or had their last delivery. Housekeeping runs it.
+--[[ sweep: end the messages of one inbox that are expired or had their last delivery, and correct the times of those
+that a step of the clock hides. Housekeeping runs it.
 Atomic because a message must leave the inbox and reach its final state in one step. Bounded: examines 1000 messages,
 1000 ended leases and 200 ids, and ends 100 messages of either kind.
 KEYS     inbox           stream   {po}:inbox:<agent>
@@ -22,8 +23,10 @@ TIME     O(n) in the messages ended
 ]]
 --@include lib/agent
 --@include lib/delivery
+--@include lib/due
 --@include lib/expire
 --@include lib/fields
+--@include lib/lasts
 --@include lib/move_to_dead
 --@include lib/now
 --@include lib/stream
@@ -40,7 +43,8 @@ if redis.call('EXISTS', inbox) == 1 then
   ended = expire(keys, agent, ttl_ms, now, max_dead)
   if ended == most_ended then more = 1 end
   local died = 0
-  for _, stream_id in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)) do
+  for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
+    if lasts(leases, stream_id, now) then redis.call('ZADD', leases, now, stream_id) end -- so that a check counts it
     local _, deliveries = delivery_of(inbox, stream_id)
     local fields = deliveries >= max_deliveries and fields_at(inbox, stream_id)
     if fields and died == most_ended then

@@ -91,3 +91,15 @@ async def test_a_step_back_may_end_a_lease_and_a_delay_early_but_once_and_labell
 
     assert await read(moved, "s2") == [("m1", True), ("m2", True)]
     assert await read(moved, "s3") == []
+
+
+async def test_what_a_step_back_hides_is_counted_after_housekeeping(moved: Broker, valkey_to_steer: Valkey) -> None:
+    await sent(moved, "m1", "m2")
+    await read(moved, "s1")
+    await moved.mail.nack("bob", "s1", ["m1"])
+    await moved.mail.nack("bob", "s1", ["m2"], 60_000)
+    await step(valkey_to_steer, moved, -HOUR_MS)
+
+    await moved.housekeeping.sweep()
+
+    assert (await moved.agents.check("bob")).unread_messages == 2
