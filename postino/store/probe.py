@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, ClusterError, NoPermissionError, RedisError
 
 from postino.errors import PostinoError, StoreAway
 
@@ -137,6 +137,8 @@ def judge(where: str, replies: list[Any], missing: Any) -> Probe:
 def _check_rights(where: str, server: str, missing: Any) -> None:
     if isinstance(missing, PostinoError):
         raise missing
+    if isinstance(missing, ClusterError):
+        raise _refusal(f"{where} ({server}) is of a cluster that does not serve postino's keys: {missing}")
     if isinstance(missing, Exception):
         raise _refusal(f"{where} ({server}) refuses postino's scripts: {missing}")
     found = dict(zip(missing[::2], missing[1::2], strict=True))
