@@ -162,6 +162,20 @@ def test_every_address_of_localhost_is_held(host: str) -> None:
     assert len({port for _, port in addresses}) == 1
 
 
+def test_a_loopback_host_is_not_listened_on_beyond_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in (own_address(), "127.0.0.1")]
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: found
+    )  # a hosts file that gives localhost to the network
+
+    sockets = bind_tcp("localhost", 0)
+    addresses = {each.getsockname()[0] for each in sockets}
+    for each in sockets:
+        each.close()
+
+    assert addresses == {"127.0.0.1", "::1"}
+
+
 @as_root
 def test_a_reset_connection_is_not_taken_for_the_owners_that_has_its_port_now(daemon: Any) -> None:
     pid, port = daemon.pid, daemon.port
