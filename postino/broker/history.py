@@ -17,6 +17,7 @@ from postino.values import check_id
 
 MAX_LOOKED = 5_000  # entries per call, so that a search for a rare word does not occupy the store
 MAX_SECONDS = 1.0  # per call; long bodies take longer than short ones
+MOST_INDEXES = 500  # inboxes that are asked for an id, one look-up each
 _PART = 50  # entries of the first round trip: some megabytes if all bodies are of the maximum length
 _PART_CHARACTERS = 250_000  # of bodies, which the further round trips aim at
 
@@ -42,12 +43,16 @@ class History:
 
         `agent` is sender or recipient, under any of its names, and `with_` the other of the two; both are found by an
         index. `q` is a part of the body, ignoring case, or the id; messages whose id it is are on the first page,
-        however old. `before` is the entry that the page precedes. One call looks at 5000 entries at most, or for one
-        second. If `more`, there are entries that it did not look at: the next page is the one before `before`.
+        however old. Above 500 agents only broadcasts and what `agent` or `with_` received is found so; the rest is
+        found on its page. `before` is the entry that the page precedes. One call looks at 5000 entries at most, or for
+        one second. If `more`, there are entries that it did not look at: the next page is the one before `before`.
         """
         names = await self._agents.names()
         wanted = _filter(names, agent, with_, q)
-        found = [] if before else [each for each in await self._of_id(q, names) if wanted(each)][:limit]
+        inboxes = list(names.agents)
+        if len(inboxes) > MOST_INDEXES:
+            inboxes = [names.present(each) for each in (agent, with_) if each]
+        found = [] if before else [each for each in await self._of_id(q, inboxes) if wanted(each)][:limit]
         known = {each.id for each in found}
         place = before or NEWEST
         party = agent or with_
@@ -70,13 +75,13 @@ class History:
             items=await self._with_states(found, names), looked=looked, more=more, before=place if more else None
         )
 
-    async def _of_id(self, q: str | None, names: Names) -> list[StreamEntry]:
-        """Return the entries whose id is `q`, as far as the indexes of the inboxes know them, newest first."""
+    async def _of_id(self, q: str | None, inboxes: list[str]) -> list[StreamEntry]:
+        """Return the entries whose id is `q`, as far as the indexes of these inboxes know them, newest first."""
         try:
             id = check_id(q or "")
         except BadField:
             return []
-        times = await self._inboxes.accepted_at(list(names.agents), id)
+        times = await self._inboxes.accepted_at(inboxes, id)
         parts = await asyncio.gather(*(self._stream.at(ms) for ms in times))
         return [entry for part in parts for entry in part if entry.fields["id"] == id]
 

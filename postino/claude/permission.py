@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from postino.claude.hook_events import Event
+from postino.relay.lines import IDEMPOTENT_TOOLS, REPEATABLE_TOOLS
 
 READING = frozenset({"msg_broadcasts", "msg_check", "msg_list_agents", "msg_read", "msg_whoami"})
 READ_RESOURCE = "ReadMcpResourceTool"  # the client's own tool; our inbox is a resource, too
@@ -19,17 +20,18 @@ REFUSED = (
     "postino: a subagent cannot read or acknowledge mail, which belongs to the main session. Finish your task and "
     "return your result; the main session reads its mail itself."
 )
-_OWN_TOOL = re.compile(r"mcp__.*postino__(msg_\w+)")  # whatever prefix the client gives the server's name
+TOOLS = frozenset({*IDEMPOTENT_TOOLS, *REPEATABLE_TOOLS, "msg_cleanup"})
+_OWN_TOOL = re.compile(r"mcp__(?:plugin_postino_)?postino__(\w+)")  # as the matcher in plugin/hooks/hooks.json
 
 
 def decide(event: Event) -> bytes:
     """Return what a PreToolUse hook prints: a decision, or nothing, which leaves it to the client."""
     found = _OWN_TOOL.fullmatch(event.tool_name)
-    tool = found[1] if found else event.tool_name
+    tool = found[1] if found and found[1] in TOOLS else None
     given = event.tool_input if isinstance(event.tool_input, dict) else {}
-    if event.agent_id is not None and _takes_mail(tool, given):
+    if event.agent_id is not None and _takes_mail(tool or event.tool_name, given):
         return _decision("deny", REFUSED)
-    if found is None:
+    if tool is None:
         return b""
     if event.permission_mode == "plan" and tool not in READING:
         return b""

@@ -129,16 +129,16 @@ def is_repeatable(message: dict[str, Any]) -> bool:
     return isinstance(params, dict) and params.get("name") in REPEATABLE_TOOLS
 
 
-def store_away(answer: dict[str, Any]) -> str | None:
-    """Return the outcome, "none" or "unknown", of a call that was refused because the store is away; else None."""
+def refusal(answer: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return the code of a refused call and its outcome, "none" or "unknown", each None where there is none."""
     try:
-        data = answer["error"]["data"] if "error" in answer else json.loads(_refusal(answer["result"]))
-        return str(data.get("outcome", "unknown")) if data.get("code") == "store_away" else None
+        data = answer["error"]["data"] if "error" in answer else json.loads(_refused(answer["result"]))
+        return data.get("code"), data.get("outcome")
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        return None  # any other answer
+        return None, None  # any other answer
 
 
-def _refusal(result: dict[str, Any]) -> str:
+def _refused(result: dict[str, Any]) -> str:
     return str(result["content"][0]["text"]) if result.get("isError") is True else ""
 
 

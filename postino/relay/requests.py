@@ -5,7 +5,7 @@ What is safe to repeat is repeated when the daemon is lost, and a send also when
 
 from __future__ import annotations
 
-from postino.relay.lines import SERVER_ERROR, WriteBuffer, error_line, store_away
+from postino.relay.lines import SERVER_ERROR, WriteBuffer, error_line, refusal
 
 TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
@@ -71,25 +71,25 @@ class Requests:
     def answered(self, request_id: Id, answer: dict[str, Any], now: float) -> bool:
         """Note the daemon's answer; return whether it is for the client.
 
-        It is not where nobody waits for it any more, and where the request is repeated because the store is away.
+        It is not where nobody waits for it any more, where the request is repeated because the store is away, and where
+        it says that nothing was done although an earlier sending may have been carried out.
         """
         request = self.in_flight.pop(request_id, None)
         if request is None:
             return False
-        outcome = store_away(answer) if request.repeatable else None
-        if outcome is None or request.sent_at is None:
-            return True
-        request.unknown |= outcome == "unknown"
-        until = request.sent_at + (REPEAT_S - LAST_REPEAT_S if request.key else AWAY_S)
-        if now + request.pause < until:
-            request.due = now + request.pause
-            request.pause = min(2 * request.pause, MAX_PAUSE_S)
-            self.wait(request_id, request, now)
-        elif request.key and request.unknown and outcome != "unknown":  # an earlier sending may have been stored
+        code, outcome = refusal(answer)
+        if code == "store_away" and request.repeatable and request.sent_at is not None:
+            request.unknown |= outcome != "none"
+            until = request.sent_at + (REPEAT_S - LAST_REPEAT_S if request.key else AWAY_S)
+            if now + request.pause < until:
+                request.due = now + request.pause
+                request.pause = min(2 * request.pause, MAX_PAUSE_S)
+                self.wait(request_id, request, now)
+                return False
+        if request.unknown and outcome == "none":
             self._fail_unknown(request_id, request.key)
-        else:
-            return True
-        return False
+            return False
+        return True
 
     def cancel(self, request_id: Id) -> bool:
         """Forget a request; return whether it was never sent."""

@@ -41,6 +41,8 @@ async def read(call: ApiCall[BroadcastReadQuery, BroadcastReadQuery]) -> UnseenB
     batch = await broadcasts.read(call.agent(), asked.limit or DEFAULT_PAGE, lease=lease)
     if lease and batch.items:
         await broadcasts.mark_given(batch.agent, batch.cursor)
+    elif lease and batch.missed:  # nothing is given whose id the reader could call seen: it is told this once
+        await broadcasts.move_cursor(batch.agent, batch.cursor)
     return UnseenBroadcasts(items=batch.items, more=batch.more, missed=batch.missed, agent=batch.agent)
 
 

@@ -24,9 +24,12 @@ _log = structlog.get_logger()
 async def export(call: ApiCall[Nothing, Nothing]) -> web.StreamResponse:
     """Export the mailroom, one JSON object in each line; the last line has the counts. On the unix socket only."""
     _check_socket(call.request)
+    head = {"Content-Type": NDJSON, "Server": "postino"}
+    if call.request.method == "HEAD":
+        return web.Response(headers=head)  # a StreamResponse would send its body all the same
     parts = call.broker.transfer.export()
     first = await anext(parts)  # if the store is away, this still becomes an answer of its own
-    stream = web.StreamResponse(headers={"Content-Type": NDJSON, "Server": "postino"})
+    stream = web.StreamResponse(headers=head)
     await stream.prepare(call.request)
     try:
         await _write(stream, first)

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import structlog
 
-from postino.errors import UnknownMessage
+from postino.errors import PostinoError, UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
 from postino.store.entries import message, pairs, short_consumer
 from postino.store.keys import ALL
@@ -98,23 +98,31 @@ class Inboxes:
         held, good = int(resumed), list[Message]()
         for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
             if _is_altered(fields, fingerprint):
-                await self._bury(agent, stream_id, fields)
-                died, resumed = died + 1, int(resumed) - (at < held)
+                died += await self._bury(agent, stream_id, fields)
+                resumed = int(resumed) - (at < held)
             else:
                 good.append(message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=int(resumed), died=died)
 
-    async def _bury(self, agent: str, stream_id: str, fields: list[str]) -> None:
-        """Move a message to the dead letters whose content is not what was accepted."""
+    async def _bury(self, agent: str, stream_id: str, fields: list[str]) -> bool:
+        """Move a message to the dead letters whose content is not what was accepted; return whether that was done.
+
+        If not, it is tried again when its lease has ended. The read must be answered: it has leased other messages.
+        """
         log.error("message_altered", agent=agent, stream_id=stream_id, id=pairs(fields).get("id"))
-        await self._store.run_named(
-            "bury",
-            agent,
-            stream_id=stream_id,
-            fields=msgspec.json.encode(fields).decode(),
-            max_dead=self._limits.max_inbox,
-        )
+        try:
+            await self._store.run_named(
+                "bury",
+                agent,
+                stream_id=stream_id,
+                fields=msgspec.json.encode(fields).decode(),
+                max_dead=self._limits.max_inbox,
+            )
+        except PostinoError as error:
+            log.error("bury_failed", agent=agent, stream_id=stream_id, error=error.message)
+            return False
+        return True
 
     async def ack(self, agent: str, consumer: str, ids: list[str], *, acting: bool = False) -> Acknowledged:
         """Acknowledge messages that `consumer` holds; the others are rejected.

@@ -13,6 +13,7 @@ import msgspec
 
 from postino.errors import BadField
 from postino.model import Record, State, Via, iso
+from postino.store.keys import ALL
 from postino.values import check_any_name, check_id, check_name, check_text
 
 FORMAT = 1  # of the file
@@ -183,6 +184,8 @@ class IdLine(Line, frozen=True, kw_only=True, tag="id"):
         check_any_name(self.from_, "from")
         if self.state not in ("acked", "expired", "cleared"):
             raise BadField(f"state: {self.state} is not that of a message that has ended", field="state")
+        if self.settled_at is None and (self.to != ALL or self.state != "acked"):  # a broadcast has no end
+            raise BadField("settled_at is missing; a message that has ended has it", field="settled_at")
         if self.reason is not None:
             check_text(self.reason, "reason", longest=_LONGEST_NOTE)
         _check_times(self, "timestamp", "settled_at")

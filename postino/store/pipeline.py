@@ -120,10 +120,13 @@ class Pipeline:
         self._loop = asyncio.get_running_loop()
         self._setup, self._verify = setup, verify or raise_first
 
-    def drop(self, error: Exception) -> None:
-        """Close the present connection, if any; the next call connects again."""
+    def drop(self, error: PostinoError) -> None:
+        """Close the present connection, if any, because of `error`; the next call connects again.
+
+        What is in flight may have run, whatever `error` says of its own outcome.
+        """
         if self._wire is not None:
-            self._wire.close(error)
+            self._wire.close(ConnectionError(error.message))
 
     async def close(self) -> None:
         """Close the connection; waiting and later callers get StoreAway."""

@@ -28,6 +28,8 @@ from postino.store.wire import Command
 
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
+#: the scripts for which the history gives way in a full memory: those that accept new mail
+_MAKES_ROOM = frozenset({"send", "broadcast"})
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
@@ -143,12 +145,16 @@ class Store:
             self.writes.drop(error)
 
     async def try_write(self) -> None:
-        """Write something, as a send would.
+        """Write something, as a send would; but the history does not give way, it only counts as room that is left.
 
         Raises:
             StoreAway: a send would be refused now.
         """
-        await self.run("try_write", "", {})
+        try:
+            await self.run("try_write", "", {})
+        except StoreFull:
+            if not await self.query("XLEN", self.keys.shared("history")):
+                raise
 
     async def close(self) -> None:
         """Close both connections."""
@@ -217,6 +223,8 @@ class Store:
     ) -> Any:
         """Run the script `name` for `agent`; `keys` replaces keys by their names in the script's header.
 
+        In a full memory the history gives way to new mail, and to nothing else.
+
         Raises:
             PostinoError: the refusal whose code is the first word of the script's error.
             StoreAway: no reply.
@@ -228,6 +236,8 @@ class Store:
         try:
             return await _run_script(self.writes, script, command)
         except StoreFull as full:  # the server ran nothing, so a second call is no retry
+            if name not in _MAKES_ROOM:
+                raise
             return await self._run_with_room(script, command, full)
 
     async def _run_with_room(self, script: Script, command: tuple[str | int, ...], full: StoreFull) -> Any:

@@ -183,17 +183,20 @@ class TransferTable:
             NotEmpty: there is mail, history or a broadcast.
             Importing: another import has not finished.
         """
-        continued = bool(await self._store.run("import_begin", ALL, {"export": export}))
-        if continued:
-            return True
+        # looked at before the reservation, which must not stay when a look fails: a repeat would continue the import.
+        # What is sent between the look and the reservation is in the history, at which import_begin looks itself
+        if not await self.is_importing():
+            await self._check_empty()
+        return bool(await self._store.run("import_begin", ALL, {"export": export}))
+
+    async def _check_empty(self) -> None:
+        """Raise NotEmpty if an agent has, or had, mail; the history may have given way."""
         keys = self._store.keys
         names = [line.name for line in await self.agents()]
-        if names and await self._store.call("EXISTS", *(keys.of("index", name) for name in names)):
-            await self.end()
+        if names and await self._store.query("EXISTS", *(keys.of("index", name) for name in names)):
             raise NotEmpty(
                 "this mailroom has had mail already; import into a new store, or under another POSTINO_KEY_PREFIX"
             )
-        return False
 
     async def end(self) -> bool:
         """End an import, finished or not; return whether there was one."""

@@ -12,6 +12,7 @@ from postino.config import Settings
 from postino.model import Draft, Sender
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
+from tests.waiting import eventually
 
 CI = Sender(name="ci", via="http")
 
@@ -82,5 +83,28 @@ async def test_it_is_not_given_out_after_a_requeue_either(home: Home, stopped: P
 
         assert (await broker.mail.read("bob", "c-1", limit=10)).lease.items == []
         assert (await broker.dead.page("bob", 10, 0))[1] == 1
+    finally:
+        await broker.close()
+
+
+async def test_a_read_answers_although_the_altered_message_cannot_be_moved(home: Home, stopped: Path, proxy) -> None:
+    change(stopped, b"pay 100", b"pay 900")
+    between = await proxy(f"unix://{await EmbeddedValkey(home).start()}")
+    broker = await Broker.open(Settings(home=home, valkey_url=between.url, message_lease=1))
+    try:
+        between.cut_before = broker._store.scripts["bury"].sha.encode()
+        batch = await broker.mail.read("bob", "c-1", limit=10)
+        between.cut_before = None
+
+        assert ([each.id for each in batch.lease.items], batch.died, between.losses) == (["m0", "m2"], 0, 1)
+
+        async def buried() -> bool:
+            again = await broker.mail.read("bob", "c-1", limit=10)
+            assert "m1" not in [each.id for each in again.lease.items]
+            return again.died == 1
+
+        await eventually(buried, "its lease has ended")
+        (letter,), _ = await broker.dead.page("bob", 10, 0)
+        assert (letter.id, letter.reason) == ("m1", "altered")
     finally:
         await broker.close()

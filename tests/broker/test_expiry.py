@@ -131,6 +131,20 @@ async def test_the_id_of_an_expired_letter_is_known_as_long_as_the_letter_lies(b
     assert await broker.dead.requeue("bob", ["bob1"]) == ["bob1"]
 
 
+async def test_a_record_without_an_end_stops_no_send(broker: Broker, send, say) -> None:
+    keys, record = broker._store.keys, '{"s": "1-1", "d": "", "q": 1, "st": "expired", "t": 1, "f": "ci"}'
+    for agent in ("bob", "all"):
+        await broker._store.call("HSET", keys.of("index", agent), "old", record)
+        await broker._store.call("ZADD", keys.of("order", agent), 1, "old")
+
+    for number in range(16):  # the last one sweeps
+        await send(broker, f"m{number}")
+    await say(broker, "b1")
+
+    for agent in ("bob", "all"):
+        assert not await broker._store.call("HEXISTS", keys.of("index", agent), "old")
+
+
 async def test_a_read_goes_past_any_number_of_expired_messages(broker: Broker, send) -> None:
     await old_mail(broker, 250)
     await send(broker, "fresh")

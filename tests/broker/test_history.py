@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from postino.broker import Broker
+from postino.broker.history import MOST_INDEXES
 from postino.model import HistoryPage
 from postino.store.marks import Marks
 from tests.filling import fill
@@ -184,6 +187,20 @@ async def test_a_message_is_found_by_its_id_behind_86000_others(broker: Broker, 
     assert [(each.id, each.to) for each in page.items] == [("late", "bob"), ("twice", "carol"), ("twice", "bob")]
     assert ids(await broker.history.search(q="news")) == ["news"]
     assert ids(await broker.history.search(q="twice", agent="carol")) == ["twice"]
+
+
+async def test_the_search_for_an_id_costs_no_more_among_very_many_agents(proxy, open_broker, send) -> None:
+    between = await proxy()
+    broker = await open_broker(valkey_url=between.url)
+    await asyncio.gather(*(send(broker, f"m{number}", to=f"bob-{number}") for number in range(MOST_INDEXES + 1)))
+    await fill(broker._store, 6)
+    between.sent.clear()
+
+    assert ids(await broker.history.search(q="m7", agent="bob-7")) == ["m7"]
+    pages = await all_pages(broker, q="m7")
+
+    assert between.count("HGET") < 20
+    assert [id for page in pages for id in ids(page)] == ["m7"]
 
 
 async def test_a_page_of_the_messages_with_an_id_is_followed_by_those_that_mention_it(broker: Broker, send) -> None:

@@ -23,7 +23,7 @@ SAMPLE = f"""
 {{"type": "dead", "to": "alice", "entry": "5-0", "id": "d1", "seq": 1, "body": "x", "reason": "max_deliveries", "died_at": "{TIME}"}}
 {{"type": "message", "to": "alice", "entry": "6-0", "id": "m1", "seq": 2, "body": "x", "thread": "a title, free"}}
 {{"type": "message", "to": "alice", "entry": "6-1", "id": "m2", "seq": 3, "body": "x"}}
-{{"type": "id", "to": "alice", "entry": "7-0", "id": "m3", "seq": 4, "state": "acked"}}
+{{"type": "id", "to": "alice", "entry": "7-0", "id": "m3", "seq": 4, "state": "acked", "settled_at": "{TIME}"}}
 {{"type": "agent", "name": "bob"}}
 {{"type": "message", "to": "bob", "entry": "6-0", "id": "m1", "seq": 1, "body": "x"}}
 {{"type": "notice", "agent": "alice", "id": "d1", "death": 1, "sender": "bob"}}
@@ -130,6 +130,8 @@ WRONG: list[tuple[str, Edit, str]] = [
     ("reader", nested(4, reader="\x1b"), "line 4: reader contains U+001B"),
     ("state", at(6, state="queued"), "line 6: state: queued is not that of a message that has ended"),
     ("state unknown", at(6, state="lost"), "line 6: state: not a known value"),
+    ("no end", lambda lines: lines[5].pop("settled_at"), "line 6: settled_at is missing"),
+    ("broadcast expired", at(14, state="expired"), "line 14: settled_at is missing"),
     ("reason", at(3, reason="\n\x1b"), "line 3: reason contains U+001B"),
     ("died", at(3, died_at=""), "line 3: died_at must be a time"),
     ("notice", at(9, agent="x y"), "line 9: agent must be"),

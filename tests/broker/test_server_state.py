@@ -13,6 +13,7 @@ from postino.broker import Broker, broker
 from postino.errors import StoreAway, StoreFull
 from postino.model import Draft, Sender, Sent
 from postino.store.valkey.process import program
+from tests.filling import fill
 from tests.waiting import eventually
 
 REDIS = shutil.which("redis-server")
@@ -80,11 +81,33 @@ async def test_health_says_what_a_send_would_meet(server: Any, open_broker: Open
     assert (await broker.health()).ok
 
     server.ask("CONFIG", "SET", "maxmemory", "1")
-    health = await broker.health()
-    assert (health.ok, health.valkey, "memory limit" in str(health.error)) == (False, True, True)
-    with pytest.raises(StoreFull) as full:
+    with pytest.raises(StoreFull) as full:  # although the history gave way
         await send(broker, "m2")
     assert (full.value.code, full.value.http, full.value.detail) == ("store_full", 503, {"outcome": "none"})
+    health = await broker.health()
+    assert (health.ok, health.valkey, "memory limit" in str(health.error)) == (False, True, True)
+
+
+async def test_the_history_gives_way_to_new_mail_only(server: Any, open_broker: Open, often: None) -> None:
+    broker = await open_broker(valkey_url=server.url)
+    await send(broker, "m1")
+    await fill(broker._store, 20)
+    kept = await _history(broker)
+    server.ask("CONFIG", "SET", "maxmemory", str(server.ask("INFO", "memory")["used_memory"] - 100_000))
+
+    for _ in range(3):
+        health = await broker.health()
+        assert (health.ok, health.error) == (True, None)  # a send makes room
+    with pytest.raises(StoreFull):
+        await broker.agents.rename("bob", "robert")
+    assert await _history(broker) == kept
+
+    await send(broker, "m2")
+    assert 0 < await _history(broker) < kept
+
+
+async def _history(broker: Broker) -> int:
+    return int(await broker._store.call("XLEN", broker._store.keys.shared("history")))
 
 
 async def test_a_right_that_is_lost_is_named_and_never_an_internal_error(

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from postino.broker import Broker, Hello
@@ -307,6 +308,21 @@ async def test_an_import_needs_an_empty_mailroom(first: Broker, second: Broker, 
     with pytest.raises(NotEmpty):
         await imported(third, lines)
     assert await send(third, "m2")
+
+
+async def test_a_failed_look_reserves_nothing(first: Broker, second: Broker) -> None:
+    lines, store = await raw(first), second._store
+    await send(second, "m")
+    await store.call("DEL", store.keys.shared("history"))
+    await store.call("HSET", store.keys.shared("agents"), "damaged", "{")
+    with pytest.raises(msgspec.DecodeError):
+        await imported(second, lines)
+    assert await send(second, "m2")
+    await store.call("DEL", store.keys.shared("history"))
+    await store.call("HDEL", store.keys.shared("agents"), "damaged")
+
+    with pytest.raises(NotEmpty):
+        await imported(second, lines)
 
 
 async def test_nothing_else_is_stored_until_an_import_is_finished(first: Broker, second: Broker) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from postino.claude.hook_events import Event
+from postino.claude.permission import TOOLS as PERMITTED
 from postino.claude.permission import decide
+from postino.mcp.tools import TOOLS
 
 READ = "mcp__plugin_postino_postino__msg_read"
 
@@ -33,6 +35,10 @@ READ = "mcp__plugin_postino_postino__msg_read"
         ({"tool_name": "Bash"}, None),
         ({"tool_name": "Bash", "agent_id": "a1"}, None),
         ({"tool_name": "mcp__notpostino__msg"}, None),
+        ({"tool_name": "mcp__notpostino__msg_send"}, None),
+        ({"tool_name": "mcp__other__postino__msg_send"}, None),
+        ({"tool_name": "mcp__plugin_other_postino__msg_send"}, None),
+        ({"tool_name": "mcp__postino__msg_run"}, None),
         ({}, None),
     ],
 )
@@ -42,3 +48,7 @@ def test_a_tool_of_postino_is_permitted_refused_or_left_to_the_client(given: Any
 
     assert found.get("permissionDecision") == decision
     assert decision != "deny" or "main session" in found["permissionDecisionReason"]
+
+
+def test_the_permitted_tools_are_those_that_postino_has() -> None:
+    assert set(TOOLS) == PERMITTED

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio as redis
 
 from postino import locks
 from postino.relay.lines import IDEMPOTENT_TOOLS, REPEATABLE_TOOLS
@@ -413,6 +414,24 @@ async def test_a_send_while_valkey_is_away_is_repeated_until_it_is_back(daemon, 
 
     assert "created" in sent
     assert [each["id"] for each in await some(relay)] == [sent["id"]]
+
+
+async def test_a_send_that_may_be_stored_is_not_refused_as_not_stored_when_memory_is_full_by_then(daemon, spawn):
+    relay = await spawn(daemon.env, **RECEIVER)
+    await relay.call("msg_check")
+    async with contextlib.AsyncExitStack() as stack:
+        valkey = redis.Redis(unix_socket_path=str(daemon.home.valkey_socket))
+        stack.push_async_callback(valkey.aclose)
+        await valkey.ping()
+        os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+        sending, checking = relay.tool("msg_send", to="bob", body="x", id="m1"), relay.tool("msg_check")
+        assert said(await relay.answer(checking))["code"] == "store_away"  # so the send's first reply is lost, too
+        filling = asyncio.create_task(valkey.config_set("maxmemory", 1))
+        await asyncio.sleep(0.1)  # it is in Valkey's hands, which does not move
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
+        await filling
+
+    assert (await relay.answer(sending))["error"]["data"] == {"outcome": "unknown", "id": "m1"}
 
 
 async def test_a_session_may_begin_while_valkey_is_away(daemon, spawn):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from postino.relay.lines import WriteBuffer, store_away
+from postino.relay.lines import WriteBuffer, refusal
 from postino.relay.requests import AWAY_S, MAX_PAUSE_S, REPEAT_S, WAIT_S, Request, Requests
 
 
@@ -37,21 +37,26 @@ class Told:
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("answer", "code", "outcome"),
     [
-        (refused(outcome="none"), "none"),
-        (refused(outcome="unknown"), "unknown"),
-        ({"error": {"code": -32603, "message": "x", "data": {"code": "store_away", "outcome": "none"}}}, "none"),
-        (refused("inbox_full"), None),
-        (DONE, None),
-        ({"error": {"code": -32603, "message": "x"}}, None),
-        ({"result": {"isError": True, "content": []}}, None),
-        ({"result": {"isError": True, "content": [{"type": "text", "text": "[]"}]}}, None),
-        ({"result": []}, None),
+        (refused(outcome="none"), "store_away", "none"),
+        (refused(outcome="unknown"), "store_away", "unknown"),
+        (refused("store_full", outcome="none"), "store_full", "none"),
+        (
+            {"error": {"code": -32603, "message": "x", "data": {"code": "store_away", "outcome": "none"}}},
+            "store_away",
+            "none",
+        ),
+        (refused("inbox_full"), "inbox_full", None),
+        (DONE, None, None),
+        ({"error": {"code": -32603, "message": "x"}}, None, None),
+        ({"result": {"isError": True, "content": []}}, None, None),
+        ({"result": {"isError": True, "content": [{"type": "text", "text": "[]"}]}}, None, None),
+        ({"result": []}, None, None),
     ],
 )
-def test_only_a_refusal_because_the_store_is_away_is_known_as_one(answer, outcome):
-    assert store_away(answer) == outcome
+def test_only_a_refusal_is_known_as_one(answer, code, outcome):
+    assert refusal(answer) == (code, outcome)
 
 
 def test_a_send_is_repeated_while_the_store_is_away_with_growing_pauses_and_then_tells_the_last_refusal():
@@ -67,23 +72,31 @@ def test_a_send_is_repeated_while_the_store_is_away_with_growing_pauses_and_then
     assert REPEAT_S - 6 < now < REPEAT_S - MAX_PAUSE_S and told.errors == []
 
 
-def test_a_send_that_may_have_been_stored_once_is_never_refused_as_surely_not_stored():
-    told = Told()
-    request = told.send("k")
-    assert not told.requests.answered(1, refused(outcome="unknown"), 0.0)
-    told.requests.sent(1, told.requests.take_due(1.0)[1], 1.0)
-    assert not told.requests.answered(1, refused(outcome="none"), REPEAT_S - 1)
-    (error,) = told.errors
-    assert error["data"] == {"outcome": "unknown", "id": "k"} and "id k " in error["message"]
-    assert request.unknown and not told.requests
-
-
 def test_another_call_is_repeated_only_as_long_as_a_restart_of_the_store_takes():
     told = Told()
     told.send()
     assert not told.requests.answered(1, refused(outcome="unknown"), 0.1)
     told.requests.sent(1, told.requests.take_due(1.0)[1], 0.2)
-    assert told.requests.answered(1, refused(outcome="none"), AWAY_S)
+    assert told.requests.answered(1, refused(outcome="unknown"), AWAY_S)
+    assert told.errors == []
+
+
+@pytest.mark.parametrize("key", ["k", None])
+@pytest.mark.parametrize(("code", "at"), [("store_full", 0.2), ("store_away", REPEAT_S - 1)])
+def test_a_call_that_may_have_been_carried_out_is_never_refused_as_surely_not(key, code, at):
+    told = Told()
+    told.send(key)
+    assert not told.requests.answered(1, refused(outcome="unknown"), 0.1)
+    told.requests.sent(1, told.requests.take_due(1.0)[1], 0.2)
+    assert not told.requests.answered(1, refused(code, outcome="none"), at)
+    (error,) = told.errors
+    assert error["data"] == {"outcome": "unknown", "id": key} and not told.requests
+
+
+def test_a_full_store_is_told_at_once_to_a_call_that_was_sent_only_once():
+    told = Told()
+    told.send("k")
+    assert told.requests.answered(1, refused("store_full", outcome="none"), 0.1)
     assert told.errors == []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.waiting import eventually
+
 
 async def given(api: Any, agent: str = "bob", **asked: Any) -> list[tuple[str, bool]]:
     answer = await api.post(f"broadcasts/{agent}/read", {"ack": "lease"} | asked)
@@ -69,6 +71,26 @@ async def test_what_was_missed_is_told_until_the_reader_has_seen_what_followed(c
 
     answer = (await api.post("broadcasts/bob/read", {"ack": "lease"})).json
     assert (answer["items"], answer["missed"]) == ([], 0)
+
+
+async def test_what_was_missed_is_told_once_when_nothing_followed(connect: Any, open_broker: Any) -> None:
+    from tests.rest.conftest import Api
+
+    broker = await open_broker(msg_ttl=1)
+    api = Api(await connect(broker, broker.settings))
+    await say(api, "b1")
+    await api.post("broadcasts/bob/seen", {"id": "b1"})
+    await say(api, "b2", "b3")
+
+    async def expired() -> bool:
+        return (await api.get("check/bob")).json["unseenBroadcasts"] == 0
+
+    await eventually(expired, "the broadcasts are too old")
+    for missed in (2, 0):
+        answer = (await api.post("broadcasts/bob/read", {"ack": "lease"})).json
+        assert (answer["items"], answer["missed"]) == ([], missed)
+    await say(api, "b4")
+    assert await given(api) == [("b4", False)]
 
 
 async def test_without_a_lease_a_read_counts_as_seen_at_once(api: Any) -> None:

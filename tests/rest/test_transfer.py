@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,19 @@ async def test_a_tcp_caller_is_refused(api: Any) -> None:
         await api.delete("import"),
     ):
         assert (answer.status, answer.json["code"]) == (403, "forbidden")
+
+
+def test_head_has_no_body(source: Client, daemon: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(str(daemon.home.socket))
+        connection.sendall(b"HEAD /api/export HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+
+    head, end, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-type: application/x-ndjson" in head.lower()
+    assert (end, body) == (b"\r\n\r\n", b"")
 
 
 def test_a_mailroom_moves_to_another_daemon(source: Client) -> None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from redis.exceptions import ResponseError
 
-from postino.errors import StoreAway
+from postino.errors import PostinoError, StoreAway, WrongStore
 from postino.store.pipeline import BATCH_FROM, MIN_TIME_LEFT_S, REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 from tests.waiting import eventually
@@ -226,6 +226,25 @@ async def test_what_waited_behind_a_broken_call_did_not_happen(proxy, store_at: 
 
     assert outcomes == ["unknown"] * BATCH_FROM + ["none"] * 5
     assert await stored(direct, agent) == BATCH_FROM
+
+
+@pytest.mark.parametrize(
+    "error", [WrongStore("another store"), StoreAway("a right is missing", outcome="none")], ids=["wrong", "away"]
+)
+async def test_calls_in_flight_on_a_dropped_connection_may_have_run(
+    proxy, store_at: Open, valkey: str, error: PostinoError
+) -> None:
+    between = await proxy()
+    store, direct = await store_at(between.url), await store_at(valkey)
+    agent = f"bob-{time.time_ns()}"
+    under_way = await held_up(store, between, lambda number: send(store, f"sent-{number}", agent))
+
+    store.writes.drop(error)
+
+    outcomes = [(await refused(each)).detail["outcome"] for each in under_way]
+    assert outcomes == ["unknown"] * BATCH_FROM
+    between.let_go()
+    assert await eventually(lambda: stored(direct, agent), "they were sent")
 
 
 async def test_a_hundred_lost_replies_store_nothing_twice(proxy, store_at: Open, valkey: str) -> None:
