@@ -105,11 +105,13 @@ def test_payloads_in_bodies_are_shown_as_text(visit, served, name) -> None:
 
 
 def plant(valkey: Any, **fields: Any) -> str:
-    """Put a message into the history that the API would refuse."""
+    """Put a message into the history that the API would refuse, as an old store has it: without an index."""
     now = int(time.time() * 1000)
     message = {"kind": "message", "id": f"p{now}", "seq": 1, "from": "x", "verified": "", "via": "http", "to": "y"}
     message |= {"body": "body", "t": now, "thread": "", "reply_to": ""} | fields
-    return str(valkey.xadd("{po}:history", message))
+    entry = str(valkey.xadd("{po}:history", message))
+    valkey.hdel("{po}:meta", "indexed_after")
+    return entry
 
 
 def test_names_threads_and_events_full_of_markup_are_shown_as_text(visit, valkey, name) -> None:
