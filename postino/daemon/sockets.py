@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 from collections.abc import Callable
@@ -96,9 +97,7 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
     Raises:
         BadField: this machine does not have the address, or no port is free or allowed.
     """
-    addresses = _addresses(host, port)
-    if host in LOOPBACK:
-        addresses = list(dict.fromkeys([*addresses, *LOCAL, *_localhost(port)]))
+    addresses = _addresses(host, port) if host not in LOOPBACK else _loopback(host, port)
     last = min(port + TRIES, 65_535)
     for wanted in range(port, last + 1) if port else [0] * TRIES:
         try:
@@ -116,11 +115,14 @@ def bind_tcp(host: str, port: int) -> list[socket.socket]:
     )
 
 
-def _localhost(port: int) -> list[tuple[socket.AddressFamily, str]]:
-    try:
-        return _addresses("localhost", port)
-    except BadField:  # the name need not resolve
-        return []
+def _loopback(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
+    """Return every address of `localhost`, that of `host` first, and none beyond loopback, whatever the name means."""
+    found: list[tuple[socket.AddressFamily, str]] = []
+    for name in (host, "localhost"):
+        with contextlib.suppress(BadField):  # the name need not resolve
+            found += _addresses(name, port)
+    found = [(family, address) for family, address in found if ipaddress.ip_address(address).is_loopback]
+    return list(dict.fromkeys([*found, *LOCAL]))
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:

@@ -117,7 +117,8 @@ class Guard:
             return None, here
         uid = peer.of_tcp(theirs, ours)
         if uid is None:  # a peer on another machine is admitted by the token alone
-            return ("the user of this connection cannot be determined" if here else None), False
+            refused = here or self._token is None
+            return ("the user of this connection cannot be determined" if refused else None), False
         if peer.allowed(uid):
             return None, True
         if uid == self._proxy_uid:

@@ -45,6 +45,14 @@ async def test_the_handshake_names_postino_and_its_channel(connect):
     assert "data" in shown["instructions"] and len(shown["instructions"]) < 600
 
 
+async def test_no_text_says_that_only_the_next_call_acknowledges_since_hooks_do_so_sooner(connect, broker):
+    bob = await connect("bob")
+    await mail(broker, "m1")
+    (read,) = [each for each in (await bob.ask("tools/list"))["result"]["tools"] if each["name"] == "msg_read"]
+    for text in (read["description"], (await bob.call("msg_read"))["note"]):
+        assert "cknowledged at your next postino call or before" in text
+
+
 async def test_every_tool_takes_what_the_contract_says_and_has_annotations(connect):
     bob = await connect("bob")
     tools = {each["name"]: each for each in (await bob.ask("tools/list"))["result"]["tools"]}

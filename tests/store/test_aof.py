@@ -116,6 +116,19 @@ async def test_a_damage_in_the_middle_is_refused_and_changes_nothing(home: Home,
     assert not list(home.data.glob("cut-*"))
 
 
+async def test_a_length_that_reaches_past_the_end_is_refused_and_cuts_nothing(home: Home, mail: Path) -> None:
+    whole = read(mail)
+    at = whole.index(b"$10\r\nbody of m5")
+    damaged = whole[: at + 1] + b"99999999" + whole[at + 3 :]
+    write(mail, damaged)
+
+    with pytest.raises(StoreAway, match=r"died at its start: .*Unexpected end of file"):
+        await EmbeddedValkey(home).start()
+
+    assert read(mail) == damaged
+    assert not list(home.data.glob("cut-*"))
+
+
 async def test_a_missing_list_of_files_is_written_again_and_told(home: Home, mail: Path) -> None:
     manifest = mail.with_name("appendonly.aof.manifest")
     before = manifest.read_text()

@@ -6,6 +6,7 @@ empty, without a word.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -16,6 +17,7 @@ from postino.errors import StoreAway
 MANIFEST = "appendonly.aof.manifest"
 _NAME = re.compile(r"appendonly\.aof\.(?P<seq>\d+)\.(?P<kind>base|incr)\.(?:rdb|aof)")
 _CHUNK = 1 << 20
+_COMMAND = re.compile(rb"(?<=\r\n)\*\d{1,9}\r\n\$")
 
 #: what the server says when the end of its last file is torn, or zeroed
 DAMAGED = ("Unexpected end of file reading the append only file", "Bad file format reading the append only file")
@@ -94,7 +96,7 @@ def _whole(content: bytes) -> int | None:
         try:
             name, after = _command(content, at, end)
         except EOFError:
-            return good
+            return None if _goes_on(content, at, end) else good
         except ValueError:
             return None
         within = (within or name == b"MULTI") and name != b"EXEC"
@@ -102,6 +104,15 @@ def _whole(content: bytes) -> int | None:
         if not within:
             good = at
     return good
+
+
+def _goes_on(content: bytes, at: int, end: int) -> bool:
+    """Return whether a whole command follows in what seems to be the torn one at `at`: its length is damaged then."""
+    for found in _COMMAND.finditer(content, at + 1, end):
+        with contextlib.suppress(EOFError, ValueError):
+            if _command(content, found.start(), end)[0].isalpha():
+                return True
+    return False
 
 
 def _command(content: bytes, at: int, end: int) -> tuple[bytes, int]:
