@@ -21,7 +21,7 @@ TIME     O(n log n) in the rows
 --@include lib/now
 --@include lib/stream
 local inbox, leases, index, order, agents = unpack(KEYS)
-local agent, rows = ARGV[1], cjson.decode(ARGV[2])
+local agent, rows, now = ARGV[1], cjson.decode(ARGV[2]), now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 
@@ -34,12 +34,13 @@ local function restore(row, stream_id)
   if not row.deliveries then return end
   redis.pcall('XGROUP', 'CREATE', inbox, 'agents', '0') -- exists after the first
   redis.call('XGROUP', 'SETID', inbox, 'agents', stream_id)
-  redis.call('XCLAIM', inbox, 'agents', '#nobody', 0, stream_id, 'RETRYCOUNT', row.deliveries, 'FORCE', 'JUSTID')
+  local delayed = row.due > (id_parts(row.entry)) and row.due > now -- as nack.lua has it
+  redis.call('XCLAIM', inbox, 'agents', delayed and '#delayed' or '#nobody', 0, stream_id, 'RETRYCOUNT', row.deliveries, 'FORCE', 'JUSTID')
   redis.call('ZADD', leases, row.due, stream_id)
 end
 
 if rows[1].record and redis.call('HEXISTS', agents, agent) == 0 then -- forgotten meanwhile
-  save_agent(agents, agent, { since = now_ms(), seen = 0 })
+  save_agent(agents, agent, { since = now, seen = 0 })
   redis.call('PERSIST', index)
   redis.call('PERSIST', order)
 end

@@ -113,8 +113,14 @@ def id_line(agent: str, item: list[Any]) -> Line:
 
 
 def has_ended(record: str) -> bool:
-    """Return whether a record is exported by itself: until its end it comes with its message."""
-    return msgspec.json.decode(record, type=IndexRecord).st not in ("queued", "leased", "dead")
+    """Return whether a record is exported by itself: until its end it comes with its message.
+
+    One that cannot be read is, so that the export tells of it.
+    """
+    try:
+        return msgspec.json.decode(record, type=IndexRecord).st not in ("queued", "leased", "dead")
+    except (msgspec.MsgspecError, ValueError):
+        return True
 
 
 def history_line(entry: str, flat: list[str]) -> Line:

@@ -434,6 +434,26 @@ async def test_what_was_altered_in_the_store_is_left_out_and_told(first: Broker,
     assert (await imported(second, lines)).counts["damaged"] == 1
 
 
+async def test_a_damaged_record_of_an_id_is_left_out_and_told(first: Broker, second: Broker) -> None:
+    await first._store.call("HSET", first._store.keys.of("index", "robert"), "broken", "{")
+
+    lines = await exported(first)
+
+    assert [line["entry"] for line in lines if line.get("type") == "damaged"] == ["broken"]
+    assert (await imported(second, lines)).counts["damaged"] == 1
+
+
+async def test_an_imported_delay_outlasts_a_step_back_of_the_clock(first: Broker, second: Broker) -> None:
+    await imported(second, await raw(first))
+    later = await second._store.now_ms() + 60_000
+    await second._store.call("XADD", second._store.keys.shared("events"), f"{later}-0", "type", "x")  # before the step
+
+    given = [each.id for each in (await second.mail.read("robert", "s-1", limit=200)).items]
+
+    assert "m4" in given
+    assert "m3" not in given  # m3 has 600 s to wait
+
+
 async def test_two_imports_of_one_file_at_once_store_it_once(first: Broker, second: Broker) -> None:
     lines = await raw(first)
     done = await asyncio.gather(*(imported(second, lines) for _ in range(2)), return_exceptions=True)
