@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+CONFIGURED = ("--config-file", str(Path(__file__).with_name("schemathesis.toml")))
 OPTIONS = ("--checks", "all", "--max-examples", "10", "--no-color")
 #: a stream that does not end, and a body that the fuzzer cannot write
 NOT_FUZZED = ("/api/events", "/api/import")
@@ -20,7 +21,15 @@ NOT_FUZZED = ("/api/events", "/api/import")
 def test_schemathesis_finds_nothing_undocumented(daemon: Any, tmp_path: Path) -> None:
     excluded = [argument for path in NOT_FUZZED for argument in ("--exclude-path", path)]
     done = subprocess.run(
-        [os.environ["SCHEMATHESIS"], "run", f"{daemon.url}/api/openapi.json", *OPTIONS, *excluded],
+        [
+            os.environ["SCHEMATHESIS"],
+            "--config-file",
+            CONFIG,
+            "run",
+            f"{daemon.url}/api/openapi.json",
+            *OPTIONS,
+            *excluded,
+        ],
         env=os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)},
         cwd=tmp_path,
         capture_output=True,
