@@ -23,8 +23,7 @@ def test_schemathesis_finds_nothing_undocumented(daemon: Any, tmp_path: Path) ->
     done = subprocess.run(
         [
             os.environ["SCHEMATHESIS"],
-            "--config-file",
-            CONFIG,
+            *CONFIGURED,
             "run",
             f"{daemon.url}/api/openapi.json",
             *OPTIONS,
