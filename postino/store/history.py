@@ -15,6 +15,7 @@ from postino.store.store import Limits, Store
 
 NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
 _MARKS = 10  # that are followed at once
+_SCRIPT_MS = 20  # longest time from the start of a script to its last command; it takes 1
 _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
 
 
@@ -52,8 +53,11 @@ class HistoryStream:
         return await self._indexed(names, before, after, count)
 
     async def at(self, ms: int) -> list[StreamEntry]:
-        """Return the entries of one millisecond."""
-        entries = await self._store.query("XRANGE", self._store.keys.shared("history"), ms, ms)
+        """Return the entries that a script which began at `ms` may have written.
+
+        Redis 7.0 takes the time of a stream ID when XADD runs, not when the script began.
+        """
+        entries = await self._store.query("XRANGE", self._store.keys.shared("history"), ms, ms + _SCRIPT_MS)
         return [StreamEntry(id, pairs(fields)) for id, fields in entries]
 
     async def begin_index(self) -> None:
