@@ -83,7 +83,8 @@ class History:
             return []
         times = await self._inboxes.accepted_at(inboxes, id)
         parts = await asyncio.gather(*(self._stream.at(ms) for ms in times))
-        return [entry for part in parts for entry in part if entry.fields["id"] == id]
+        found = {entry.id: entry for part in parts for entry in part if entry.fields["id"] == id}
+        return list(found.values())
 
     async def _with_states(self, found: list[StreamEntry], names: Names) -> list[HistoryEntry]:
         messages = [each for each in found if each.fields["kind"] == "message"]
