@@ -16,6 +16,7 @@ from postino.broker.claude import Waiting
 from postino.broker.events import ARRIVALS, Subscription
 from postino.claude import notice
 from postino.errors import PostinoError
+from postino.hint import hint, sender_names
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 
 COLLECT_S = 0.1  # pause before a round of wakes, so that a burst of mail wakes once
@@ -140,7 +141,7 @@ class Wakes:
         The line ends in the newest id: the client drops one that equals an earlier line, and counts can be equal.
         """
         connected.last_wake_at = asyncio.get_running_loop().time()
-        line = notice.mail_line(waiting.unread, waiting.unseen, waiting.senders)
+        line = hint(waiting.unread, waiting.unseen, waiting.senders)
         connected.wake_text = f"{line}; newest id {notice.shortened_id(waiting.new_ids[-1])}"
         if self._mode == "channel":
             self._send_to_channel(connected, waiting)
@@ -149,7 +150,7 @@ class Wakes:
 
     def _send_to_channel(self, connected: ConnectedSession, waiting: Waiting) -> None:
         # the client drops `meta` keys with other characters than letters, digits and _, and values that are not strings
-        senders = ", ".join(notice.sender_names(waiting.senders))
+        senders = sender_names(waiting.senders)
         meta = {"agent": waiting.agent, "unread": str(waiting.unread), "senders": senders}
         params = {"content": connected.wake_text, "meta": meta}
         connected.put({"jsonrpc": "2.0", "method": "notifications/claude/channel", "params": params})

@@ -90,7 +90,7 @@ async def test_a_session_that_begins_is_left_to_its_first_hook(broker, idle):
     await quiet()
     await mail(broker, "m2")
 
-    assert (await woken(bob)).startswith("postino: 2 unread messages (from unverified 'ann')")
+    assert (await woken(bob)).startswith("[postino] 2 unread messages (from unverified 'ann'): call msg_read")
 
 
 @pytest.mark.parametrize("end", ["leave", "nack"])

@@ -14,7 +14,7 @@ import postino
 
 ROOT = Path(postino.__file__).parent
 GROUND = {"__version__", "errors"}
-RECORDS = GROUND | {"values", "model", "wording", "home", "paths", "home_store", "config"}
+RECORDS = GROUND | {"values", "model", "wording", "hint", "home", "paths", "home_store", "config"}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
@@ -27,6 +27,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "values": GROUND,
     "model": GROUND | {"values"},
     "wording": set(),
+    "hint": {"values"},
     "paths": GROUND | {"home"},
     "home_store": GROUND | {"paths"},
     "config": GROUND | {"model", "values", "paths", "home_store"},
