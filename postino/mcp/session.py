@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from postino.broker import Broker, Hello, WrongAgent
@@ -85,6 +86,11 @@ class Session:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
+    def agent(self) -> str:
+        """The agent it acts as, as far as is known here; `name` asks the store."""
+        return self._agent
+
+    @property
     def id(self) -> str:
         """The session id, which is the consumer name of its reads."""
         return self.hello.session
@@ -126,6 +132,12 @@ class Session:
         raise StoreAway(f"{self._agent} is renamed again and again", outcome="none")
 
     # events of the connection, in the order of its lines
+
+    def client_named(self, client: str) -> None:
+        """Note which client this is, for the instructions it gets and for what others see of the session."""
+        self.hello = msgspec.structs.replace(self.hello, client=client)
+        if self.joined is not None:  # else joining notes it
+            self._spawn(self.broker.sessions.note_client(self.id, client))
 
     def request_arrived(self, request: RequestId, *, acknowledges: bool = True, tool_use: str | None = None) -> None:
         """Note a request. If it `acknowledges`, start to acknowledge the reads that the client must have seen."""

@@ -49,6 +49,7 @@ _log = structlog.get_logger()
 def build_app(broker: Broker, settings: Settings, sessions: ConnectedSessions | None = None) -> web.Application:
     """Return the application that serves `broker`; `sessions` are those of the connected relays."""
     sessions = ConnectedSessions() if sessions is None else sessions
+    broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
     state = AppState(broker, settings, Rates(broker), Turns(broker, sessions, wakes))
     guard = Guard(settings)

@@ -106,6 +106,9 @@ async def test_a_name_nobody_has_is_accepted_with_the_nearest_ones(connect):
     alice, _ = await connect("alice"), await connect("robert")
     sent = await alice.call("msg_send", to="rober", body="x")
     assert sent["known"] is False and "robert" in sent["names"]
+    assert sent["reach"] == (
+        "nobody of that name has been seen; the message waits for one; did you mean robert?; online: alice, robert"
+    )
 
 
 async def test_a_read_stays_under_the_budget_says_more_and_loses_nothing(broker, connect):
@@ -175,8 +178,41 @@ async def test_whoami_tells_the_name_where_it_is_from_and_what_waits(broker, con
     me = await bob.call("msg_whoami")
     assert (me["agent"], me["named"][:18], me["sharedWith"]) == ("bob", "POSTINO_AGENT_NAME", 1)
     assert (me["onlineAgents"], me["unreadMessages"], me["unseenBroadcasts"]) == (1, 1, 0)
+    assert (me["online"], me["next"]) == ([], "[postino] 1 unread message (from unverified 'alice'): call msg_read")
     await other.close()
     assert (await bob.call("msg_whoami"))["sharedWith"] == 0
+
+
+async def test_whoami_names_twenty_who_are_online_and_what_to_call_next(broker, connect):
+    names = [f"a{number:02}" for number in range(22)]
+    for name in names:
+        await broker.agents.heartbeat(name)
+    me = await (await connect("bob")).call("msg_whoami")
+    assert [each["name"] for each in me["online"]] == names[:20]
+    assert me["online"][0] == {"name": "a00", "kind": "agent", "state": "unknown"}
+    assert me["onlineAgents"] == 23
+    assert "msg_send" in me["next"] and "msg_list_agents" in me["next"]
+
+
+async def test_check_says_what_to_call(broker, connect):
+    bob = await connect("bob")
+    assert "hint" not in await bob.call("msg_check")
+    await mail(broker, "m1")
+    assert (await bob.call("msg_check"))[
+        "hint"
+    ] == "[postino] 1 unread message (from unverified 'alice'): call msg_read"
+
+
+async def test_senders_that_are_not_verified_are_named_once_per_answer(broker, connect):
+    ann, bob = await connect("ann"), await connect("bob")
+    await ann.call("msg_send", to="bob", body="x")
+    assert "unverified" not in await bob.call("msg_read")
+    for id in ("m1", "m2"):
+        await mail(broker, id)
+    assert (await bob.call("msg_read"))["unverified"] == "'alice': any program of this user can use such a name"
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="x"), ALICE)
+    assert (await bob.call("msg_broadcasts"))["unverified"].startswith("'alice'")
+    assert (await bob.call("msg_broadcasts", all=True))["unverified"].startswith("'alice'")
 
 
 async def test_whoami_tells_a_derived_name_from_a_chosen_one(connect):
@@ -351,6 +387,9 @@ async def test_who_is_online_is_listed_and_completed_however_many_are_not(broker
 
     assert [each["name"] for each in listed["agents"]][:3] == ["bob", "zed", "a0"]
     assert (len(listed["agents"]), listed["total"], listed["more"]) == (MAX_PAGE, MAX_PAGE + 7, True)
+    rest = await bob.call("msg_list_agents", offset=listed["next"])
+    assert (len(rest["agents"]), rest["more"], "next" in rest) == (7, False, False)
+    assert len({each["name"] for each in listed["agents"] + rest["agents"]}) == MAX_PAGE + 7
     completion = completed["result"]["completion"]
     assert (completion["values"][:3], completion["total"]) == (["bob", "zed", "a0"], MAX_PAGE + 7)
 
