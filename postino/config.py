@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from postino import private_files
 from postino.errors import BadField, BadName
-from postino.home_store import DEFAULT_PREFIX, HomeStore, without_credentials
+from postino.home_store import DEFAULT_PREFIX, MALFORMED, SWITCH, HomeStore, without_credentials
 from postino.paths import Home
 from postino.values import check_name
 
@@ -37,6 +38,7 @@ class Settings:
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
+    send_rate: int = 120
     max_memory: int | None = None
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
@@ -68,6 +70,11 @@ class Knob:
     def variable(self) -> str:
         """The environment variable."""
         return f"POSTINO_{self.name.upper()}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that give it: of a secret also the one that names a file."""
+        return (self.variable, f"{self.variable}_FILE") if self.name in SECRET else (self.variable,)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -109,13 +116,24 @@ def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
 
+URL_QUERY = frozenset({"db", "username", "password", "client_name"})  # and ssl_*; redis-py passes on whatever it is
+
+
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+    """Return an address of which it is certain what is the password: its separators do not occur unencoded."""
+    parts = urlsplit(_word(text))
+    if parts.scheme not in ("redis", "rediss", "unix") or not text.lower().startswith(f"{parts.scheme}://"):
+        raise ValueError
+    if without_credentials(text) == MALFORMED or parts.netloc.count("@") > 1:
+        raise ValueError
+    if parts.scheme == "unix" and parts.netloc and not parts.netloc.endswith("@"):
         raise ValueError
     if parts.scheme != "unix" and parts.port == 0:  # a malformed port raises ValueError here
         raise ValueError
-    return text
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not (name in URL_QUERY or name.startswith("ssl_")) or (name == "db" and not value.isdecimal()):
+            raise ValueError
+    return f"{parts.scheme}{text[len(parts.scheme) :]}"  # in lower case, as redis-py wants it
 
 
 def _home(text: str) -> Home:
@@ -123,7 +141,7 @@ def _home(text: str) -> Home:
 
 
 def _word(text: str) -> str:
-    if any(ord(character) < 33 or ord(character) > 126 for character in text):
+    if not text or any(ord(character) < 33 or ord(character) > 126 for character in text):
         raise ValueError
     return text
 
@@ -144,7 +162,12 @@ def _prefix(text: str) -> str:
 
 
 KNOBS: tuple[Knob, ...] = (
-    Knob("valkey_url", "redis://, rediss:// or unix://", "Your own server; unset: the embedded server", _url),
+    Knob(
+        "valkey_url",
+        "redis://, rediss:// or unix:// with a host or path; in a password write / ? # @ as %2F %3F %23 %40",
+        "Your own server; unset: the embedded server",
+        _url,
+    ),
     Knob("home", "a directory, at most about 90 characters", "Directory of the socket, lock, log and data", _home),
     Knob("web_host", "an address", "Address of the TCP listener; other than loopback only with a token", _word),
     Knob(
@@ -178,6 +201,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", _whole(1, 100_000)),
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
+    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", _whole(1, 100_000)),
     Knob(
         "allowed_hosts",
         "hosts, host:port pairs or origins such as https://mail.example, separated by commas",
@@ -222,9 +246,20 @@ DEFAULTS = {"home": "~/.postino"}
 
 
 def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
-    """Return the settings of a daemon: where no store is configured, with the one that its home remembers."""
+    """Return the settings of a daemon: where no store is configured, with the one that its home remembers.
+
+    Raises:
+        BadField: its address is malformed.
+    """
     if remembered is None or settings.valkey_url is not None:
         return settings
+    try:
+        _url(remembered.url or "unix:///embedded")
+    except ValueError:
+        raise BadField(
+            f"the address of the store in {settings.home.store} is malformed; set POSTINO_VALKEY_URL and run {SWITCH}",
+            field="POSTINO_HOME",
+        ) from None
     prefix = remembered.prefix if settings.key_prefix == DEFAULT_PREFIX else settings.key_prefix
     return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
 
@@ -252,7 +287,10 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
     values: dict[str, Any] = {}
     for knob in KNOBS:
         text = environ.get(knob.variable, "") or DEFAULTS.get(knob.name, "")
-        if text:
+        file = "".join(environ.get(variable, "") for variable in knob.variables[1:])
+        if file:
+            values[knob.name] = _parse(knob, _secret(knob, text, file), f"{knob.variables[1]}: its content (hidden)")
+        elif text:
             values[knob.name] = _parse(knob, text)
     settings = Settings(**values)
     if settings.web_enabled and settings.web_host not in LOOPBACK and not settings.api_token:
@@ -264,18 +302,34 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
     return settings, _unknown(environ)
 
 
-def _parse(knob: Knob, text: str) -> Any:
+def _secret(knob: Knob, text: str, file: str) -> str:
+    """Return the content of a secret's file without the newline at its end.
+
+    Raises:
+        BadField: the variable itself is set too, or the file cannot be read.
+    """
+    variable = knob.variables[1]
+    if text:
+        raise BadField(f"{knob.variable} and {variable} are both set; set one of them", field=variable)
+    try:
+        content = private_files.read_secret(Path(file)).decode()
+    except UnicodeDecodeError:
+        raise BadField(f"{variable}={file} cannot be read: it is not UTF-8", field=variable) from None
+    except OSError as error:
+        raise BadField(f"{variable}={file} cannot be read: {error.strerror}", field=variable) from None
+    return content.removesuffix("\n").removesuffix("\r")
+
+
+def _parse(knob: Knob, text: str, shown: str | None = None) -> Any:
     try:
         return knob.parse(text)
     except (ValueError, KeyError, RuntimeError, BadName):  # RuntimeError: `~` of an unknown user
-        shown = "(hidden)" if knob.name in SECRET else repr(text)
-        raise BadField(
-            f"{knob.variable}={shown} is not allowed; it must be {knob.allowed}", field=knob.variable
-        ) from None
+        shown = shown or f"{knob.variable}={'(hidden)' if knob.name in SECRET else repr(text)}"
+        raise BadField(f"{shown} is not allowed; it must be {knob.allowed}", field=knob.variable) from None
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = [knob.variable for knob in KNOBS]
+    known = [variable for knob in KNOBS for variable in knob.variables]
     warnings = []
     for name in sorted(environ):
         if name.startswith("POSTINO_") and name not in known:

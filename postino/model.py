@@ -104,7 +104,10 @@ class BroadcastSent(Record, frozen=True, kw_only=True):
 
 
 class Stored(Record, frozen=True, kw_only=True):
-    """What a message and a dead letter have in common. `delivery` counts from 1."""
+    """What a message and a dead letter have in common. `delivery` counts from 1.
+
+    `altered`, here and below, is there only if it is true: the content is not what was accepted; the disk changed it.
+    """
 
     id: str
     seq: int
@@ -117,6 +120,7 @@ class Stored(Record, frozen=True, kw_only=True):
     thread: str | None = None
     reply_to: str | None = None
     delivery: int = 0
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Message(Stored, frozen=True, kw_only=True):
@@ -202,7 +206,7 @@ class MessageState(Record, frozen=True, kw_only=True):
 
 
 class Announcement(Record, frozen=True, kw_only=True):
-    """A broadcast as one agent reads it."""
+    """A broadcast as one agent reads it; one that is `altered` has no body then."""
 
     id: str
     seq: int
@@ -211,6 +215,7 @@ class Announcement(Record, frozen=True, kw_only=True):
     via: str
     body: str
     timestamp: str
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnseenBroadcast(Announcement, frozen=True, kw_only=True):
@@ -259,6 +264,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     settled_at: str | None = None
     reason: str | None = None
     notified: str = "none"
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryPage(Record, frozen=True, kw_only=True):

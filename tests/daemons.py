@@ -15,7 +15,7 @@ from postino.paths import Home
 from tests.homes import scratch_home
 from tests.waiting import until
 
-START_S = 20  # a deadline
+START_S = 40  # a deadline
 
 
 def environment(home: Home, **settings: str) -> dict[str, str]:
@@ -97,7 +97,7 @@ class Daemon:
         """Ask it to stop; return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=30)
 
     def valkey_pid(self) -> int:
         """The embedded server's process."""

@@ -23,7 +23,7 @@ from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import CLOSE_S, Session
-from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer
+from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer, parse
 from postino.values import check_id, visible
 
 HELLO_S = 5.0  # for the first line, which a relay sends as soon as it is connected
@@ -90,7 +90,7 @@ def parse_hello(line: bytes) -> Hello:
     """
     try:
         given = msgspec.json.decode(line, type=_Hello)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(f"the first line must be a relay's hello: {error}") from None
     if not check_id(given.session, "session").startswith(SESSION_PREFIX):
         raise BadField(f"session must begin with {SESSION_PREFIX}", field="session")
@@ -224,26 +224,43 @@ class RelayConnection:
         """Pass the relay's frames to the SDK in order, each after the session has noted it."""
         with contextlib.suppress(ConnectionError):
             while (line := await self._lines.next()) is not None:
+                frame = self._frame(line)
+                if frame is None:
+                    continue
                 if line.startswith(CONTROL):
-                    self._control(json.loads(line))
-                elif (message := self._parse(line)) is not None:
+                    self._control(frame)
+                elif (message := self._message(frame)) is not None:
                     await self._note(message)
                     await to_server.send(SessionMessage(message))
         to_server.close()  # ends the SDK's server; when this task is cancelled, the server goes on with what it has
 
-    def _parse(self, line: bytes) -> types.JSONRPCMessage | None:
-        """Return the frame, lone surrogates included: the tools then name the field and position they refuse."""
+    def _frame(self, line: bytes) -> dict[str, Any] | None:
+        """Return the object of a line, or answer that it is none: no relay sends such a line, but any program may.
+
+        Lone surrogates are included: the tools then name the field and position they refuse.
+        """
         try:
-            frame = json.loads(line)
-        except RecursionError:  # a relay passes no such line; raised further, it would end the connection
+            frame = parse(line)
+        except (ValueError, RecursionError):
+            self._refuse(None, types.PARSE_ERROR, "Parse error: this line is not JSON, or nested too deeply")
             return None
+        if isinstance(frame, dict):
+            return frame
+        self._refuse(None, types.INVALID_REQUEST, "Invalid request: each line is one JSON-RPC object")
+        return None
+
+    def _message(self, frame: dict[str, Any]) -> types.JSONRPCMessage | None:
+        """Return the JSON-RPC message of a frame; answer a request that is not valid, drop anything else."""
         try:
             return types.jsonrpc_message_adapter.validate_python(frame, by_name=False)
         except ValueError:
             if "id" in frame and "method" in frame:
-                error = {"code": types.INVALID_REQUEST, "message": "Invalid request: not a JSON-RPC 2.0 request"}
-                self._lines.put({"jsonrpc": "2.0", "id": frame["id"], "error": error})
+                self._refuse(frame["id"], types.INVALID_REQUEST, "Invalid request: not a JSON-RPC 2.0 request")
             return None
+
+    def _refuse(self, request_id: object, code: int, text: str) -> None:
+        named = request_id if isinstance(request_id, (str, int)) and not isinstance(request_id, bool) else None
+        self._lines.put({"jsonrpc": "2.0", "id": named, "error": {"code": code, "message": text}})
 
     async def _note(self, message: types.JSONRPCMessage) -> None:
         if isinstance(message, types.JSONRPCRequest):
