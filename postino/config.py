@@ -42,6 +42,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
     wake: str = "auto"
+    inline: str = "verified"
     log_level: str = "info"
     log_format: str | None = None
 
@@ -223,6 +224,12 @@ KNOBS: tuple[Knob, ...] = (
         "auto, channel or off",
         "How an idle session is woken",
         _choice("auto", "channel", "off"),
+    ),
+    Knob(
+        "inline",
+        "verified or off",
+        "Whether the line that wakes a session holds short messages of verified senders",
+        _choice("verified", "off"),
     ),
     Knob(
         "log_level",

@@ -15,7 +15,8 @@ from postino.broker.sessions import candidates
 from postino.errors import naming
 from postino.mcp import answers
 from postino.mcp.arguments import Ack, Arguments, Broadcast, Nothing, Read, ReadBroadcasts, Rename, Send, schema
-from postino.mcp.session import RequestId, Session
+from postino.mcp.pending_read import RequestId
+from postino.mcp.session import Session
 from postino.model import Agent, Announcement, BroadcastDraft, Check, Draft, Sender
 from postino.values import MAX_PAGE, check_id, check_name
 
