@@ -38,6 +38,7 @@ class Settings:
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
+    send_rate: int = 120
     max_memory: int | None = None
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
@@ -201,6 +202,7 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", _whole(1, 100_000)),
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
+    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", _whole(1, 100_000)),
     Knob(
         "allowed_hosts",
         "hosts, host:port pairs or origins such as https://mail.example, separated by commas",

@@ -46,9 +46,10 @@ def main(settings: Settings) -> int:
     settings.home.prepare()
     logs.set_up(settings)
     _raise_file_limit()
-    lock = process.lock_home(settings.home)
+    lock = _lock_home(settings)
     if lock is None:
-        return _leave_to_other(settings)
+        _log.info("already_served", home=str(settings.home.root))
+        return 0
     try:
         remembered = home_store.read(settings.home)
         asyncio.run(serve(in_effect(settings, remembered), lock, began, remembered))
@@ -65,11 +66,18 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _leave_to_other(settings: Settings) -> int:
-    if not process.wait_healthy(settings.home, OTHER_S):
-        raise process.not_healthy(settings.home, process.health(settings.home), OTHER_S)
-    _log.info("already_served", home=str(settings.home.root))
-    return 0
+def _lock_home(settings: Settings) -> process.HomeLock | None:
+    """Return the lock of the home; None once another daemon serves it.
+
+    Whoever holds the lock now may be about to end, or only looks whether anybody does.
+    """
+    deadline = time.monotonic() + OTHER_S
+    while (lock := process.lock_home(settings.home)) is None:
+        if process.is_healthy(settings.home):
+            return None
+        if time.monotonic() >= deadline:
+            raise process.not_healthy(settings.home, process.health(settings.home), OTHER_S)
+    return lock
 
 
 async def serve(

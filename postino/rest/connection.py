@@ -35,7 +35,7 @@ class Policy:
 
     hosts: frozenset[str]
     origins: frozenset[str]
-    token: bytes | None = None
+    needs_token: bool = False
     refusal: str | None = None  # why every request of this peer is refused
     any_port: bool = False  # the port in the Host header is ignored, as on the unix socket
     local: bool = False  # the peer is on this machine and, as far as the system tells, is this user or root

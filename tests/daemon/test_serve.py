@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from postino import locks
 from postino.daemon import process
 from postino.paths import Home
 from tests.daemons import environment
@@ -135,6 +136,16 @@ def test_a_stop_before_valkey_answers_is_a_stop(home: Home, serve: Any) -> None:
         running.terminate()
         running.communicate(timeout=5)
     assert running.returncode == 0
+
+
+def test_one_that_is_started_while_another_ends_takes_its_place(home: Home, serve: Any) -> None:
+    ending = locks.acquire(home.lock)
+    assert ending is not None
+    running = serve()
+    time.sleep(3)  # it waits meanwhile
+    os.close(ending)
+    until(lambda: healthy(home), "healthy")
+    assert process.read_info(home).pid == running.pid  # type: ignore[union-attr]
 
 
 def test_two_started_at_once_end_as_one(home: Home, serve: Any) -> None:

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_MAX_INBOX": (("100000", 100_000), ("0", "100001", "many")),
     "POSTINO_MAX_BROADCASTS": (("1", 1), ("0", "100001", "")),
     "POSTINO_MAX_BODY_BYTES": (("16777216", 16_777_216), ("1023", "16777217", "1M")),
+    "POSTINO_SEND_RATE": (("1", 1), ("0", "100001", "2/s")),
     "POSTINO_ALLOWED_HOSTS": (
         ("Mail.example, https://x.example:8443", ("mail.example", "https://x.example:8443")),
         ("a b/c", "ftp://x", "http://", "*", "x:y", "http://x/path", "[zz]"),
@@ -55,7 +56,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     contract = {
         "valkey_url": None, "web_host": "127.0.0.1", "web_port": 3333, "web_enabled": True, "api_token": None,
         "agent_name": None, "msg_ttl": 86400, "message_lease": 120, "max_deliveries": 5, "key_prefix": "po:",
-        "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "max_memory": None, "wake": "auto", "inline": "verified",
+        "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "send_rate": 120,
+        "max_memory": None, "wake": "auto", "inline": "verified",
         "log_level": "info", "log_format": None, "allowed_hosts": (), "proxy_uid": None,
     }  # fmt: skip
     assert {name: getattr(settings, name) for name in contract} == contract
