@@ -18,11 +18,11 @@ _NAME = re.compile(NAME_PATTERN)
 
 def hint(unread: int, unseen: int, senders: list[str]) -> str:
     """Return one line with what waits, or "" if nothing does. Without senders the line has counts only."""
-    found = waiting(unread, unseen, senders)
+    found = what_waits(unread, unseen, senders)
     return f"{MARK} {found}" if found else ""
 
 
-def waiting(unread: int, unseen: int, senders: list[str]) -> str:
+def what_waits(unread: int, unseen: int, senders: list[str]) -> str:
     """Return what waits and which tools to call, without the mark; "" if nothing waits."""
     parts, tools = [], []
     if unread:

@@ -9,7 +9,7 @@ import hashlib
 
 import msgspec
 
-from postino.hint import MARK, shortened, valid_names, waiting
+from postino.hint import MARK, shortened, valid_names, what_waits
 
 MAX_ONLINE = 8  # agents named in a greeting
 LONGEST_ID = 12  # characters
@@ -20,7 +20,7 @@ def greeting(agent: str, online: list[str], unread: int, unseen: int, senders: l
     others = [shortened(name) for name in valid_names(online) if name != agent]
     more = f" and {len(others) - MAX_ONLINE} more" if len(others) > MAX_ONLINE else ""
     there = f"online: {', '.join(others[:MAX_ONLINE])}{more}" if others else "nobody else is online"
-    return f"{MARK} this session is agent {agent}; {there}; {waiting(unread, unseen, senders) or 'no mail'}"
+    return f"{MARK} this session is agent {agent}; {there}; {what_waits(unread, unseen, senders) or 'no mail'}"
 
 
 def hook_context(event: str, text: str) -> bytes:

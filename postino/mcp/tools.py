@@ -27,7 +27,8 @@ from postino.mcp.arguments import (
     Send,
     schema,
 )
-from postino.mcp.session import RequestId, Session
+from postino.mcp.pending_read import RequestId
+from postino.mcp.session import Session
 from postino.model import ANONYMOUS, Agent, Announcement, BroadcastDraft, Check, Draft, Message, Sender
 from postino.values import MAX_PAGE
 

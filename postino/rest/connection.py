@@ -167,6 +167,9 @@ class HttpConnection(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's returns None, which closes the connection
         """Keep a half-closed connection (`nc -N`) open until its responses are written; a long poll or stream ends."""
         idle = self._waiter is not None and not self._waiter.done()
+        assert self.transport is not None
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return False  # under TLS asyncio keeps no half-closed connection
         if idle or self._disconnected is not None or self._fully_closed():
             return False
         self._half_closed = True

@@ -81,6 +81,7 @@ class Inboxes:
         shown: dict[str, int] | None,
         ack_now: bool,
         acting: bool,
+        verified: bool,
     ) -> Batch:
         """Lease up to `limit` messages; see `Mail.read`."""
         values: dict[str, str | int] = {
@@ -95,6 +96,7 @@ class Inboxes:
             "shown": "" if shown is None else msgspec.json.encode(shown).decode(),
             "ack_now": "1" if ack_now else "",
             "acting": "1" if acting else "",
+            "verified": "1" if verified else "",
         }
         died = 0
         while True:
