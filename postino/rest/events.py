@@ -103,7 +103,7 @@ class FilteredStream:
 async def _stream(
     call: ApiCall[EventsQuery, Nothing], live: Subscription, wanted: Filter, start: Start
 ) -> EventSourceResponse:
-    headers = {"Server": "postino"}
+    headers = {"Server": "postino", "X-Accel-Buffering": "no"}  # nginx would keep events until its buffer is full
     stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers=headers)
     await stream.prepare(call.request)
     async with stream:
