@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from postino import private_files
 from postino.errors import BadField, BadName
-from postino.home_store import DEFAULT_PREFIX, HomeStore, without_credentials
+from postino.home_store import DEFAULT_PREFIX, MALFORMED, SWITCH, HomeStore, without_credentials
 from postino.paths import Home
 from postino.values import check_name
 
@@ -37,10 +38,15 @@ class Settings:
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
+    send_rate: int = 120
     max_memory: int | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: bool = False
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
     wake: str = "auto"
+    inline: str = "verified"
     log_level: str = "info"
     log_format: str | None = None
 
@@ -68,6 +74,11 @@ class Knob:
     def variable(self) -> str:
         """The environment variable."""
         return f"POSTINO_{self.name.upper()}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that give it: of a secret also the one that names a file."""
+        return (self.variable, f"{self.variable}_FILE") if self.name in SECRET else (self.variable,)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -109,21 +120,39 @@ def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
 
+URL_QUERY = frozenset({"db", "username", "password", "client_name"})  # and ssl_*; redis-py passes on whatever it is
+
+
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.hostname or parts.path):
+    """Return an address of which it is certain what is the password: its separators do not occur unencoded."""
+    parts = urlsplit(_word(text))
+    if parts.scheme not in ("redis", "rediss", "unix") or not text.lower().startswith(f"{parts.scheme}://"):
+        raise ValueError
+    if without_credentials(text) == MALFORMED or parts.netloc.count("@") > 1:
+        raise ValueError
+    if parts.scheme == "unix" and parts.netloc and not parts.netloc.endswith("@"):
         raise ValueError
     if parts.scheme != "unix" and parts.port == 0:  # a malformed port raises ValueError here
         raise ValueError
-    return text
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not (name in URL_QUERY or name.startswith("ssl_")) or (name == "db" and not value.isdecimal()):
+            raise ValueError
+    return f"{parts.scheme}{text[len(parts.scheme) :]}"  # in lower case, as redis-py wants it
 
 
 def _home(text: str) -> Home:
     return Home(Path(text).expanduser().absolute())
 
 
+def _file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_absolute():  # a daemon is started in another directory
+        raise ValueError
+    return path
+
+
 def _word(text: str) -> str:
-    if any(ord(character) < 33 or ord(character) > 126 for character in text):
+    if not text or any(ord(character) < 33 or ord(character) > 126 for character in text):
         raise ValueError
     return text
 
@@ -144,9 +173,19 @@ def _prefix(text: str) -> str:
 
 
 KNOBS: tuple[Knob, ...] = (
-    Knob("valkey_url", "redis://, rediss:// or unix://", "Your own server; unset: the embedded server", _url),
+    Knob(
+        "valkey_url",
+        "redis://, rediss:// or unix:// with a host or path; in a password write / ? # @ as %2F %3F %23 %40",
+        "Your own server; unset: the embedded server",
+        _url,
+    ),
     Knob("home", "a directory, at most about 90 characters", "Directory of the socket, lock, log and data", _home),
-    Knob("web_host", "an address", "Address of the TCP listener; other than loopback only with a token", _word),
+    Knob(
+        "web_host",
+        "an address",
+        "Address of the TCP listener; other than loopback only with a token, and TLS or a proxy that provides it",
+        _word,
+    ),
     Knob(
         "web_port",
         "0 to 65535",
@@ -154,7 +193,12 @@ KNOBS: tuple[Knob, ...] = (
         _whole(0, 65535),
     ),
     Knob("web_enabled", "true or false", "false: no TCP, only the unix socket", _flag),
-    Knob("api_token", "printable ASCII without blanks", "Bearer token that every TCP request must carry", _word),
+    Knob(
+        "api_token",
+        "printable ASCII without blanks",
+        "Bearer token of every TCP request; a named token is accepted too",
+        _word,
+    ),
     Knob("agent_name", "an agent name", "Name of this session, instead of a derived one", check_name),
     Knob(
         "msg_ttl",
@@ -178,6 +222,15 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", _whole(1, 100_000)),
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
+    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", _whole(1, 100_000)),
+    Knob(
+        "tls_cert",
+        "an absolute path",
+        "PEM file of the certificate chain; the TCP listener then speaks HTTPS only",
+        _file,
+    ),
+    Knob("tls_key", "an absolute path", "PEM file of the certificate's key, without a password", _file),
+    Knob("behind_proxy", "true or false", "true: a reverse proxy provides TLS to other machines", _flag),
     Knob(
         "allowed_hosts",
         "hosts, host:port pairs or origins such as https://mail.example, separated by commas",
@@ -203,6 +256,12 @@ KNOBS: tuple[Knob, ...] = (
         _choice("auto", "channel", "off"),
     ),
     Knob(
+        "inline",
+        "verified or off",
+        "Whether the line that wakes a session holds short messages of verified senders",
+        _choice("verified", "off"),
+    ),
+    Knob(
         "log_level",
         "debug, info, warning or error",
         "Least level that is logged",
@@ -222,9 +281,20 @@ DEFAULTS = {"home": "~/.postino"}
 
 
 def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
-    """Return the settings of a daemon: where no store is configured, with the one that its home remembers."""
+    """Return the settings of a daemon: where no store is configured, with the one that its home remembers.
+
+    Raises:
+        BadField: its address is malformed.
+    """
     if remembered is None or settings.valkey_url is not None:
         return settings
+    try:
+        _url(remembered.url or "unix:///embedded")
+    except ValueError:
+        raise BadField(
+            f"the address of the store in {settings.home.store} is malformed; set POSTINO_VALKEY_URL and run {SWITCH}",
+            field="POSTINO_HOME",
+        ) from None
     prefix = remembered.prefix if settings.key_prefix == DEFAULT_PREFIX else settings.key_prefix
     return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
 
@@ -252,30 +322,67 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
     values: dict[str, Any] = {}
     for knob in KNOBS:
         text = environ.get(knob.variable, "") or DEFAULTS.get(knob.name, "")
-        if text:
+        file = "".join(environ.get(variable, "") for variable in knob.variables[1:])
+        if file:
+            values[knob.name] = _parse(knob, _secret(knob, text, file), f"{knob.variables[1]}: its content (hidden)")
+        elif text:
             values[knob.name] = _parse(knob, text)
     settings = Settings(**values)
-    if settings.web_enabled and settings.web_host not in LOOPBACK and not settings.api_token:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
         raise BadField(
-            f"POSTINO_WEB_HOST={settings.web_host} is reachable from other machines: "
-            "set POSTINO_API_TOKEN too, or use 127.0.0.1",
-            field="POSTINO_WEB_HOST",
+            "POSTINO_TLS_CERT and POSTINO_TLS_KEY belong together; set both or neither", field="POSTINO_TLS_CERT"
         )
     return settings, _unknown(environ)
 
 
-def _parse(knob: Knob, text: str) -> Any:
+def check_exposure(settings: Settings, *, named_tokens: bool) -> None:
+    """Raise BadField if a daemon would be reachable from other machines without a token or without TLS.
+
+    `named_tokens`: there is a valid one.
+    """
+    if not settings.web_enabled or settings.web_host in LOOPBACK:
+        return
+    missing = []
+    if not (settings.api_token or named_tokens):
+        missing.append("a token (POSTINO_API_TOKEN, or `postino token create` while POSTINO_WEB_HOST is unset)")
+    if not (settings.tls_cert or settings.behind_proxy):
+        missing.append("TLS (POSTINO_TLS_CERT and POSTINO_TLS_KEY, or POSTINO_BEHIND_PROXY=1 if a proxy provides it)")
+    if missing:
+        raise BadField(
+            f"POSTINO_WEB_HOST={settings.web_host} is reachable from other machines, which needs "
+            f"{' and '.join(missing)}; or use 127.0.0.1",
+            field="POSTINO_WEB_HOST",
+        )
+
+
+def _secret(knob: Knob, text: str, file: str) -> str:
+    """Return the content of a secret's file without the newline at its end.
+
+    Raises:
+        BadField: the variable itself is set too, or the file cannot be read.
+    """
+    variable = knob.variables[1]
+    if text:
+        raise BadField(f"{knob.variable} and {variable} are both set; set one of them", field=variable)
+    try:
+        content = private_files.read_secret(Path(file)).decode()
+    except UnicodeDecodeError:
+        raise BadField(f"{variable}={file} cannot be read: it is not UTF-8", field=variable) from None
+    except OSError as error:
+        raise BadField(f"{variable}={file} cannot be read: {error.strerror}", field=variable) from None
+    return content.removesuffix("\n").removesuffix("\r")
+
+
+def _parse(knob: Knob, text: str, shown: str | None = None) -> Any:
     try:
         return knob.parse(text)
     except (ValueError, KeyError, RuntimeError, BadName):  # RuntimeError: `~` of an unknown user
-        shown = "(hidden)" if knob.name in SECRET else repr(text)
-        raise BadField(
-            f"{knob.variable}={shown} is not allowed; it must be {knob.allowed}", field=knob.variable
-        ) from None
+        shown = shown or f"{knob.variable}={'(hidden)' if knob.name in SECRET else repr(text)}"
+        raise BadField(f"{shown} is not allowed; it must be {knob.allowed}", field=knob.variable) from None
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    known = [knob.variable for knob in KNOBS]
+    known = [variable for knob in KNOBS for variable in knob.variables]
     warnings = []
     for name in sorted(environ):
         if name.startswith("POSTINO_") and name not in known:

@@ -7,15 +7,18 @@ POSTINO_VALKEY_URL needs it.
 from __future__ import annotations
 
 import json
-import os
+import re
 from dataclasses import asdict, dataclass
-from urllib.parse import urlsplit
 
+from postino import private_files
 from postino.errors import BadField
 from postino.paths import Home
 
 DEFAULT_PREFIX = "po:"
+MALFORMED = "(a malformed address)"
 SWITCH = "`postino up --switch-store`"
+
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]]+)(:[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,16 @@ class HomeStore:
 
 
 def without_credentials(url: str) -> str:
-    """Return `url` without user, password and query, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """Return `url` without user, password and query, for messages; MALFORMED if it is not certain which is which."""
+    scheme, _, rest = url.partition("://")
+    address = re.split("[?#]", rest, maxsplit=1)[0]
+    place = address.rpartition("@")[2]
+    server, slash, path = place.partition("/")
+    known = bool(path) and not server if scheme.lower() == "unix" else bool(_SERVER.fullmatch(server))
+    is_database = scheme.lower() == "unix" or not path or path.isdecimal()
+    if not (known and is_database) or re.search("[@#]", rest[len(address) :]) or "/" in address.rpartition("@")[0]:
+        return MALFORMED
+    return f"{scheme.lower()}://{server}{slash}{path}"
 
 
 def read(home: Home) -> HomeStore | None:
@@ -64,12 +74,7 @@ def read(home: Home) -> HomeStore | None:
 
 def write(home: Home, store: HomeStore) -> None:
     """Remember `store`: the file is replaced as a whole and on disk when this returns, with mode 0600."""
-    draft = home.store.with_suffix(".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(store), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(home.store)
+    private_files.replace(home.store, json.dumps(asdict(store)))
 
 
 def restore(home: Home, store: HomeStore | None) -> None:

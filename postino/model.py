@@ -96,7 +96,10 @@ class BroadcastSent(Record, frozen=True, kw_only=True):
 
 
 class Stored(Record, frozen=True, kw_only=True):
-    """What a message and a dead letter have in common. `delivery` counts from 1."""
+    """What a message and a dead letter have in common. `delivery` counts from 1.
+
+    `altered`, here and below, is there only if it is true: the content is not what was accepted; the disk changed it.
+    """
 
     id: str
     seq: int
@@ -109,6 +112,7 @@ class Stored(Record, frozen=True, kw_only=True):
     thread: str | None = None
     reply_to: str | None = None
     delivery: int = 0
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Message(Stored, frozen=True, kw_only=True):
@@ -194,7 +198,7 @@ class MessageState(Record, frozen=True, kw_only=True):
 
 
 class Announcement(Record, frozen=True, kw_only=True):
-    """A broadcast as one agent reads it."""
+    """A broadcast as one agent reads it; one that is `altered` has no body then."""
 
     id: str
     seq: int
@@ -203,6 +207,7 @@ class Announcement(Record, frozen=True, kw_only=True):
     via: str
     body: str
     timestamp: str
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnseenBroadcast(Announcement, frozen=True, kw_only=True):
@@ -251,6 +256,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     settled_at: str | None = None
     reason: str | None = None
     notified: str = "none"
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryPage(Record, frozen=True, kw_only=True):

@@ -45,6 +45,11 @@ class Home:
         return self.root / "store.json"
 
     @property
+    def tokens(self) -> Path:
+        """The named tokens, hashed, see rest.named_tokens."""
+        return self.root / "tokens.json"
+
+    @property
     def log(self) -> Path:
         """Log of a daemon started in the background."""
         return self.root / "daemon.log"

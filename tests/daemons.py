@@ -15,7 +15,7 @@ from postino.paths import Home
 from tests.homes import scratch_home
 from tests.waiting import until
 
-START_S = 20  # a deadline
+START_S = 40  # a deadline
 
 
 def environment(home: Home, **settings: str) -> dict[str, str]:
@@ -66,10 +66,10 @@ class Daemon:
         return self
 
     def answers(self) -> bool:
-        """Tell whether /api/health says ok over the unix socket."""
+        """Tell whether /api/health says over the unix socket that Valkey answers, too."""
         assert self.process is not None
         assert self.process.poll() is None, self.home.log.read_text()
-        return self.home.socket.exists() and self.health().get("ok") is True
+        return self.home.socket.exists() and self.health().get("valkey") is True
 
     def health(self) -> dict[str, object]:
         """Ask /api/health with real curl; {} when nobody answers."""
@@ -97,7 +97,7 @@ class Daemon:
         """Ask it to stop; return its exit code."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=30)
 
     def valkey_pid(self) -> int:
         """The embedded server's process."""

@@ -18,7 +18,7 @@ from postino.broker import Broker
 from postino.mcp.connected import ConnectedSessions
 from postino.mcp.relay_connection import serve_relay
 
-PATIENCE = 15.0  # s: a deadline, not a pause
+PATIENCE = 40.0  # s: a deadline, not a pause; a relay itself gives up after 20
 WRITTEN_AGO = 0.06  # s: longer than the 50 ms after which an answer counts as seen
 COMMAND = [sys.executable, "-m", "postino", "mcp"]
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-PATIENCE_S = 10.0  # a deadline: a machine with ten times more to do than cores still meets it
+PATIENCE_S = 30.0  # a deadline: a machine with ten times more to do than cores still meets it
 POLL_S = 0.02
 
 

@@ -61,18 +61,28 @@ class Mail(Inboxes):
         resume: bool = False,
         shown: dict[str, int] | None = None,
         acting: bool = False,
+        verified: bool = False,
     ) -> Batch:
         """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
 
         The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
         first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
         resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats.
+        `verified` ends the read before a message of an unverified sender or over the budget, even if it is the first.
 
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
         """
         batch = await super().read(
-            agent, consumer, limit=limit, budget=budget, resume=resume, shown=shown, ack_now=ack_now, acting=acting
+            agent,
+            consumer,
+            limit=limit,
+            budget=budget,
+            resume=resume,
+            shown=shown,
+            ack_now=ack_now,
+            acting=acting,
+            verified=verified,
         )
         if batch.died:
             self._housekeeping.run_soon()

@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("transfer", "fill an empty mailroom from the file of an export"),
     },
     "Setup": {
+        "token": ("tokens", "create, list or revoke named tokens for CI and other machines"),
         "install": ("install", "install the plugin that gives Claude Code sessions a mailbox"),
         "uninstall": ("install", "remove the plugin from Claude Code"),
         "mcp": ("config", "run the MCP server of one client on standard input and output"),

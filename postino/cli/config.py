@@ -53,7 +53,8 @@ def _entry(command: Command, agent: str | None, *, plainly: bool) -> Json:
     program = [str(script), "mcp"] if script.is_file() else [sys.executable, "-m", "postino", "mcp"]
     if plainly and _on_path(script, command.environ.get("PATH")):
         program[0] = script.name
-    env = {knob.variable: command.environ[knob.variable] for knob in KNOBS if command.environ.get(knob.variable)}
+    variables = [variable for knob in KNOBS for variable in knob.variables]
+    env = {variable: command.environ[variable] for variable in variables if command.environ.get(variable)}
     env.pop("POSTINO_AGENT_NAME", None)
     if "POSTINO_HOME" in env:
         env["POSTINO_HOME"] = str(command.settings.home.root)

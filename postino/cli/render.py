@@ -99,6 +99,8 @@ def message(item: Json, ink: Ink) -> str:
 
 
 def _notes(item: Json) -> Iterable[str]:
+    if item.get("altered"):
+        yield "altered on disk: not what was sent"
     if item.get("redelivered"):
         yield f"redelivered (delivery {item['delivery']})" if "delivery" in item else "redelivered"
     if item.get("reason"):

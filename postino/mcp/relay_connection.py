@@ -282,8 +282,8 @@ class RelayConnection:
         kind, request = control["postino"], as_request_id(control.get("id"))
         if kind == "written" and request is not None:
             self._session.answer_written(coerce_request_id(request))
-        elif kind == "woken":
-            self._connected.wake_answered(str(control.get("msg_id")), ok=control.get("ok") is True)
+        else:
+            self._connected.answered(control)
 
     async def _send(self, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
         """Write the SDK's frames. Once the relay has gone, go on receiving them, so that the SDK does not block."""

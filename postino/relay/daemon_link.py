@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 WELCOME_S = 10.0  # that a connected daemon may take to say welcome
 AFTER_BYE_S = 1.0  # after a daemon said bye in which the relay starts no other one
-DIAL_OFTEN_S = 0.02  # between two dials just after a daemon was lost or started, which takes about 0.2 s
+DIAL_OFTEN_S = 0.02  # between two dials just after a daemon was lost or started, which takes about 0.5 s
 DIAL_WAITING_S = 0.25  # between two dials while requests wait
 DIAL_IDLE_S = 2.0  # between two dials while none does
-OFTEN_S = 3.0  # after a daemon was lost or started in which it is dialled every DIAL_OFTEN_S
+OFTEN_S = 10.0  # after a daemon was lost or started in which it is dialled every DIAL_OFTEN_S
+BURST = 3  # daemons that are started without a pause when each is lost; then one in every RESTART
 MAX_BUFFERED = 1 << 20  # bytes queued in one direction above which the other end is not read
 CHUNK = 1 << 16  # bytes
 
@@ -56,6 +57,7 @@ class DaemonLink:
         self.handshake_done = False  # the client has the answer to its initialize
         self.start_unasked = True  # start a daemon although no request waits
         self.dial_at = self.start_at = self.often_until = 0.0
+        self.starts_until = 0.0  # the daemons started so far use up the time until then, RESTART each
         self.starter = Starter(home, os.environ)
 
     # for the poll loop
@@ -186,21 +188,30 @@ class DaemonLink:
             self._connected(dialled, now)
 
     def _start(self, now: float) -> None:
-        if now < self.start_at or not (self.start_unasked or self.requests.waiting):
+        if self.starter.starting:
+            self.child_ended()  # its end may have come before the starter knew of it
+        wanted = self.start_unasked or self.requests.waiting
+        if self.starter.starting or now < self.start_at or not (wanted and self.starter.start(now)):
             return
+        self.start_unasked = False
         self.often_until = now + OFTEN_S
-        if self.starter.start(now):
-            self.start_unasked = False
-            self.start_at = now + RESTART
-            self._fail_if_not_started()
+        self.starts_until = max(self.starts_until, now) + RESTART
+        self.start_at = self.starts_until - (BURST - 1) * RESTART
+        self._fail_if_not_started(now)
 
     def child_ended(self, *_: object) -> None:
-        """Reap a daemon that this process started; the waiting requests fail if it did not serve. Handles SIGCHLD."""
-        self.starter.reap()
-        self._fail_if_not_started()
+        """Reap a daemon that this process started. Handles SIGCHLD.
 
-    def _fail_if_not_started(self) -> None:
+        If it did not serve, the waiting requests fail; if it was killed or found another one, the next may be started.
+        """
+        now = time.monotonic()
+        if self.starter.reap() and not self.starter.failure:
+            self.start_unasked = now >= self.start_at
+        self._fail_if_not_started(now)
+
+    def _fail_if_not_started(self, now: float) -> None:
         if self.starter.failure:
+            self.start_at = max(self.start_at, now + RESTART)
             self.requests.shorten_waits(0.0)
 
     def _connected(self, dialled: _socket.socket, now: float) -> None:
@@ -253,6 +264,10 @@ class DaemonLink:
             from postino.relay.claude_inbox import wake  # few relays ever need it
 
             self._send_control(wake(control))
+        elif kind == "status":
+            from postino.relay.claude_inbox import status
+
+            self._send_control(status(control))
         elif kind == "bye":
             self.start_unasked = False
             self.start_at = time.monotonic() + AFTER_BYE_S

@@ -35,7 +35,7 @@ from postino.relay.lines import (
     is_repeatable,
     parse,
 )
-from postino.relay.requests import Request
+from postino.relay.requests import WAIT_S, Request
 
 TYPE_CHECKING = False  # of typing, whose import would cost 4 ms and 0.6 MB
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     Id = str | int
 
-LINGER_S = 0.5  # after the end of stdin for what is in flight, so that `printf ... | postino mcp` gets answers
-COLD_START_S = 5.0  # more, if requests still wait for a daemon to start
+
+LINGER_S = WAIT_S + 1.0  # after the end of stdin, if a request has no answer yet or its answer is not yet written
 
 TOO_LONG = f"Invalid request: a line has at most {LINE_LIMIT} bytes"
 TOO_DEEP = f"Invalid request: nested more than {MAX_DEPTH} deep"
@@ -101,9 +101,8 @@ class Relay:
         for line, end in self.from_client.feed(chunk or b"\n"):
             self._handle_line(line) if end is None else self._refuse_line(line, end, TOO_LONG)
         if not chunk:
-            now, self.stdin_open = time.monotonic(), False
-            self.exit_at = now + LINGER_S + (COLD_START_S if self.daemon.requests.waiting else 0)
-            self.daemon.requests.shorten_waits(now + COLD_START_S)
+            self.stdin_open = False  # `printf ... | postino mcp` still gets its answers
+            self.exit_at = time.monotonic() + LINGER_S
 
     def _write_stdout(self, event: int) -> None:
         try:

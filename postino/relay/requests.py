@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Id = str | int
 
-WAIT_S = 10.0  # that a request waits for a daemon to be sent to at all
+WAIT_S = 20.0  # that a request waits for a daemon to be sent to at all: on a busy machine a start takes 10 s
 REPEAT_S = 20.0  # from the first sending on: in this time a request is repeated, at its end it is answered
 LAST_REPEAT_S = 2.0  # before that end; a daemon that serves answers sooner
 AWAY_S = 0.5  # in which a call without a key is repeated while the store is away, which a restart of it may take

@@ -1,8 +1,9 @@
 """Start a daemon in the background, for the relay and for the command line. Standard library only.
 
 Many processes can miss a daemon in the same moment. The one that holds the lock `daemon.start` starts the next; the
-others wait for it, but no longer than RESTART. A daemon that finds another one serving exits with 0, so starting two
-does no harm.
+others wait for it, but no longer than RESTART. None is started while one runs, whether or not it answers yet: on a
+busy machine a start takes long, and a second one would make it longer. A daemon that finds another one serving exits
+with 0, so starting two does no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 LOG_LIMIT = 8 << 20  # bytes of daemon.log after which a start renames it to daemon.log.1
-RESTART = 5.0  # s between two starts of a daemon, and the longest wait for another process to start it
+RESTART = 5.0  # s between two starts of daemons that do not live, and the longest wait for another process to start one
 TAIL = 8192  # bytes at the end of the log in which last words are searched
 WORDS = 500  # characters of last words that are quoted
 
@@ -50,7 +51,9 @@ class Starter:
         return self._child is not None
 
     def start(self, now: float) -> bool:
-        """Start a daemon unless another process is starting one; return whether this one tried. Sets `failure`.
+        """Start a daemon unless one runs or another process is starting one; return whether this one tried.
+
+        Sets `failure`.
 
         `now` is `time.monotonic()`.
         """
@@ -66,12 +69,14 @@ class Starter:
         return True
 
     def _take_turn(self, now: float) -> bool:
-        if self._lock is not None:
-            return True
         from pathlib import Path  # with locks 5 ms, for the few relays that ever start a daemon
 
         from postino import locks
 
+        if not locks.is_free(Path(self.home, "daemon.lock")):
+            return False  # one runs
+        if self._lock is not None:
+            return True
         self._lock = locks.acquire(Path(self.home, "daemon.start"))
         if self._lock is not None:
             self._blocked_since = None
@@ -85,11 +90,14 @@ class Starter:
         self._child, self.failure = None, ""
         self.close()
 
-    def reap(self) -> None:
-        """Collect the daemons that have ended; of the last one started, note in `failure` why it did not serve."""
+    def reap(self) -> bool:
+        """Collect the daemons that have ended; return whether the last one started is among them and never answered.
+
+        Notes in `failure` why it did not serve.
+        """
         _children[:] = [each for each in _children if each.poll() is None]
         if self._child is None or self._child.returncode is None:
-            return
+            return False
         code, self._child = self._child.returncode, None
         self.close()
         if code > 0:  # 0: it found another daemon serving; less: it was killed, which says nothing about the next
@@ -97,6 +105,7 @@ class Starter:
             log = self.home + "/daemon.log"
             words = last_words(log, self._log_start)
             self.failure = f"The postino daemon did not start: {words} (log: {printable(log)})"
+        return True
 
     def close(self) -> None:
         """Release the lock, if held. Repeating does nothing."""

@@ -42,6 +42,8 @@ def refusal(error: PostinoError) -> web.Response:
     except UnicodeEncodeError:  # the message quotes a lone surrogate from a path or a header
         data = encode_visible(_escaped(body))
     response = _json(data, error.http)
+    if "retry_after_s" in error.detail:
+        response.headers["Retry-After"] = str(error.detail["retry_after_s"])
     if error.http == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     elif error.http == 405:

@@ -35,7 +35,7 @@ class Policy:
 
     hosts: frozenset[str]
     origins: frozenset[str]
-    token: bytes | None = None
+    needs_token: bool = False
     refusal: str | None = None  # why every request of this peer is refused
     any_port: bool = False  # the port in the Host header is ignored, as on the unix socket
     local: bool = False  # the peer is on this machine and, as far as the system tells, is this user or root
@@ -170,6 +170,9 @@ class HttpConnection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's returns None, which closes the connection
         """Keep a half-closed connection (`nc -N`) open until its responses are written; a long poll or stream ends."""
+        assert self.transport is not None
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return False  # under TLS asyncio keeps no half-closed connection
         if self._is_idle() or self._disconnected is not None or self._fully_closed():
             return False
         self._half_closed = True

@@ -65,12 +65,16 @@ class Start:
 
 
 async def events(call: ApiCall[EventsQuery, Nothing]) -> web.StreamResponse:
-    """Stream the events as they happen; the header X-Postino-As keeps that agent online meanwhile."""
+    """Stream the events as they happen; the header X-Postino-As keeps that agent online meanwhile.
+
+    A token below admin gets the events of its own agent, and the stream ends when the token does.
+    """
     asked, state = call.query, call.state
     name = call.request.headers.get("X-Postino-As")
     if name is not None:
         check_name(name, "X-Postino-As")
-    wanted = Filter(asked.agent, _types(asked.type or ""))
+        await call.check_own(name, "X-Postino-As")
+    wanted = Filter(await _agent(call), _types(asked.type or ""))
     since = _since(call.request.headers.get("Last-Event-ID") or asked.since)
     if call.request.method == "HEAD":
         return web.Response(headers={"Content-Type": "text/event-stream", "Server": "postino"})
@@ -107,8 +111,12 @@ async def _stream(
     stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers=headers)
     await stream.prepare(call.request)
     async with stream:
-        follow = asyncio.ensure_future(_follow(call.broker, FilteredStream(stream, wanted), live, start))
-        await _until_ended(call, stream, follow)
+        filtered = FilteredStream(stream, wanted)
+        follow = asyncio.ensure_future(_follow(call.broker, filtered, live, start))
+        refusal = await _until_ended(call, stream, follow)
+        if refusal is not None:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await filtered.send_own("dropped", reason=refusal)
     return stream
 
 
@@ -134,19 +142,26 @@ async def _follow(broker: Broker, stream: FilteredStream, live: Subscription, st
 
 async def _until_ended(
     call: ApiCall[EventsQuery, Nothing], stream: EventSourceResponse, follow: asyncio.Future[None]
-) -> None:
-    """Return when the client does not read, its queue was full, it has gone, or the daemon stops."""
+) -> str | None:
+    """Return when the client does not read, its queue was full, it has gone, the daemon stops, or its token ends.
+
+    Returns why the token is not valid any more, if that is the reason.
+    """
     stopping = asyncio.ensure_future(call.state.stopping.wait())
+    token = call.ended()
     closed = asyncio.ensure_future(stream.wait())  # never cancelled: that would end the ping task and so the stream
     try:
-        ends: set[asyncio.Future[Any]] = {follow, stopping, closed, disconnected(call.request)}
+        ends: set[asyncio.Future[Any]] = {follow, stopping, closed, token, disconnected(call.request)}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        refusal = token.result() if token.done() else None
+        token.cancel()
         follow.cancel()
         ended = (await asyncio.gather(follow, return_exceptions=True))[0]
     if isinstance(ended, Exception) and not isinstance(ended, (TimeoutError, ConnectionError, StoreAway)):
         _log.error("internal_error", path="/api/events", exc_info=ended)  # after the head no error can be sent
+    return refusal
 
 
 async def _begin(broker: Broker, since: str | None) -> Start:
@@ -155,6 +170,16 @@ async def _begin(broker: Broker, since: str | None) -> Start:
         return Start(None, _position(await broker.events.last()), [], gap=False, now=now)
     backlog, gap = await broker.events.replay(since, REPLAY)
     return Start(since, (0, 0) if gap else _position(since), backlog, gap, now)
+
+
+async def _agent(call: ApiCall[EventsQuery, Nothing]) -> str | None:
+    """Return the agent whose events are wanted; of a restricted token no other than its own."""
+    if call.restricted is None:
+        return call.query.agent
+    if call.query.agent is None:
+        return await call.broker.mail.present(call.restricted.name)
+    await call.check_own(call.query.agent, "agent")
+    return call.query.agent
 
 
 def _types(given: str) -> frozenset[str]:

@@ -66,6 +66,17 @@ def test_config_starts_nothing_and_names_no_agent_of_this_shell(bare) -> None:
     assert not list(bare.home.iterdir())
 
 
+def test_the_file_of_a_secret_is_passed_on_without_its_content(bare) -> None:
+    file = bare.home / "token"
+    file.write_text("hush\n")
+
+    done = bare.run("config", POSTINO_API_TOKEN_FILE=str(file))
+
+    assert json.loads(done.out)["mcpServers"]["postino"]["env"]["POSTINO_API_TOKEN_FILE"] == str(file)
+    assert "hush" not in done.out
+    assert done.err == ""
+
+
 def test_a_secret_in_the_entry_is_pointed_out(bare) -> None:
     done = bare.run("config", POSTINO_API_TOKEN="hush")
     assert json.loads(done.out)["mcpServers"]["postino"]["env"]["POSTINO_API_TOKEN"] == "hush"

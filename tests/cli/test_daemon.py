@@ -154,6 +154,14 @@ def test_a_daemon_that_cannot_start_is_exit_4_with_its_own_words(bare) -> None:
     assert "secret" not in sentence
 
 
+def test_a_malformed_address_is_exit_2_and_shows_no_part_of_its_password(bare) -> None:
+    for command in ("up", "status", "send"):
+        sentence = bare.no(2, command, "bob", "hi", POSTINO_VALKEY_URL="redis://:12345/aBc=@host:6379/0")
+        assert "POSTINO_VALKEY_URL=(hidden)" in sentence
+        assert "12345" not in sentence
+        assert "aBc" not in sentence
+
+
 def test_a_home_that_cannot_be_used_is_exit_2(bare) -> None:
     (bare.home / "file").write_text("")
     assert "POSTINO_HOME" in bare.no(2, "check", "--agent", "bob", POSTINO_HOME=str(bare.home / "file"))
@@ -196,7 +204,7 @@ def test_a_home_of_nobody_is_exit_2_and_names_the_setting(bare, command) -> None
 
 @pytest.mark.parametrize("args", [["up"], ["send", "bob", "hello"]])
 def test_a_daemon_that_finds_a_setting_bad_is_exit_2_for_its_starter_too(bare, args) -> None:
-    sentence = bare.no(2, *args, POSTINO_WEB_HOST="192.0.2.77", POSTINO_API_TOKEN="t")
+    sentence = bare.no(2, *args, POSTINO_WEB_HOST="192.0.2.77", POSTINO_API_TOKEN="t", POSTINO_BEHIND_PROXY="1")
     assert "POSTINO_WEB_HOST=192.0.2.77 is not an address of this machine" in sentence
 
 
@@ -240,9 +248,9 @@ def test_a_port_of_a_stranger_is_told_by_up_and_status(bare) -> None:
 
 
 def test_up_names_the_settings_a_running_daemon_does_not_share(bare) -> None:
-    secret = {"POSTINO_API_TOKEN": "secret-token"}
-    assert bare.ok("up", POSTINO_MAX_INBOX="7", **secret).count("\n") == 1
-    assert bare.ok("up", POSTINO_MAX_INBOX="7", **secret).count("\n") == 1
+    (bare.home / "token").write_text("secret-token\n")
+    assert bare.ok("up", POSTINO_MAX_INBOX="7", POSTINO_API_TOKEN_FILE=str(bare.home / "token")).count("\n") == 1
+    assert bare.ok("up", POSTINO_MAX_INBOX="7", POSTINO_API_TOKEN="secret-token").count("\n") == 1
     out = bare.ok("up", POSTINO_WAKE="off", POSTINO_AGENT_NAME="ada")
     names = "POSTINO_API_TOKEN, POSTINO_MAX_INBOX, POSTINO_WAKE"
     assert out.splitlines()[1:] == [

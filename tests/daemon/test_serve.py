@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from postino import locks
 from postino.daemon import process
 from postino.paths import Home
 from tests.daemons import environment
@@ -137,6 +138,16 @@ def test_a_stop_before_valkey_answers_is_a_stop(home: Home, serve: Any) -> None:
     assert running.returncode == 0
 
 
+def test_one_that_is_started_while_another_ends_takes_its_place(home: Home, serve: Any) -> None:
+    ending = locks.acquire(home.lock)
+    assert ending is not None
+    running = serve()
+    time.sleep(3)  # it waits meanwhile
+    os.close(ending)
+    until(lambda: healthy(home), "healthy")
+    assert process.read_info(home).pid == running.pid  # type: ignore[union-attr]
+
+
 def test_two_started_at_once_end_as_one(home: Home, serve: Any) -> None:
     several = [serve() for _ in range(3)]
     until(lambda: healthy(home), "healthy")
@@ -198,12 +209,18 @@ def _row_of_ports(taken: contextlib.ExitStack, count: int) -> int:
     raise AssertionError("no row of free ports")
 
 
+WIDE = {"POSTINO_API_TOKEN": "x", "POSTINO_BEHIND_PROXY": "1"}
+
+
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
         ({"POSTINO_WEB_HOST": "0.0.0.0"}, "POSTINO_WEB_HOST"),
-        ({"POSTINO_WEB_HOST": "192.0.2.1", "POSTINO_API_TOKEN": "x"}, "POSTINO_WEB_HOST"),
-        ({"POSTINO_WEB_HOST": "no.such.host.invalid", "POSTINO_API_TOKEN": "x"}, "POSTINO_WEB_HOST"),
+        (WIDE | {"POSTINO_WEB_HOST": "192.0.2.1"}, "POSTINO_WEB_HOST=192.0.2.1 is not an address of this machine"),
+        (
+            WIDE | {"POSTINO_WEB_HOST": "no.such.host.invalid"},
+            "POSTINO_WEB_HOST=no.such.host.invalid is not an address",
+        ),
         ({"POSTINO_WEB_PORT": "http"}, "POSTINO_WEB_PORT"),
     ],
 )

@@ -19,7 +19,7 @@ import redis.asyncio as redis
 
 from postino import locks
 from postino.relay.lines import IDEMPOTENT_TOOLS, REPEATABLE_TOOLS
-from postino.relay.requests import REPEAT_S
+from postino.relay.requests import REPEAT_S, WAIT_S
 from postino.relay.starter import LOG_LIMIT, RESTART
 from tests.relays import said
 from tests.waiting import eventually
@@ -84,18 +84,18 @@ def cwd_of(pid: int) -> str:
     return str(Path(f"/proc/{pid}/cwd").readlink())
 
 
-async def test_the_end_of_stdin_ends_it_within_a_second_with_code_0(steady, spawn):
+async def test_the_end_of_stdin_ends_it_soon_with_code_0(steady, spawn):
     relay = await spawn(steady.env)
     started = time.monotonic()
     assert await relay.leave() == (0, b"")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < WAIT_S / 2
 
 
 async def test_the_end_of_stdin_ends_it_without_a_daemon_too(down, spawn):
     relay = await spawn(down.env, opened=False)
     started = time.monotonic()
     assert await relay.leave() == (0, b"")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < WAIT_S / 2
     await replaced(down)
 
 
@@ -110,7 +110,7 @@ async def test_a_signal_ends_it_quietly(steady, spawn, number):
 async def test_a_client_that_closes_its_reading_end_ends_it(steady, spawn):
     relay = await spawn(steady.env)
     relay.process._transport.get_pipe_transport(1).close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await relay.process.wait() == 0
 
 
@@ -126,10 +126,22 @@ async def test_requests_from_a_file_are_answered_into_a_file(down, spawn, initia
     assert [each["id"] for each in answers] == [1, 2] and all("result" in each for each in answers)
 
 
-async def test_requests_from_a_file_are_told_when_no_daemon_comes(down, tmp_path):
-    with starting(down):
-        (answer,) = await carried(down, [{"jsonrpc": "2.0", "id": 1, "method": "ping"}], tmp_path)
-    assert "No postino daemon answers" in answer["error"]["message"]
+async def test_where_a_daemon_does_not_answer_no_other_is_started_and_requests_are_told(down, served, spawn, tmp_path):
+    log = down.home.log.read_bytes()
+    started = time.monotonic()
+    served.process.send_signal(signal.SIGSTOP)
+    try:
+        with held(down.home.lock):  # as a daemon does that has no socket yet
+            relay = await spawn(served.env, opened=False)
+            asked = relay.tool("msg_check")
+            (answer,) = await carried(down, [{"jsonrpc": "2.0", "id": 1, "method": "ping"}], tmp_path)
+            for error in (answer["error"], (await relay.answer(asked))["error"]):
+                assert error["code"] == -32000 and "No postino daemon answers" in error["message"]
+    finally:
+        served.process.send_signal(signal.SIGCONT)
+    assert time.monotonic() - started > WAIT_S - 1
+    assert down.home.log.read_bytes() == log
+    assert served.home.log.read_text().count("serving") == 1
 
 
 async def carried(daemon: Any, requests: list[dict[str, Any]], where: Path) -> list[dict[str, Any]]:
@@ -138,18 +150,29 @@ async def carried(daemon: Any, requests: list[dict[str, Any]], where: Path) -> l
     with (where / "in").open() as stdin, (where / "out").open("w") as stdout:
         command = [sys.executable, "-m", "postino", "mcp"]
         process = await asyncio.create_subprocess_exec(*command, env=daemon.env, stdin=stdin, stdout=stdout)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await process.wait() == 0
     return [json.loads(line) for line in (where / "out").read_text().splitlines()]
 
 
 @contextlib.contextmanager
-def starting(daemon: Any) -> Iterator[None]:
-    """Be another process that is starting the daemon, and takes its time."""
-    turn = locks.acquire(daemon.home.starting)
-    assert turn is not None
+def held(lock: Path) -> Iterator[None]:
+    """Be another process that holds a lock."""
+    descriptor = locks.acquire(lock, patience=30)
+    assert descriptor is not None
     yield
-    os.close(turn)
+    os.close(descriptor)
+
+
+def starting(daemon: Any) -> contextlib.AbstractContextManager[None]:
+    """Be another process that is starting the daemon, and takes its time."""
+    return held(daemon.home.starting)
+
+
+def age_s(pid: int) -> float:
+    """Return how long ago a process was started."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def test_it_imports_little_and_nothing_but_the_standard_library():
@@ -190,12 +213,12 @@ async def test_what_a_relay_that_ends_has_read_goes_to_the_next_reader_at_once(s
     bob = await spawn(steady.env, POSTINO_AGENT_NAME=steady.name)
     (again,) = await some(bob)
     assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
-    assert time.monotonic() - started < 5  # the lease lasts 120
+    assert time.monotonic() - started < 60  # the lease lasts 120
 
 
 async def some(relay: Any) -> list[dict[str, Any]]:
     """Read until there is something."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (messages := (await relay.call("msg_read"))["messages"]):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return messages  # type: ignore[no-any-return]
@@ -224,6 +247,26 @@ async def test_a_killed_daemon_is_replaced_and_the_client_notices_nothing(replac
     assert [each["id"] for each in (await relay.call("msg_read"))["messages"]] == ["m1"]
     assert (await relay.ask("tools/list"))["result"]["tools"]
     assert relay.others == []
+
+
+@pytest.mark.timing("a daemon that is killed again soon, even while it starts, is replaced at once, not after RESTART")
+async def test_daemons_that_are_killed_one_after_the_other_are_replaced_at_once(replaceable, spawn):
+    relay = await spawn(replaceable.env, **RECEIVER)
+    replaceable.kill()
+    starting = await eventually(lambda: children(relay.process.pid), "the relay has started a daemon")
+    os.kill(starting[0], signal.SIGKILL)
+    killed = time.monotonic()
+    for _ in range(2):
+        assert (await relay.call("msg_whoami"))["agent"] == "bob"
+        pid = pid_of_daemon(replaceable)
+        assert time.monotonic() - killed - age_s(pid) < RESTART - 1
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+    assert (await relay.call("msg_whoami"))["agent"] == "bob"
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def test_after_a_kill_what_was_read_comes_again_labelled(replaceable, spawn):
@@ -312,7 +355,7 @@ async def test_a_daemon_started_by_somebody_else_is_found_again(daemon, spawn):
     relay = await spawn(daemon.env, **RECEIVER)
     assert daemon.stop() == 0
     daemon.start()
-    await eventually(lambda: '"generation": 2' in daemon.home.log.read_text(), "it has joined again by itself", 20)
+    await eventually(lambda: '"generation": 2' in daemon.home.log.read_text(), "it has joined again by itself")
     assert (await relay.call("msg_check"))["agent"] == "bob"
     assert pid_of_daemon(daemon) == daemon.process.pid
 
@@ -322,16 +365,7 @@ async def test_a_daemon_that_cannot_start_is_told_in_a_sentence_and_soon(down, s
     started = time.monotonic()
     error = (await relay.ask("initialize", {}))["error"]
     assert "POSTINO_MESSAGE_LEASE" in error["message"] and "daemon.log" in error["message"]
-    assert time.monotonic() - started < 8
-
-
-async def test_a_daemon_that_does_not_move_is_given_ten_seconds(daemon, spawn):
-    daemon.process.send_signal(signal.SIGSTOP)
-    relay = await spawn(daemon.env, opened=False)
-    started = time.monotonic()
-    answer = await relay.answer(relay.tool("msg_check"))
-    daemon.process.send_signal(signal.SIGCONT)
-    assert answer["error"]["code"] == -32000 and 8 < time.monotonic() - started < 13
+    assert time.monotonic() - started < WAIT_S
 
 
 async def test_ten_relays_without_a_daemon_end_with_one(down, spawn):
@@ -359,8 +393,9 @@ async def test_when_its_turn_comes_a_relay_starts_the_daemon_at_once(down, spawn
         relay = await spawn(down.env, opened=False)
         opening = asyncio.create_task(relay.open())
         await asyncio.sleep(0.5)
-    async with asyncio.timeout(RESTART - 0.5):
-        await opening
+        released = time.monotonic()
+    await opening
+    assert time.monotonic() - released - age_s(await replaced(down)) < RESTART - 1
 
 
 async def test_a_relay_lets_others_start_the_next_daemon(down, spawn):
@@ -388,7 +423,7 @@ async def test_a_killed_valkey_loses_nothing_and_the_session_goes_on(daemon, spa
             os.kill(daemon.valkey_pid(), signal.SIGKILL)
         await stored(relay, f"m{number}")
     read: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while len(read) < 20:
             answer = await relay.call("msg_read", limit=20)
             read += [each["id"] for each in answer.get("messages", ())]
@@ -397,7 +432,7 @@ async def test_a_killed_valkey_loses_nothing_and_the_session_goes_on(daemon, spa
 
 async def stored(relay: Any, id: str) -> None:
     """Send until it is accepted; meanwhile only one answer is allowed."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while "created" not in (answer := await relay.call("msg_send", to="bob", body="x", id=id)):
             assert (answer["code"], answer["retryable"]) == ("store_away", True)
 
@@ -440,7 +475,8 @@ async def test_a_session_may_begin_while_valkey_is_away(daemon, spawn):
     assert len((await relay.ask("tools/list"))["result"]["tools"]) == 10
     started = time.monotonic()
     refused = await relay.call("msg_check")
-    assert (refused["code"], refused["retryable"]) == ("store_away", True) and time.monotonic() - started < 4
+    assert (refused["code"], refused["retryable"]) == ("store_away", True)
+    assert time.monotonic() - started < WAIT_S / 2
     os.kill(daemon.valkey_pid(), signal.SIGCONT)
     await stored(relay, "m1")
     assert (await relay.call("msg_whoami"))["agent"] == "bob"

@@ -101,7 +101,7 @@ def sign_in(host: str, port: int, code: str) -> tuple[int, Any]:
 def wide(daemon: Any) -> Any:
     """A real daemon that listens on every address, with a token."""
     daemon.stop()
-    return daemon.start(POSTINO_WEB_HOST="0.0.0.0", POSTINO_API_TOKEN=TOKEN)
+    return daemon.start(POSTINO_WEB_HOST="0.0.0.0", POSTINO_API_TOKEN=TOKEN, POSTINO_BEHIND_PROXY="1")
 
 
 def code_of(daemon: Any) -> str:

@@ -120,6 +120,7 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
         "retain_ids": {"index_to", "order_to"},
         "send": {"past_from"},
         "broadcast": {"past_from"},
+        "read_broadcasts": {"ids"},
     }
     special = others.get(script.name, set())
 

@@ -14,7 +14,7 @@ import postino
 
 ROOT = Path(postino.__file__).parent
 GROUND = {"__version__", "errors"}
-RECORDS = GROUND | {"values", "model", "wording", "home", "paths", "home_store", "config"}
+RECORDS = GROUND | {"private_files", "values", "model", "wording", "home", "paths", "home_store", "config"}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
@@ -28,8 +28,9 @@ MAY_KNOW: dict[str, set[str]] = {
     "model": GROUND | {"values"},
     "wording": set(),
     "paths": GROUND | {"home"},
-    "home_store": GROUND | {"paths"},
-    "config": GROUND | {"model", "values", "paths", "home_store"},
+    "private_files": set(),
+    "home_store": GROUND | {"paths", "private_files"},
+    "config": GROUND | {"model", "values", "paths", "home_store", "private_files"},
     "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},

@@ -1,0 +1,38 @@
+"""Files that hold what only this user may know: read whole, and replaced whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+LONGEST = 65_536  # bytes of a file with one secret
+
+
+def read_secret(path: Path) -> bytes:
+    """Return the content of the regular file at an absolute path, at most LONGEST bytes.
+
+    Raises:
+        OSError: with the reason as `strerror`.
+    """
+    if not path.is_absolute():  # a daemon is started in another directory
+        raise OSError(errno.EINVAL, "the path is not absolute")
+    # a pipe can be read only once, and the daemon that is started from here reads it again
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise OSError(errno.EFBIG, f"it has more than {LONGEST} bytes")
+    return content
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file with mode 0600: it is replaced as a whole and on disk when this returns."""
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
