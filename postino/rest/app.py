@@ -55,6 +55,7 @@ def build_app(
 ) -> web.Application:
     """Return the application that serves `broker`; `sessions` are those of the connected relays."""
     sessions = ConnectedSessions() if sessions is None else sessions
+    broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
     tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens
     state = AppState(broker, settings, Rates(broker), Turns(broker, sessions, wakes), tokens)

@@ -37,6 +37,7 @@ class Guard:
         wide = settings.web_host not in LOOPBACK
         self._names = (settings.web_host.lower(), socket.gethostname().lower()) if wide else ()
         self._wide = wide
+        self._scheme = "https" if settings.tls_cert else "http"
         self._allowed = settings.allowed_hosts
         self._names_at: dict[tuple[str, int], tuple[frozenset[str], frozenset[str]]] = {}
         self._proxy_uid = settings.proxy_uid
@@ -122,7 +123,7 @@ class Guard:
         names = set(LOCAL_NAMES)
         if self._wide:
             names |= {f"[{name}]" if ":" in name else name for name in (address, *self._names)}
-        origins = {f"http://{name}:{port}" for name in names}
+        origins = {f"{self._scheme}://{name}:{port}" for name in names}
         for each in self._allowed:
             scheme, mark, host = each.rpartition("://")
             schemes = [scheme] if mark else ["http", "https"]
@@ -179,5 +180,5 @@ def _check_target(request: web.Request, policy: Policy, host: str) -> None:
     if target[:1] in "/*":
         return
     scheme, mark, rest = target.partition("://")
-    if not mark or scheme.lower() != "http" or not policy.allows_host(rest.partition("/")[0].lower()):
+    if not mark or scheme.lower() not in DEFAULT_PORTS or not policy.allows_host(rest.partition("/")[0].lower()):
         raise BadHost("the request is for another server; postino is not a proxy")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
+
 from postino.errors import Forbidden
 from postino.model import iso
 from postino.rest.call import ApiCall
@@ -12,6 +14,8 @@ from postino.rest.named_tokens import Caller
 from postino.rest.records import NewToken, Nothing, Page, Paging, Token, TokenBody, TokensRevoked
 from postino.values import check_id
 
+_log = structlog.get_logger()
+
 
 async def create(call: ApiCall[Nothing, TokenBody]) -> NewToken:
     """Create a token for a name; only this answer has it. On the unix socket only."""
@@ -19,6 +23,7 @@ async def create(call: ApiCall[Nothing, TokenBody]) -> NewToken:
     asked = call.body
     token, holder = await call.state.tokens.create(asked.name, asked.role, asked.ttl_s)
     described = _described(holder)
+    _log.info("token_created", id=described.id, name=asked.name, role=asked.role, expires=described.expires)
     return NewToken(
         token=token, id=described.id, name=asked.name, role=asked.role, created=described.created,
         expires=described.expires,
@@ -46,6 +51,8 @@ async def revoke(call: ApiCall[Nothing, Nothing]) -> TokensRevoked:
 async def _revoke(call: ApiCall[Nothing, Nothing], id: str | None) -> TokensRevoked:
     _check_socket(call)
     revoked = await call.state.tokens.revoke(call.agent(), id)
+    for each in revoked:
+        _log.info("token_revoked", id=each.token.id, name=each.name)
     return TokensRevoked(revoked=[each.token.id for each in revoked])
 
 
