@@ -14,7 +14,7 @@ from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home_store import DEFAULT_PREFIX, MALFORMED, SWITCH, HomeStore, without_credentials
 from postino.paths import Home
-from postino.values import check_name
+from postino.values import LEAST_MEMORY, check_name
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -46,6 +46,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
     wake: str = "auto"
+    inline: str = "verified"
     log_level: str = "info"
     log_format: str | None = None
 
@@ -93,7 +94,6 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-LEAST_MEMORY = 8 << 20  # an empty server takes 2 MB
 
 
 def _bytes(text: str) -> int:
@@ -253,6 +253,12 @@ KNOBS: tuple[Knob, ...] = (
         "auto, channel or off",
         "How an idle session is woken",
         _choice("auto", "channel", "off"),
+    ),
+    Knob(
+        "inline",
+        "verified or off",
+        "Whether the line that wakes a session holds short messages of verified senders",
+        _choice("verified", "off"),
     ),
     Knob(
         "log_level",

@@ -36,7 +36,7 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         marks = self._store.marks
-        agent, (seq, created, known, marked) = await self._store.run_named(
+        agent, (seq, created, known, marked, online, seen, now) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
@@ -61,7 +61,14 @@ class Inboxes:
             created=bool(created),
             known=bool(known),
             durability=self._store.durability,
+            online=bool(online),
+            last_seen=iso(int(seen)) if int(seen) else None,
+            reach=self.reach(agent, online=bool(online), away_s=(int(now) - int(seen)) / 1000),
         )
+
+    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+        """Return in words when a known agent will know of a message; the store cannot say."""
+        return ""
 
     async def read(
         self,
@@ -74,6 +81,7 @@ class Inboxes:
         shown: dict[str, int] | None,
         ack_now: bool,
         acting: bool,
+        verified: bool,
     ) -> Batch:
         """Lease up to `limit` messages; see `Mail.read`."""
         values: dict[str, str | int] = {
@@ -88,6 +96,7 @@ class Inboxes:
             "shown": "" if shown is None else msgspec.json.encode(shown).decode(),
             "ack_now": "1" if ack_now else "",
             "acting": "1" if acting else "",
+            "verified": "1" if verified else "",
         }
         died = 0
         while True:

@@ -40,6 +40,7 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_PROXY_UID": (("33", 33), ("-1", "www-data")),
     "POSTINO_MAX_MEMORY": (("8MB", 8 << 20), ("7mb", "1.5gb", "8388607", "-1", "1tb", "8 mb", "all")),
     "POSTINO_WAKE": (("OFF", "off"), ("on", "no", "channels")),
+    "POSTINO_INLINE": (("Verified", "verified"), ("on", "all")),
     "POSTINO_LOG_LEVEL": (("Debug", "debug"), ("verbose", "trace")),
     "POSTINO_LOG_FORMAT": (("json", "json"), ("text", "pretty")),
 }
@@ -60,7 +61,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "valkey_url": None, "web_host": "127.0.0.1", "web_port": 3333, "web_enabled": True, "api_token": None,
         "agent_name": None, "msg_ttl": 86400, "message_lease": 120, "max_deliveries": 5, "key_prefix": "po:",
         "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "send_rate": 120,
-        "max_memory": None, "wake": "auto",
+        "max_memory": None, "wake": "auto", "inline": "verified",
         "log_level": "info", "log_format": None, "allowed_hosts": (), "proxy_uid": None,
         "tls_cert": None, "tls_key": None, "behind_proxy": False,
     }  # fmt: skip

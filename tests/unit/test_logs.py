@@ -1,4 +1,4 @@
-"""The daemon's log: no values of local variables, which may be bodies and secrets."""
+"""The log of the daemon: what a library repeats is counted, not repeated, and no values of local variables are shown."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from postino.config import load
 from postino.daemon import logs
+from postino.daemon.logs import _LibraryHandler
 
 
 @pytest.fixture
@@ -29,3 +31,18 @@ def test_a_traceback_on_a_terminal_shows_no_local_variables_whatever_is_installe
 
     renderer = structlog.get_config()["processors"][-1]
     assert renderer.exception_formatter is structlog.dev.plain_traceback  # that of rich would show them
+
+
+def test_the_repeats_of_a_librarys_message_are_counted() -> None:
+    handler = _LibraryHandler()
+    record = logging.LogRecord("asyncio", logging.ERROR, "x", 1, "cannot accept %s", ("it",), None)
+    with capture_logs() as lines:
+        for created in (0.0, 0.1, 0.2, 5.0, 9.0):
+            record.created = 1_000 + created
+            handler.handle(record)
+
+    assert [(each["message"], each.get("omitted")) for each in lines] == [
+        ("cannot accept it", None),
+        ("cannot accept it", 2),
+        ("cannot accept it", None),
+    ]
