@@ -25,7 +25,9 @@ def set_up(settings: Settings) -> None:
     level = getattr(logging, settings.log_level.upper())
     last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     if kind == "console":
-        last = [_escaped, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # where rich or better_exceptions is installed, structlog's default shows local variables: bodies and secrets
+        plain = structlog.dev.plain_traceback
+        last = [_escaped, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
