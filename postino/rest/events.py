@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -21,7 +20,7 @@ from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import disconnected
 from postino.rest.parse import QUOTED, stream_id
 from postino.rest.records import EventsQuery, Nothing
-from postino.values import check_name, visible
+from postino.values import check_name, encode_visible, visible
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -36,7 +35,6 @@ MOST = 64  # streams
 MS_DIGITS = 15  # of an event's id: enough for 31,000 years
 
 _log = structlog.get_logger()
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +96,19 @@ class FilteredStream:
         """Send an event if the filter matches."""
         if self._wanted.matches(event):
             data = {"type": event.type, "timestamp": iso(_position(event.id)[0])} | event.data
-            await self._stream.send(_encode(data).decode(), id=event.id, event="update")
+            await self._stream.send(encode_visible(data).decode(), id=event.id, event="update")
 
     async def send_own(self, kind: str, id: str | None = None, **data: str) -> None:
         """Send an event about the stream itself, whatever the filter is."""
         retry = RETRY_MS if kind == "connected" else None
-        await self._stream.send(_encode({"type": kind} | data).decode(), id=id, event="update", retry=retry)
+        await self._stream.send(encode_visible({"type": kind} | data).decode(), id=id, event="update", retry=retry)
 
 
 async def _stream(
     call: ApiCall[EventsQuery, Nothing], live: Subscription, wanted: Filter, start: Start
 ) -> EventSourceResponse:
-    stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers={"Server": "postino"})
+    headers = {"Server": "postino", "X-Accel-Buffering": "no"}  # nginx would keep events until its buffer is full
+    stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers=headers)
     await stream.prepare(call.request)
     async with stream:
         filtered = FilteredStream(stream, wanted)

@@ -141,7 +141,7 @@ def test_session_start_starts_a_daemon_that_looks_like_no_session(hook: Run, hom
         until(home.info.exists)
         environ = Path(f"/proc/{json.loads(home.info.read_text())['pid']}/environ").read_bytes()
         assert not [each for each in environ.split(b"\0") if each.startswith((b"CLAUDE", b"POSTINO_AGENT_NAME"))]
-        assert said(hook("SessionStart", **secrets)).startswith("postino: this session is agent bob;")
+        assert said(hook("SessionStart", **secrets)).startswith("[postino] this session is agent bob;")
     finally:
         env = {"PATH": os.environ["PATH"], "POSTINO_HOME": str(home.root)}
         subprocess.run(["postino", "down"], env=env, check=True, capture_output=True)
@@ -167,7 +167,7 @@ def test_neither_a_proxy_nor_a_curlrc_comes_in_between(daemon: Any, hook: Run, h
     (home.root / ".curlrc").write_text('proxy = "http://127.0.0.1:9"\noutput = /dev/null\n')
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
 
-    assert said(hook("SessionStart", **proxies)).startswith("postino: this session is agent agent-")
+    assert said(hook("SessionStart", **proxies)).startswith("[postino] this session is agent ")
 
 
 def test_no_secret_is_on_the_command_line_of_anything(hook: Run, home: Home) -> None:
@@ -236,7 +236,10 @@ def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
 
     assert hook("PostToolBatch", {"tool_calls": calls}) == ""
     send(daemon, "hello")
-    assert said(hook("PostToolBatch", {"tool_calls": calls})) == "postino: 1 unread message (from unverified 'ann')"
+    assert (
+        said(hook("PostToolBatch", {"tool_calls": calls}))
+        == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
+    )
 
 
 def send(daemon: Any, body: str, *, to: str | None = None, sender: str = "ann") -> str:
@@ -257,7 +260,7 @@ def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) ->
 
     first, second = hook("UserPromptSubmit"), hook("PostToolBatch")
 
-    assert said(first) == "postino: 1 unread message (from unverified 'ann')"
+    assert said(first) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     assert second == ""
 
 
@@ -272,7 +275,7 @@ def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hoo
 
     until(lambda: not home.slow.exists(), "the daemon takes hooks again")
     before = notified(daemon, name, sent)
-    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from unverified 'ann')"
+    assert said(hook("PostToolBatch")) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     assert (before, notified(daemon, name, sent)) == ("none", "hook")
 
 
@@ -283,8 +286,8 @@ def test_a_line_within_a_turn_does_not_say_who_a_session_is(daemon: Any, hook: R
     within = said(hook("PostToolBatch", {"session_id": "c-2"}))  # after a /clear whose own hooks ran out of time
     then = said(hook("UserPromptSubmit", {"session_id": "c-2"}))
 
-    assert within == "postino: 1 unread message (from unverified 'ann')"
-    assert then.startswith("postino: this session is agent ")
+    assert within == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
+    assert then.startswith("[postino] this session is agent ")
 
 
 def test_a_name_that_cannot_be_used_is_told_to_the_user_once(daemon: Any, hook: Run) -> None:
@@ -298,11 +301,11 @@ def test_a_name_that_cannot_be_used_is_told_to_the_user_once(daemon: Any, hook: 
 def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook: Run, home: Home) -> None:
     below = {"HOME": str(home.root.parent), "POSTINO_HOME": f"~/{home.root.name}"}
 
-    assert said(hook("SessionStart", **below)).startswith("postino: this session is agent ")
+    assert said(hook("SessionStart", **below)).startswith("[postino] this session is agent ")
     send(daemon, "hello")
     assert (
         said(hook("UserPromptSubmit", HOME=str(home.root), POSTINO_HOME="~"))
-        == "postino: 1 unread message (from unverified 'ann')"
+        == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     )
 
 
@@ -328,7 +331,7 @@ def test_inside_a_subagent_nothing_is_told(daemon: Any, hook: Run) -> None:
     send(daemon, "hello")
 
     assert hook("PostToolBatch", {"agent_id": "a1", "agent_type": "Explore"}) == ""
-    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from unverified 'ann')"
+    assert said(hook("PostToolBatch")) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
 
 
 def test_postinos_own_tools_are_permitted_and_mail_is_refused_to_subagents(daemon: Any, hook: Run) -> None:
@@ -353,7 +356,7 @@ def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run)
 
     outputs = [hook("UserPromptSubmit"), hook("SessionStart", {"source": "clear", "session_id": "c-2"})]
 
-    assert said(outputs[0]) == "postino: 2 unread messages (from unverified 'ann')"
+    assert said(outputs[0]) == "[postino] 2 unread messages (from unverified 'ann'): call msg_read"
     for output in outputs:
         assert "system-reminder" not in output
         assert "\x1b" not in output

@@ -19,6 +19,7 @@ import pytest
 from postino.client import Client
 from postino.daemon.sockets import bind_tcp
 from postino.rest.connection import MOST_TCP
+from tests.attacks import attacked
 
 TOKEN = "a-token-of-this-test"
 
@@ -149,6 +150,7 @@ def test_a_port_of_which_another_user_holds_one_address_of_localhost_is_taken() 
         each.close()
     assert port not in {number for _, number in addresses}
     assert {host for host, _ in addresses} == {"127.0.0.1", "::1"}
+    attacked("Another user's process: listens on ::1 before the daemon starts", 1)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
@@ -193,6 +195,7 @@ def test_a_reset_connection_is_not_taken_for_the_owners_that_has_its_port_now(da
         assert b" 200 " in owners.recv(65536)
     with Client(Path(daemon.home.socket)) as client:
         assert [each["body"] for each in client.peek("bob")["items"]] == ["mine"]
+    attacked("Another user's process: a reset connection whose port the owner's has next", 1)
 
 
 @as_root
@@ -217,6 +220,7 @@ def test_a_flood_of_resets_does_not_delay_the_owner(daemon: Any) -> None:
     assert sorted(waits)[-1 - len(waits) // 50] < 0.25  # one in 50 may meet a busy machine
     with Client(Path(daemon.home.socket)) as client:
         assert client.peek("bob")["total"] == 0
+    attacked("Another user's process: POST requests that are reset at once", 200)
 
 
 @as_root
@@ -229,6 +233,7 @@ def test_another_user_cannot_take_up_the_connections(daemon: Any) -> None:
 
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5) as answer:
             assert answer.status == 200
+    attacked("Another user's process: connections held open", MOST_TCP + 50)
 
 
 @as_root
