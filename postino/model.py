@@ -28,6 +28,8 @@ STREAM_EVENTS = ("connected", "gap", "dropped")
 
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
+Kind = Literal["agent", "human"]
+Activity = Literal["busy", "idle", "asking", "unknown"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +75,10 @@ class Sender(Record, frozen=True, kw_only=True):
 
 
 class Sent(Record, frozen=True, kw_only=True):
-    """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names."""
+    """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names.
+
+    `online` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
+    """
 
     ok: bool = True
     id: str
@@ -83,6 +88,9 @@ class Sent(Record, frozen=True, kw_only=True):
     known: bool
     durability: str
     names: list[str] = []
+    online: bool = False
+    last_seen: str | None = msgspec.field(name="lastSeen", default=None)
+    reach: str = ""
 
 
 class BroadcastSent(Record, frozen=True, kw_only=True):
@@ -272,10 +280,18 @@ class HistoryPage(Record, frozen=True, kw_only=True):
 
 
 class Agent(Record, frozen=True, kw_only=True):
-    """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called."""
+    """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called.
+
+    `client` and `directory` are those of its latest session, None where they are not known. `state` is known for the
+    sessions of this daemon whose client reports it.
+    """
 
     name: str
+    kind: Kind = "agent"
     online: bool
+    activity: Activity = msgspec.field(name="state", default="unknown")
+    client: str | None = None
+    directory: str | None = None
     message_count: int = msgspec.field(name="messageCount")
     unread: int = 0
     dead: int = 0

@@ -17,6 +17,7 @@ import msgspec
 from postino.broker import Broker
 from postino.broker.claude import Waiting
 from postino.claude import notice
+from postino.hint import hint
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 
 
@@ -124,7 +125,7 @@ async def _user_prompt_submit(turn: Turn) -> str:
         return await turn.greeting(waiting)
     if woken:
         return ""  # the prompt is our own line
-    return notice.mail_line(waiting.unread, waiting.unseen, waiting.senders)
+    return hint(waiting.unread, waiting.unseen, waiting.senders)
 
 
 async def _post_tool_batch(turn: Turn) -> str:
@@ -141,7 +142,7 @@ async def _post_tool_batch(turn: Turn) -> str:
     if session:
         session.round_ended(tool_uses)
     waiting = await turn.unnotified()
-    return notice.mail_line(waiting.new_unread, waiting.new_unseen, waiting.new_senders)
+    return hint(waiting.new_unread, waiting.new_unseen, waiting.new_senders)
 
 
 async def _pre_tool_use(turn: Turn) -> str:
@@ -166,7 +167,7 @@ async def _stop(turn: Turn) -> str:
         turn.hook_received(idle=True)
         return ""
     turn.hook_received(idle=False)
-    return notice.mail_line(waiting.new_unread, 0, waiting.new_senders)
+    return hint(waiting.new_unread, 0, waiting.new_senders)
 
 
 async def _idle(turn: Turn) -> str:

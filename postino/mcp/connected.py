@@ -12,6 +12,7 @@ from typing import Any
 
 from postino.broker.sessions import process_key
 from postino.mcp.session import Session
+from postino.model import Activity
 
 HOOK_SILENCE_S = 600.0  # without a hook after which hooks count as broken: the longest that one command may run
 
@@ -130,6 +131,11 @@ class ConnectedSessions:
     def discard(self, connected: ConnectedSession) -> None:
         """Remove a session whose connection has ended."""
         self._open.discard(connected)
+
+    def activity(self, agent: str) -> Activity:
+        """Return whether a session of `agent` is idle, or else busy, as the hooks of its client reported."""
+        idle = {each.idle for each in self._open if agent in (each.agent, each.session.agent)}
+        return "idle" if True in idle else "busy" if False in idle else "unknown"
 
     def find(self, pid: int, start: str | None, socket: str) -> ConnectedSession | None:
         """Return the session of a Claude process: by pid and start time, else by the file name of its inbox socket.

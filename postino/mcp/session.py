@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from postino.broker import Broker, Hello, WrongAgent
@@ -51,6 +52,11 @@ class Session:
         self._cancelled: set[RequestId] = set()  # of the running ones
         self._preceding: set[asyncio.Task[None]] = set()  # acks and nacks under way; the next operation waits for them
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def agent(self) -> str:
+        """The agent it acts as, as far as is known here; `name` asks the store."""
+        return self._agent
 
     @property
     def id(self) -> str:
@@ -94,6 +100,12 @@ class Session:
         raise StoreAway(f"{self._agent} is renamed again and again", outcome="none")
 
     # events of the connection, in the order of its lines
+
+    def client_named(self, client: str) -> None:
+        """Note which client this is, for the instructions it gets and for what others see of the session."""
+        self.hello = msgspec.structs.replace(self.hello, client=client)
+        if self.joined is not None:  # else joining notes it
+            self._spawn(self.broker.sessions.note_client(self.id, client))
 
     def request_arrived(self, request: RequestId, *, acknowledges: bool = True, tool_use: str | None = None) -> None:
         """Note a request. If it `acknowledges`, start to acknowledge the reads that the client must have seen."""

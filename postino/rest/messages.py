@@ -10,8 +10,8 @@ import msgspec
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.claude.notice import mail_line
 from postino.errors import LeaseLost, UnknownMessage, naming
+from postino.hint import hint
 from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
 from postino.rest.answers import answer, text
 from postino.rest.call import ApiCall, merged, required
@@ -106,7 +106,7 @@ async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
     if "text/plain" not in call.request.headers.get("Accept", ""):
         return found
     senders = await call.broker.mail.senders(agent) if found.unread_messages else []
-    return text(mail_line(found.unread_messages, found.unseen_broadcasts, senders))
+    return text(hint(found.unread_messages, found.unseen_broadcasts, senders))
 
 
 async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:

@@ -36,7 +36,7 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         marks = self._store.marks
-        agent, (seq, created, known, marked) = await self._store.run_named(
+        agent, (seq, created, known, marked, online, seen, now) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
@@ -61,7 +61,14 @@ class Inboxes:
             created=bool(created),
             known=bool(known),
             durability=self._store.durability,
+            online=bool(online),
+            last_seen=iso(int(seen)) if int(seen) else None,
+            reach=self.reach(agent, online=bool(online), away_s=(int(now) - int(seen)) / 1000),
         )
+
+    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+        """Return in words when a known agent will know of a message; the store cannot say."""
+        return ""
 
     async def read(
         self,

@@ -120,7 +120,7 @@ async def test_a_session_that_begins_is_left_to_its_first_hook(broker, idle):
     await quiet()
     await mail(broker, "m2")
 
-    assert (await woken(bob)).startswith("postino: 2 unread messages (from unverified 'ann')")
+    assert (await woken(bob)).startswith("[postino] 2 unread messages (from unverified 'ann'): call msg_read")
 
 
 @pytest.mark.parametrize("end", ["leave", "nack"])
@@ -263,7 +263,7 @@ async def test_a_line_that_never_becomes_a_prompt_gives_back_what_it_held_and_is
     await mail(broker, "m1", sender=ADA)
     assert bodies(await woken(bob)) == ["secret"]
 
-    assert (await woken(bob)).startswith("postino: 1 unread message (from ada)")
+    assert (await woken(bob)).startswith("[postino] 1 unread message (from ada): call msg_read")
     (again,) = (await bob.call("msg_read"))["messages"]
     assert (again["delivery"], again["redelivered"]) == (2, True)
 
@@ -350,4 +350,4 @@ async def test_a_busy_session_is_left_to_its_hooks(broker, hooked):
     assert (await broker.mail.state("bob", "m1")).notified == "none"
     connected.hook_received("c-1", idle=True)
     await mail(broker, "m2")
-    assert (await woken(bob)).startswith("postino: 2 unread messages")
+    assert (await woken(bob)).startswith("[postino] 2 unread messages")

@@ -29,8 +29,11 @@ async def test_an_idle_session_is_woken_once_by_each_arrival(mailbox: Any, open_
     two = mailbox.send(tab.agent(), BODY, sender="cid")
     await tab.until(lambda: len(tab.results()) == 2, "the second one wakes it too")
 
-    assert f"postino: 1 unread message (from unverified 'ann'); newest id {shortened_id(one)}" in prompts(model)[0]
-    both = f"postino: 2 unread messages (from unverified 'ann', unverified 'cid'); newest id {shortened_id(two)}"
+    assert (
+        f"[postino] 1 unread message (from unverified 'ann'): call msg_read; newest id {shortened_id(one)}"
+        in prompts(model)[0]
+    )
+    both = f"[postino] 2 unread messages (from unverified 'ann', 'cid'): call msg_read; newest id {shortened_id(two)}"
     assert both in prompts(model)[1]
     assert len(model.requests) == 2
     assert {mailbox.state(tab.agent(), id)["notified"] for id in (one, two)} == {"socket"}
@@ -56,7 +59,7 @@ async def test_a_burst_wakes_once(mailbox: Any, open_tab: Any, model: Any) -> No
 
     told = [each for each in tab.said("UserPromptSubmit") if each]
     assert len(tab.results()) == 2
-    assert told[-1].startswith("postino: 5 unread messages (from ")
+    assert told[-1].startswith("[postino] 5 unread messages (from ")
     assert sum("Another Claude session sent" in each for each in prompts(model)[-1:]) == 1
 
 
@@ -129,7 +132,10 @@ async def test_a_broadcast_wakes_nobody(mailbox: Any, open_tab: Any, model: Any)
     mailbox.send(tab.agent(), sender="ann")
     await tab.until(lambda: tab.results(), "the message wakes it")
 
-    assert "1 unread message (from unverified 'ann'), 1 unseen broadcast; newest id" in prompts(model)[0]
+    assert (
+        "1 unread message (from unverified 'ann'), 1 unseen broadcast: call msg_read and msg_broadcasts; newest id"
+        in prompts(model)[0]
+    )
     assert len(tab.results()) == 1
 
 
@@ -143,7 +149,7 @@ async def test_nothing_wakes_a_session_whose_user_does_not_want_it(machine: Any,
     await tab.prompt("hello")
 
     assert len(tab.results()) == 1
-    assert tab.said("UserPromptSubmit") == ["postino: 1 unread message (from unverified 'ann')"]
+    assert tab.said("UserPromptSubmit") == ["[postino] 1 unread message (from unverified 'ann'): call msg_read"]
     assert machine.state(tab.agent(), id)["notified"] == "hook"
 
 

@@ -263,6 +263,7 @@ async def conversation(broker: Broker) -> None:
     await broker.sessions.join(hello("s-2", 2, directory="/d"))
     await refused(broker.sessions.join(hello("s-2", 1, directory="/d")), "stale_session")
     bob = await broker.sessions.agent_of("s-2")
+    await broker.sessions.note_client("s-2", "codex")
     for number in range(12):
         await broker.mail.send(
             Draft(id=f"m{number}", to=bob, body="hello"), Sender(name="alice", via="mcp", verified=True)
