@@ -1,14 +1,17 @@
 #!/bin/sh
-# hook.sh EVENT: send a hook event of Claude Code (JSON on stdin) to postino's daemon and print the answer.
+# hook.sh EVENT [CLIENT]: send a hook event of Claude Code, or of codex or gemini, (JSON on stdin) to postino's daemon
+# and print the answer.
 # A session must neither wait for its mail nor fail because of it: at most 1 s, always exit 0, no output while the
 # daemon is away. Only SessionStart starts a daemon, and only it reports a command that is missing.
-event=$1
+event=$1 client=${2:-claude}
 home=${POSTINO_HOME:-$HOME/.postino}
 case $home in # a ~ that no shell has expanded, because the value comes from a settings file
 "~") home=$HOME ;;
 "~/"*) home=$HOME/${home#??} ;;
 esac
 socket=$home/daemon.sock
+pid=$CLAUDE_PID
+[ "$client" = claude ] || pid=$PPID # the command begins with exec, so that the client is the parent
 
 # Another user's home: its daemon must not get the prompt, nor put text into the session.
 [ ! -e "$home" ] || [ -O "$home" ] || exit 0
@@ -18,7 +21,7 @@ socket=$home/daemon.sock
 post() {
   curl -q -f -sS --noproxy '*' --unix-socket "$socket" --connect-timeout 0.3 --max-time "$1" \
     -H 'Content-Type: application/json' -H 'Expect:' \
-    -H "X-Claude-Pid: $CLAUDE_PID" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
+    -H "X-Postino-Client: $client" -H "X-Claude-Pid: $pid" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
     -H "X-Postino-Agent: ${POSTINO_AGENT_NAME:-$CLAUDE_PLUGIN_OPTION_AGENT_NAME}" \
     -H "X-Postino-Terminal: ${TERM_SESSION_ID:-$ITERM_SESSION_ID}" \
     --data-binary @- "http://localhost/api/hooks/$event" 2>/dev/null
@@ -28,6 +31,12 @@ missing() {
   printf '{"systemMessage":"postino: the command %s is not on PATH, so this session has no mailbox"}\n' "$1"
   exit 0
 }
+
+if [ "$event" = BeforeModel ]; then # its input is the whole conversation, of which nothing is needed
+  cat >/dev/null
+  [ -S "$socket" ] && printf '{"session_id":"%s"}' "$GEMINI_SESSION_ID" | post 0.8
+  exit 0
+fi
 
 if [ "$event" != SessionStart ]; then
   [ -S "$socket" ] && post 0.8

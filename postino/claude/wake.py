@@ -99,6 +99,8 @@ class Wakes:
     def _can_wake(self, connected: ConnectedSession) -> bool:
         if connected.idle is False or connected.pending_wakes or not connected.initialized:
             return False
+        if connected.client:
+            return connected.waker is not None and connected.claude_session is not None
         return self._mode == "channel" or connected.session.hello.claude_socket is not None
 
     async def _wake(self, connected: ConnectedSession, agent: str) -> None:
@@ -116,7 +118,7 @@ class Wakes:
                 self._retry(connected)
                 return
             connected.failed_wakes = 0
-            how = "channel" if self._mode == "channel" else "socket"
+            how = connected.woken_by or ("channel" if self._mode == "channel" else "socket")
             await self._broker.claude.mark_notified(
                 waiting, connected.process, claude_session, broadcasts=True, how=how
             )
@@ -142,6 +144,8 @@ class Wakes:
         connected.last_wake_at = asyncio.get_running_loop().time()
         line = notice.mail_line(waiting.unread, waiting.unseen, waiting.senders)
         connected.wake_text = f"{line}; newest id {notice.shortened_id(waiting.new_ids[-1])}"
+        if connected.waker is not None:
+            return await connected.waker(connected.wake_text)
         if self._mode == "channel":
             self._send_to_channel(connected, waiting)
             return True  # the client never says whether it took the notification

@@ -187,6 +187,11 @@ class Session:
         if reads := self._take_if(seen):
             await asyncio.wait({self._precede(self._ack(each)) for each in reads})
 
+    async def ack_tool_uses(self, tool_uses: set[str]) -> None:
+        """Acknowledge the reads of these tool calls: the client says that its model went on after their answers."""
+        if reads := self._take_if(lambda read: read.tool_use in tool_uses and read.written_at is not None):
+            await asyncio.wait({self._precede(self._ack(each)) for each in reads})
+
     async def give_back_shown(self, tool_uses: set[str] | None = None) -> None:
         """Give back, labelled, what was shown to somebody else: by the calls `tool_uses`, by default by all calls."""
         requests = {

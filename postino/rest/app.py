@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from postino.broker import Broker
 from postino.claude.turns import Turns
 from postino.claude.wake import Wakes
+from postino.clients.turns import ClientTurns
 from postino.config import Settings
 from postino.errors import (
     BadField,
@@ -50,7 +51,8 @@ def build_app(broker: Broker, settings: Settings, sessions: ConnectedSessions | 
     """Return the application that serves `broker`; `sessions` are those of the connected relays."""
     sessions = ConnectedSessions() if sessions is None else sessions
     wakes = Wakes(broker, sessions, settings.wake)
-    state = AppState(broker, settings, Rates(broker), Turns(broker, sessions, wakes))
+    clients = ClientTurns(broker, sessions, wakes)
+    state = AppState(broker, settings, Rates(broker), Turns(broker, sessions, wakes), clients)
     guard = Guard(settings)
     unrouted = _unrouted(guard)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
