@@ -25,6 +25,7 @@ ARGV     agent           the reader's present name
          shown           JSON object, message id -> delivery count: what `resume` leaves out as shown; '': not known
          ack_now         '1': acknowledge in the same step
          acting          '1': the consumer is a session that must act as the agent
+         verified        '1': end before a message of an unverified sender or over the budget, even the first one
 RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the call), number of items that the session
          held before; an item is stream ID, delivery, 1 redelivered | 0, flat fields, content digest or ''; a dead one
          is id, sender
@@ -56,7 +57,7 @@ local inbox, leases, index, events = keys.inbox, keys.leases, keys.index, keys.e
 local agent, consumer = ARGV[1], ARGV[2]
 local limit, budget, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_deliveries, ttl_ms, max_dead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local resume, ack_now = ARGV[9] == '1', ARGV[11] == '1'
+local resume, ack_now, verified = ARGV[9] == '1', ARGV[11] == '1', ARGV[13] == '1'
 local shown = ARGV[10] ~= '' and shown_counts(index, ARGV[10])
 
 local target = alias_of(keys.agents, agent)
@@ -77,10 +78,11 @@ local chosen, length, full = 0, 0, false
 -- choose a message if limit and budget allow it; after the first that they do not, none is chosen
 local function choose(fields)
   if chosen >= limit then full = true end
+  if verified and field(fields, 'verified') == '' then full = true end
   if full then return false end
   if budget > 0 then
     local body = body_length(fields)
-    if chosen > 0 and length + body > budget then full = true return false end
+    if (chosen > 0 or verified) and length + body > budget then full = true return false end
     length = length + body
   end
   chosen = chosen + 1

@@ -8,6 +8,7 @@ KEYS     broadcasts  stream   {po}:broadcasts
          events      stream   {po}:events
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
+         ids         hash     {po}:index:all
 ARGV     agent       the present name
          after       cursor of the session, or ''; the later of it and the agent's counts
          limit       most broadcasts to return
@@ -15,7 +16,8 @@ ARGV     agent       the present name
          move        '1': move the agent's cursor; 'lease': the reader will move it, and is told until then what it missed
          ttl_ms      time to live
          session     the session that must act as the agent, or ''
-RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, 1 given before | 0, flat fields
+RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, 1 given before | 0, flat
+         fields, content digest or ''
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -25,11 +27,12 @@ TIME     O(limit)
 --@include lib/acting
 --@include lib/agent
 --@include lib/cursor
+--@include lib/entry
 --@include lib/event
 --@include lib/fields
 --@include lib/now
 --@include lib/number
-local broadcasts, feed, cursors, agents, events, presence, sessions = unpack(KEYS)
+local broadcasts, feed, cursors, agents, events, presence, sessions, ids = unpack(KEYS)
 local agent, limit, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local move, ttl_ms = ARGV[5] == '1', tonumber(ARGV[6])
 local target = alias_of(agents, agent)
@@ -64,8 +67,8 @@ for _, each in ipairs(redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT
     break
   end
   length = length + body
-  place, seen = each[1], tonumber(field(each[2], 'seq'))
-  items[#items + 1] = { place, seen <= given and 1 or 0, each[2] }
+  place, seen = each[1], tonumber(field(each[2], 'seq')) or seen + 1 -- a damaged disk may have altered it
+  items[#items + 1] = { place, seen <= given and 1 or 0, each[2], digest_of(ids, place, each[2]) }
 end
 local cursor = place .. ' ' .. digits(seen)
 if move then

@@ -29,7 +29,8 @@ ARGV     agent       the recipient's present name
          session     the session that must act as the sender, or ''
          max_dead    most dead letters stored
          marked_until  ms until which the caller knows entries of both names to be marked in the history
-RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0
+RETURNS  ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0,
+           1 recipient online | 0, ms when it was last seen | 0, ms of now
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -47,6 +48,7 @@ TIME     O(log n) in the inbox
 --@include lib/now
 --@include lib/number
 --@include lib/past
+--@include lib/presence
 --@include lib/sweep_index
 local inbox, leases, index, order, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS, 1, 12)
 local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
@@ -60,13 +62,18 @@ if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
 local known = record and not string.find(record, '"seen":0[,}]') and 1 or 0
+local readable, online, seen = pcall(function() -- the record may be damaged, which must not refuse the message
+  local recipient = cjson.decode(known == 1 and record or '{}')
+  return live_sessions(presence, recipient, now) > 0 and 1 or 0, digits(recipient.seen or 0)
+end)
+if not readable then online, seen = 0, '0' end
 
 local existing = load_entry(index, id)
 if existing then
   if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
-  return { 'ok', existing.q, 0, known, 0 }
+  return { 'ok', existing.q, 0, known, 0, online, seen, digits(now) }
 end
 
 if redis.call('XLEN', inbox) >= max_inbox then
@@ -93,4 +100,4 @@ local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*
 local marked = mark_both(past, past_from, entry, tonumber(ARGV[14]), ttl_ms, now)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
-return { 'ok', seq, 1, known, marked }
+return { 'ok', seq, 1, known, marked, online, seen, digits(now) }

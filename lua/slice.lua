@@ -3,15 +3,17 @@
 Atomic because length and slice must be of one moment. Entries are skipped and bodies counted here, so that a request
 for the tail of a full inbox does not transfer all of it.
 KEYS     inbox    stream   {po}:inbox:<agent>, or another stream of messages: dead letters, broadcasts
+         index    hash     {po}:index:<agent>
 ARGV     offset   entries to skip
          limit    most entries to return
          bytes    most bytes of bodies; the first entry always fits
-RETURNS  length of the stream, items; an item is stream ID, flat fields
+RETURNS  length of the stream, items; an item is stream ID, flat fields, content digest or ''
 ERRORS   NONE
 TIME     O(offset + limit)
 ]]
+--@include lib/entry
 --@include lib/fields
-local inbox = KEYS[1]
+local inbox, index = unpack(KEYS)
 local offset, limit, bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local items, from, used = {}, '-', 0
 while #items < limit do
@@ -23,9 +25,9 @@ while #items < limit do
     if offset > 0 then
       offset = offset - 1
     else
-      used = used + #field(each[2], 'body')
+      used = used + #(field(each[2], 'body') or '')
       if #items == limit or (#items > 0 and used > bytes) then return { redis.call('XLEN', inbox), items } end
-      items[#items + 1] = each
+      items[#items + 1] = { each[1], each[2], digest_of(index, each[1], each[2]) }
     end
   end
 end

@@ -203,6 +203,23 @@ class Client:
         """Return the address of the page, with a single-use code if a token is set. Over the unix socket only."""
         return self._call("POST", "signin/code", body={})
 
+    def create_token(self, name: str, role: str, ttl_s: int | None = None) -> Json:
+        """Create a named token; only this answer has it. Over the unix socket only."""
+        return self._call("POST", "tokens", body={"name": name, "role": role, "ttl_s": ttl_s}, repeat=False)
+
+    def tokens(self, *, limit: int | None = None, offset: int | None = None) -> Json:
+        """List the named tokens without their secrets. Over the unix socket only."""
+        return self._call("GET", "tokens", query={"limit": limit, "offset": offset})
+
+    def revoke_token(self, name: str, id: str | None = None) -> Json:
+        """Revoke every token of a name, or the one with `id`. Over the unix socket only.
+
+        Raises:
+            UnknownToken: there is none.
+        """
+        one = "" if id is None else f"/{_segment(id, 'id')}"
+        return self._call("DELETE", f"tokens/{_segment(name, 'name')}{one}", repeat=False)
+
     def stats(self) -> Json:
         """Return counts and rates."""
         return self._call("GET", "stats")

@@ -14,7 +14,7 @@ from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home_store import DEFAULT_PREFIX, MALFORMED, SWITCH, HomeStore, without_credentials
 from postino.paths import Home
-from postino.values import check_name
+from postino.values import LEAST_MEMORY, check_name
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -38,10 +38,15 @@ class Settings:
     max_inbox: int = 1000
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
+    send_rate: int = 120
     max_memory: int | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: bool = False
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
     wake: str = "auto"
+    inline: str = "verified"
     log_level: str = "info"
     log_format: str | None = None
 
@@ -89,7 +94,6 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-LEAST_MEMORY = 8 << 20  # an empty server takes 2 MB
 
 
 def _bytes(text: str) -> int:
@@ -139,6 +143,13 @@ def _home(text: str) -> Home:
     return Home(Path(text).expanduser().absolute())
 
 
+def _file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_absolute():  # a daemon is started in another directory
+        raise ValueError
+    return path
+
+
 def _word(text: str) -> str:
     if not text or any(ord(character) < 33 or ord(character) > 126 for character in text):
         raise ValueError
@@ -168,7 +179,12 @@ KNOBS: tuple[Knob, ...] = (
         _url,
     ),
     Knob("home", "a directory, at most about 90 characters", "Directory of the socket, lock, log and data", _home),
-    Knob("web_host", "an address", "Address of the TCP listener; other than loopback only with a token", _word),
+    Knob(
+        "web_host",
+        "an address",
+        "Address of the TCP listener; other than loopback only with a token, and TLS or a proxy that provides it",
+        _word,
+    ),
     Knob(
         "web_port",
         "0 to 65535",
@@ -176,7 +192,12 @@ KNOBS: tuple[Knob, ...] = (
         _whole(0, 65535),
     ),
     Knob("web_enabled", "true or false", "false: no TCP, only the unix socket", _flag),
-    Knob("api_token", "printable ASCII without blanks", "Bearer token that every TCP request must carry", _word),
+    Knob(
+        "api_token",
+        "printable ASCII without blanks",
+        "Bearer token of every TCP request; a named token is accepted too",
+        _word,
+    ),
     Knob("agent_name", "an agent name", "Name of this session, instead of a derived one", check_name),
     Knob(
         "msg_ttl",
@@ -200,6 +221,20 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", _whole(1, 100_000)),
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
+    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", _whole(1, 100_000)),
+    Knob(
+        "tls_cert",
+        "an absolute path",
+        "PEM file of the certificate chain; the TCP listener then speaks HTTPS only",
+        _file,
+    ),
+    Knob("tls_key", "an absolute path", "PEM file of the certificate's key, without a password", _file),
+    Knob(
+        "behind_proxy",
+        "true or false",
+        "true: a reverse proxy provides TLS; every TCP request then needs a token",
+        _flag,
+    ),
     Knob(
         "allowed_hosts",
         "hosts, host:port pairs or origins such as https://mail.example, separated by commas",
@@ -223,6 +258,12 @@ KNOBS: tuple[Knob, ...] = (
         "auto, channel or off",
         "How an idle session is woken",
         _choice("auto", "channel", "off"),
+    ),
+    Knob(
+        "inline",
+        "verified or off",
+        "Whether the line that wakes a session holds short messages of verified senders",
+        _choice("verified", "off"),
     ),
     Knob(
         "log_level",
@@ -291,13 +332,31 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
         elif text:
             values[knob.name] = _parse(knob, text)
     settings = Settings(**values)
-    if settings.web_enabled and settings.web_host not in LOOPBACK and not settings.api_token:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
         raise BadField(
-            f"POSTINO_WEB_HOST={settings.web_host} is reachable from other machines: "
-            "set POSTINO_API_TOKEN too, or use 127.0.0.1",
-            field="POSTINO_WEB_HOST",
+            "POSTINO_TLS_CERT and POSTINO_TLS_KEY belong together; set both or neither", field="POSTINO_TLS_CERT"
         )
     return settings, _unknown(environ)
+
+
+def check_exposure(settings: Settings, *, named_tokens: bool) -> None:
+    """Raise BadField if a daemon would be reachable from other machines without a token or without TLS.
+
+    `named_tokens`: there is a valid one.
+    """
+    if not settings.web_enabled or settings.web_host in LOOPBACK:
+        return
+    missing = []
+    if not (settings.api_token or named_tokens):
+        missing.append("a token (POSTINO_API_TOKEN, or `postino token create` while POSTINO_WEB_HOST is unset)")
+    if not (settings.tls_cert or settings.behind_proxy):
+        missing.append("TLS (POSTINO_TLS_CERT and POSTINO_TLS_KEY, or POSTINO_BEHIND_PROXY=1 if a proxy provides it)")
+    if missing:
+        raise BadField(
+            f"POSTINO_WEB_HOST={settings.web_host} is reachable from other machines, which needs "
+            f"{' and '.join(missing)}; or use 127.0.0.1",
+            field="POSTINO_WEB_HOST",
+        )
 
 
 def _secret(knob: Knob, text: str, file: str) -> str:

@@ -62,13 +62,19 @@ class BadPage(BadRequest):
 class Unauthorized(PostinoError):
     code = "unauthorized"
     http = 401
-    meaning = "POSTINO_API_TOKEN is set and the request has no bearer token or a wrong one"
+    meaning = "The bearer token is missing where one is needed, or is wrong, expired or revoked"
 
 
 class Forbidden(PostinoError):
     code = "forbidden"
     http = 403
     meaning = "The call comes from a web page of another origin or from another user of this machine"
+
+
+class NotAllowed(PostinoError):
+    code = "not_allowed"
+    http = 403
+    meaning = "The role or the name of the token does not allow this; nothing was done"
 
 
 class CodeSpent(PostinoError):
@@ -94,6 +100,12 @@ class UnknownMessage(PostinoError):
     code = "unknown_message"
     http = 404
     meaning = "That inbox has no message with this id, or no longer has it"
+
+
+class UnknownToken(PostinoError):
+    code = "unknown_token"
+    http = 404
+    meaning = "There is no such named token; `postino token list` lists all"
 
 
 class MethodNotAllowed(PostinoError):
@@ -170,6 +182,15 @@ class InboxFull(PostinoError):
     http = 429
     retryable = True
     meaning = "The inbox holds POSTINO_MAX_INBOX unacknowledged messages; nothing was stored"
+
+
+class RateLimited(PostinoError):
+    code = "rate_limited"
+    http = 429
+    retryable = True
+    meaning = (
+        "The named token has sent POSTINO_SEND_RATE times within a minute; nothing was stored, see `retry_after_s`"
+    )
 
 
 class TooMany(PostinoError):

@@ -28,6 +28,8 @@ STREAM_EVENTS = ("connected", "gap", "dropped")
 
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
+Kind = Literal["agent", "human"]
+Activity = Literal["busy", "idle", "asking", "unknown"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +75,10 @@ class Sender(Record, frozen=True, kw_only=True):
 
 
 class Sent(Record, frozen=True, kw_only=True):
-    """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names."""
+    """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names.
+
+    `online` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
+    """
 
     ok: bool = True
     id: str
@@ -83,6 +88,9 @@ class Sent(Record, frozen=True, kw_only=True):
     known: bool
     durability: str
     names: list[str] = []
+    online: bool = False
+    last_seen: str | None = msgspec.field(name="lastSeen", default=None)
+    reach: str = ""
 
 
 class BroadcastSent(Record, frozen=True, kw_only=True):
@@ -96,7 +104,10 @@ class BroadcastSent(Record, frozen=True, kw_only=True):
 
 
 class Stored(Record, frozen=True, kw_only=True):
-    """What a message and a dead letter have in common. `delivery` counts from 1."""
+    """What a message and a dead letter have in common. `delivery` counts from 1.
+
+    `altered`, here and below, is there only if it is true: the content is not what was accepted; the disk changed it.
+    """
 
     id: str
     seq: int
@@ -109,6 +120,7 @@ class Stored(Record, frozen=True, kw_only=True):
     thread: str | None = None
     reply_to: str | None = None
     delivery: int = 0
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Message(Stored, frozen=True, kw_only=True):
@@ -194,7 +206,7 @@ class MessageState(Record, frozen=True, kw_only=True):
 
 
 class Announcement(Record, frozen=True, kw_only=True):
-    """A broadcast as one agent reads it."""
+    """A broadcast as one agent reads it; one that is `altered` has no body then."""
 
     id: str
     seq: int
@@ -203,6 +215,7 @@ class Announcement(Record, frozen=True, kw_only=True):
     via: str
     body: str
     timestamp: str
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class UnseenBroadcast(Announcement, frozen=True, kw_only=True):
@@ -251,6 +264,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     settled_at: str | None = None
     reason: str | None = None
     notified: str = "none"
+    altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryPage(Record, frozen=True, kw_only=True):
@@ -266,10 +280,18 @@ class HistoryPage(Record, frozen=True, kw_only=True):
 
 
 class Agent(Record, frozen=True, kw_only=True):
-    """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called."""
+    """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called.
+
+    `client` and `directory` are those of its latest session, None where they are not known. `state` is known for the
+    sessions of this daemon whose client reports it.
+    """
 
     name: str
+    kind: Kind = "agent"
     online: bool
+    activity: Activity = msgspec.field(name="state", default="unknown")
+    client: str | None = None
+    directory: str | None = None
     message_count: int = msgspec.field(name="messageCount")
     unread: int = 0
     dead: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from postino.errors import BadField, BadName, NameReserved
@@ -13,6 +14,7 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
 EVENT_ID = "^[0-9]{1,15}(-[0-9]{1,19})?$"  # as in Last-Event-ID
 RESERVED = frozenset({"all", "human", "system", "postino"})
+LEAST_MEMORY = 8 << 20  # bytes that a server is allowed at least; an empty one takes 2 MB
 MAX_BODY = 32_768  # characters
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
@@ -34,6 +36,10 @@ Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 _NAME = re.compile(NAME_PATTERN)
 _ID = re.compile(ID_PATTERN)
 _REFUSED = re.compile(f"[{_REFUSED_CHARACTERS}\ud800-\udfff]")
+# of the same characters in UTF-8 those from DEL on: JSON's own rules escape the others
+_ENCODED = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]|\xf3\xa0[\x80\x81][\x80-\xbf]")
+_ENCODED_STARTS = (b"\x7f", b"\xc2", b"\xe2\x80", b"\xe2\x81", b"\xf3\xa0")  # found far faster than the pattern
+_encode = msgspec.json.Encoder().encode
 
 
 def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
@@ -74,6 +80,29 @@ def check_id(value: str, field: str = "id") -> str:
     if not _ID.fullmatch(value):
         raise BadField(f"{field} must be 1 to 128 of A-Z a-z 0-9 . _ : -", field=field)
     return value
+
+
+def encode_visible(value: object) -> bytes:
+    """Return `value` as JSON whose control characters are escaped, also those that JSON allows as they are.
+
+    An answer may be printed in a terminal, and an old store may hold texts that are refused today.
+
+    Raises:
+        UnicodeEncodeError: a text has a lone surrogate.
+    """
+    data = _encode(value)
+    if any(start in data for start in _ENCODED_STARTS):
+        return _ENCODED.sub(_escape, data)
+    return data
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    return b"".join(b"\\u%b" % unit.hex().encode() for unit in _utf16_units(found.group().decode()))
+
+
+def _utf16_units(text: str) -> list[bytes]:
+    data = text.encode("utf-16-be")
+    return [data[at : at + 2] for at in range(0, len(data), 2)]
 
 
 def visible(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,9 +58,9 @@ def rows() -> list[Row]:
 
 
 def attacked(attack: str, cases: int) -> None:
-    """Check that SECURITY.md says how many cases of an attack a test has tried, now that none of them got through."""
-    claimed = {row.attack: row.cases for row in rows()}
-    assert claimed.get(attack) == cases, f"SECURITY.md says {claimed.get(attack)} cases of {attack!r}; tried: {cases}"
+    """Check that a test has tried as many cases of an attack as SECURITY.md says, now that none of them got through."""
+    claimed = next((row.cases for row in rows() if row.attack == attack), None)
+    assert claimed is not None and claimed <= cases, f"SECURITY.md says {claimed} cases of {attack!r}; tried: {cases}"
 
 
 def no_failure_in(log: Path) -> None:
@@ -113,6 +115,13 @@ def with_hostile_field(random: Random, record: dict[str, Any]) -> dict[str, Any]
     else:
         made[key] = value(random)
     return made
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and return when it is."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 def in_parts(items: list[Any], size: int) -> Iterator[list[Any]]:

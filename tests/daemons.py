@@ -66,10 +66,10 @@ class Daemon:
         return self
 
     def answers(self) -> bool:
-        """Tell whether /api/health says ok over the unix socket."""
+        """Tell whether /api/health says over the unix socket that Valkey answers, too."""
         assert self.process is not None
         assert self.process.poll() is None, self.home.log.read_text()
-        return self.home.socket.exists() and self.health().get("ok") is True
+        return self.home.socket.exists() and self.health().get("valkey") is True
 
     def health(self) -> dict[str, object]:
         """Ask /api/health with real curl; {} when nobody answers."""

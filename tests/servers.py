@@ -19,7 +19,7 @@ from redis import Redis
 
 from postino.store.valkey.embedded import EmbeddedValkey
 from tests.homes import scratch, scratch_home
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 
 def embedded() -> Iterator[str]:
@@ -93,6 +93,14 @@ class Server:
         assert self.process is not None
         self.process.wait()
         (self.directory / "s").unlink(missing_ok=True)
+
+
+async def stop_saving(server: Server) -> None:
+    """Let a server fail to save to its disk, after which it refuses writes (MISCONF) until `save` is set to nothing."""
+    (server.directory / "dump.rdb").mkdir(exist_ok=True)  # in the place of the file
+    server.ask("CONFIG", "SET", "save", "86400 1000000")
+    server.ask("BGSAVE")
+    await eventually(lambda: server.ask("INFO", "persistence")["rdb_last_bgsave_status"] == "err", "it cannot save")
 
 
 def started(program: str) -> Iterator[str]:

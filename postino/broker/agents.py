@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from postino.broker.nearest import Nearest
 from postino.errors import AgentBusy, UnknownAgent, partly_done
-from postino.model import Agent, Check, Renamed
+from postino.model import Activity, Agent, Check, Renamed
 from postino.store.agents import AgentEntry, AgentTable, Names
 from postino.store.sessions import SessionTable
 
@@ -18,7 +19,8 @@ class Agents:
     def __init__(self, table: AgentTable, sessions: SessionTable) -> None:
         self._table = table
         self._sessions = sessions
-        self._nearest = Nearest(table)
+        self._nearest = Nearest(table, sessions)
+        self.activity: Callable[[str], Activity] = _unknown  # of an agent; set by whoever knows the connected sessions
 
     async def names(self) -> Names:
         """Return every known name, aliases included."""
@@ -28,14 +30,24 @@ class Agents:
         """Return known agents in the order of their names, and how many there are."""
         names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         wanted = _ordered(names.agents, live if online_first else set())[offset : offset + limit]
-        items = [self._table.describe(name, names.agents[name], live) for name in wanted]
+        items = [self._describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
+
+    async def page_online(self, limit: int) -> tuple[list[Agent], int]:
+        """Return up to `limit` of the agents that are online, and how many there are."""
+        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
+        online = names.online(live)
+        items = [self._describe(name, names.agents[name], live) for name in online[:limit]]
+        return list(await asyncio.gather(*items)), len(online)
 
     async def online(self) -> list[str]:
         """Return the names of the agents that are online, sorted."""
         names, live = await asyncio.gather(self._table.names(), self._sessions.live())
-        found = [name for name, entry in names.agents.items() if not live.isdisjoint(entry.sessions)]
-        return sorted(found, key=str.lower)
+        return names.online(live)
+
+    def online_lately(self) -> list[str]:
+        """Return the agents that were online when `nearest` last read the names: at most a second ago."""
+        return self._nearest.online
 
     async def addressees(self, prefix: str) -> list[str]:
         """Return every name that begins with `prefix`, ignoring case; those online first."""
@@ -52,7 +64,10 @@ class Agents:
         present, entry = await self._table.entry(name)
         if entry is None:
             raise await self._unknown(name)
-        return await self._table.describe(present, entry, await self._sessions.live())
+        return await self._describe(present, entry, await self._sessions.live())
+
+    async def _describe(self, name: str, entry: AgentEntry, live: set[str]) -> Agent:
+        return await self._table.describe(name, entry, live, self.activity(name))
 
     async def present(self, name: str) -> str:
         """Return the present name of an agent that must exist.
@@ -126,6 +141,10 @@ class Agents:
         near = await self._nearest.of(name, fresh=True)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         return UnknownAgent(f"there is no agent named {name}{hint}", names=near)
+
+
+def _unknown(_: str) -> Activity:
+    return "unknown"
 
 
 def _ordered(agents: dict[str, AgentEntry], live: set[str]) -> list[str]:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import msgspec
 
 from postino.errors import BadField
-from postino.model import HistoryEntry, HistoryPage, MessageState
+from postino.model import HistoryEntry, HistoryPage
 from postino.store.agents import AgentTable, Names
-from postino.store.entries import members
+from postino.store.entries import listed, number
 from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
-from postino.store.inbox import Inboxes
+from postino.store.inbox import Inboxes, Known
 from postino.values import check_id
 
 MAX_LOOKED = 5_000  # entries per call, so that a search for a rare word does not occupy the store
@@ -87,12 +87,8 @@ class History:
         return list(found.values())
 
     async def _with_states(self, found: list[StreamEntry], names: Names) -> list[HistoryEntry]:
-        messages = [each for each in found if each.fields["kind"] == "message"]
-        states = await self._inboxes.states(
-            [(names.present(each.fields["to"]), each.fields["id"]) for each in messages]
-        )
-        known = {each.id: state for each, state in zip(messages, states, strict=True)}
-        return [_entry(each, known.get(each.id)) for each in found]
+        known = await self._inboxes.known([(names.present(each.fields["to"]), each.fields["id"]) for each in found])
+        return [_entry(each, about) for each, about in zip(found, known, strict=True)]
 
 
 def _filter(names: Names, agent: str | None, with_: str | None, q: str | None) -> Callable[[StreamEntry], bool]:
@@ -118,18 +114,22 @@ def _fitting(entries: list[StreamEntry]) -> int:
     return max(_PART, min(10 * _PART, _PART_CHARACTERS // (length + 1)))
 
 
-def _entry(entry: StreamEntry, state: MessageState | None) -> HistoryEntry:
+def _entry(entry: StreamEntry, known: Known | None) -> HistoryEntry:
+    """Return an entry, marked if it does not fit the digest of its id, which may by now stand for a later message."""
     fields = entry.fields
+    same = known is not None and number(fields["t"]) in (0, known.accepted_ms)
+    is_broadcast = fields["kind"] == "broadcast"
     plain = HistoryEntry(
-        **members(fields),
+        **listed(fields, known.digest if known is not None and same else ""),
         entry=entry.id,
-        kind="broadcast" if fields["kind"] == "broadcast" else "message",
+        kind="broadcast" if is_broadcast else "message",
         to=fields["to"],
         thread=fields.get("thread") or None,
         reply_to=fields.get("reply_to") or None,
     )
-    if state is None:
+    if known is None or is_broadcast:
         return plain
+    state = known.state
     return msgspec.structs.replace(
         plain,
         state=state.state,

@@ -10,6 +10,7 @@ import structlog
 from postino.broker.agents import Agents
 from postino.broker.events import Events
 from postino.broker.housekeeping import Housekeeping
+from postino.broker.reach import nobody, reach
 from postino.model import Batch, Draft, Returned, Sender, Sent
 from postino.store.inbox import Inboxes
 from postino.store.store import Limits, Store
@@ -23,12 +24,20 @@ class Mail(Inboxes):
     """The inboxes of all agents: send, read, acknowledge, return."""
 
     def __init__(
-        self, store: Store, limits: Limits, agents: Agents, events: Events, housekeeping: Housekeeping
+        self,
+        store: Store,
+        limits: Limits,
+        agents: Agents,
+        events: Events,
+        housekeeping: Housekeeping,
+        *,
+        wakes: bool,
     ) -> None:
         super().__init__(store, limits)
         self._agents = agents
         self._events = events
         self._housekeeping = housekeeping
+        self._wakes = wakes  # idle sessions are woken
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id; when this returns, Valkey has stored it.
@@ -39,7 +48,14 @@ class Mail(Inboxes):
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
         sent = await super().send(draft, sender)
-        return sent if sent.known else msgspec.structs.replace(sent, names=await self._nearest(sent.to))
+        if sent.known:
+            return sent
+        near = await self._nearest(sent.to)
+        return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
+
+    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+        """Return in words when a known agent will know of a message."""
+        return reach(self._agents.activity(agent), online=online, away_s=away_s, wakes=self._wakes)
 
     async def _nearest(self, name: str) -> list[str]:
         """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""
@@ -61,18 +77,28 @@ class Mail(Inboxes):
         resume: bool = False,
         shown: dict[str, int] | None = None,
         acting: bool = False,
+        verified: bool = False,
     ) -> Batch:
         """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
 
         The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
         first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
         resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats.
+        `verified` ends the read before a message of an unverified sender or over the budget, even if it is the first.
 
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
         """
         batch = await super().read(
-            agent, consumer, limit=limit, budget=budget, resume=resume, shown=shown, ack_now=ack_now, acting=acting
+            agent,
+            consumer,
+            limit=limit,
+            budget=budget,
+            resume=resume,
+            shown=shown,
+            ack_now=ack_now,
+            acting=acting,
+            verified=verified,
         )
         if batch.died:
             self._housekeeping.run_soon()

@@ -1,4 +1,4 @@
-"""Suggests known names that resemble an unknown one, so that a typing error is noticed at once."""
+"""Suggests known names for an unknown one: those that resemble it, so that a typing error is noticed at once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import difflib
 
 from postino.store.agents import AgentTable
+from postino.store.sessions import SessionTable
 
 FRESH_S = 0.1  # names may be this old: a thousand sends to unknown names then read them ten times a second
 STALE_S = 1.0  # and this old while another send reads them
@@ -14,8 +15,10 @@ STALE_S = 1.0  # and this old while another send reads them
 class Nearest:
     """The nearest known names, from a copy of all names that is at most a second old."""
 
-    def __init__(self, agents: AgentTable) -> None:
+    def __init__(self, agents: AgentTable, sessions: SessionTable) -> None:
         self._agents = agents
+        self._sessions = sessions
+        self.online: list[str] = []  # the agents that were online when the names were read
         self._known: dict[str, str] = {}
         self._answers: dict[str, list[str]] = {}
         self._read_at = -STALE_S
@@ -37,7 +40,8 @@ class Nearest:
         return asyncio.get_running_loop().time() - self._read_at
 
     async def _read(self) -> None:
-        names = await self._agents.names()
+        names, live = await asyncio.gather(self._agents.names(), self._sessions.live())
+        self.online = names.online(live)
         self._known = {each.lower(): each for each in [*names.seen(), *names.aliases]}
         self._answers = {}
         self._read_at = asyncio.get_running_loop().time()

@@ -28,6 +28,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     claude_start: str | None = None
     claude_socket: str | None = None
     claude_session_id: str | None = None
+    client: str | None = None  # named by the client's handshake, which may follow
+    placeholders: list[str] = []  # variables whose value no program has expanded
 
     @property
     def process(self) -> str | None:
@@ -62,6 +64,10 @@ class Sessions:
         if hello.generation > 1:
             await self._table.leave(agent, hello.session, hello.generation, stay=True)
         return Joined(agent=agent, shared=others, derived=derived)
+
+    async def note_client(self, session: str, client: str) -> None:
+        """Record which client a session belongs to; for a session that is not known it is ignored."""
+        await self._table.note_client(session, client)
 
     async def leave(self, session: str, generation: int) -> None:
         """End a connection: release its leases and go offline, unless a later generation has joined."""
@@ -113,6 +119,7 @@ def candidates(hello: Hello) -> list[str]:
 
 def _about(hello: Hello) -> dict[str, str | int]:
     kept: dict[str, str | int | None] = {
+        "client": hello.client,
         "directory": hello.directory,
         "claude_pid": hello.claude_pid,
         "claude_start": hello.claude_start,

@@ -17,7 +17,8 @@ import msgspec
 from postino.broker import Broker
 from postino.broker.claude import Waiting
 from postino.claude import notice
-from postino.mcp.connected import ConnectedSession
+from postino.hint import hint
+from postino.mcp.connected import ConnectedSession, ConnectedSessions
 
 
 class ToolUse(msgspec.Struct, frozen=True):
@@ -57,6 +58,7 @@ class Turn:
     """A hook event with its session. `connected` None: its relay is not connected to this daemon."""
 
     broker: Broker
+    sessions: ConnectedSessions
     event: Event
     process: str
     connected: ConnectedSession | None
@@ -94,9 +96,11 @@ class Turn:
         return notice.greeting(waiting.agent, online, waiting.unread, waiting.unseen, waiting.senders)
 
     def hook_received(self, *, idle: bool | None) -> None:
-        """Note the hook on the connected session."""
+        """Note the hook on the connected session, or for the one whose relay is still to connect."""
         if self.connected is not None:
             self.connected.hook_received(self.event.session_id, idle=idle)
+        else:
+            self.sessions.hook_came_first(self.process, self.event.session_id, idle=idle)
 
     async def ack_listed(self, *, turn_ended: bool = False) -> None:
         """Acknowledge what earlier rounds of tool calls have read: the model that caused this event had it."""
@@ -112,14 +116,16 @@ async def _session_start(turn: Turn) -> str:
 
 async def _user_prompt_submit(turn: Turn) -> str:
     """A turn starts. Greet the session if its SessionStart hook could not, because the daemon was still starting."""
-    woken = turn.connected is not None and turn.event.prompt == turn.connected.wake_text
+    woken = turn.connected is not None and turn.connected.prompted(turn.event.prompt)
     turn.hook_received(idle=False)
+    if turn.connected is not None and not woken:
+        await turn.connected.session.give_back_unproved()
     waiting = await turn.unnotified()
     if not waiting.greeted:
         return await turn.greeting(waiting)
     if woken:
         return ""  # the prompt is our own line
-    return notice.mail_line(waiting.unread, waiting.unseen, waiting.senders)
+    return hint(waiting.unread, waiting.unseen, waiting.senders)
 
 
 async def _post_tool_batch(turn: Turn) -> str:
@@ -136,7 +142,7 @@ async def _post_tool_batch(turn: Turn) -> str:
     if session:
         session.round_ended(tool_uses)
     waiting = await turn.unnotified()
-    return notice.mail_line(waiting.new_unread, waiting.new_unseen, waiting.new_senders)
+    return hint(waiting.new_unread, waiting.new_unseen, waiting.new_senders)
 
 
 async def _pre_tool_use(turn: Turn) -> str:
@@ -161,7 +167,7 @@ async def _stop(turn: Turn) -> str:
         turn.hook_received(idle=True)
         return ""
     turn.hook_received(idle=False)
-    return notice.mail_line(waiting.new_unread, 0, waiting.new_senders)
+    return hint(waiting.new_unread, 0, waiting.new_senders)
 
 
 async def _idle(turn: Turn) -> str:

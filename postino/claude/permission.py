@@ -42,7 +42,7 @@ def _takes_mail(tool: str, given: dict[str, Any]) -> bool:
     if tool == READ_RESOURCE:
         return str(given.get("uri")).startswith("postino://inbox/")
     if tool == "msg_broadcasts":
-        return given.get("all") not in (True, "true")  # with `all` no cursor moves
+        return str(given.get("all")).lower() != "true"  # with `all`, however it is encoded, no cursor moves
     return tool in ("msg_read", "msg_ack")
 
 

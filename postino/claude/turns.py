@@ -46,7 +46,7 @@ class Turns:
         hello = _hello(event, process, start)
         key = (connected.session.hello.process if connected else None) or hello.process or ""
         session = connected.session.id if connected else await self._broker.claude.session_of(key)
-        turn = Turn(self._broker, event, key, connected, session, None)
+        turn = Turn(self._broker, self._sessions, event, key, connected, session, None)
         if session is None and not joins:
             return None
         if session is None:

@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("transfer", "fill an empty mailroom from the file of an export"),
     },
     "Setup": {
+        "token": ("tokens", "create, list or revoke named tokens for CI and other machines"),
         "install": ("install", "give the sessions of Claude Code, or of another client, a mailbox"),
         "uninstall": ("install", "take out what `postino install` added to a client"),
         "mcp": ("config", "run the MCP server of one client on standard input and output"),

@@ -35,14 +35,16 @@ def agents(command: Command) -> int:
 def _table(command: Command, items: list[Json]) -> str:
     if not items:
         return "No agents yet.\n"
-    rows = [["NAME", "", "MAIL", "LAST SEEN", "SESSIONS", "ALSO KNOWN AS"]]
+    rows = [["NAME", "", "MAIL", "LAST SEEN", "SESSIONS", "CLIENT", "DIRECTORY", "ALSO KNOWN AS"]]
     rows += [
         [
             render.line(item["name"]),
-            "online" if item["online"] else "offline",
+            _presence(item),
             str(item["messageCount"]),
             render.ago(item.get("lastSeen")),
             str(item.get("sessions", 0)),
+            render.line(item.get("client") or ""),
+            render.line(item.get("directory") or ""),
             ", ".join(render.line(alias) for alias in item.get("aliases", [])),
         ]
         for item in items
@@ -50,8 +52,17 @@ def _table(command: Command, items: list[Json]) -> str:
     return render.table(rows, render.Ink(command.colour), _styles)
 
 
+def _presence(item: Json) -> str:
+    if not item["online"]:
+        return "offline"
+    state = item.get("state", "unknown")
+    return "online" if state == "unknown" else f"online, {render.line(state)}"
+
+
 def _styles(column: int, text: str) -> tuple[str, ...]:
-    return {"online": ("green",), "offline": ("dim",)}.get(text, ()) if column == 1 else ()
+    if column != 1:
+        return ()
+    return ("dim",) if text == "offline" else ("green",)
 
 
 def rename(command: Command) -> int:

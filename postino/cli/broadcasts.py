@@ -46,7 +46,7 @@ def broadcasts(command: Command) -> int:
 
 def _shown(command: Command, answer: Json, name: str | None) -> str:
     nothing = f"No unseen broadcasts of {render.line(name)}." if name else "No broadcasts."
-    text = render.messages(answer["items"], render.Ink(command.colour), nothing)
+    text = render.messages(answer["items"], render.Ink(command.colour), nothing) + render.unverified(answer["items"])
     if answer.get("missed"):
         missed = render.count(answer["missed"], "older broadcast")
         text = f"{missed} expired before {render.line(name)} saw them.\n\n{text}"

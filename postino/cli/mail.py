@@ -42,11 +42,8 @@ def send(command: Command) -> int:
 
 def _sent(answer: Json, to: str) -> str:
     what = "sent" if answer.get("created", True) else "was already sent"
-    note = ""
-    if not answer.get("known", True):
-        names = _similar(answer.get("names", []))
-        note = f"\nNo agent of that name has been seen yet; the message is kept for it.{names}"
-    return f"{what} to {render.line(answer.get('to', to))}, id {render.line(answer['id'])}{note}\n"
+    reach = f"\n{render.line(answer['reach'])}" if answer.get("reach") else ""
+    return f"{what} to {render.line(answer.get('to', to))}, id {render.line(answer['id'])}{reach}\n"
 
 
 def _similar(names: list[str]) -> str:
@@ -103,6 +100,7 @@ def _unknown(client: Client, name: str) -> str:
 def _inbox(command: Command, answer: Json, name: str, note: str) -> str:
     shown = render.messages(answer["items"], render.Ink(command.colour), f"No messages for {render.line(name)}.{note}")
     left = answer["total"] - len(answer["items"]) if "total" in answer else 0
+    shown += render.unverified(answer["items"])
     if answer.get("more") or left > 0:
         shown += f"\n{left or 'There are'} more.\n"
     return shown

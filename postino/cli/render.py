@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from postino.model import ANONYMOUS
 from postino.values import visible
 
 Json = dict[str, Any]
@@ -99,6 +100,8 @@ def message(item: Json, ink: Ink) -> str:
 
 
 def _notes(item: Json) -> Iterable[str]:
+    if item.get("altered"):
+        yield "altered on disk: not what was sent"
     if item.get("redelivered"):
         yield f"redelivered (delivery {item['delivery']})" if "delivery" in item else "redelivered"
     if item.get("reason"):
@@ -112,6 +115,12 @@ def _notes(item: Json) -> Iterable[str]:
 def messages(items: list[Json], ink: Ink, nothing: str) -> str:
     """Return `items` separated by blank lines, or the sentence `nothing` if there are none."""
     return "\n".join(message(item, ink) for item in items) if items else f"{nothing}\n"
+
+
+def unverified(items: list[Json]) -> str:
+    """Return a line with the senders that are not verified, each once; nothing if all are."""
+    names = sorted({line(item["from"]) for item in items if not item.get("verified") and item["from"] != ANONYMOUS})
+    return f"\nNot verified, as any program of this user can use the name: {', '.join(names)}\n" if names else ""
 
 
 def history(items: list[Json], ink: Ink) -> str:

@@ -18,6 +18,7 @@ import msgspec
 from postino.claude import hook_events, notice
 from postino.claude.hook_events import Event, Turn
 from postino.claude.permission import REFUSED
+from postino.hint import hint
 
 
 class ClientEvent(Event, frozen=True):
@@ -37,7 +38,7 @@ async def _tool_ended(turn: Turn) -> str:
     waiting = await turn.unnotified()
     if not waiting.greeted:
         return await turn.greeting(waiting)
-    return notice.mail_line(waiting.new_unread, waiting.new_unseen, waiting.new_senders)
+    return hint(waiting.new_unread, waiting.new_unseen, waiting.new_senders)
 
 
 async def _nothing(turn: Turn) -> str:
@@ -119,7 +120,7 @@ async def _opencode_seen(turn: Turn) -> str:
     """The model has gone on after the answers of these calls."""
     turn.hook_received(idle=None)
     if turn.connected is not None:
-        await turn.connected.session.ack_tool_uses({each.tool_use_id for each in turn.event.tool_calls})
+        await turn.connected.session.ack_listed(calls={each.tool_use_id for each in turn.event.tool_calls})
     return ""
 
 

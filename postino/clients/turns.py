@@ -12,11 +12,12 @@ from postino.claude.hook_events import HookProcess, Turn
 from postino.clients.events import CLIENTS, ClientEvent
 from postino.clients.wakers import PluginWaker, queue_waker
 from postino.errors import PostinoError
+from postino.hint import MARK
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.relay.claude_process import start_time
 
 #: two sessions of Codex have started in one directory, and neither has called a tool of ours: whose mailbox is whose?
-UNDECIDED = "postino: this session has a mailbox: call msg_whoami"
+UNDECIDED = f"{MARK} this session has a mailbox: call msg_whoami"
 
 _log = structlog.get_logger()
 
@@ -47,7 +48,7 @@ class ClientTurns:
             return UNDECIDED if found and name in CLIENTS[client].starts else "", None
         connected = found[0]
         connected.client = client
-        turn = Turn(self._broker, event, "", connected, connected.session.id, None)
+        turn = Turn(self._broker, self._sessions, event, "", connected, connected.session.id, None)
         turn.agent = await self._agent(turn, connected, binds=name in CLIENTS[client].starts)
         turn.process = connected.process
         if client == "codex":
@@ -64,7 +65,7 @@ class ClientTurns:
             return b""
         connected = turn.connected
         if event.woken:
-            connected.wake_answered(event.woken, ok=event.ok)
+            connected.answered({"msg_id": event.woken, "ok": event.ok})
         waker = PluginWaker(connected)
         connected.waker, connected.woken_by = waker.wake, "plugin"
         if connected.idle is not False:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 
@@ -22,11 +23,13 @@ def queue_waker(connected: ConnectedSession) -> Callable[[str], Awaitable[bool]]
     """Return what makes the relay run `codex queue` for the connected session."""
 
     async def wake(text: str) -> bool:
-        msg_id = _new_id()
-        line = {"postino": "wake", "client": "codex", "text": text, "msg_id": msg_id}
-        return await _answered(
-            connected, msg_id, QUEUE_S, lambda: connected.put(line | {"session_id": connected.claude_session})
-        )
+        try:
+            answer = await connected.ask(
+                "wake", QUEUE_S, client="codex", text=text, session_id=connected.claude_session
+            )
+        except TimeoutError:
+            return False
+        return answer.get("ok") is True
 
     return wake
 
@@ -50,23 +53,14 @@ class PluginWaker:
         """Hand `text` to the plugin; return whether its next request says that a turn has started."""
         if self._line.done():
             return False
-        msg_id = _new_id()
-        line = msgspec.json.encode({"wake": text, "woken": msg_id})
-        return await _answered(self._connected, msg_id, PROMPT_S, lambda: self._line.set_result(line))
-
-
-async def _answered(connected: ConnectedSession, msg_id: str, seconds: float, send: Callable[[], object]) -> bool:
-    answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    connected.pending_wakes[msg_id] = answer
-    try:
-        send()
-        async with asyncio.timeout(seconds):
-            return await answer
-    except TimeoutError:
-        return False
-    finally:
-        del connected.pending_wakes[msg_id]
-
-
-def _new_id() -> str:
-    return f"postino-{secrets.token_hex(8)}"
+        id = f"postino-{secrets.token_hex(8)}"
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._connected.questions[id] = answer
+        self._line.set_result(msgspec.json.encode({"wake": text, "woken": id}))
+        try:
+            async with asyncio.timeout(PROMPT_S):
+                return (await answer).get("ok") is True
+        except TimeoutError:
+            return False
+        finally:
+            del self._connected.questions[id]

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -17,13 +18,14 @@ from aiohttp import web
 
 from postino import __version__, home_store
 from postino.broker import Broker
-from postino.config import Settings, comparable, in_effect
-from postino.daemon import logs, process
+from postino.config import Settings, check_exposure, comparable, in_effect
+from postino.daemon import logs, process, tls
 from postino.daemon.relays import Relays
 from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
 from postino.mcp.connected import ConnectedSessions
 from postino.rest.app import GUARD, STATE, build_app
 from postino.rest.connection import HttpConnections
+from postino.rest.named_tokens import NamedTokens
 
 HANDLERS_S = 0.4  # for requests in progress at the end, and again after they are cancelled
 FILES = 65_536
@@ -37,13 +39,15 @@ def main(settings: Settings) -> int:
     """Serve `settings.home` until SIGTERM or SIGINT; return at once if another daemon serves it.
 
     Raises:
-        BadField: the home, the address or the port cannot be used.
+        BadField: the home, the address, the port, the tokens or the certificate cannot be used.
         StoreAway: Valkey cannot be reached, by this process or by the daemon that serves the home.
         WrongStore: it is not the one that the home remembers, or its data has a newer format.
         Unreachable: another daemon holds the lock and does not answer.
     """
     began = time.monotonic()
     settings.home.prepare()
+    tokens, secured = NamedTokens(settings.home.tokens), tls.context(settings)
+    check_exposure(settings, named_tokens=tokens.any_valid())
     logs.set_up(settings)
     _raise_file_limit()
     lock = _lock_home(settings)
@@ -52,7 +56,7 @@ def main(settings: Settings) -> int:
         return 0
     try:
         remembered = home_store.read(settings.home)
-        asyncio.run(serve(in_effect(settings, remembered), lock, began, remembered))
+        asyncio.run(serve(in_effect(settings, remembered), lock, began, remembered, tokens, secured))
     finally:
         lock.release()
     return 0
@@ -81,7 +85,12 @@ def _lock_home(settings: Settings) -> process.HomeLock | None:
 
 
 async def serve(
-    settings: Settings, lock: process.HomeLock, began: float, remembered: home_store.HomeStore | None = None
+    settings: Settings,
+    lock: process.HomeLock,
+    began: float,
+    remembered: home_store.HomeStore | None,
+    tokens: NamedTokens,
+    secured: ssl.SSLContext | None,
 ) -> None:
     """Open the sockets and the broker, write daemon.json, and close everything after a signal."""
     stop = asyncio.Event()
@@ -96,10 +105,14 @@ async def serve(
             home_store.write(settings.home, used)
         url = _url(settings, sockets)
         try:
-            async with _listening(settings, broker, url, unix, sockets):
+            app = build_app(broker, settings, sessions := ConnectedSessions(), tokens)
+            app[STATE].url = url
+            async with _listening(app, Relays(broker, sessions), unix, sockets, secured):
                 lock.write_info(url, __version__, comparable(settings))
                 _log_serving(settings, broker, url, began)
+                calling = asyncio.create_task(_call_again(broker))
                 await _until_stopped(stop, lock, broker)
+                await _cancelled(calling)
                 _log.info("stopping")
         finally:
             await broker.close()
@@ -160,27 +173,46 @@ async def _open_broker(
 
 @contextlib.asynccontextmanager
 async def _listening(
-    settings: Settings, broker: Broker, url: str | None, unix: socket.socket, sockets: list[socket.socket]
+    app: web.Application,
+    relays: Relays,
+    unix: socket.socket,
+    sockets: list[socket.socket],
+    secured: ssl.SSLContext | None,
 ) -> AsyncIterator[None]:
-    """Serve one application on the unix socket, which relays share, and on TCP."""
+    """Serve one application on the unix socket, which `relays` share, and on TCP, with TLS if it is `secured`."""
     loop = asyncio.get_running_loop()
-    sessions = ConnectedSessions()
-    app = build_app(broker, settings, sessions)
-    app[STATE].url = url
     runner = web.AppRunner(app, shutdown_timeout=HANDLERS_S)
     await runner.setup()
     assert runner.server is not None
-    connections, relays = HttpConnections(runner.server, loop, app[GUARD].policy), Relays(broker, sessions)
+    connections = HttpConnections(runner.server, loop, app[GUARD].policy)
+    handshake_s, shutdown_s = (None, None) if secured is None else (tls.HANDSHAKE_S, tls.SHUTDOWN_S)
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(_end, runner, relays)
         accept = functools.partial(ProtocolSwitch, connections.unix, relays.accept)
         undo.callback((await loop.create_unix_server(accept, sock=unix, backlog=BACKLOG)).close)
         for sock in sockets:
-            server = await loop.create_server(connections.tcp, sock=sock, backlog=BACKLOG)
+            server = await loop.create_server(
+                connections.tcp,
+                sock=sock,
+                backlog=BACKLOG,
+                ssl=secured,
+                ssl_handshake_timeout=handshake_s,
+                ssl_shutdown_timeout=shutdown_s,
+            )
             undo.callback(server.close)
         for work in (connections.sweep(), relays.run()):
             undo.push_async_callback(_cancelled, asyncio.create_task(work))
         yield
+
+
+async def _call_again(broker: Broker) -> None:
+    """Let hooks call this daemon again, one of which got no answer in time, when Valkey answers."""
+    mark = broker.settings.home.slow
+    while True:
+        await asyncio.sleep(HOME_S)
+        if mark.exists() and (await broker.health()).valkey:
+            mark.unlink(missing_ok=True)
+            _log.warning("hook_was_slow")
 
 
 async def _end(runner: web.AppRunner, relays: Relays) -> None:
@@ -200,4 +232,5 @@ def _url(settings: Settings, sockets: list[socket.socket]) -> str | None:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     if settings.web_port not in (0, port):
         _log.warning("port_taken", wanted=settings.web_port, listening_on=port)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if settings.tls_cert else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from postino.model import ANSWER_BUDGET
+from postino.values import encode_visible
 
 ENVELOPE = 400  # characters of an answer besides its items: the note, the names of the members
 PER_ITEM = 230  # characters of a message besides its body: members, id, names, time
@@ -16,7 +17,7 @@ ESTIMATED_ITEMS = 10  # a longer list seldom fits, so the body budget reserves P
 
 def to_json(value: Any) -> str:
     """Return `value` as JSON."""
-    return msgspec.json.encode(value).decode()
+    return encode_visible(value).decode()
 
 
 def encode_fitting(items: Sequence[Any]) -> list[msgspec.Raw]:
@@ -24,7 +25,7 @@ def encode_fitting(items: Sequence[Any]) -> list[msgspec.Raw]:
     encoded: list[msgspec.Raw] = []
     room = ANSWER_BUDGET - ENVELOPE
     for item in items:
-        text = msgspec.json.encode(item)
+        text = encode_visible(item)
         room -= len(text.decode()) + 1
         if encoded and room < 0:
             break

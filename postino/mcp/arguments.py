@@ -1,72 +1,184 @@
-"""The arguments of each tool: the schema shown to the client, and the strict parsing of a call."""
+"""The arguments of each tool: the schema shown to the client, and the parsing of a call.
+
+Clients and models encode loosely: a whole number as 5.0 or as text, a list as the text of one, null or "" for what is
+left out. That is taken, and the schema promises it, so that a strict client may send it. Ids, names and texts are taken
+as they are: a number is no id.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-import msgspec
-from msgspec import Meta
+from postino.errors import BadField, PostinoError
+from postino.values import (
+    ID_PATTERN,
+    MAX_BODY,
+    MAX_IDS,
+    MAX_PAGE,
+    OWN_NAME,
+    TEXT_PATTERN,
+    check_id,
+    check_name,
+    check_text,
+    visible,
+)
 
-from postino.errors import BadField
-from postino.model import Record
-from postino.values import Id, Ids, Limit, Name, Text, visible
-from postino.wording import worded
+LONGEST_SHOWN = 24  # characters of a wrong value in the sentence that refuses it
+MAX_OFFSET = 999_999
 
-AgentName = Annotated[Name, Meta(description="Agent name")]
-IdempotencyKey = Annotated[Id, Meta(description="A repeated call with the same id is stored once; default: a new id")]
-Body = Annotated[Text, Meta(description="The text")]
-MessageIds = Annotated[Ids, Meta(description="Message ids")]
-MaxItems = Annotated[Limit, Meta(description="Maximum number")]
+Schema = dict[str, Any]
 
 
-class Arguments(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the arguments of a tool; an unknown one is refused."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What one argument may be: its JSON schema, and what turns a given value into the one that is used."""
+
+    schema: Schema
+    take: Callable[[Any, str], Any]
+    needed: bool = True
 
 
-class Nothing(Arguments, frozen=True, kw_only=True):
+def _of_text(check: Callable[[str, str], str]) -> Callable[[Any, str], str]:
+    def take(value: Any, field: str) -> str:
+        if not isinstance(value, str):
+            raise _wrong(field, "text", value)
+        return check(value, field)
+
+    return take
+
+
+def _whole(low: int, high: int, pattern: str) -> Kind:
+    """Return the kind of an optional whole number; `pattern` matches it as text."""
+    as_text = f"^(({pattern})(\\.0+)?)?$"
+
+    def take(value: Any, field: str) -> int:
+        if isinstance(value, str) and re.fullmatch(as_text, value):
+            value = int(float(value))
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise _wrong(field, f"a whole number from {low} to {high}", value)
+        return value
+
+    number = {"type": "integer", "minimum": low, "maximum": high}
+    return Kind({"anyOf": [number, {"type": "string", "pattern": as_text}, {"type": "null"}]}, take, needed=False)
+
+
+def _take_flag(value: Any, field: str) -> bool:
+    if isinstance(value, str) and re.fullmatch(_FLAG, value):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise _wrong(field, "true or false", value)
+    return value
+
+
+def _take_ids(value: Any, field: str) -> list[str]:
+    if isinstance(value, str) and re.fullmatch(_IDS, value):
+        value = json.loads(value)
+    if not isinstance(value, list):
+        raise _wrong(field, "a list of ids", value)
+    if not 1 <= len(value) <= MAX_IDS:
+        raise BadField(f"{field}: must be a list of 1 to {MAX_IDS} ids, not of {len(value)}", field=field)
+    return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
+
+
+_FLAG = "([Tt]rue|[Ff]alse)?"
+_IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
+
+NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
+TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
+ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
+IDS = Kind(
+    {
+        "anyOf": [
+            {"type": "array", "items": ID.schema, "minItems": 1, "maxItems": MAX_IDS},
+            {"type": "string", "pattern": f"^{_IDS}$"},
+        ]
+    },
+    _take_ids,
+)
+MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
+LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
+OFFSET = _whole(0, MAX_OFFSET, "[0-9]{1,6}")
+FLAG = Kind({"type": ["boolean", "string", "null"], "pattern": f"^{_FLAG}$"}, _take_flag, needed=False)
+
+
+def _argument(kind: Kind, description: str) -> Any:
+    shown = {**kind.schema, "description": description}
+    if kind.needed:
+        return dataclasses.field(metadata={"kind": kind, "schema": shown})
+    return dataclasses.field(default=None, metadata={"kind": kind, "schema": shown})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Base of the arguments of a tool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nothing(Arguments):
     """No arguments."""
 
 
-class Send(Arguments, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Send(Arguments):
     """Of msg_send."""
 
-    to: AgentName
-    body: Body
-    id: IdempotencyKey | None = None
-    thread: Annotated[Id | None, Meta(description="Groups the messages of a conversation")] = None
-    reply_to: Annotated[Id | None, Meta(description="Id of the message this answers")] = None
+    to: str = _argument(NAME, "Agent name")
+    body: str = _argument(TEXT, "The text")
+    id: str | None = _argument(MAYBE_ID, "A repeated call with the same id is stored once; default: a new id")
+    thread: str | None = _argument(MAYBE_ID, "Groups the messages of a conversation")
+    reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers")
 
 
-class Read(Arguments, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Read(Arguments):
     """Of msg_read."""
 
-    limit: MaxItems | None = None
+    limit: int | None = _argument(LIMIT, "Maximum number")
 
 
-class Ack(Arguments, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Ack(Arguments):
     """Of msg_ack."""
 
-    ids: MessageIds
+    ids: list[str] = _argument(IDS, "Message ids")  # noqa: RUF009 - `field` makes no default here
 
 
-class Broadcast(Arguments, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Broadcast(Arguments):
     """Of msg_broadcast."""
 
-    body: Body
-    id: IdempotencyKey | None = None
+    body: str = _argument(TEXT, "The text")
+    id: str | None = _argument(MAYBE_ID, "A repeated call with the same id is stored once; default: a new id")
 
 
-class ReadBroadcasts(Arguments, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class ReadBroadcasts(Arguments):
     """Of msg_broadcasts."""
 
-    all: Annotated[bool | None, Meta(description="Return the newest ones, seen or not; marks none as seen")] = None
-    limit: MaxItems | None = None
+    all: bool | None = _argument(FLAG, "Return the newest ones, seen or not; marks none as seen")
+    limit: int | None = _argument(LIMIT, "Maximum number")
 
 
-class Rename(Arguments, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class ListAgents(Arguments):
+    """Of msg_list_agents."""
+
+    limit: int | None = _argument(LIMIT, "Maximum number")
+    offset: int | None = _argument(OFFSET, "How many to skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rename(Arguments):
     """Of msg_rename."""
 
-    name: AgentName
+    name: str = _argument(NAME, "Agent name")
 
 
 T = TypeVar("T", bound=Arguments)
@@ -76,40 +188,62 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
     """Return the arguments of a call as a record.
 
     Raises:
-        BadField: names all unknown or all missing arguments, else the first one with a wrong value.
+        BadField, BadName: names every fault of the call; `faults` lists them where there are several.
     """
-    fields = msgspec.structs.fields(kind)
-    names = [each.encode_name for each in fields]
-    unknown = [visible(each)[:64] for each in given if each not in names]
-    if unknown:
-        takes = ", ".join(names) or "no arguments"
-        raise BadField(f"{tool} does not know {', '.join(unknown)}; it takes {takes}", field=unknown[0])
-    missing = [each.encode_name for each in fields if each.required and each.encode_name not in given]
-    if missing:
-        raise BadField(f"{tool} needs {', '.join(missing)}", field=missing[0])
-    try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        problem, _, place = str(error).partition(" - at `$.")
-        field = place.rstrip("`") or "arguments"
-        raise BadField(f"{field}: {worded(problem)}", field=field) from None
+    fields = {each.name: each.metadata["kind"] for each in dataclasses.fields(kind)}
+    faults, taken = _unknown(tool, fields, given), dict[str, Any]()
+    for name, argument in fields.items():
+        value = given.get(name)
+        if not argument.needed and value in (None, ""):
+            continue
+        try:
+            if name not in given:
+                raise BadField(f"{tool} needs {name}", field=name)
+            taken[name] = argument.take(value, name)
+        except PostinoError as fault:
+            faults.append(fault)
+    if faults:
+        raise _all(faults)
+    return kind(**taken)
 
 
-def schema(kind: type[Arguments]) -> dict[str, Any]:
-    """Return the JSON schema of a tool's arguments.
+def _unknown(tool: str, fields: dict[str, Kind], given: dict[str, Any]) -> list[PostinoError]:
+    names = [visible(each)[:64] for each in given if each not in fields]
+    if not names:
+        return []
+    takes = ", ".join(fields) or "no arguments"
+    return [BadField(f"{tool} does not know {', '.join(names)}; it takes {takes}", field=names[0])]
 
-    It leaves out that an optional argument may be null, as models send it: every session pays for the schema's length.
-    """
-    (whole,) = msgspec.json.schema_components([kind])[1].values()
-    shown = {name: _without_null(each) for name, each in whole["properties"].items()}
+
+def _all(faults: list[PostinoError]) -> PostinoError:
+    """Return one error for all of `faults`: the code of the first one if they agree, with the sentence of each."""
+    first = faults[0]
+    if len(faults) == 1:
+        return first
+    error = type(first) if len({each.code for each in faults}) == 1 else BadField
+    listed = [{"field": each.detail["field"], "error": each.message} for each in faults]
+    return error("; ".join(each.message for each in faults), field=first.detail["field"], faults=listed)
+
+
+def _wrong(field: str, wanted: str, value: Any) -> BadField:
+    return BadField(f"{field}: must be {wanted}, not {_shown(value)}", field=field)
+
+
+def _shown(value: Any) -> str:
+    """Return a wrong value in words, itself if it is short and plain."""
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    text = visible(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def schema(kind: type[Arguments]) -> Schema:
+    """Return the JSON schema of a tool's arguments: exactly what `parse` takes."""
+    fields = dataclasses.fields(kind)
+    required = [each.name for each in fields if each.metadata["kind"].needed]
     return {
         "type": "object",
-        "properties": shown,
-        **({"required": whole["required"]} if whole["required"] else {}),
+        "properties": {each.name: each.metadata["schema"] for each in fields},
+        **({"required": required} if required else {}),
         "additionalProperties": False,
     }
-
-
-def _without_null(described: dict[str, Any]) -> dict[str, Any]:
-    rest = {name: value for name, value in described.items() if name not in ("anyOf", "default")}
-    return {**described.get("anyOf", [{}])[0], **rest}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,8 +12,12 @@ from typing import Any
 
 from postino.broker.sessions import process_key
 from postino.mcp.session import Session
+from postino.model import Activity
 
 HOOK_SILENCE_S = 600.0  # without a hook after which hooks count as broken: the longest that one command may run
+
+EARLY = 64  # processes
+BURST = 6  # wakes of one session of which the times are kept
 
 Line = dict[str, Any]
 
@@ -27,12 +32,17 @@ class ConnectedSession:
     claude_session: str | None = None  # the client's present session id, as its last hook named it
     agent: str | None = None  # as of the last hook
     idle: bool | None = None  # None: no hook has reported it
+    idle_since: float = 0.0  # loop time at which it was last reported idle; 0: never
     last_hook_at: float = 0.0  # loop time; 0: never
-    last_wake_at: float = 0.0  # loop time; 0: never
+    wakes_at: deque[float] = field(default_factory=lambda: deque(maxlen=BURST))  # loop times of the last wakes
     wake_text: str = ""  # of the last wake; the client's UserPromptSubmit repeats it as the prompt
+    wake_id: str = ""  # the message id of that line
+    wake_prompted: asyncio.Event = field(default_factory=asyncio.Event)  # that prompt has been reported
+    takes_bodies: bool = True  # False once a line with bodies was written and never became a prompt
+    waking: bool = False  # a wake is under way
     failed_wakes: int = 0  # in a row
-    retry: asyncio.TimerHandle | None = None  # of a failed wake
-    pending_wakes: dict[str, asyncio.Future[bool]] = field(default_factory=dict)  # by message id
+    retry: asyncio.TimerHandle | None = None  # of a failed wake, or of one that waits for the session to be idle
+    questions: dict[str, asyncio.Future[Line]] = field(default_factory=dict)  # to the relay, by their ids
     client: str = ""  # whose hooks report, if they are not Claude Code's
     bound_to: str | None = None  # that client's session which the store knows to be served here
     waker: Callable[[str], Awaitable[bool]] | None = None  # starts a turn with a line, in a client but Claude Code
@@ -67,8 +77,11 @@ class ConnectedSession:
     def hook_received(self, claude_session: str, *, idle: bool | None) -> None:
         """Note a hook event of `claude_session`; `idle` None: the event does not say."""
         self.claude_session = claude_session or self.claude_session
-        self.idle = self.idle if idle is None else idle
         self.last_hook_at = asyncio.get_running_loop().time()
+        if idle is not None:
+            self.idle = idle
+        if idle:
+            self.idle_since = self.last_hook_at
 
     def hooks_active(self) -> bool:
         """Return whether hooks report when the model has gone on; then a request acknowledges nothing.
@@ -77,11 +90,35 @@ class ConnectedSession:
         """
         return self.last_hook_at > 0 and asyncio.get_running_loop().time() - self.last_hook_at < HOOK_SILENCE_S
 
-    def wake_answered(self, msg_id: str, *, ok: bool) -> None:
-        """Resolve a pending wake with the relay's answer; an unknown `msg_id` is ignored."""
-        pending = self.pending_wakes.get(msg_id)
-        if pending is not None and not pending.done():
-            pending.set_result(ok)
+    def prompted(self, prompt: str | None) -> bool:
+        """Return whether a prompt is the line of the last wake; then its messages have arrived."""
+        if not prompt or prompt != self.wake_text:
+            return False
+        self.session.wake_arrived(self.wake_id)
+        self.wake_prompted.set()
+        return True
+
+    async def ask(self, kind: str, seconds: float, **fields: Any) -> Line:
+        """Ask the relay by a control line; return its answer.
+
+        Raises:
+            TimeoutError: there is none within `seconds`; an older relay may not know the question.
+        """
+        id = f"postino-{secrets.token_hex(8)}" if "msg_id" not in fields else str(fields["msg_id"])
+        answer: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
+        self.questions[id] = answer
+        self.put({"postino": kind} | fields | {"msg_id": id})
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
+        finally:
+            del self.questions[id]
+
+    def answered(self, line: Line) -> None:
+        """Take the relay's answer to a question; any other line is ignored."""
+        question = self.questions.get(str(line.get("msg_id")))
+        if question is not None and not question.done():
+            question.set_result(line)
 
 
 def _ignore(_: ConnectedSession) -> None:
@@ -93,6 +130,7 @@ class ConnectedSessions:
 
     def __init__(self) -> None:
         self._open: set[ConnectedSession] = set()
+        self._early: dict[str, tuple[str, bool | None]] = {}  # process -> its last hook, without a relay: session, idle
         self.on_reconnect: Callable[[ConnectedSession], None] = _ignore  # called when a session has connected again
 
     def __contains__(self, connected: ConnectedSession) -> bool:
@@ -102,12 +140,26 @@ class ConnectedSessions:
         return iter(list(self._open))
 
     def add(self, connected: ConnectedSession) -> None:
-        """Add a session that has connected."""
+        """Add a session that has connected; a hook of its process may have come first."""
         self._open.add(connected)
+        if early := self._early.pop(connected.process, None):
+            connected.hook_received(early[0], idle=early[1])
+
+    def hook_came_first(self, process: str, claude_session: str, *, idle: bool | None) -> None:
+        """Note a hook event of a Claude process whose relay is not connected; of the last EARLY processes."""
+        self._early.pop(process, None)
+        self._early[process] = claude_session, idle
+        if len(self._early) > EARLY:
+            del self._early[next(iter(self._early))]
 
     def discard(self, connected: ConnectedSession) -> None:
         """Remove a session whose connection has ended."""
         self._open.discard(connected)
+
+    def activity(self, agent: str) -> Activity:
+        """Return whether a session of `agent` is idle, or else busy, as the hooks of its client reported."""
+        idle = {each.idle for each in self._open if agent in (each.agent, each.session.agent)}
+        return "idle" if True in idle else "busy" if False in idle else "unknown"
 
     def of_client_session(self, client_session: str) -> ConnectedSession | None:
         """Return the session that serves a session of the client, as a hook or a call named it."""

@@ -25,11 +25,12 @@ from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import CLOSE_S, Session
 from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer, parse
-from postino.values import ID_PATTERN, check_id
+from postino.values import ID_PATTERN, check_id, visible
 
 HELLO_S = 5.0  # for the first line, which a relay sends as soon as it is connected
 MAX_IN_FLIGHT = 64  # requests of one client handled at the same time; further ones wait in the socket
 STOP_S = 0.4  # for the answers under way when the daemon stops, and as much again to give reads back
+LONGEST_CLIENT = 64  # characters of the name that a client gives itself
 ACKNOWLEDGING = frozenset({"tools/call", "resources/read", "prompts/get"})  # methods a model or its user causes
 _ID = re.compile(ID_PATTERN)
 
@@ -107,6 +108,7 @@ def parse_hello(line: bytes) -> Hello:
         claude_start=None if claude.start is None else str(claude.start),
         claude_socket=claude.socket,
         claude_session_id=claude.session_id,
+        placeholders=[visible(each)[:64] for each in given.placeholders[:8]],
     )
 
 
@@ -125,6 +127,7 @@ class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     directory: str | None = None
     host: str | None = None
     claude: _Claude | None = None
+    placeholders: list[str] = []
 
 
 class LineStream:
@@ -267,6 +270,8 @@ class RelayConnection:
                 await self._next_answer()
             request = coerce_request_id(message.id)
             self._in_flight.add(request)
+            if message.method == "initialize" and (client := _client(message)):
+                self._session.client_named(client)
             if message.method in ACKNOWLEDGING:
                 acknowledges = not self._connected.hooks_active()
                 self._session.request_arrived(request, acknowledges=acknowledges, tool_use=self._tool_use(message))
@@ -297,8 +302,8 @@ class RelayConnection:
         kind, request = control["postino"], as_request_id(control.get("id"))
         if kind == "written" and request is not None:
             self._session.answer_written(coerce_request_id(request))
-        elif kind == "woken":
-            self._connected.wake_answered(str(control.get("msg_id")), ok=control.get("ok") is True)
+        else:
+            self._connected.answered(control)
 
     async def _send(self, from_server: MemoryObjectReceiveStream[SessionMessage]) -> None:
         """Write the SDK's frames. Once the relay has gone, go on receiving them, so that the SDK does not block."""
@@ -326,6 +331,13 @@ class RelayConnection:
     async def _next_answer(self) -> None:
         self._answered.clear()
         await self._answered.wait()
+
+
+def _client(request: types.JSONRPCRequest) -> str:
+    """Return the name that the client gives itself in its handshake, "" if it gives none."""
+    info = (request.params or {}).get("clientInfo")
+    found = info.get("name") if isinstance(info, dict) else None
+    return visible(found)[:LONGEST_CLIENT] if isinstance(found, str) else ""
 
 
 def _meta(request: types.JSONRPCRequest) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import mcp_types as types
 from mcp import MCPError
 
 from postino.mcp import answers
-from postino.mcp.session import RequestId, Session
+from postino.mcp.pending_read import RequestId
+from postino.mcp.session import Session
 from postino.mcp.tools import DEFAULT_LIMIT, list_agents, read_mail
 from postino.values import visible
 

@@ -13,57 +13,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Container, Coroutine
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 
 from postino.broker import Broker, Hello, WrongAgent
 from postino.errors import PostinoError, StoreAway, UnknownAgent
+from postino.mcp.pending_read import PendingRead, RequestId
 from postino.model import Acknowledged, Batch, BroadcastBatch, Joined
 
 ACK_AFTER_S = 0.05  # calls that a client sends side by side with the read arrive sooner than this after its answer
 KEEPALIVE_S = 10.0  # a third of the 30 s after which a silent session counts as offline
+ONE_PROMPT_S = 2.0  # in which prompts that the client puts into one request are reported
 MAX_RENAMES = 4  # between two round trips of one call
 CLOSE_S = 3.0  # for operations under way when a connection ends: Valkey answers within 2 s or not at all
 
 T = TypeVar("T")
-RequestId = str | int
 
 log = structlog.get_logger()
-
-
-@dataclass(eq=False)
-class PendingRead:
-    """What one answer gave to the client and is not acknowledged yet: messages, or a place in the broadcasts."""
-
-    request: RequestId
-    agent: str
-    deliveries: dict[str, int] = field(default_factory=dict)  # message id -> its delivery count
-    cursor: str | None = None  # of the last broadcast given
-    previous_cursor: str | None = None  # of the session before this read
-    sent: bool = False  # the answer is on its way to the client
-    written_at: float | None = None  # loop time; None: the client does not have the answer
-    tool_use: str | None = None  # the client's id of the tool call
-    listed: bool = False  # a hook has reported the end of the round of tool calls it belongs to
-    settling: bool = False  # is being acknowledged or given back
-    agent_changed: bool = False  # the session has become another agent since
-
-    @property
-    def ids(self) -> list[str]:
-        """The messages not acknowledged yet."""
-        return list(self.deliveries)
-
-    @property
-    def counts(self) -> list[int]:
-        """The delivery count of each of them."""
-        return list(self.deliveries.values())
-
-    def remove(self, ids: list[str]) -> None:
-        """Remove messages that were acknowledged or given back; ids of other reads are ignored."""
-        for id in ids:
-            self.deliveries.pop(id, None)
 
 
 class Session:
@@ -83,6 +52,11 @@ class Session:
         self._cancelled: set[RequestId] = set()  # of the running ones
         self._preceding: set[asyncio.Task[None]] = set()  # acks and nacks under way; the next operation waits for them
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def agent(self) -> str:
+        """The agent it acts as, as far as is known here; `name` asks the store."""
+        return self._agent
 
     @property
     def id(self) -> str:
@@ -126,6 +100,12 @@ class Session:
         raise StoreAway(f"{self._agent} is renamed again and again", outcome="none")
 
     # events of the connection, in the order of its lines
+
+    def client_named(self, client: str) -> None:
+        """Note which client this is, for the instructions it gets and for what others see of the session."""
+        self.hello = msgspec.structs.replace(self.hello, client=client)
+        if self.joined is not None:  # else joining notes it
+            self._spawn(self.broker.sessions.note_client(self.id, client))
 
     def request_arrived(self, request: RequestId, *, acknowledges: bool = True, tool_use: str | None = None) -> None:
         """Note a request. If it `acknowledges`, start to acknowledge the reads that the client must have seen."""
@@ -175,22 +155,35 @@ class Session:
             if read.tool_use in tool_uses or (read.tool_use is None and read.written_at is not None):
                 read.listed = True
 
-    async def ack_listed(self, *, turn_ended: bool = False) -> None:
-        """Acknowledge the reads of ended rounds: the model went on after them.
+    async def ack_listed(self, *, turn_ended: bool = False, calls: Container[str | None] = ()) -> None:
+        """Acknowledge the reads of ended rounds and of these `calls`: the model went on after them.
 
         The end of a turn proves it of a read of no tool call, too.
         """
 
         def seen(read: PendingRead) -> bool:
-            return read.listed or (turn_ended and read.tool_use is None and read.written_at is not None)
+            proved = read.tool_use in calls or (turn_ended and read.tool_use is None)
+            return read.listed or (proved and read.written_at is not None)
 
         if reads := self._take_if(seen):
             await asyncio.wait({self._precede(self._ack(each)) for each in reads})
 
-    async def ack_tool_uses(self, tool_uses: set[str]) -> None:
-        """Acknowledge the reads of these tool calls: the client says that its model went on after their answers."""
-        if reads := self._take_if(lambda read: read.tool_use in tool_uses and read.written_at is not None):
-            await asyncio.wait({self._precede(self._ack(each)) for each in reads})
+    def wake_arrived(self, request: RequestId) -> None:
+        """Note that the line which carried these messages has become a prompt: what the model does next proves it."""
+        for read in self._pending:
+            if read.request == request:
+                read.written_at = read.prompted_at = asyncio.get_running_loop().time()
+                read.listed = True
+
+    async def give_back_unproved(self) -> None:
+        """Give back, labelled, what a line carried after which nothing proved that the model had it.
+
+        Another prompt has come: another program's hook may have refused the line as a prompt and removed it.
+        """
+        latest = asyncio.get_running_loop().time() - ONE_PROMPT_S
+        for read in list(self._pending):
+            if read.prompted_at is not None and read.prompted_at <= latest:
+                await self._precede(self._give_back(self._take(read.request)))
 
     async def give_back_shown(self, tool_uses: set[str] | None = None) -> None:
         """Give back, labelled, what was shown to somebody else: by the calls `tool_uses`, by default by all calls."""
@@ -222,16 +215,36 @@ class Session:
             self._running.discard(request)
             self._cancelled.discard(request)
 
-    async def read(self, request: RequestId, limit: int, budget: int) -> Batch:
+    async def read(self, request: RequestId, limit: int, budget: int, *, verified: bool = False) -> Batch:
         """Lease messages to this session: first those that an earlier read leased and did not show. Hold `reading`."""
         shown = self._deliveries(self._pending)
         batch = await self.acting(
-            lambda agent: self.broker.mail.read(agent, self.id, limit=limit, budget=budget, shown=shown, acting=True)
+            lambda agent: self.broker.mail.read(
+                agent, self.id, limit=limit, budget=budget, shown=shown, acting=True, verified=verified
+            )
         )
         if batch.items:
             deliveries = {each.id: each.delivery for each in batch.items}
             self._pending.append(self._new_read(request, batch.agent, deliveries))
         return batch
+
+    async def lease_for_wake(self, request: RequestId, limit: int, budget: int) -> Batch:
+        """Lease the oldest messages for the line that wakes the session, if they are of verified senders and fit."""
+        return await self.run(request, self._lease_verified(request, limit, budget))
+
+    async def _lease_verified(self, request: RequestId, limit: int, budget: int) -> Batch:
+        async with self.reading:
+            batch = await self.read(request, limit, budget, verified=True)
+        for read in self._pending:
+            read.sent |= read.request == request  # it is about to be
+        return batch
+
+    async def give_back(self, request: RequestId, *, shown: bool) -> None:
+        """Give back what `request` read; `shown`: the client may have it, so the delivery counts."""
+        reads = self._take(request)
+        for read in reads:
+            read.sent = shown
+        await self._precede(self._give_back(reads))
 
     async def read_broadcasts(self, request: RequestId, limit: int, budget: int) -> BroadcastBatch:
         """Read the broadcasts that neither the agent nor this session has seen."""

@@ -282,6 +282,10 @@ class DaemonLink:
             from postino.relay.claude_inbox import wake  # few relays ever need it
 
             self._send_control(wake(control))
+        elif kind == "status":
+            from postino.relay.claude_inbox import status
+
+            self._send_control(status(control))
         elif kind == "bye":
             self.start_unasked = False
             self.start_at = time.monotonic() + AFTER_BYE_S

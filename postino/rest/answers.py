@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
 from postino.errors import Forbidden, PostinoError
-from postino.values import visible
+from postino.values import encode_visible, visible
 
 RETRY_AFTER = {429: "5", 503: "1"}  # s: a reader empties an inbox slowly, Valkey is back within about one second
 
@@ -23,12 +22,11 @@ _HEADERS = CIMultiDict(
 )
 _TEXT_HEADERS = CIMultiDict(_HEADERS)
 _TEXT_HEADERS["Content-Type"] = "text/plain; charset=utf-8"
-_encode = msgspec.json.Encoder().encode
 
 
 def answer(record: object, status: int = 200) -> web.Response:
     """Return `record` as JSON."""
-    return _json(_encode(record), status)
+    return _json(encode_visible(record), status)
 
 
 def text(line: str) -> web.Response:
@@ -40,10 +38,12 @@ def refusal(error: PostinoError) -> web.Response:
     """Return an error as JSON, with the headers that belong to its status."""
     body = error.body()
     try:
-        data = _encode(body)
+        data = encode_visible(body)
     except UnicodeEncodeError:  # the message quotes a lone surrogate from a path or a header
-        data = _encode(_escaped(body))
+        data = encode_visible(_escaped(body))
     response = _json(data, error.http)
+    if "retry_after_s" in error.detail:
+        response.headers["Retry-After"] = str(error.detail["retry_after_s"])
     if error.http == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     elif error.http == 405:
@@ -53,7 +53,7 @@ def refusal(error: PostinoError) -> web.Response:
 
 def forbidden(reason: str) -> bytes:
     """Return a complete 403 response, for a peer that is refused before it has sent a request."""
-    body = _encode(Forbidden(reason).body())
+    body = encode_visible(Forbidden(reason).body())
     head = "".join(f"{name}: {text}\r\n" for name, text in _HEADERS.items())
     return f"HTTP/1.1 403 Forbidden\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 

@@ -33,6 +33,7 @@ from postino.rest.answers import answer, closing, refusal
 from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import HttpConnection
 from postino.rest.guard import Guard
+from postino.rest.named_tokens import NamedTokens
 from postino.rest.rates import Rates
 from postino.rest.records import Nothing
 from postino.rest.route import Route
@@ -47,13 +48,20 @@ NOTHING = Nothing()
 _log = structlog.get_logger()
 
 
-def build_app(broker: Broker, settings: Settings, sessions: ConnectedSessions | None = None) -> web.Application:
+def build_app(
+    broker: Broker,
+    settings: Settings,
+    sessions: ConnectedSessions | None = None,
+    tokens: NamedTokens | None = None,
+) -> web.Application:
     """Return the application that serves `broker`; `sessions` are those of the connected relays."""
     sessions = ConnectedSessions() if sessions is None else sessions
+    broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
-    clients = ClientTurns(broker, sessions, wakes)
-    state = AppState(broker, settings, Rates(broker), Turns(broker, sessions, wakes), clients)
-    guard = Guard(settings)
+    tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens
+    turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
+    state = AppState(broker, settings, Rates(broker), turns, clients, tokens)
+    guard = Guard(settings, tokens)
     unrouted = _unrouted(guard)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
     app[STATE] = state
@@ -77,23 +85,30 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     """Return the function that aiohttp calls for `route`. What is the same for all its requests is decided here."""
     takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
     read_body = parse.Body(route.body).read
-    largest = min(state.settings.max_body_bytes, route.longest_body or state.settings.max_body_bytes)
+    most = state.settings.max_body_bytes
+    largest = min(most, route.longest_body or most)
+    setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
     handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api
-    no_query = NOTHING if route.query is Nothing else route.query()
+    no_query: Any = NOTHING if route.query is Nothing else route.query()
 
     async def serve(request: web.Request) -> object:
-        guard.admit(request, needs_token=needs_token, is_page=is_page)
-        body: Any = NOTHING
+        caller = guard.admit(request, needs_token=needs_token, is_page=is_page)
+        call = ApiCall[Any, Any](state, request, no_query, NOTHING, caller)
+        if caller is not None:
+            caller.check_role(route.role)
+            if route.own:
+                await call.check_own(call.agent(), "agent")
         if takes_body:
-            body = read_body(await parse.body(request, largest))
+            call.body = read_body(await parse.body(request, largest, setting=setting))
         elif route.raw:
             parse.check_type(request, route.accepts)
         elif request.can_read_body:
             parse.refuse_body(request)
-        query: Any = no_query
         if request.rel_url.raw_query_string:
-            query = parse.query(request, route.query) if takes_query else _no_query(request)
-        return await handler(ApiCall(state, request, query, body))
+            call.query = parse.query(request, route.query) if takes_query else _no_query(request)
+        if caller is not None:
+            caller.check_valid()  # the body may have taken seconds
+        return await handler(call)
 
     return _answering(serve)
 

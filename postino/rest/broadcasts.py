@@ -30,8 +30,9 @@ async def broadcast(call: ApiCall[Nothing, BroadcastBody]) -> BroadcastSent:
     """Accept a broadcast."""
     asked = call.body
     draft = BroadcastDraft(id=call.id(asked.id), body=asked.body)
+    sender = await call.sender(asked.from_)
     with naming(draft.id):
-        return await call.broker.broadcasts.broadcast(draft, call.sender(asked.from_))
+        return await call.broker.broadcasts.broadcast(draft, sender)
 
 
 async def read(call: ApiCall[BroadcastReadQuery, BroadcastReadQuery]) -> UnseenBroadcasts:

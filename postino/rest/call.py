@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from aiohttp import web
 
 from postino.broker.sessions import SESSION_PREFIX
-from postino.errors import BadField, BadRequest, Forbidden
+from postino.errors import BadField, BadRequest, Forbidden, NotAllowed
 from postino.model import ANONYMOUS, Record, Sender, Via
 from postino.rest.signin_codes import SignInCodes
 from postino.values import check_id, check_name
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from postino.claude.turns import Turns
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
+    from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
 
 Q = TypeVar("Q")
@@ -33,7 +34,15 @@ _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino
 class AppState:
     """The state that all handlers of one application share."""
 
-    def __init__(self, broker: Broker, settings: Settings, rates: Rates, turns: Turns, clients: ClientTurns) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        settings: Settings,
+        rates: Rates,
+        turns: Turns,
+        clients: ClientTurns,
+        tokens: NamedTokens,
+    ) -> None:
         self.broker = broker
         self.settings = settings
         self.rates = rates
@@ -43,30 +52,77 @@ class AppState:
         self.streams = 0  # open event streams
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
         self.signin_codes = SignInCodes()
+        self.tokens = tokens
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 
 
 class ApiCall(Generic[Q, B]):
-    """A request that was admitted and parsed: its query and body are records."""
+    """A request that was admitted and parsed: its query and body are records.
 
-    __slots__ = ("body", "broker", "query", "request", "state")
+    `caller` is the holder of a named token; None: any other caller that was admitted, who may do everything.
+    """
 
-    def __init__(self, state: AppState, request: web.Request, query: Q, body: B) -> None:
+    __slots__ = ("body", "broker", "caller", "query", "request", "state")
+
+    def __init__(self, state: AppState, request: web.Request, query: Q, body: B, caller: Caller | None = None) -> None:
         self.state = state
         self.broker = state.broker
         self.request = request
         self.query = query
         self.body = body
+        self.caller = caller
 
     def agent(self) -> str:
         """Return the agent named in the path, or raise BadName."""
         return check_name(self.request.match_info["agent"], "agent")
 
-    def sender(self, name: str | None) -> Sender:
-        """Return the sender; the name that an HTTP caller gives is not verified."""
+    @property
+    def restricted(self) -> Caller | None:
+        """The holder of a named token that acts as the agent of its name only; None for all who may do more."""
+        return None if self.caller is None or self.caller.is_admin else self.caller
+
+    async def is_own(self, name: str) -> bool:
+        """Return whether `name` is that of the caller's token, or another name of the same agent."""
+        assert self.caller is not None
+        if name == self.caller.name:
+            return True
+        present = self.broker.mail.present
+        return await present(name) == await present(self.caller.name)
+
+    async def check_own(self, name: str, field: str) -> None:
+        """Raise NotAllowed if the caller may not act as the agent `name`."""
+        if self.restricted is not None and not await self.is_own(name):
+            raise NotAllowed(
+                f"{field}: this token acts as {self.restricted.name} only, not as {name}; "
+                "another agent needs its own token, or one with the role admin",
+                field=field,
+            )
+
+    async def sender(self, name: str | None) -> Sender:
+        """Return the sender, and count what it sends: a named token's own name, verified, or the name that is given.
+
+        Raises:
+            NotAllowed: the name given is not that of the token.
+            RateLimited: the token has sent too often.
+        """
         via = _FACES.get(self.request.headers.get("X-Postino-Via", ""), "http")
-        return Sender(name=ANONYMOUS if name is None else name, via=via)
+        if self.caller is None:
+            return Sender(name=ANONYMOUS if name is None else name, via=via)
+        if name is not None and not await self.is_own(name):
+            raise NotAllowed(
+                f"from: this token sends as {self.caller.name}, not as {name}; "
+                f"leave from out, or use a token of {name}",
+                field="from",
+            )
+        self.caller.count_send(self.state.settings.send_rate)
+        return Sender(name=self.caller.name, via=via, verified=True)
+
+    def ended(self) -> asyncio.Future[str]:
+        """Return a future of why the caller is not admitted any more; the caller of this method cancels it."""
+        if self.caller is None:
+            return asyncio.get_running_loop().create_future()
+        return asyncio.ensure_future(self.caller.ended())
 
     def id(self, given: str | None) -> str:
         """Return the id of what is sent: from the field or the header Idempotency-Key, or else a new one.

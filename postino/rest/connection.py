@@ -35,7 +35,7 @@ class Policy:
 
     hosts: frozenset[str]
     origins: frozenset[str]
-    token: bytes | None = None
+    needs_token: bool = False
     refusal: str | None = None  # why every request of this peer is refused
     any_port: bool = False  # the port in the Host header is ignored, as on the unix socket
     local: bool = False  # the peer is on this machine and, as far as the system tells, is this user or root
@@ -53,6 +53,7 @@ class HttpConnection(web.RequestHandler):
     """One HTTP connection. Its policy is made before it counts; the connections' owner ends it when it is overdue."""
 
     __slots__ = (
+        "_answered",
         "_body",
         "_connections",
         "_disconnected",
@@ -80,6 +81,7 @@ class HttpConnection(web.RequestHandler):
         self._handling = False  # between a request's head and its answer: what arrives does not begin a new head
         self._head_since: float | None = None
         self._idle_since = 0.0  # loop time of its start or of the end of its last request
+        self._answered = False  # a request has been handled on it
         self._received = False
         self._stalled_since: float | None = None
         self._disconnected: asyncio.Future[None] | None = None
@@ -116,6 +118,8 @@ class HttpConnection(web.RequestHandler):
     def request_finished(self) -> None:
         """Note that the handler has returned. The answer may not have been written yet."""
         self._handling = False
+        self._answered = True
+        self._body = None
         self._idle_since = self._connections.loop.time()
         self._disconnected = None
         if self._half_closed and not self._messages:
@@ -123,7 +127,7 @@ class HttpConnection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if not self._tcp or peer.is_quick() or not peer.LINUX:
+        if not self._tcp or self._connections.quick or not peer.LINUX:
             self._begin(transport, self._connections.policy(transport))
         else:
             transport.pause_reading()
@@ -166,8 +170,10 @@ class HttpConnection(web.RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's returns None, which closes the connection
         """Keep a half-closed connection (`nc -N`) open until its responses are written; a long poll or stream ends."""
-        idle = self._waiter is not None and not self._waiter.done()
-        if idle or self._disconnected is not None or self._fully_closed():
+        assert self.transport is not None
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return False  # under TLS asyncio keeps no half-closed connection
+        if self._is_idle() or self._disconnected is not None or self._fully_closed():
             return False
         self._half_closed = True
         self._end_body()
@@ -182,7 +188,7 @@ class HttpConnection(web.RequestHandler):
             poll = select.poll()
             poll.register(self.transport.get_extra_info("socket"), select.POLLOUT)  # macOS reports no event unasked
             return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
-        if not peer.is_quick() or self.policy is None or not self.policy.local:
+        if not self._connections.quick or self.policy is None or not self.policy.local:
             return False  # TCP itself does not show the difference
         theirs, ours = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
         return peer.of_tcp(theirs[:2], ours[:2]) is None
@@ -207,14 +213,33 @@ class HttpConnection(web.RequestHandler):
             return True
         return self._stalled_since is not None and now - self._stalled_since > STALL_S
 
-    def idle_since(self) -> float | None:
-        """Return since when no request is handled on this connection; None if one is."""
-        return None if self._handling else self._idle_since
+    def waits_for_client(self) -> tuple[bool, float] | None:
+        """Return whether its client has had an answer and owes nothing, and since when; None if the daemon is at work.
+
+        What sorts first gives way first: a client that has not asked yet, or ends neither its head nor its body, or
+        does not read its answer, before one that is idle between two requests.
+        """
+        stalls = self._stalled_since is not None or (self._body is not None and not self._body.is_eof())
+        if not stalls and not self._is_idle():
+            return None
+        return self._answered and self._head_since is None and not stalls, self._idle_since
+
+    def _is_idle(self) -> bool:
+        """Return whether aiohttp waits for a request: none has come, or its head has not ended."""
+        return not self._received or (self._waiter is not None and not self._waiter.done())
 
     def abort(self) -> None:
         """Close the connection without a response."""
         if self.transport is not None:
             self.transport.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write a response; JSON in place of aiohttp's own refusals, such as that of an `Expect` without a route."""
+        if isinstance(resp, web.HTTPException):
+            resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,
@@ -242,6 +267,7 @@ class HttpConnections:
         self.server = server
         self.loop = loop
         self.policy = policy
+        self.quick = peer.is_quick()
         self._open: set[HttpConnection] = set()
         self._tcp = 0
 
@@ -262,8 +288,8 @@ class HttpConnections:
         return True
 
     def _drop_oldest_idle(self) -> bool:
-        """Close the TCP connection that has been without a request for longest; return False if all have one."""
-        idle = [(since, each) for each in self._open if each.tcp and (since := each.idle_since()) is not None]
+        """Close the TCP connection that has waited for its client for longest; return False if none does."""
+        idle = [(since, each) for each in self._open if each.tcp and (since := each.waits_for_client()) is not None]
         LOG.warning("connections_full", most=MOST_TCP, idle=len(idle))
         if not idle:
             return False

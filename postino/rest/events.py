@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -21,7 +20,7 @@ from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import disconnected
 from postino.rest.parse import QUOTED, stream_id
 from postino.rest.records import EventsQuery, Nothing
-from postino.values import check_name, visible
+from postino.values import check_name, encode_visible, visible
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -33,10 +32,10 @@ QUEUE = 2_000  # events that wait for one client, about 1 MB; they are delivered
 RETRY_MS = 1_000  # after which a client reconnects
 HEARTBEAT_S = 10.0  # a third of the 30 s after which an agent is offline
 MOST = 64  # streams
+HEADERS = {"Server": "postino", "X-Accel-Buffering": "no"}  # no buffer of nginx holds an event back
 MS_DIGITS = 15  # of an event's id: enough for 31,000 years
 
 _log = structlog.get_logger()
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +66,19 @@ class Start:
 
 
 async def events(call: ApiCall[EventsQuery, Nothing]) -> web.StreamResponse:
-    """Stream the events as they happen; the header X-Postino-As keeps that agent online meanwhile."""
+    """Stream the events as they happen; the header X-Postino-As keeps that agent online meanwhile.
+
+    A token below admin gets the events of its own agent, and the stream ends when the token does.
+    """
     asked, state = call.query, call.state
     name = call.request.headers.get("X-Postino-As")
     if name is not None:
         check_name(name, "X-Postino-As")
-    wanted = Filter(asked.agent, _types(asked.type or ""))
+        await call.check_own(name, "X-Postino-As")
+    wanted = Filter(await _agent(call), _types(asked.type or ""))
     since = _since(call.request.headers.get("Last-Event-ID") or asked.since)
     if call.request.method == "HEAD":
-        return web.Response(headers={"Content-Type": "text/event-stream", "Server": "postino"})
+        return web.Response(headers=HEADERS | {"Content-Type": "text/event-stream"})
     with _counted(state):
         # subscribed first, so that no event is lost between the replay and the live events
         async with call.broker.events.subscribe(QUEUE) as live, _online(state, name):
@@ -94,22 +97,26 @@ class FilteredStream:
         """Send an event if the filter matches."""
         if self._wanted.matches(event):
             data = {"type": event.type, "timestamp": iso(_position(event.id)[0])} | event.data
-            await self._stream.send(_encode(data).decode(), id=event.id, event="update")
+            await self._stream.send(encode_visible(data).decode(), id=event.id, event="update")
 
     async def send_own(self, kind: str, id: str | None = None, **data: str) -> None:
         """Send an event about the stream itself, whatever the filter is."""
         retry = RETRY_MS if kind == "connected" else None
-        await self._stream.send(_encode({"type": kind} | data).decode(), id=id, event="update", retry=retry)
+        await self._stream.send(encode_visible({"type": kind} | data).decode(), id=id, event="update", retry=retry)
 
 
 async def _stream(
     call: ApiCall[EventsQuery, Nothing], live: Subscription, wanted: Filter, start: Start
 ) -> EventSourceResponse:
-    stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers={"Server": "postino"})
+    stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers=HEADERS)
     await stream.prepare(call.request)
     async with stream:
-        follow = asyncio.ensure_future(_follow(call.broker, FilteredStream(stream, wanted), live, start))
-        await _until_ended(call, stream, follow)
+        filtered = FilteredStream(stream, wanted)
+        follow = asyncio.ensure_future(_follow(call.broker, filtered, live, start))
+        refusal = await _until_ended(call, stream, follow)
+        if refusal is not None:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await filtered.send_own("dropped", reason=refusal)
     return stream
 
 
@@ -135,19 +142,26 @@ async def _follow(broker: Broker, stream: FilteredStream, live: Subscription, st
 
 async def _until_ended(
     call: ApiCall[EventsQuery, Nothing], stream: EventSourceResponse, follow: asyncio.Future[None]
-) -> None:
-    """Return when the client does not read, its queue was full, it has gone, or the daemon stops."""
+) -> str | None:
+    """Return when the client does not read, its queue was full, it has gone, the daemon stops, or its token ends.
+
+    Returns why the token is not valid any more, if that is the reason.
+    """
     stopping = asyncio.ensure_future(call.state.stopping.wait())
+    token = call.ended()
     closed = asyncio.ensure_future(stream.wait())  # never cancelled: that would end the ping task and so the stream
     try:
-        ends: set[asyncio.Future[Any]] = {follow, stopping, closed, disconnected(call.request)}
+        ends: set[asyncio.Future[Any]] = {follow, stopping, closed, token, disconnected(call.request)}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()
+        refusal = token.result() if token.done() else None
+        token.cancel()
         follow.cancel()
         ended = (await asyncio.gather(follow, return_exceptions=True))[0]
     if isinstance(ended, Exception) and not isinstance(ended, (TimeoutError, ConnectionError, StoreAway)):
         _log.error("internal_error", path="/api/events", exc_info=ended)  # after the head no error can be sent
+    return refusal
 
 
 async def _begin(broker: Broker, since: str | None) -> Start:
@@ -156,6 +170,16 @@ async def _begin(broker: Broker, since: str | None) -> Start:
         return Start(None, _position(await broker.events.last()), [], gap=False, now=now)
     backlog, gap = await broker.events.replay(since, REPLAY)
     return Start(since, (0, 0) if gap else _position(since), backlog, gap, now)
+
+
+async def _agent(call: ApiCall[EventsQuery, Nothing]) -> str | None:
+    """Return the agent whose events are wanted; of a restricted token no other than its own."""
+    if call.restricted is None:
+        return call.query.agent
+    if call.query.agent is None:
+        return await call.broker.mail.present(call.restricted.name)
+    await call.check_own(call.query.agent, "agent")
+    return call.query.agent
 
 
 def _types(given: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ from postino.config import LOOPBACK, Settings
 from postino.errors import BadHost, BadRequest, Forbidden, MethodNotAllowed, Unauthorized
 from postino.rest import peer
 from postino.rest.connection import HttpConnection, Policy
+from postino.rest.named_tokens import Caller, NamedTokens
 from postino.values import visible
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -29,27 +30,31 @@ QUOTED = 100  # characters of a Host that an error quotes
 class Guard:
     """The admission rules of one daemon."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._token = f"Bearer {settings.api_token}".encode() if settings.api_token else None
+    def __init__(self, settings: Settings, tokens: NamedTokens) -> None:
+        self._token = settings.api_token.encode() if settings.api_token else None
+        self._tokens = tokens
         # beyond loopback the token protects, and the names by which other machines call this one are allowed
         wide = settings.web_host not in LOOPBACK
         self._names = (settings.web_host.lower(), socket.gethostname().lower()) if wide else ()
         self._wide = wide
+        self._needs_token = bool(settings.api_token) or wide or settings.behind_proxy
+        self._scheme = "https" if settings.tls_cert else "http"
         self._allowed = settings.allowed_hosts
         self._names_at: dict[tuple[str, int], tuple[frozenset[str], frozenset[str]]] = {}
-        self._proxy_uid = settings.proxy_uid if settings.api_token else None
+        self._proxy_uid = settings.proxy_uid
 
-    def admit(self, request: web.Request, *, needs_token: bool = True, is_page: bool = False) -> None:
-        """Return if the request is admitted. The order of the checks reveals as little as possible.
+    def admit(self, request: web.Request, *, needs_token: bool = True, is_page: bool = False) -> Caller | None:
+        """Return if the request is admitted: the holder of the named token, or None for one who may do everything.
 
-        `is_page`: the request is for the page, to which other sites may link.
+        The order of the checks reveals as little as possible. `is_page`: the request is for the page, to which other
+        sites may link.
 
         Raises:
             BadRequest: a header that is checked here is given twice, or the transfer encoding is not supported.
             BadHost: the request is for another host: DNS rebinding, or a wrong port.
             Forbidden: a web page of another origin or another user sent it.
             MethodNotAllowed: it is a preflight request, and CORS is not supported.
-            Unauthorized: the token is missing or wrong.
+            Unauthorized: the token is missing where one is needed, or one was sent and is wrong, expired or revoked.
         """
         policy = self._policy(request)
         headers = request.headers
@@ -70,8 +75,26 @@ class Guard:
             raise Forbidden(policy.refusal)
         if request.method == "OPTIONS":
             raise MethodNotAllowed("postino does not support CORS; other web pages cannot call it", allow=[])
-        if policy.token is not None and needs_token:
-            _check_token(headers.get("Authorization", ""), policy.token)
+        if not needs_token:
+            return None
+        if "Authorization" in headers:  # a wrong token is never taken for none
+            return self._holder(headers["Authorization"], policy)
+        if policy.needs_token:
+            raise Unauthorized("send the header `Authorization: Bearer <token>`: POSTINO_API_TOKEN or a named token")
+        return None
+
+    def _holder(self, given: str, policy: Policy) -> Caller | None:
+        """Return the holder of the token in an Authorization header, None for POSTINO_API_TOKEN."""
+        scheme, _, token = given.partition(" ")
+        offered = token.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
+        if self._token is not None and hmac.compare_digest(offered, self._token):
+            return None
+        caller = self._tokens.find(offered)
+        if caller is None:
+            hint = "" if policy.needs_token else "; here the header may also be left out"
+            raise Unauthorized(f"this token is wrong or was revoked; `postino token list` shows the valid ones{hint}")
+        caller.check_valid()
+        return caller
 
     def _policy(self, request: web.Request) -> Policy:
         connection = request.protocol
@@ -80,7 +103,7 @@ class Guard:
         return self.policy(request.transport)
 
     def policy(self, transport: asyncio.BaseTransport | None) -> Policy:
-        """Return the policy of a new connection. Asking the kernel for its peer takes 20 us."""
+        """Return the policy of a new connection. Takes 20 us; milliseconds, which block, unless `peer.is_quick`."""
         sock = transport.get_extra_info("socket") if transport else None
         theirs = transport.get_extra_info("peername") if transport else None
         if sock is None or theirs is None:
@@ -92,14 +115,16 @@ class Guard:
             self._names_at[ours] = self._hosts(*ours)
         hosts, origins = self._names_at[ours]
         refusal, local = self._judge_peer(theirs[:2], ours)
-        return Policy(hosts, origins, self._token, refusal, local=local, gone=not peer.is_open(sock))
+        # a peer of unknown or another user is one beyond loopback, or a proxy
+        needs_token = self._needs_token or not (local or not peer.LINUX)
+        return Policy(hosts, origins, needs_token, refusal, local=local, gone=not peer.is_open(sock))
 
     def _hosts(self, address: str, port: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the Hosts and the Origins that name a daemon which listens at `address` and `port`."""
         names = set(LOCAL_NAMES)
         if self._wide:
             names |= {f"[{name}]" if ":" in name else name for name in (address, *self._names)}
-        origins = {f"http://{name}:{port}" for name in names}
+        origins = {f"{self._scheme}://{name}:{port}" for name in names}
         for each in self._allowed:
             scheme, mark, host = each.rpartition("://")
             schemes = [scheme] if mark else ["http", "https"]
@@ -117,11 +142,11 @@ class Guard:
             return None, here
         uid = peer.of_tcp(theirs, ours)
         if uid is None:  # a peer on another machine is admitted by the token alone
-            refused = here or self._token is None
+            refused = here or not self._wide
             return ("the user of this connection cannot be determined" if refused else None), False
         if peer.allowed(uid):
             return None, True
-        if uid == self._proxy_uid:
+        if uid == self._proxy_uid and (self._token is not None or self._tokens.any_valid()):
             return None, False
         return "the connection belongs to another user of this machine", False
 
@@ -156,12 +181,5 @@ def _check_target(request: web.Request, policy: Policy, host: str) -> None:
     if target[:1] in "/*":
         return
     scheme, mark, rest = target.partition("://")
-    if not mark or scheme.lower() != "http" or not policy.allows_host(rest.partition("/")[0].lower()):
+    if not mark or scheme.lower() not in DEFAULT_PORTS or not policy.allows_host(rest.partition("/")[0].lower()):
         raise BadHost("the request is for another server; postino is not a proxy")
-
-
-def _check_token(given: str, expected: bytes) -> None:
-    scheme, _, token = given.partition(" ")
-    offered = f"{scheme.capitalize()} {token.strip()}".encode("utf-8", "surrogateescape")
-    if not hmac.compare_digest(offered, expected):
-        raise Unauthorized("send the header `Authorization: Bearer <POSTINO_API_TOKEN>`")

@@ -10,14 +10,16 @@ from postino.rest.records import HistoryQuery, Nothing
 
 
 async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
-    """List accepted messages and broadcasts, newest first."""
+    """List accepted messages and broadcasts, newest first; with a token below admin only those of its agent."""
     asked = call.query
+    agent = asked.agent
+    if call.restricted is not None:
+        agent = agent or call.restricted.name
+        await call.check_own(agent, "agent")
     before = None if asked.before is None else _entry(asked.before)
     if before == "0-0":  # nothing is older, and Valkey refuses the range
         return HistoryPage(items=[], more=False)
-    return await call.broker.history.search(
-        agent=asked.agent, with_=asked.with_, q=asked.q, before=before, limit=asked.limit
-    )
+    return await call.broker.history.search(agent=agent, with_=asked.with_, q=asked.q, before=before, limit=asked.limit)
 
 
 def _entry(given: str) -> str:

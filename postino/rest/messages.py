@@ -6,11 +6,12 @@ import asyncio
 import secrets
 from typing import Any, TypeVar
 
+import msgspec
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.claude.notice import mail_line
-from postino.errors import LeaseLost, naming
+from postino.errors import LeaseLost, UnknownMessage, naming
+from postino.hint import hint
 from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
 from postino.rest.answers import answer, text
 from postino.rest.call import ApiCall, merged, required
@@ -26,6 +27,7 @@ from postino.rest.records import (
     SendBody,
     SettleBody,
 )
+from postino.rest.roles import PUBLISH
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
@@ -35,8 +37,11 @@ async def send(call: ApiCall[Nothing, SendBody]) -> Sent:
     """Accept a message for one agent."""
     asked = call.body
     draft = Draft(id=call.id(asked.id), to=asked.to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
+    sender = await call.sender(asked.from_)
     with naming(draft.id):
-        return await call.broker.mail.send(draft, call.sender(asked.from_))
+        sent = await call.broker.mail.send(draft, sender)
+    is_publisher = call.caller is not None and call.caller.role == PUBLISH  # who reads nothing, names neither
+    return msgspec.structs.replace(sent, names=[]) if is_publisher else sent
 
 
 async def peek(call: ApiCall[Paging, Nothing]) -> Page[Message]:
@@ -81,8 +86,17 @@ async def extend(call: ApiCall[Nothing, SettleBody]) -> Acknowledged | web.Respo
 
 
 async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
-    """Return the state of one message."""
-    return await call.broker.mail.state(call.agent(), check_id(call.request.match_info["id"]))
+    """Return the state of one message.
+
+    A named token below admin sees that of what it sent, and as an agent of what it was sent.
+    """
+    id = check_id(call.request.match_info["id"])
+    found = await call.broker.mail.state(call.agent(), id)
+    if call.restricted is not None:
+        parties = (found.from_,) if call.restricted.role == PUBLISH else (found.from_, found.to)
+        if not any([await call.is_own(each) for each in parties]):
+            raise UnknownMessage(f"no message {id} is known in the inbox of {found.to}")  # as if there were none
+    return found
 
 
 async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
@@ -92,7 +106,7 @@ async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
     if "text/plain" not in call.request.headers.get("Accept", ""):
         return found
     senders = await call.broker.mail.senders(agent) if found.unread_messages else []
-    return text(mail_line(found.unread_messages, found.unseen_broadcasts, senders))
+    return text(hint(found.unread_messages, found.unseen_broadcasts, senders))
 
 
 async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:
@@ -120,10 +134,13 @@ async def _poll(
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     gone, stopping = disconnected(call.request), asyncio.ensure_future(call.state.stopping.wait())
+    ended = call.ended()
     try:
         while (left := until - loop.time()) > 0:
             waiting = asyncio.ensure_future(call.broker.mail.wait(agent, left))
-            await _first_of(waiting, gone, stopping)
+            await _first_of(waiting, gone, stopping, ended)
+            if call.caller is not None:
+                call.caller.check_valid()
             if stopping.done() or gone.done() or is_disconnected(call.request):
                 break
             batch = await _lease(call, agent, consumer, options)
@@ -132,11 +149,12 @@ async def _poll(
         return empty
     finally:
         stopping.cancel()
+        ended.cancel()
 
 
-async def _first_of(waiting: asyncio.Future[None], gone: asyncio.Future[None], stopping: asyncio.Future[Any]) -> None:
+async def _first_of(waiting: asyncio.Future[None], *ends: asyncio.Future[Any]) -> None:
     try:
-        await asyncio.wait({waiting, gone, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             await waiting
     finally:

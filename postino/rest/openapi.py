@@ -14,13 +14,14 @@ from postino.claude import hook_events
 from postino.errors import ERRORS
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, Refusal, schema
+from postino.rest.roles import ROLES
 from postino.rest.route import JSON, Handler, Route
 from postino.values import EVENT_ID, ID_PATTERN, OWN_NAME
 
 Json = dict[str, Any]
 
 #: error codes of every route
-EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "bad_host", "store_away", "store_full")
+EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "not_allowed", "bad_host", "store_away", "store_full")
 WITH_BODY = ("bad_json", "too_large", "unsupported_type")
 
 _ID = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
@@ -90,13 +91,23 @@ def _operation(route: Route, named: dict[Any, Json]) -> Json:
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
         "parameters": [*_in_path(route.path), *_in_query(route.query), *_in_head(route.headers)],
         "responses": _responses(route, named),
+        "x-postino-role": route.role,
     }
+    if route.needs_token:
+        operation["description"] = _permission(route)
     if route.method == "POST":
         content = {"type": "object", "maxProperties": 0} if route.body is Nothing else named[route.body]
         if route.accepts != JSON:
             content = {"type": "string"}
         operation["requestBody"] = {"required": True, "content": {route.accepts: {"schema": content}}}
     return operation
+
+
+def _permission(route: Route) -> str:
+    """Return who of the holders of named tokens may use a route."""
+    roles = ROLES[ROLES.index(route.role) :]
+    own = "; below admin only with the name of the token, or an alias of it, as `agent`" if route.own else ""
+    return f"A named token needs the role {' or '.join(roles)}{own}."
 
 
 def _in_path(path: str) -> list[Json]:

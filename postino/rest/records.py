@@ -9,6 +9,7 @@ from msgspec import Meta, field
 
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
+from postino.rest.roles import Role
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -30,6 +31,7 @@ T = TypeVar("T")
 WAIT_S = 60  # longest long poll: common proxies time out after 90 s
 DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to live of a message
 
+LONGEST_TTL_S = 315_360_000  # of a named token: ten years
 QUERY = 256  # characters of a text to search for
 
 _TYPE = "|".join((*STREAM_EVENTS, *EVENTS))
@@ -175,6 +177,17 @@ class EventsQuery(Asked, frozen=True, kw_only=True):
             )
 
 
+class TokenBody(Asked, frozen=True, kw_only=True):
+    """A named token to create; without `ttl_s` (seconds) it does not expire."""
+
+    name: Name
+    role: Role
+    ttl_s: Annotated[int, Meta(ge=1, le=LONGEST_TTL_S)] | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
+
 class CodeBody(Asked, frozen=True, kw_only=True):
     """A sign-in code."""
 
@@ -230,6 +243,37 @@ class Requeued(Record, frozen=True, kw_only=True):
 
     ok: bool = True
     requeued: list[str]
+
+
+class Token(Record, frozen=True, kw_only=True):
+    """A named token without its secret. `expires` None: never; `last_used` None: not since the daemon started."""
+
+    id: str
+    name: str
+    role: Role
+    created: str
+    expires: str | None
+    expired: bool
+    last_used: str | None
+
+
+class NewToken(Record, frozen=True, kw_only=True):
+    """A new token, in full for the only time."""
+
+    ok: bool = True
+    token: str
+    id: str
+    name: str
+    role: Role
+    created: str
+    expires: str | None
+
+
+class TokensRevoked(Record, frozen=True, kw_only=True):
+    """The ids of the tokens that were revoked."""
+
+    ok: bool = True
+    revoked: list[str]
 
 
 class SignInCode(Record, frozen=True, kw_only=True):
@@ -328,6 +372,7 @@ class Refusal(Record, frozen=True, kw_only=True):
     id: Id | None = None
     names: list[str] | None = None
     line: int | None = None
+    retry_after_s: int | None = None
 
 
 def _check_ids(ids: list[str]) -> None:

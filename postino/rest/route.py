@@ -8,6 +8,7 @@ from typing import Any
 
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing
+from postino.rest.roles import ADMIN, Role
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -37,6 +38,8 @@ class Route:
     headers: tuple[str, ...] = ()  # that the handler reads, see openapi.HEADERS
     in_api: bool = True  # False: the page
     needs_token: bool = True  # False: a browser requests it before it has the token
+    role: Role = ADMIN  # the least one of a named token that may use this route
+    own: bool = False  # below admin, the agent in the path must be the token's own
     longest_body: int | None = None  # bytes, where the setting allows more than this route needs
 
     @property

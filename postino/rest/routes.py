@@ -31,6 +31,7 @@ from postino.rest import (
     openapi,
     page,
     signin,
+    tokens,
     transfer,
 )
 from postino.rest.records import (
@@ -46,6 +47,7 @@ from postino.rest.records import (
     HistoryQuery,
     ImportQuery,
     NackBody,
+    NewToken,
     Page,
     Paging,
     ReadQuery,
@@ -60,27 +62,50 @@ from postino.rest.records import (
     SignedIn,
     SignInCode,
     StatsReport,
+    Token,
+    TokenBody,
+    TokensRevoked,
     UnseenBroadcasts,
 )
+from postino.rest.roles import AGENT, PUBLISH
 from postino.rest.route import NDJSON, Route
 
+OWN: dict[str, Any] = {"role": AGENT, "own": True}
 UNKNOWN = ("unknown_agent",)
-REUSED = ("key_reused", "importing")
+REUSED = ("key_reused", "importing", "rate_limited")
 SENDING, READING = ("Idempotency-Key", "X-Postino-Via"), ("X-Postino-Consumer",)
 LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
 ROUTES: tuple[Route, ...] = (
     Route(
-        "POST", "/api/messages", messages.send, Sent, body=SendBody, headers=SENDING, refusals=(*REUSED, "inbox_full")
+        "POST",
+        "/api/messages",
+        messages.send,
+        Sent,
+        body=SendBody,
+        headers=SENDING,
+        refusals=(*REUSED, "inbox_full"),
+        role=PUBLISH,
     ),
-    Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=Paging),
-    Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared),
-    Route("POST", "/api/messages/{agent}/read", messages.read, Lease, query=ReadQuery, body=ReadQuery, headers=READING),
-    Route("POST", "/api/messages/{agent}/ack", messages.ack, Acknowledged, body=SettleBody, **LOST),
-    Route("POST", "/api/messages/{agent}/nack", messages.nack, Returned, body=NackBody, **LOST),
-    Route("POST", "/api/messages/{agent}/extend", messages.extend, Acknowledged, body=SettleBody, **LOST),
-    Route("GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",)),
-    Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=Paging),
+    Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=Paging, **OWN),
+    Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared, **OWN),
+    Route(
+        "POST",
+        "/api/messages/{agent}/read",
+        messages.read,
+        Lease,
+        query=ReadQuery,
+        body=ReadQuery,
+        headers=READING,
+        **OWN,
+    ),
+    Route("POST", "/api/messages/{agent}/ack", messages.ack, Acknowledged, body=SettleBody, **OWN, **LOST),
+    Route("POST", "/api/messages/{agent}/nack", messages.nack, Returned, body=NackBody, **OWN, **LOST),
+    Route("POST", "/api/messages/{agent}/extend", messages.extend, Acknowledged, body=SettleBody, **OWN, **LOST),
+    Route(
+        "GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",), role=PUBLISH
+    ),
+    Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=Paging, role=AGENT),
     Route(
         "POST",
         "/api/broadcasts",
@@ -89,6 +114,7 @@ ROUTES: tuple[Route, ...] = (
         body=BroadcastBody,
         headers=SENDING,
         refusals=REUSED,
+        role=PUBLISH,
     ),
     Route("DELETE", "/api/broadcasts", broadcasts.clear, Cleared),
     Route(
@@ -98,20 +124,35 @@ ROUTES: tuple[Route, ...] = (
         UnseenBroadcasts,
         query=BroadcastReadQuery,
         body=BroadcastReadQuery,
+        **OWN,
     ),
-    Route("POST", "/api/broadcasts/{agent}/seen", broadcasts.seen, Seen, body=SeenBody, refusals=("unknown_message",)),
-    Route("GET", "/api/check/{agent}", messages.check, Check),
-    Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery),
-    Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging),
     Route(
-        "POST", "/api/dead/{agent}/requeue", dead.requeue, Requeued, body=RequeueBody, refusals=(*UNKNOWN, "importing")
+        "POST",
+        "/api/broadcasts/{agent}/seen",
+        broadcasts.seen,
+        Seen,
+        body=SeenBody,
+        refusals=("unknown_message",),
+        **OWN,
     ),
-    Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared),
-    Route("GET", "/api/agents", agents.listing, Page[Agent], query=Paging),
+    Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
+    Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
+    Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
+    Route(
+        "POST",
+        "/api/dead/{agent}/requeue",
+        dead.requeue,
+        Requeued,
+        body=RequeueBody,
+        refusals=(*UNKNOWN, "importing"),
+        **OWN,
+    ),
+    Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared, **OWN),
+    Route("GET", "/api/agents", agents.listing, Page[Agent], query=Paging, role=AGENT),
     Route("POST", "/api/agents/cleanup", agents.cleanup, Forgotten),
-    Route("GET", "/api/agents/{agent}", agents.one, Agent, refusals=UNKNOWN),
+    Route("GET", "/api/agents/{agent}", agents.one, Agent, refusals=UNKNOWN, role=AGENT),
     Route("DELETE", "/api/agents/{agent}", agents.forget, Done, refusals=(*UNKNOWN, "agent_busy")),
-    Route("POST", "/api/agents/{agent}/heartbeat", agents.heartbeat, Agent),
+    Route("POST", "/api/agents/{agent}/heartbeat", agents.heartbeat, Agent, **OWN),
     Route(
         "POST",
         "/api/agents/{agent}/rename",
@@ -126,6 +167,7 @@ ROUTES: tuple[Route, ...] = (
         query=EventsQuery,
         headers=("Last-Event-ID", "X-Postino-As"),
         refusals=("too_many",),
+        role=AGENT,
     ),
     Route("POST", "/api/hooks/{event}", hooks.hook, raw=True),
     Route("GET", "/api/export", transfer.export, gives=NDJSON, refusals=("importing",)),
@@ -140,8 +182,8 @@ ROUTES: tuple[Route, ...] = (
         refusals=("bad_request", "not_empty", "importing", "name_taken"),
     ),
     Route("DELETE", "/api/import", transfer.abandon, Abandoned),
-    Route("GET", "/api/stats", health.stats, StatsReport),
-    Route("GET", "/api/health", health.health, HealthReport, bodies={503: HealthReport}),
+    Route("GET", "/api/stats", health.stats, StatsReport, role=AGENT),
+    Route("GET", "/api/health", health.health, HealthReport, bodies={503: HealthReport}, role=PUBLISH),
     Route(
         "POST",
         "/api/signin",
@@ -153,7 +195,11 @@ ROUTES: tuple[Route, ...] = (
         longest_body=1024,
     ),
     Route("POST", "/api/signin/code", signin.code, SignInCode),
-    Route("GET", "/api/openapi.json", openapi.serve(lambda: ROUTES)),
+    Route("GET", "/api/tokens", tokens.listing, Page[Token], query=Paging),
+    Route("POST", "/api/tokens", tokens.create, NewToken, body=TokenBody),
+    Route("DELETE", "/api/tokens/{agent}", tokens.revoke_all, TokensRevoked, refusals=("unknown_token",)),
+    Route("DELETE", "/api/tokens/{agent}/{id}", tokens.revoke, TokensRevoked, refusals=("unknown_token",)),
+    Route("GET", "/api/openapi.json", openapi.serve(lambda: ROUTES), role=AGENT),
     Route("GET", "/", page.index, in_api=False, needs_token=False),
     Route("GET", "/favicon.ico", page.favicon, in_api=False, needs_token=False),
     Route("GET", "/web/{path:.+}", page.file, in_api=False, needs_token=False),

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from postino.model import Agent, iso
+from postino.model import Activity, Agent, iso
 from postino.store.entries import alias_target, pairs
 from postino.store.keys import PER_AGENT
 from postino.store.store import Limits, Store
+from postino.values import visible
 
+LONGEST_PLACE = 1024  # characters of a directory or client
 _MAX_RENAME_TRIES = 8  # each meets another rename of one of the two names
 
 
@@ -23,6 +25,21 @@ class AgentEntry(msgspec.Struct):
     reads: bool = False
     sessions: list[str] = []
     aliases: list[str] = []
+
+
+class _Place(msgspec.Struct):
+    """What the record of a session says about where it runs."""
+
+    client: str | None = None
+    directory: str | None = None
+
+
+def _place(session: str | None) -> _Place:
+    try:
+        found = msgspec.json.decode(session, type=_Place) if session else _Place()
+    except msgspec.MsgspecError:  # another program damaged the record
+        return _Place()
+    return _Place(*(each and visible(each)[:LONGEST_PLACE] for each in (found.client, found.directory)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,11 @@ class Names:
     def seen(self) -> list[str]:
         """Return the agents that have acted at least once, not only been written to."""
         return [name for name, entry in self.agents.items() if entry.seen]
+
+    def online(self, live: set[str]) -> list[str]:
+        """Return the agents with a session in `live`, sorted."""
+        found = [name for name, entry in self.agents.items() if not live.isdisjoint(entry.sessions)]
+        return sorted(found, key=str.lower)
 
 
 class AgentTable:
@@ -76,25 +98,31 @@ class AgentTable:
             name = target
         return name, None
 
-    async def describe(self, name: str, entry: AgentEntry, live: set[str]) -> Agent:
+    async def describe(self, name: str, entry: AgentEntry, live: set[str], activity: Activity) -> Agent:
         """Return the public description of an agent; `live` are the sessions that are online."""
         now = await self._store.now_ms()
+        online = [session for session in entry.sessions if session in live]
+        latest = (online or entry.sessions or [""])[-1]
         keys, call = self._store.keys, self._store.call
-        waiting, leased, due, dead = await asyncio.gather(
+        waiting, leased, due, dead, session = await asyncio.gather(
             call("XLEN", keys.of("inbox", name)),
             call("ZCARD", keys.of("leases", name)),
             call("ZCOUNT", keys.of("leases", name), "-inf", now),
             call("XLEN", keys.of("dead", name)),
+            call("HGET", keys.shared("sessions"), latest),
         )
-        sessions = sum(1 for session in entry.sessions if session in live)
+        place = _place(session)
         return Agent(
             name=name,
-            online=sessions > 0,
+            online=bool(online),
+            activity=activity if online else "unknown",
+            client=place.client,
+            directory=place.directory,
             message_count=waiting,
             unread=waiting - leased + due,
             dead=dead,
             last_seen=iso(entry.seen) if entry.seen else None,
-            sessions=sessions,
+            sessions=len(online),
             aliases=entry.aliases,
         )
 

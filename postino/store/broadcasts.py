@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
-from postino.store.entries import members, pairs
+from postino.store.entries import listed, pairs
 from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
 from postino.store.store import Store, accepted
+
+log = structlog.get_logger()
 
 
 class BroadcastStream:
@@ -62,18 +65,19 @@ class BroadcastStream:
         anybody it calls `mark_given`, so that a repeat is labelled and what was missed is told once. With `lease` it is
         told until the cursor moves: the answer that told it may have been lost.
         """
-        agent, (items, missed, cursor, more) = await self._store.run_named(
-            "read_broadcasts",
-            agent,
-            after=after or "",
-            limit=limit,
-            budget=budget or 0,
-            move="lease" if lease else "1" if move else "",
-            ttl_ms=self._ttl_ms,
-            session=session,
+        values: dict[str, str | int] = {
+            "after": after or "",
+            "limit": limit,
+            "budget": budget or 0,
+            "move": "lease" if lease else "1" if move else "",
+            "ttl_ms": self._ttl_ms,
+            "session": session,
+        }
+        agent, (items, missed, cursor, more) = await self._store.run_following(
+            "read_broadcasts", agent, values, {"ids": self._store.keys.of("index", ALL)}
         )
         return BroadcastBatch(
-            items=[UnseenBroadcast(**members(pairs(fields)), redelivered=bool(given)) for _, given, fields in items],
+            items=[_unseen(pairs(fields), fingerprint, bool(given)) for _, given, fields, fingerprint in items],
             more=bool(more),
             missed=int(missed),
             cursor=cursor,
@@ -103,10 +107,11 @@ class BroadcastStream:
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
         """Return broadcasts oldest first, with how many agents have seen each, and how many broadcasts there are."""
-        total, entries = await self._store.slice(self._store.keys.shared("broadcasts"), offset, limit)
-        cursors = await self._store.call("HVALS", self._store.keys.shared("cursors"))
+        keys = self._store.keys
+        total, entries = await self._store.slice(keys.shared("broadcasts"), keys.of("index", ALL), offset, limit)
+        cursors = await self._store.call("HVALS", keys.shared("cursors"))
         reached = [int(each.rpartition(" ")[2]) for each in cursors]
-        return [_broadcast(pairs(fields), reached) for _, fields in entries], total
+        return [_broadcast(pairs(fields), fingerprint, reached) for _, fields, fingerprint in entries], total
 
     async def count(self) -> int:
         """Return how many broadcasts are stored."""
@@ -117,6 +122,15 @@ class BroadcastStream:
         return int(await self._store.run("clear_broadcasts", ALL, {"ttl_ms": self._ttl_ms}))
 
 
-def _broadcast(fields: dict[str, str], reached: list[int]) -> Broadcast:
-    seq = int(fields["seq"])
-    return Broadcast(**members(fields), seen=sum(1 for each in reached if each >= seq), agents=0)
+def _unseen(fields: dict[str, str], fingerprint: str, given: bool) -> UnseenBroadcast:
+    """Return a broadcast for a reader, who gets no body that was altered."""
+    found = listed(fields, fingerprint)
+    if found.get("altered"):
+        log.error("broadcast_altered", id=found["id"], seq=found["seq"])
+        found["body"] = ""
+    return UnseenBroadcast(**found, redelivered=given)
+
+
+def _broadcast(fields: dict[str, str], fingerprint: str, reached: list[int]) -> Broadcast:
+    found = listed(fields, fingerprint)
+    return Broadcast(**found, seen=sum(1 for each in reached if each >= found["seq"]), agents=0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
-from postino.store.entries import members, pairs
+from postino.store.entries import listed, number, pairs
 from postino.store.inbox import id_array
 from postino.store.store import Limits, Store
 
@@ -36,8 +36,9 @@ class DeadLetters:
     async def page(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
         """Return dead letters oldest first, and how many there are. There are fewer than `limit` if they are long."""
         agent = await self._store.present(agent)
-        total, entries = await self._store.slice(self._store.keys.of("dead", agent), offset, limit)
-        return [_dead(agent, pairs(fields)) for _, fields in entries], total
+        keys = self._store.keys
+        total, entries = await self._store.slice(keys.of("dead", agent), keys.of("index", agent), offset, limit)
+        return [_dead(agent, pairs(fields), fingerprint) for _, fields, fingerprint in entries], total
 
     async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
         """Move dead letters (None: all) to the tail of the inbox; return their ids.
@@ -79,15 +80,15 @@ class DeadLetters:
         await self._store.call("HDEL", self._store.keys.shared("notices"), notice.key)
 
 
-def _dead(agent: str, fields: dict[str, str]) -> Dead:
+def _dead(agent: str, fields: dict[str, str], fingerprint: str) -> Dead:
     return Dead(
-        **members(fields),
+        **listed(fields, fingerprint),
         to=agent,
-        thread=fields["thread"] or None,
-        reply_to=fields["reply_to"] or None,
-        delivery=int(fields["deliveries"]),
-        reason=fields["reason"],
-        died_at=iso(int(fields["died"])),
+        thread=fields.get("thread") or None,
+        reply_to=fields.get("reply_to") or None,
+        delivery=number(fields.get("deliveries")),
+        reason=fields.get("reason", ""),
+        died_at=iso(number(fields.get("died"))),
     )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from postino.model import Message, iso
+from postino.model import Message, digest, iso
 
 SHOWN = 8  # characters of a consumer name
+#: what every message, broadcast and history entry has, as far as no disk has altered it
+BLANK = {"id": "", "seq": "0", "from": "", "verified": "", "via": "", "body": "", "t": "0"}
+#: what `members` raises for names and numbers that a disk has altered
+_UNREADABLE = (KeyError, ValueError, OverflowError, OSError)
 
 
 def pairs(flat: list[str]) -> dict[str, str]:
@@ -14,7 +19,12 @@ def pairs(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def members(fields: dict[str, str]) -> dict[str, Any]:
+def number(text: str | None) -> int:
+    """Return a stored number of up to 13 digits, as times have; 0 for one that a disk has altered."""
+    return int(text) if text and text.isdecimal() and len(text) <= 13 else 0
+
+
+def members(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the members that messages, broadcasts and history entries have in common."""
     return {
         "id": fields["id"],
@@ -27,13 +37,35 @@ def members(fields: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def message(agent: str, fields: dict[str, str], *, delivery: int = 0, redelivered: bool = False) -> Message:
-    """Return the message that an inbox or dead-letter entry of `agent` stores."""
+def is_altered(fields: Mapping[str, str], fingerprint: str) -> bool:
+    """Return whether fields are no longer what was accepted under `fingerprint`, '' if that is not known."""
+    try:
+        members(fields)
+    except _UNREADABLE:
+        return True
+    content = digest(fields["from"], fields["body"], fields.get("thread") or None, fields.get("reply_to") or None)
+    return bool(fingerprint) and content != fingerprint
+
+
+def listed(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
+    """Return `members` for a listing, in which something altered is marked and what cannot be read of it is blank."""
+    altered: dict[str, Any] = {"altered": True} if is_altered(fields, fingerprint) else {}
+    try:
+        return members(fields) | altered
+    except _UNREADABLE:
+        kept = {name: value for name, value in fields.items() if name not in ("seq", "t")}
+        return members(BLANK | kept) | altered
+
+
+def message(
+    agent: str, fields: Mapping[str, str], fingerprint: str = "", *, delivery: int = 0, redelivered: bool = False
+) -> Message:
+    """Return the message that an inbox entry of `agent` stores, marked if it does not fit its digest."""
     return Message(
-        **members(fields),
+        **listed(fields, fingerprint),
         to=agent,
-        thread=fields["thread"] or None,
-        reply_to=fields["reply_to"] or None,
+        thread=fields.get("thread") or None,
+        reply_to=fields.get("reply_to") or None,
         delivery=delivery,
         redelivered=redelivered,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from postino.store.entries import pairs
+from postino.store.entries import BLANK, pairs
 from postino.store.marks import MARK_MS
 from postino.store.store import Limits, Store
 
@@ -21,7 +21,10 @@ _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the 
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """An entry of the history stream: its stream ID, and the fields of a message or broadcast."""
+    """An entry of the history stream: its stream ID, and the fields of a message or broadcast.
+
+    Those that the disk has altered beyond recognition are blank; the entry then fits no digest.
+    """
 
     id: str
     fields: dict[str, str]
@@ -58,7 +61,7 @@ class HistoryStream:
         Redis 7.0 takes the time of a stream ID when XADD runs, not when the script began.
         """
         entries = await self._store.query("XRANGE", self._store.keys.shared("history"), ms, ms + _SCRIPT_MS)
-        return [StreamEntry(id, pairs(fields)) for id, fields in entries]
+        return [_entry(id, fields) for id, fields in entries]
 
     async def begin_index(self) -> None:
         """Record, once per store, that every later entry is in the index. Repeating does nothing."""
@@ -76,7 +79,7 @@ class HistoryStream:
     async def _scanned(self, before: str, count: int) -> HistoryPart:
         found = await self._newest(self._store.keys.shared("history"), before, "-", count)
         rest = found[-1][0] if len(found) == count else None
-        return HistoryPart([StreamEntry(id, pairs(fields)) for id, fields in found], rest)
+        return HistoryPart([_entry(id, fields) for id, fields in found], rest)
 
     async def _indexed(self, names: list[str], before: str, after: str, count: int) -> HistoryPart:
         keys = [self._store.keys.of("past", name) for name in names]
@@ -106,13 +109,17 @@ class HistoryStream:
         newest = str(last) if limit[0] > last else f"({limit[0]}-{limit[1]}"
         history = self._store.keys.shared("history")
         found = await self._store.query("XREVRANGE", history, newest, f"{first[0]}-{first[1]}", "COUNT", count)
-        return [StreamEntry(id, pairs(fields)) for id, fields in found]
+        return [_entry(id, fields) for id, fields in found]
 
     async def _newest(self, key: str, before: str, oldest: str, count: int) -> list[tuple[str, list[str]]]:
         found: list[tuple[str, list[str]]] = await self._store.query(
             "XREVRANGE", key, f"({before}", oldest, "COUNT", count
         )
         return found
+
+
+def _entry(id: str, flat: list[str]) -> StreamEntry:
+    return StreamEntry(id, BLANK | {"kind": "message", "to": ""} | pairs(flat))
 
 
 def stream_parts(stream_id: str) -> tuple[int, int]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
 from postino.errors import PostinoError, UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
-from postino.store.entries import message, pairs, short_consumer
+from postino.store.entries import is_altered, message, pairs, short_consumer
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
-ENTRY_FIELDS = frozenset({"id", "seq", "from", "verified", "via", "body", "t", "thread", "reply_to"})
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
 
@@ -36,7 +36,7 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         marks = self._store.marks
-        agent, (seq, created, known, marked) = await self._store.run_named(
+        agent, (seq, created, known, marked, online, seen, now) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
@@ -61,7 +61,14 @@ class Inboxes:
             created=bool(created),
             known=bool(known),
             durability=self._store.durability,
+            online=bool(online),
+            last_seen=iso(int(seen)) if int(seen) else None,
+            reach=self.reach(agent, online=bool(online), away_s=(int(now) - int(seen)) / 1000),
         )
+
+    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+        """Return in words when a known agent will know of a message; the store cannot say."""
+        return ""
 
     async def read(
         self,
@@ -74,6 +81,7 @@ class Inboxes:
         shown: dict[str, int] | None,
         ack_now: bool,
         acting: bool,
+        verified: bool,
     ) -> Batch:
         """Lease up to `limit` messages; see `Mail.read`."""
         values: dict[str, str | int] = {
@@ -88,6 +96,7 @@ class Inboxes:
             "shown": "" if shown is None else msgspec.json.encode(shown).decode(),
             "ack_now": "1" if ack_now else "",
             "acting": "1" if acting else "",
+            "verified": "1" if verified else "",
         }
         died = 0
         while True:
@@ -97,7 +106,7 @@ class Inboxes:
                 break
         held, good = int(resumed), list[Message]()
         for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
-            if _is_altered(fields, fingerprint):
+            if is_altered(pairs(fields), fingerprint):
                 died += await self._bury(agent, stream_id, fields)
                 resumed = int(resumed) - (at < held)
             else:
@@ -178,21 +187,28 @@ class Inboxes:
         Raises:
             UnknownMessage: nothing is known of the id, or no longer.
         """
+        return (await self._known(agent, id)).state
+
+    async def known(self, wanted: list[tuple[str, str]]) -> list[Known | None]:
+        """Return what is known of (agent, id) pairs, requested together; None where nothing is.
+
+        The agent is `all` for a broadcast, of which only the digest and the time are of use.
+        """
+        return await asyncio.gather(*(self._known_or_none(agent, id) for agent, id in wanted))
+
+    async def _known_or_none(self, agent: str, id: str) -> Known | None:
+        try:
+            return await self._known(agent, id)
+        except (UnknownMessage, msgspec.MsgspecError):  # the latter: the disk has altered the record
+            return None
+
+    async def _known(self, agent: str, id: str) -> Known:
         agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
         entry = msgspec.json.decode(value, type=IndexEntry)
-        return entry.state(agent, id, int(float(lease_end)) if lease_end else None, int(now), self._limits.ttl_ms)
-
-    async def states(self, wanted: list[tuple[str, str]]) -> list[MessageState | None]:
-        """Return the states of (agent, id) pairs, requested together; None where nothing is known."""
-        return await asyncio.gather(*(self._state_or_none(agent, id) for agent, id in wanted))
-
-    async def _state_or_none(self, agent: str, id: str) -> MessageState | None:
-        try:
-            return await self.state(agent, id)
-        except UnknownMessage:
-            return None
+        lease_ms = int(float(lease_end)) if lease_end else None
+        return Known(entry.state(agent, id, lease_ms, int(now), self._limits.ttl_ms), entry.d, entry.t)
 
     async def accepted_at(self, agents: list[str], id: str) -> list[int]:
         """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""
@@ -210,8 +226,9 @@ class Inboxes:
         There are fewer than `limit` if they are long.
         """
         agent = await self.present(agent)
-        total, entries = await self._store.slice(self._store.keys.of("inbox", agent), offset, limit)
-        return [message(agent, pairs(fields)) for _, fields in entries], total
+        keys = self._store.keys
+        total, entries = await self._store.slice(keys.of("inbox", agent), keys.of("index", agent), offset, limit)
+        return [message(agent, pairs(fields), fingerprint) for _, fields, fingerprint in entries], total
 
     async def length(self, agent: str) -> int:
         """Return how many unacknowledged messages an agent has, by its present name."""
@@ -246,6 +263,15 @@ class Inboxes:
         return bool(more)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an id: the message's state, the digest it was accepted with ('': none), and when, in ms."""
+
+    state: MessageState
+    digest: str
+    accepted_ms: int
+
+
 class IndexEntry(msgspec.Struct):
     """A record of the index, as lua/lib/entry.lua writes and describes it."""
 
@@ -254,6 +280,7 @@ class IndexEntry(msgspec.Struct):
     st: str
     t: int
     f: str
+    d: str = ""
     n: int = 0
     r: str | None = None
     l: int | None = None  # noqa: E741 - the name in the stored record
@@ -286,15 +313,6 @@ class IndexEntry(msgspec.Struct):
             notified=self.h or "none",
             notified_at=iso(self.ht) if self.ht else None,
         )
-
-
-def _is_altered(flat: list[str], fingerprint: str) -> bool:
-    """Return whether an entry is no longer what was accepted under `fingerprint`, '' if that is not known."""
-    fields = pairs(flat)
-    if not fields.keys() >= ENTRY_FIELDS:
-        return True
-    content = digest(fields["from"], fields["body"], fields["thread"] or None, fields["reply_to"] or None)
-    return bool(fingerprint) and content != fingerprint
 
 
 def id_array(ids: list[str]) -> str:

@@ -48,6 +48,10 @@ class SessionTable:
         reply = await self._store.run("agent_of", "", {"session": session})
         return str(reply[0]) if reply else None
 
+    async def note_client(self, session: str, client: str) -> bool:
+        """Record which client a session belongs to; return False if the session is unknown."""
+        return bool(await self._store.run("note_client", "", {"session": session, "client": client}))
+
     async def session(self, session: str) -> dict[str, Any] | None:
         """Return the record of a session."""
         value = await self._store.call("HGET", self._store.keys.shared("sessions"), session)

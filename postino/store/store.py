@@ -186,24 +186,26 @@ class Store:
         """
         return await _run_plain(self.reads, command)
 
-    async def slice(self, stream: str, offset: int, limit: int) -> tuple[int, list[Any]]:
+    async def slice(self, stream: str, index: str, offset: int, limit: int) -> tuple[int, list[Any]]:
         """Return the length of a stream of messages and a slice of it, oldest first, at most SLICE_BYTES of bodies.
+
+        An item is stream ID, flat fields, and the digest that the hash `index` has for it, or ''.
 
         Raises:
             StoreAway: no reply.
         """
         script = self.scripts["slice"]
-        command = ("EVALSHA", script.sha, 1, stream, offset, limit, SLICE_BYTES)
+        command = ("EVALSHA", script.sha, 2, stream, index, offset, limit, SLICE_BYTES)
         total, items = await _run_script(self.reads, script, command)
         return int(total), items
 
     async def ping(self) -> None:
-        """Make one round trip.
+        """Make one round trip. PING is no such thing: a server that cannot save to its disk refuses it.
 
         Raises:
             StoreAway: no reply.
         """
-        await self.call("PING")
+        await self.now_ms()
 
     async def server_info(self) -> str:
         """Return the `server` section of INFO."""
@@ -276,14 +278,22 @@ class Store:
         return "EVALSHA", script.sha, len(names), *names
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
+        """Run a script that acts on an agent, as `run_following` does."""
+        return await self.run_following(name, agent, values)
+
+    async def run_following(
+        self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None
+    ) -> tuple[str, list[Any]]:
         """Run a script that acts on an agent, following aliases. Return the agent's present name and the reply.
+
+        `keys` as for `run`.
 
         Raises:
             PostinoError: as `run`.
             WrongAgent: the session named in `values` does not act as it should; nothing was done.
         """
         for _ in range(_MAX_HOPS):
-            reply = await self.run(name, agent, {"agent": agent, **values})
+            reply = await self.run(name, agent, {"agent": agent, **values}, keys)
             if reply[0] != "alias":
                 return agent, accepted(reply)
             agent = reply[1]

@@ -30,7 +30,6 @@ from postino.store.lines import (
 class IndexRecord(IndexEntry, omit_defaults=True):
     """A record of the index with all its members; see lua/lib/entry.lua."""
 
-    d: str = ""
     x: int | None = None
     a: bool | None = None
 

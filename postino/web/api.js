@@ -1,6 +1,6 @@
 /* The REST API: one method per operation, one error class, the token sent as a header. */
 
-import { loadForTab, saveForTab } from "./storage.js";
+import { loadForTab, removeForTab, saveForTab } from "./storage.js";
 
 const TIMEOUT_MS = 10_000;
 
@@ -22,6 +22,7 @@ export class Api {
   #asking = null; // the promise of the open sign-in dialog
   #replaced = new AbortController(); // aborted when a token arrives while the dialog is open
   #token = loadForTab("token");
+  #refused = false; // whether the last token was refused
 
   /**
    * `askToken(wrong, signal)` asks the user for the token, and resolves to "" when `signal` is aborted. `wrong` is
@@ -34,6 +35,7 @@ export class Api {
   /** Use `token` from now on, save it for this tab, and close an open sign-in dialog. */
   setToken(token) {
     this.#token = token;
+    this.#refused = false;
     saveForTab("token", token);
     this.#replaced.abort();
     this.#replaced = new AbortController();
@@ -58,7 +60,10 @@ export class Api {
   /** Exchange the single-use code of `postino open` for the token; null where no token is set. */
   signIn = async (code) => (await this.#call("POST", "signin", { code })).token;
 
-  /** Fetch `path` with the token. On status 401 ask the user for the token and repeat. `timeout` (ms) is per try. */
+  /**
+   * Fetch `path` with the token. On status 401 repeat without the token, which is not needed any more where none is set,
+   * and then ask the user for one. `timeout` (ms) is per try.
+   */
   async open(path, { headers = {}, timeout, ...options } = {}) {
     for (;;) {
       const used = this.#token;
@@ -72,8 +77,16 @@ export class Api {
         redirect: "error",
       });
       if (response.status !== 401) return response;
-      if (this.#token === used) await this.#askForToken(used !== null);
+      if (this.#token !== used) continue;
+      if (used === null) await this.#askForToken(this.#refused);
+      else this.#forgetToken();
     }
+  }
+
+  #forgetToken() {
+    this.#refused = true;
+    this.#token = null;
+    removeForTab("token");
   }
 
   /** Open one dialog, however many calls wait for the token. */

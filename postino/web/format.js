@@ -52,6 +52,9 @@ export function count(number, noun) {
   return `${GROUPED.format(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
+/** "claude-code in /home/me/project", or what of it is known of an agent's session */
+export const place = ({ client, directory }) => [client, directory && `in ${directory}`].filter(Boolean).join(" ");
+
 /** 12345 as "12,345" */
 export const grouped = (number) => GROUPED.format(number);
 

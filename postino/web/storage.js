@@ -41,3 +41,13 @@ export function saveForTab(key, value) {
     // blocked: `tab` still has it
   }
 }
+
+/** Forget what was saved for this tab. */
+export function removeForTab(key) {
+  tab.delete(key);
+  try {
+    sessionStorage.removeItem(PREFIX + key);
+  } catch {
+    // blocked: nothing was saved
+  }
+}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from postino.broker import Broker
 from postino.config import Settings
-from postino.model import Draft, Sender
+from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
 from tests.waiting import eventually
@@ -22,6 +23,13 @@ def change(file: Path, old: bytes, new: bytes) -> None:
     content = file.read_bytes()
     assert len(old) == len(new) and old in content
     file.write_bytes(content.replace(old, new, 1))
+
+
+def change_all(file: Path, old: bytes, new: bytes) -> None:
+    """Change bytes of a stopped store's file in the inbox and in the history; those that all messages have, in all."""
+    content = file.read_bytes()
+    assert len(old) == len(new) and content.count(old) > 1
+    file.write_bytes(content.replace(old, new))
 
 
 @pytest.fixture
@@ -85,6 +93,77 @@ async def test_it_is_not_given_out_after_a_requeue_either(home: Home, stopped: P
         assert (await broker.dead.page("bob", 10, 0))[1] == 1
     finally:
         await broker.close()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"pay 100", b"pay 900"),
+        (b"$4\r\nbody\r\n$13\r\npay 1", b"$4\r\nbodx\r\n$13\r\npay 1"),
+        (b"$3\r\nseq\r\n$1\r\n2", b"$3\r\nseq\r\n$1\r\nx"),
+        (b"$6\r\nthread\r\n$5\r\nmoney", b"$6\r\nthreax\r\n$5\r\nmoney"),
+    ],
+    ids=["a digit", "a field's name", "a number", "the thread's name"],
+)
+async def test_what_lists_it_marks_it(home: Home, stopped: Path, old: bytes, new: bytes) -> None:
+    change_all(stopped, old, new)
+    broker = await Broker.open(Settings(home=home))
+    try:
+        listed, _ = await broker.mail.peek("bob", 10, 0)
+        past = (await broker.history.search(agent="bob")).items
+        for items in (listed, [each for each in past if each.to == "bob"]):
+            assert len(items) == 3
+            marked = [each for each in items if each.altered is True]
+            assert "m1" in [each.id for each in marked] and (len(marked) == 1 or b"thread" in old)
+            assert all("altered" not in msgspec.to_builtins(each) for each in items if each not in marked)
+        await broker.mail.read("bob", "c-1", limit=10)
+        letters, _ = await broker.dead.page("bob", 10, 0)
+        assert ("m1", True) in [(each.id, each.altered) for each in letters]
+    finally:
+        await broker.close()
+
+
+async def test_an_altered_broadcast_is_marked_in_the_list_and_read_without_its_body(home: Home) -> None:
+    broker = await Broker.open(Settings(home=home))
+    for number in range(3):
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body=f"deploy {number}00"), CI)
+    await broker.close()
+    await EmbeddedValkey(home).stop()
+    (file,) = (home.data / "appendonlydir").glob("*.incr.aof")
+    file.write_bytes(file.read_bytes().replace(b"deploy 100", b"deploy 900"))
+    broker = await Broker.open(Settings(home=home))
+    try:
+        items, _ = await broker.broadcasts.page(10, 0)
+        assert [(each.body, each.altered is True) for each in items] == [
+            ("deploy 000", False), ("deploy 900", True), ("deploy 200", False)
+        ]  # fmt: skip
+        past = (await broker.history.search()).items
+        assert [each.id for each in past if each.altered is True] == ["b1"]
+        unseen = (await broker.broadcasts.read("bob", 10)).items
+        assert [(each.id, each.body, each.altered is True) for each in unseen] == [
+            ("b0", "deploy 000", False), ("b1", "", True), ("b2", "deploy 200", False)
+        ]  # fmt: skip
+    finally:
+        await broker.close()
+
+
+async def test_what_was_stored_without_a_digest_is_shown_as_it_is(broker: Broker) -> None:
+    await broker.mail.send(Draft(id="m1", to="bob", body="old"), CI)
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="old"), CI)
+    for agent, id in (("bob", "m1"), ("all", "b1")):
+        key = broker._store.keys.of("index", agent)
+        record = msgspec.json.decode(await broker._store.call("HGET", key, id))
+        del record["d"]
+        await broker._store.call("HSET", key, id, msgspec.json.encode(record).decode())
+
+    listed = [
+        *(await broker.mail.peek("bob", 10, 0))[0],
+        *(await broker.broadcasts.page(10, 0))[0],
+        *(await broker.broadcasts.read("bob", 10)).items,
+        *(await broker.history.search()).items,
+        *(await broker.mail.read("bob", "c-1", limit=10)).items,
+    ]
+    assert [(each.body, each.altered) for each in listed] == [("old", msgspec.UNSET)] * 6
 
 
 async def test_a_read_answers_although_the_altered_message_cannot_be_moved(home: Home, stopped: Path, proxy) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from postino.broker import Broker
+from postino.broker.reach import reach
 from postino.errors import InboxFull, KeyReused
 from postino.model import Draft, Sender
 
@@ -28,6 +29,39 @@ async def test_an_unknown_recipient_is_answered_with_the_nearest_names(broker: B
     await broker.agents.heartbeat("reviewer")
 
     assert (await broker.mail.send(draft("m1", to="reviwer"), CI)).names == ["reviewer"]
+
+
+async def test_the_answer_says_when_the_recipient_will_know(broker: Broker) -> None:
+    await broker.agents.heartbeat("bob")
+    online = await broker.mail.send(draft("m1"), CI)
+    await broker.agents.offline("bob")
+    offline, again = await broker.mail.send(draft("m2"), CI), await broker.mail.send(draft("m1"), CI)
+
+    assert (online.online, online.reach) == (True, "online: gets it with its next read")
+    assert offline.last_seen is not None
+    for sent in (offline, again):
+        assert (sent.online, sent.reach) == (False, "offline for less than a minute: will be told at its next start")
+
+
+@pytest.mark.parametrize("damage", ['{"since":1,"seen":7,', '{"seen":"x","sessions":7}', '{"seen":{}}', "[]"])
+async def test_a_damaged_record_of_the_recipient_refuses_no_message(broker: Broker, damage: str) -> None:
+    await broker._store.call("HSET", broker._store.keys.shared("agents"), "bob", damage)
+
+    assert (await broker.mail.send(draft("m1"), CI)).created
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(59.9, "less than a minute"), (60, "1 minute"), (301, "5 minutes"), (7200, "2 hours"), (86_400 * 3, "3 days")],
+)
+def test_how_long_a_recipient_has_been_away_is_told_in_its_largest_unit(seconds: float, words: str) -> None:
+    assert reach("unknown", online=False, away_s=seconds, wakes=True) == (
+        f"offline for {words}: will be told at its next start"
+    )
+
+
+def test_an_idle_recipient_is_not_said_to_be_woken_where_nobody_is() -> None:
+    assert "next prompt" in reach("idle", online=True, away_s=0, wakes=False)
 
 
 async def test_no_send_waits_while_another_one_reads_the_names(broker: Broker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from postino.errors import StoreAway, StoreFull
 from postino.model import Draft, Sender, Sent
 from postino.store.valkey.process import program
 from tests.filling import fill
+from tests.servers import stop_saving
 from tests.waiting import eventually
 
 REDIS = shutil.which("redis-server")
@@ -86,6 +88,40 @@ async def test_health_says_what_a_send_would_meet(server: Any, open_broker: Open
     assert (full.value.code, full.value.http, full.value.detail) == ("store_full", 503, {"outcome": "none"})
     health = await broker.health()
     assert (health.ok, health.valkey, "memory limit" in str(health.error)) == (False, True, True)
+
+
+async def test_a_server_that_cannot_save_to_its_disk_refuses_soon_and_is_named(
+    server: Any, open_broker: Open, often: None
+) -> None:
+    broker = await open_broker(valkey_url=server.url)
+    await send(broker, "m1")
+    assert (await broker.mail.peek("bob", 10, 0))[1] == 1
+    await stop_saving(server)
+
+    for refused in (send(broker, "m2"), broker.mail.read("bob", "c-1", limit=1)):
+        began = time.monotonic()
+        with pytest.raises(StoreAway, match="cannot write to its disk") as misconf:
+            await refused
+        assert (misconf.value.http, misconf.value.retryable) == (503, True)
+        assert misconf.value.detail["outcome"] == "none" and time.monotonic() - began < 20
+    health = await broker.health()
+    assert (health.ok, health.valkey, "MISCONF" in str(health.error)) == (False, True, True)
+    assert (await broker.mail.peek("bob", 10, 0))[1] == 1
+
+    server.ask("CONFIG", "SET", "save", "")
+    await send(broker, "m2")
+    assert (await broker.health()).ok
+
+
+async def test_health_says_that_an_import_has_not_finished(open_broker: Open, often: None) -> None:
+    broker = await open_broker()
+    await broker.transfer._table.begin("e1")
+
+    health = await broker.health()
+    assert (health.ok, health.valkey, "an import" in str(health.error)) == (False, True, True)
+
+    await broker.transfer._table.end()
+    assert (await broker.health()).ok
 
 
 async def test_the_history_gives_way_to_new_mail_only(server: Any, open_broker: Open, often: None) -> None:

@@ -106,3 +106,14 @@ def test_the_page_works_in_a_browser_that_blocks_site_data(url, open_blocked) ->
 
         with pytest.raises(Exception, match="SecurityError"):
             page.evaluate("sessionStorage.length")
+
+
+def test_a_token_that_is_not_needed_any_more_is_forgotten(visit) -> None:
+    page = visit("#/agents/bob")
+    live(page)
+    page.evaluate("sessionStorage.setItem('postino.token', 'of-an-earlier-daemon')")
+    page.reload()
+    live(page)
+
+    assert page.get_by_role("dialog").count() == 0
+    assert page.evaluate("sessionStorage.getItem('postino.token')") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import Any
 
@@ -41,6 +42,35 @@ def test_clearing_the_broadcasts_asks_first(visit, served, name) -> None:
 
     page.get_by_text("No broadcasts yet").wait_for()
     assert f"curl {served.url}/api/broadcasts" in page.locator(".empty pre").inner_text()
+
+
+def test_what_the_disk_altered_is_marked_on_the_page_and_in_each_answer(visit, mcp_client, served, name) -> None:
+    sent = served.call("POST", "broadcasts", {"body": "pay 100", "from": name})["id"]
+    dead = served.send(name, "pay 200")
+    for _ in range(5):
+        served.settle("nack", name, served.read(name))
+    mail = served.send(name, "pay 300")
+    for index, id in (("all", sent), (name, mail), (name, dead)):  # another digest has the effect of another body
+        key = f"{{po}}:index:{index}"
+        record = json.loads(served.valkey().hget(key, id))
+        served.valkey().hset(key, id, json.dumps(record | {"d": "0" * 32}))
+
+    note = "Altered on disk: this is not what was sent"
+    card(visit("#/broadcasts"), sent).get_by_text(note).wait_for()
+    page = visit(f"#/agents/{name}")
+    card(page, mail).get_by_text(note).wait_for()
+    page.locator(".dead-bar [aria-expanded]").click()
+    page.locator(f'[data-dead-id="{dead}"]').get_by_text(note).wait_for()
+
+    client = mcp_client(name)
+    (listed,) = [each for each in client.call("msg_broadcasts", all=True)["broadcasts"] if each["id"] == sent]
+    assert (listed["altered"], listed["body"]) == (True, "pay 100")
+    (unseen,) = [each for each in client.call("msg_broadcasts")["broadcasts"] if each["id"] == sent]
+    assert (unseen["altered"], unseen["body"]) == (True, "")
+    assert client.call("msg_read")["messages"] == []
+    for path in (f"dead/{name}", f"history?agent={name}"):
+        assert {each["id"]: each.get("altered") for each in served.call("GET", path)["items"]}[dead] is True
+    served.call("DELETE", "broadcasts")
 
 
 def test_older_broadcasts_are_loaded_on_request(visit, served, name) -> None:

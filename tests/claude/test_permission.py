@@ -27,6 +27,7 @@ READ = "mcp__plugin_postino_postino__msg_read"
         ({"tool_name": "mcp__postino__msg_ack", "agent_id": "a1"}, "deny"),
         ({"tool_name": "mcp__postino__msg_broadcasts", "agent_id": "a1", "tool_input": {}}, "deny"),
         ({"tool_name": "mcp__postino__msg_broadcasts", "agent_id": "a1", "tool_input": {"all": True}}, "allow"),
+        ({"tool_name": "mcp__postino__msg_broadcasts", "agent_id": "a1", "tool_input": {"all": "True"}}, "allow"),
         ({"tool_name": "mcp__postino__msg_send", "agent_id": "a1", "tool_input": {}}, "allow"),
         ({"tool_name": "ReadMcpResourceTool", "agent_id": "a1", "tool_input": {"uri": "postino://inbox/bob"}}, "deny"),
         ({"tool_name": "ReadMcpResourceTool", "agent_id": "a1", "tool_input": {"uri": "postino://agents"}}, None),

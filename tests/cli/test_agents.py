@@ -17,7 +17,7 @@ def test_agents_are_listed_with_what_waits_for_them(postino) -> None:
     assert named(postino, "a1-bob").items() >= {"name": "a1-bob", "online": False, "messageCount": 1}.items()
     assert postino.json("agents", "a1-bob") == named(postino, "a1-bob")
     rows = postino.ok("agents", "--limit", "200").splitlines()
-    assert rows[0].split() == ["NAME", "MAIL", "LAST", "SEEN", "SESSIONS", "ALSO", "KNOWN", "AS"]
+    assert rows[0].split() == ["NAME", "MAIL", "LAST", "SEEN", "SESSIONS", "CLIENT", "DIRECTORY", "ALSO", "KNOWN", "AS"]
     assert ["a1-bob", "offline", "1", "never", "0"] in [row.split() for row in rows]
 
 

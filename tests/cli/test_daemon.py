@@ -204,7 +204,7 @@ def test_a_home_of_nobody_is_exit_2_and_names_the_setting(bare, command) -> None
 
 @pytest.mark.parametrize("args", [["up"], ["send", "bob", "hello"]])
 def test_a_daemon_that_finds_a_setting_bad_is_exit_2_for_its_starter_too(bare, args) -> None:
-    sentence = bare.no(2, *args, POSTINO_WEB_HOST="192.0.2.77", POSTINO_API_TOKEN="t")
+    sentence = bare.no(2, *args, POSTINO_WEB_HOST="192.0.2.77", POSTINO_API_TOKEN="t", POSTINO_BEHIND_PROXY="1")
     assert "POSTINO_WEB_HOST=192.0.2.77 is not an address of this machine" in sentence
 
 

@@ -26,9 +26,10 @@ def test_what_was_sent_is_read_once(postino) -> None:
     sent = postino.ok("send", "m1-bob", "hello there", "--from", "m1-ada")
     assert sent.startswith("sent to m1-bob, id ")
     assert postino.ok("check", "--agent", "m1-bob").startswith("m1-bob: 1 unread message, ")
-    head, body = postino.ok("read", "--agent", "m1-bob").splitlines()
+    head, body, _, note = postino.ok("read", "--agent", "m1-bob").splitlines()
     assert re.match(r"m1-ada  (just now|\d+ s ago)  id ", head)
     assert body == "    hello there"
+    assert note == "Not verified, as any program of this user can use the name: m1-ada"
     assert postino.ok("read", "--agent", "m1-bob") == "No messages for m1-bob.\n"
     assert postino.ok("check", "--agent", "m1-bob").startswith("m1-bob: 0 unread messages,")
 
@@ -330,7 +331,10 @@ def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:
     postino.ok("check", "--agent", "m22-builder")
     postino.ok("read", "--agent", "m22-builder")
     out = postino.ok("send", "m22-bulder", "hello")
-    assert "No agent of that name has been seen yet; the message is kept for it." in out
+    assert "nobody of that name has been seen; the message waits for one; did you mean m22-builder?" in out
+    assert "\noffline for less than a minute: will be told at its next start\n" in postino.ok(
+        "send", "m22-builder", "hi"
+    )
 
 
 @pytest.mark.parametrize("rest", [[], ["--peek"]])

@@ -17,7 +17,7 @@ from tests.daemons import Daemon
 from tests.relays import RealRelay, real_relays, said
 from tests.waiting import until
 
-SCRIPT = Path(__file__).resolve().parents[2] / "hooks/hook.sh"
+SCRIPT = Path(__file__).resolve().parents[2] / "plugin/scripts/hook.sh"
 _numbers = itertools.count(1)
 
 

@@ -209,12 +209,18 @@ def _row_of_ports(taken: contextlib.ExitStack, count: int) -> int:
     raise AssertionError("no row of free ports")
 
 
+WIDE = {"POSTINO_API_TOKEN": "x", "POSTINO_BEHIND_PROXY": "1"}
+
+
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
         ({"POSTINO_WEB_HOST": "0.0.0.0"}, "POSTINO_WEB_HOST"),
-        ({"POSTINO_WEB_HOST": "192.0.2.1", "POSTINO_API_TOKEN": "x"}, "POSTINO_WEB_HOST"),
-        ({"POSTINO_WEB_HOST": "no.such.host.invalid", "POSTINO_API_TOKEN": "x"}, "POSTINO_WEB_HOST"),
+        (WIDE | {"POSTINO_WEB_HOST": "192.0.2.1"}, "POSTINO_WEB_HOST=192.0.2.1 is not an address of this machine"),
+        (
+            WIDE | {"POSTINO_WEB_HOST": "no.such.host.invalid"},
+            "POSTINO_WEB_HOST=no.such.host.invalid is not an address",
+        ),
         ({"POSTINO_WEB_PORT": "http"}, "POSTINO_WEB_PORT"),
     ],
 )

@@ -298,6 +298,19 @@ class TooFewReplicas(OnShared):
         await self.ask("CONFIG", "SET", "min-replicas-to-write", "0")
 
 
+class CannotSave(OnShared):
+    kind = "Valkey cannot save to its disk (MISCONF)"
+    hold = (0.3, 1.5)
+
+    async def inject(self) -> None:
+        (self.stage.server.directory / "dump.rdb").mkdir(exist_ok=True)  # in the place of the file
+        await self.ask("CONFIG", "SET", "save", "86400 1000000")
+        await self.ask("BGSAVE")
+
+    async def heal(self) -> None:
+        await self.ask("CONFIG", "SET", "save", "")
+
+
 _CLIENTS = (KillRelay, EndRelay, CancelDuring, CancelAfter, CutRequest, DropListener)
 EMBEDDED = (
     *(KillValkey, KillValkeyInRead, FreezeValkey, KillDaemon, FreezeDaemon, KillBoth, Restart, DiskFull),
@@ -305,6 +318,6 @@ EMBEDDED = (
 )
 SHARED = (
     *(KillValkey, FreezeValkey, KillDaemon, FreezeDaemon, CutReplies, DelayReplies, CutConnections, SlowDisk),
-    *(StepClock, OutOfMemory, ReadOnly, TooFewReplicas, *_CLIENTS),
+    *(StepClock, OutOfMemory, ReadOnly, TooFewReplicas, CannotSave, *_CLIENTS),
 )
 RESTARTS = (KillDaemon, Restart)

@@ -148,6 +148,7 @@ class Valkey:
     def __init__(self) -> None:
         self._server = Server(str(program()), ("--maxmemory-policy", "noeviction"))
         self.url = self._server.url
+        self.directory = self._server.directory
         self.clock_ms = 0
         self._controls = self._server.directory / "steer"
         self._controls.write_bytes(bytes(16))

@@ -115,7 +115,7 @@ async def test_a_channel_gets_counts_and_names_as_the_client_documents_it(channe
 
         assert note["method"] == "notifications/claude/channel"
         assert note["params"] == {
-            "content": "postino: 1 unread message (from unverified 'ann'); newest id m1",
+            "content": "[postino] 1 unread message (from unverified 'ann'): call msg_read; newest id m1",
             "meta": {"agent": "bob", "unread": "1", "senders": "unverified 'ann'"},
         }
         assert _notified(channel, "m1") == "channel"
@@ -140,7 +140,7 @@ async def test_a_socket_gets_one_line_with_the_token_before_it(daemon: Any, inbo
 
         assert auth == {"type": "auth", "token": TOKEN}
         assert line.pop("msg_id").startswith("postino-")
-        text = "postino: 1 unread message (from unverified 'ann'); newest id m1"
+        text = "[postino] 1 unread message (from unverified 'ann'): call msg_read; newest id m1"
         assert line == {"type": "user", "message": {"role": "user", "content": text}, "from": "postino"}
         assert _notified(daemon, "m1") == "socket"
     assert TOKEN not in daemon.home.log.read_text()

@@ -108,7 +108,7 @@ async def test_a_renamed_session_is_asked_for_under_its_new_name(mailbox: Any, o
     await tab.close()
     again = await open_tab("--resume", session)
 
-    assert tab.said("UserPromptSubmit")[-1] == "postino: 1 unread message (from unverified 'ann')"
+    assert tab.said("UserPromptSubmit")[-1] == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     assert await one_agent(again) == "reviewer"
 
 

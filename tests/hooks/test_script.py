@@ -21,7 +21,7 @@ from postino.paths import Home
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "hooks/hook.sh"
+SCRIPT = ROOT / "plugin/scripts/hook.sh"
 EVENTS = (
     "SessionStart",
     "UserPromptSubmit",
@@ -89,11 +89,30 @@ def test_no_daemon_no_word(hook: Run, home: Home, event: str) -> None:
 
 
 @pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
-@pytest.mark.parametrize("event", EVENTS)
-def test_a_daemon_that_hangs_costs_a_second_at_most(daemon: Any, hook: Run, event: str) -> None:
+@pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit"])
+def test_a_daemon_that_hangs_costs_a_second_at_most_and_once(daemon: Any, hook: Run, home: Home, event: str) -> None:
     daemon.process.send_signal(signal.SIGSTOP)
     try:
         assert hook(event) == ""
+        began = time.monotonic()
+        for later in ("PreToolUse", "PostToolBatch", "Stop", "SessionEnd"):
+            assert hook(later) == ""
+        assert time.monotonic() - began < 4 * 0.8 - SLACK
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+    until(lambda: not home.slow.exists(), "the daemon takes hooks again")
+    assert said(hook("SessionStart")).startswith("postino: this session is agent ")
+
+
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
+def test_a_daemon_that_hangs_is_called_again_after_a_minute(daemon: Any, hook: Run, home: Home) -> None:
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        home.slow.touch()
+        os.utime(home.slow, (time.time() - 130,) * 2)
+        assert hook("UserPromptSubmit") == ""
+        assert time.time() - home.slow.stat().st_mtime < 60
     finally:
         daemon.process.send_signal(signal.SIGCONT)
 
@@ -122,7 +141,7 @@ def test_session_start_starts_a_daemon_that_looks_like_no_session(hook: Run, hom
         until(home.info.exists)
         environ = Path(f"/proc/{json.loads(home.info.read_text())['pid']}/environ").read_bytes()
         assert not [each for each in environ.split(b"\0") if each.startswith((b"CLAUDE", b"POSTINO_AGENT_NAME"))]
-        assert said(hook("SessionStart", **secrets)).startswith("postino: this session is agent bob;")
+        assert said(hook("SessionStart", **secrets)).startswith("[postino] this session is agent bob;")
     finally:
         env = {"PATH": os.environ["PATH"], "POSTINO_HOME": str(home.root)}
         subprocess.run(["postino", "down"], env=env, check=True, capture_output=True)
@@ -148,7 +167,7 @@ def test_neither_a_proxy_nor_a_curlrc_comes_in_between(daemon: Any, hook: Run, h
     (home.root / ".curlrc").write_text('proxy = "http://127.0.0.1:9"\noutput = /dev/null\n')
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
 
-    assert said(hook("SessionStart", **proxies)).startswith("postino: this session is agent agent-")
+    assert said(hook("SessionStart", **proxies)).startswith("[postino] this session is agent ")
 
 
 def test_no_secret_is_on_the_command_line_of_anything(hook: Run, home: Home) -> None:
@@ -198,7 +217,14 @@ def test_bad_input_is_logged_and_nothing_is_printed(
     assert logged in log(home)
 
 
-@pytest.mark.parametrize("pid", ["", "0", "-1", "x", "99999999999999"])
+def test_a_client_that_does_not_say_its_process_is_the_parent_of_the_hook(daemon: Any, hook: Run) -> None:
+    assert said(hook("SessionStart", CLAUDE_PID="")).startswith("postino: this session is agent ")
+    send(daemon, "hello")
+
+    assert said(hook("UserPromptSubmit", CLAUDE_PID="")) == "postino: 1 unread message (from unverified 'ann')"
+
+
+@pytest.mark.parametrize("pid", ["0", "-1", "x", "99999999999999"])
 def test_a_hook_without_a_claude_process_is_nobodys(daemon: Any, hook: Run, home: Home, pid: str) -> None:
     assert hook("SessionStart", CLAUDE_PID=pid) == ""
 
@@ -210,7 +236,10 @@ def test_a_large_event_is_still_read(daemon: Any, hook: Run) -> None:
 
     assert hook("PostToolBatch", {"tool_calls": calls}) == ""
     send(daemon, "hello")
-    assert said(hook("PostToolBatch", {"tool_calls": calls})) == "postino: 1 unread message (from unverified 'ann')"
+    assert (
+        said(hook("PostToolBatch", {"tool_calls": calls}))
+        == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
+    )
 
 
 def send(daemon: Any, body: str, *, to: str | None = None, sender: str = "ann") -> str:
@@ -231,11 +260,11 @@ def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) ->
 
     first, second = hook("UserPromptSubmit"), hook("PostToolBatch")
 
-    assert said(first) == "postino: 1 unread message (from unverified 'ann')"
+    assert said(first) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     assert second == ""
 
 
-def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hook: Run) -> None:
+def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hook: Run, home: Home) -> None:
     name = said(hook("SessionStart")).split("agent ")[1].split(";")[0]
     sent = send(daemon, "hello", to=name)
     os.kill(daemon.valkey_pid(), signal.SIGSTOP)
@@ -244,8 +273,9 @@ def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hoo
     finally:
         os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
+    until(lambda: not home.slow.exists(), "the daemon takes hooks again")
     before = notified(daemon, name, sent)
-    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from unverified 'ann')"
+    assert said(hook("PostToolBatch")) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     assert (before, notified(daemon, name, sent)) == ("none", "hook")
 
 
@@ -256,8 +286,8 @@ def test_a_line_within_a_turn_does_not_say_who_a_session_is(daemon: Any, hook: R
     within = said(hook("PostToolBatch", {"session_id": "c-2"}))  # after a /clear whose own hooks ran out of time
     then = said(hook("UserPromptSubmit", {"session_id": "c-2"}))
 
-    assert within == "postino: 1 unread message (from unverified 'ann')"
-    assert then.startswith("postino: this session is agent ")
+    assert within == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
+    assert then.startswith("[postino] this session is agent ")
 
 
 def test_a_name_that_cannot_be_used_is_told_to_the_user_once(daemon: Any, hook: Run) -> None:
@@ -271,11 +301,11 @@ def test_a_name_that_cannot_be_used_is_told_to_the_user_once(daemon: Any, hook: 
 def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook: Run, home: Home) -> None:
     below = {"HOME": str(home.root.parent), "POSTINO_HOME": f"~/{home.root.name}"}
 
-    assert said(hook("SessionStart", **below)).startswith("postino: this session is agent ")
+    assert said(hook("SessionStart", **below)).startswith("[postino] this session is agent ")
     send(daemon, "hello")
     assert (
         said(hook("UserPromptSubmit", HOME=str(home.root), POSTINO_HOME="~"))
-        == "postino: 1 unread message (from unverified 'ann')"
+        == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     )
 
 
@@ -301,7 +331,7 @@ def test_inside_a_subagent_nothing_is_told(daemon: Any, hook: Run) -> None:
     send(daemon, "hello")
 
     assert hook("PostToolBatch", {"agent_id": "a1", "agent_type": "Explore"}) == ""
-    assert said(hook("PostToolBatch")) == "postino: 1 unread message (from unverified 'ann')"
+    assert said(hook("PostToolBatch")) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
 
 
 def test_postinos_own_tools_are_permitted_and_mail_is_refused_to_subagents(daemon: Any, hook: Run) -> None:
@@ -326,7 +356,7 @@ def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run)
 
     outputs = [hook("UserPromptSubmit"), hook("SessionStart", {"source": "clear", "session_id": "c-2"})]
 
-    assert said(outputs[0]) == "postino: 2 unread messages (from unverified 'ann')"
+    assert said(outputs[0]) == "[postino] 2 unread messages (from unverified 'ann'): call msg_read"
     for output in outputs:
         assert "system-reminder" not in output
         assert "\x1b" not in output

@@ -33,8 +33,8 @@ async def test_a_session_is_told_who_it_is_and_what_waits(mailbox: Any, open_tab
     tab = await open_tab()
     await tab.prompt("hello")
 
-    line = f"postino: this session is agent {first.agent()}; nobody else is online; "
-    line += "1 unread message (from unverified 'ann')"
+    line = f"[postino] this session is agent {first.agent()}; nobody else is online; "
+    line += "1 unread message (from unverified 'ann'): call msg_read"
     assert tab.said("SessionStart") == [line]
     assert line in tab.transcript()
     assert line in model.seen()
@@ -51,7 +51,7 @@ async def test_a_prompt_says_what_waits_and_nothing_when_nothing_does(mailbox: A
 
     await tab.prompt("two")
 
-    line = "postino: 1 unread message (from unverified 'ann'), 1 unseen broadcast"
+    line = "[postino] 1 unread message (from unverified 'ann'), 1 unseen broadcast: call msg_read and msg_broadcasts"
     assert tab.said("UserPromptSubmit") == ["", line]
     assert line in tab.transcript()
     assert SECRET not in model.seen()
@@ -190,8 +190,8 @@ async def test_mail_that_arrives_in_a_turn_is_told_at_the_next_tool_round_once(
 
     assert await tab.prompt("work") == "done"
 
-    assert tab.said("PostToolBatch") == ["", "postino: 1 unread message (from unverified 'ann')", ""]
-    assert "postino: 1 unread message (from unverified 'ann')" in str(model.requests[2]["messages"])
+    assert tab.said("PostToolBatch") == ["", "[postino] 1 unread message (from unverified 'ann'): call msg_read", ""]
+    assert "[postino] 1 unread message (from unverified 'ann'): call msg_read" in str(model.requests[2]["messages"])
     assert tab.said("Stop") == [""]
     assert mailbox.state(tab.agent(), "from-ann")["notified"] == "hook"
     assert SECRET not in model.seen()
@@ -207,8 +207,8 @@ async def test_mail_that_arrives_in_the_last_step_continues_the_turn_once(
 
     assert await tab.prompt("work") == "done"
 
-    assert tab.said("Stop") == ["postino: 1 unread message (from unverified 'ann')", ""]
-    assert "Stop hook additional context: postino: 1 unread message (from unverified 'ann')" in str(
+    assert tab.said("Stop") == ["[postino] 1 unread message (from unverified 'ann'): call msg_read", ""]
+    assert "Stop hook additional context: [postino] 1 unread message (from unverified 'ann'): call msg_read" in str(
         model.requests[1]["messages"]
     )
     await tab.until(lambda: len(tab.results()) == 2, "the second message wakes the session instead")
@@ -228,7 +228,7 @@ async def test_a_broadcast_does_not_continue_a_turn(mailbox: Any, open_tab: Any,
     await tab.prompt("more")
 
     assert tab.said("Stop") == ["", ""]
-    assert tab.said("UserPromptSubmit") == ["", "postino: 1 unseen broadcast"]
+    assert tab.said("UserPromptSubmit") == ["", "[postino] 1 unseen broadcast: call msg_broadcasts"]
     assert len(model.requests) == 2
 
 
@@ -247,5 +247,5 @@ async def test_after_a_cold_start_the_first_prompt_says_who_the_session_is(machi
 
     assert tab.said("SessionStart") == [""]
     greeted, then = tab.said("UserPromptSubmit")
-    assert greeted.startswith("postino: this session is agent agent-")
+    assert greeted.startswith("[postino] this session is agent ")
     assert then == ""

@@ -15,6 +15,7 @@ from postino import mcp
 USED = {
     "mcp": {"MCPError"},
     "mcp.server": {"Server", "ServerRequestContext"},
+    "mcp.server.models": {"InitializationOptions"},
     "mcp.server.runner": {"serve_loop"},
     "mcp.shared.dispatcher": {"as_request_id", "coerce_request_id"},
     "mcp.shared.message": {"SessionMessage"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from postino.claude.notice import mail_line
+from postino.hint import hint
 from postino.rest import page
 from postino.rest.openapi import describe
 from postino.rest.routes import ROUTES
@@ -153,7 +153,8 @@ async def test_check_is_json_by_default_and_one_line_for_a_hook(api: Any) -> Non
         await api.send("bob", **{"from": sender})
     await api.post("broadcasts", {"body": "all"})
     answer = await api.get("check/bob", headers={"Accept": "text/plain"})
-    assert answer.text == "postino: 3 unread messages (from unverified 'alice', unverified 'eve'), 1 unseen broadcast\n"
+    waiting = "3 unread messages (from unverified 'alice', 'eve'), 1 unseen broadcast"
+    assert answer.text == f"[postino] {waiting}: call msg_read and msg_broadcasts\n"
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert (await api.get("check/bob")).json == {"agent": "bob", "unreadMessages": 3, "unseenBroadcasts": 1}
 
@@ -162,13 +163,13 @@ async def test_check_is_json_by_default_and_one_line_for_a_hook(api: Any) -> Non
     ("unread", "unseen", "line"),
     [
         (0, 0, ""),
-        (1, 0, "postino: 1 unread message (from a)"),
-        (0, 2, "postino: 2 unseen broadcasts"),
-        (2, 1, "postino: 2 unread messages (from a), 1 unseen broadcast"),
+        (1, 0, "[postino] 1 unread message (from a): call msg_read"),
+        (0, 2, "[postino] 2 unseen broadcasts: call msg_broadcasts"),
+        (2, 1, "[postino] 2 unread messages (from a), 1 unseen broadcast: call msg_read and msg_broadcasts"),
     ],
 )
 def test_the_hint_counts_in_good_english(unread: int, unseen: int, line: str) -> None:
-    assert mail_line(unread, unseen, ["a"]) == line
+    assert hint(unread, unseen, ["a"]) == line
 
 
 async def test_health_says_how_durable_and_how_long(api: Any) -> None:

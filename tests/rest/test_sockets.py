@@ -393,3 +393,29 @@ def test_the_daemon_keeps_no_descriptor_of_a_client_that_has_gone(served: Any) -
         with dial(served) as relay:
             relay.sendall(HELLO)
     until(lambda: open_files() <= before + 3)
+
+
+async def test_stalled_bodies_do_not_shut_others_out_and_an_idle_client_outlives_them(served: Any) -> None:
+    port = served.port
+    kept_reader, kept = await asyncio.open_connection("127.0.0.1", port)
+    kept.write(get("/api/health", f"127.0.0.1:{port}", close=False))
+    async with asyncio.timeout(20):
+        assert (await kept_reader.readline()).startswith(b"HTTP/1.1 200")
+    stalled = post("/api/messages", b'{"to":', length=100).replace(b"localhost", b"localhost:%d" % port)
+    lines = []
+    for _ in range(MOST_TCP + 20):
+        lines.append(await asyncio.open_connection("127.0.0.1", port))
+        lines[-1][1].write(stalled)
+    async with asyncio.timeout(20):
+        kept.write(get("/api/health", f"127.0.0.1:{port}"))
+        assert b"HTTP/1.1 200" in await kept_reader.read()
+    for _, writer in [*lines, (kept_reader, kept)]:
+        writer.transport.abort()
+
+
+def test_an_expectation_of_a_request_that_no_route_takes_is_refused_as_json(served: Any) -> None:
+    request = b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\nExpect: 200-ok\r\n\r\n"
+
+    head, _, body = ask(served, request).partition(b"\r\n\r\n")
+    assert (head.split(b" ")[1], json.loads(body)["code"]) == (b"400", "bad_request")
+    assert b"aiohttp" not in head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import pytest
 from postino.client import Client
 from postino.daemon.sockets import bind_tcp
 from postino.rest.connection import MOST_TCP
+from tests.attacks import attacked
 
 TOKEN = "a-token-of-this-test"
 
@@ -100,7 +102,7 @@ def sign_in(host: str, port: int, code: str) -> tuple[int, Any]:
 def wide(daemon: Any) -> Any:
     """A real daemon that listens on every address, with a token."""
     daemon.stop()
-    return daemon.start(POSTINO_WEB_HOST="0.0.0.0", POSTINO_API_TOKEN=TOKEN)
+    return daemon.start(POSTINO_WEB_HOST="0.0.0.0", POSTINO_API_TOKEN=TOKEN, POSTINO_BEHIND_PROXY="1")
 
 
 def code_of(daemon: Any) -> str:
@@ -149,6 +151,7 @@ def test_a_port_of_which_another_user_holds_one_address_of_localhost_is_taken() 
         each.close()
     assert port not in {number for _, number in addresses}
     assert {host for host, _ in addresses} == {"127.0.0.1", "::1"}
+    attacked("Another user's process: listens on ::1 before the daemon starts", 1)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
@@ -176,23 +179,32 @@ def test_a_loopback_host_is_not_listened_on_beyond_loopback(monkeypatch: pytest.
     assert addresses == {"127.0.0.1", "::1"}
 
 
+def connection_from_a_reset_ones_port(port: int) -> socket.socket:
+    """Let another user send a POST and reset it; return a connection of ours from the same source port."""
+    request = posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "from a stranger"})
+    argv = [sys.executable, "-c", RESET, str(port), "0", request]
+    for _ in range(20):
+        source = int(subprocess.run(argv, capture_output=True, check=True, cwd="/", timeout=20).stdout)
+        with contextlib.suppress(OSError):  # another program of this machine has been given the port meanwhile
+            return socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.1", source))
+    raise AssertionError("no source port could be used again")
+
+
 @as_root
 def test_a_reset_connection_is_not_taken_for_the_owners_that_has_its_port_now(daemon: Any) -> None:
-    pid, port = daemon.pid, daemon.port
-    request = posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "from a stranger"})
-    os.kill(pid, signal.SIGSTOP)  # both connections wait in the kernel: the daemon accepts the dead one second
+    port = daemon.port
+    os.kill(daemon.pid, signal.SIGSTOP)  # both connections wait in the kernel: the daemon accepts the dead one second
     try:
-        argv = [sys.executable, "-c", RESET, str(port), "0", request]
-        source = int(subprocess.run(argv, capture_output=True, check=True, cwd="/", timeout=20).stdout)
-        owners = socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.1", source))
+        owners = connection_from_a_reset_ones_port(port)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        os.kill(daemon.pid, signal.SIGCONT)
 
     with owners:
         owners.sendall(posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "mine"}).encode())
         assert b" 200 " in owners.recv(65536)
     with Client(Path(daemon.home.socket)) as client:
         assert [each["body"] for each in client.peek("bob")["items"]] == ["mine"]
+    attacked("Another user's process: a reset connection whose port the owner's has next", 1)
 
 
 @as_root
@@ -217,6 +229,7 @@ def test_a_flood_of_resets_does_not_delay_the_owner(daemon: Any) -> None:
     assert sorted(waits)[-1 - len(waits) // 50] < 0.25  # one in 50 may meet a busy machine
     with Client(Path(daemon.home.socket)) as client:
         assert client.peek("bob")["total"] == 0
+    attacked("Another user's process: POST requests that are reset at once", 200)
 
 
 @as_root
@@ -229,6 +242,7 @@ def test_another_user_cannot_take_up_the_connections(daemon: Any) -> None:
 
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5) as answer:
             assert answer.status == 200
+    attacked("Another user's process: connections held open", MOST_TCP + 50)
 
 
 @as_root

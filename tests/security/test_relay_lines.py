@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from postino.relay.lines import LINE_LIMIT
-from tests.attacks import attacked, damaged, in_parts, no_failure_in, value, with_hostile_field
+from tests.attacks import attacked, closed, damaged, in_parts, no_failure_in, value, with_hostile_field
 from tests.daemons import Daemon, scratch_daemon
 from tests.relays import HELLO, INITIALIZE, Lines, real_relays
 
@@ -117,7 +117,7 @@ async def test_no_line_ends_a_connection_to_the_daemon(served: Daemon) -> None:
     await peer.open()
     for number, sent in enumerate(in_parts(lines, BATCH)):
         await survives(peer, sent, f"p{number}")
-    writer.close()
+    await closed(writer)
 
     no_failure_in(served.home.log)
     attacked("Lines on the daemon's socket for relays: not JSON, not JSON-RPC, damaged", len(lines))
@@ -148,7 +148,7 @@ async def greeted(served: Daemon, first: bytes) -> None:
     except ConnectionError:
         return
     finally:
-        writer.close()
+        await closed(writer)
     if answer.startswith(b"{"):
         assert json.loads(answer.splitlines()[0])["postino"] in ("welcome", "refused")
     else:

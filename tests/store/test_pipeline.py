@@ -377,7 +377,7 @@ async def test_a_full_memory_refuses_to_take_and_still_gives(serve, store_at: Op
     assert refusal.detail["outcome"] == "none"
     values = {
         "consumer": "s1", "limit": 10, "budget": 0, "lease_ms": 60_000, "max_deliveries": 5, "ttl_ms": 60_000,
-        "max_dead": 10, "resume": "", "shown": "", "ack_now": "", "acting": "",
+        "max_dead": 10, "resume": "", "shown": "", "ack_now": "", "acting": "", "verified": "",
     }  # fmt: skip
     _, (items, *_) = await store.run_named("read", "bob", **values)
     assert len(items) == 1

@@ -120,6 +120,7 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
         "retain_ids": {"index_to", "order_to"},
         "send": {"past_from"},
         "broadcast": {"past_from"},
+        "read_broadcasts": {"ids"},
     }
     special = others.get(script.name, set())
 
@@ -262,6 +263,7 @@ async def conversation(broker: Broker) -> None:
     await broker.sessions.join(hello("s-2", 2, directory="/d"))
     await refused(broker.sessions.join(hello("s-2", 1, directory="/d")), "stale_session")
     bob = await broker.sessions.agent_of("s-2")
+    await broker.sessions.note_client("s-2", "codex")
     for number in range(12):
         await broker.mail.send(
             Draft(id=f"m{number}", to=bob, body="hello"), Sender(name="alice", via="mcp", verified=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from postino.config import KNOBS, SECRET, Settings, load
+from postino.config import KNOBS, SECRET, Settings, check_exposure, load
 from postino.errors import BadField
 
 #: variable -> (good text, what it becomes), (bad texts)
@@ -28,6 +29,10 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_MAX_INBOX": (("100000", 100_000), ("0", "100001", "many")),
     "POSTINO_MAX_BROADCASTS": (("1", 1), ("0", "100001", "")),
     "POSTINO_MAX_BODY_BYTES": (("16777216", 16_777_216), ("1023", "16777217", "1M")),
+    "POSTINO_SEND_RATE": (("1", 1), ("0", "100001", "2/s")),
+    "POSTINO_TLS_CERT": (("/etc/ssl/x.pem", Path("/etc/ssl/x.pem")), ("x.pem", "./x")),
+    "POSTINO_TLS_KEY": (("/etc/ssl/x.key", Path("/etc/ssl/x.key")), ("x.key",)),
+    "POSTINO_BEHIND_PROXY": (("1", True), ("nginx",)),
     "POSTINO_ALLOWED_HOSTS": (
         ("Mail.example, https://x.example:8443", ("mail.example", "https://x.example:8443")),
         ("a b/c", "ftp://x", "http://", "*", "x:y", "http://x/path", "[zz]"),
@@ -35,6 +40,7 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_PROXY_UID": (("33", 33), ("-1", "www-data")),
     "POSTINO_MAX_MEMORY": (("8MB", 8 << 20), ("7mb", "1.5gb", "8388607", "-1", "1tb", "8 mb", "all")),
     "POSTINO_WAKE": (("OFF", "off"), ("on", "no", "channels")),
+    "POSTINO_INLINE": (("Verified", "verified"), ("on", "all")),
     "POSTINO_LOG_LEVEL": (("Debug", "debug"), ("verbose", "trace")),
     "POSTINO_LOG_FORMAT": (("json", "json"), ("text", "pretty")),
 }
@@ -54,8 +60,10 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     contract = {
         "valkey_url": None, "web_host": "127.0.0.1", "web_port": 3333, "web_enabled": True, "api_token": None,
         "agent_name": None, "msg_ttl": 86400, "message_lease": 120, "max_deliveries": 5, "key_prefix": "po:",
-        "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "max_memory": None, "wake": "auto",
+        "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "send_rate": 120,
+        "max_memory": None, "wake": "auto", "inline": "verified",
         "log_level": "info", "log_format": None, "allowed_hosts": (), "proxy_uid": None,
+        "tls_cert": None, "tls_key": None, "behind_proxy": False,
     }  # fmt: skip
     assert {name: getattr(settings, name) for name in contract} == contract
 
@@ -64,6 +72,9 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 def test_a_good_value_is_taken_and_an_empty_one_counts_as_unset(variable: str) -> None:
     text, value = CASES[variable][0]
     name = variable.removeprefix("POSTINO_").lower()
+    if variable in TLS:
+        assert [load(dict.fromkeys(TLS, text))[0].tls_cert, load(dict.fromkeys(TLS, ""))[0].tls_cert] == [value, None]
+        return
 
     assert getattr(load({variable: text})[0], name) == value
     assert getattr(load({variable: ""})[0], name) == getattr(load({})[0], name)
@@ -119,19 +130,52 @@ def test_an_unknown_variable_is_warned_about_with_the_nearest_name(name: str, ne
         assert f"{near}?" in warnings[0]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "example.org"])
-def test_beyond_loopback_needs_a_token(host: str) -> None:
-    with pytest.raises(BadField, match="POSTINO_API_TOKEN") as refusal:
-        load({"POSTINO_WEB_HOST": host})
-    assert refusal.value.detail["field"] == "POSTINO_WEB_HOST"
+TOKEN, TLS = {"POSTINO_API_TOKEN": "t"}, {"POSTINO_TLS_CERT": "/c", "POSTINO_TLS_KEY": "/k"}
+PROXY = {"POSTINO_BEHIND_PROXY": "1"}
 
-    assert load({"POSTINO_WEB_HOST": host, "POSTINO_API_TOKEN": "t"})[0].web_host == host
-    assert load({"POSTINO_WEB_HOST": host, "POSTINO_WEB_ENABLED": "false"})[0].web_host == host
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "example.org"])
+@pytest.mark.parametrize(
+    ("given", "named_tokens", "missing"),
+    [
+        ({}, False, ("POSTINO_API_TOKEN", "POSTINO_TLS_CERT")),
+        (TOKEN, False, ("POSTINO_TLS_CERT",)),
+        (PROXY, False, ("POSTINO_API_TOKEN",)),
+        (TLS, False, ("POSTINO_API_TOKEN",)),
+        ({}, True, ("POSTINO_TLS_CERT",)),
+        (TOKEN | TLS, False, ()),
+        (TOKEN | PROXY, False, ()),
+        (TLS, True, ()),
+        (PROXY, True, ()),
+        ({"POSTINO_WEB_ENABLED": "false"}, False, ()),
+    ],
+)
+def test_beyond_loopback_needs_a_token_and_tls(
+    host: str, given: dict[str, str], named_tokens: bool, missing: tuple[str, ...]
+) -> None:
+    settings = load({"POSTINO_WEB_HOST": host} | given)[0]
+    if not missing:
+        return check_exposure(settings, named_tokens=named_tokens)
+
+    with pytest.raises(BadField) as refusal:
+        check_exposure(settings, named_tokens=named_tokens)
+
+    said = refusal.value.message
+    assert said.startswith(f"POSTINO_WEB_HOST={host} is reachable from other machines")
+    assert tuple(each for each in ("POSTINO_API_TOKEN", "POSTINO_TLS_CERT") if each in said) == missing
+    assert ("POSTINO_BEHIND_PROXY=1" in said) == ("POSTINO_TLS_CERT" in missing)
+    return None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_loopback_needs_none(host: str) -> None:
-    assert load({"POSTINO_WEB_HOST": host})[0].api_token is None
+def test_loopback_needs_neither(host: str) -> None:
+    check_exposure(load({"POSTINO_WEB_HOST": host})[0], named_tokens=False)
+
+
+@pytest.mark.parametrize("one", sorted(TLS))
+def test_a_certificate_without_a_key_is_refused(one: str) -> None:
+    with pytest.raises(BadField, match="POSTINO_TLS_CERT and POSTINO_TLS_KEY"):
+        load({one: "/x"})
 
 
 def test_every_knob_says_in_words_what_it_is_for() -> None:

@@ -14,7 +14,7 @@ import postino
 
 ROOT = Path(postino.__file__).parent
 GROUND = {"__version__", "errors"}
-RECORDS = GROUND | {"private_files", "values", "model", "wording", "home", "paths", "home_store", "config"}
+RECORDS = GROUND | {"private_files", "values", "model", "wording", "hint", "home", "paths", "home_store", "config"}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
@@ -27,6 +27,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "values": GROUND,
     "model": GROUND | {"values"},
     "wording": set(),
+    "hint": {"values"},
     "paths": GROUND | {"home"},
     "private_files": set(),
     "home_store": GROUND | {"paths", "private_files"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from postino.errors import BadField, BadName, NameReserved
 from postino.model import EVENTS, STREAM_EVENTS, digest, iso
-from postino.values import MAX_BODY, check_id, check_name, check_text, visible
+from postino.values import MAX_BODY, check_id, check_name, check_text, encode_visible, visible
+from tests.attacks import raw_controls
 
 BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=60) | st.text(
@@ -139,3 +141,12 @@ def test_the_types_of_events_are_what_the_scripts_emit_and_the_readme_lists() ->
     assert set(emitted) == set(EVENTS)
     told = (root / "README.md").read_text().partition("Types: ")[2].partition("Events carry no bodies")[0]
     assert set(re.findall(r"`(\w+)`", told)) == {*EVENTS, *STREAM_EVENTS}
+
+
+def test_json_that_is_printed_has_no_character_that_controls_a_terminal() -> None:
+    text = "".join(chr(code) for code in (*range(0x100), *range(0x2020, 0x2070), *range(0xE0000, 0xE0080), 0x1F4EC))
+    data = encode_visible({"body": text})
+
+    assert json.loads(data)["body"] == text
+    assert raw_controls(data.decode()) == []
+    assert encode_visible("\u00e9\U0001f4ec") == '"\u00e9\U0001f4ec"'.encode()

@@ -88,3 +88,10 @@ def test_events_of_every_kind_fit_one_line() -> None:
     shown = render.event({"event_id": "1-0", "type": "connected", "timestamp": at}, PLAIN)
     assert shown.split() == [local, "connected"]
     assert "v1  → v2" not in render.event({"event_id": "1-0", "type": "agent_rename", "old": "a", "agent": "b"}, PLAIN)
+
+
+def test_what_the_disk_altered_is_marked() -> None:
+    entry = message(to="bob", kind="message", altered=True)
+    for text in (render.message(entry, PLAIN), render.history([entry], PLAIN)):
+        assert "altered on disk: not what was sent" in text
+    assert "altered" not in render.message(message(), PLAIN)

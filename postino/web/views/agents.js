@@ -1,7 +1,7 @@
 /* The list of agents beside the mail: who is online, who has mail waiting, and a filter. */
 
 import { arrange, h, set, visuallyHidden, write } from "../dom.js";
-import { ago, count, grouped, moment } from "../format.js";
+import { ago, count, grouped, moment, place } from "../format.js";
 import { icon } from "../icons.js";
 import { keyed } from "../keyed.js";
 import { mailHash } from "../router.js";
@@ -180,7 +180,7 @@ class Row {
     if (agent === this.#drawn) return;
     this.#drawn = agent;
     this.#link.classList.toggle("online", agent.online);
-    this.#status.title = agent.lastSeen ? `last seen ${moment(agent.lastSeen)}` : "";
+    this.#status.title = [place(agent), agent.lastSeen && `last seen ${moment(agent.lastSeen)}`].filter(Boolean).join(", ");
     drawBadge(this.#unread, agent.unread, "unread");
     drawBadge(this.#dead, agent.dead, "dead", icon("skull"));
   }
@@ -195,6 +195,7 @@ function status(agent) {
   const leased = agent.messageCount - agent.unread;
   const mine = !agent.lastSeen && agent.name === load("name") && "the name you send as";
   const parts = [agent.online ? "online" : mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen")];
+  if (agent.online && agent.state !== "unknown") parts.push(agent.state);
   if (agent.sessions > 1) parts.push(count(agent.sessions, "session"));
   if (leased > 0) parts.push(`${grouped(leased)} leased`);
   return parts.join(" · ");

@@ -3,6 +3,7 @@
 import { h, time, write } from "../dom.js";
 import { count, firstLine, full, moment } from "../format.js";
 import { icon } from "../icons.js";
+import { alteredNote } from "./message_state.js";
 
 const SHOWN = 50;
 
@@ -100,6 +101,7 @@ export class DeadLetters {
         time(letter.died_at, moment(letter.died_at), full(letter.died_at)),
         ` · delivered ${letter.delivery} times`,
       ),
+      alteredNote(letter),
       h("p", { class: "dead-body", dir: "auto", text: firstLine(letter.body, 200) }),
       button("repeat", "Requeue", () => this.#requeue([letter.id])),
     );

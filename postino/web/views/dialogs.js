@@ -34,7 +34,7 @@ export class Dialogs {
     });
     const text = wrong
       ? "That token was refused. Try again:"
-      : "Enter the token that is set as POSTINO_API_TOKEN. It is kept until this tab is closed.";
+      : "Enter POSTINO_API_TOKEN or a named token. It is kept until this tab is closed.";
     const form = h(
       "form",
       { method: "dialog" },

@@ -1,7 +1,7 @@
 /* The head of the mail view: the agent, what waits for it, the search, and operations on the inbox. */
 
 import { h, write } from "../dom.js";
-import { ago, count, visible } from "../format.js";
+import { ago, count, place, visible } from "../format.js";
 import { icon } from "../icons.js";
 import { load } from "../storage.js";
 import { avatar, avatarOfAll } from "./avatar.js";
@@ -136,6 +136,8 @@ function summary(record, loaded) {
       : record.lastSeen
         ? `last seen ${ago(record.lastSeen)}`
         : "never seen",
+    record.online && record.state !== "unknown" && record.state,
+    place(record),
     `${record.unread} unread`,
     leased > 0 && `${leased} leased`,
     record.aliases.length > 0 && `formerly ${record.aliases.slice(0, 3).join(", ")}`,

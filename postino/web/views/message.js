@@ -7,7 +7,7 @@ import { mailHash } from "../router.js";
 import { agentLink } from "./agent_link.js";
 import { avatar } from "./avatar.js";
 import { renderBody } from "./body.js";
-import { describeState } from "./message_state.js";
+import { alteredNote, describeState } from "./message_state.js";
 
 // bodies longer than this are folded, so that one message does not hide the others
 const LONG_CHARACTERS = 1_800;
@@ -33,6 +33,7 @@ export class MessageCard {
       { class: "message", "aria-labelledby": id, data: { messageId: entry.id, direction } },
       this.#head(id, agent),
       this.#quote(),
+      alteredNote(entry),
       foldable(entry.body),
       h("footer", {}, this.#state, this.#buttons),
     );

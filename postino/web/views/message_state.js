@@ -14,7 +14,13 @@ export const REASONS = {
   ttl: "not read in time",
   expired: "not read in time",
   dead_letters_full: "removed to make room for newer dead letters",
+  altered: "altered on disk",
 };
+
+/** Return a warning above a text that the daemon found altered on its disk, or null. */
+export function alteredNote({ altered }) {
+  return altered ? h("p", { class: "altered", text: "Altered on disk: this is not what was sent" }) : null;
+}
 
 /** Return `{kind, icon, label, details}`; `details` are nodes and strings that follow the label. */
 export function describeState(entry, now = Date.now()) {

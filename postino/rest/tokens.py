@@ -1,0 +1,74 @@
+"""Routes of named tokens: create, list, revoke. On the unix socket only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from postino.errors import Forbidden
+from postino.model import iso
+from postino.rest.call import ApiCall
+from postino.rest.connection import is_unix
+from postino.rest.named_tokens import Caller
+from postino.rest.records import NewToken, Nothing, Page, Paging, Token, TokenBody, TokensRevoked
+from postino.values import check_id
+
+_log = structlog.get_logger()
+
+
+async def create(call: ApiCall[Nothing, TokenBody]) -> NewToken:
+    """Create a token for a name; only this answer has it. On the unix socket only."""
+    _check_socket(call)
+    asked = call.body
+    token, holder = await call.state.tokens.create(asked.name, asked.role, asked.ttl_s)
+    described = _described(holder)
+    _log.info("token_created", id=described.id, name=asked.name, role=asked.role, expires=described.expires)
+    return NewToken(
+        token=token, id=described.id, name=asked.name, role=asked.role, created=described.created,
+        expires=described.expires,
+    )  # fmt: skip
+
+
+async def listing(call: ApiCall[Paging, Nothing]) -> Page[Token]:
+    """List the tokens, without their secrets. On the unix socket only."""
+    _check_socket(call)
+    page, found = call.query, call.state.tokens.all()
+    items = [_described(each) for each in found[page.offset : page.offset + page.limit]]
+    return Page(items=items, total=len(found), limit=page.limit, offset=page.offset)
+
+
+async def revoke_all(call: ApiCall[Nothing, Nothing]) -> TokensRevoked:
+    """Revoke every token of a name, at once. On the unix socket only."""
+    return await _revoke(call, None)
+
+
+async def revoke(call: ApiCall[Nothing, Nothing]) -> TokensRevoked:
+    """Revoke one token of a name, at once. On the unix socket only."""
+    return await _revoke(call, check_id(call.request.match_info["id"]))
+
+
+async def _revoke(call: ApiCall[Nothing, Nothing], id: str | None) -> TokensRevoked:
+    _check_socket(call)
+    revoked = await call.state.tokens.revoke(call.agent(), id)
+    for each in revoked:
+        _log.info("token_revoked", id=each.token.id, name=each.name)
+    return TokensRevoked(revoked=[each.token.id for each in revoked])
+
+
+def _check_socket(call: ApiCall[Any, Any]) -> None:
+    if not is_unix(call.request):
+        raise Forbidden("tokens are managed on the unix socket only; run `postino token`")
+
+
+def _described(holder: Caller) -> Token:
+    token = holder.token
+    return Token(
+        id=token.id,
+        name=token.name,
+        role=token.role,
+        created=iso(token.created * 1000),
+        expires=None if token.expires is None else iso(token.expires * 1000),
+        expired=holder.has_expired,
+        last_used=None if holder.last_used is None else iso(int(holder.last_used * 1000)),
+    )
