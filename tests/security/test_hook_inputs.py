@@ -19,7 +19,7 @@ import pytest
 from tests.attacks import ESCAPES, attacked, damaged, no_failure_in, raw_controls, value, with_hostile_field
 from tests.daemons import Daemon, scratch_daemon
 
-SCRIPT = Path(__file__).resolve().parents[2] / "hooks/hook.sh"
+SCRIPT = Path(__file__).resolve().parents[2] / "plugin/scripts/hook.sh"
 EVENTS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolBatch", "Stop", "Notification", "SessionEnd")
 BODY = "the-body-that-no-hook-prints"
 DEADLINE_S = 20.0  # of a hook on a busy machine; alone it takes 20 ms, and gives up after 1 s
