@@ -80,7 +80,8 @@ async def _welcome(lines: LineStream, broker: Broker) -> Session | None:
         await lines.flush()
         return None
     lines.put({"postino": "welcome", "agent": agent, "version": __version__})
-    log.info("relay_joined", session=session.id, generation=session.hello.generation, agent=agent)
+    hello = session.hello
+    log.info("relay_joined", session=session.id, generation=hello.generation, agent=agent, version=hello.version)
     return session
 
 
@@ -108,6 +109,7 @@ def parse_hello(line: bytes) -> Hello:
         claude_start=None if claude.start is None else str(claude.start),
         claude_socket=claude.socket,
         claude_session_id=claude.session_id,
+        version=None if given.version is None else visible(given.version)[:32],
         placeholders=[visible(each)[:64] for each in given.placeholders[:8]],
     )
 
@@ -122,6 +124,7 @@ class _Claude(msgspec.Struct):
 class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     session: str
     generation: int
+    version: str | None = None
     name: str | None = None
     terminal: str | None = None
     directory: str | None = None

@@ -102,7 +102,7 @@ def test_a_daemon_that_hangs_costs_a_second_at_most_and_once(daemon: Any, hook: 
         daemon.process.send_signal(signal.SIGCONT)
 
     until(lambda: not home.slow.exists(), "the daemon takes hooks again")
-    assert said(hook("SessionStart")).startswith("postino: this session is agent ")
+    assert said(hook("SessionStart")).startswith("[postino] this session is agent ")
 
 
 @pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
@@ -218,10 +218,10 @@ def test_bad_input_is_logged_and_nothing_is_printed(
 
 
 def test_a_client_that_does_not_say_its_process_is_the_parent_of_the_hook(daemon: Any, hook: Run) -> None:
-    assert said(hook("SessionStart", CLAUDE_PID="")).startswith("postino: this session is agent ")
+    assert said(hook("SessionStart", CLAUDE_PID="")).startswith("[postino] this session is agent ")
     send(daemon, "hello")
 
-    assert said(hook("UserPromptSubmit", CLAUDE_PID="")) == "postino: 1 unread message (from unverified 'ann')"
+    assert said(hook("UserPromptSubmit", CLAUDE_PID="")) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
 
 
 @pytest.mark.parametrize("pid", ["0", "-1", "x", "99999999999999"])
