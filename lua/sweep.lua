@@ -24,6 +24,7 @@ TIME     O(n) in the messages ended
 --@include lib/agent
 --@include lib/delivery
 --@include lib/due
+--@include lib/event
 --@include lib/expire
 --@include lib/fields
 --@include lib/lasts
@@ -42,10 +43,14 @@ local now, ended, deleted, more = now_ms(), 0, 0, 0
 if redis.call('EXISTS', inbox) == 1 then
   ended = expire(keys, agent, ttl_ms, now, max_dead)
   if ended == most_ended then more = 1 end
-  local died = 0
+  local died, shown_again = 0, {}
   for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
-    if lasts(leases, stream_id, now) then redis.call('ZADD', leases, now, stream_id) end -- so that a check counts it
     local _, deliveries = delivery_of(inbox, stream_id)
+    if lasts(leases, stream_id, now) then -- a step back of the clock has hidden it: let a check count it
+      redis.call('ZADD', leases, now, stream_id)
+      local hidden = fields_at(inbox, stream_id)
+      if hidden and #shown_again < most_ended then shown_again[#shown_again + 1] = field(hidden, 'id') end
+    end
     local fields = deliveries >= max_deliveries and fields_at(inbox, stream_id)
     if fields and died == most_ended then
       more = 1
@@ -56,6 +61,7 @@ if redis.call('EXISTS', inbox) == 1 then
     end
   end
   ended = ended + died
+  if #shown_again > 0 then emit(events, 'msg_release', 'ids', cjson.encode(shown_again), 'to', agent, 'reader', '') end
   local consumers = redis.pcall('XINFO', 'CONSUMERS', inbox, 'agents')
   for _, consumer in ipairs(consumers.err and {} or consumers) do
     if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= idle_ms then

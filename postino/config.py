@@ -14,7 +14,7 @@ from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home_store import DEFAULT_PREFIX, MALFORMED, SWITCH, HomeStore, without_credentials
 from postino.paths import Home
-from postino.values import check_name
+from postino.values import LEAST_MEMORY, check_name
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -94,7 +94,6 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-LEAST_MEMORY = 8 << 20  # an empty server takes 2 MB
 
 
 def _bytes(text: str) -> int:

@@ -88,7 +88,11 @@ class Transport:
         self.address = address
         self._connection: http.client.HTTPConnection | None = None
         if isinstance(address, str) and not _is_url(address):
-            raise BadField(f"{address!r} is neither the path of a socket nor an http:// URL", field="address")
+            shown = address.rpartition("@")[2]  # a password is neither used nor shown
+            raise BadField(
+                f"{shown!r} is neither the path of a socket nor an http:// or https:// URL without a user",
+                field="address",
+            )
 
     def close(self) -> None:
         """Close the persistent connection; the next exchange opens another."""
@@ -217,7 +221,7 @@ class Transport:
 def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in text
     except ValueError:
         return False
 

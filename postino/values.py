@@ -14,6 +14,7 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
 EVENT_ID = "^[0-9]{1,15}(-[0-9]{1,19})?$"  # as in Last-Event-ID
 RESERVED = frozenset({"all", "human", "system", "postino"})
+LEAST_MEMORY = 8 << 20  # bytes that a server is allowed at least; an empty one takes 2 MB
 MAX_BODY = 32_768  # characters
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200

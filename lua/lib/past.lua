@@ -1,7 +1,8 @@
 --@include lib/number
 --@include lib/stream
 -- past: marks of one name: the history ID of an entry that gives it as sender or recipient. A mark stands for all of the
--- name's entries in the 200 ms from its own on: a search reads those, and busy names cost no write per message.
+-- name's entries in the MARK_MS of postino/store/marks.py from its own on: a search reads those, and busy names cost no
+-- write per message, because the caller says until when it knows them to be marked.
 -- Named as the entry names it: a rename moves nothing, and a search looks under all names of an agent. A mark costs about
 -- 17 bytes. What has outlived its entry is trimmed once per time to live; an unused name goes after two of them
 local function mark(past, history_id, ttl_ms, now)

@@ -5,7 +5,9 @@
 -- inbox since, by a nack, a release or the end of their lease; examines at most 100
 local function add_returned(inbox, leases, process, now, ids, senders)
   if not process.mail or not process.found then return end
-  local due = redis.call('ZRANGEBYSCORE', leases, '(' .. digits(process.found), now, 'LIMIT', 0, 100)
+  -- a notification in the future is from before a step back of the clock, which tells nothing of what returned since
+  local since = process.found > now and '-inf' or '(' .. digits(process.found)
+  local due = redis.call('ZRANGEBYSCORE', leases, since, now, 'LIMIT', 0, 100)
   for _, stream_id in ipairs(due) do
     local fields = not id_before(process.mail, stream_id) and fields_at(inbox, stream_id)
     if fields then

@@ -20,6 +20,7 @@ from postino.store.sessions import SessionTable
 from postino.store.store import Store
 
 TICK_S = 5.0
+STEP_MS = 1000  # that Valkey's clock goes back against ours in one tick: what this hides is to be found at once
 SWEEP_S = 60.0  # or one lease, if shorter; it visits every inbox, so `run_soon` does not start one
 PAUSE_S = 0.02  # after a batch that left work: some milliseconds of the server's time, so that requests get the rest
 IDLE_MS = 600_000  # after which a consumer with nothing pending is deleted
@@ -75,7 +76,7 @@ class Housekeeping:
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
-        swept = clock()
+        swept, ahead_ms = clock(), 0.0
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_S):
@@ -83,7 +84,8 @@ class Housekeeping:
             self._requested.clear()
             try:
                 await self._sessions.expire_presence()
-                if clock() - swept >= self._sweep_s:
+                before_ms, ahead_ms = ahead_ms, await self._store.now_ms() - clock() * 1000
+                if ahead_ms < before_ms - STEP_MS or clock() - swept >= self._sweep_s:
                     swept = clock()
                     await self.sweep()
                 await self.send_notices()

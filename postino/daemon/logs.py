@@ -25,7 +25,9 @@ def set_up(settings: Settings) -> None:
     level = getattr(logging, settings.log_level.upper())
     last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     if kind == "console":
-        last = [_escaped, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # where rich or better_exceptions is installed, structlog's default shows local variables: bodies and secrets
+        plain = structlog.dev.plain_traceback
+        last = [_escaped, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -42,22 +44,29 @@ def set_up(settings: Settings) -> None:
 class _LibraryHandler(logging.Handler):
     """Pass the log records of libraries, such as aiohttp and asyncio, to structlog.
 
-    The same message comes once in REPEAT_S: asyncio logs every connection that it cannot accept.
+    The same message comes once in REPEAT_S, with the number of those left out before it: asyncio logs every connection
+    that it cannot accept.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._last: dict[str, float] = {}
+        self._omitted: dict[str, int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.created - self._last.get(str(record.msg), 0.0) < REPEAT_S:
+        kind = str(record.msg)
+        if record.created - self._last.get(kind, 0.0) < REPEAT_S:
+            self._omitted[kind] = self._omitted.get(kind, 0) + 1
             return
+        omitted = self._omitted.pop(kind, 0)
         if len(self._last) >= MOST_MESSAGES:
             self._last.clear()
-        self._last[str(record.msg)] = record.created
-        log = structlog.get_logger()
-        exc_info = record.exc_info if record.exc_info and record.exc_info[0] else None
-        log.log(record.levelno, "library", logger=record.name, message=record.getMessage(), exc_info=exc_info)
+            self._omitted.clear()
+        self._last[kind] = record.created
+        more: dict[str, Any] = {"omitted": omitted} if omitted else {}
+        if record.exc_info and record.exc_info[0]:
+            more["exc_info"] = record.exc_info
+        structlog.get_logger().log(record.levelno, "library", logger=record.name, message=record.getMessage(), **more)
 
 
 def _escaped(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -83,7 +83,9 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     """Return the function that aiohttp calls for `route`. What is the same for all its requests is decided here."""
     takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
     read_body = parse.Body(route.body).read
-    largest = min(state.settings.max_body_bytes, route.longest_body or state.settings.max_body_bytes)
+    most = state.settings.max_body_bytes
+    largest = min(most, route.longest_body or most)
+    setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
     handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api
     no_query: Any = NOTHING if route.query is Nothing else route.query()
 
@@ -95,7 +97,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
             if route.own:
                 await call.check_own(call.agent(), "agent")
         if takes_body:
-            call.body = read_body(await parse.body(request, largest))
+            call.body = read_body(await parse.body(request, largest, setting=setting))
         elif route.raw:
             parse.check_type(request, route.accepts)
         elif request.can_read_body:

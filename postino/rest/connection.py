@@ -127,7 +127,7 @@ class HttpConnection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if not self._tcp or peer.is_quick() or not peer.LINUX:
+        if not self._tcp or self._connections.quick or not peer.LINUX:
             self._begin(transport, self._connections.policy(transport))
         else:
             transport.pause_reading()
@@ -188,7 +188,7 @@ class HttpConnection(web.RequestHandler):
             poll = select.poll()
             poll.register(self.transport.get_extra_info("socket"), select.POLLOUT)  # macOS reports no event unasked
             return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
-        if not peer.is_quick() or self.policy is None or not self.policy.local:
+        if not self._connections.quick or self.policy is None or not self.policy.local:
             return False  # TCP itself does not show the difference
         theirs, ours = (self.transport.get_extra_info(name) for name in ("peername", "sockname"))
         return peer.of_tcp(theirs[:2], ours[:2]) is None
@@ -267,6 +267,7 @@ class HttpConnections:
         self.server = server
         self.loop = loop
         self.policy = policy
+        self.quick = peer.is_quick()
         self._open: set[HttpConnection] = set()
         self._tcp = 0
 

@@ -80,8 +80,10 @@ def query(request: web.Request, kind: type[T]) -> T:
         raise explain(error, fields) from None
 
 
-async def body(request: web.Request, largest: int) -> bytes:
+async def body(request: web.Request, largest: int, *, setting: str = "") -> bytes:
     """Return the body of a POST, at most `largest` bytes, which must arrive within 10 s.
+
+    `setting` is the variable that sets `largest`, if one does.
 
     Raises:
         UnsupportedType: it is not `application/json` in UTF-8, or has a content encoding.
@@ -90,7 +92,7 @@ async def body(request: web.Request, largest: int) -> bytes:
     """
     check_type(request)
     if (request.content_length or 0) > largest:
-        raise _too_large(largest)
+        raise _too_large(largest, setting)
     try:
         if request.content.is_eof():  # it arrived with the head, as nearly always
             data = request.content.read_nowait()
@@ -98,13 +100,13 @@ async def body(request: web.Request, largest: int) -> bytes:
             async with asyncio.timeout(BODY_S):
                 data = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise _too_large(largest) from None
+        raise _too_large(largest, setting) from None
     except TimeoutError:
         raise BadRequest(f"the body did not arrive within {BODY_S:.0f} s; send it again") from None
     except (web.RequestPayloadError, ConnectionError, ValueError):
         raise BadRequest("the body ended early or is badly chunked") from None
     if len(data) > largest:
-        raise _too_large(largest)
+        raise _too_large(largest, setting)
     return data
 
 
@@ -217,8 +219,8 @@ def _quoted(text: str) -> str:
     return visible(text[:QUOTED])
 
 
-def _too_large(largest: int) -> TooLarge:
+def _too_large(largest: int, setting: str) -> TooLarge:
     return TooLarge(
-        f"the body is larger than {largest} bytes (POSTINO_MAX_BODY_BYTES); JSON that escapes non-ASCII as \\uXXXX "
+        f"the body is larger than {largest} bytes{setting and f' ({setting})'}; JSON that escapes non-ASCII as \\uXXXX "
         "takes 6 to 12 bytes per character: send UTF-8 (in Python ensure_ascii=False)"
     )

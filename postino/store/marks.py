@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MARK_MS = 200  # that one mark stands for, as in lua/lib/past.lua
+MARK_MS = 200  # that one mark in the index of the history stands for; see lua/lib/past.lua
 _MOST = 10_000  # names that are remembered
 
 

@@ -103,3 +103,21 @@ async def test_what_a_step_back_hides_is_counted_after_housekeeping(moved: Broke
     await moved.housekeeping.sweep()
 
     assert (await moved.agents.check("bob")).unread_messages == 2
+
+
+async def test_a_session_is_told_soon_of_what_a_step_back_hides(moved: Broker, valkey_to_steer: Valkey) -> None:
+    process = "host:100:5"
+    await sent(moved, "m1", "m2")
+    waiting = await moved.claude.unnotified("bob", process, "c1")
+    await moved.claude.mark_notified(waiting, process, "c1", broadcasts=True, how="socket")
+    await read(moved, "s1")
+    await moved.mail.nack("bob", "s1", ["m1"], 5_000)
+    async with moved.events.subscribe(100) as events:
+        await step(valkey_to_steer, moved, -HOUR_MS)
+        moved.housekeeping.run_soon()  # its next tick comes within 5 s; the sweep, within 60
+
+        async with asyncio.timeout(30):
+            while (event := await events.get()) is None or event.type != "msg_release":
+                pass
+    assert (event.data["to"], event.data["ids"]) == ("bob", ["m1", "m2"])
+    assert (await moved.claude.unnotified("bob", process, "c1")).new_ids == ["m1", "m2"]

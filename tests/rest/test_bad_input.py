@@ -339,7 +339,9 @@ async def test_the_refusal_of_a_long_body_tells_what_escaping_costs(api: Any) ->
     answer = await api.post("messages", data=data)
 
     assert (answer.status, answer.json["code"]) == (413, "too_large")
-    assert "ensure_ascii=False" in answer.json["error"]
+    assert "ensure_ascii=False" in answer.json["error"] and "POSTINO_MAX_BODY_BYTES" in answer.json["error"]
+    fixed = await api.post("signin", data=b" " * 1025)  # this limit is no setting
+    assert "larger than 1024 bytes;" in fixed.json["error"]
     assert (await api.post("messages", GOOD | {"body": "😀" * 32_768})).status == 200
 
 

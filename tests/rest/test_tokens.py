@@ -256,7 +256,7 @@ async def test_beyond_loopback_nobody_calls_without_a_token(connect: Any, broker
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
 async def test_the_end_of_a_token_ends_its_streams_and_long_polls(api: Any, token: Make, how: str) -> None:
-    call = await token("agent", ttl_s=2 if how == "expired" else None)
+    call = await token("agent", ttl_s=5 if how == "expired" else None)
     tokens = api.client.app[STATE].tokens
     poll = asyncio.create_task(call("POST", "messages/ci/read", {"wait": 60}))
     async with api.client.get("/api/events?agent=ci", headers=call.headers) as stream:

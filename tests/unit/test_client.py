@@ -363,3 +363,13 @@ def test_events_of_a_daemon_that_stays_away_end_after_the_patience(daemon: Badly
         threading.Timer(0.1, path.unlink).start()
         with pytest.raises(Unreachable):
             next(found)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://me:secret@localhost:3333", "https://:12/secret@host", "http://h:12secret@x"]
+)
+def test_an_address_with_a_password_is_refused_and_the_password_not_shown(address: str) -> None:
+    with pytest.raises(BadField) as refused:
+        Client(address)
+
+    assert "secret" not in refused.value.message

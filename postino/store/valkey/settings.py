@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from postino.paths import Home
+from postino.values import LEAST_MEMORY
 
 #: Durability first. A running server is changed to these as well, so none may depend on the home. To them comes
 #: maxmemory: without a limit the machine's own would end the server, again and again while it loads its data.
@@ -23,8 +24,6 @@ SETTINGS = {
     "maxmemory-policy": "noeviction",
     "enable-debug-command": "no",
 }
-
-LEAST_MEMORY = 8 << 20  # bytes
 
 _PLAIN = re.compile(rb"[A-Za-z0-9/._ -]")
 

@@ -31,7 +31,11 @@ const SENTENCES = {
   msg_release: [
     "mail",
     "repeat",
-    (e) => [`${messages(e)} returned to the inbox of `, agent(e.to), ": the session that leased it has ended"],
+    (e) => [
+      `${messages(e)} returned to the inbox of `,
+      agent(e.to),
+      e.reader ? ": the session that leased it has ended" : ": a step back of the clock had hidden it",
+    ],
   ],
   msg_notified: ["mail", "bell", (e) => [agent(e.to), ` was notified of ${messages(e)} by ${visible(String(e.how))}`]],
   msg_dead: [
