@@ -7,8 +7,11 @@ home=${POSTINO_HOME:-$HOME/.postino}
 case $home in # a ~ that no shell has expanded, because the value comes from a settings file
 "~") home=$HOME ;;
 "~/"*) home=$HOME/${home#??} ;;
+'${'*) home=$HOME/.postino ;; # a placeholder that the client has not expanded
 esac
 socket=$home/daemon.sock
+agent=$POSTINO_AGENT_NAME
+case $agent in "" | '${'*) agent=$CLAUDE_PLUGIN_OPTION_AGENT_NAME ;; esac
 
 # Another user's home: its daemon must not get the prompt, nor put text into the session.
 [ ! -e "$home" ] || [ -O "$home" ] || exit 0
@@ -19,7 +22,7 @@ post() {
   curl -q -f -sS --noproxy '*' --unix-socket "$socket" --connect-timeout 0.3 --max-time "$1" \
     -H 'Content-Type: application/json' -H 'Expect:' \
     -H "X-Claude-Pid: $CLAUDE_PID" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
-    -H "X-Postino-Agent: ${POSTINO_AGENT_NAME:-$CLAUDE_PLUGIN_OPTION_AGENT_NAME}" \
+    -H "X-Postino-Agent: $agent" \
     -H "X-Postino-Terminal: ${TERM_SESSION_ID:-$ITERM_SESSION_ID}" \
     --data-binary @- "http://localhost/api/hooks/$event" 2>/dev/null
 }

@@ -15,6 +15,7 @@ from aiohttp import web
 from postino.claude import notice, permission
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.errors import BadName, Forbidden, PostinoError
+from postino.home import is_placeholder
 from postino.rest.call import ApiCall
 from postino.rest.connection import is_unix
 from postino.rest.parse import BODY_S
@@ -101,10 +102,10 @@ async def _body(request: web.Request) -> bytearray | None:
 def _process(request: web.Request) -> HookProcess:
     """Return the Claude process that runs the hook, as the request's headers describe it."""
     headers = request.headers
-    found = _PID.fullmatch(headers.get("X-Claude-Pid", ""))
+    found, name = _PID.fullmatch(headers.get("X-Claude-Pid", "")), headers.get("X-Postino-Agent", "")
     return HookProcess(
         pid=int(found.group()) if found else 0,
         socket=headers.get("X-Claude-Socket", ""),
-        name=headers.get("X-Postino-Agent") or None,
+        name=None if is_placeholder(name) else name or None,
         terminal=headers.get("X-Postino-Terminal", ""),
     )

@@ -271,6 +271,17 @@ def test_a_name_that_cannot_be_used_is_told_to_the_user_once(daemon: Any, hook: 
     assert second == ""
 
 
+def test_placeholders_that_the_client_has_not_expanded_count_as_unset(daemon: Any, hook: Run, home: Home) -> None:
+    (home.root / ".postino").symlink_to(home.root)
+    unset = {"HOME": str(home.root), "POSTINO_HOME": "${POSTINO_HOME:-}", "POSTINO_AGENT_NAME": "${POSTINO_AGENT_NAME}"}
+
+    told = said(hook("SessionStart", **unset, CLAUDE_PLUGIN_OPTION_AGENT_NAME="bob"))
+    other = said(hook("SessionStart", **unset, CLAUDE_PLUGIN_OPTION_AGENT_NAME="${user_config.agent_name}"))
+
+    assert told.startswith("[postino] this session is agent bob;")
+    assert other.startswith("[postino] this session is agent ")
+
+
 def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook: Run, home: Home) -> None:
     below = {"HOME": str(home.root.parent), "POSTINO_HOME": f"~/{home.root.name}"}
 
