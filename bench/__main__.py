@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.table import render
 
-SCENARIOS = ("throughput", "latency", "start", "hooks", "transfer", "stalled")
+SCENARIOS = ("throughput", "latency", "start", "hooks", "transfer", "attacked")
 
 
 def main() -> int:

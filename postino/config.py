@@ -230,7 +230,12 @@ KNOBS: tuple[Knob, ...] = (
         _file,
     ),
     Knob("tls_key", "an absolute path", "PEM file of the certificate's key, without a password", _file),
-    Knob("behind_proxy", "true or false", "true: a reverse proxy provides TLS to other machines", _flag),
+    Knob(
+        "behind_proxy",
+        "true or false",
+        "true: a reverse proxy provides TLS; every TCP request then needs a token",
+        _flag,
+    ),
     Knob(
         "allowed_hosts",
         "hosts, host:port pairs or origins such as https://mail.example, separated by commas",

@@ -1,4 +1,4 @@
-"""The files in POSTINO_HOME, and where lua/, plugin/ and hooks/ are installed."""
+"""The files in POSTINO_HOME, and where lua/ and plugin/ are installed."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ class Home:
         return self.root / "daemon.json"
 
     @property
+    def slow(self) -> Path:
+        """Made by a hook that got no answer in time; while it is there and new, hooks do not call the daemon."""
+        return self.root / "hooks.slow"
+
+    @property
     def store(self) -> Path:
         """Which store this home uses, see home_store."""
         return self.root / "store.json"
@@ -77,7 +82,7 @@ class Home:
 
 
 def folder(kind: str) -> Traversable:
-    """Return the directory lua/, plugin/ or hooks/ of the installed package, or else of the checkout around it."""
+    """Return the directory lua/ or plugin/ of the installed package, or else of the checkout around it."""
     from importlib import resources  # 5 ms, which most commands need not pay
 
     packaged = resources.files("postino") / "_data" / kind

@@ -101,8 +101,8 @@ def lock_home(home: Home) -> HomeLock | None:
 
 
 def _remove_files(home: Home) -> None:
-    """Remove daemon.sock and daemon.json. The caller must hold the lock."""
-    for path in (home.socket, home.info):
+    """Remove daemon.sock, daemon.json and the mark of slow hooks. The caller must hold the lock."""
+    for path in (home.socket, home.info, home.slow):
         path.unlink(missing_ok=True)
 
 

@@ -110,7 +110,9 @@ async def serve(
             async with _listening(app, Relays(broker, sessions), unix, sockets, secured):
                 lock.write_info(url, __version__, comparable(settings))
                 _log_serving(settings, broker, url, began)
+                calling = asyncio.create_task(_call_again(broker))
                 await _until_stopped(stop, lock, broker)
+                await _cancelled(calling)
                 _log.info("stopping")
         finally:
             await broker.close()
@@ -201,6 +203,16 @@ async def _listening(
         for work in (connections.sweep(), relays.run()):
             undo.push_async_callback(_cancelled, asyncio.create_task(work))
         yield
+
+
+async def _call_again(broker: Broker) -> None:
+    """Let hooks call this daemon again, one of which got no answer in time, when Valkey answers."""
+    mark = broker.settings.home.slow
+    while True:
+        await asyncio.sleep(HOME_S)
+        if mark.exists() and (await broker.health()).valkey:
+            mark.unlink(missing_ok=True)
+            _log.warning("hook_was_slow")
 
 
 async def _end(runner: web.AppRunner, relays: Relays) -> None:

@@ -225,8 +225,8 @@ class HttpConnection(web.RequestHandler):
         return self._answered and self._head_since is None and not stalls, self._idle_since
 
     def _is_idle(self) -> bool:
-        """Return whether aiohttp waits for the next request, from its first byte to the end of its head."""
-        return self._waiter is not None and not self._waiter.done()
+        """Return whether aiohttp waits for a request: none has come, or its head has not ended."""
+        return not self._received or (self._waiter is not None and not self._waiter.done())
 
     def abort(self) -> None:
         """Close the connection without a response."""

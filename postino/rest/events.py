@@ -32,6 +32,7 @@ QUEUE = 2_000  # events that wait for one client, about 1 MB; they are delivered
 RETRY_MS = 1_000  # after which a client reconnects
 HEARTBEAT_S = 10.0  # a third of the 30 s after which an agent is offline
 MOST = 64  # streams
+HEADERS = {"Server": "postino", "X-Accel-Buffering": "no"}  # no buffer of nginx holds an event back
 MS_DIGITS = 15  # of an event's id: enough for 31,000 years
 
 _log = structlog.get_logger()
@@ -77,7 +78,7 @@ async def events(call: ApiCall[EventsQuery, Nothing]) -> web.StreamResponse:
     wanted = Filter(await _agent(call), _types(asked.type or ""))
     since = _since(call.request.headers.get("Last-Event-ID") or asked.since)
     if call.request.method == "HEAD":
-        return web.Response(headers={"Content-Type": "text/event-stream", "Server": "postino"})
+        return web.Response(headers=HEADERS | {"Content-Type": "text/event-stream"})
     with _counted(state):
         # subscribed first, so that no event is lost between the replay and the live events
         async with call.broker.events.subscribe(QUEUE) as live, _online(state, name):
@@ -107,8 +108,7 @@ class FilteredStream:
 async def _stream(
     call: ApiCall[EventsQuery, Nothing], live: Subscription, wanted: Filter, start: Start
 ) -> EventSourceResponse:
-    headers = {"Server": "postino", "X-Accel-Buffering": "no"}  # nginx would keep events until its buffer is full
-    stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers=headers)
+    stream = EventSourceResponse(ping_interval=PING_S, send_timeout=SEND_S, headers=HEADERS)
     await stream.prepare(call.request)
     async with stream:
         filtered = FilteredStream(stream, wanted)

@@ -37,6 +37,7 @@ class Guard:
         wide = settings.web_host not in LOOPBACK
         self._names = (settings.web_host.lower(), socket.gethostname().lower()) if wide else ()
         self._wide = wide
+        self._needs_token = bool(settings.api_token) or wide or settings.behind_proxy
         self._scheme = "https" if settings.tls_cert else "http"
         self._allowed = settings.allowed_hosts
         self._names_at: dict[tuple[str, int], tuple[frozenset[str], frozenset[str]]] = {}
@@ -115,7 +116,7 @@ class Guard:
         hosts, origins = self._names_at[ours]
         refusal, local = self._judge_peer(theirs[:2], ours)
         # a peer of unknown or another user is one beyond loopback, or a proxy
-        needs_token = self._token is not None or self._wide or not (local or not peer.LINUX)
+        needs_token = self._needs_token or not (local or not peer.LINUX)
         return Policy(hosts, origins, needs_token, refusal, local=local, gone=not peer.is_open(sock))
 
     def _hosts(self, address: str, port: int) -> tuple[frozenset[str], frozenset[str]]:

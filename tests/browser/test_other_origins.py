@@ -91,7 +91,7 @@ def test_a_hostile_page_reads_and_changes_nothing(attacker: Any, served: Served)
             results += attack(attacker, site, daemons)
     rebound = attacker.new_page()  # the attacker's name means the daemon now: its own script calls its own origin
     rebound.set_default_timeout(PATIENCE_MS)
-    rebound.goto(f"http://{NAME}:{port}/")
+    rebound.goto(f"http://{NAME}:{port}/api/agents")
     rebound.set_content(PAGE.decode())
     results += rebound.evaluate("attack([location.origin])")
     rebound.close()

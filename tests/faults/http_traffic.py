@@ -170,7 +170,9 @@ class Reader:
         """Read until stopped, then until the inbox is empty."""
         unsure, consumer = False, self._born()
         while True:
-            asked = {"limit": self._chance.randint(1, 20), "consumer": consumer, "resume": unsure}
+            # all that a lost answer may have leased comes again at once, or later mail would overtake it
+            limit = 200 if unsure else self._chance.randint(1, 20)
+            asked = {"limit": limit, "consumer": consumer, "resume": unsure}
             answer = await self.caller.post("read", f"messages/{self.inbox}/read", asked)
             if answer.code:
                 unsure = unsure or answer.outcome == UNKNOWN

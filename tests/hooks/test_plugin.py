@@ -39,6 +39,7 @@ def test_every_hook_runs_a_script_that_is_there() -> None:
 
 
 def test_plugin_and_package_have_one_version() -> None:
+    assert f"\nversion={__version__}\n" in (PLUGIN / "scripts/hook.sh").read_text()
     assert json.loads((PLUGIN / ".claude-plugin/plugin.json").read_text())["version"] == __version__
 
 
@@ -91,7 +92,7 @@ def _repository(machine: Any, place: Path) -> None:
     """Make a git repository of the plugin as it lies here, committed or not."""
     work = machine.root / "work"
     work.mkdir()
-    subprocess.run(["cp", "-a", ROOT / ".claude-plugin", PLUGIN, ROOT / "hooks", work], check=True)
+    subprocess.run(["cp", "-a", ROOT / ".claude-plugin", PLUGIN, work], check=True)
     who = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "all"]):
         subprocess.run(["git", *words], cwd=work, env=machine.env, check=True)

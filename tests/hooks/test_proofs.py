@@ -14,7 +14,7 @@ import pytest
 from tests.daemons import Daemon
 from tests.relays import RealRelay, real_relays, said
 
-SCRIPT = Path(__file__).resolve().parents[2] / "hooks/hook.sh"
+SCRIPT = Path(__file__).resolve().parents[2] / "plugin/scripts/hook.sh"
 LISTED = {"tool_calls": [{"tool_name": "mcp__postino__msg_read", "tool_use_id": "toolu_1"}]}
 OTHER_TOOL = {"tool_name": "mcp__postino__msg_check", "tool_use_id": "toolu_2"}
 SUBAGENT = {"agent_id": "a1", "agent_type": "Explore"}

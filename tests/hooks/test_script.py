@@ -21,7 +21,7 @@ from postino.paths import Home
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "hooks/hook.sh"
+SCRIPT = ROOT / "plugin/scripts/hook.sh"
 EVENTS = (
     "SessionStart",
     "UserPromptSubmit",
@@ -89,11 +89,30 @@ def test_no_daemon_no_word(hook: Run, home: Home, event: str) -> None:
 
 
 @pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
-@pytest.mark.parametrize("event", EVENTS)
-def test_a_daemon_that_hangs_costs_a_second_at_most(daemon: Any, hook: Run, event: str) -> None:
+@pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit"])
+def test_a_daemon_that_hangs_costs_a_second_at_most_and_once(daemon: Any, hook: Run, home: Home, event: str) -> None:
     daemon.process.send_signal(signal.SIGSTOP)
     try:
         assert hook(event) == ""
+        began = time.monotonic()
+        for later in ("PreToolUse", "PostToolBatch", "Stop", "SessionEnd"):
+            assert hook(later) == ""
+        assert time.monotonic() - began < 4 * 0.8 - SLACK
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+
+    until(lambda: not home.slow.exists(), "the daemon takes hooks again")
+    assert said(hook("SessionStart")).startswith("[postino] this session is agent ")
+
+
+@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
+def test_a_daemon_that_hangs_is_called_again_after_a_minute(daemon: Any, hook: Run, home: Home) -> None:
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        home.slow.touch()
+        os.utime(home.slow, (time.time() - 130,) * 2)
+        assert hook("UserPromptSubmit") == ""
+        assert time.time() - home.slow.stat().st_mtime < 60
     finally:
         daemon.process.send_signal(signal.SIGCONT)
 
@@ -198,7 +217,14 @@ def test_bad_input_is_logged_and_nothing_is_printed(
     assert logged in log(home)
 
 
-@pytest.mark.parametrize("pid", ["", "0", "-1", "x", "99999999999999"])
+def test_a_client_that_does_not_say_its_process_is_the_parent_of_the_hook(daemon: Any, hook: Run) -> None:
+    assert said(hook("SessionStart", CLAUDE_PID="")).startswith("[postino] this session is agent ")
+    send(daemon, "hello")
+
+    assert said(hook("UserPromptSubmit", CLAUDE_PID="")) == "postino: 1 unread message (from unverified 'ann')"
+
+
+@pytest.mark.parametrize("pid", ["0", "-1", "x", "99999999999999"])
 def test_a_hook_without_a_claude_process_is_nobodys(daemon: Any, hook: Run, home: Home, pid: str) -> None:
     assert hook("SessionStart", CLAUDE_PID=pid) == ""
 
@@ -238,7 +264,7 @@ def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) ->
     assert second == ""
 
 
-def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hook: Run) -> None:
+def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hook: Run, home: Home) -> None:
     name = said(hook("SessionStart")).split("agent ")[1].split(";")[0]
     sent = send(daemon, "hello", to=name)
     os.kill(daemon.valkey_pid(), signal.SIGSTOP)
@@ -247,6 +273,7 @@ def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hoo
     finally:
         os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
+    until(lambda: not home.slow.exists(), "the daemon takes hooks again")
     before = notified(daemon, name, sent)
     assert said(hook("PostToolBatch")) == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
     assert (before, notified(daemon, name, sent)) == ("none", "hook")

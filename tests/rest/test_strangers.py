@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -178,17 +179,25 @@ def test_a_loopback_host_is_not_listened_on_beyond_loopback(monkeypatch: pytest.
     assert addresses == {"127.0.0.1", "::1"}
 
 
+def connection_from_a_reset_ones_port(port: int) -> socket.socket:
+    """Let another user send a POST and reset it; return a connection of ours from the same source port."""
+    request = posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "from a stranger"})
+    argv = [sys.executable, "-c", RESET, str(port), "0", request]
+    for _ in range(20):
+        source = int(subprocess.run(argv, capture_output=True, check=True, cwd="/", timeout=20).stdout)
+        with contextlib.suppress(OSError):  # another program of this machine has been given the port meanwhile
+            return socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.1", source))
+    raise AssertionError("no source port could be used again")
+
+
 @as_root
 def test_a_reset_connection_is_not_taken_for_the_owners_that_has_its_port_now(daemon: Any) -> None:
-    pid, port = daemon.pid, daemon.port
-    request = posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "from a stranger"})
-    os.kill(pid, signal.SIGSTOP)  # both connections wait in the kernel: the daemon accepts the dead one second
+    port = daemon.port
+    os.kill(daemon.pid, signal.SIGSTOP)  # both connections wait in the kernel: the daemon accepts the dead one second
     try:
-        argv = [sys.executable, "-c", RESET, str(port), "0", request]
-        source = int(subprocess.run(argv, capture_output=True, check=True, cwd="/", timeout=20).stdout)
-        owners = socket.create_connection(("127.0.0.1", port), source_address=("127.0.0.1", source))
+        owners = connection_from_a_reset_ones_port(port)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        os.kill(daemon.pid, signal.SIGCONT)
 
     with owners:
         owners.sendall(posted("/api/messages", "127.0.0.1", port, {"to": "bob", "body": "mine"}).encode())

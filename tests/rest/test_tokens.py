@@ -17,6 +17,7 @@ from postino.rest import named_tokens
 from postino.rest.app import STATE
 from postino.rest.named_tokens import NamedTokens
 from postino.rest.routes import ROUTES
+from tests.attacks import attacked
 
 PATIENCE_S = 20
 
@@ -96,6 +97,8 @@ async def test_a_role_may_use_these_routes_and_no_other(api: Any, token: Make, r
 
     everything = {(method, path.format(agent="ci", id="m1", event="Stop")) for method, path in EVERY}
     assert allowed == (everything if may is None else may)
+    if role == "publish":
+        attacked("Named tokens of the role publish on every route that they may not use", len(everything - allowed))
 
 
 async def test_an_agent_acts_as_no_other_agent(api: Any, token: Make) -> None:
@@ -103,10 +106,10 @@ async def test_an_agent_acts_as_no_other_agent(api: Any, token: Make) -> None:
     await api.send("bob", "secret", id="m1")
     before = (await api.get("messages/bob")).text
 
-    for method, path in EVERY:
-        if "{agent}" in path and path not in OF_ANY:
-            target = path.format(agent="bob", id="m1", event="Stop")
-            assert await call.code(method, target, {}) == "not_allowed", target
+    of_others = [(method, path) for method, path in EVERY if "{agent}" in path and path not in OF_ANY]
+    for method, path in of_others:
+        target = path.format(agent="bob", id="m1", event="Stop")
+        assert await call.code(method, target, {}) == "not_allowed", target
     assert await call.code("GET", "messages/bob/m1") == "unknown_message"
     assert await call.code("GET", "history?agent=bob") == "not_allowed"
     assert await call.code("GET", "history?agent=bob&with=ci") == "not_allowed"
@@ -114,6 +117,7 @@ async def test_an_agent_acts_as_no_other_agent(api: Any, token: Make) -> None:
     assert (await call("GET", "events?agent=bob")).json["code"] == "not_allowed"
     assert (await call("GET", "events", **{"X-Postino-As": "bob"})).json["code"] == "not_allowed"
     assert (await api.get("messages/bob")).text == before
+    attacked("Named tokens of the role agent on the mail, history and events of another agent", len(of_others) + 6)
     assert "secret" in (await admin("GET", "messages/bob")).text
 
 
@@ -225,6 +229,7 @@ async def test_a_wrong_token_is_never_taken_for_none(api: Any, token: Make) -> N
         assert (refused.status, refused.json["code"]) == (401, "unauthorized"), each
         assert refused.headers["WWW-Authenticate"] == "Bearer"
         assert secret not in refused.text
+    attacked("Bearer tokens that are wrong, cut, lengthened or of another scheme", len(wrong))
     assert (await api.get("agents")).status == 200
     assert (await api.get("agents", headers={"Authorization": f"bEARER  {right}"})).status == 200
 
@@ -239,8 +244,11 @@ async def test_with_the_token_of_the_setting_either_is_needed(connect: Any, brok
             assert (one.status, two.status) == (agents, health)
 
 
-async def test_beyond_loopback_nobody_calls_without_a_token(connect: Any, broker: Any, settings: Any) -> None:
-    client = await connect(broker, replace(settings, web_host="0.0.0.0"))
+@pytest.mark.parametrize("changes", [{"web_host": "0.0.0.0"}, {"behind_proxy": True}], ids=str)
+async def test_beyond_loopback_and_behind_a_proxy_nobody_calls_without_a_token(
+    connect: Any, broker: Any, settings: Any, changes: dict[str, Any]
+) -> None:
+    client = await connect(broker, replace(settings, **changes))
     named, caller = await client.app[STATE].tokens.create("ci", "admin", None)
 
     async def status(headers: dict[str, str]) -> int:

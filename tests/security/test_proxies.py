@@ -145,6 +145,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def test_an_event_stream_asks_proxies_not_to_buffer_it(served: Daemon) -> None:
+    command = ["curl", "-sS", "--unix-socket", str(served.home.socket), "-I", "http://localhost/api/events"]
+    head = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+    assert "x-accel-buffering: no" in head.lower()
+
+
 PROXIES: list[Callable[[Daemon, Path], contextlib.AbstractContextManager[Proxy]]] = [nginx, caddy]
 
 

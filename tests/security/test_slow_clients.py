@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 
-from bench.slow_clients import CONNECTIONS
-from bench.stalled import measured, slow_clients
+from bench.attacked import attackers, measured
+from bench.attackers import CONNECTIONS
 from tests.attacks import attacked, no_failure_in
 from tests.daemons import Daemon
 
 
 def test_slow_clients_do_not_hold_up_the_owner(daemon: Daemon) -> None:
     alone = measured(daemon.port, daemon.home.root, 2)
-    with slow_clients(daemon.port):
+    with attackers(daemon.port, "slow"):
         beside = measured(daemon.port, daemon.home.root, 4)  # a call that fails raises
 
     for name, times in beside.items():

@@ -1,4 +1,4 @@
-"""The log of the daemon: what a library repeats is counted, not repeated, and no values of local variables show."""
+"""The log of the daemon: the repeats of a library are counted, and no values of local variables are shown."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 from postino.config import KNOBS, SECRET, Settings, comparable, in_effect, load
 from postino.errors import BadField
 from postino.home_store import MALFORMED, HomeStore, without_credentials
+from tests.attacks import attacked
 
 #: each holds the password `se?cret` or a part of it, with a separator that is not encoded, or is malformed otherwise
 MALFORMED_ADDRESSES = [
@@ -61,6 +62,12 @@ def test_nothing_of_a_malformed_address_is_shown(url: str) -> None:
     with pytest.raises(BadField, match=r"store\.json is malformed") as refused:
         in_effect(settings, remembered)
     assert "secret" not in str(refused.value.body())
+
+
+def test_as_many_malformed_addresses_are_tried_as_security_md_says() -> None:
+    attacked(
+        "Addresses of a store that are malformed so that the password looks like another part", len(MALFORMED_ADDRESSES)
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 # hook.sh EVENT: send a hook event of Claude Code (JSON on stdin) to postino's daemon and print the answer.
 # A session must neither wait for its mail nor fail because of it: at most 1 s, always exit 0, no output while the
 # daemon is away. Only SessionStart starts a daemon, and only it reports a command that is missing.
+version=0.1.0
 event=$1
 home=${POSTINO_HOME:-$HOME/.postino}
 case $home in # a ~ that no shell has expanded, because the value comes from a settings file
@@ -12,6 +13,8 @@ esac
 socket=$home/daemon.sock
 agent=$POSTINO_AGENT_NAME
 case $agent in "" | '${'*) agent=$CLAUDE_PLUGIN_OPTION_AGENT_NAME ;; esac
+slow=$home/hooks.slow # exists since the daemon was too slow for a hook; the daemon removes it when it serves again
+pid=${CLAUDE_PID:-$PPID} # Claude Code before 2.1.224 does not say it, but runs this script itself
 
 # Another user's home: its daemon must not get the prompt, nor put text into the session.
 [ ! -e "$home" ] || [ -O "$home" ] || exit 0
@@ -20,11 +23,15 @@ case $agent in "" | '${'*) agent=$CLAUDE_PLUGIN_OPTION_AGENT_NAME ;; esac
 # -q: no .curlrc. -f: never print the body of an error response. The URL's host means nothing on a unix socket.
 post() {
   curl -q -f -sS --noproxy '*' --unix-socket "$socket" --connect-timeout 0.3 --max-time "$1" \
-    -H 'Content-Type: application/json' -H 'Expect:' \
-    -H "X-Claude-Pid: $CLAUDE_PID" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
+    -H 'Content-Type: application/json' -H 'Expect:' -H "X-Postino-Plugin: $version" \
+    -H "X-Claude-Pid: $pid" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
     -H "X-Postino-Agent: $agent" \
+    -H "X-Postino-Ask: $CLAUDE_PLUGIN_OPTION_ASK" \
     -H "X-Postino-Terminal: ${TERM_SESSION_ID:-$ITERM_SESSION_ID}" \
     --data-binary @- "http://localhost/api/hooks/$event" 2>/dev/null
+  code=$?
+  [ $code != 28 ] || touch "$slow" 2>/dev/null # 28: no answer in time
+  return $code
 }
 
 missing() {
@@ -33,7 +40,10 @@ missing() {
 }
 
 if [ "$event" != SessionStart ]; then
-  [ -S "$socket" ] && post 0.8
+  [ -S "$socket" ] || exit 0
+  # a daemon that hangs costs one hook its time, and then one per minute
+  [ -e "$slow" ] && [ -z "$(find "$slow" -mmin +1 2>/dev/null)" ] && exit 0
+  post 0.8
   exit 0
 fi
 

@@ -1,4 +1,4 @@
-"""The owner's calls while 300 slow clients hold connections, compared with the same calls without them."""
+"""The owner's calls while others attack the daemon, compared with the same calls alone."""
 
 from __future__ import annotations
 
@@ -17,31 +17,29 @@ from typing import Any
 from bench.stack import daemon
 from bench.table import Rows
 
+KINDS = {"slow": "beside 300 slow clients", "refused": "beside 400 refused requests a second"}
 HEADERS = {"Content-Type": "application/json"}
 
 
 def run(seconds: float) -> Rows:
-    """Measure each call for a third of `seconds`, twice."""
+    """Measure the calls in turn for `seconds`, alone and beside each kind of attackers."""
     with daemon() as stack:
-        quiet = measured(stack.port, stack.home, seconds)
-        with slow_clients(stack.port):
-            beside = measured(stack.port, stack.home, seconds)
-    return [
-        row
-        for name in quiet
-        for row in (_row(f"{name}, alone", quiet[name]), _row(f"{name}, beside 300 slow clients", beside[name]))
-    ]
+        times = {"alone": measured(stack.port, stack.home, seconds)}
+        for kind, title in KINDS.items():
+            with attackers(stack.port, kind):
+                times[title] = measured(stack.port, stack.home, seconds)
+    return [_row(f"{name}, {title}", found[name]) for name in times["alone"] for title, found in times.items()]
 
 
 @contextlib.contextmanager
-def slow_clients(port: int) -> Iterator[None]:
-    """Let another process hold its connections meanwhile."""
-    command = [sys.executable, "-m", "bench.slow_clients", str(port)]
+def attackers(port: int, kind: str) -> Iterator[None]:
+    """Let another process attack meanwhile."""
+    command = [sys.executable, "-m", "bench.attackers", str(port), kind]
     root = Path(__file__).resolve().parents[1]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         if process.stdout.readline() != b"open\n":
-            raise RuntimeError("the slow clients did not start")
+            raise RuntimeError("the attackers did not start")
         yield
 
 
