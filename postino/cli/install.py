@@ -1,4 +1,4 @@
-"""The commands install and uninstall: run Claude Code's own plugin commands; no file of it is written directly."""
+"""The commands install and uninstall. Here: Claude Code, by its own plugin commands; none of its files is written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from postino.cli import render
+from postino.cli.client_install import install_client, others_found, uninstall_client
+from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, Parser
 from postino.errors import BadField, Unreachable
 from postino.paths import folder
@@ -39,7 +41,10 @@ def install(command: Command) -> int:
         metavar="NAME",
         help="one fixed agent name for all your sessions, until `postino uninstall`",
     )
+    parser.add_argument("--ask", action="store_true", help="leave the client's dialog for each call (not for claude)")
     args = parser.parse_args(command.argv)
+    if args.client != "claude":
+        return install_client(command, args)
     scope = args.scope or "user"
     if args.agent is not None and scope != "user":  # the client stores it in the user's settings, whatever the scope
         raise BadField(
@@ -54,6 +59,9 @@ def install(command: Command) -> int:
     code = _run(command, args, steps)
     if code == 0 and not args.dry_run:
         sys.stdout.write(f"{REACH[scope]} that starts from now on has a mailbox. `postino uninstall` undoes it.\n")
+    if code == 0:
+        for name in others_found(command):
+            sys.stdout.write(f"{name} is on PATH, too: `postino install --client {name}`\n")
     if shutil.which("postino", path=command.environ.get("PATH")) is None:
         sys.stderr.write(f"postino: add {Path(sys.executable).parent} to PATH; the plugin runs `postino` from there\n")
     return code
@@ -63,6 +71,8 @@ def uninstall(command: Command) -> int:
     """Remove the plugin from Claude Code. Messages stay."""
     parser = _parser(command, "remove it from this scope of this directory only (default: from everywhere)")
     args = parser.parse_args(command.argv)
+    if args.client != "claude":
+        return uninstall_client(command, args)
     found = _installed(command)
     if found is None:
         both = ["plugin", "uninstall", PLUGIN], ["plugin", "marketplace", "remove", MARKET]
@@ -90,7 +100,8 @@ def marketplace() -> Path:
 def _parser(command: Command, scope: str) -> Parser:
     parser = command.parser(json=False)
     parser.add_argument("--scope", choices=REACH, help=scope)
-    parser.add_argument("--dry-run", action="store_true", help="print the commands without running them")
+    parser.add_argument("--client", choices=["claude", *SETUPS], default="claude", help="which client (claude)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done without doing it")
     return parser
 
 

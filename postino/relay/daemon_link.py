@@ -23,6 +23,8 @@ TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
     from typing import Any
 
+    from postino.relay.codex_queue import Queueing
+
     Id = str | int
 
 WELCOME_S = 10.0  # that a connected daemon may take to say welcome
@@ -60,6 +62,7 @@ class DaemonLink:
         self.dial_at = self.start_at = self.often_until = 0.0
         self.starts_until = 0.0  # the daemons started so far use up the time until then, RESTART each
         self.starter = Starter(home, os.environ)
+        self.queueing: list[Queueing] = []  # commands that wake Codex
 
     # for the poll loop
 
@@ -75,6 +78,8 @@ class DaemonLink:
             self._send_cancelled(request_id)
         if self.welcomed:
             self._send_due(now)
+        if self.queueing:
+            self._finish_queueing()
         if self.socket is not None and not self.welcomed and now >= self.welcome_by:
             self._disconnected()
 
@@ -82,6 +87,7 @@ class DaemonLink:
         """Return the times at which `tick` has something to do."""
         waiting, in_flight = self.requests.waiting.values(), self.requests.in_flight.values()
         times = [request.deadline for request in (*waiting, *in_flight)]
+        times += [time.monotonic() + each.PAUSE_S for each in self.queueing]
         if self.welcomed:
             times += [request.due for request in waiting]
         if self.socket is None:
@@ -237,6 +243,14 @@ class DaemonLink:
         self.requests.daemon_lost(now)
         self.dial_at = now if self.requests.waiting else now + DIAL_OFTEN_S
 
+    def _finish_queueing(self) -> None:
+        """Tell the daemon which of the commands that wake Codex have ended, and how."""
+        answers = {each: each.answer() for each in self.queueing}
+        self.queueing = [each for each, answer in answers.items() if answer is None]
+        for answer in filter(None, answers.values()):
+            if self.welcomed:
+                self._send_control(answer)
+
     # from the daemon
 
     def _handle_line(self, line: bytes, end: bytes | None) -> None:
@@ -261,6 +275,10 @@ class DaemonLink:
             self._welcomed()
         elif kind == "refused":
             self._refused(str(control.get("error")))
+        elif kind == "wake" and control.get("client") == "codex":
+            from postino.relay.codex_queue import Queueing  # as below
+
+            self.queueing.append(Queueing(control))
         elif kind == "wake":
             from postino.relay.claude_inbox import wake  # few relays ever need it
 

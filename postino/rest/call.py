@@ -19,6 +19,7 @@ from postino.values import check_id, check_name
 if TYPE_CHECKING:
     from postino.broker import Broker
     from postino.claude.turns import Turns
+    from postino.clients.turns import ClientTurns
     from postino.config import Settings
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
@@ -33,11 +34,20 @@ _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino
 class AppState:
     """The state that all handlers of one application share."""
 
-    def __init__(self, broker: Broker, settings: Settings, rates: Rates, turns: Turns, tokens: NamedTokens) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        settings: Settings,
+        rates: Rates,
+        turns: Turns,
+        clients: ClientTurns,
+        tokens: NamedTokens,
+    ) -> None:
         self.broker = broker
         self.settings = settings
         self.rates = rates
         self.turns = turns
+        self.clients = clients
         self.url: str | None = None  # of the TCP listener, once it is open
         self.streams = 0  # open event streams
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent

@@ -221,7 +221,10 @@ def test_a_client_that_does_not_say_its_process_is_the_parent_of_the_hook(daemon
     assert said(hook("SessionStart", CLAUDE_PID="")).startswith("[postino] this session is agent ")
     send(daemon, "hello")
 
-    assert said(hook("UserPromptSubmit", CLAUDE_PID="")) == "postino: 1 unread message (from unverified 'ann')"
+    assert (
+        said(hook("UserPromptSubmit", CLAUDE_PID=""))
+        == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
+    )
 
 
 @pytest.mark.parametrize("pid", ["0", "-1", "x", "99999999999999"])
