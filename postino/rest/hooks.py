@@ -48,8 +48,9 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
     try:
         event = await _event(call.request, name, EVENTS, Event)
         if event is not None:
-            decision = permission.decide(event) if name == "PreToolUse" else b""
-            text, turn = await call.state.turns.handle(name, event, _process(call.request))
+            process = _process(call.request)
+            decision = permission.decide(event, ask=process.ask) if name == "PreToolUse" else b""
+            text, turn = await call.state.turns.handle(name, event, process)
     except BadName as error:  # in POSTINO_AGENT_NAME: show it to the user, who can correct it
         _log.warning("hook_failed", hook=name, code=error.code)
         if name == "SessionStart":
@@ -152,4 +153,6 @@ def _process(request: web.Request) -> HookProcess:
         socket=headers.get("X-Claude-Socket", ""),
         name=None if is_placeholder(name) else name or None,
         terminal=headers.get("X-Postino-Terminal", ""),
+        plugin=headers.get("X-Postino-Plugin"),
+        ask=headers.get("X-Postino-Ask") == "true",
     )
