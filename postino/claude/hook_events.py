@@ -45,12 +45,17 @@ class Event(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class HookProcess:
-    """The Claude process that ran a hook, as the hook reports it. `pid` 0: unknown; `socket`: the file name alone."""
+    """The Claude process that ran a hook, as the hook reports it. `pid` 0: unknown; `socket`: the file name alone.
+
+    `plugin` is the version of its hook, None if it does not say; `ask`: the user wants the client's dialogs.
+    """
 
     pid: int
     socket: str = ""
     name: str | None = None
     terminal: str = ""
+    plugin: str | None = None
+    ask: bool = False
 
 
 @dataclass(slots=True)

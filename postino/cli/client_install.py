@@ -18,7 +18,7 @@ def install_client(command: Command, args: Namespace) -> int:
     """Add the MCP server and what notifies a client's sessions. Repeating it brings an installation up to date."""
     _refuse_scope(args)
     setup = SETUPS[args.client]
-    wanted = Wanted(entry(command, args.agent, plainly=False), ask=args.ask)
+    wanted = Wanted(entry(command, args.agent, plainly=False), ask=bool(args.ask))
     _change(command, args, wanted)
     if not args.dry_run:
         sys.stdout.write(

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,11 @@ def install(command: Command) -> int:
         metavar="NAME",
         help="one fixed agent name for all your sessions, until `postino uninstall`",
     )
-    parser.add_argument("--ask", action="store_true", help="leave the client's dialog for each call (not for claude)")
+    parser.add_argument(
+        "--ask",
+        action=BooleanOptionalAction,
+        help="leave the client's dialogs before postino's tools, in all your sessions; --no-ask undoes it",
+    )
     args = parser.parse_args(command.argv)
     if args.client != "claude":
         return install_client(command, args)
@@ -52,9 +56,11 @@ def install(command: Command) -> int:
             'under "env" in its .claude/settings.json',
             field="agent",
         )
+    if args.ask is not None and scope != "user":
+        raise BadField("--ask applies to all your sessions, so it needs --scope user", field="ask")
     steps: list[Step] = [
         (["plugin", "marketplace", "add", str(marketplace())], None),
-        (["plugin", "install", PLUGIN, "--scope", scope, *_named(args.agent)], None),
+        (["plugin", "install", PLUGIN, "--scope", scope, *_options(args)], None),
     ]
     code = _run(command, args, steps)
     if code == 0 and not args.dry_run:
@@ -105,8 +111,10 @@ def _parser(command: Command, scope: str) -> Parser:
     return parser
 
 
-def _named(agent: str | None) -> list[str]:
-    return [] if agent is None else ["--config", f"agent_name={check_name(agent, 'agent')}"]
+def _options(args: Namespace) -> list[str]:
+    """Return what sets the plugin's options, of which those that are not given stay as they are."""
+    name = [] if args.agent is None else ["--config", f"agent_name={check_name(args.agent, 'agent')}"]
+    return name if args.ask is None else [*name, "--config", f"ask={str(args.ask).lower()}"]
 
 
 def _is_at(entry: Json, scope: str, here: str) -> bool:
@@ -129,12 +137,11 @@ def _run(command: Command, args: Namespace, steps: list[Step]) -> int:
 
 
 def _do(command: Command, claude: str, words: list[str], directory: str | None) -> None:
-    done = _ask(command, claude, [*words, "--json"], directory)
-    done = done if isinstance(done, dict) else {}
-    message = done.get("message") or "it gives no reason"
-    if done.get("outcome") != "ok":
-        raise Unreachable(f"claude {shlex.join(words)} failed: {message}")
-    sys.stdout.write(f"  {render.line(message.splitlines()[0])}\n")
+    done = _finished(command, claude, words, directory)  # without --json, which clients before 2.1.224 do not know
+    lines = [each.strip() for each in f"{done.stdout}\n{done.stderr}".splitlines() if each.strip()]
+    if done.returncode:
+        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {' '.join(lines) or 'nothing'}")
+    sys.stdout.write("".join(f"  {render.line(each)}\n" for each in lines[-1:]))
 
 
 def _ask(command: Command, claude: str, words: list[str], directory: str | None) -> Any:
@@ -143,8 +150,19 @@ def _ask(command: Command, claude: str, words: list[str], directory: str | None)
     Raises:
         Unreachable: it cannot be run, does not end, or prints something else.
     """
+    done = _finished(command, claude, words, directory)
     try:
-        done = subprocess.run(
+        return json.loads(done.stdout)
+    except ValueError:
+        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
+
+
+def _finished(
+    command: Command, claude: str, words: list[str], directory: str | None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
             [claude, *words],
             env=dict(command.environ),
             cwd=directory,
@@ -158,11 +176,6 @@ def _ask(command: Command, claude: str, words: list[str], directory: str | None)
         raise Unreachable(f"{claude} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"claude {shlex.join(words)} did not end within {TIMEOUT_S:.0f} s") from None
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
 
 
 def _claude(command: Command) -> str | None:

@@ -80,6 +80,8 @@ async def _welcome(lines: LineStream, broker: Broker) -> Session | None:
         await lines.flush()
         return None
     lines.put({"postino": "welcome", "agent": agent, "version": __version__})
+    if session.hello.placeholders:
+        log.warning("placeholders_not_expanded", session=session.id, variables=session.hello.placeholders)
     log.info("relay_joined", session=session.id, generation=session.hello.generation, agent=agent)
     return session
 
