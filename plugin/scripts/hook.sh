@@ -9,8 +9,11 @@ home=${POSTINO_HOME:-$HOME/.postino}
 case $home in # a ~ that no shell has expanded, because the value comes from a settings file
 "~") home=$HOME ;;
 "~/"*) home=$HOME/${home#??} ;;
+'${'*) home=$HOME/.postino ;; # a placeholder that the client has not expanded
 esac
 socket=$home/daemon.sock
+agent=$POSTINO_AGENT_NAME
+case $agent in "" | '${'*) agent=$CLAUDE_PLUGIN_OPTION_AGENT_NAME ;; esac
 slow=$home/hooks.slow # exists since the daemon was too slow for a hook; the daemon removes it when it serves again
 pid=${CLAUDE_PID:-$PPID} # Claude Code before 2.1.224 does not say it, but runs this script itself
 [ "$client" = claude ] || pid=$PPID # the command begins with exec, so that the client is the parent
@@ -24,7 +27,7 @@ post() {
   curl -q -f -sS --noproxy '*' --unix-socket "$socket" --connect-timeout 0.3 --max-time "$1" \
     -H 'Content-Type: application/json' -H 'Expect:' -H "X-Postino-Plugin: $version" \
     -H "X-Postino-Client: $client" -H "X-Claude-Pid: $pid" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
-    -H "X-Postino-Agent: ${POSTINO_AGENT_NAME:-$CLAUDE_PLUGIN_OPTION_AGENT_NAME}" \
+    -H "X-Postino-Agent: $agent" \
     -H "X-Postino-Ask: $CLAUDE_PLUGIN_OPTION_ASK" \
     -H "X-Postino-Terminal: ${TERM_SESSION_ID:-$ITERM_SESSION_ID}" \
     --data-binary @- "http://localhost/api/hooks/$event" 2>/dev/null

@@ -2,14 +2,17 @@
 
 Never acknowledged before the model has seen the answer. What proves that it has differs by client:
 
-* Codex reports each tool call alone and names no request to the model. The end of a turn proves all its rounds.
+* Codex reports each tool call alone and names no request to the model. The end of a turn proves all its rounds; within
+  a turn, the transcript shows what the model said after an answer. An interrupted turn may have lost its answers.
 * Gemini runs a hook before each request to the model: by then every round before is complete. The next tool call, or
   the end of the agent's turn, comes from a model that had the answers.
+  Of an interrupted turn nothing is known at the next prompt.
 * opencode's plugin sees the parts of each of the model's messages, and says which calls were answered before one.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -18,18 +21,25 @@ import msgspec
 from postino.claude import hook_events, notice
 from postino.claude.hook_events import Event, Turn
 from postino.claude.permission import REFUSED
+from postino.clients.transcript import answered_calls
 from postino.hint import hint
+from postino.mcp.connected import ConnectedSession
+
+READS = ("msg_read", "msg_broadcasts", "read_mcp_resource")  # the tools whose answers hold mail
 
 
 class ClientEvent(Event, frozen=True):
     """A hook event of another client."""
 
     tool_use_id: str | None = None  # of a tool call
+    turn_id: str | None = None  # Codex
+    transcript_path: str | None = None  # Codex: where it writes what the model was sent and said
     woken: str | None = None  # AwaitWake: the wake that the plugin has carried out
     ok: bool = False  # AwaitWake: it started a turn
 
 
 Handler = Callable[[Turn], Awaitable[str]]
+_SAME = hook_events.EVENTS  # where an event means the same as in Claude Code
 
 
 async def _tool_ended(turn: Turn) -> str:
@@ -54,20 +64,58 @@ def _tool_use(turn: Turn) -> set[str]:
 # Codex
 
 
+async def _codex_prompt(turn: Turn) -> str:
+    """A prompt comes: in a turn, or as a new one. What was read in a turn that never ended may be lost to the model."""
+    event = turn.event
+    if turn.connected is not None and isinstance(event, ClientEvent):
+        if event.turn_id != turn.connected.turn_id:
+            await _lost(turn.connected)
+        turn.connected.turn_id = event.turn_id
+    return await _SAME["UserPromptSubmit"](turn)
+
+
+async def _codex_interrupted(turn: Turn) -> str:
+    """The user ended the turn. Answers of its last round are not kept where another call of that round still ran.
+
+    Codex now runs nothing that is queued before the user's next prompt, so the session does not count as idle.
+    """
+    turn.hook_received(idle=False)
+    if turn.connected is not None:
+        await _lost(turn.connected)
+    return ""
+
+
+async def _lost(connected: ConnectedSession) -> None:
+    connected.unproved.clear()
+    await connected.session.give_back_shown()
+
+
 async def _codex_tool_called(turn: Turn) -> str:
     turn.hook_received(idle=False if turn.event.agent_id is None else None)
     return ""
 
 
 async def _codex_tool_ended(turn: Turn) -> str:
-    session = turn.connected and turn.connected.session
-    if turn.event.agent_id is not None:  # a subagent, which is not the recipient
-        if session and _tool_use(turn):
-            await session.give_back_shown(_tool_use(turn))  # a read that was not refused: its PreToolUse was late
+    connected, event = turn.connected, turn.event
+    if event.agent_id is not None:  # a subagent, which is not the recipient
+        if connected is not None and _tool_use(turn):
+            await connected.session.give_back_shown(_tool_use(turn))  # was not refused: its PreToolUse was late
         return await _nothing(turn)
-    if session:
-        session.round_ended(_tool_use(turn))
+    if connected is not None:
+        if connected.unproved and isinstance(event, ClientEvent) and event.transcript_path:
+            seen = await asyncio.to_thread(answered_calls, event.transcript_path, connected.unproved)
+            await connected.session.ack_listed(calls=seen)
+            connected.unproved -= seen
+        if event.tool_name.endswith(READS):
+            connected.unproved |= _tool_use(turn)
     return await _tool_ended(turn)
+
+
+async def _codex_turn_ended(turn: Turn) -> str:
+    if turn.connected is not None:
+        await turn.connected.session.ack_listed(turn_ended=True, calls=turn.connected.unproved)
+        turn.connected.unproved.clear()
+    return await _SAME["Stop"](turn)
 
 
 # Gemini
@@ -102,7 +150,8 @@ async def _gemini_before_model(turn: Turn) -> str:
 async def _gemini_prompt(turn: Turn) -> str:
     if turn.connected is not None:
         turn.connected.tools_running.clear()  # calls that were interrupted never ended
-    return await hook_events.EVENTS["UserPromptSubmit"](turn)
+        await turn.connected.session.give_back_shown()
+    return await _SAME["UserPromptSubmit"](turn)
 
 
 # opencode, whose plugin uses Claude Code's names where the meaning is the same
@@ -161,17 +210,15 @@ class Client:
         return msgspec.json.encode({"hookSpecificOutput": output})
 
 
-_SAME = hook_events.EVENTS
-
 CLIENTS: dict[str, Client] = {
     "codex": Client(
         {
             "SessionStart": _SAME["SessionStart"],
-            "UserPromptSubmit": _SAME["UserPromptSubmit"],
+            "UserPromptSubmit": _codex_prompt,
             "PreToolUse": _codex_tool_called,
             "PostToolUse": _codex_tool_ended,
-            "Stop": _SAME["Stop"],
-            "Interrupt": _SAME["StopFailure"],
+            "Stop": _codex_turn_ended,
+            "Interrupt": _codex_interrupted,
             "SessionEnd": _SAME["SessionEnd"],
         },
         starts=frozenset({"SessionStart", "UserPromptSubmit"}),

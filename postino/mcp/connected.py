@@ -48,6 +48,8 @@ class ConnectedSession:
     waker: Callable[[str], Awaitable[bool]] | None = None  # starts a turn with a line, in a client but Claude Code
     woken_by: str = ""  # what the state of a message calls that way
     announced: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))  # see `tool_use_of`
+    turn_id: str | None = None  # of the client's present turn, where its hooks name one
+    unproved: set[str] = field(default_factory=set)  # calls that read, of which nothing is proved yet
     tools_running: set[str] = field(default_factory=set)  # of the client, as its hooks report them
 
     @property

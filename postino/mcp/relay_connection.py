@@ -81,6 +81,8 @@ async def _welcome(lines: LineStream, broker: Broker) -> Session | None:
         return None
     lines.put({"postino": "welcome", "agent": agent, "version": __version__})
     hello = session.hello
+    if hello.placeholders:
+        log.warning("placeholders_not_expanded", session=session.id, variables=hello.placeholders)
     log.info("relay_joined", session=session.id, generation=hello.generation, agent=agent, version=hello.version)
     return session
 

@@ -13,6 +13,7 @@ import sys
 import time
 
 from postino import __version__
+from postino.home import placeholders
 from postino.relay.claude_process import claude_process, terminal_suffix, variable
 from postino.relay.lines import CONTROL, LineBuffer, WriteBuffer
 from postino.relay.requests import Request, Requests
@@ -337,9 +338,10 @@ def _hello(session: str, generation: int) -> dict[str, Any]:
         "session": session,
         "generation": generation,
         "name": variable("POSTINO_AGENT_NAME") or variable("CLAUDE_PLUGIN_OPTION_AGENT_NAME"),
-        "terminal": terminal_suffix(os.environ.get("TERM_SESSION_ID") or os.environ.get("ITERM_SESSION_ID") or ""),
+        "terminal": terminal_suffix(variable("TERM_SESSION_ID") or variable("ITERM_SESSION_ID") or ""),
         "directory": _directory(),
         "host": os.uname().nodename,
+        "placeholders": placeholders(os.environ),
         "claude": claude_process(),
     }
 

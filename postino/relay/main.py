@@ -16,7 +16,7 @@ import signal
 import time
 
 from postino import __version__
-from postino.home import home_of
+from postino.home import home_of, is_placeholder
 from postino.relay.daemon_link import CHUNK, MAX_BUFFERED, DaemonLink, debug
 from postino.relay.lines import (
     CONTROL,
@@ -195,7 +195,8 @@ def main() -> int:
     """Run the relay on this process's stdin and stdout until the client ends it; return 0."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))  # the daemon sees the socket close
-    home, refusal = home_of(os.environ.get("POSTINO_HOME") or "~/.postino")
+    setting = os.environ.get("POSTINO_HOME", "")
+    home, refusal = home_of("~/.postino" if is_placeholder(setting) else setting or "~/.postino")
     relay = Relay(home, refusal)
     signal.signal(signal.SIGCHLD, relay.daemon.child_ended)
     if "POSTINO_RELAY_STATE" in os.environ:

@@ -144,11 +144,14 @@ class ApiCall(Generic[Q, B]):
         The field wins: a client may name itself in the header and still act for another session.
 
         Raises:
-            BadField: it is malformed.
+            BadField: one of them is malformed.
             Forbidden: it is the session of a relay, which alone settles what it has leased.
         """
-        found = given if given is not None else self.request.headers.get("X-Postino-Consumer")
-        if found is not None and check_id(found, "consumer").startswith(SESSION_PREFIX):
+        header = self.request.headers.get("X-Postino-Consumer")
+        if header is not None:
+            check_id(header, "X-Postino-Consumer")
+        found = header if given is None else check_id(given, "consumer")
+        if found is not None and found.startswith(SESSION_PREFIX):
             raise Forbidden(
                 f"consumers that begin with {SESSION_PREFIX} are sessions of MCP clients; choose another name"
             )

@@ -20,6 +20,7 @@ from postino.claude import notice, permission
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.clients.events import CLIENTS, ClientEvent
 from postino.errors import BadName, Forbidden, PostinoError
+from postino.home import is_placeholder
 from postino.rest.call import ApiCall
 from postino.rest.connection import disconnected, is_unix
 from postino.rest.parse import BODY_S
@@ -146,11 +147,11 @@ async def _body(request: web.Request) -> bytearray | None:
 def _process(request: web.Request) -> HookProcess:
     """Return the client's process that runs the hook, as the request's headers describe it."""
     headers = request.headers
-    found = _PID.fullmatch(headers.get("X-Claude-Pid", ""))
+    found, name = _PID.fullmatch(headers.get("X-Claude-Pid", "")), headers.get("X-Postino-Agent", "")
     return HookProcess(
         pid=int(found.group()) if found else 0,
         socket=headers.get("X-Claude-Socket", ""),
-        name=headers.get("X-Postino-Agent") or None,
+        name=None if is_placeholder(name) else name or None,
         terminal=headers.get("X-Postino-Terminal", ""),
         plugin=headers.get("X-Postino-Plugin"),
         ask=headers.get("X-Postino-Ask") == "true",

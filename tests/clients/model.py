@@ -34,7 +34,7 @@ class Model:
         """Return what the model was shown in one request, as JSON."""
         return json.dumps(_conversation(self.requests[request])) if self.requests else ""
 
-    async def until_shown(self, text: str, seconds: float = 40) -> int:
+    async def until_shown(self, text: str, seconds: float = 90) -> int:
         """Wait until a request holds `text`; return the number of the first one."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:

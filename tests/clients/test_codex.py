@@ -27,11 +27,15 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await asyncio.to_thread(machine.send, states["agent"], "the body of m1", id="m1")
         return [("msg_send", {"to": "ann", "body": "hello ann", "id": "c1"})]
 
-    async def has_the_answer(_: Any) -> str:
+    async def has_the_answer(_: Any) -> Calls:
         states["with the answer"] = (await asyncio.to_thread(machine.state, states["agent"], "m1"))["state"]
+        return [("msg_whoami", {})]
+
+    async def went_on(_: Any) -> str:
+        await machine.until_state(states["agent"], "m1", "acked")
         return "bye"
 
-    model.script(mail_arrives, [("msg_read", {})], has_the_answer)
+    model.script(mail_arrives, [("msg_read", {}), ("msg_check", {})], has_the_answer, went_on)
     terminal = Terminal([machine.binary], machine.env, machine.project)
     try:
         await terminal.until("Trust all and continue")
@@ -52,6 +56,24 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await model.until_shown("the body of m2")
         await machine.until_state(agent, "m2", "acked")
         assert machine.state(agent, "m2")["notified"] == "queue"
+
+        interrupted = asyncio.Event()
+
+        async def thinks(_: Any) -> str:
+            await interrupted.wait()
+            return "too late"
+
+        model.script([("msg_read", {})], thinks)
+        await asyncio.to_thread(machine.send, agent, "the body of m3", id="m3")
+        await model.until_shown("the body of m3")
+        await terminal.press(b"\x1b", "interrupted")
+        interrupted.set()
+        await machine.until_state(agent, "m3", "queued")
+        model.script([("msg_read", {})], "thanks")
+        asked = len(model.requests)
+        await terminal.ask_until(b"more", lambda: len(model.requests) > asked)
+        await model.until_shown('\\"delivery\\":2,\\"redelivered\\":true')
+        await machine.until_state(agent, "m3", "acked")
     finally:
         await terminal.kill()
     machine.postino("uninstall", "--client", "codex")

@@ -18,6 +18,7 @@ from tests.relays import RealRelay, real_relays, said
 from tests.waiting import until
 
 SCRIPT = Path(__file__).resolve().parents[2] / "plugin/scripts/hook.sh"
+READ: dict[str, Any] = {"tool_name": "mcp__postino__msg_read", "tool_use_id": "call_1"}
 _numbers = itertools.count(1)
 
 
@@ -98,18 +99,18 @@ async def opened(served: Daemon, relays: Any, name: str) -> tuple[Client, RealRe
     return client, await relays(served.env, POSTINO_AGENT_NAME=client.agent)
 
 
-async def test_codex_acknowledges_what_its_hooks_listed_at_the_end_of_the_turn(served: Daemon, relays: Any) -> None:
+async def test_codex_acknowledges_at_the_end_of_the_turn(served: Daemon, relays: Any) -> None:
     codex, relay = await opened(served, relays, "codex")
     said_first = await codex.event("SessionStart", source="startup")
     assert f"agent {codex.agent}" in said_first["hookSpecificOutput"]["additionalContext"]
+    await codex.event("UserPromptSubmit", prompt="hi", turn_id="t1")
     first = codex.send()
 
     assert await codex.read(relay) == [first]
     await codex.event("PreToolUse", tool_name="mcp__postino__msg_check", tool_use_id="call_2")
-    await codex.event("PostToolUse", tool_name="mcp__postino__msg_read", tool_use_id="call_1")
-    await codex.event("PostToolUse", tool_name="shell", tool_use_id="call_2")
-    await codex.event("UserPromptSubmit", prompt="a steer within the turn")
-    await codex.event("Interrupt")
+    await codex.event("PostToolUse", **READ)
+    await codex.event("PostToolUse", tool_name="exec_command", tool_use_id="call_2", transcript_path="/none")
+    await codex.event("UserPromptSubmit", prompt="a prompt within the turn", turn_id="t1")
     await relay.call("msg_check")
     assert codex.state(first) == "leased"
 
@@ -119,6 +120,39 @@ async def test_codex_acknowledges_what_its_hooks_listed_at_the_end_of_the_turn(s
     assert answer["decision"] == "block" and "1 unread message" in answer["reason"]
     assert await codex.event("Stop", stop_hook_active=True) is None
     assert codex.state(second) == "queued"
+
+
+async def test_codex_acknowledges_within_the_turn_what_its_transcript_proves(
+    served: Daemon, relays: Any, tmp_path: Path
+) -> None:
+    codex, relay = await opened(served, relays, "codex")
+    await codex.event("UserPromptSubmit", prompt="hi", turn_id="t1")
+    first, transcript = codex.send(), tmp_path / "rollout.jsonl"
+    call, output = {"type": "function_call", "call_id": "call_1"}, {"type": "function_call_output", "call_id": "call_1"}
+    message = {"type": "message", "role": "user"}
+    other: dict[str, Any] = {"tool_name": "exec_command", "tool_use_id": "call_9", "transcript_path": str(transcript)}
+
+    assert await codex.read(relay) == [first]
+    await codex.event("PostToolUse", **READ)
+    for proof, *lines in ((False, call), (False, call, call, output, message), (True, output, message, call)):
+        items = [{"type": "response_item", "payload": each} for each in lines]
+        transcript.write_text("cut line\n" + "".join(json.dumps(each) + "\n" for each in items))
+        await codex.event("PostToolUse", **other)
+        assert codex.state(first) == ("acked" if proof else "leased")
+
+
+async def test_what_an_interrupted_turn_of_codex_read_comes_again(served: Daemon, relays: Any) -> None:
+    codex, relay = await opened(served, relays, "codex")
+    await codex.event("UserPromptSubmit", prompt="hi", turn_id="t1")
+    first = codex.send()
+
+    for end, given in (("Interrupt", {}), ("UserPromptSubmit", {"prompt": "more", "turn_id": "t2"})):
+        assert await codex.read(relay) == [first]
+        await codex.event("PostToolUse", **READ)
+        await codex.event(end, **given)
+        assert codex.state(first) == "queued"
+    await codex.event("Stop")
+    assert codex.state(first) == "queued"
 
 
 async def test_a_subagent_of_codex_is_refused_and_what_it_read_is_given_back(served: Daemon, relays: Any) -> None:
@@ -164,6 +198,12 @@ async def test_gemini_acknowledges_at_the_call_after_the_next_request(served: Da
 
     await gemini.event("BeforeTool", **other)
     assert gemini.state(first) == "acked"
+
+    second = gemini.send()
+    assert await gemini.read(relay) == [second]
+    await gemini.event("BeforeModel")
+    await gemini.event("BeforeAgent", prompt="the turn before was interrupted")
+    assert gemini.state(second) == "queued"
 
 
 async def test_opencode_acknowledges_the_calls_that_its_plugin_names(served: Daemon, relays: Any) -> None:

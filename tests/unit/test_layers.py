@@ -32,7 +32,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "paths": GROUND | {"home"},
     "private_files": set(),
     "home_store": GROUND | {"paths", "private_files"},
-    "config": GROUND | {"model", "values", "paths", "home_store", "private_files"},
+    "config": GROUND | {"home", "model", "values", "paths", "home_store", "private_files"},
     "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},
