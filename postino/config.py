@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from postino import private_files
 from postino.errors import BadField, BadName
+from postino.home import placeholders
 from postino.home_store import DEFAULT_PREFIX, MALFORMED, SWITCH, HomeStore, without_credentials
 from postino.paths import Home
 from postino.values import LEAST_MEMORY, check_name
@@ -316,14 +317,16 @@ def comparable(settings: Settings) -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """Return the settings in `environ`, and a warning for each unknown POSTINO_* variable.
+    """Return the settings in `environ`, and a warning for each unknown or unexpanded POSTINO_* variable.
 
-    An empty variable counts as unset.
+    An empty variable counts as unset, and so does one that still holds a placeholder.
 
     Raises:
         BadField: a value is not allowed; names the variable, the value unless secret, and what is allowed.
     """
     values: dict[str, Any] = {}
+    unexpanded = placeholders(environ)
+    environ = {name: value for name, value in environ.items() if name not in unexpanded}
     for knob in KNOBS:
         text = environ.get(knob.variable, "") or DEFAULTS.get(knob.name, "")
         file = "".join(environ.get(variable, "") for variable in knob.variables[1:])
@@ -336,7 +339,8 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
         raise BadField(
             "POSTINO_TLS_CERT and POSTINO_TLS_KEY belong together; set both or neither", field="POSTINO_TLS_CERT"
         )
-    return settings, _unknown(environ)
+    warnings = [f"{name} holds a placeholder that was not expanded; it counts as unset" for name in unexpanded]
+    return settings, [*warnings, *_unknown(environ)]
 
 
 def check_exposure(settings: Settings, *, named_tokens: bool) -> None:

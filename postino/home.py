@@ -5,9 +5,28 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # of typing, whose import would cost 4 ms and 0.6 MB
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 #: longest path of an AF_UNIX address without the final NUL: the field has 104 bytes on macOS and BSD, 108 on Linux
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 WRITABLE_BY_OTHERS = 0o022
+#: the variables that are read: those of postino, and that in which Claude Code hands over the plugin's option
+VARIABLES = ("POSTINO_", "CLAUDE_PLUGIN_OPTION_AGENT_NAME")
+
+
+def is_placeholder(value: str) -> bool:
+    """Return whether a value is a placeholder such as `${POSTINO_HOME:-}`, which the client should have expanded.
+
+    Clients differ in what they expand. Such a value counts as unset: as a directory it would split the mail.
+    """
+    return value.startswith("${") and "}" in value
+
+
+def placeholders(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables of postino that hold a placeholder, sorted."""
+    return sorted(name for name, value in environ.items() if name.startswith(VARIABLES) and is_placeholder(value))
 
 
 def home_of(setting: str) -> tuple[str, str | None]:

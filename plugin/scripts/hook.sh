@@ -1,17 +1,22 @@
 #!/bin/sh
-# hook.sh EVENT: send a hook event of Claude Code (JSON on stdin) to postino's daemon and print the answer.
+# hook.sh EVENT [CLIENT]: send a hook event (JSON on stdin) of Claude Code, codex or gemini to postino's daemon and print
+# the answer.
 # A session must neither wait for its mail nor fail because of it: at most 1 s, always exit 0, no output while the
 # daemon is away. Only SessionStart starts a daemon, and only it reports a command that is missing.
 version=0.1.0
-event=$1
+event=$1 client=${2:-claude}
 home=${POSTINO_HOME:-$HOME/.postino}
 case $home in # a ~ that no shell has expanded, because the value comes from a settings file
 "~") home=$HOME ;;
 "~/"*) home=$HOME/${home#??} ;;
+'${'*) home=$HOME/.postino ;; # a placeholder that the client has not expanded
 esac
 socket=$home/daemon.sock
+agent=$POSTINO_AGENT_NAME
+case $agent in "" | '${'*) agent=$CLAUDE_PLUGIN_OPTION_AGENT_NAME ;; esac
 slow=$home/hooks.slow # exists since the daemon was too slow for a hook; the daemon removes it when it serves again
 pid=${CLAUDE_PID:-$PPID} # Claude Code before 2.1.224 does not say it, but runs this script itself
+[ "$client" = claude ] || pid=$PPID # the command begins with exec, so that the client is the parent
 
 # Another user's home: its daemon must not get the prompt, nor put text into the session.
 [ ! -e "$home" ] || [ -O "$home" ] || exit 0
@@ -21,8 +26,8 @@ pid=${CLAUDE_PID:-$PPID} # Claude Code before 2.1.224 does not say it, but runs 
 post() {
   curl -q -f -sS --noproxy '*' --unix-socket "$socket" --connect-timeout 0.3 --max-time "$1" \
     -H 'Content-Type: application/json' -H 'Expect:' -H "X-Postino-Plugin: $version" \
-    -H "X-Claude-Pid: $pid" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
-    -H "X-Postino-Agent: ${POSTINO_AGENT_NAME:-$CLAUDE_PLUGIN_OPTION_AGENT_NAME}" \
+    -H "X-Postino-Client: $client" -H "X-Claude-Pid: $pid" -H "X-Claude-Socket: ${CLAUDE_CODE_MESSAGING_SOCKET##*/}" \
+    -H "X-Postino-Agent: $agent" \
     -H "X-Postino-Ask: $CLAUDE_PLUGIN_OPTION_ASK" \
     -H "X-Postino-Terminal: ${TERM_SESSION_ID:-$ITERM_SESSION_ID}" \
     --data-binary @- "http://localhost/api/hooks/$event" 2>/dev/null
@@ -40,7 +45,12 @@ if [ "$event" != SessionStart ]; then
   [ -S "$socket" ] || exit 0
   # a daemon that hangs costs one hook its time, and then one per minute
   [ -e "$slow" ] && [ -z "$(find "$slow" -mmin +1 2>/dev/null)" ] && exit 0
-  post 0.8
+  if [ "$event" = BeforeModel ]; then # its input is the whole conversation, of which nothing is needed
+    cat >/dev/null
+    printf '{"session_id":"%s"}' "$GEMINI_SESSION_ID" | post 0.8
+  else
+    post 0.8
+  fi
   exit 0
 fi
 

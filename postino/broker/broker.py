@@ -69,7 +69,7 @@ class Broker:
         )
         self.events = Events(EventStream(store), self.restart_valkey)
         self.agents = Agents(table, live)
-        self.sessions = Sessions(live)
+        self.sessions = Sessions(live, table)
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
         self.mail = Mail(store, limits, self.agents, self.events, self.housekeeping, wakes=settings.wake != "off")
         self.dead = Dead(store, limits, self.agents)

@@ -45,12 +45,17 @@ class Event(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class HookProcess:
-    """The Claude process that ran a hook, as the hook reports it. `pid` 0: unknown; `socket`: the file name alone."""
+    """The Claude process that ran a hook, as the hook reports it. `pid` 0: unknown; `socket`: the file name alone.
+
+    `plugin` is the version of its hook, None if it does not say; `ask`: the user wants the client's dialogs.
+    """
 
     pid: int
     socket: str = ""
     name: str | None = None
     terminal: str = ""
+    plugin: str | None = None
+    ask: bool = False
 
 
 @dataclass(slots=True)
@@ -65,6 +70,7 @@ class Turn:
     session: str | None
     agent: str | None  # None: unknown
     waiting: Waiting | None = None  # what the hook's output is about
+    warning: str = ""  # for the user, not for the model
     greeted: bool = False  # the output says which agent the session is
 
     async def unnotified(self) -> Waiting:

@@ -24,14 +24,17 @@ TOOLS = frozenset({*IDEMPOTENT_TOOLS, *REPEATABLE_TOOLS, "msg_cleanup"})
 _OWN_TOOL = re.compile(r"mcp__(?:plugin_postino_)?postino__(\w+)")  # as the matcher in plugin/hooks/hooks.json
 
 
-def decide(event: Event) -> bytes:
-    """Return what a PreToolUse hook prints: a decision, or nothing, which leaves it to the client."""
+def decide(event: Event, *, ask: bool = False) -> bytes:
+    """Return what a PreToolUse hook prints: a decision, or nothing, which leaves it to the client.
+
+    With `ask` none is permitted, so that the client asks its user.
+    """
     found = _OWN_TOOL.fullmatch(event.tool_name)
     tool = found[1] if found and found[1] in TOOLS else None
     given = event.tool_input if isinstance(event.tool_input, dict) else {}
     if event.agent_id is not None and _takes_mail(tool or event.tool_name, given):
         return _decision("deny", REFUSED)
-    if tool is None:
+    if tool is None or ask:
         return b""
     if event.permission_mode == "plan" and tool not in READING:
         return b""

@@ -104,6 +104,8 @@ class Wakes:
     def _can_wake(self, connected: ConnectedSession) -> bool:
         if connected.waking or not connected.initialized:
             return False
+        if connected.client:
+            return connected.waker is not None and connected.claude_session is not None
         return self._mode == "channel" or connected.session.hello.claude_socket is not None
 
     def _waits(self, connected: ConnectedSession) -> bool:
@@ -136,7 +138,7 @@ class Wakes:
 
     async def _is_idle(self, connected: ConnectedSession) -> bool:
         """Return whether a session may be woken: hooks or registry say that it is idle, or nothing is known of it."""
-        if connected.idle is not False or self._mode == "channel":
+        if connected.idle is not False or self._mode == "channel" or connected.client:
             return connected.idle is not False
         heard = connected.last_hook_at
         status: str | None = None

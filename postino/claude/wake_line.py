@@ -43,6 +43,12 @@ class WakeLines:
     async def deliver(self, connected: ConnectedSession, waiting: Waiting, claude_session: str) -> bool:
         """Send the line; once the client took it, record what it notifies of. Return whether the client took it."""
         connected.wakes_at.append(asyncio.get_running_loop().time())
+        if connected.waker is not None:  # the line has the user's authority there, so it holds no body
+            connected.wake_text, connected.wake_id = wake_text(waiting, None), ""
+            if not await connected.waker(connected.wake_text):
+                return False
+            await self._mark_notified(connected, waiting, claude_session, connected.woken_by)
+            return True
         if self._mode == "channel":
             self._send_to_channel(connected, waiting)  # the client never says whether it took the notification
             await self._mark_notified(connected, waiting, claude_session, "channel")

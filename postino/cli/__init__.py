@@ -40,8 +40,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Setup": {
         "token": ("tokens", "create, list or revoke named tokens for CI and other machines"),
-        "install": ("install", "install the plugin that gives Claude Code sessions a mailbox"),
-        "uninstall": ("install", "remove the plugin from Claude Code"),
+        "install": ("install", "give the sessions of Claude Code, or of another client, a mailbox"),
+        "uninstall": ("install", "take out what `postino install` added to a client"),
         "mcp": ("config", "run the MCP server of one client on standard input and output"),
         "config": ("config", "print the configuration entry for an MCP client"),
         "demo": ("demo", "show two MCP clients exchanging messages, in a temporary home"),

@@ -33,17 +33,17 @@ def config(command: Command) -> int:
     place, shape = SHAPES[args.client]
     if args.json and shape is _toml:
         raise BadRequest(f"--client {args.client} takes TOML, not JSON; omit --json")
-    entry = _entry(command, args.agent, plainly=args.client == "claude")
-    sys.stdout.write(shape(entry) + "\n")
+    found = entry(command, args.agent, plainly=args.client == "claude")
+    sys.stdout.write(shape(found) + "\n")
     if sys.stdout.isatty():
         sys.stderr.write(f"postino: add this to {place}\n")
-    secret = [name for name in entry.get("env", {}) if name in SECRET_VARIABLES]
+    secret = [name for name in found.get("env", {}) if name in SECRET_VARIABLES]
     if secret:
         sys.stderr.write(f"postino: the entry contains {' and '.join(secret)}; keep it private\n")
     return 0
 
 
-def _entry(command: Command, agent: str | None, *, plainly: bool) -> Json:
+def entry(command: Command, agent: str | None, *, plainly: bool) -> Json:
     """Return command, arguments and settings, since a client may not be started from this shell.
 
     `plainly`: the command is `postino` if PATH finds this installation. Claude Code then recognises the entry as the

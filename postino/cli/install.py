@@ -1,4 +1,4 @@
-"""The commands install and uninstall: run Claude Code's own plugin commands; no file of it is written directly."""
+"""The commands install and uninstall. Here: Claude Code, by its own plugin commands; none of its files is written."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
 from typing import Any
 
 from postino.cli import render
+from postino.cli.client_install import install_client, others_found, uninstall_client
+from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, Parser
 from postino.errors import BadField, Unreachable
 from postino.paths import folder
@@ -39,7 +41,14 @@ def install(command: Command) -> int:
         metavar="NAME",
         help="one fixed agent name for all your sessions, until `postino uninstall`",
     )
+    parser.add_argument(
+        "--ask",
+        action=BooleanOptionalAction,
+        help="leave the client's dialogs before postino's tools, in all your sessions; --no-ask undoes it",
+    )
     args = parser.parse_args(command.argv)
+    if args.client != "claude":
+        return install_client(command, args)
     scope = args.scope or "user"
     if args.agent is not None and scope != "user":  # the client stores it in the user's settings, whatever the scope
         raise BadField(
@@ -47,13 +56,18 @@ def install(command: Command) -> int:
             'under "env" in its .claude/settings.json',
             field="agent",
         )
+    if args.ask is not None and scope != "user":
+        raise BadField("--ask applies to all your sessions, so it needs --scope user", field="ask")
     steps: list[Step] = [
         (["plugin", "marketplace", "add", str(marketplace())], None),
-        (["plugin", "install", PLUGIN, "--scope", scope, *_named(args.agent)], None),
+        (["plugin", "install", PLUGIN, "--scope", scope, *_options(args)], None),
     ]
     code = _run(command, args, steps)
     if code == 0 and not args.dry_run:
         sys.stdout.write(f"{REACH[scope]} that starts from now on has a mailbox. `postino uninstall` undoes it.\n")
+    if code == 0:
+        for name in others_found(command):
+            sys.stdout.write(f"{name} is on PATH, too: `postino install --client {name}`\n")
     if shutil.which("postino", path=command.environ.get("PATH")) is None:
         sys.stderr.write(f"postino: add {Path(sys.executable).parent} to PATH; the plugin runs `postino` from there\n")
     return code
@@ -63,6 +77,8 @@ def uninstall(command: Command) -> int:
     """Remove the plugin from Claude Code. Messages stay."""
     parser = _parser(command, "remove it from this scope of this directory only (default: from everywhere)")
     args = parser.parse_args(command.argv)
+    if args.client != "claude":
+        return uninstall_client(command, args)
     found = _installed(command)
     if found is None:
         both = ["plugin", "uninstall", PLUGIN], ["plugin", "marketplace", "remove", MARKET]
@@ -90,12 +106,15 @@ def marketplace() -> Path:
 def _parser(command: Command, scope: str) -> Parser:
     parser = command.parser(json=False)
     parser.add_argument("--scope", choices=REACH, help=scope)
-    parser.add_argument("--dry-run", action="store_true", help="print the commands without running them")
+    parser.add_argument("--client", choices=["claude", *SETUPS], default="claude", help="which client (claude)")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done without doing it")
     return parser
 
 
-def _named(agent: str | None) -> list[str]:
-    return [] if agent is None else ["--config", f"agent_name={check_name(agent, 'agent')}"]
+def _options(args: Namespace) -> list[str]:
+    """Return what sets the plugin's options, of which those that are not given stay as they are."""
+    name = [] if args.agent is None else ["--config", f"agent_name={check_name(args.agent, 'agent')}"]
+    return name if args.ask is None else [*name, "--config", f"ask={str(args.ask).lower()}"]
 
 
 def _is_at(entry: Json, scope: str, here: str) -> bool:
@@ -118,12 +137,11 @@ def _run(command: Command, args: Namespace, steps: list[Step]) -> int:
 
 
 def _do(command: Command, claude: str, words: list[str], directory: str | None) -> None:
-    done = _ask(command, claude, [*words, "--json"], directory)
-    done = done if isinstance(done, dict) else {}
-    message = done.get("message") or "it gives no reason"
-    if done.get("outcome") != "ok":
-        raise Unreachable(f"claude {shlex.join(words)} failed: {message}")
-    sys.stdout.write(f"  {render.line(message.splitlines()[0])}\n")
+    done = _finished(command, claude, words, directory)  # without --json, which clients before 2.1.224 do not know
+    lines = [each.strip() for each in f"{done.stdout}\n{done.stderr}".splitlines() if each.strip()]
+    if done.returncode:
+        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {' '.join(lines) or 'nothing'}")
+    sys.stdout.write("".join(f"  {render.line(each)}\n" for each in lines[-1:]))
 
 
 def _ask(command: Command, claude: str, words: list[str], directory: str | None) -> Any:
@@ -132,8 +150,19 @@ def _ask(command: Command, claude: str, words: list[str], directory: str | None)
     Raises:
         Unreachable: it cannot be run, does not end, or prints something else.
     """
+    done = _finished(command, claude, words, directory)
     try:
-        done = subprocess.run(
+        return json.loads(done.stdout)
+    except ValueError:
+        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
+
+
+def _finished(
+    command: Command, claude: str, words: list[str], directory: str | None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
             [claude, *words],
             env=dict(command.environ),
             cwd=directory,
@@ -147,11 +176,6 @@ def _ask(command: Command, claude: str, words: list[str], directory: str | None)
         raise Unreachable(f"{claude} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise Unreachable(f"claude {shlex.join(words)} did not end within {TIMEOUT_S:.0f} s") from None
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
 
 
 def _claude(command: Command) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -43,12 +43,38 @@ class ConnectedSession:
     failed_wakes: int = 0  # in a row
     retry: asyncio.TimerHandle | None = None  # of a failed wake, or of one that waits for the session to be idle
     questions: dict[str, asyncio.Future[Line]] = field(default_factory=dict)  # to the relay, by their ids
+    client: str = ""  # whose hooks report, if they are not Claude Code's
+    bound_to: str | None = None  # that client's session which the store knows to be served here
+    waker: Callable[[str], Awaitable[bool]] | None = None  # starts a turn with a line, in a client but Claude Code
+    woken_by: str = ""  # what the state of a message calls that way
+    announced: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))  # see `tool_use_of`
+    turn_id: str | None = None  # of the client's present turn, where its hooks name one
+    unproved: set[str] = field(default_factory=set)  # calls that read, of which nothing is proved yet
+    tools_running: set[str] = field(default_factory=set)  # of the client, as its hooks report them
 
     @property
     def process(self) -> str:
-        """The key under which the store knows the session's Claude process, or the session itself without one."""
+        """The key under which the store knows the session's client process, or the session itself without one.
+
+        One process of Codex runs many sessions, so there the session is the key.
+        """
         hello = self.session.hello
+        if self.client == "codex" and self.claude_session:
+            return process_key(hello.host, 0, f"codex-{self.claude_session}")
         return hello.process or process_key(hello.host, 0, hello.session)
+
+    def tool_use_of(self, tool: str, tool_use: str | None) -> str | None:
+        """Return the client's id of a call of `tool` that arrives now: the call's own, or the one announced for it.
+
+        opencode sends no id with a call; its plugin announces the calls of a tool one by one, each before it is made.
+        """
+        if tool_use is not None:
+            return tool_use
+        for each in self.announced:
+            if each[0] == tool:
+                self.announced.remove(each)
+                return each[1]
+        return None
 
     def hook_received(self, claude_session: str, *, idle: bool | None) -> None:
         """Note a hook event of `claude_session`; `idle` None: the event does not say."""
@@ -136,6 +162,10 @@ class ConnectedSessions:
         """Return whether a session of `agent` is idle, or else busy, as the hooks of its client reported."""
         idle = {each.idle for each in self._open if agent in (each.agent, each.session.agent)}
         return "idle" if True in idle else "busy" if False in idle else "unknown"
+
+    def of_client_session(self, client_session: str) -> ConnectedSession | None:
+        """Return the session that serves a session of the client, as a hook or a call named it."""
+        return next((each for each in self._open if each.claude_session == client_session), None)
 
     def find(self, pid: int, start: str | None, socket: str) -> ConnectedSession | None:
         """Return the session of a Claude process: by pid and start time, else by the file name of its inbox socket.

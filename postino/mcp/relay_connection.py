@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections import deque
 from typing import Any
 
@@ -24,13 +25,14 @@ from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import CLOSE_S, Session
 from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer, parse
-from postino.values import check_id, visible
+from postino.values import ID_PATTERN, check_id, visible
 
 HELLO_S = 5.0  # for the first line, which a relay sends as soon as it is connected
 MAX_IN_FLIGHT = 64  # requests of one client handled at the same time; further ones wait in the socket
 STOP_S = 0.4  # for the answers under way when the daemon stops, and as much again to give reads back
 LONGEST_CLIENT = 64  # characters of the name that a client gives itself
 ACKNOWLEDGING = frozenset({"tools/call", "resources/read", "prompts/get"})  # methods a model or its user causes
+_ID = re.compile(ID_PATTERN)
 
 log = structlog.get_logger()
 
@@ -78,7 +80,10 @@ async def _welcome(lines: LineStream, broker: Broker) -> Session | None:
         await lines.flush()
         return None
     lines.put({"postino": "welcome", "agent": agent, "version": __version__})
-    log.info("relay_joined", session=session.id, generation=session.hello.generation, agent=agent)
+    hello = session.hello
+    if hello.placeholders:
+        log.warning("placeholders_not_expanded", session=session.id, variables=hello.placeholders)
+    log.info("relay_joined", session=session.id, generation=hello.generation, agent=agent, version=hello.version)
     return session
 
 
@@ -106,6 +111,7 @@ def parse_hello(line: bytes) -> Hello:
         claude_start=None if claude.start is None else str(claude.start),
         claude_socket=claude.socket,
         claude_session_id=claude.session_id,
+        version=None if given.version is None else visible(given.version)[:32],
         placeholders=[visible(each)[:64] for each in given.placeholders[:8]],
     )
 
@@ -120,6 +126,7 @@ class _Claude(msgspec.Struct):
 class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     session: str
     generation: int
+    version: str | None = None
     name: str | None = None
     terminal: str | None = None
     directory: str | None = None
@@ -272,7 +279,7 @@ class RelayConnection:
                 self._session.client_named(client)
             if message.method in ACKNOWLEDGING:
                 acknowledges = not self._connected.hooks_active()
-                self._session.request_arrived(request, acknowledges=acknowledges, tool_use=_tool_use(message))
+                self._session.request_arrived(request, acknowledges=acknowledges, tool_use=self._tool_use(message))
         elif isinstance(message, types.JSONRPCNotification) and message.method == "notifications/initialized":
             self._connected.initialized = True
             if self._session.hello.generation > 1:
@@ -282,6 +289,19 @@ class RelayConnection:
             if cancelled is not None:
                 self._in_flight.discard(coerce_request_id(cancelled))
                 self._session.request_cancelled(coerce_request_id(cancelled))
+
+    def _tool_use(self, request: types.JSONRPCRequest) -> str | None:
+        """Return the id under which the client's hooks name this call; neither client documents it.
+
+        Codex names its session, too: many of them run in one process, so nothing else tells whose connection this is.
+        """
+        meta = _meta(request)
+        codex = _text(meta.get("sessionId"))
+        if codex and "x-codex-turn-metadata" in meta and _ID.fullmatch(codex):
+            self._connected.client = "codex"
+            self._connected.claude_session = codex
+        named = _text(meta.get("claudecode/toolUseId")) or _text(meta.get("callId"))
+        return self._connected.tool_use_of(str((request.params or {}).get("name")), named)
 
     def _control(self, control: dict[str, Any]) -> None:
         kind, request = control["postino"], as_request_id(control.get("id"))
@@ -325,8 +345,10 @@ def _client(request: types.JSONRPCRequest) -> str:
     return visible(found)[:LONGEST_CLIENT] if isinstance(found, str) else ""
 
 
-def _tool_use(request: types.JSONRPCRequest) -> str | None:
-    """Return the id under which Claude Code's hooks name this call; it is not documented."""
-    meta = (request.params or {}).get("_meta")
-    found = meta.get("claudecode/toolUseId") if isinstance(meta, dict) else None
-    return found if isinstance(found, str) else None
+def _meta(request: types.JSONRPCRequest) -> dict[str, Any]:
+    found = (request.params or {}).get("_meta")
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

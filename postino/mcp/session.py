@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Container, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -155,14 +155,15 @@ class Session:
             if read.tool_use in tool_uses or (read.tool_use is None and read.written_at is not None):
                 read.listed = True
 
-    async def ack_listed(self, *, turn_ended: bool = False) -> None:
-        """Acknowledge the reads of ended rounds: the model went on after them.
+    async def ack_listed(self, *, turn_ended: bool = False, calls: Container[str | None] = ()) -> None:
+        """Acknowledge the reads of ended rounds and of these `calls`: the model went on after them.
 
         The end of a turn proves it of a read of no tool call, too.
         """
 
         def seen(read: PendingRead) -> bool:
-            return read.listed or (turn_ended and read.tool_use is None and read.written_at is not None)
+            proved = read.tool_use in calls or (turn_ended and read.tool_use is None)
+            return read.listed or (proved and read.written_at is not None)
 
         if reads := self._take_if(seen):
             await asyncio.wait({self._precede(self._ack(each)) for each in reads})

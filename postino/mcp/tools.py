@@ -11,7 +11,7 @@ from typing import Any
 import mcp_types as types
 import msgspec
 
-from postino.broker.sessions import candidates
+from postino.broker.sessions import candidates, earlier_name
 from postino.errors import naming
 from postino.hint import hint, shortened
 from postino.mcp import answers
@@ -132,7 +132,7 @@ def _unset(session: Session) -> dict[str, str]:
 def _origin(session: Session, name: str) -> str:
     if name == session.hello.name:
         return "POSTINO_AGENT_NAME, or the name given to postino install"
-    if name in candidates(session.hello):
+    if name in (*candidates(session.hello), earlier_name(session.hello)):
         return "derived from this terminal, directory or session; set another by msg_rename or POSTINO_AGENT_NAME"
     return "set by msg_rename, or this session's name from before"
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from postino.home import is_placeholder
+
 TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
     from typing import Any
@@ -82,8 +84,9 @@ def _stat(pid: int) -> bytes:
 
 
 def variable(name: str) -> str | None:
-    """Return an environment variable, with undecodable bytes replaced; None when it is empty."""
-    return os.fsencode(os.environ.get(name, "")).decode(errors="replace") or None
+    """Return an environment variable, with undecodable bytes replaced; None when it is empty or a placeholder."""
+    value = os.fsencode(os.environ.get(name, "")).decode(errors="replace")
+    return None if is_placeholder(value) else value or None
 
 
 def terminal_suffix(terminal: str) -> str | None:

@@ -13,14 +13,18 @@ import sys
 import time
 
 from postino import __version__
+from postino.home import placeholders
 from postino.relay.claude_process import claude_process, terminal_suffix, variable
 from postino.relay.lines import CONTROL, LineBuffer, WriteBuffer
 from postino.relay.requests import Request, Requests
 from postino.relay.starter import RESTART, Starter
+from postino.versions import is_older
 
 TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
     from typing import Any
+
+    from postino.relay.codex_queue import Queueing
 
     Id = str | int
 
@@ -52,6 +56,8 @@ class DaemonLink:
         self.from_daemon, self.to_daemon = LineBuffer(), WriteBuffer()
         self.welcomed = False  # until then the daemon has done nothing, even if it is lost
         self.welcome_by = 0.0
+        self.daemon_version = __version__
+        self.outdated = False  # the daemon is newer
         self.initialize: dict[str, Any] = {}  # the client's handshake
         self.initialized = b""
         self.handshake_done = False  # the client has the answer to its initialize
@@ -59,6 +65,7 @@ class DaemonLink:
         self.dial_at = self.start_at = self.often_until = 0.0
         self.starts_until = 0.0  # the daemons started so far use up the time until then, RESTART each
         self.starter = Starter(home, os.environ)
+        self.queueing: list[Queueing] = []  # commands that wake Codex
 
     # for the poll loop
 
@@ -74,6 +81,8 @@ class DaemonLink:
             self._send_cancelled(request_id)
         if self.welcomed:
             self._send_due(now)
+        if self.queueing:
+            self._finish_queueing()
         if self.socket is not None and not self.welcomed and now >= self.welcome_by:
             self._disconnected()
 
@@ -81,6 +90,7 @@ class DaemonLink:
         """Return the times at which `tick` has something to do."""
         waiting, in_flight = self.requests.waiting.values(), self.requests.in_flight.values()
         times = [request.deadline for request in (*waiting, *in_flight)]
+        times += [time.monotonic() + each.PAUSE_S for each in self.queueing]
         if self.welcomed:
             times += [request.due for request in waiting]
         if self.socket is None:
@@ -236,6 +246,14 @@ class DaemonLink:
         self.requests.daemon_lost(now)
         self.dial_at = now if self.requests.waiting else now + DIAL_OFTEN_S
 
+    def _finish_queueing(self) -> None:
+        """Tell the daemon which of the commands that wake Codex have ended, and how."""
+        answers = {each: each.answer() for each in self.queueing}
+        self.queueing = [each for each, answer in answers.items() if answer is None]
+        for answer in filter(None, answers.values()):
+            if self.welcomed:
+                self._send_control(answer)
+
     # from the daemon
 
     def _handle_line(self, line: bytes, end: bytes | None) -> None:
@@ -250,16 +268,24 @@ class DaemonLink:
         if answered is not None:
             if not self.requests.answered(answered, message, time.monotonic()):
                 return None
-            self.handshake_done |= answered == self.initialize.get("id") and "result" in message
+            if answered == self.initialize.get("id") and "result" in message:
+                self.handshake_done = True
+                line = self._with_skew(line, message)
         return self.to_client.put(line, answered)
 
     def _handle_control(self, control: dict[str, Any]) -> None:
         kind = control["postino"]
         debug(f"daemon says {kind}")
         if kind == "welcome":
+            self.daemon_version = str(control.get("version") or "0")
+            self.outdated = is_older(__version__, self.daemon_version)
             self._welcomed()
         elif kind == "refused":
             self._refused(str(control.get("error")))
+        elif kind == "wake" and control.get("client") == "codex":
+            from postino.relay.codex_queue import Queueing  # as below
+
+            self.queueing.append(Queueing(control))
         elif kind == "wake":
             from postino.relay.claude_inbox import wake  # few relays ever need it
 
@@ -271,6 +297,19 @@ class DaemonLink:
         elif kind == "bye":
             self.start_unasked = False
             self.start_at = time.monotonic() + AFTER_BYE_S
+
+    def _with_skew(self, line: bytes, message: dict[str, Any]) -> bytes:
+        """Return the answer of the handshake; that of an older daemon tells the model so, which can tell its user."""
+        if not is_older(self.daemon_version, __version__):
+            return line
+        sentence = (
+            f"The postino daemon is version {self.daemon_version}, older than this session's {__version__}: tell your "
+            "user that `postino up` replaces it."
+        )
+        print(f"postino mcp: {sentence}", file=sys.stderr, flush=True)
+        result = message["result"]
+        result["instructions"] = f"{result.get('instructions') or ''} {sentence}".strip()
+        return json.dumps(message, separators=(",", ":")).encode()
 
     def _welcomed(self) -> None:
         self.welcomed = True
@@ -299,9 +338,10 @@ def _hello(session: str, generation: int) -> dict[str, Any]:
         "session": session,
         "generation": generation,
         "name": variable("POSTINO_AGENT_NAME") or variable("CLAUDE_PLUGIN_OPTION_AGENT_NAME"),
-        "terminal": terminal_suffix(os.environ.get("TERM_SESSION_ID") or os.environ.get("ITERM_SESSION_ID") or ""),
+        "terminal": terminal_suffix(variable("TERM_SESSION_ID") or variable("ITERM_SESSION_ID") or ""),
         "directory": _directory(),
         "host": os.uname().nodename,
+        "placeholders": placeholders(os.environ),
         "claude": claude_process(),
     }
 

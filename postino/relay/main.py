@@ -16,7 +16,7 @@ import signal
 import time
 
 from postino import __version__
-from postino.home import home_of
+from postino.home import home_of, is_placeholder
 from postino.relay.daemon_link import CHUNK, MAX_BUFFERED, DaemonLink, debug
 from postino.relay.lines import (
     CONTROL,
@@ -67,8 +67,23 @@ class Relay:
             self.daemon.tick(now)
             for descriptor, event in self._poll(now):
                 self._serve(descriptor, event)
+            if self.daemon.outdated and self._at_rest():
+                self._renew()
         self.daemon.close()
         return 0
+
+    def _at_rest(self) -> bool:
+        """Return whether nothing is under way that a new relay would not know of."""
+        client = self.to_client or self.from_client.rest or self.from_client.start
+        daemon = self.daemon
+        ready = self.stdin_open and daemon.welcomed and daemon.handshake_done and daemon.initialized
+        return bool(ready) and not (client or daemon.busy() or daemon.queueing or daemon.from_daemon.rest)
+
+    def _renew(self) -> None:
+        from postino.relay.renewal import renew  # once in the life of a session, if at all
+
+        self.daemon.outdated = False
+        renew(self.daemon)
 
     def _finished(self) -> bool:
         done = not (self.to_client or self.daemon.busy())
@@ -180,8 +195,13 @@ def main() -> int:
     """Run the relay on this process's stdin and stdout until the client ends it; return 0."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))  # the daemon sees the socket close
-    home, refusal = home_of(os.environ.get("POSTINO_HOME") or "~/.postino")
+    setting = os.environ.get("POSTINO_HOME", "")
+    home, refusal = home_of("~/.postino" if is_placeholder(setting) else setting or "~/.postino")
     relay = Relay(home, refusal)
     signal.signal(signal.SIGCHLD, relay.daemon.child_ended)
+    if "POSTINO_RELAY_STATE" in os.environ:
+        from postino.relay.renewal import resume
+
+        resume(relay.daemon)
     debug(f"version {__version__}, session {relay.daemon.session}, home {home}")
     return relay.run()

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from postino.broker import Broker
 from postino.claude.turns import Turns
 from postino.claude.wake import Wakes
+from postino.clients.turns import ClientTurns
 from postino.config import Settings
 from postino.errors import (
     BadField,
@@ -58,7 +59,8 @@ def build_app(
     broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
     tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens
-    state = AppState(broker, settings, Rates(broker), Turns(broker, sessions, wakes), tokens)
+    turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
+    state = AppState(broker, settings, Rates(broker), turns, clients, tokens)
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])

@@ -19,6 +19,7 @@ from postino.values import check_id, check_name
 if TYPE_CHECKING:
     from postino.broker import Broker
     from postino.claude.turns import Turns
+    from postino.clients.turns import ClientTurns
     from postino.config import Settings
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
@@ -33,11 +34,20 @@ _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino
 class AppState:
     """The state that all handlers of one application share."""
 
-    def __init__(self, broker: Broker, settings: Settings, rates: Rates, turns: Turns, tokens: NamedTokens) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        settings: Settings,
+        rates: Rates,
+        turns: Turns,
+        clients: ClientTurns,
+        tokens: NamedTokens,
+    ) -> None:
         self.broker = broker
         self.settings = settings
         self.rates = rates
         self.turns = turns
+        self.clients = clients
         self.url: str | None = None  # of the TCP listener, once it is open
         self.streams = 0  # open event streams
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
@@ -145,11 +155,14 @@ class ApiCall(Generic[Q, B]):
         The field wins: a client may name itself in the header and still act for another session.
 
         Raises:
-            BadField: it is malformed.
+            BadField: one of them is malformed.
             Forbidden: it is the session of a relay, which alone settles what it has leased.
         """
-        found = given if given is not None else self.request.headers.get("X-Postino-Consumer")
-        if found is not None and check_id(found, "consumer").startswith(SESSION_PREFIX):
+        header = self.request.headers.get("X-Postino-Consumer")
+        if header is not None:
+            check_id(header, "X-Postino-Consumer")
+        found = header if given is None else check_id(given, "consumer")
+        if found is not None and found.startswith(SESSION_PREFIX):
             raise Forbidden(
                 f"consumers that begin with {SESSION_PREFIX} are sessions of MCP clients; choose another name"
             )

@@ -1,4 +1,6 @@
-"""POST /api/hooks/{event}: take an event from a Claude Code hook and answer what the hook prints.
+"""POST /api/hooks/{event}: take an event from a client's hook and answer what the hook prints.
+
+The header X-Postino-Client names the client; without it, it is Claude Code.
 
 If anything is wrong with an event, the hook prints nothing and succeeds: mail must not make a session fail.
 """
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Container
+from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -14,67 +18,109 @@ from aiohttp import web
 
 from postino.claude import notice, permission
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
+from postino.clients.events import CLIENTS, ClientEvent
 from postino.errors import BadName, Forbidden, PostinoError
+from postino.home import is_placeholder
 from postino.rest.call import ApiCall
-from postino.rest.connection import is_unix
+from postino.rest.connection import disconnected, is_unix
 from postino.rest.parse import BODY_S
 from postino.rest.records import Nothing
 from postino.values import ID_PATTERN, visible
 
 LARGEST = 16 << 20  # bytes; PostToolBatch repeats the answers of tools, which may be whole files
+AWAIT_WAKE_S = 50.0  # a request of opencode's plugin waits for a line; then the plugin asks again
 _SESSION = re.compile(ID_PATTERN)
 _PID = re.compile(r"[1-9][0-9]{0,9}")
+
+E = TypeVar("E", bound=Event)
 
 _log = structlog.get_logger()
 
 
 async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
-    """Take an event of a Claude Code session; answer what its hook prints, or nothing. On the unix socket only."""
+    """Take a hook event of a session; answer what its hook prints, or nothing. On the unix socket only."""
     if not is_unix(call.request):
         raise Forbidden("hooks are accepted on the unix socket only")
-    name = call.request.match_info["event"]
+    name, client = call.request.match_info["event"], call.request.headers.get("X-Postino-Client", "claude")
+    if client != "claude":
+        return await _hook_of(call, client, name)
     text, turn, decision = "", None, b""
     try:
-        event = await _event(call.request, name)
+        event = await _event(call.request, name, EVENTS, Event)
         if event is not None:
-            decision = permission.decide(event) if name == "PreToolUse" else b""
-            text, turn = await call.state.turns.handle(name, event, _process(call.request))
+            process = _process(call.request)
+            decision = permission.decide(event, ask=process.ask) if name == "PreToolUse" else b""
+            text, turn = await call.state.turns.handle(name, event, process)
     except BadName as error:  # in POSTINO_AGENT_NAME: show it to the user, who can correct it
         _log.warning("hook_failed", hook=name, code=error.code)
         if name == "SessionStart":
             return web.Response(body=notice.hook_warning(error.message), content_type="application/json")
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
-    body = decision or notice.hook_context(name, text)
+    body = decision or notice.hook_context(name, text, turn.warning if turn else "")
     response = web.Response(body=body, content_type="application/json")
     if text and turn is not None:
-        await _deliver(call.request, response, name, turn)
+        await _deliver(call.request, response, name, turn, goes_on=name == "Stop")
     return response
 
 
-async def _deliver(request: web.Request, response: web.Response, name: str, turn: Turn) -> None:
+async def _hook_of(call: ApiCall[Nothing, Nothing], client: str, name: str) -> web.Response:
+    """Take a hook event of another client than Claude Code."""
+    known = CLIENTS.get(client)
+    event = await _event(call.request, name, known.events if known else {}, ClientEvent)
+    response = web.Response(content_type="application/json")
+    if known is None or event is None:
+        return response
+    process, text, turn = _process(call.request), "", None
+    try:
+        if name == "AwaitWake":
+            response.body = await _await_wake(call, event, process)
+            return response
+        text, turn = await call.state.clients.handle(client, name, event, process)
+    except PostinoError as error:
+        _log.warning("hook_failed", client=client, hook=name, code=error.code)
+    response.body = known.refusal(name, event) or known.output(name, text)
+    if text and turn is not None:
+        await _deliver(call.request, response, name, turn, goes_on=name == known.end)
+    return response
+
+
+async def _await_wake(call: ApiCall[Nothing, Nothing], event: ClientEvent, process: HookProcess) -> bytes:
+    """Wait for a line to start a turn with, until the time is up or either side goes away."""
+    waiting = asyncio.ensure_future(call.state.clients.await_wake(event, process, AWAIT_WAKE_S))
+    stopping = asyncio.ensure_future(call.state.stopping.wait())
+    try:
+        ends: set[asyncio.Future[Any]] = {waiting, stopping, disconnected(call.request)}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else b""
+    finally:
+        waiting.cancel()
+        stopping.cancel()
+
+
+async def _deliver(request: web.Request, response: web.Response, name: str, turn: Turn, *, goes_on: bool) -> None:
     """Send the answer, and only then record it as notified: a hook that has timed out has printed nothing."""
     try:
         await response.prepare(request)
         await response.write_eof()  # raises if the hook has gone
-        await turn.mark_notified(broadcasts=name != "Stop")
+        await turn.mark_notified(broadcasts=not goes_on)
     except ConnectionError:
         return
     except PostinoError as error:
         _log.warning("hook_notified_unrecorded", hook=name, code=error.code)
 
 
-async def _event(request: web.Request, name: str) -> Event | None:
+async def _event(request: web.Request, name: str, known: Container[str], kind: type[E]) -> E | None:
     """Return the event; None, with a line in the log, if it is unusable."""
     data = await _body(request)
     if data is None:
         _log.warning("hook_too_large", hook=visible(name)[:64])
         return None
-    if name not in EVENTS:
+    if name not in known:
         _log.warning("hook_unknown", hook=visible(name)[:64])
         return None
     try:
-        event = msgspec.json.decode(data, type=Event)
+        event = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         _log.warning("hook_unreadable", hook=name, bytes=len(data))
         return None
@@ -99,12 +145,14 @@ async def _body(request: web.Request) -> bytearray | None:
 
 
 def _process(request: web.Request) -> HookProcess:
-    """Return the Claude process that runs the hook, as the request's headers describe it."""
+    """Return the client's process that runs the hook, as the request's headers describe it."""
     headers = request.headers
-    found = _PID.fullmatch(headers.get("X-Claude-Pid", ""))
+    found, name = _PID.fullmatch(headers.get("X-Claude-Pid", "")), headers.get("X-Postino-Agent", "")
     return HookProcess(
         pid=int(found.group()) if found else 0,
         socket=headers.get("X-Claude-Socket", ""),
-        name=headers.get("X-Postino-Agent") or None,
+        name=None if is_placeholder(name) else name or None,
         terminal=headers.get("X-Postino-Terminal", ""),
+        plugin=headers.get("X-Postino-Plugin"),
+        ask=headers.get("X-Postino-Ask") == "true",
     )

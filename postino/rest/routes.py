@@ -193,7 +193,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("DELETE", "/api/import", transfer.abandon, Abandoned),
     Route("GET", "/api/stats", health.stats, StatsReport, role=AGENT),
-    Route("GET", "/api/health", health.health, HealthReport, bodies={503: HealthReport}, role=PUBLISH),
+    Route(
+        "GET", "/api/health", health.health, HealthReport, needs_token=False, bodies={503: HealthReport}, role=PUBLISH
+    ),
     Route(
         "POST",
         "/api/signin",

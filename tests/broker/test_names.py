@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
 from postino.broker import Broker
+from postino.broker.sessions import directory_name, earlier_name
 from postino.errors import BadName, UnknownAgent
 from postino.values import check_name
 
@@ -39,7 +41,65 @@ async def test_a_directory_names_its_first_live_session_and_each_further_one_is_
     names = [each.agent for each in (first, second, third, elsewhere, other_host)]
     assert len(set(names)) == 5
     assert all(each.derived and each.shared == 0 for each in (first, second, third))
-    assert all(check_name(name) and len(name) == len("agent-12345678") for name in names)
+    own, folder, another = "agent-[0-9a-f]{8}", "project-[0-9a-f]{4}", "elsewhere-[0-9a-f]{4}"
+    for name, form in zip(names, (folder, own, own, another, folder), strict=True):
+        assert re.fullmatch(form, name)
+
+
+@pytest.mark.parametrize(
+    ("directory", "form"),
+    [
+        ("/", "agent-"),
+        ("/home/me/.config", "config-"),
+        ("/home/me/My App (2)", "My-App-2-"),
+        ("/srv/caf\u00e9", "cafe-"),
+        ("/srv/\u043f\u0440\u043e\u0435\u043a\u0442", "agent-"),
+        ("/srv/" + "x" * 200, "x" * 40 + "-"),
+        ("/srv/a\ufffdb\x1b[0m", "ab-0m-"),
+        ("/srv/all", "all-"),
+    ],
+)
+async def test_any_folder_makes_a_name(broker: Broker, hello, directory: str, form: str) -> None:
+    name = (await broker.sessions.join(hello(host="laptop", directory=directory))).agent
+
+    assert check_name(name) and re.fullmatch(re.escape(form) + "[0-9a-f]{4}", name)
+
+
+async def test_a_directory_keeps_what_it_had_under_the_earlier_form_of_its_name(broker: Broker, hello, send) -> None:
+    earlier = earlier_name(hello(**HOME))
+    await broker.sessions.join(hello("s-old", name=earlier))
+    await broker.sessions.leave("s-old", 1)
+    await send(broker, "m1", to=earlier)
+
+    first, second = await asyncio.gather(*(broker.sessions.join(hello(**HOME)) for _ in range(2)))
+    await send(broker, "m2", to=earlier)
+
+    folder, own = sorted((first.agent, second.agent), reverse=True)
+    assert folder.startswith("project-") and own.startswith("agent-")
+    assert (await broker.agents.one(folder)).aliases == [earlier]
+    assert [each.id for each in (await broker.mail.peek(folder, 50, 0))[0]] == ["m1", "m2"]
+
+
+async def test_a_session_that_still_has_the_earlier_form_keeps_it_beside_further_ones(broker: Broker, hello) -> None:
+    earlier = earlier_name(hello(**HOME))
+    await broker.sessions.join(hello("s-old", name=earlier))
+
+    beside = (await broker.sessions.join(hello(**HOME))).agent
+
+    assert await broker.sessions.agent_of("s-old") == earlier
+    assert beside.startswith("agent-") and beside != earlier
+    assert (await broker.agents.one(earlier)).sessions == 1
+
+
+async def test_where_both_forms_have_mail_neither_is_lost(broker: Broker, hello, send) -> None:
+    earlier, name = earlier_name(hello(**HOME)), directory_name(hello(**HOME))
+    await send(broker, "m1", to=earlier)
+    await send(broker, "m2", to=name)
+
+    joined = await broker.sessions.join(hello(**HOME))
+
+    assert joined.agent == earlier
+    assert [await broker.mail.length(each) for each in (earlier, name)] == [1, 1]
 
 
 async def test_a_note_left_for_a_directory_is_found_by_tomorrows_session(broker: Broker, hello, send) -> None:

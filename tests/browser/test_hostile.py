@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.attacks import attacked
+
 RUN = "globalThis.ran=1"
 PAYLOADS = [
     f"<script>{RUN}</script>",
@@ -102,6 +104,7 @@ def test_payloads_in_bodies_are_shown_as_text(visit, served, name) -> None:
             assert str(link.get_attribute("href")).startswith(("http://", "https://"))
     assert page.evaluate("globalThis.ran") is None
     served.call("DELETE", "broadcasts")
+    attacked("Markup, scripts and addresses in bodies, on the page", len(PAYLOADS))
 
 
 def plant(valkey: Any, **fields: Any) -> str:
@@ -133,6 +136,7 @@ def test_names_threads_and_events_full_of_markup_are_shown_as_text(visit, valkey
 
     assert page.evaluate("globalThis.ran") is None
     valkey.hdel("{po}:agents", PAYLOADS[6])
+    attacked("Markup, scripts and addresses in names, threads and events, on the page", len(PAYLOADS))
 
 
 def test_control_characters_in_an_old_store_are_made_visible(visit, valkey, name) -> None:

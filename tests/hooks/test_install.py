@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+TOOL = "mcp__plugin_postino_postino__msg_"
 MARKET = ["claude", "plugin", "marketplace", "add"]
 
 
@@ -80,6 +81,18 @@ async def test_a_name_holds_for_hooks_and_mailbox_and_can_be_changed(user: Any, 
     tab = await open_tab()
 
     assert await tab.whoami() == tab.agent() == "bea"
+
+
+async def test_with_ask_the_dialogs_stay_until_they_are_taken_back(user: Any, open_tab: Any, model: Any) -> None:
+    user.postino("up")
+    send = [(f"{TOOL}send", {"to": "ann", "body": "x", "id": "m1"})]
+    for option, sent in (("--ask", []), ("--no-ask", ["m1"])):
+        user.postino("install", option)
+        tab = await open_tab(allowed="Bash")
+        model.script(send)
+        await tab.prompt("write to ann")
+        await tab.close()
+        assert [each["id"] for each in user.data("read", "--agent", "ann", "--peek")["items"]] == sent
 
 
 async def test_the_environment_is_stronger_than_an_installed_name(user: Any, open_tab: Any) -> None:
@@ -189,6 +202,7 @@ def test_without_the_client_it_prints_the_steps_and_fails(machine: Any) -> None:
         ["--agent", "all"],
         ["--agent", "bob", "--scope", "local"],
         ["--agent", "bob", "--scope", "project"],
+        ["--ask", "--scope", "local"],
         ["--scope", "moon"],
         ["now"],
     ],

@@ -102,7 +102,7 @@ def test_a_daemon_that_hangs_costs_a_second_at_most_and_once(daemon: Any, hook: 
         daemon.process.send_signal(signal.SIGCONT)
 
     until(lambda: not home.slow.exists(), "the daemon takes hooks again")
-    assert said(hook("SessionStart")).startswith("postino: this session is agent ")
+    assert said(hook("SessionStart")).startswith("[postino] this session is agent ")
 
 
 @pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
@@ -218,10 +218,13 @@ def test_bad_input_is_logged_and_nothing_is_printed(
 
 
 def test_a_client_that_does_not_say_its_process_is_the_parent_of_the_hook(daemon: Any, hook: Run) -> None:
-    assert said(hook("SessionStart", CLAUDE_PID="")).startswith("postino: this session is agent ")
+    assert said(hook("SessionStart", CLAUDE_PID="")).startswith("[postino] this session is agent ")
     send(daemon, "hello")
 
-    assert said(hook("UserPromptSubmit", CLAUDE_PID="")) == "postino: 1 unread message (from unverified 'ann')"
+    assert (
+        said(hook("UserPromptSubmit", CLAUDE_PID=""))
+        == "[postino] 1 unread message (from unverified 'ann'): call msg_read"
+    )
 
 
 @pytest.mark.parametrize("pid", ["0", "-1", "x", "99999999999999"])
@@ -296,6 +299,17 @@ def test_a_name_that_cannot_be_used_is_told_to_the_user_once(daemon: Any, hook: 
 
     assert "no mailbox: POSTINO_AGENT_NAME must be" in json.loads(first)["systemMessage"]
     assert second == ""
+
+
+def test_placeholders_that_the_client_has_not_expanded_count_as_unset(daemon: Any, hook: Run, home: Home) -> None:
+    (home.root / ".postino").symlink_to(home.root)
+    unset = {"HOME": str(home.root), "POSTINO_HOME": "${POSTINO_HOME:-}", "POSTINO_AGENT_NAME": "${POSTINO_AGENT_NAME}"}
+
+    told = said(hook("SessionStart", **unset, CLAUDE_PLUGIN_OPTION_AGENT_NAME="bob"))
+    other = said(hook("SessionStart", **unset, CLAUDE_PLUGIN_OPTION_AGENT_NAME="${user_config.agent_name}"))
+
+    assert told.startswith("[postino] this session is agent bob;")
+    assert other.startswith("[postino] this session is agent ")
 
 
 def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook: Run, home: Home) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,12 @@ from mcp_types import Implementation
 from tests.relays import COMMAND
 from tests.waiting import eventually
 
+SHELL = ("/bin/sh", "-c", '"$0" "$@"; exit')  # so that the relay has another parent than this test
 
-def client(env: dict[str, str], name: str, cwd: str = "/tmp") -> Client:
-    """Return the SDK's client on a real relay, which calls itself `name`."""
-    command, *args = COMMAND
+
+def client(env: dict[str, str], name: str, cwd: str = "/tmp", launcher: tuple[str, ...] = ()) -> Client:
+    """Return the SDK's client on a real relay, which calls itself `name`; `launcher` stands between the two."""
+    command, *args = (*launcher, *COMMAND)
     parameters = StdioServerParameters(command=command, args=args, env=env, cwd=cwd)
     return Client(parameters, client_info=Implementation(name=name, version="1"), mode="legacy")  # type: ignore[arg-type]
 
@@ -57,7 +61,7 @@ async def test_others_see_the_client_directory_and_state_of_a_session(served: An
     def reach() -> Any:
         return served.posted("messages", {"to": name, "body": "x"})["reach"]
 
-    async with client(env, "claude-code", str(tmp_path)) as session, client(steady.env, "codex", "/") as other:
+    async with client(env, "claude-code", str(tmp_path)) as session, client(steady.env, "codex", "/", SHELL) as other:
         await call(session, "msg_check")
         entry = await eventually(lambda: (found := served.asked(f"agents/{name}"))["client"] and found, "it is noted")
         assert (entry["client"], entry["directory"], entry["kind"]) == ("claude-code", str(tmp_path), "agent")
@@ -78,3 +82,21 @@ async def test_others_see_the_client_directory_and_state_of_a_session(served: An
         assert (seen["state"], seen["client"], seen["directory"]) == ("idle", "claude-code", str(tmp_path))
     assert reach() == "offline for less than a minute: will be told at its next start"
     assert (await listed())["state"] == "unknown"
+
+
+async def test_placeholders_that_a_client_has_not_expanded_count_as_unset_and_are_named(served: Any) -> None:
+    with tempfile.TemporaryDirectory(prefix="po", dir="/tmp") as home:
+        (Path(home) / ".postino").symlink_to(served.home.root)
+        unset = {name: f"${{{name}:-}}" for name in ("POSTINO_AGENT_NAME", "POSTINO_HOME", "POSTINO_VALKEY_URL")}
+        option = {"CLAUDE_PLUGIN_OPTION_AGENT_NAME": "${user_config.agent_name}"}
+
+        async with client(served.env | unset | option | {"HOME": home}, "codex", home) as session:
+            me = await call(session, "msg_whoami")
+
+        assert "POSTINO_AGENT_NAME, or" not in me["named"]
+        assert me["warning"] == (
+            "CLAUDE_PLUGIN_OPTION_AGENT_NAME, POSTINO_AGENT_NAME, POSTINO_HOME, POSTINO_VALKEY_URL: "
+            "the value is a placeholder that was not expanded; it counts as unset"
+        )
+        assert os.listdir(home) == [".postino"]  # noqa: PTH208 - no blocking Path in async code
+    assert "placeholders_not_expanded" in served.home.log.read_text()

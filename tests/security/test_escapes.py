@@ -128,6 +128,19 @@ def test_no_answer_of_the_api_has_a_control_character(served: Daemon) -> None:
     attacked("Terminal sequences and bidi characters through answers of the API", (len(PATHS) + 4) * len(ESCAPES))
 
 
+def test_no_hook_line_has_a_control_character(served: Daemon) -> None:
+    headers = ["-H", "X-Postino-Agent: victim", "-H", "X-Claude-Pid: 1", "-H", "Content-Type: application/json"]
+    for number, text in enumerate(ESCAPES):
+        event = {"session_id": f"hook-{number}", "cwd": text, "source": text, "prompt": text, "agent_type": text}
+        for name in ("SessionStart", "UserPromptSubmit"):
+            command = ["curl", "-sS", "--unix-socket", str(served.home.socket), *headers, "-d", json.dumps(event)]
+            done = subprocess.run([*command, f"http://localhost/api/hooks/{name}"], capture_output=True, check=True)
+            said = json.loads(done.stdout)["hookSpecificOutput"]["additionalContext"] if done.stdout else ""
+            assert raw_controls(done.stdout.decode()) == raw_controls(said) == []
+            assert name != "SessionStart" or "20 unread messages" in said, said
+    attacked("Terminal sequences and bidi characters through hook lines", 2 * len(ESCAPES))
+
+
 def test_no_event_is_shown_with_a_control_character(served: Daemon) -> None:
     watch = subprocess.Popen(
         [sys.executable, "-m", "postino", "watch"],

@@ -24,7 +24,7 @@ from tests.relays import HELLO
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 
 STRANGER = 1001
-SCRIPT = Path(__file__).resolve().parents[2] / "hooks/hook.sh"
+SCRIPT = Path(__file__).resolve().parents[2] / "plugin/scripts/hook.sh"
 SECRET = "a-body-that-no-stranger-may-read"
 CALLS = """
 import encodings.idna, json, os, socket, sys

@@ -80,6 +80,17 @@ def test_a_good_value_is_taken_and_an_empty_one_counts_as_unset(variable: str) -
     assert getattr(load({variable: ""})[0], name) == getattr(load({})[0], name)
 
 
+@pytest.mark.parametrize("variable", CASES)
+@pytest.mark.parametrize("form", ["${%s}", "${%s:-}", "${user_config.x}"])
+def test_a_placeholder_that_was_not_expanded_counts_as_unset_and_is_warned_about(variable: str, form: str) -> None:
+    text = form.replace("%s", variable)
+
+    settings, warnings = load({variable: text})
+
+    assert settings == load({})[0]
+    assert warnings == [f"{variable} holds a placeholder that was not expanded; it counts as unset"]
+
+
 @pytest.mark.parametrize(("variable", "text"), BAD)
 def test_a_bad_value_stops_with_its_name_the_value_and_what_is_allowed(variable: str, text: str) -> None:
     knob = next(each for each in KNOBS if each.variable == variable)

@@ -23,24 +23,26 @@ MAY_KNOW: dict[str, set[str]] = {
     "errors": set(),
     "locks": set(),
     "home": set(),
-    "relay": {"__version__", "home", "locks"},
+    "relay": {"__version__", "home", "locks", "versions"},
     "values": GROUND,
     "model": GROUND | {"values"},
     "wording": set(),
+    "versions": set(),
     "hint": {"values"},
     "paths": GROUND | {"home"},
     "private_files": set(),
     "home_store": GROUND | {"paths", "private_files"},
-    "config": GROUND | {"model", "values", "paths", "home_store", "private_files"},
+    "config": GROUND | {"home", "model", "values", "paths", "home_store", "private_files"},
     "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},
     "broker": STORE - {"locks"},
     "mcp": RECORDS | {"broker", "relay"},
-    "claude": RECORDS | {"broker", "mcp", "relay"},
-    "rest": RECORDS | {"broker", "mcp", "claude"},
+    "claude": RECORDS | {"broker", "mcp", "relay", "versions"},
+    "clients": RECORDS | {"broker", "mcp", "claude", "relay"},
+    "rest": RECORDS | {"broker", "mcp", "claude", "clients"},
     "daemon": RECORDS | {"locks", "relay", "broker", "mcp", "rest", "client"},
-    "cli": STORE | {"broker", "daemon", "mcp", "client", "relay"},
+    "cli": STORE | {"broker", "daemon", "mcp", "client", "relay", "versions"},
     "__main__": {"cli", "relay"},
 }
 #: library -> where its name may stand
@@ -163,7 +165,7 @@ def test_no_face_reaches_round_the_broker(file: Path) -> None:
 
 def test_no_room_below_the_store_names_a_key() -> None:
     for file in FILES:
-        if room(file) in ("broker", "mcp", "claude", "rest", "daemon", "cli", "client", "relay"):
+        if room(file) in ("broker", "mcp", "claude", "clients", "rest", "daemon", "cli", "client", "relay"):
             assert "}:" not in "".join(
                 node.value
                 for node in ast.walk(ast.parse(file.read_text()))

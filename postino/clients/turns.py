@@ -1,0 +1,111 @@
+"""The session that another client's hook event belongs to, and what is done about the event."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Protocol
+
+import structlog
+
+from postino.broker import Broker
+from postino.claude.hook_events import HookProcess, Turn
+from postino.clients.events import CLIENTS, ClientEvent
+from postino.clients.wakers import PluginWaker, queue_waker
+from postino.errors import PostinoError
+from postino.hint import MARK
+from postino.mcp.connected import ConnectedSession, ConnectedSessions
+from postino.relay.claude_process import start_time
+
+#: two sessions of Codex have started in one directory, and neither has called a tool of ours: whose mailbox is whose?
+UNDECIDED = f"{MARK} this session has a mailbox: call msg_whoami"
+
+_log = structlog.get_logger()
+
+
+class Schedules(Protocol):
+    """Whoever wakes sessions."""
+
+    def schedule(self, connected: ConnectedSession) -> None:
+        """Wake `connected` in the next round if it has mail that it was not notified of."""
+
+
+class ClientTurns:
+    """Handles the hook events of Codex, Gemini CLI and opencode on this machine."""
+
+    def __init__(self, broker: Broker, sessions: ConnectedSessions, wakes: Schedules) -> None:
+        self._broker = broker
+        self._sessions = sessions
+        self._wakes = wakes
+
+    async def handle(self, client: str, name: str, event: ClientEvent, process: HookProcess) -> tuple[str, Turn | None]:
+        """Act on the event; return the text for the session, and the turn to mark notified once it is sent.
+
+        A session whose mailbox is not connected yet gets nothing: a later event of it will do.
+        """
+        found = self._connected(client, event, process)
+        if len(found) != 1:
+            _log.info("hook_without_mailbox", client=client, hook=name, session=event.session_id, possible=len(found))
+            return UNDECIDED if found and name in CLIENTS[client].starts else "", None
+        connected = found[0]
+        connected.client = client
+        turn = Turn(self._broker, self._sessions, event, "", connected, connected.session.id, None)
+        turn.agent = await self._agent(turn, connected, binds=name in CLIENTS[client].starts)
+        turn.process = connected.process
+        if client == "codex":
+            connected.waker, connected.woken_by = queue_waker(connected), "queue"
+        text = await CLIENTS[client].events[name](turn)
+        if connected.idle:
+            self._wakes.schedule(connected)
+        return text, turn
+
+    async def await_wake(self, event: ClientEvent, process: HookProcess, seconds: float) -> bytes:
+        """Return what opencode's plugin must start a turn with, or nothing after `seconds`."""
+        _, turn = await self.handle("opencode", "AwaitWake", event, process)
+        if turn is None or turn.connected is None:
+            return b""
+        connected = turn.connected
+        if event.woken:
+            connected.answered({"msg_id": event.woken, "ok": event.ok})
+        waker = PluginWaker(connected)
+        connected.waker, connected.woken_by = waker.wake, "plugin"
+        if connected.idle is not False:
+            self._wakes.schedule(connected)
+        try:
+            return await waker.next_line(seconds)
+        finally:
+            if connected.waker == waker.wake:
+                connected.waker = None
+
+    def _connected(self, client: str, event: ClientEvent, process: HookProcess) -> list[ConnectedSession]:
+        """Find the mailbox of the event's session: by what its calls have said, else by the process that ran the hook.
+
+        One process of Codex may run many sessions. The mailbox is then one that no session has yet and that works in
+        the same directory; where there are several of these, the session's first call will tell.
+        """
+        known = self._sessions.of_client_session(event.session_id)
+        if known is None and client != "codex":
+            start = start_time(process.pid) if process.pid else None
+            known = self._sessions.find(process.pid, None if start is None else str(start), "")
+        if known is not None or client != "codex":
+            return [known] if known else []
+        return [
+            each
+            for each in self._sessions
+            if each.claude_session is None
+            and each.session.hello.claude_pid == process.pid
+            and each.session.hello.directory == event.cwd
+        ]
+
+    async def _agent(self, turn: Turn, connected: ConnectedSession, *, binds: bool) -> str:
+        """Return the session's agent; where the client's session is new to it, that is recorded first."""
+        before = await connected.session.name()  # joins again where the store does not know the session
+        if connected.bound_to == turn.event.session_id or not binds:
+            return before
+        connected.claude_session = turn.event.session_id
+        agent = before
+        with contextlib.suppress(PostinoError):  # not known to the store: the next event tries again
+            agent = await self._broker.claude.bind(connected.session.id, connected.process, turn.event.session_id)
+            connected.bound_to = turn.event.session_id
+        if agent != before:
+            connected.session.agent_changed()
+        return agent
