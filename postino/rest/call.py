@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from postino.claude.turns import Turns
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
+    from postino.mcp.face import McpFace
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
 
@@ -42,6 +43,7 @@ class AppState:
         turns: Turns,
         clients: ClientTurns,
         tokens: NamedTokens,
+        mcp: McpFace,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -53,6 +55,7 @@ class AppState:
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
         self.signin_codes = SignInCodes()
         self.tokens = tokens
+        self.mcp = mcp
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 
