@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from postino.claude.turns import Turns
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
+    from postino.rest.metrics import Metrics
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
 
 Q = TypeVar("Q")
 B = TypeVar("B")
 S = TypeVar("S", bound=Record)
+
+WAITED = "waited"  # a key of a request whose time tells how long it was willing to wait
 
 _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino-Via that are kept
 
@@ -42,6 +45,7 @@ class AppState:
         turns: Turns,
         clients: ClientTurns,
         tokens: NamedTokens,
+        metrics: Metrics,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -53,6 +57,7 @@ class AppState:
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
         self.signin_codes = SignInCodes()
         self.tokens = tokens
+        self.metrics = metrics
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 

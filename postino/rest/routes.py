@@ -212,6 +212,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/tokens/{agent}", tokens.revoke_all, TokensRevoked, refusals=("unknown_token",)),
     Route("DELETE", "/api/tokens/{agent}/{id}", tokens.revoke, TokensRevoked, refusals=("unknown_token",)),
     Route("GET", "/api/openapi.json", openapi.serve(lambda: ROUTES), role=AGENT),
+    Route("GET", "/metrics", health.metrics, in_api=False, gives="text/plain"),
     Route("GET", "/", page.index, in_api=False, needs_token=False),
     Route("GET", "/favicon.ico", page.favicon, in_api=False, needs_token=False),
     Route("GET", "/web/{path:.+}", page.file, in_api=False, needs_token=False),
