@@ -42,7 +42,7 @@ class Metrics:
     def __init__(self, broker: Broker, sessions: ConnectedSessions) -> None:
         self._broker = broker
         self._sessions = sessions
-        self._store: dict[str, float] = {}  # what the last scrape was told by the store
+        self._held: dict[str, float] = {}  # what the last scrape was told by the store
         self.streams: Callable[[], int] = int  # open event streams
         registry = self._registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
@@ -133,18 +133,18 @@ class Metrics:
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return all figures in the format that `accept`, an Accept header, asks for, and its content type."""
         try:
-            self._store = dict(await self._broker.figures())
+            self._held = dict(await self._broker.figures())
         except StoreAway:
-            self._store = {}
+            self._held = {}
         encode, content_type = choose_encoder(accept)
         return await asyncio.to_thread(encode, self._registry), content_type  # some milliseconds
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         """Yield what is asked for at a scrape, not counted before."""
-        yield GaugeMetricFamily("postino_store_up", "Whether Valkey answers", value=float(bool(self._store)))
+        yield GaugeMetricFamily("postino_store_up", "Whether Valkey answers", value=float(bool(self._held)))
         for name, (help, key) in STORE_GAUGES.items():
-            if key in self._store:
-                yield GaugeMetricFamily(f"postino_{name}", help, value=self._store[key])
+            if key in self._held:
+                yield GaugeMetricFamily(f"postino_{name}", help, value=self._held[key])
         trips = self._broker.round_trips
         yield CounterMetricFamily(
             "postino_store_round_trips", "Writes to Valkey, of one or more calls each", value=trips

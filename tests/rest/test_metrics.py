@@ -76,8 +76,8 @@ async def test_what_happened_is_counted_and_what_is_there_is_told(
         ("postino_messages_dead_total", "max_deliveries"): 1,
         ("postino_messages_requeued_total",): 1,
         ("postino_messages_cleared_total",): 1,
-        ("postino_refused_total", "http", "bad_name"): 1,
-        ("postino_refused_total", "http", "not_found"): 1,
+        ("postino_refused_total", "bad_name", "http"): 1,
+        ("postino_refused_total", "not_found", "http"): 1,
         ("postino_http_request_seconds_count", "POST", "/api/messages"): 6,
         ("postino_unread_messages",): 2,
         ("postino_broadcasts",): 1,
@@ -145,7 +145,7 @@ async def test_figures_are_for_an_admin_and_no_page_and_outlive_the_store(
     found = await scraped(api, **own)
     assert found[("postino_store_up",)] == 0
     assert ("postino_unread_messages",) not in found
-    assert found[("postino_refused_total", "http", "unauthorized")] == 1
+    assert found[("postino_refused_total", "unauthorized", "http")] == 1
 
 
 async def test_what_another_program_wrote_into_the_store_makes_no_series(api: Any) -> None:
