@@ -30,7 +30,7 @@ Q = TypeVar("Q")
 B = TypeVar("B")
 S = TypeVar("S", bound=Record)
 
-WAITED = "waited"  # a key of a request whose time tells how long it was willing to wait
+WAITED = web.RequestKey("waited", bool)  # a key of a request whose time tells how long it was willing to wait
 
 _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino-Via that are kept
 
