@@ -31,7 +31,7 @@ def config(command: Command) -> int:
     )
     args = parser.parse_args(command.argv)
     place, shape = SHAPES[args.client]
-    if args.json and shape is _toml:
+    if args.json and shape is codex_entry:
         raise BadRequest(f"--client {args.client} takes TOML, not JSON; omit --json")
     found = entry(command, args.agent, plainly=args.client == "claude")
     sys.stdout.write(shape(found) + "\n")
@@ -68,27 +68,47 @@ def _on_path(script: Path, path: str | None) -> bool:
     return found is not None and script.is_file() and script.samefile(found)
 
 
-def _toml(entry: Json) -> str:
+def codex_entry(entry: Json, *, ask: bool = False) -> str:
+    """Return the entry for Codex, which asks before each call unless told otherwise and passes on few variables."""
+    variables = [each for each in CODEX_VARIABLES if each not in entry.get("env", {})]
     lines = [
         "[mcp_servers.postino]",
-        f"command = {json.dumps(entry['command'])}",
-        f"args = {json.dumps(entry['args'])}",
+        f"command = {_quoted(entry['command'])}",
+        f"args = {_quoted(entry['args'])}",
+        f"env_vars = {_quoted(variables)}",
+        *([] if ask else ['default_tools_approval_mode = "approve"']),
     ]
     if "env" in entry:
         lines += ["", "[mcp_servers.postino.env]"]
-        lines += [f"{name} = {json.dumps(value)}" for name, value in entry["env"].items()]
+        lines += [f"{name} = {_quoted(value)}" for name, value in entry["env"].items()]
     return "\n".join(lines)
 
 
+def _quoted(value: str | list[str]) -> str:
+    return json.dumps(value, ensure_ascii=False)  # a JSON text or list is one of TOML, but for surrogate escapes
+
+
+def opencode_entry(entry: Json) -> Json:
+    """Return the entry for opencode."""
+    found = {"type": "local", "command": [entry["command"], *entry["args"]], "enabled": True}
+    return found | ({"environment": entry["env"]} if "env" in entry else {})
+
+
+#: for an MCP server of Codex; CODEX_HOME is for `codex queue`, by which its sessions are woken
+CODEX_VARIABLES = ["POSTINO_HOME", "POSTINO_AGENT_NAME", "CODEX_HOME"]
 SECRET_VARIABLES = frozenset(f"POSTINO_{name.upper()}" for name in SECRET)
 SERVERS: Shape = lambda entry: json.dumps({"mcpServers": {"postino": entry}}, indent=2)  # noqa: E731
 #: client -> (the file that its documentation names, the form of the entry)
 SHAPES: dict[str, tuple[str, Shape]] = {
     "any": ("the mcpServers of any other client", SERVERS),
     "claude": (".mcp.json of a project; `postino install` does more", SERVERS),
-    "codex": ("~/.codex/config.toml", _toml),
+    "codex": ("~/.codex/config.toml; `postino install --client codex` does more", codex_entry),
     "cursor": ("~/.cursor/mcp.json, or .cursor/mcp.json of a project", SERVERS),
-    "gemini": ("~/.gemini/settings.json, or .gemini/settings.json of a project", SERVERS),
+    "gemini": ("~/.gemini/settings.json; `postino install --client gemini` does more", SERVERS),
+    "opencode": (
+        "~/.config/opencode/opencode.json; `postino install --client opencode` does more",
+        lambda entry: json.dumps({"mcp": {"postino": opencode_entry(entry)}}, indent=2),
+    ),
     "vscode": (
         ".vscode/mcp.json of a project",
         lambda entry: json.dumps({"servers": {"postino": {"type": "stdio"} | entry}}, indent=2),
