@@ -70,6 +70,7 @@ class Turn:
     session: str | None
     agent: str | None  # None: unknown
     waiting: Waiting | None = None  # what the hook's output is about
+    warning: str = ""  # for the user, not for the model
     greeted: bool = False  # the output says which agent the session is
 
     async def unnotified(self) -> Waiting:

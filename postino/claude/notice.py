@@ -6,6 +6,7 @@ Any program of this user can choose the id of a message: a long one is shortened
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
@@ -23,11 +24,17 @@ def greeting(agent: str, online: list[str], unread: int, unseen: int, senders: l
     return f"{MARK} this session is agent {agent}; {there}; {what_waits(unread, unseen, senders) or 'no mail'}"
 
 
-def hook_context(event: str, text: str) -> bytes:
-    """Return the hook output that adds `text` to the session's context; nothing for an empty text."""
-    if not text:
-        return b""
-    return msgspec.json.encode({"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}})
+def hook_context(event: str, text: str, warning: str = "") -> bytes:
+    """Return the hook output that adds `text` to the session's context and shows `warning` to the user.
+
+    Nothing for two empty texts.
+    """
+    output: dict[str, Any] = {}
+    if text:
+        output["hookSpecificOutput"] = {"hookEventName": event, "additionalContext": text}
+    if warning:
+        output["systemMessage"] = f"postino: {warning}"
+    return msgspec.json.encode(output) if output else b""
 
 
 def hook_warning(sentence: str) -> bytes:

@@ -12,6 +12,7 @@ import structlog
 from postino.broker import Broker, Hello
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.claude.wake import Wakes
+from postino.claude.warnings import Warnings
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.relay.claude_process import start_time, terminal_suffix
 
@@ -25,6 +26,7 @@ class Turns:
         self._broker = broker
         self._sessions = sessions
         self._wakes = wakes
+        self._warnings = Warnings()
 
     async def handle(self, name: str, event: Event, process: HookProcess) -> tuple[str, Turn | None]:
         """Act on the event `name`; return the text for the session, and the turn to mark notified once it is sent."""
@@ -32,6 +34,7 @@ class Turns:
         if turn is None or turn.agent is None:
             _log.info("hook_without_agent", hook=name, claude=event.session_id)
             return "", None
+        turn.warning = self._warnings.of(name, turn.process, turn.connected, process.plugin)
         text = await EVENTS[name](turn)
         if turn.connected is not None and turn.connected.idle:
             self._wakes.schedule(turn.connected)  # for mail that arrived while the session counted as busy

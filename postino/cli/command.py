@@ -86,7 +86,13 @@ class Command:
         return name
 
     def client(self) -> Client:
-        """Return a client of this home's daemon. A call starts a daemon if none answers."""
+        """Return a client of this home's daemon. A call starts a daemon if none answers.
+
+        One of another version is said on stderr.
+        """
+        from postino.cli import skew
+
+        skew.warn(self.settings.home)
         return Client(self.settings.home.socket, via="cli", start=self._start)
 
     def _start(self) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from postino import home_store
-from postino.cli import render
+from postino.cli import render, skew
 from postino.cli.command import Command
 from postino.config import comparable, in_effect
 from postino.daemon import process
@@ -30,10 +30,13 @@ def up(command: Command) -> int:
         help="use the store of POSTINO_VALKEY_URL (unset: the embedded one) from now on; mail stays where it is",
     )
     args = parser.parse_args(command.argv)
+    replaced = skew.stop_older(command.settings.home)
     info = _switch_store(command) if args.switch_store else process.start(command.environ, command.settings.home)
     ours = comparable(in_effect(command.settings, home_store.read(command.settings.home)))
     different = _different(info.settings, ours)
-    text = _address(info.url, info.socket)
+    text = _address(info.url, info.socket) + _replaced(replaced, info)
+    if other := skew.sentence(info.version):
+        text += f"{other}\n"
     if moved := _moved(info.url, info.settings):
         text += f"{moved}\n"
     health = process.health(command.settings.home) or {}
@@ -47,7 +50,16 @@ def up(command: Command) -> int:
         )
     if others := [each for each in different if each != STORE]:
         text += f"it runs with a different {', '.join(others)} than this shell and keeps it until `postino down`\n"
-    return command.show(args, asdict(info) | {"differs": different}, text)
+    return command.show(args, asdict(info) | {"differs": different, "replaced": replaced and replaced.version}, text)
+
+
+def _replaced(before: process.DaemonInfo | None, now: process.DaemonInfo) -> str:
+    """Return what to say about the daemon that was replaced, and which of its settings the new one does not have."""
+    if before is None:
+        return ""
+    lost = _different(before.settings, now.settings)
+    settings = f"; unlike that one it runs with the {', '.join(lost)} of this shell" if lost else ""
+    return f"it replaces a daemon of version {render.line(before.version)}{settings}\n"
 
 
 def _switch_store(command: Command) -> process.DaemonInfo:
@@ -171,6 +183,8 @@ def _status(data: Json, ink: render.Ink) -> str:
             f"{render.line(health.get('server', '?'))}, durability {render.line(health.get('durability', '?'))}",
         ),
     ]
+    if other := skew.sentence(data.get("version", "?")):
+        rows.append(("version", ink(other, "yellow")))
     if moved := _moved(data.get("url"), data.get("settings", {})):
         rows.append(("port", ink(moved, "yellow")))
     if stats:

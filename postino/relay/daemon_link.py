@@ -18,6 +18,7 @@ from postino.relay.claude_process import claude_process, terminal_suffix, variab
 from postino.relay.lines import CONTROL, LineBuffer, WriteBuffer
 from postino.relay.requests import Request, Requests
 from postino.relay.starter import RESTART, Starter
+from postino.versions import is_older
 
 TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class DaemonLink:
         self.from_daemon, self.to_daemon = LineBuffer(), WriteBuffer()
         self.welcomed = False  # until then the daemon has done nothing, even if it is lost
         self.welcome_by = 0.0
+        self.daemon_version = __version__
+        self.outdated = False  # the daemon is newer
         self.initialize: dict[str, Any] = {}  # the client's handshake
         self.initialized = b""
         self.handshake_done = False  # the client has the answer to its initialize
@@ -265,13 +268,17 @@ class DaemonLink:
         if answered is not None:
             if not self.requests.answered(answered, message, time.monotonic()):
                 return None
-            self.handshake_done |= answered == self.initialize.get("id") and "result" in message
+            if answered == self.initialize.get("id") and "result" in message:
+                self.handshake_done = True
+                line = self._with_skew(line, message)
         return self.to_client.put(line, answered)
 
     def _handle_control(self, control: dict[str, Any]) -> None:
         kind = control["postino"]
         debug(f"daemon says {kind}")
         if kind == "welcome":
+            self.daemon_version = str(control.get("version") or "0")
+            self.outdated = is_older(__version__, self.daemon_version)
             self._welcomed()
         elif kind == "refused":
             self._refused(str(control.get("error")))
@@ -290,6 +297,19 @@ class DaemonLink:
         elif kind == "bye":
             self.start_unasked = False
             self.start_at = time.monotonic() + AFTER_BYE_S
+
+    def _with_skew(self, line: bytes, message: dict[str, Any]) -> bytes:
+        """Return the answer of the handshake; that of an older daemon tells the model so, which can tell its user."""
+        if not is_older(self.daemon_version, __version__):
+            return line
+        sentence = (
+            f"The postino daemon is version {self.daemon_version}, older than this session's {__version__}: tell your "
+            "user that `postino up` replaces it."
+        )
+        print(f"postino mcp: {sentence}", file=sys.stderr, flush=True)
+        result = message["result"]
+        result["instructions"] = f"{result.get('instructions') or ''} {sentence}".strip()
+        return json.dumps(message, separators=(",", ":")).encode()
 
     def _welcomed(self) -> None:
         self.welcomed = True

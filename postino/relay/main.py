@@ -67,8 +67,23 @@ class Relay:
             self.daemon.tick(now)
             for descriptor, event in self._poll(now):
                 self._serve(descriptor, event)
+            if self.daemon.outdated and self._at_rest():
+                self._renew()
         self.daemon.close()
         return 0
+
+    def _at_rest(self) -> bool:
+        """Return whether nothing is under way that a new relay would not know of."""
+        client = self.to_client or self.from_client.rest or self.from_client.start
+        daemon = self.daemon
+        ready = self.stdin_open and daemon.welcomed and daemon.handshake_done and daemon.initialized
+        return bool(ready) and not (client or daemon.busy() or daemon.queueing or daemon.from_daemon.rest)
+
+    def _renew(self) -> None:
+        from postino.relay.renewal import renew  # once in the life of a session, if at all
+
+        self.daemon.outdated = False
+        renew(self.daemon)
 
     def _finished(self) -> bool:
         done = not (self.to_client or self.daemon.busy())
@@ -184,5 +199,9 @@ def main() -> int:
     home, refusal = home_of("~/.postino" if is_placeholder(setting) else setting or "~/.postino")
     relay = Relay(home, refusal)
     signal.signal(signal.SIGCHLD, relay.daemon.child_ended)
+    if "POSTINO_RELAY_STATE" in os.environ:
+        from postino.relay.renewal import resume
+
+        resume(relay.daemon)
     debug(f"version {__version__}, session {relay.daemon.session}, home {home}")
     return relay.run()

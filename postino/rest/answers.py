@@ -29,6 +29,11 @@ def answer(record: object, status: int = 200) -> web.Response:
     return _json(encode_visible(record), status)
 
 
+def encoded(data: bytes, status: int) -> web.Response:
+    """Return what is JSON already."""
+    return _json(data, status)
+
+
 def text(line: str) -> web.Response:
     """Return one line of plain text, or an empty body for an empty line."""
     return web.Response(body=f"{line}\n".encode() if line else b"", headers=_TEXT_HEADERS)

@@ -28,6 +28,7 @@ from postino.errors import (
     Unauthorized,
 )
 from postino.mcp.connected import ConnectedSessions
+from postino.mcp.face import McpFace
 from postino.rest import parse
 from postino.rest.answers import answer, closing, refusal
 from postino.rest.call import ApiCall, AppState
@@ -59,8 +60,9 @@ def build_app(
     broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
     tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens
+    mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
-    state = AppState(broker, settings, Rates(broker), turns, clients, tokens)
+    state = AppState(broker, settings, Rates(broker), turns, clients, tokens, mcp)
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
@@ -88,7 +90,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     most = state.settings.max_body_bytes
     largest = min(most, route.longest_body or most)
     setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
-    handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api
+    handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api and not route.needs_token
     no_query: Any = NOTHING if route.query is Nothing else route.query()
 
     async def serve(request: web.Request) -> object:
@@ -216,8 +218,9 @@ def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[we
 
 
 async def _stop(app: web.Application) -> None:
-    """Let long polls answer and streams end before the sockets close."""
+    """Let long polls answer and streams end before the sockets close; end the MCP sessions over HTTP."""
     app[STATE].stopping.set()
+    await app[STATE].mcp.close()
 
 
 _PATTERNS = [(route, re.compile(re.sub(r"{\w+(?::[^}]+)?}", "[^/]+", route.path))) for route in ROUTES]

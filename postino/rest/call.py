@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from postino.claude.turns import Turns
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
+    from postino.mcp.face import McpFace
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
 
@@ -42,6 +43,7 @@ class AppState:
         turns: Turns,
         clients: ClientTurns,
         tokens: NamedTokens,
+        mcp: McpFace,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -53,6 +55,7 @@ class AppState:
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
         self.signin_codes = SignInCodes()
         self.tokens = tokens
+        self.mcp = mcp
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 
@@ -144,11 +147,14 @@ class ApiCall(Generic[Q, B]):
         The field wins: a client may name itself in the header and still act for another session.
 
         Raises:
-            BadField: it is malformed.
+            BadField: one of them is malformed.
             Forbidden: it is the session of a relay, which alone settles what it has leased.
         """
-        found = given if given is not None else self.request.headers.get("X-Postino-Consumer")
-        if found is not None and check_id(found, "consumer").startswith(SESSION_PREFIX):
+        header = self.request.headers.get("X-Postino-Consumer")
+        if header is not None:
+            check_id(header, "X-Postino-Consumer")
+        found = header if given is None else check_id(given, "consumer")
+        if found is not None and found.startswith(SESSION_PREFIX):
             raise Forbidden(
                 f"consumers that begin with {SESSION_PREFIX} are sessions of MCP clients; choose another name"
             )

@@ -70,7 +70,8 @@ def describe(every: Iterable[Route]) -> Json:
         "info": {
             "title": "postino",
             "version": __version__,
-            "description": "A durable mailbox for coding agents. On loopback no token is needed.",
+            "description": "A durable mailbox for coding agents. On loopback no token is needed. "
+            "/mcp (POST, GET, DELETE) is MCP over streamable HTTP, which the MCP specification describes.",
         },
         "paths": paths,
         "components": {

@@ -27,6 +27,7 @@ from postino.rest import (
     health,
     history,
     hooks,
+    mcp,
     messages,
     openapi,
     page,
@@ -183,7 +184,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("DELETE", "/api/import", transfer.abandon, Abandoned),
     Route("GET", "/api/stats", health.stats, StatsReport, role=AGENT),
-    Route("GET", "/api/health", health.health, HealthReport, bodies={503: HealthReport}, role=PUBLISH),
+    Route(
+        "GET", "/api/health", health.health, HealthReport, needs_token=False, bodies={503: HealthReport}, role=PUBLISH
+    ),
     Route(
         "POST",
         "/api/signin",
@@ -200,6 +203,9 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/tokens/{agent}", tokens.revoke_all, TokensRevoked, refusals=("unknown_token",)),
     Route("DELETE", "/api/tokens/{agent}/{id}", tokens.revoke, TokensRevoked, refusals=("unknown_token",)),
     Route("GET", "/api/openapi.json", openapi.serve(lambda: ROUTES), role=AGENT),
+    Route("POST", "/mcp", mcp.post, raw=True, in_api=False, role=AGENT),
+    Route("GET", "/mcp", mcp.stream, in_api=False, role=AGENT),
+    Route("DELETE", "/mcp", mcp.end, in_api=False, role=AGENT),
     Route("GET", "/", page.index, in_api=False, needs_token=False),
     Route("GET", "/favicon.ico", page.favicon, in_api=False, needs_token=False),
     Route("GET", "/web/{path:.+}", page.file, in_api=False, needs_token=False),

@@ -278,7 +278,9 @@ async def test_exactly_one_host_is_needed(api: Any, head: str) -> None:
     assert await raw_status(api.port, request) in (400, 421)
 
 
-async def test_without_the_token_nothing_but_the_page_is_had(connect: Any, broker: Any, settings: Any) -> None:
+async def test_without_the_token_nothing_but_the_page_and_the_health_is_had(
+    connect: Any, broker: Any, settings: Any
+) -> None:
     client = await connect(broker, replace(settings, api_token=TOKEN))
     wrong: list[dict[str, str]] = [
         {},
@@ -293,7 +295,6 @@ async def test_without_the_token_nothing_but_the_page_is_had(connect: Any, broke
     ]
     for path in (
         "/api/agents",
-        "/api/health",
         "/api/events",
         "/api/openapi.json",
         "/nowhere",
@@ -305,8 +306,9 @@ async def test_without_the_token_nothing_but_the_page_is_had(connect: Any, broke
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
                 assert (await answer.json())["code"] == "unauthorized"
                 assert TOKEN not in await answer.text()
-    async with client.get("/") as answer:
-        assert answer.status == 200
+    for path in ("/", "/api/health"):
+        async with client.get(path) as answer:
+            assert answer.status == 200
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])

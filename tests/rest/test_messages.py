@@ -96,6 +96,13 @@ async def test_looking_consumes_nothing_and_pages_from_the_oldest(api: Any) -> N
     assert len(await api.read()) == 5
 
 
+@pytest.mark.parametrize("header", ["", "a b", "é"])
+async def test_a_malformed_consumer_header_is_refused_beside_a_field_too(api: Any, header: str) -> None:
+    answer = await api.post("messages/bob/read", {"consumer": "c1"}, headers={"X-Postino-Consumer": header})
+
+    assert (answer.status, answer.json["field"]) == (400, "X-Postino-Consumer")
+
+
 async def test_a_read_leases_to_the_consumer_of_the_header(api: Any) -> None:
     await api.send()
     answer = await api.post("messages/bob/read", headers={"X-Postino-Consumer": "c1"})
