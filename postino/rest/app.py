@@ -37,7 +37,7 @@ from postino.rest.guard import Guard
 from postino.rest.named_tokens import NamedTokens
 from postino.rest.rates import Rates
 from postino.rest.records import Nothing
-from postino.rest.route import Route
+from postino.rest.route import PLAIN, Route
 from postino.rest.routes import ROUTES
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -86,7 +86,7 @@ def _methods(route: Route) -> tuple[str, ...]:
 def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     """Return the function that aiohttp calls for `route`. What is the same for all its requests is decided here."""
     takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
-    read_body = parse.Body(route.body).read
+    read_body: Callable[[bytes], Any] = parse.plain_text if route.accepts == PLAIN else parse.Body(route.body).read
     most = state.settings.max_body_bytes
     largest = min(most, route.longest_body or most)
     setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
@@ -101,7 +101,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
             if route.own:
                 await call.check_own(call.agent(), "agent")
         if takes_body:
-            call.body = read_body(await parse.body(request, largest, setting=setting))
+            call.body = read_body(await parse.body(request, largest, setting=setting, wanted=route.accepts))
         elif route.raw:
             parse.check_type(request, route.accepts)
         elif request.can_read_body:

@@ -141,6 +141,17 @@ class ApiCall(Generic[Q, B]):
             raise BadRequest("the header Idempotency-Key and the field id differ; send one of them", field="id")
         return check_id(key, "Idempotency-Key")
 
+    def header(self, name: str) -> str | None:
+        """Return a header, or None if there is none.
+
+        Raises:
+            BadRequest: it is given twice.
+        """
+        found = self.request.headers.getall(name, [])
+        if len(found) > 1:
+            raise BadRequest(f"the header {name} is given twice", field=name)
+        return found[0] if found else None
+
     def consumer(self, given: str | None) -> str | None:
         """Return the reading session, from the field or the header X-Postino-Consumer; None if there is neither.
 

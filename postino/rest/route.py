@@ -12,6 +12,7 @@ from postino.rest.roles import ADMIN, Role
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+PLAIN = "text/plain"
 
 Handler = Callable[[ApiCall[Any, Any]], Awaitable[object]]
 

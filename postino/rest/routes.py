@@ -69,7 +69,7 @@ from postino.rest.records import (
     UnseenBroadcasts,
 )
 from postino.rest.roles import AGENT, PUBLISH
-from postino.rest.route import NDJSON, Route
+from postino.rest.route import NDJSON, PLAIN, Route
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
 UNKNOWN = ("unknown_agent",)
@@ -89,6 +89,16 @@ ROUTES: tuple[Route, ...] = (
         role=PUBLISH,
     ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=Paging, **OWN),
+    Route(
+        "POST",
+        "/api/messages/{agent}",
+        messages.send_text,
+        Sent,
+        accepts=PLAIN,
+        headers=("X-Postino-From", "X-Postino-Thread", *SENDING),
+        refusals=(*REUSED, "inbox_full"),
+        role=PUBLISH,
+    ),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared, **OWN),
     Route(
         "POST",
