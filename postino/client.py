@@ -167,9 +167,11 @@ class Client:
         """Count what an agent can read now."""
         return self._call("GET", f"check/{_segment(agent, 'name')}")
 
-    def agents(self, *, limit: int | None = None, offset: int | None = None) -> Json:
-        """List the known agents."""
-        return self._call("GET", "agents", query={"limit": limit, "offset": offset})
+    def agents(self, *, limit: int | None = None, offset: int | None = None, online: bool = False) -> Json:
+        """List the known agents, or those that are online."""
+        return self._call(
+            "GET", "agents", query={"limit": limit, "offset": offset, "online": "true" if online else None}
+        )
 
     def agent(self, name: str) -> Json:
         """Return one agent.

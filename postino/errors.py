@@ -251,6 +251,14 @@ class Unreachable(PostinoError):
     meaning = "No postino daemon answers (raised by the client and the command line)"
 
 
+class Declined(PostinoError):
+    """Raised by the command line."""
+
+    code = "declined"
+    http = 409
+    meaning = "A question of the command line was answered with no; nothing was done (raised by the command line)"
+
+
 class NameReserved(BadName):
     code = "name_reserved"
     meaning = "all, human, system and postino are reserved and cannot name an agent"

@@ -33,11 +33,11 @@ class Agents:
         items = [self._describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
 
-    async def page_online(self, limit: int) -> tuple[list[Agent], int]:
-        """Return up to `limit` of the agents that are online, and how many there are."""
+    async def page_online(self, limit: int, offset: int = 0) -> tuple[list[Agent], int]:
+        """Return up to `limit` of the agents that are online, in the order of their names, and how many there are."""
         names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         online = names.online(live)
-        items = [self._describe(name, names.agents[name], live) for name in online[:limit]]
+        items = [self._describe(name, names.agents[name], live) for name in online[offset : offset + limit]]
         return list(await asyncio.gather(*items)), len(online)
 
     async def online(self) -> list[str]:

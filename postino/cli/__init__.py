@@ -16,6 +16,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("daemon", "show whether postino runs, where, and what it holds"),
         "serve": ("daemon", "run postino in the foreground"),
         "open": ("open", "open the page in a browser, signed in"),
+        "logs": ("logs", "print the end of the daemon's log"),
     },
     "Mail": {
         "send": ("mail", "send a message to one agent"),
@@ -44,6 +45,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "uninstall": ("install", "take out what `postino install` added to a client"),
         "mcp": ("config", "run the MCP server of one client on standard input and output"),
         "config": ("config", "print the configuration entry for an MCP client"),
+        "completion": ("completion", "print the script that completes commands and agents in your shell"),
         "demo": ("demo", "show two MCP clients exchanging messages, in a temporary home"),
         "help": ("", "show this help, or the options of one command"),
     },
@@ -69,7 +71,7 @@ def main(argv: list[str]) -> int:
         return 0  # the reader of the pipe, such as `head`, wants no more
     except Exception as error:
         _discard_output()
-        return _failed(error)
+        return _failed(error, in_json="--json" in argv[: argv.index("--") if "--" in argv else len(argv)])
 
 
 def _run(argv: list[str]) -> int:
@@ -90,6 +92,7 @@ def _command(name: str, rest: list[str]) -> int:
     from importlib import import_module
     from keyword import iskeyword
 
+    from postino.cli import terminal
     from postino.cli.command import Command, no_command
     from postino.cli.render import line
     from postino.config import load
@@ -103,7 +106,7 @@ def _command(name: str, rest: list[str]) -> int:
     settings, warnings = load(os.environ)
     for warning in warnings:
         sys.stderr.write(f"postino: {line(warning)}\n")
-    command = Command(name, rest, summary, settings, os.environ, _colour())
+    command = Command(name, rest, summary, settings, os.environ, _colour(), terminal.width())
     function = f"{name}_" if iskeyword(name) else name
     return int(getattr(import_module(f"postino.cli.{module}"), function)(command))
 
@@ -134,15 +137,21 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _failed(error: Exception) -> int:
-    from postino.cli.command import sentence
+def _failed(error: Exception, *, in_json: bool) -> int:
+    """Say why a command failed, on standard error, or on standard output as the JSON that was asked for."""
+    from postino.cli.command import as_json, sentence
     from postino.errors import PostinoError
 
     if os.environ.get("POSTINO_LOG_LEVEL", "").lower() == "debug":
         import traceback
 
         traceback.print_exc()
-    sys.stderr.write(f"postino: {sentence(error)}\n")
+    if in_json:
+        known = error if isinstance(error, PostinoError) else PostinoError(sentence(error))
+        _print(f"{as_json(known.body(), indent=None)}\n")
+        _discard_output()
+    else:
+        sys.stderr.write(f"postino: {sentence(error)}\n")
     if not isinstance(error, PostinoError):
         return 3
     # a daemon that exited at its start says why: 2 a bad setting, which it got from this process, 3 a wrong store

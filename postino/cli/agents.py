@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from postino.cli import render
+from postino.cli import render, terminal
 from postino.cli.command import Command
 from postino.errors import BadRequest
 
@@ -15,26 +15,35 @@ def agents(command: Command) -> int:
     """List the known agents, or forget agents."""
     parser = command.parser()
     parser.add_argument("name", nargs="?", metavar="NAME", help="only this agent")
+    parser.add_argument("--online", action="store_true", help="only those that are online")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N agents")
     parser.add_argument("--offset", type=int, metavar="N", help="skip the first N")
     parser.add_argument("--forget", metavar="NAME", help="forget an agent that is offline and has no mail")
     parser.add_argument("--cleanup", action="store_true", help="forget every agent that is offline and has no mail")
+    parser.add_argument("--yes", action="store_true", help="forget without asking")
     args = parser.parse_args(command.argv)
     if bool(args.forget) + args.cleanup + bool(args.name) > 1:
         raise BadRequest("NAME, --forget and --cleanup exclude each other; give one of them")
     with command.client() as client:
         if args.forget:
+            terminal.confirm(f"Forget {render.line(args.forget)}?", agreed=args.yes)
             return command.show(args, client.forget(args.forget), f"forgot {render.line(args.forget)}\n")
         if args.cleanup:
+            terminal.confirm("Forget every agent that is offline and has no mail?", agreed=args.yes)
             answer = client.cleanup()
             return command.show(args, answer, f"forgot {render.count(len(answer.get('forgotten', [])), 'agent')}\n")
-        answer = client.agent(args.name) if args.name else client.agents(limit=args.limit, offset=args.offset)
-    return command.show(args, answer, _table(command, [answer] if args.name else answer["items"]))
+        if args.name:
+            answer = client.agent(args.name)
+        else:
+            answer = client.agents(limit=args.limit, offset=args.offset, online=args.online)
+    nothing = "No agents are online.\n" if args.online else "No agents yet.\n"
+    table = _table(command, [answer] if args.name else answer["items"], nothing)
+    return command.show(args, answer, table, pages=True)
 
 
-def _table(command: Command, items: list[Json]) -> str:
+def _table(command: Command, items: list[Json], nothing: str) -> str:
     if not items:
-        return "No agents yet.\n"
+        return nothing
     rows = [["NAME", "", "MAIL", "LAST SEEN", "SESSIONS", "CLIENT", "DIRECTORY", "ALSO KNOWN AS"]]
     rows += [
         [
@@ -49,7 +58,7 @@ def _table(command: Command, items: list[Json]) -> str:
         ]
         for item in items
     ]
-    return render.table(rows, render.Ink(command.colour), _styles)
+    return render.table(rows, command.ink, _styles)
 
 
 def _presence(item: Json) -> str:

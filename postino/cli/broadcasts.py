@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
 from postino.cli import body, render, streams
 from postino.cli.command import Command, as_json
+from postino.client import Client
+from postino.errors import PostinoError
 
 Json = dict[str, Any]
 
@@ -35,7 +38,7 @@ def broadcasts(command: Command) -> int:
     with command.client() as client:
         if name is None:
             answer = client.broadcasts(limit=args.limit)
-            return command.show(args, answer, _shown(command, answer, name))
+            return command.show(args, answer, _shown(command, answer, name), pages=True)
         answer = client.read_broadcasts(name, limit=args.limit, lease=True)
         command.show(args, answer, _shown(command, answer, name))
         sys.stdout.flush()
@@ -46,11 +49,22 @@ def broadcasts(command: Command) -> int:
 
 def _shown(command: Command, answer: Json, name: str | None) -> str:
     nothing = f"No unseen broadcasts of {render.line(name)}." if name else "No broadcasts."
-    text = render.messages(answer["items"], render.Ink(command.colour), nothing) + render.unverified(answer["items"])
+    text = render.messages(answer["items"], command.ink, nothing) + render.unverified(answer["items"])
     if answer.get("missed"):
         missed = render.count(answer["missed"], "older broadcast")
         text = f"{missed} expired before {render.line(name)} saw them.\n\n{text}"
     return text + "\nThere are more.\n" if answer.get("more") else text
+
+
+def _body(client: Client, event: Json) -> str | None:
+    """Return the text of what was sent, from the history; None for other events, and for what is gone already."""
+    if event.get("type") not in ("msg_send", "broadcast"):
+        return None
+    with contextlib.suppress(PostinoError):
+        for item in client.history(agent=event.get("to"), q=event["id"], limit=10)["items"]:
+            if (item["id"], item["seq"]) == (event["id"], event["seq"]):
+                return str(item["body"])
+    return None
 
 
 def watch(command: Command) -> int:
@@ -58,12 +72,18 @@ def watch(command: Command) -> int:
     parser = command.parser(agent="only events of this agent")
     parser.add_argument("--type", action="append", metavar="TYPE", help="only events of this type; can be repeated")
     parser.add_argument("--since", metavar="ID", help="first replay the events after this one")
+    parser.add_argument("--bodies", action="store_true", help="below each message and broadcast its text")
     args = parser.parse_args(command.argv)
-    ink = render.Ink(command.colour)
     try:
         with command.client() as client:
             for event in client.events(since=args.since, agent=args.agent, types=args.type, patience=None):
-                sys.stdout.write(f"{as_json(event, indent=None)}\n" if args.json else f"{render.event(event, ink)}\n")
+                body = _body(client, event) if args.bodies else None
+                if args.json:
+                    found = event if body is None else event | {"body": body}
+                    sys.stdout.write(f"{as_json(found, indent=None)}\n")
+                else:
+                    text = "" if body is None else render.block(body, " " * 10, command.width)
+                    sys.stdout.write(f"{render.event(event, command.ink)}\n{text}")
                 sys.stdout.flush()
     except KeyboardInterrupt:
         pass  # the way to end it

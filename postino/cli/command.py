@@ -9,8 +9,9 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
+from postino.cli import render, terminal
 from postino.client import Client
 from postino.config import Settings
 from postino.errors import BadName, BadRequest, PostinoError
@@ -41,10 +42,13 @@ class Command:
     settings: Settings
     environ: Mapping[str, str]
     colour: bool
+    width: int | None = None  # columns of the terminal that the output goes to
+
+    parser_class: ClassVar[type[Parser]] = Parser
 
     def parser(self, *, agent: str | None = None, named: bool = False, json: bool = True) -> Parser:
         """Return a parser with the common options. `agent` is the help of --agent; `named` also allows NAME for it."""
-        parser = Parser(
+        parser = self.parser_class(
             prog=f"postino {self.name}",
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
             allow_abbrev=False,
@@ -99,9 +103,17 @@ class Command:
 
         process.start(self.environ, self.settings.home)
 
-    def show(self, args: argparse.Namespace, data: Any, text: str) -> int:
-        """Print `data` as JSON if --json was given, else `text`; return exit code 0."""
-        sys.stdout.write(f"{as_json(data)}\n" if args.json else text)
+    @property
+    def ink(self) -> render.Ink:
+        """The colours and the width of the output."""
+        return render.Ink(self.colour, self.width)
+
+    def show(self, args: argparse.Namespace, data: Any, text: str, *, pages: bool = False) -> int:
+        """Print `data` as JSON if --json was given, else `text`; return exit code 0. `pages`: it may be a long list."""
+        if pages and not args.json:
+            terminal.show(text, self.environ)
+        else:
+            sys.stdout.write(f"{as_json(data)}\n" if args.json else text)
         return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -13,7 +14,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from postino.cli import render
 from postino.cli.command import Command
 from postino.cli.story import Story
 from postino.daemon import process
@@ -21,13 +21,22 @@ from postino.errors import PostinoError
 from postino.paths import Home
 
 SHORT = Path("/tmp")  # a socket path has at most about 100 bytes, and TMPDIR may be long
+PAUSE_S = 1.2  # time to read a step
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
 def demo(command: Command) -> int:
     """Run the demonstration, which takes a few seconds."""
-    command.parser(json=False).parse_args(command.argv)
-    story = Story(render.Ink(command.colour))
+    parser = command.parser(json=False)
+    parser.add_argument(
+        "--pause",
+        type=_pause,
+        metavar="S",
+        help=f"seconds between two steps (default: {PAUSE_S:g} on a terminal, else 0)",
+    )
+    args = parser.parse_args(command.argv)
+    pause = args.pause if args.pause is not None else PAUSE_S if sys.stdout.isatty() else 0.0
+    story = Story(command.ink, pause)
     _handle_signals()
     with _temporary_home() as home:
         environ = {name: text for name, text in command.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
@@ -44,8 +53,19 @@ def demo(command: Command) -> int:
 
 
 TRY = """
-To use it yourself: `postino up`, and `postino config` for the entry of your MCP client.
+What you can do now:
+  postino up                               start your own, and open the address that it prints
+  postino install                          give every Claude Code session a mailbox
+  postino config                           print the entry for any other MCP client
+  postino send reviewer "Build 812 is green." --from ci
 """
+
+
+def _pause(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 5:  # longer, and the clients of the demo would give up
+        raise argparse.ArgumentTypeError("must be 0 to 5 seconds")
+    return seconds
 
 
 def _handle_signals() -> None:

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from postino.cli import body, render, streams
+from postino.cli import body, render, streams, terminal
 from postino.cli.command import Command
 from postino.client import Client
 from postino.errors import BadRequest, PostinoError, UnknownAgent
@@ -25,7 +25,7 @@ def send(command: Command) -> int:
     parser.add_argument("to", metavar="TO", help="the receiving agent")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
-    parser.add_argument("--thread", metavar="NAME", help="the thread of the message")
+    parser.add_argument("--thread", metavar="THREAD", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
     args = parser.parse_args(command.argv)
     with command.client() as client:
@@ -56,6 +56,7 @@ def read(command: Command) -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N messages")
     parser.add_argument("--wait", type=_seconds, default=0.0, metavar="S", help="wait up to S seconds for a message")
     parser.add_argument("--peek", action="store_true", help="print without leasing or acknowledging")
+    parser.add_argument("--yes", action="store_true", help="read without asking, also if the agent is online elsewhere")
     args = parser.parse_args(command.argv)
     name = command.own_name(args)
     if not args.peek:
@@ -64,7 +65,9 @@ def read(command: Command) -> int:
         note = "" if args.json else _unknown(client, name)  # before the read, which makes the name known
         if args.peek:
             answer = client.peek(name, limit=args.limit)
-            return command.show(args, answer, _inbox(command, answer, name, note))
+            return command.show(args, answer, _inbox(command, answer, name, note), pages=True)
+        if terminal.is_attended() and not args.yes:
+            _ask_if_online(client, name)
         answer = _read_within(client, name, args.limit, args.wait)
         ids = [item["id"] for item in answer["items"]]
         try:
@@ -97,8 +100,21 @@ def _unknown(client: Client, name: str) -> str:
     return ""
 
 
+def _ask_if_online(client: Client, name: str) -> None:
+    """Ask whether to read the mail of an agent that has a session, which would not get it any more."""
+    with contextlib.suppress(UnknownAgent):
+        found = client.agent(name)
+        if found["online"]:
+            client_name = f" in {render.line(found['client'])}" if found.get("client") else ""
+            terminal.confirm(
+                f"{render.line(found['name'])} is online{client_name} and will not get what you read here. "
+                "Read all the same? (--peek only looks)",
+                agreed=False,
+            )
+
+
 def _inbox(command: Command, answer: Json, name: str, note: str) -> str:
-    shown = render.messages(answer["items"], render.Ink(command.colour), f"No messages for {render.line(name)}.{note}")
+    shown = render.messages(answer["items"], command.ink, f"No messages for {render.line(name)}.{note}")
     left = answer["total"] - len(answer["items"]) if "total" in answer else 0
     shown += render.unverified(answer["items"])
     if answer.get("more") or left > 0:
@@ -126,7 +142,7 @@ def check(command: Command) -> int:
 
 
 def history(command: Command) -> int:
-    """List messages and broadcasts with their states, newest first."""
+    """List messages and broadcasts with their states, the newest last; as JSON the newest first, as the API does."""
     parser = command.parser(agent="only what this agent sent or received")
     parser.add_argument("--with", dest="with_", metavar="NAME", help="only between --agent and this agent")
     parser.add_argument("--search", metavar="TEXT", help="only what contains TEXT or has the id TEXT")
@@ -136,10 +152,10 @@ def history(command: Command) -> int:
     asked = {"agent": args.agent, "with_": args.with_, "q": args.search, "before": args.before, "limit": args.limit}
     with command.client() as client:
         answer = _search(client, asked)
-    text = render.history(answer["items"], render.Ink(command.colour))
+    text = render.history(answer["items"], command.ink)
     if answer.get("more"):
-        text += f"\nFor older ones: {render.line(_older(args, answer.get('before')))}\n"
-    return command.show(args, answer, text)
+        text = f"For older ones: {render.line(_older(args, answer.get('before')))}\n\n{text}"
+    return command.show(args, answer, text, pages=True)
 
 
 def _search(client: Client, asked: Json) -> Json:
@@ -168,6 +184,7 @@ def dead(command: Command) -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N dead letters")
     parser.add_argument("--requeue", nargs="*", metavar="ID", help="move these, or all of them, back into the inbox")
     parser.add_argument("--clear", action="store_true", help="delete all of them")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
     args = parser.parse_args(command.argv)
     if args.requeue and not command.sender(args):  # in `dead --requeue NAME` the name counts as an id
         raise BadRequest("agent name missing: give it before --requeue, as in `postino dead NAME --requeue`")
@@ -176,27 +193,45 @@ def dead(command: Command) -> int:
         raise BadRequest("--requeue and --clear exclude each other; give one of them")
     with command.client() as client:
         if args.clear:
-            return _cleared(command, args, client.clear_dead(name))
+            terminal.confirm(f"Delete all dead letters of {_resolved(client, name, args)}?", agreed=args.yes)
+            return _cleared(command, args, client.clear_dead(name), f" of {render.line(name)}")
         if args.requeue is not None:
             answer = client.requeue(name, args.requeue or None)
             return command.show(args, answer, f"requeued {render.count(len(answer.get('requeued', [])), 'message')}\n")
         answer = client.dead(name, limit=args.limit)
-    ink = render.Ink(command.colour)
-    return command.show(args, answer, render.messages(answer["items"], ink, f"No dead letters of {render.line(name)}."))
+    ink = command.ink
+    text = render.messages(answer["items"], ink, f"No dead letters of {render.line(name)}.")
+    return command.show(args, answer, text, pages=True)
 
 
 def clear(command: Command) -> int:
     """Delete every message of an inbox, or all broadcasts."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
     parser.add_argument("--broadcasts", action="store_true", help="delete all broadcasts instead, for every agent")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
     args = parser.parse_args(command.argv)
     if args.broadcasts and (args.name or args.agent):
         raise BadRequest("--broadcasts deletes them for every agent; give no name with it")
     name = None if args.broadcasts else command.own_name(args)
     with command.client() as client:
-        answer = client.clear_broadcasts() if name is None else client.clear(name)
-    return _cleared(command, args, answer, "message" if name else "broadcast")
+        if name is None:
+            terminal.confirm("Delete all broadcasts, for every agent?", agreed=args.yes)
+            return _cleared(command, args, client.clear_broadcasts(), what="broadcast")
+        terminal.confirm(f"Delete every message in the inbox of {_resolved(client, name, args)}?", agreed=args.yes)
+        return _cleared(command, args, client.clear(name), f" of {render.line(name)}")
 
 
-def _cleared(command: Command, args: argparse.Namespace, answer: Json, what: str = "message") -> int:
-    return command.show(args, answer, f"deleted {render.count(answer.get('cleared', 0), what)}\n")
+def _resolved(client: Client, name: str, args: argparse.Namespace) -> str:
+    """Return the agent that a name means, for a question, and what it has: the name may be an alias, or a setting."""
+    if args.yes or not terminal.is_attended():
+        return ""
+    try:
+        found = client.agent(name)
+    except UnknownAgent:
+        return f"{render.line(name)}, whom nobody knows"
+    asked = "" if found["name"] == name else f" (now the name of {render.line(name)})"
+    return f"{render.line(found['name'])}{asked}, which has {render.count(found['messageCount'], 'message')}"
+
+
+def _cleared(command: Command, args: argparse.Namespace, answer: Json, whose: str = "", what: str = "message") -> int:
+    return command.show(args, answer, f"deleted {render.count(answer.get('cleared', 0), what)}{whose}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,8 @@ from postino.values import visible
 
 Json = dict[str, Any]
 
+LEAST_ROOM = 20  # columns of a body, however narrow the terminal
+
 STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
 CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
@@ -18,8 +21,9 @@ CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "c
 class Ink:
     """Styles text with ANSI colours, or leaves it plain."""
 
-    def __init__(self, on: bool) -> None:
+    def __init__(self, on: bool, width: int | None = None) -> None:
         self._on = on
+        self.width = width  # columns at which bodies are wrapped; None: they are not
 
     def __call__(self, text: str, *styles: str) -> str:
         if not (self._on and styles):
@@ -32,10 +36,40 @@ def line(value: object) -> str:
     return visible(str(value)).replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t")
 
 
-def block(body: str, indent: str = "    ") -> str:
-    """Return a body indented, so that none of its lines can look like one of postino's; returns are escaped."""
+def block(body: str, indent: str = "    ", width: int | None = None) -> str:
+    """Return a body indented, so that none of its lines can look like one of postino's; returns are escaped.
+
+    What is longer than `width` columns is wrapped: a terminal would go on in its first column.
+    """
     text = visible(body.replace("\r\n", "\n")).replace("\r", "\\r")
-    return "".join(f"{indent}{each}\n" for each in text.removesuffix("\n").split("\n"))
+    lines = text.removesuffix("\n").split("\n")
+    if width is not None:
+        room = max(LEAST_ROOM, width - len(indent))
+        lines = [piece for each in lines for piece in _wrapped(each, room)]
+    return "".join(f"{indent}{each}\n" for each in lines)
+
+
+def _wrapped(text: str, room: int) -> Iterable[str]:
+    """Yield a line in pieces of at most `room` columns, ended at a blank where there is one."""
+    start, used, blank = 0, 0, -1
+    for at, character in enumerate(text):
+        used += _columns(character)
+        if used > room and at > start:
+            end = blank + 1 if blank >= start else at
+            yield text[start:end].rstrip(" ")
+            start, used = end, sum(map(_columns, text[end : at + 1]))
+        if character == " ":
+            blank = at
+    yield text[start:]
+
+
+def _columns(character: str) -> int:
+    """Return how many columns a character takes, a tab as many as it may."""
+    if character < "\x7f":
+        return 8 if character == "\t" else 1
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def ago(stamp: str | None, now: datetime | None = None) -> str:
@@ -96,7 +130,7 @@ def message(item: Json, ink: Ink) -> str:
     head = [ink(line(item["from"]), "bold", "cyan"), ink(ago(item.get("timestamp")), "dim")]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
-    return "  ".join(head) + "\n" + block(item["body"])
+    return "  ".join(head) + "\n" + block(item["body"], width=ink.width)
 
 
 def _notes(item: Json) -> Iterable[str]:
@@ -124,8 +158,8 @@ def unverified(items: list[Json]) -> str:
 
 
 def history(items: list[Json], ink: Ink) -> str:
-    """Return a head line and the body of each entry, in the given order."""
-    return "\n".join(_entry(item, ink) for item in items) if items else "No messages or broadcasts match.\n"
+    """Return a head line and the body of each entry, of which `items` has the newest first, in the order of time."""
+    return "\n".join(_entry(item, ink) for item in reversed(items)) if items else "No messages or broadcasts match.\n"
 
 
 def _entry(item: Json, ink: Ink) -> str:
@@ -134,7 +168,7 @@ def _entry(item: Json, ink: Ink) -> str:
     head = [way, ink(ago(item.get("timestamp")), "dim"), ink(line(state), STATE_STYLES.get(str(state), "yellow"))]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
-    return "  ".join(head) + "\n" + block(item["body"])
+    return "  ".join(head) + "\n" + block(item["body"], width=ink.width)
 
 
 STATE_STYLES = {"acked": "green", "broadcast": "dim", "dead": "red", "expired": "red"}

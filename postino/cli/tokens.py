@@ -7,7 +7,7 @@ import re
 import sys
 from typing import Any
 
-from postino.cli import render
+from postino.cli import render, terminal
 from postino.cli.command import Command
 from postino.errors import BadRequest
 
@@ -31,6 +31,7 @@ def token(command: Command) -> int:
     roles = "; ".join(f"{role}: {what}" for role, what in ROLES.items())
     parser.add_argument("--role", choices=tuple(ROLES), help=f"with create: {roles}")
     parser.add_argument("--ttl", type=_seconds, metavar="TIME", help="with create: 12h, 30d, ... (default: for ever)")
+    parser.add_argument("--yes", action="store_true", help="with revoke: without asking")
     args = parser.parse_args(command.argv)
     _check(args)
     if args.action == "create":
@@ -82,6 +83,8 @@ def _row(each: Json) -> tuple[str, ...]:
 
 
 def _revoke(command: Command, args: argparse.Namespace) -> int:
+    which = f"the token {render.line(args.id)}" if args.id else "every token"
+    terminal.confirm(f"Revoke {which} of {render.line(args.name)}?", agreed=args.yes)
     with command.client() as client:
         answer = client.revoke_token(args.name, args.id)
     count = render.count(len(answer.get("revoked", [])), "token")

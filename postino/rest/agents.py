@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from postino.model import Agent, Renamed
 from postino.rest.call import ApiCall
-from postino.rest.records import Done, Forgotten, Nothing, Page, Paging, RenameBody
+from postino.rest.records import AgentsQuery, Done, Forgotten, Nothing, Page, RenameBody
 
 
-async def listing(call: ApiCall[Paging, Nothing]) -> Page[Agent]:
-    """List the known agents."""
-    page = call.query
-    items, total = await call.broker.agents.page(page.limit, page.offset)
+async def listing(call: ApiCall[AgentsQuery, Nothing]) -> Page[Agent]:
+    """List the known agents, or with `online` those that are online."""
+    page, agents = call.query, call.broker.agents
+    list_page = agents.page_online if page.online else agents.page
+    items, total = await list_page(page.limit, page.offset)
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
 
 

@@ -55,6 +55,12 @@ class Paging(Asked, frozen=True, kw_only=True):
     offset: Offset = 0
 
 
+class AgentsQuery(Paging, frozen=True, kw_only=True):
+    """Which agents to list."""
+
+    online: bool = False
+
+
 class SendBody(Asked, frozen=True, kw_only=True):
     """A message to one agent."""
 

@@ -37,6 +37,7 @@ from postino.rest import (
 )
 from postino.rest.records import (
     Abandoned,
+    AgentsQuery,
     BroadcastBody,
     BroadcastReadQuery,
     Cleared,
@@ -159,7 +160,7 @@ ROUTES: tuple[Route, ...] = (
         **OWN,
     ),
     Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared, **OWN),
-    Route("GET", "/api/agents", agents.listing, Page[Agent], query=Paging, role=AGENT),
+    Route("GET", "/api/agents", agents.listing, Page[Agent], query=AgentsQuery, role=AGENT),
     Route("POST", "/api/agents/cleanup", agents.cleanup, Forgotten),
     Route("GET", "/api/agents/{agent}", agents.one, Agent, refusals=UNKNOWN, role=AGENT),
     Route("DELETE", "/api/agents/{agent}", agents.forget, Done, refusals=(*UNKNOWN, "agent_busy")),

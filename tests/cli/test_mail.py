@@ -328,7 +328,7 @@ def test_history_into_a_closed_pipe_is_quiet(postino) -> None:
 def test_clear_takes_what_waits(postino) -> None:
     postino.ok("send", "m21-bob", "one")
     postino.ok("send", "m21-bob", "two")
-    assert postino.ok("clear", "--agent", "m21-bob") == "deleted 2 messages\n"
+    assert postino.ok("clear", "--agent", "m21-bob") == "deleted 2 messages of m21-bob\n"
     assert state_of(postino, "m21-bob")["state"] == "cleared"
 
 
@@ -377,7 +377,7 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
     assert bare.ok("dead", "--agent", "bob", "--requeue") == "requeued 2 messages\n"
     assert bare.json("read", "--agent", "bob")["items"][0]["delivery"] == 1
     assert bare.ok("dead", "--agent", "bob") == "No dead letters of bob.\n"
-    assert bare.ok("dead", "--agent", "bob", "--clear") == "deleted 0 messages\n"
+    assert bare.ok("dead", "--agent", "bob", "--clear") == "deleted 0 messages of bob\n"
 
 
 def test_a_name_that_was_read_as_an_id_is_told(postino) -> None:

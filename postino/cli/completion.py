@@ -1,0 +1,158 @@
+"""The command completion: what a shell offers on Tab, from the commands' own parsers and the names of the agents."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from importlib import import_module
+from keyword import iskeyword
+from typing import Any, NoReturn
+
+from postino.cli.command import Command, Parser
+from postino.errors import BadRequest, PostinoError
+from postino.model import EVENTS
+from postino.values import NAME_PATTERN
+
+Candidates = list[tuple[str, str]]  # word, what it means
+
+NAMES = frozenset({"NAME", "TO", "OLD"})  # the metavars of an agent's name
+ASK_S = 1.0  # for the names: who presses Tab waits for them
+INTO = {  # shell -> how its user installs the script for good
+    "bash": "echo 'eval \"$(postino completion bash)\"' >> ~/.bashrc",
+    "zsh": "echo 'eval \"$(postino completion zsh)\"' >> ~/.zshrc   (after compinit)",
+    "fish": "postino completion fish > ~/.config/fish/completions/postino.fish",
+}
+
+BASH = """\
+_postino() {
+  local IFS=$'\\n'
+  COMPREPLY=($("$1" completion bash --for "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _postino postino
+"""
+ZSH = """\
+#compdef postino
+_postino() {
+  local -a found
+  found=(${(f)"$("${words[1]}" completion zsh --for "${(@)words[2,CURRENT]}" 2>/dev/null)"})
+  if (( $#found )); then compadd -a found; else _files; fi
+}
+compdef _postino postino
+"""
+FISH = """\
+function __postino_complete
+    set -l words (commandline -opc)
+    set -a words (commandline -ct)
+    $words[1] completion fish --for $words[2..-1] 2>/dev/null
+end
+complete -c postino -f -a '(__postino_complete)'
+complete -c postino -n '__fish_seen_subcommand_from export import' -F
+"""
+SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+
+def completion(command: Command) -> int:
+    """Print the script that completes `postino` in a shell; or, called by that script, what may come next."""
+    if command.argv[1:2] == ["--for"] and command.argv[0] in SCRIPTS:
+        found = candidates(command, command.argv[2:])
+        with_meanings = command.argv[0] == "fish"
+        lines = [f"{word}\t{meaning}" if with_meanings and meaning else word for word, meaning in found]
+        sys.stdout.write("".join(f"{each}\n" for each in lines))
+        return 0
+    parser = command.parser(json=False)
+    parser.add_argument("shell", choices=tuple(SCRIPTS), metavar="SHELL", help=", ".join(SCRIPTS))
+    args = parser.parse_args(command.argv)
+    sys.stdout.write(SCRIPTS[args.shell])
+    if sys.stdout.isatty():
+        sys.stderr.write(f"postino: to keep it: {INTO[args.shell]}\n")
+    return 0
+
+
+def candidates(command: Command, words: list[str]) -> Candidates:
+    """Return what the last of `words`, which may be empty, can become; the words before it stand already."""
+    from postino.cli import COMMANDS
+
+    *before, begun = words or [""]
+    before, begun = [each for each in before if each != "="], "" if begun == "=" else begun  # bash splits at =
+    known = {name: entry for group in COMMANDS.values() for name, entry in group.items()}
+    if not before or before == ["help"]:
+        found = [(name, summary) for name, (_, summary) in known.items()]
+        found += [("--help", ""), ("--version", "")] if not before and begun.startswith("-") else []
+    elif before[0] in known and known[before[0]][0]:
+        found = _of_command(command, parser_of(command, before[0], known[before[0]]), before[1:], begun)
+    else:
+        found = []
+    return [each for each in found if each[0].startswith(begun)]
+
+
+def _of_command(command: Command, parser: Parser, before: list[str], begun: str) -> Candidates:
+    options = {option: action for action in parser._actions for option in action.option_strings}
+    places = [action for action in parser._actions if not action.option_strings]
+    awaited: argparse.Action | None = None  # the option whose value comes next
+    used, ended = 0, False
+    for word in before:
+        if awaited is not None:
+            awaited = None
+        elif word == "--" and not ended:
+            ended = True
+        elif word in options and not ended:
+            awaited = options[word] if options[word].nargs != 0 else None
+        else:
+            used += 1
+    if awaited is not None:
+        return _values(command, awaited)
+    if begun.startswith("-") and not ended:
+        return [(option, action.help or "") for option, action in options.items() if option.startswith("--")]
+    return _values(command, places[used]) if used < len(places) else []
+
+
+def _values(command: Command, action: argparse.Action) -> Candidates:
+    if action.choices is not None:
+        return [(str(each), "") for each in action.choices]
+    if action.metavar in NAMES:
+        return [(name, "") for name in _names(command)]
+    return [(each, "") for each in EVENTS] if action.metavar == "TYPE" else []
+
+
+def _names(command: Command) -> list[str]:
+    """Return the names of the known agents; none if no daemon answers, as none is started for this."""
+    from postino.client import Client
+
+    try:
+        with Client(command.settings.home.socket, seconds=ASK_S) as client:
+            items = client.agents(limit=200)["items"]
+    except PostinoError:
+        return []
+    # what an old store may hold besides could be words of the shell
+    return [each["name"] for each in items if re.fullmatch(NAME_PATTERN, each["name"])]
+
+
+class _Asked(Exception):
+    def __init__(self, parser: Parser) -> None:
+        self.parser = parser
+
+
+class _Telling(Parser):
+    """A parser that parses nothing and hands itself out."""
+
+    def parse_args(self, *_: Any, **__: Any) -> NoReturn:
+        raise _Asked(self)
+
+
+class _Described(Command):
+    """A command whose function gets no further than its parser."""
+
+    parser_class = _Telling
+
+
+def parser_of(command: Command, name: str, entry: tuple[str, str]) -> Parser:
+    """Return the parser of a command, whose function is called for it and does nothing else."""
+    module, summary = entry
+    described = _Described(name, [], summary, command.settings, command.environ, colour=False)
+    function = f"{name}_" if iskeyword(name) else name
+    try:
+        getattr(import_module(f"postino.cli.{module}"), function)(described)
+    except _Asked as asked:
+        return asked.parser
+    raise BadRequest(f"{name} has no parser")

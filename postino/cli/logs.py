@@ -1,0 +1,74 @@
+"""The command logs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from postino.cli import render, terminal
+from postino.cli.command import Command
+
+PAUSE_S = 0.2  # between two looks for new lines
+MOST = 1 << 22  # bytes of the end of the log that are looked at
+
+
+def logs(command: Command) -> int:
+    """Print the end of the daemon's log, and with --follow what is added to it."""
+    parser = command.parser(json=False)
+    parser.add_argument("--lines", type=int, default=50, metavar="N", help="the last N lines (default: 50)")
+    parser.add_argument("--follow", action="store_true", help="go on until interrupted")
+    args = parser.parse_args(command.argv)
+    log = command.settings.home.log
+    text = "".join(f"{render.line(each)}\n" for each in _last(log, max(0, args.lines)))
+    if not args.follow:
+        terminal.show(
+            text or f"{log} has no lines yet; `postino up` starts the daemon that writes it\n", command.environ
+        )
+        return 0
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    try:
+        for each in _added(log):
+            sys.stdout.write(f"{render.line(each)}\n")
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        pass  # the way to end it
+    return 0
+
+
+def _last(log: Path, lines: int) -> list[str]:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - MOST))
+            found = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    return found[-lines:] if lines else []
+
+
+def _added(log: Path) -> Iterator[str]:
+    """Yield the lines that are written from now on, also to a file that replaces this one."""
+    inode, place, rest = (*_state(log), b"")
+    while True:
+        now, size = _state(log)
+        if now != inode or size < place:
+            inode, place, rest = now, 0, b""
+        if size > place:
+            with log.open("rb") as file:
+                file.seek(place)
+                new = file.read()
+            place += len(new)
+            *whole, rest = (rest + new).split(b"\n")
+            yield from (each.decode(errors="replace") for each in whole)
+        time.sleep(PAUSE_S)
+
+
+def _state(log: Path) -> tuple[int, int]:
+    try:
+        found = log.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_ino, found.st_size
