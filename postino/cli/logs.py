@@ -22,7 +22,8 @@ def logs(command: Command) -> int:
     parser.add_argument("--follow", action="store_true", help="go on until interrupted")
     args = parser.parse_args(command.argv)
     log = command.settings.home.log
-    text = "".join(f"{render.line(each)}\n" for each in _last(log, max(0, args.lines)))
+    lines, place = _last(log, max(0, args.lines))
+    text = "".join(f"{render.line(each)}\n" for each in lines)
     if not args.follow:
         terminal.show(
             text or f"{log} has no lines yet; `postino up` starts the daemon that writes it\n", command.environ
@@ -31,7 +32,7 @@ def logs(command: Command) -> int:
     sys.stdout.write(text)
     sys.stdout.flush()
     try:
-        for each in _added(log):
+        for each in _added(log, *place):
             sys.stdout.write(f"{render.line(each)}\n")
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -39,19 +40,24 @@ def logs(command: Command) -> int:
     return 0
 
 
-def _last(log: Path, lines: int) -> list[str]:
+def _last(log: Path, lines: int) -> tuple[list[str], tuple[int, int]]:
+    """Return the last lines, and the file and the place in it where they end."""
     try:
         with log.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
             file.seek(max(0, os.fstat(file.fileno()).st_size - MOST))
-            found = file.read().decode(errors="replace").splitlines()
+            data = file.read()
+            place = file.tell()
     except FileNotFoundError:
-        return []
-    return found[-lines:] if lines else []
+        return [], (0, 0)
+    found = data.decode(errors="replace").split("\n")
+    begun = found.pop()  # a line that is still being written, or nothing
+    return found[-lines:] if lines else [], (inode, place - len(begun.encode()))
 
 
-def _added(log: Path) -> Iterator[str]:
-    """Yield the lines that are written from now on, also to a file that replaces this one."""
-    inode, place, rest = (*_state(log), b"")
+def _added(log: Path, inode: int, place: int) -> Iterator[str]:
+    """Yield the lines that are written after a place, also to a file that replaces this one."""
+    rest = b""
     while True:
         now, size = _state(log)
         if now != inode or size < place:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 from collections.abc import Mapping
 
@@ -13,7 +13,13 @@ LESS = "RX"  # options: pass colours through, and leave on the screen what was s
 
 def width() -> int | None:
     """Return the columns of the terminal that standard output is; None if it is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _size().columns if sys.stdout.isatty() else None
+
+
+def _size() -> os.terminal_size:
+    """Return the size of the terminal itself: COLUMNS and LINES may be those of the shell before a change."""
+    size = os.get_terminal_size(sys.stdout.fileno())
+    return size if size.columns and size.lines else os.terminal_size((80, 24))
 
 
 def is_attended() -> bool:
@@ -42,7 +48,7 @@ def show(text: str, environ: Mapping[str, str]) -> None:
     An empty PAGER, or `cat`, prints it as it is.
     """
     lines = text.count("\n")
-    if not sys.stdout.isatty() or lines < shutil.get_terminal_size().lines or not _paged(text, environ):
+    if not sys.stdout.isatty() or lines < _size().lines or not _paged(text, environ):
         sys.stdout.write(text)
 
 
