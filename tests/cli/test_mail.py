@@ -279,7 +279,7 @@ def test_history_tells_what_became_of_each_and_pages(postino) -> None:
         postino.ok("send", "m19-bob", f"entry {number}", "--from", "m19-ada")
     postino.ok("read", "--agent", "m19-bob", "--limit", "1")
     text = postino.ok("history", "--agent", "m19-ada", "--with", "m19-bob")
-    assert [line.strip() for line in text.splitlines() if line.startswith("    ")] == ["entry 2", "entry 1", "entry 0"]
+    assert [line.strip() for line in text.splitlines() if line.startswith("    ")] == ["entry 0", "entry 1", "entry 2"]
     assert text.count("  queued  ") == 2
     assert text.count("  acked  ") == 1
     page = postino.json("history", "--agent", "m19-ada", "--limit", "2")
@@ -294,7 +294,7 @@ def test_the_hint_of_history_asks_the_same_question_further_back(postino) -> Non
     for number in range(3):
         postino.ok("send", "m25-bob", f"-x entry's {number}", "--from", "m25-ada")
     asked = ["--agent", "m25-ada", "--with", "m25-bob", "--search=-x entry's", "--limit", "2"]
-    command = postino.ok("history", *asked).splitlines()[-1].removeprefix("For older ones: ")
+    command = postino.ok("history", *asked).splitlines()[0].removeprefix("For older ones: ")
     older = postino.ok(*shlex.split(command)[1:])
     assert [line.strip() for line in older.splitlines() if line.startswith("    ")] == ["-x entry's 0"]
     assert "Older" not in older
