@@ -174,7 +174,7 @@ class UnsupportedType(PostinoError):
     code = "unsupported_type"
     http = 415
     exit = 2
-    meaning = "A POST must be Content-Type: application/json (UTF-8, not encoded)"
+    meaning = "A POST must be Content-Type: application/json, or text/plain to `/messages/{to}` (UTF-8, not encoded)"
 
 
 class BadHost(PostinoError):

@@ -40,6 +40,12 @@ class WakeLines:
         self._sessions = sessions
         self._mode = mode
 
+    def way(self, connected: ConnectedSession) -> str:
+        """Return the way by which a line reaches a session."""
+        if connected.waker is not None:
+            return connected.woken_by
+        return "channel" if self._mode == "channel" else "socket"
+
     async def deliver(self, connected: ConnectedSession, waiting: Waiting, claude_session: str) -> bool:
         """Send the line; once the client took it, record what it notifies of. Return whether the client took it."""
         connected.wakes_at.append(asyncio.get_running_loop().time())
@@ -61,9 +67,11 @@ class WakeLines:
         if not took:
             await connected.session.give_back(msg_id, shown=took is None)
             return False
-        await self._mark_notified(connected, waiting, claude_session, "socket")
-        if batch is not None:
-            await self._await_prompt(connected, msg_id)
+        try:
+            await self._mark_notified(connected, waiting, claude_session, "socket")
+        finally:
+            if batch is not None:
+                await self._await_prompt(connected, msg_id)
         return True
 
     async def _mark_notified(self, connected: ConnectedSession, waiting: Waiting, claude: str, how: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +13,8 @@ from typing import Any, NoReturn
 
 from postino.client import Client
 from postino.config import Settings
-from postino.errors import BadField, BadName, BadRequest, PostinoError
+from postino.errors import BadName, BadRequest, PostinoError
 from postino.values import visible
-
-LONGEST_INPUT = 1 << 20  # bytes of standard input; every allowed body is shorter
 
 
 class Parser(argparse.ArgumentParser):
@@ -114,25 +113,6 @@ def as_json(data: Any, *, indent: int | None = 2) -> str:
     return json.dumps(data, indent=indent)
 
 
-def body_of(text: str) -> str:
-    """Return `text`, or all of standard input for `-`, including the last newline, which a patch needs.
-
-    Raises:
-        BadField: standard input is closed, too long or not UTF-8.
-    """
-    if text != "-":
-        return text
-    if sys.stdin is None:
-        raise BadField("body: standard input is closed", field="body")
-    raw = sys.stdin.buffer.read(LONGEST_INPUT + 1)
-    if len(raw) > LONGEST_INPUT:
-        raise BadField(f"body: standard input is longer than {LONGEST_INPUT} bytes", field="body")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise BadField(f"body: standard input is not UTF-8 at byte {error.start}", field="body") from None
-
-
 def no_command(name: str, known: list[str]) -> BadRequest:
     """Return the error about a command that does not exist, with the most similar one that does."""
     near = difflib.get_close_matches(name, known, 1)
@@ -142,9 +122,11 @@ def no_command(name: str, known: list[str]) -> BadRequest:
 
 def sentence(error: Exception) -> str:
     """Return `error` as one line for a terminal."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return _on_one_line(f"{where}{error.strerror}")
     if not isinstance(error, PostinoError):
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"
-        return _on_one_line(f"{reason or 'a bug'} ({type(error).__name__})")
+        return _on_one_line(f"{error or 'a bug'} ({type(error).__name__})")
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
         extra = f"; repeat it with --id {error.detail['id']}, which cannot store it twice"

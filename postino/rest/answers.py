@@ -58,7 +58,7 @@ def refusal(error: PostinoError) -> web.Response:
 
 def forbidden(reason: str) -> bytes:
     """Return a complete 403 response, for a peer that is refused before it has sent a request."""
-    body = encode_visible(Forbidden(reason).body())
+    body = encode_visible(Forbidden(reason).body()) + b"\n"
     head = "".join(f"{name}: {text}\r\n" for name, text in _HEADERS.items())
     return f"HTTP/1.1 403 Forbidden\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
@@ -70,7 +70,7 @@ def closing(response: web.Response) -> web.Response:
 
 
 def _json(data: bytes, status: int) -> web.Response:
-    response = web.Response(body=data, status=status, headers=_HEADERS)
+    response = web.Response(body=data + b"\n", status=status, headers=_HEADERS)  # a terminal's prompt comes after it
     if status in RETRY_AFTER:
         response.headers["Retry-After"] = RETRY_AFTER[status]
     return response
