@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from postino.broker import Broker
+from postino.claude.callers import Callers
 from postino.claude.turns import Turns
 from postino.claude.wake import Wakes
 from postino.clients.turns import ClientTurns
@@ -60,7 +61,7 @@ def build_app(
     wakes = Wakes(broker, sessions, settings.wake)
     tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
-    state = AppState(broker, settings, Rates(broker), turns, clients, tokens)
+    state = AppState(broker, settings, Rates(broker), turns, clients, Callers(broker, sessions), tokens)
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
