@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.table import render
 
-SCENARIOS = ("throughput", "latency", "start", "hooks", "transfer", "attacked")
+SCENARIOS = ("throughput", "latency", "start", "hooks", "wake", "transfer", "attacked")
 
 
 def main() -> int:

@@ -108,6 +108,12 @@ class UnknownToken(PostinoError):
     meaning = "There is no such named token; `postino token list` lists all"
 
 
+class UnknownSession(PostinoError):
+    code = "unknown_session"
+    http = 404
+    meaning = "The MCP session over HTTP has ended, or belonged to an earlier daemon; the client opens another one"
+
+
 class MethodNotAllowed(PostinoError):
     code = "method_not_allowed"
     http = 405
@@ -168,7 +174,7 @@ class UnsupportedType(PostinoError):
     code = "unsupported_type"
     http = 415
     exit = 2
-    meaning = "A POST must be Content-Type: application/json (UTF-8, not encoded)"
+    meaning = "A POST must be Content-Type: application/json, or text/plain to `/messages/{to}` (UTF-8, not encoded)"
 
 
 class BadHost(PostinoError):
@@ -197,7 +203,7 @@ class TooMany(PostinoError):
     code = "too_many"
     http = 503
     retryable = True
-    meaning = "64 event streams are already open; close one"
+    meaning = "64 event streams, or as many MCP sessions over HTTP as may be, are already open; close one"
 
 
 class WrongStore(PostinoError):

@@ -19,6 +19,8 @@ MAX_BODY = 32_768  # characters
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+ESCAPE = "\x1b"
+COLOURS = ": it begins a colour or another terminal sequence, which `postino send --strip-ansi` takes out"
 
 # the schemas show these constraints; the checks have clearer messages than msgspec's
 _RESERVED = "|".join("".join(f"[{each}{each.upper()}]" for each in name) for name in sorted(RESERVED))
@@ -51,7 +53,8 @@ def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
     found = _REFUSED.search(value)
     if found:
         raise BadField(
-            f"{field} contains U+{ord(found.group()):04X} at position {found.start()}, which is not allowed; remove it",
+            f"{field} contains U+{ord(found.group()):04X} at position {found.start()}, which is not allowed; remove it"
+            f"{COLOURS if found.group() == ESCAPE else ''}",
             field=field,
             position=found.start(),
         )

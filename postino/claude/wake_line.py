@@ -61,9 +61,11 @@ class WakeLines:
         if not took:
             await connected.session.give_back(msg_id, shown=took is None)
             return False
-        await self._mark_notified(connected, waiting, claude_session, "socket")
-        if batch is not None:
-            await self._await_prompt(connected, msg_id)
+        try:
+            await self._mark_notified(connected, waiting, claude_session, "socket")
+        finally:
+            if batch is not None:
+                await self._await_prompt(connected, msg_id)
         return True
 
     async def _mark_notified(self, connected: ConnectedSession, waiting: Waiting, claude: str, how: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from postino.cli import render, streams
-from postino.cli.command import Command, as_json, body_of
+from postino.cli import body, render, streams
+from postino.cli.command import Command, as_json
 
 Json = dict[str, Any]
 
@@ -14,11 +14,11 @@ Json = dict[str, Any]
 def broadcast(command: Command) -> int:
     """Send BODY to all agents, including those that join later."""
     parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
-    parser.add_argument("body", metavar="BODY", help="the text; - reads it from standard input")
+    body.add_options(parser)
     parser.add_argument("--id", help="the id of the broadcast; repeating an id stores nothing new")
     args = parser.parse_args(command.argv)
     with command.client() as client:
-        answer = client.broadcast(body_of(args.body), sender=command.sender(args), id=args.id)
+        answer = client.broadcast(body.of(args), sender=command.sender(args), id=args.id)
     what = "broadcast" if answer.get("created", True) else "was already broadcast"
     return command.show(args, answer, f"{what}, id {render.line(answer['id'])}\n")
 

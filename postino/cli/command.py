@@ -13,10 +13,8 @@ from typing import Any, NoReturn
 from postino.cli import session
 from postino.client import Client
 from postino.config import Settings
-from postino.errors import BadField, BadName, BadRequest, PostinoError
+from postino.errors import BadName, BadRequest, PostinoError
 from postino.values import visible
-
-LONGEST_INPUT = 1 << 20  # bytes of standard input; every allowed body is shorter
 
 
 class Parser(argparse.ArgumentParser):
@@ -150,25 +148,6 @@ def as_json(data: Any, *, indent: int | None = 2) -> str:
     if visible(text) == text and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8":
         return text
     return json.dumps(data, indent=indent)
-
-
-def body_of(text: str) -> str:
-    """Return `text`, or all of standard input for `-`, including the last newline, which a patch needs.
-
-    Raises:
-        BadField: standard input is closed, too long or not UTF-8.
-    """
-    if text != "-":
-        return text
-    if sys.stdin is None:
-        raise BadField("body: standard input is closed", field="body")
-    raw = sys.stdin.buffer.read(LONGEST_INPUT + 1)
-    if len(raw) > LONGEST_INPUT:
-        raise BadField(f"body: standard input is longer than {LONGEST_INPUT} bytes", field="body")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise BadField(f"body: standard input is not UTF-8 at byte {error.start}", field="body") from None
 
 
 def no_command(name: str, known: list[str]) -> BadRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 from postino.cli.command import Command
 from postino.config import KNOBS, SECRET
+from postino.daemon.process import read_info
 from postino.errors import BadRequest
 from postino.values import check_name
 
@@ -29,15 +31,23 @@ def config(command: Command) -> int:
         default="any",
         help="; ".join(f"{name}: {place}" for name, (place, _) in SHAPES.items()),
     )
+    parser.add_argument("--http", action="store_true", help="for a client that takes a URL and starts no process")
     args = parser.parse_args(command.argv)
     place, shape = SHAPES[args.client]
     if args.json and shape is _toml:
         raise BadRequest(f"--client {args.client} takes TOML, not JSON; omit --json")
-    found = entry(command, args.agent, plainly=args.client == "claude")
+    if args.http:
+        found = HTTP_MEMBERS.get(args.client, _plain)(_url(command)) | _headers(command, args)
+    else:
+        found = entry(command, args.agent, plainly=args.client == "claude")
     sys.stdout.write(shape(found) + "\n")
     if sys.stdout.isatty():
         sys.stderr.write(f"postino: add this to {place}\n")
+    if args.http and not args.agent:
+        sys.stderr.write("postino: with --agent NAME the client's sessions have that name; without, each a new one\n")
     secret = [name for name in found.get("env", {}) if name in SECRET_VARIABLES]
+    if args.http and command.settings.api_token:
+        secret = ["POSTINO_API_TOKEN"]
     if secret:
         sys.stderr.write(f"postino: the entry contains {' and '.join(secret)}; keep it private\n")
     return 0
@@ -63,21 +73,50 @@ def entry(command: Command, agent: str | None, *, plainly: bool) -> Json:
     return {"command": program[0], "args": program[1:]} | ({"env": env} if env else {})
 
 
+def _url(command: Command) -> str:
+    """Return where the daemon answers MCP, or will by the settings if it does not run."""
+    info = read_info(command.settings.home)
+    if info is not None and info.url:
+        return f"{info.url}/mcp"
+    settings = command.settings
+    if not settings.web_enabled:
+        raise BadRequest("POSTINO_WEB_ENABLED is false: no client can reach the daemon by a URL")
+    host = f"[{settings.web_host}]" if ":" in settings.web_host else settings.web_host
+    return f"http{'s' if settings.tls_cert else ''}://{host}:{settings.web_port}/mcp"
+
+
+def _headers(command: Command, args: argparse.Namespace) -> Json:
+    """Return the member of an entry with the headers that the client must send, if there are any."""
+    headers = {"X-Postino-Agent": check_name(args.agent, "agent")} if args.agent else {}
+    if command.settings.api_token:
+        headers["Authorization"] = f"Bearer {command.settings.api_token}"
+    return {"http_headers" if args.client == "codex" else "headers": headers} if headers else {}
+
+
 def _on_path(script: Path, path: str | None) -> bool:
     found = shutil.which(script.name, path=path)
     return found is not None and script.is_file() and script.samefile(found)
 
 
 def _toml(entry: Json) -> str:
-    lines = [
-        "[mcp_servers.postino]",
-        f"command = {json.dumps(entry['command'])}",
-        f"args = {json.dumps(entry['args'])}",
-    ]
-    if "env" in entry:
-        lines += ["", "[mcp_servers.postino.env]"]
-        lines += [f"{name} = {json.dumps(value)}" for name, value in entry["env"].items()]
+    tables = {name: value for name, value in entry.items() if isinstance(value, dict)}
+    lines = ["[mcp_servers.postino]"]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in entry.items() if name not in tables]
+    for table, members in tables.items():
+        lines += ["", f"[mcp_servers.postino.{table}]"]
+        lines += [f"{name} = {json.dumps(value)}" for name, value in members.items()]
     return "\n".join(lines)
+
+
+def _plain(url: str) -> Json:
+    return {"url": url}
+
+
+def _for_opencode(entry: Json) -> Json:
+    if "url" in entry:
+        return entry
+    env = {"environment": entry["env"]} if "env" in entry else {}
+    return {"type": "local", "command": [entry["command"], *entry["args"]]} | env
 
 
 SECRET_VARIABLES = frozenset(f"POSTINO_{name.upper()}" for name in SECRET)
@@ -89,14 +128,26 @@ SHAPES: dict[str, tuple[str, Shape]] = {
     "codex": ("~/.codex/config.toml", _toml),
     "cursor": ("~/.cursor/mcp.json, or .cursor/mcp.json of a project", SERVERS),
     "gemini": ("~/.gemini/settings.json, or .gemini/settings.json of a project", SERVERS),
+    "opencode": (
+        "~/.config/opencode/opencode.json; `postino install --client opencode` does more",
+        lambda entry: json.dumps({"mcp": {"postino": _for_opencode(entry)}}, indent=2),
+    ),
     "vscode": (
         ".vscode/mcp.json of a project",
-        lambda entry: json.dumps({"servers": {"postino": {"type": "stdio"} | entry}}, indent=2),
+        lambda entry: json.dumps(
+            {"servers": {"postino": {"type": "http" if "url" in entry else "stdio"} | entry}}, indent=2
+        ),
     ),
     "zed": (
         "settings.json of Zed",
         lambda entry: json.dumps({"context_servers": {"postino": entry}}, indent=2),
     ),
+}
+#: client -> the members of an entry with a URL, where they differ
+HTTP_MEMBERS: dict[str, Callable[[str], Json]] = {
+    "claude": lambda url: {"type": "http", "url": url},
+    "gemini": lambda url: {"httpUrl": url},
+    "opencode": lambda url: {"type": "remote", "url": url},
 }
 
 

@@ -9,8 +9,8 @@ import sys
 import time
 from typing import Any
 
-from postino.cli import render, streams
-from postino.cli.command import Command, body_of
+from postino.cli import body, render, streams
+from postino.cli.command import Command
 from postino.client import Client
 from postino.errors import BadRequest, PostinoError, UnknownAgent
 
@@ -23,7 +23,7 @@ def send(command: Command) -> int:
     """Send BODY to one agent, which need not exist yet."""
     parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
     parser.add_argument("to", metavar="TO", help="the receiving agent")
-    parser.add_argument("body", metavar="BODY", help="the text; - reads it from standard input")
+    body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
     parser.add_argument("--thread", metavar="NAME", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
@@ -31,7 +31,7 @@ def send(command: Command) -> int:
     with command.client() as client:
         answer = client.send(
             args.to,
-            body_of(args.body),
+            body.of(args),
             sender=command.sender(args),
             id=args.id,
             thread=args.thread,

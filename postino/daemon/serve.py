@@ -22,7 +22,6 @@ from postino.config import Settings, check_exposure, comparable, in_effect
 from postino.daemon import logs, process, tls
 from postino.daemon.relays import Relays
 from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
-from postino.mcp.connected import ConnectedSessions
 from postino.rest.app import GUARD, STATE, build_app
 from postino.rest.connection import HttpConnections
 from postino.rest.named_tokens import NamedTokens
@@ -105,9 +104,9 @@ async def serve(
             home_store.write(settings.home, used)
         url = _url(settings, sockets)
         try:
-            app = build_app(broker, settings, sessions := ConnectedSessions(), tokens)
+            app = build_app(broker, settings, tokens=tokens)
             app[STATE].url = url
-            async with _listening(app, Relays(broker, sessions), unix, sockets, secured):
+            async with _listening(app, Relays(app[STATE].mcp), unix, sockets, secured):
                 lock.write_info(url, __version__, comparable(settings))
                 _log_serving(settings, broker, url, began)
                 calling = asyncio.create_task(_call_again(broker))
@@ -200,7 +199,7 @@ async def _listening(
                 ssl_shutdown_timeout=shutdown_s,
             )
             undo.callback(server.close)
-        for work in (connections.sweep(), relays.run()):
+        for work in (connections.sweep(), app[STATE].mcp.preload()):
             undo.push_async_callback(_cancelled, asyncio.create_task(work))
         yield
 

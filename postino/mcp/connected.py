@@ -38,7 +38,7 @@ class ConnectedSession:
     wake_text: str = ""  # of the last wake; the client's UserPromptSubmit repeats it as the prompt
     wake_id: str = ""  # the message id of that line
     wake_prompted: asyncio.Event = field(default_factory=asyncio.Event)  # that prompt has been reported
-    takes_bodies: bool = True  # False once a line with bodies was written and never became a prompt
+    takes_bodies: bool = True  # False from a line that never became a prompt until the next one that did
     waking: bool = False  # a wake is under way
     failed_wakes: int = 0  # in a row
     retry: asyncio.TimerHandle | None = None  # of a failed wake, or of one that waits for the session to be idle
@@ -96,6 +96,7 @@ class ConnectedSession:
         """Return whether a prompt is the line of the last wake; then its messages have arrived."""
         if not prompt or prompt != self.wake_text:
             return False
+        self.takes_bodies = True
         self.session.wake_arrived(self.wake_id)
         self.wake_prompted.set()
         return True

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 from collections import deque
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import mcp_types as types
@@ -22,8 +22,10 @@ from postino.broker import Broker, Hello
 from postino.broker.sessions import SESSION_PREFIX
 from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
+from postino.mcp.keepalive import Keepalive
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import CLOSE_S, Session
+from postino.mcp.updates import announce_mail
 from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer, parse
 from postino.values import ID_PATTERN, check_id, visible
 
@@ -135,6 +137,25 @@ class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     placeholders: list[str] = []
 
 
+class Lines(Protocol):
+    """What carries a session's lines: a relay's connection, or the requests of a client that speaks HTTP."""
+
+    async def next(self) -> bytes | None:
+        """Return the next line from the client's side, None at the end."""
+
+    def put(self, message: dict[str, Any]) -> bool:
+        """Send a control line or a frame, at some later time; return whether it is sent as it is."""
+
+    async def flush(self) -> None:
+        """Wait until there is room for more."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+    def is_used(self) -> bool:
+        """Return whether the client is there: what its session holds is kept for it."""
+
+
 class LineStream:
     """Read and write lines on a stream."""
 
@@ -172,12 +193,20 @@ class LineStream:
         """Close once the queued lines have been written."""
         self._writer.close()
 
+    def is_used(self) -> bool:
+        """Return True: a relay that has gone closes its connection."""
+        return True
+
 
 class RelayConnection:
-    """Carries one session's lines to the SDK's server, and its answers back."""
+    """Carries one session's lines to the SDK's server, and its answers back.
 
-    def __init__(self, lines: LineStream, session: Session, sessions: ConnectedSessions) -> None:
+    `modern`: the client speaks a protocol of 2026-07-28 or later, whose requests stand alone.
+    """
+
+    def __init__(self, lines: Lines, session: Session, sessions: ConnectedSessions, *, modern: bool = False) -> None:
         self._lines = lines
+        self._modern = modern
         self._session = session
         self._sessions = sessions
         self._connected = ConnectedSession(session, lines.put)
@@ -222,9 +251,10 @@ class RelayConnection:
             async with asyncio.TaskGroup() as group:
                 self._receiving = group.create_task(self._receive(to_server))
                 sending = group.create_task(self._send(from_server))
-                keepalive = group.create_task(self._session.keepalive())
-                await PostinoServer(self._session).serve(server_reads, server_writes)
-                for task in (self._receiving, sending, keepalive):
+                keepalive = group.create_task(Keepalive(self._session).run(self._lines.is_used))
+                updates = group.create_task(announce_mail(self._session, self._lines.put))
+                await PostinoServer(self._session).serve(server_reads, server_writes, modern=self._modern)
+                for task in (self._receiving, sending, keepalive, updates):
                     task.cancel()
 
     async def _receive(self, to_server: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
@@ -307,6 +337,8 @@ class RelayConnection:
         kind, request = control["postino"], as_request_id(control.get("id"))
         if kind == "written" and request is not None:
             self._session.answer_written(coerce_request_id(request))
+        elif kind == "lost" and request is not None:
+            self._session.answer_lost(coerce_request_id(request))
         else:
             self._connected.answered(control)
 

@@ -53,18 +53,19 @@ async def read(session: Session, request: RequestId, uri: str) -> types.ReadReso
     """
     if uri == AGENTS:
         answer = await list_agents(session)
-    elif uri.startswith(INBOX):
-        await _check_own(session, uri.removeprefix(INBOX))
-        answer = await read_mail(session, request, DEFAULT_LIMIT)
     else:
-        raise MCPError(
-            types.INVALID_PARAMS, f"there is no resource {visible(uri)[:200]}; the resources are {AGENTS}, {TEMPLATE}"
-        )
+        await check_own(session, uri)
+        answer = await read_mail(session, request, DEFAULT_LIMIT)
     contents = types.TextResourceContents(uri=uri, mime_type=JSON, text=answers.to_json(answer))
     return types.ReadResourceResult(contents=[contents])
 
 
-async def _check_own(session: Session, wanted: str) -> None:
-    name = await session.name()
+async def check_own(session: Session, uri: str) -> None:
+    """Raise MCPError unless `uri` names the session's own inbox."""
+    if not uri.startswith(INBOX):
+        raise MCPError(
+            types.INVALID_PARAMS, f"there is no resource {visible(uri)[:200]}; the resources are {AGENTS}, {TEMPLATE}"
+        )
+    name, wanted = await session.name(), uri.removeprefix(INBOX)
     if wanted != name and wanted not in (await session.broker.agents.one(name)).aliases:
         raise MCPError(types.INVALID_PARAMS, f"only your own inbox can be read here: {INBOX}{name}")

@@ -11,7 +11,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp import MCPError
 from mcp.server import Server, ServerRequestContext
 from mcp.server.models import InitializationOptions
-from mcp.server.runner import serve_loop
+from mcp.server.runner import serve_dual_era_loop, serve_loop
 from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import SessionMessage
 
@@ -46,6 +46,8 @@ class PostinoServer(Server[Any]):
             on_list_resources=self._list_resources,
             on_list_resource_templates=self._list_resource_templates,
             on_read_resource=self._read_resource,
+            on_subscribe_resource=self._subscribe,
+            on_unsubscribe_resource=self._unsubscribe,
             on_list_prompts=self._list_prompts,
             on_get_prompt=self._get_prompt,
             on_completion=self._complete,
@@ -57,12 +59,18 @@ class PostinoServer(Server[Any]):
         self,
         incoming: MemoryObjectReceiveStream[SessionMessage | Exception],
         outgoing: MemoryObjectSendStream[SessionMessage],
+        *,
+        modern: bool = False,
     ) -> None:
         """Serve one connection until `incoming` closes.
 
         `Server.run` would let the client choose a protocol of 2026-07-28 or later, which cannot carry channel
-        notifications; `serve_loop` speaks the earlier ones only.
+        notifications; `serve_loop` speaks the earlier ones only. With `modern` the first request decides.
         """
+        if modern:
+            self.instructions = instructions("")  # each request names its client
+            await serve_dual_era_loop(self, incoming, outgoing, lifespan_state=None)
+            return
         await serve_loop(self, incoming, outgoing, lifespan_state=None)
 
     def create_initialization_options(self, *_: Any, **__: Any) -> InitializationOptions:
@@ -80,6 +88,7 @@ class PostinoServer(Server[Any]):
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name}; the tools are {', '.join(TOOLS)}")
         call = ToolCall(self.session, _id(context))
         try:
+            self.session.caller.check_tool(params.name)
             arguments = parse(params.name, tool.arguments, params.arguments or {})
             answer = await self.session.run(call.request, tool.handler(call, arguments))
         except PostinoError as error:
@@ -100,6 +109,16 @@ class PostinoServer(Server[Any]):
     ) -> types.ReadResourceResult:
         request = _id(context)
         return await _refusals(self.session.run(request, resources.read(self.session, request, str(params.uri))))
+
+    async def _subscribe(self, _: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
+        await _refusals(resources.check_own(self.session, str(params.uri)))
+        self.session.subscribed.set()
+        return types.EmptyResult()
+
+    async def _unsubscribe(self, _: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
+        await _refusals(resources.check_own(self.session, str(params.uri)))
+        self.session.subscribed.clear()
+        return types.EmptyResult()
 
     async def _list_prompts(self, _: Context, params: Any) -> types.ListPromptsResult:
         return prompts.list_prompts()

@@ -21,11 +21,11 @@ import structlog
 
 from postino.broker import Broker, Hello, WrongAgent
 from postino.errors import PostinoError, StoreAway, UnknownAgent
+from postino.mcp.caller import Caller
 from postino.mcp.pending_read import PendingRead, RequestId
 from postino.model import Acknowledged, Batch, BroadcastBatch, Joined
 
 ACK_AFTER_S = 0.05  # calls that a client sends side by side with the read arrive sooner than this after its answer
-KEEPALIVE_S = 10.0  # a third of the 30 s after which a silent session counts as offline
 ONE_PROMPT_S = 2.0  # in which prompts that the client puts into one request are reported
 MAX_RENAMES = 4  # between two round trips of one call
 CLOSE_S = 3.0  # for operations under way when a connection ends: Valkey answers within 2 s or not at all
@@ -36,11 +36,13 @@ log = structlog.get_logger()
 
 
 class Session:
-    """The broker's side of one relay connection."""
+    """The broker's side of one client's connection."""
 
-    def __init__(self, broker: Broker, hello: Hello) -> None:
+    def __init__(self, broker: Broker, hello: Hello, caller: Caller | None = None) -> None:
         self.broker = broker
         self.hello = hello
+        self.caller = caller or Caller()
+        self.subscribed = asyncio.Event()  # the client wants to be told of mail
         self.joined: Joined | None = None
         self._agent = ""  # as whom it acts, as far as is known here: the scripts check it
         self._joining = asyncio.Lock()
@@ -121,6 +123,11 @@ class Session:
         for read in self._pending:
             if read.request == request:
                 read.written_at = asyncio.get_running_loop().time()
+
+    def answer_lost(self, request: RequestId) -> None:
+        """Note that an answer could not be written, or not completely: give back what it carried, labelled."""
+        self._unwritten.pop(request, None)
+        self._precede(self._give_back(self._take(request)))
 
     def answer_sent(self, request: RequestId, *, failed: bool) -> None:
         """Note that the answer goes to the relay. If it is an error, it shows nothing: undo what the request read."""
@@ -290,17 +297,9 @@ class Session:
             read.remove(answer.acknowledged)
         return answer
 
-    async def keepalive(self) -> None:
-        """Keep the session online and its leases running until cancelled."""
-        pause = min(KEEPALIVE_S, self.broker.settings.message_lease / 3)
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                await self.name()
-                shown = self._deliveries([each for each in self._pending if not each.settling])
-                await self.broker.sessions.keepalive(self.id, self.hello.generation, shown)
-            except PostinoError as error:
-                log.warning("keepalive_failed", session=self.id, code=error.code)
+    def shown(self) -> dict[str, int]:
+        """Return the messages of the present agent that were given to the client, and their delivery counts."""
+        return self._deliveries([each for each in self._pending if not each.settling])
 
     async def close(self, timeout: float = CLOSE_S) -> None:
         """Finish what is under way within `timeout` seconds, release everything held, and leave. Never raises."""

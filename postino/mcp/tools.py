@@ -48,8 +48,10 @@ class ToolCall:
     request: RequestId
 
     def sender(self, agent: str) -> Sender:
-        """Return the session's agent as a verified sender."""
-        return Sender(name=agent, via="mcp", verified=True, session=self.session.id)
+        """Return the session's agent as a sender, and count what it sends."""
+        caller = self.session.caller
+        caller.count_send()
+        return Sender(name=agent, via="mcp", verified=caller.verified, session=self.session.id)
 
 
 Handler = Callable[[ToolCall, Any], Coroutine[Any, Any, Any]]
@@ -131,9 +133,10 @@ def _unset(session: Session) -> dict[str, str]:
 
 def _origin(session: Session, name: str) -> str:
     if name == session.hello.name:
-        return "POSTINO_AGENT_NAME, or the name given to postino install"
+        return session.caller.named
     if name in (*candidates(session.hello), earlier_name(session.hello)):
-        return "derived from this terminal, directory or session; set another by msg_rename or POSTINO_AGENT_NAME"
+        another = f"msg_rename or {session.caller.setting}"
+        return f"derived from this terminal, directory or session; set another by {another}"
     return "set by msg_rename, or this session's name from before"
 
 

@@ -29,6 +29,11 @@ def answer(record: object, status: int = 200) -> web.Response:
     return _json(encode_visible(record), status)
 
 
+def encoded(data: bytes, status: int) -> web.Response:
+    """Return what is JSON already."""
+    return _json(data, status)
+
+
 def text(line: str) -> web.Response:
     """Return one line of plain text, or an empty body for an empty line."""
     return web.Response(body=f"{line}\n".encode() if line else b"", headers=_TEXT_HEADERS)
@@ -53,7 +58,7 @@ def refusal(error: PostinoError) -> web.Response:
 
 def forbidden(reason: str) -> bytes:
     """Return a complete 403 response, for a peer that is refused before it has sent a request."""
-    body = encode_visible(Forbidden(reason).body())
+    body = encode_visible(Forbidden(reason).body()) + b"\n"
     head = "".join(f"{name}: {text}\r\n" for name, text in _HEADERS.items())
     return f"HTTP/1.1 403 Forbidden\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
@@ -65,7 +70,7 @@ def closing(response: web.Response) -> web.Response:
 
 
 def _json(data: bytes, status: int) -> web.Response:
-    response = web.Response(body=data, status=status, headers=_HEADERS)
+    response = web.Response(body=data + b"\n", status=status, headers=_HEADERS)  # a terminal's prompt comes after it
     if status in RETRY_AFTER:
         response.headers["Retry-After"] = RETRY_AFTER[status]
     return response

@@ -29,6 +29,7 @@ from postino.errors import (
     Unauthorized,
 )
 from postino.mcp.connected import ConnectedSessions
+from postino.mcp.face import McpFace
 from postino.rest import parse
 from postino.rest.answers import answer, closing, refusal
 from postino.rest.call import ApiCall, AppState
@@ -37,7 +38,7 @@ from postino.rest.guard import Guard
 from postino.rest.named_tokens import NamedTokens
 from postino.rest.rates import Rates
 from postino.rest.records import Nothing
-from postino.rest.route import Route
+from postino.rest.route import PLAIN, Route
 from postino.rest.routes import ROUTES
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -60,8 +61,9 @@ def build_app(
     broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
     tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens
+    mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
-    state = AppState(broker, settings, Rates(broker), turns, clients, Callers(broker, sessions), tokens)
+    state = AppState(broker, settings, Rates(broker), turns, clients, Callers(broker, sessions), tokens, mcp)
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
@@ -85,11 +87,11 @@ def _methods(route: Route) -> tuple[str, ...]:
 def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     """Return the function that aiohttp calls for `route`. What is the same for all its requests is decided here."""
     takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
-    read_body = parse.Body(route.body).read
+    read_body: Callable[[bytes], Any] = parse.plain_text if route.accepts == PLAIN else parse.Body(route.body).read
     most = state.settings.max_body_bytes
     largest = min(most, route.longest_body or most)
     setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
-    handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api
+    handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api and not route.needs_token
     no_query: Any = NOTHING if route.query is Nothing else route.query()
 
     async def serve(request: web.Request) -> object:
@@ -100,7 +102,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
             if route.own:
                 await call.check_own(call.agent(), "agent")
         if takes_body:
-            call.body = read_body(await parse.body(request, largest, setting=setting))
+            call.body = read_body(await parse.body(request, largest, setting=setting, wanted=route.accepts))
         elif route.raw:
             parse.check_type(request, route.accepts)
         elif request.can_read_body:
@@ -217,8 +219,9 @@ def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[we
 
 
 async def _stop(app: web.Application) -> None:
-    """Let long polls answer and streams end before the sockets close."""
+    """Let long polls answer and streams end before the sockets close; end the MCP sessions over HTTP."""
     app[STATE].stopping.set()
+    await app[STATE].mcp.close()
 
 
 _PATTERNS = [(route, re.compile(re.sub(r"{\w+(?::[^}]+)?}", "[^/]+", route.path))) for route in ROUTES]

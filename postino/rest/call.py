@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from postino.claude.turns import Turns
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
+    from postino.mcp.face import McpFace
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
 
@@ -47,6 +48,7 @@ class AppState:
         clients: ClientTurns,
         callers: Callers,
         tokens: NamedTokens,
+        mcp: McpFace,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -59,6 +61,7 @@ class AppState:
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
         self.signin_codes = SignInCodes()
         self.tokens = tokens
+        self.mcp = mcp
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 
@@ -163,6 +166,17 @@ class ApiCall(Generic[Q, B]):
         if given is not None and given != key:
             raise BadRequest("the header Idempotency-Key and the field id differ; send one of them", field="id")
         return check_id(key, "Idempotency-Key")
+
+    def header(self, name: str) -> str | None:
+        """Return a header, or None if there is none.
+
+        Raises:
+            BadRequest: it is given twice.
+        """
+        found = self.request.headers.getall(name, [])
+        if len(found) > 1:
+            raise BadRequest(f"the header {name} is given twice", field=name)
+        return found[0] if found else None
 
     def consumer(self, given: str | None) -> str | None:
         """Return the reading session, from the field or the header X-Postino-Consumer; None if there is neither.

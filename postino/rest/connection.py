@@ -64,6 +64,7 @@ class HttpConnection(web.RequestHandler):
         "_received",
         "_stalled_since",
         "_tcp",
+        "_unread",
         "policy",
     )
 
@@ -87,6 +88,7 @@ class HttpConnection(web.RequestHandler):
         self._disconnected: asyncio.Future[None] | None = None
         self._half_closed = False  # the client has closed its sending side
         self._body: StreamReader | None = None  # of the request that is being handled
+        self._unread: Callable[[], None] | None = None  # see `when_unread`
         self.policy: Policy | None = None
 
     @property
@@ -112,8 +114,16 @@ class HttpConnection(web.RequestHandler):
         """Note that the head of a request is complete and its handler begins."""
         self._handling = True
         self._head_since = None
+        self._unread = None
         self._body = request.content
         self._end_body()
+
+    def when_unread(self, callback: Callable[[], None]) -> None:
+        """Call `callback` if the connection breaks before the client can have read the answer just written.
+
+        A client that closes with unread data resets the connection. The next request ends this: it comes after reading.
+        """
+        self._unread = callback
 
     def request_finished(self) -> None:
         """Note that the handler has returned. The answer may not have been written yet."""
@@ -158,6 +168,9 @@ class HttpConnection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        if self._unread is not None and (exc is not None or self._stalled_since is not None):
+            self._unread()
+        self._unread = None
         self._connections.discard(self)
         if self._disconnected is not None and not self._disconnected.done():
             self._disconnected.set_result(None)

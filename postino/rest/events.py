@@ -113,7 +113,7 @@ async def _stream(
     async with stream:
         filtered = FilteredStream(stream, wanted)
         follow = asyncio.ensure_future(_follow(call.broker, filtered, live, start))
-        refusal = await _until_ended(call, stream, follow)
+        refusal = await until_ended(call, stream, follow)
         if refusal is not None:
             with contextlib.suppress(TimeoutError, ConnectionError):
                 await filtered.send_own("dropped", reason=refusal)
@@ -140,8 +140,8 @@ async def _follow(broker: Broker, stream: FilteredStream, live: Subscription, st
     await stream.send_own("dropped", reason=f"{QUEUE} events are waiting for this client; resume with Last-Event-ID")
 
 
-async def _until_ended(
-    call: ApiCall[EventsQuery, Nothing], stream: EventSourceResponse, follow: asyncio.Future[None]
+async def until_ended(
+    call: ApiCall[Any, Nothing], stream: EventSourceResponse, follow: asyncio.Future[None]
 ) -> str | None:
     """Return when the client does not read, its queue was full, it has gone, the daemon stops, or its token ends.
 

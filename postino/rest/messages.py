@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.errors import LeaseLost, UnknownMessage, naming
+from postino.errors import BadField, LeaseLost, UnknownMessage, naming
 from postino.hint import hint
 from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
 from postino.rest.answers import answer, text
@@ -35,7 +35,27 @@ Done = TypeVar("Done", Acknowledged, Returned)
 
 async def send(call: ApiCall[Nothing, SendBody]) -> Sent:
     """Accept a message for one agent."""
-    asked = call.body
+    return await _send(call, call.body)
+
+
+async def send_text(call: ApiCall[Nothing, str]) -> Sent:
+    """Accept a message for one agent whose body is the request's body as it stands.
+
+    A web page can send plain text without a preflight. It cannot add the header X-Postino-From, nor the header
+    Authorization of a named token, without one.
+    """
+    sender = call.header("X-Postino-From")
+    if sender is None and call.caller is None:
+        raise BadField(
+            "the header X-Postino-From is missing; it names the sender, and keeps out web pages, which cannot set it",
+            field="X-Postino-From",
+        )
+    thread = call.header("X-Postino-Thread")
+    to = call.request.match_info["agent"]
+    return await _send(call, SendBody(to=to, body=call.body, from_=sender, thread=thread))
+
+
+async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent:
     draft = Draft(id=call.id(asked.id), to=asked.to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
     sender = await call.sender(asked.from_)
     with naming(draft.id):

@@ -15,8 +15,8 @@ from postino.errors import ERRORS
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, Refusal, schema
 from postino.rest.roles import ROLES
-from postino.rest.route import JSON, Handler, Route
-from postino.values import EVENT_ID, ID_PATTERN, OWN_NAME
+from postino.rest.route import JSON, PLAIN, Handler, Route
+from postino.values import EVENT_ID, ID_PATTERN, MAX_BODY, OWN_NAME, TEXT_PATTERN
 
 Json = dict[str, Any]
 
@@ -24,6 +24,7 @@ Json = dict[str, Any]
 EVERYWHERE = ("bad_field", "unauthorized", "forbidden", "not_allowed", "bad_host", "store_away", "store_full")
 WITH_BODY = ("bad_json", "too_large", "unsupported_type")
 
+_PLAIN_BODY = {"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}
 _ID = {"type": "string", "pattern": f"^{ID_PATTERN}$"}
 #: header -> its schema and what it means
 HEADERS: dict[str, tuple[Json, str]] = {
@@ -34,6 +35,11 @@ HEADERS: dict[str, tuple[Json, str]] = {
     "X-Claude-Socket": ({"type": "string"}, "On the unix socket: the file name of its inbox socket"),
     "X-Claude-Session": ({"type": "string"}, "On the unix socket: its present session id"),
     "Last-Event-ID": ({"type": "string", "pattern": EVENT_ID}, "Resume after this event; counts before since"),
+    "X-Postino-From": (
+        {"type": "string", "pattern": OWN_NAME},
+        "The sender; with a named token not needed",
+    ),
+    "X-Postino-Thread": (_ID, "The thread of the message"),
     "X-Postino-As": ({"type": "string", "pattern": OWN_NAME}, "The agent that is online while the stream is open"),
 }
 PARAMETERS: dict[str, Json] = {
@@ -73,7 +79,8 @@ def describe(every: Iterable[Route]) -> Json:
         "info": {
             "title": "postino",
             "version": __version__,
-            "description": "A durable mailbox for coding agents. On loopback no token is needed.",
+            "description": "A durable mailbox for coding agents. On loopback no token is needed. "
+            "/mcp (POST, GET, DELETE) is MCP over streamable HTTP, which the MCP specification describes.",
         },
         "paths": paths,
         "components": {
@@ -101,7 +108,7 @@ def _operation(route: Route, named: dict[Any, Json]) -> Json:
     if route.method == "POST":
         content = {"type": "object", "maxProperties": 0} if route.body is Nothing else named[route.body]
         if route.accepts != JSON:
-            content = {"type": "string"}
+            content = _PLAIN_BODY if route.accepts == PLAIN else {"type": "string"}
         operation["requestBody"] = {"required": True, "content": {route.accepts: {"schema": content}}}
     return operation
 
@@ -137,7 +144,13 @@ def _given(schema: Json) -> Json:
 
 def _in_head(names: Iterable[str]) -> list[Json]:
     return [
-        {"name": name, "in": "header", "required": False, "schema": HEADERS[name][0], "description": HEADERS[name][1]}
+        {
+            "name": name,
+            "in": "header",
+            "required": name == "X-Postino-From",
+            "schema": HEADERS[name][0],
+            "description": HEADERS[name][1],
+        }
         for name in names
     ]
 

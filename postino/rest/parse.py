@@ -12,8 +12,8 @@ import msgspec
 from aiohttp import web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
-from postino.rest.route import JSON
-from postino.values import check_text, visible
+from postino.rest.route import JSON, PLAIN
+from postino.values import MAX_BODY, check_text, visible
 from postino.wording import worded
 
 T = TypeVar("T")
@@ -21,6 +21,10 @@ T = TypeVar("T")
 BODY_S = 10.0  # for a whole body: on loopback the largest takes milliseconds
 PAGE_FIELDS = frozenset({"limit", "offset", "before"})
 QUOTED = 64  # characters of a caller's text that an error quotes
+SHORTER = (
+    f"a message has at most {MAX_BODY:,} characters: send its end, with `postino send TO - --tail 200`, or with "
+    "`tail -n 200 FILE | curl ... --data-binary @-`"
+)
 
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # in a pair or alone
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -61,6 +65,21 @@ class Body(Generic[T]):
         return explain(error, self._fields)
 
 
+def plain_text(data: bytes) -> str:
+    """Return a body of plain text as it stands. An empty one is left to the check of what it becomes.
+
+    Raises:
+        BadField: it is not UTF-8, or longer than a message.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise BadField(f"body is not UTF-8 at byte {error.start}", field="body", position=error.start) from None
+    if len(text) > MAX_BODY:
+        raise BadField(f"body has {len(text):,} characters; {SHORTER}", field="body")
+    return text
+
+
 def query(request: web.Request, kind: type[T]) -> T:
     """Return the request's query as a record.
 
@@ -80,19 +99,20 @@ def query(request: web.Request, kind: type[T]) -> T:
         raise explain(error, fields) from None
 
 
-async def body(request: web.Request, largest: int, *, setting: str = "") -> bytes:
+async def body(request: web.Request, largest: int, *, setting: str = "", wanted: str = JSON) -> bytes:
     """Return the body of a POST, at most `largest` bytes, which must arrive within 10 s.
 
-    `setting` is the variable that sets `largest`, if one does.
+    `setting` is the variable that sets `largest`, if one does; `wanted` is the content type.
 
     Raises:
-        UnsupportedType: it is not `application/json` in UTF-8, or has a content encoding.
+        UnsupportedType: it is not `wanted` in UTF-8, or has a content encoding.
         TooLarge: it has more than `largest` bytes, by its head or in fact.
         BadRequest: it ended early or stalled.
     """
-    check_type(request)
-    if (request.content_length or 0) > largest:
-        raise _too_large(largest, setting)
+    check_type(request, wanted)
+    length = request.content_length or 0
+    if length > largest:
+        raise _too_large(largest, setting, wanted, length)
     try:
         if request.content.is_eof():  # it arrived with the head, as nearly always
             data = request.content.read_nowait()
@@ -100,13 +120,13 @@ async def body(request: web.Request, largest: int, *, setting: str = "") -> byte
             async with asyncio.timeout(BODY_S):
                 data = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise _too_large(largest, setting) from None
+        raise _too_large(largest, setting, wanted, length) from None
     except TimeoutError:
         raise BadRequest(f"the body did not arrive within {BODY_S:.0f} s; send it again") from None
     except (web.RequestPayloadError, ConnectionError, ValueError):
         raise BadRequest("the body ended early or is badly chunked") from None
     if len(data) > largest:
-        raise _too_large(largest, setting)
+        raise _too_large(largest, setting, wanted, len(data))
     return data
 
 
@@ -120,16 +140,20 @@ def stream_id(text: str, *, digits: int = 20) -> str | None:
 
 
 def check_type(request: web.Request, wanted: str = JSON) -> None:
-    """Raise UnsupportedType unless the body is declared as JSON, which a web page cannot do without a preflight."""
+    """Raise UnsupportedType unless the body is declared as `wanted`. A page cannot declare JSON without a preflight.
+
+    Plain text it can: the route that takes it needs a header that no page can set without one.
+    """
     headers = request.headers
     given = headers.get("Content-Type", "")
     if given != wanted:
         kind, _, rest = given.partition(";")
         charset = rest.strip().lower().replace('"', "")
         if kind.strip().lower() != wanted or charset not in ("", "charset=utf-8", "charset=utf8"):
-            raise UnsupportedType(f"send a POST with Content-Type: {wanted} (in UTF-8)")
+            other = "; JSON goes to POST /api/messages" if wanted == PLAIN else ""
+            raise UnsupportedType(f"send a POST with Content-Type: {wanted} (in UTF-8){other}")
     if "Content-Encoding" in headers:
-        raise UnsupportedType("Content-Encoding is not supported; send the JSON without it")
+        raise UnsupportedType("Content-Encoding is not supported; send the body without it")
 
 
 def refuse_body(request: web.Request) -> None:
@@ -219,8 +243,12 @@ def _quoted(text: str) -> str:
     return visible(text[:QUOTED])
 
 
-def _too_large(largest: int, setting: str) -> TooLarge:
+def _too_large(largest: int, setting: str, wanted: str, length: int) -> TooLarge:
+    """Return the error about a body of `length` bytes; 0: its length is not known."""
+    limit = f"the body is larger than {largest} bytes{setting and f' ({setting})'}"
+    if wanted == PLAIN:
+        return TooLarge(f"{limit}{f': it has {length:,}' if length else ''}; {SHORTER}")
     return TooLarge(
-        f"the body is larger than {largest} bytes{setting and f' ({setting})'}; JSON that escapes non-ASCII as \\uXXXX "
+        f"{limit}; JSON that escapes non-ASCII as \\uXXXX "
         "takes 6 to 12 bytes per character: send UTF-8 (in Python ensure_ascii=False)"
     )

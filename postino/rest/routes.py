@@ -28,6 +28,7 @@ from postino.rest import (
     health,
     history,
     hooks,
+    mcp,
     messages,
     openapi,
     page,
@@ -70,7 +71,7 @@ from postino.rest.records import (
     UnseenBroadcasts,
 )
 from postino.rest.roles import AGENT, PUBLISH
-from postino.rest.route import NDJSON, Route
+from postino.rest.route import NDJSON, PLAIN, Route
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
 UNKNOWN = ("unknown_agent",)
@@ -90,6 +91,16 @@ ROUTES: tuple[Route, ...] = (
         role=PUBLISH,
     ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=Paging, **OWN),
+    Route(
+        "POST",
+        "/api/messages/{agent}",
+        messages.send_text,
+        Sent,
+        accepts=PLAIN,
+        headers=("X-Postino-From", "X-Postino-Thread", *SENDING),
+        refusals=(*REUSED, "inbox_full"),
+        role=PUBLISH,
+    ),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared, **OWN),
     Route(
         "POST",
@@ -205,6 +216,9 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/tokens/{agent}", tokens.revoke_all, TokensRevoked, refusals=("unknown_token",)),
     Route("DELETE", "/api/tokens/{agent}/{id}", tokens.revoke, TokensRevoked, refusals=("unknown_token",)),
     Route("GET", "/api/openapi.json", openapi.serve(lambda: ROUTES), role=AGENT),
+    Route("POST", "/mcp", mcp.post, raw=True, in_api=False, role=AGENT),
+    Route("GET", "/mcp", mcp.stream, in_api=False, role=AGENT),
+    Route("DELETE", "/mcp", mcp.end, in_api=False, role=AGENT),
     Route("GET", "/", page.index, in_api=False, needs_token=False),
     Route("GET", "/favicon.ico", page.favicon, in_api=False, needs_token=False),
     Route("GET", "/web/{path:.+}", page.file, in_api=False, needs_token=False),

@@ -8,8 +8,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from tests.mcp_http import HttpClient
 from tests.relays import INITIALIZE
 
 HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
@@ -41,6 +43,35 @@ def test_each_client_gets_its_own_shape_of_the_same_entry(bare, client, entry_of
     entry = entry_of(bare.ok("config", "--for", client, "--agent", "bob", POSTINO_MSG_TTL="60"))
     assert entry["args"][-1] == "mcp"
     assert entry["env"].items() >= {"POSTINO_AGENT_NAME": "bob", "POSTINO_MSG_TTL": "60"}.items()
+
+
+async def test_the_entry_with_a_url_reaches_the_daemon_under_its_name(postino) -> None:
+    postino.ok("up")
+    shapes = {
+        "any": lambda text: json.loads(text)["mcpServers"]["postino"],
+        "claude": lambda text: json.loads(text)["mcpServers"]["postino"],
+        "gemini": lambda text: json.loads(text)["mcpServers"]["postino"],
+        "opencode": lambda text: json.loads(text)["mcp"]["postino"],
+        "codex": lambda text: tomllib.loads(text)["mcp_servers"]["postino"],
+    }
+    async with aiohttp.ClientSession() as http:
+        for client, entry_of in shapes.items():
+            entry = entry_of(postino.ok("config", "--http", "--client", client, "--agent", f"h-{client}"))
+            url = entry.get("httpUrl") or entry["url"]
+            headers = entry.get("http_headers") or entry["headers"]
+            session = await HttpClient(http, url, **headers).open()
+            assert (await session.call("msg_whoami"))["agent"] == f"h-{client}"
+
+
+def test_the_entry_with_a_url_comes_from_the_settings_where_no_daemon_runs(bare) -> None:
+    done = bare.run("config", "--http", POSTINO_WEB_PORT="4444", POSTINO_API_TOKEN="t0")
+    entry = json.loads(done.out)
+    assert "POSTINO_API_TOKEN; keep it private" in done.err
+    assert entry["mcpServers"]["postino"] == {
+        "url": "http://127.0.0.1:4444/mcp",
+        "headers": {"Authorization": "Bearer t0"},
+    }
+    assert "POSTINO_WEB_ENABLED" in bare.no(2, "config", "--http", POSTINO_WEB_ENABLED="false")
 
 
 @pytest.mark.parametrize("linked", [True, False])

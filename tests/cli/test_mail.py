@@ -119,8 +119,13 @@ BAD_SENDS = [
     (["m6-bob", ""], b"", "body"),
     (["m6-bob", "-"], b"", "body"),
     (["m6-bob", "-"], b"\xff\xfe", "UTF-8 at byte 0"),
-    (["m6-bob", "-"], b"x" * 32_769, "32768"),
-    (["m6-bob", "-"], b"x" * (2 << 20), "standard input is longer"),
+    (["m6-bob", "-"], b"x" * 32_769, "32,769 characters; a message has at most 32,768 characters; --tail"),
+    (
+        ["m6-bob", "-"],
+        b"x" * (3 << 20),
+        "standard input has 3,145,728 bytes; a message has at most 32,768 characters; --tail",
+    ),
+    (["m6-bob", "-", "--tail", "0"], b"x", "--tail"),
     (["m6-bob", "-"], b"red \x1b[31m", "U+001B at position 4"),
     (["m6-bob", os.fsdecode(b"\xff")], b"", "body"),
     (["", "hello"], b"", "to"),
@@ -389,3 +394,24 @@ def test_the_notices_of_system_can_be_looked_up(bare) -> None:
     assert [(item["from"], item["to"], item["reply_to"]) for item in found] == [("system", "ada", "n1")]
     assert bare.json("history", "--agent", "ada", "--with", "system")["items"] == found
     assert "No messages or broadcasts match." in bare.ok("history", "--agent", "bob", "--with", "system")
+
+
+def test_a_log_of_any_length_is_read_to_its_end_and_its_last_lines_are_sent(postino) -> None:
+    log = b"".join(b"\x1b[32mline %d\x1b[0m\n" % number for number in range(200_000))  # 3.6 MB
+    with postino.open("send", "m30-bob", "-", "--tail", "3", "--strip-ansi") as process:
+        out, err = process.communicate(log, timeout=30)  # raises BrokenPipeError if it is not read
+    assert (process.returncode, err) == (0, b""), out
+    postino.ok("broadcast", "-", "--tail", "1", "--id", "m30-b", stdin=b"one\ntwo\n")
+
+    (item,) = postino.json("read", "m30-bob")["items"]
+    assert item["body"] == "[the last 3 lines]\nline 199997\nline 199998\nline 199999\n"
+    entry = postino.json("history", "--search", "m30-b")["items"][0]
+    assert entry["body"] == "[the last line]\ntwo\n"
+
+
+def test_a_log_that_is_cut_in_the_middle_of_a_character_is_sent_all_the_same(postino) -> None:
+    postino.ok("send", "m31-bob", "-", "--tail", "5", stdin=b"x" + "é".encode() * 1_500_000)
+
+    (item,) = postino.json("read", "m31-bob")["items"]
+    note, _, rest = item["body"].partition("\n")
+    assert (note, set(rest)) == ("[the end of the last line]", {"é"})

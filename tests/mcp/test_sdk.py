@@ -16,8 +16,14 @@ USED = {
     "mcp": {"MCPError"},
     "mcp.server": {"Server", "ServerRequestContext"},
     "mcp.server.models": {"InitializationOptions"},
-    "mcp.server.runner": {"serve_loop"},
+    "mcp.server.runner": {"serve_dual_era_loop", "serve_loop"},
     "mcp.shared.dispatcher": {"as_request_id", "coerce_request_id"},
+    "mcp.shared.inbound": {
+        "ERROR_CODE_HTTP_STATUS",
+        "MCP_PROTOCOL_VERSION_HEADER",
+        "InboundLadderRejection",
+        "classify_inbound_request",
+    },
     "mcp.shared.message": {"SessionMessage"},
 }
 

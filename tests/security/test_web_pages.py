@@ -31,9 +31,12 @@ BODIES: dict[str, Any] = {
     "/api/agents/{agent}/rename": {"name": "mallory"},
     "/api/signin": {"code": "0" * 32},
 }
+#: what a page cannot add without a preflight, sent by it all the same
+FORBIDDEN_HEADERS = {"/api/messages/{agent}": {"X-Postino-From": "eve"}}
 #: routes that change the store when our own page calls them with these bodies: the attacks would have an effect
 EFFECTIVE = {
     "POST /api/messages",
+    "POST /api/messages/{agent}",
     "DELETE /api/messages/{agent}",
     "POST /api/messages/{agent}/read",
     "POST /api/broadcasts",
@@ -71,7 +74,8 @@ def path_of(route: Route) -> str:
 def asked(port: int, route: Route, headers: dict[str, str | None]) -> tuple[int, bytes]:
     """Send one request on a connection of its own, as a refused caller has to; return the status and the answer."""
     body = json.dumps(BODIES.get(route.path, {})).encode() if route.method == "POST" else b""
-    fields = headers | ({"Content-Type": route.accepts, "Content-Length": str(len(body))} if body else {})
+    typed = {"Content-Type": route.accepts, "Content-Length": str(len(body))} if body else {}
+    fields = FORBIDDEN_HEADERS.get(route.path, {}) | typed | headers if body else headers
     head = "".join(f"{name}: {text}\r\n" for name, text in fields.items() if text is not None)
     with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
         line.sendall(f"{route.method} {path_of(route)} HTTP/1.1\r\n{head}\r\n".encode() + body)

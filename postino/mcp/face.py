@@ -1,0 +1,109 @@
+"""The code that needs the SDK, imported when it is first used or after a short delay. Imports no SDK itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import threading
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import structlog
+
+from postino.broker import Broker
+from postino.mcp.connected import ConnectedSessions
+
+if TYPE_CHECKING:
+    from postino.mcp.http_sessions import HttpSessions
+
+IMPORT_DELAY_S = 5.0  # most commands are over by then and do not wait for the 0.8 s of CPU that the import takes
+GC_THRESHOLD = 10_000  # new objects before a collection: at the default of 700 it takes 5 % of a busy daemon's CPU
+MODULE = "postino.mcp.http_sessions"  # imports all of the rest
+
+_log = structlog.get_logger()
+
+
+class McpFace:
+    """The MCP face of one daemon. Its owner awaits `preload`, if the import is not to wait for its use, and `close`."""
+
+    def __init__(self, broker: Broker, sessions: ConnectedSessions) -> None:
+        self.broker = broker
+        self.sessions = sessions
+        self._wanted = asyncio.Event()
+        self._import: asyncio.Task[ModuleType] | None = None
+        self._http: HttpSessions | None = None
+
+    async def preload(self) -> None:
+        """Import the code after a short delay, or at once when it is wanted."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IMPORT_DELAY_S):
+                await self._wanted.wait()
+        with contextlib.suppress(Exception):  # logged; each use raises it
+            await self.loaded()
+
+    async def loaded(self) -> None:
+        """Return once the code is imported.
+
+        Raises:
+            Exception: whatever the import raised.
+        """
+        self._wanted.set()
+        if self._import is None:
+            self._import = asyncio.create_task(_import_sdk(), name="import the MCP face")
+        await asyncio.shield(self._import)
+
+    async def http(self) -> HttpSessions:
+        """Return the sessions over HTTP."""
+        await self.loaded()
+        from postino.mcp.http_sessions import HttpSessions
+
+        if self._http is None:
+            self._http = HttpSessions(self.broker, self.sessions)
+        return self._http
+
+    async def close(self) -> None:
+        """End all sessions over HTTP: they release what they hold."""
+        if self._http is not None:
+            await self._http.close()
+        if self._import is not None:
+            self._import.cancel()
+            await asyncio.gather(self._import, return_exceptions=True)
+
+
+async def _import_sdk() -> ModuleType:
+    try:
+        module = await _imported(MODULE)
+    except Exception:
+        _log.exception("mcp_import_failed")
+        raise
+    gc.collect()
+    gc.freeze()  # the SDK's 100,000 objects stay alive: keep the collector from visiting them
+    gc.set_threshold(GC_THRESHOLD)
+    return module
+
+
+async def _imported(name: str) -> ModuleType:
+    """Import a module in a daemon thread: a stopping process does not wait for it, as it would for an executor's."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ModuleType] = loop.create_future()
+
+    def settle(module: ModuleType | None, error: Exception | None) -> None:
+        if done.done():
+            return
+        if module is not None:
+            done.set_result(module)
+        elif error is not None:
+            done.set_exception(error)
+
+    def work() -> None:
+        try:
+            outcome: tuple[ModuleType | None, Exception | None] = importlib.import_module(name), None
+        except Exception as error:
+            outcome = None, error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon has stopped meanwhile
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=work, name=f"import {name}", daemon=True).start()
+    return await done
