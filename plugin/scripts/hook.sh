@@ -44,7 +44,8 @@ post() {
   return $code
 }
 
-missing() {
+missing() { # another client starts postino by its path, and its relay starts the daemon
+  [ "$client" = claude ] || return
   printf '{"systemMessage":"postino: the command %s is not on PATH, so this session has no mailbox"}\n' "$1"
   exit 0
 }

@@ -146,5 +146,6 @@ def _failed(error: Exception) -> int:
     sys.stderr.write(f"postino: {sentence(error)}\n")
     if not isinstance(error, PostinoError):
         return 3
-    # the daemon exited because of a bad setting, which it got from this process
-    return 2 if error.detail.get("exitcode") == 2 else error.exit
+    # a daemon that exited at its start says why: 2 a bad setting, which it got from this process, 3 a wrong store
+    code = error.detail.get("exitcode")
+    return int(code) if code in (2, 3) else error.exit

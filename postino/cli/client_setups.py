@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from postino.cli.client_files import Edit, Item, Made, read, with_items, without_items
+from postino.cli.config import codex_entry, opencode_entry
 from postino.cli.jsonc import Path as Place
 from postino.cli.jsonc import find
 from postino.errors import BadRequest
@@ -22,8 +23,6 @@ Json = dict[str, Any]
 CODEX_HOOKS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "Interrupt", "SessionEnd")
 GEMINI_HOOKS = ("SessionStart", "BeforeAgent", "BeforeModel", "BeforeTool", "AfterTool", "AfterAgent", "SessionEnd")
 HOOK_S = 5  # for one hook, which ends by itself within a second
-#: Codex passes no other variables to an MCP server; CODEX_HOME is for `codex queue`
-CODEX_VARIABLES = ["POSTINO_HOME", "POSTINO_AGENT_NAME", "CODEX_HOME"]
 CODEX_OWN = "mcp__postino__.*"  # matches the tools of ours
 CODEX_MARK = "# written by `postino install --client codex`"
 
@@ -113,9 +112,8 @@ class OpenCode:
         if not is_ours:
             raise _there_already(file)
         source = (folder("plugin") / "scripts" / "opencode.js").read_text()
-        server = {"type": "local", "command": [wanted.entry["command"], *wanted.entry["args"]], "enabled": True}
-        server |= {"environment": wanted.entry["env"]} if "env" in wanted.entry else {}
-        return [Edit(file, before, source.replace(OPENCODE_SERVER, json.dumps(server)))], Made()
+        server = json.dumps(opencode_entry(wanted.entry))
+        return [Edit(file, before, source.replace(OPENCODE_SERVER, server))], Made()
 
 
 OPENCODE_MARK = "// postino: written by `postino install --client opencode`"
@@ -180,20 +178,10 @@ def _is(client: str) -> Callable[[Any], bool]:
 
 
 def _with_block(file: Path, text: str | None, wanted: Wanted, made: Made) -> str:
-    lines = [
-        CODEX_MARK,
-        "[mcp_servers.postino]",
-        f"command = {json.dumps(wanted.entry['command'])}",
-        f"args = {json.dumps(wanted.entry['args'])}",
-        f"env_vars = {json.dumps([each for each in CODEX_VARIABLES if each not in wanted.entry.get('env', {})])}",
-    ]
-    lines += [] if wanted.ask else ['default_tools_approval_mode = "approve"']
-    if env := wanted.entry.get("env"):
-        lines += ["", "[mcp_servers.postino.env]", *(f"{name} = {json.dumps(given)}" for name, given in env.items())]
     made.files += [str(file)] if text is None else []
     before = text or ""
     start = "" if not before else "\n" if before.endswith("\n") else "\n\n"
-    block = start + "\n".join(lines) + "\n"
+    block = f"{start}{CODEX_MARK}\n{codex_entry(wanted.entry, ask=wanted.ask)}\n"
     if "postino" in _toml(file, before).get("mcp_servers", {}):
         raise _there_already(file)
     made.blocks[str(file)] = block

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -159,9 +160,11 @@ def no_command(name: str, known: list[str]) -> BadRequest:
 
 def sentence(error: Exception) -> str:
     """Return `error` as one line for a terminal."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        return _on_one_line(f"{where}{error.strerror}")
     if not isinstance(error, PostinoError):
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"
-        return _on_one_line(f"{reason or 'a bug'} ({type(error).__name__})")
+        return _on_one_line(f"{error or 'a bug'} ({type(error).__name__})")
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
         extra = f"; repeat it with --id {error.detail['id']}, which cannot store it twice"

@@ -34,7 +34,7 @@ def config(command: Command) -> int:
     parser.add_argument("--http", action="store_true", help="for a client that takes a URL and starts no process")
     args = parser.parse_args(command.argv)
     place, shape = SHAPES[args.client]
-    if args.json and shape is _toml:
+    if args.json and shape is codex_entry:
         raise BadRequest(f"--client {args.client} takes TOML, not JSON; omit --json")
     if args.http:
         found = HTTP_MEMBERS.get(args.client, _plain)(_url(command)) | _headers(command, args)
@@ -98,39 +98,51 @@ def _on_path(script: Path, path: str | None) -> bool:
     return found is not None and script.is_file() and script.samefile(found)
 
 
-def _toml(entry: Json) -> str:
+def codex_entry(entry: Json, *, ask: bool = False) -> str:
+    """Return the entry for Codex, which asks before each call unless told otherwise and passes on few variables."""
     tables = {name: value for name, value in entry.items() if isinstance(value, dict)}
-    lines = ["[mcp_servers.postino]"]
-    lines += [f"{name} = {json.dumps(value)}" for name, value in entry.items() if name not in tables]
+    plain = {name: value for name, value in entry.items() if name not in tables}
+    if "command" in entry:
+        plain["env_vars"] = [each for each in CODEX_VARIABLES if each not in entry.get("env", {})]
+    if not ask:
+        plain["default_tools_approval_mode"] = "approve"
+    lines = ["[mcp_servers.postino]", *_toml_lines(plain)]
     for table, members in tables.items():
-        lines += ["", f"[mcp_servers.postino.{table}]"]
-        lines += [f"{name} = {json.dumps(value)}" for name, value in members.items()]
+        lines += ["", f"[mcp_servers.postino.{table}]", *_toml_lines(members)]
     return "\n".join(lines)
+
+
+def _toml_lines(members: Json) -> list[str]:
+    # a text or list of JSON is one of TOML, but for surrogate escapes
+    return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in members.items()]
 
 
 def _plain(url: str) -> Json:
     return {"url": url}
 
 
-def _for_opencode(entry: Json) -> Json:
+def opencode_entry(entry: Json) -> Json:
+    """Return the entry for opencode."""
     if "url" in entry:
         return entry
     env = {"environment": entry["env"]} if "env" in entry else {}
-    return {"type": "local", "command": [entry["command"], *entry["args"]]} | env
+    return {"type": "local", "command": [entry["command"], *entry["args"]], "enabled": True} | env
 
 
+#: for an MCP server of Codex; CODEX_HOME is for `codex queue`, by which its sessions are woken
+CODEX_VARIABLES = ["POSTINO_HOME", "POSTINO_AGENT_NAME", "CODEX_HOME"]
 SECRET_VARIABLES = frozenset(f"POSTINO_{name.upper()}" for name in SECRET)
 SERVERS: Shape = lambda entry: json.dumps({"mcpServers": {"postino": entry}}, indent=2)  # noqa: E731
 #: client -> (the file that its documentation names, the form of the entry)
 SHAPES: dict[str, tuple[str, Shape]] = {
     "any": ("the mcpServers of any other client", SERVERS),
     "claude": (".mcp.json of a project; `postino install` does more", SERVERS),
-    "codex": ("~/.codex/config.toml", _toml),
+    "codex": ("~/.codex/config.toml; `postino install --client codex` does more", codex_entry),
     "cursor": ("~/.cursor/mcp.json, or .cursor/mcp.json of a project", SERVERS),
-    "gemini": ("~/.gemini/settings.json, or .gemini/settings.json of a project", SERVERS),
+    "gemini": ("~/.gemini/settings.json; `postino install --client gemini` does more", SERVERS),
     "opencode": (
         "~/.config/opencode/opencode.json; `postino install --client opencode` does more",
-        lambda entry: json.dumps({"mcp": {"postino": _for_opencode(entry)}}, indent=2),
+        lambda entry: json.dumps({"mcp": {"postino": opencode_entry(entry)}}, indent=2),
     ),
     "vscode": (
         ".vscode/mcp.json of a project",

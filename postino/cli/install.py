@@ -65,9 +65,8 @@ def install(command: Command) -> int:
     code = _run(command, args, steps)
     if code == 0 and not args.dry_run:
         sys.stdout.write(f"{REACH[scope]} that starts from now on has a mailbox. `postino uninstall` undoes it.\n")
-    if code == 0:
-        for name in others_found(command):
-            sys.stdout.write(f"{name} is on PATH, too: `postino install --client {name}`\n")
+    for name in others_found(command):
+        sys.stderr.write(f"postino: {name} is on PATH, too; `postino install --client {name}` sets it up\n")
     if shutil.which("postino", path=command.environ.get("PATH")) is None:
         sys.stderr.write(f"postino: add {Path(sys.executable).parent} to PATH; the plugin runs `postino` from there\n")
     return code

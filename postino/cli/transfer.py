@@ -16,7 +16,7 @@ from typing import IO, Any
 from postino.cli import render
 from postino.cli.command import Command, as_json
 from postino.cli.streams import require_stdout
-from postino.errors import BadRequest, Unreachable
+from postino.errors import BadRequest, StoreAway, Unreachable
 
 Json = dict[str, Any]
 
@@ -125,8 +125,12 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
 
 def _upload(word: str, file: IO[bytes], send: Callable[[Iterable[bytes]], Json]) -> Json:
     file.seek(0)
-    with _Progress(word) as progress:
-        return send(_parts(file, progress))
+    try:
+        with _Progress(word) as progress:
+            return send(_parts(file, progress))
+    except (StoreAway, Unreachable) as error:
+        again = "run the same command again: it adds what is missing"
+        raise type(error)(f"{error.message}; {again}", **error.detail) from None
 
 
 def _parts(file: IO[bytes], progress: _Progress) -> Iterator[bytes]:

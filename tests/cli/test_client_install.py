@@ -159,6 +159,18 @@ def test_what_cannot_be_understood_or_is_someone_elses_is_left(user: User) -> No
     assert "--scope is for Claude Code" in user.postino("install", "--client", "codex", "--scope", "user", code=2)
 
 
+def test_a_bare_install_names_the_other_clients_it_found(user: User) -> None:
+    for name in ("codex", "gemini"):
+        user.write(f"bin/{name}", "#!/bin/sh\n").chmod(0o755)
+    user.env["PATH"] = f"{user.root / 'bin'}:/usr/bin:/bin"
+    user.postino("install", "--client", "gemini")
+
+    said = user.postino("install", code=4)
+
+    assert "codex is on PATH, too; `postino install --client codex` sets it up" in said
+    assert "--client gemini" not in said and "--client opencode" not in said
+
+
 def test_the_entries_say_what_the_installation_was_given(user: User) -> None:
     link = user.write("dotfiles/settings.json", "{}")
     (user.root / ".gemini").mkdir()

@@ -36,6 +36,8 @@ def test_the_printed_entry_starts_a_relay_of_this_home_from_anywhere(postino) ->
     [
         ("any", lambda text: json.loads(text)["mcpServers"]["postino"]),
         ("vscode", lambda text: json.loads(text)["servers"]["postino"]),
+        ("zed", lambda text: json.loads(text)["context_servers"]["postino"]),
+        ("cursor", lambda text: json.loads(text)["mcpServers"]["postino"]),
         ("codex", lambda text: tomllib.loads(text)["mcp_servers"]["postino"]),
     ],
 )
@@ -43,6 +45,15 @@ def test_each_client_gets_its_own_shape_of_the_same_entry(bare, client, entry_of
     entry = entry_of(bare.ok("config", "--for", client, "--agent", "bob", POSTINO_MSG_TTL="60"))
     assert entry["args"][-1] == "mcp"
     assert entry["env"].items() >= {"POSTINO_AGENT_NAME": "bob", "POSTINO_MSG_TTL": "60"}.items()
+
+
+def test_opencode_and_codex_get_what_only_they_need(bare) -> None:
+    opencode = json.loads(bare.ok("config", "--client", "opencode", "--agent", "bob"))["mcp"]["postino"]
+    assert (opencode["type"], opencode["command"][-1], opencode["enabled"]) == ("local", "mcp", True)
+    assert opencode["environment"]["POSTINO_AGENT_NAME"] == "bob"
+    codex = tomllib.loads(bare.ok("config", "--client", "codex"))["mcp_servers"]["postino"]
+    assert codex["env_vars"] == ["POSTINO_AGENT_NAME", "CODEX_HOME"]
+    assert codex["default_tools_approval_mode"] == "approve"
 
 
 async def test_the_entry_with_a_url_reaches_the_daemon_under_its_name(postino) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
+from postino.cli import transfer
+from postino.client import Client
+from postino.errors import Unreachable
 from tests.cli.conftest import Postino
 
 
@@ -82,9 +88,22 @@ def test_a_file_that_was_cut_off_changes_nothing(source: Postino, tmp_path: Path
 
 
 def test_what_is_wrong_is_said_in_one_sentence(source: Postino, tmp_path: Path) -> None:
-    assert "No such file" in source.no(3, "import", str(tmp_path / "none"))
-    assert "No such file" in source.no(3, "export", str(tmp_path / "no" / "where"))
+    assert source.no(3, "import", str(tmp_path / "none")) == f"{tmp_path}/none: No such file or directory"
+    assert source.no(3, "export", str(tmp_path / "no" / "where")).startswith(f"{tmp_path}/no/")
     assert source.no(2, "import", stdin=b"\x1b[2J\xff") == "line 1: this is not the first line of an export of postino"
     assert source.no(2, "import", stdin=b"").startswith("line 1: ")
     assert "neither" in source.no(2, "import", "x", "--abandon")
     assert source.ok("import", "--abandon") == "no import was interrupted\n"
+
+
+def test_an_import_whose_connection_breaks_says_what_to_do(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "daemon.sock"))
+        server.listen()
+        threading.Thread(target=lambda: server.accept()[0].close()).start()
+
+        with Client(tmp_path / "daemon.sock") as client, pytest.raises(Unreachable) as refused:
+            transfer._upload("imported", io.BytesIO(b"{}\n"), client.import_)
+
+    assert refused.value.message.endswith("; run the same command again: it adds what is missing")
+    assert refused.value.detail["outcome"] == "unknown"

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import itertools
 import json
 import os
+import random
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from postino.clients.events import CLIENTS, ClientEvent
 from tests.daemons import Daemon
 from tests.relays import RealRelay, real_relays, said
 from tests.waiting import until
@@ -245,3 +250,29 @@ async def test_an_idle_opencode_gets_a_line_to_start_a_turn_with(served: Daemon,
     again.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await again
+
+
+async def test_no_event_makes_the_daemon_fail(served: Daemon, relays: Any) -> None:
+    await opened(served, relays, "gemini")
+    line = http.client.HTTPConnection("localhost", timeout=60)
+    line.sock = socket.socket(socket.AF_UNIX)
+    line.sock.connect(str(served.home.socket))
+    events = [(client, name) for client, known in CLIENTS.items() for name in known.events if name != "AwaitWake"]
+    hostile: list[Any] = [None, 5, True, [], {}, [{}], {"a": [1]}, "", "x" * 70_000, "\x1b[31m\u202e", "/dev/tty", "\0"]
+    good = {"session_id": "fuzzed", "cwd": "/tmp", "tool_name": "msg_read", "tool_use_id": "c", "turn_id": "t"}
+    given = [
+        (event, field, value) for event in events for field in msgspec.structs.fields(ClientEvent) for value in hostile
+    ]
+    for (client, name), field, value in random.Random(5).sample(given, 400):
+        headers = {"Content-Type": "application/json", "X-Postino-Client": client, "X-Claude-Pid": str(os.getpid())}
+        line.request("POST", f"/api/hooks/{name}", json.dumps(good | {field.name: value}), headers)
+        answer = line.getresponse()
+        assert answer.status == 200, (client, name, field.name, value)
+        text = answer.read().decode()
+        assert len(text) < 1000 and "\x1b" not in text and "\u202e" not in text
+    for client in ("", "nobody", "\xff"):
+        line.request("POST", "/api/hooks/Stop", "{}", {"Content-Type": "application/json", "X-Postino-Client": client})
+        answer = line.getresponse()
+        assert (answer.status, answer.read()) == (200, b"")
+    line.close()
+    assert "Traceback" not in served.home.log.read_text()

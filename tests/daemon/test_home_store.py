@@ -81,7 +81,7 @@ def test_another_address_is_refused_with_both_named_and_the_command_that_switche
 
     code, text = postino("up", POSTINO_VALKEY_URL=secret)
 
-    assert code != 0
+    assert code == 3
     assert f"This home uses the embedded store, not {own.url};" in text
     assert "`postino up --switch-store`" in text
     assert "hunter2" not in text + log_of(home)
@@ -147,7 +147,7 @@ def test_another_store_at_the_same_address_is_refused(home: Home, postino: Any, 
 
     code, text = postino("up")
 
-    assert code != 0
+    assert code == 3
     assert f"{own.url} now is another store than the one this home uses" in text
     assert own.ask("DBSIZE") == 1
 
@@ -174,7 +174,7 @@ def test_newer_data_is_refused_in_one_sentence(home: Home, postino: Any, serve: 
 
     code, text = postino("up", POSTINO_VALKEY_URL=own.url)
 
-    assert code != 0
+    assert code == 3
     assert f"The data in {own.url} has format 2, which a newer postino wrote: update this one" in text
 
 
