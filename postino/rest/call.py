@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
     from postino.mcp.face import McpFace
+    from postino.rest.metrics import Metrics
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
 
 Q = TypeVar("Q")
 B = TypeVar("B")
 S = TypeVar("S", bound=Record)
+
+WAITED = web.RequestKey("waited", bool)  # a key of a request whose time tells how long it was willing to wait
 
 _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino-Via that are kept
 
@@ -49,6 +52,7 @@ class AppState:
         callers: Callers,
         tokens: NamedTokens,
         mcp: McpFace,
+        metrics: Metrics,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -62,6 +66,7 @@ class AppState:
         self.signin_codes = SignInCodes()
         self.tokens = tokens
         self.mcp = mcp
+        self.metrics = metrics
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 
