@@ -312,6 +312,16 @@ def test_placeholders_that_the_client_has_not_expanded_count_as_unset(daemon: An
     assert other.startswith("[postino] this session is agent ")
 
 
+def test_a_relative_home_is_refused_and_told_once(hook: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    told = hook("SessionStart", POSTINO_HOME="rel")
+
+    assert "POSTINO_HOME is not an absolute path" in json.loads(told)["systemMessage"]
+    assert hook("UserPromptSubmit", POSTINO_HOME="rel") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook: Run, home: Home) -> None:
     below = {"HOME": str(home.root.parent), "POSTINO_HOME": f"~/{home.root.name}"}
 
