@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from postino.broker import Broker
+from postino.claude.callers import Callers
 from postino.claude.turns import Turns
 from postino.claude.wake import Wakes
 from postino.clients.turns import ClientTurns
@@ -65,7 +66,7 @@ def build_app(
     mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
     metrics = Metrics(broker, sessions)
-    state = AppState(broker, settings, Rates(broker), turns, clients, tokens, mcp, metrics)
+    state = AppState(broker, settings, Rates(broker), turns, clients, Callers(broker, sessions), tokens, mcp, metrics)
     metrics.streams, wakes.on_wake = lambda: state.streams, metrics.woken
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard, metrics)
