@@ -72,7 +72,7 @@ if not record.reads or now - record.seen > 1000 then
 end
 if redis.call('EXISTS', inbox) == 0 then return { 'ok', {}, 0, {}, 0 } end
 
-local items, dead, ids = {}, {}, {}
+local items, dead, ids, repeats = {}, {}, {}, 0
 local chosen, length, full = 0, 0, false
 
 -- choose a message if limit and budget allow it; after the first that they do not, none is chosen
@@ -98,6 +98,7 @@ local function lease(stream_id, fields, deliveries, redelivered)
     if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
   end
   redis.call('ZADD', leases, now + lease_ms, stream_id)
+  repeats = repeats + redelivered
   items[#items + 1] = { stream_id, deliveries, redelivered, fields, entry and entry.d or '' }
   ids[#ids + 1] = id
 end
@@ -170,7 +171,8 @@ if new > 0 then
 end
 
 if #ids > 0 then
-  emit(events, 'msg_read', 'ids', cjson.encode(ids), 'to', agent, 'reader', consumer)
+  local again = repeats > 0 and { 'redelivered', repeats } or {}
+  emit(events, 'msg_read', 'ids', cjson.encode(ids), 'to', agent, 'reader', consumer, unpack(again))
   if ack_now then
     for at, item in ipairs(items) do
       finish(inbox, leases, index, item[1], ids[at], 'acked', now)

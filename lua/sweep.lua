@@ -16,7 +16,8 @@ ARGV     agent           the present name
          idle_ms         a consumer with nothing pending is deleted when it was idle this long
          max_deliveries  deliveries before a message is dead
          max_dead        most dead letters stored
-RETURNS  ok, messages ended, ids examined, consumers deleted, 1 there is more to do now | 0
+RETURNS  ok, messages ended, ids examined, consumers deleted, 1 there is more to do now | 0, messages that are left,
+         stream ID of the oldest of them | ''
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the messages ended
@@ -71,4 +72,5 @@ if redis.call('EXISTS', inbox) == 1 then
   end
 end
 local examined = sweep_index(index, order, ttl_ms, now, 200)
-return { 'ok', ended, examined, deleted, examined == 200 and 1 or more }
+local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
+return { 'ok', ended, examined, deleted, examined == 200 and 1 or more, redis.call('XLEN', inbox), oldest and oldest[1] or '' }

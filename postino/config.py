@@ -141,7 +141,10 @@ def _url(text: str) -> str:
 
 
 def _home(text: str) -> Home:
-    return Home(Path(text).expanduser().absolute())
+    path = Path(text).expanduser()
+    if not path.is_absolute():  # it would depend on the working directory, and so split the mail
+        raise ValueError
+    return Home(path)
 
 
 def _file(text: str) -> Path:
@@ -179,7 +182,12 @@ KNOBS: tuple[Knob, ...] = (
         "Your own server; unset: the embedded server",
         _url,
     ),
-    Knob("home", "a directory, at most about 90 characters", "Directory of the socket, lock, log and data", _home),
+    Knob(
+        "home",
+        "an absolute path, also one that begins with ~/; at most about 90 characters",
+        "Directory of the socket, lock, log and data",
+        _home,
+    ),
     Knob(
         "web_host",
         "an address",

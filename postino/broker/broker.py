@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -44,6 +44,10 @@ SAMPLED = 50  # inboxes that are searched for the oldest unread message
 log = structlog.get_logger()
 
 
+def _ignore(tool: str, seconds: float, code: str | None) -> None:
+    return
+
+
 class Broker:
     """An open broker. Create it by `open`, end it by `close`."""
 
@@ -58,6 +62,8 @@ class Broker:
         history, sweep_s = HistoryStream(store, limits), min(SWEEP_S, settings.message_lease)
         self.settings = settings
         self.embedded = embedded
+        #: is given the name of each tool that a model called, its seconds, and the code with which it was refused
+        self.on_tool_call: Callable[[str, float, str | None], object] = _ignore
         self._store = store
         self._write: asyncio.Task[str | None] | None = None  # the last one tried, for `health`
         self._written = 0.0
@@ -172,6 +178,24 @@ class Broker:
             self._written = time.monotonic()
             self._write = asyncio.create_task(_reason(self._store.try_write()), name="try-write")
         return await asyncio.shield(self._write)
+
+    async def figures(self) -> dict[str, float]:
+        """Return counts whose cost does not depend on how many agents there are; mail is as the last sweep left it."""
+        found = await self._store.figures()
+        unread = self.housekeeping.unread
+        if unread is None:
+            return found
+        age_ms = 0 if unread.oldest_ms is None else await self._store.now_ms() - unread.oldest_ms
+        return found | {"unread": unread.messages, "oldest_s": max(0, age_ms) / 1000}
+
+    @property
+    def round_trips(self) -> int:
+        """Writes to Valkey by this daemon, each of one or more calls."""
+        return self._store.writes.round_trips + self._store.reads.round_trips
+
+    def on_store_call(self, observe: Callable[[float], object]) -> None:
+        """Give the seconds of every call to Valkey to `observe`."""
+        self._store.writes.on_call = self._store.reads.on_call = observe
 
     async def stats(self) -> dict[str, Any]:
         """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import structlog
 
@@ -14,7 +15,7 @@ from postino.model import SYSTEM, Draft, Sender
 from postino.store.agents import AgentTable
 from postino.store.dead import DeadLetters, Notice
 from postino.store.history import HistoryStream
-from postino.store.inbox import Inboxes
+from postino.store.inbox import Inboxes, Swept
 from postino.store.keys import ALL
 from postino.store.sessions import SessionTable
 from postino.store.store import Store
@@ -33,6 +34,13 @@ WHY = {
 }
 
 log = structlog.get_logger()
+
+
+class Unread(NamedTuple):
+    """All unacknowledged messages, and when the oldest of them was accepted, in ms; None: there are none."""
+
+    messages: int
+    oldest_ms: int | None
 
 
 class Housekeeping:
@@ -56,6 +64,7 @@ class Housekeeping:
         self._agents = agents
         self._sessions = sessions
         self._sweep_s = sweep_s
+        self.unread: Unread | None = None  # at the last sweep; None: there was none yet
         self._requested = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -126,17 +135,22 @@ class Housekeeping:
         All inboxes in turn, a bounded number of messages and ids of each, until there is nothing more to do.
         """
         names = [*(await self._agents.names()).agents, ALL]
+        left: dict[str, Swept] = {}
         while names:
-            names = [name for name in names if await self._sweep_one(name)]
+            left |= {name: swept for name in names if (swept := await self._sweep_one(name))}
+            names = [name for name in names if name in left and left[name].more]
+        oldest = min((each.oldest_ms for each in left.values() if each.oldest_ms is not None), default=None)
+        self.unread = Unread(sum(each.unread for each in left.values()), oldest)
         await self._sessions.forget_sessions()
         await self._history.trim()
 
-    async def _sweep_one(self, name: str) -> bool:
+    async def _sweep_one(self, name: str) -> Swept | None:
         async with self._errors_logged():
-            if await self._inboxes.sweep(name, IDLE_MS):
+            swept = await self._inboxes.sweep(name, IDLE_MS)
+            if swept.more:
                 await asyncio.sleep(PAUSE_S)
-                return True
-        return False
+            return swept
+        return None  # it has failed
 
     @contextlib.asynccontextmanager
     async def _errors_logged(self) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import structlog
 
@@ -30,6 +31,10 @@ RESUBSCRIBE_S = 0.1
 _log = structlog.get_logger()
 
 
+def _ignore(way: str, taken: bool) -> None:
+    return
+
+
 class Wakes:
     """Decides which session to wake and when. `mode`: `auto` (inbox socket), `channel` (MCP notification) or `off`."""
 
@@ -41,6 +46,7 @@ class Wakes:
         self._agents: set[str] = set()  # that have got mail since the last round
         self._scheduled: set[ConnectedSession] = set()
         self._due = asyncio.Event()
+        self.on_wake: Callable[[str, bool], object] = _ignore  # is given the way and the result of each wake
         sessions.on_reconnect = self.schedule  # mail may have arrived while the session had no daemon
 
     async def run(self) -> None:
@@ -128,7 +134,9 @@ class Wakes:
                 waiting = await self._broker.claude.unnotified(agent, connected.process, claude_session)
                 if not waiting.new_unread or not await self._is_idle(connected):
                     return
-                if await self._lines.deliver(connected, waiting, claude_session):
+                took = await self._lines.deliver(connected, waiting, claude_session)
+                self.on_wake(self._lines.way(connected), took)
+                if took:
                     connected.failed_wakes = 0
                     self.schedule(connected)  # for mail that arrived meanwhile
                 else:

@@ -40,6 +40,12 @@ class WakeLines:
         self._sessions = sessions
         self._mode = mode
 
+    def way(self, connected: ConnectedSession) -> str:
+        """Return the way by which a line reaches a session."""
+        if connected.waker is not None:
+            return connected.woken_by
+        return "channel" if self._mode == "channel" else "socket"
+
     async def deliver(self, connected: ConnectedSession, waiting: Waiting, claude_session: str) -> bool:
         """Send the line; once the client took it, record what it notifies of. Return whether the client took it."""
         connected.wakes_at.append(asyncio.get_running_loop().time())

@@ -32,6 +32,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Agents": {
         "agents": ("agents", "list or forget agents"),
+        "whoami": ("agents", "print the agent that commands act as here"),
         "rename": ("agents", "rename an agent"),
     },
     "Backup": {

@@ -139,6 +139,9 @@ class ConnectedSessions:
     def __contains__(self, connected: ConnectedSession) -> bool:
         return connected in self._open
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def __iter__(self) -> Iterator[ConnectedSession]:
         return iter(list(self._open))
 

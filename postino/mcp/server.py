@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
@@ -75,7 +76,7 @@ class PostinoServer(Server[Any]):
 
     def create_initialization_options(self, *_: Any, **__: Any) -> InitializationOptions:
         """Return what the answer to `initialize` holds; the SDK asks for it then, when the client is known."""
-        self.instructions = instructions(self.session.hello.client or "")
+        self.instructions = instructions(self.session.hello.client or "", has_hooks=self.session.caller.has_hooks)
         return super().create_initialization_options(experimental_capabilities=CHANNEL)
 
     async def _list_tools(self, _: Context, params: Any) -> types.ListToolsResult:
@@ -86,16 +87,20 @@ class PostinoServer(Server[Any]):
         if tool is None:
             name = visible(params.name)[:64]
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name}; the tools are {', '.join(TOOLS)}")
-        call = ToolCall(self.session, _id(context))
+        call, began, code = ToolCall(self.session, _id(context)), time.monotonic(), None
         try:
             self.session.caller.check_tool(params.name)
             arguments = parse(params.name, tool.arguments, params.arguments or {})
             answer = await self.session.run(call.request, tool.handler(call, arguments))
         except PostinoError as error:
+            code = error.code
             return _result(error.body(), failed=True)
         except Exception:
+            code = PostinoError.code
             log.exception("tool_failed", tool=params.name, session=self.session.id)
             return _result(PostinoError(BUG).body(), failed=True)
+        finally:
+            self.session.broker.on_tool_call(params.name, time.monotonic() - began, code)
         return _result(answer)
 
     async def _list_resources(self, _: Context, params: Any) -> types.ListResourcesResult:

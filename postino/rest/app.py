@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from postino.broker import Broker
+from postino.claude.callers import Callers
 from postino.claude.turns import Turns
 from postino.claude.wake import Wakes
 from postino.clients.turns import ClientTurns
@@ -31,9 +33,10 @@ from postino.mcp.connected import ConnectedSessions
 from postino.mcp.face import McpFace
 from postino.rest import parse
 from postino.rest.answers import answer, closing, refusal
-from postino.rest.call import ApiCall, AppState
+from postino.rest.call import WAITED, ApiCall, AppState
 from postino.rest.connection import HttpConnection
 from postino.rest.guard import Guard
+from postino.rest.metrics import Metrics, Observe
 from postino.rest.named_tokens import NamedTokens
 from postino.rest.rates import Rates
 from postino.rest.records import Nothing
@@ -62,13 +65,15 @@ def build_app(
     tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens
     mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
-    state = AppState(broker, settings, Rates(broker), turns, clients, tokens, mcp)
+    metrics = Metrics(broker, sessions)
+    state = AppState(broker, settings, Rates(broker), turns, clients, Callers(broker, sessions), tokens, mcp, metrics)
+    metrics.streams, wakes.on_wake = lambda: state.streams, metrics.woken
     guard = Guard(settings, tokens)
-    unrouted = _unrouted(guard)
+    unrouted = _unrouted(guard, metrics)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
     app[STATE] = state
     app[GUARD] = guard
-    app.cleanup_ctx.append(_background(state.rates.run, wakes.run))
+    app.cleanup_ctx.append(_background(state.rates.run, metrics.run, wakes.run))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
         endpoint, answer_expect = _endpoint(route, state, guard), _expect_handler(guard, route.needs_token)
@@ -112,10 +117,10 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
             caller.check_valid()  # the body may have taken seconds
         return await handler(call)
 
-    return _answering(serve)
+    return _answering(serve, state.metrics, state.metrics.of_route(route.method, route.path))
 
 
-def _unrouted(guard: Guard) -> Endpoint:
+def _unrouted(guard: Guard, metrics: Metrics) -> Endpoint:
     """Return the function for paths and methods without a route."""
 
     async def serve(request: web.Request) -> object:
@@ -132,7 +137,7 @@ def _unrouted(guard: Guard) -> Endpoint:
             raise MethodNotAllowed(f"this path takes {' and '.join(allow)} only", allow=allow)
         raise NotFound("there is no such path; GET /api/openapi.json lists the paths")
 
-    return _answering(serve)
+    return _answering(serve, metrics, metrics.of_route("other", "other"))
 
 
 def _catch_unroutable(unrouted: Endpoint) -> Middleware:
@@ -145,10 +150,17 @@ def _catch_unroutable(unrouted: Endpoint) -> Middleware:
     return handle
 
 
-def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
-    """Return `serve` with its record or error turned into a response."""
+def _answering(serve: Callable[[web.Request], Awaitable[object]], metrics: Metrics, observe: Observe) -> Endpoint:
+    """Return `serve` with its record or error turned into a response, and counted."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        response = await respond(request)
+        if isinstance(response, web.Response) and WAITED not in request:  # a stream ends when its reader wants
+            observe(time.monotonic() - began)
+        return response
+
+    async def respond(request: web.Request) -> web.StreamResponse:
         connection = request.protocol if isinstance(request.protocol, HttpConnection) else None
         if connection is not None:
             connection.request_started(request)
@@ -159,10 +171,12 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]]) -> Endpoint:
             result.headers.setdefault("Server", "postino")
             return result
         except PostinoError as error:
+            metrics.refused("http", error.code)
             return _error_response(request, error)
         except asyncio.CancelledError:
             raise
         except Exception:
+            metrics.refused("http", PostinoError.code)
             _log.exception("internal_error", method=request.method, path=request.path)
             return refusal(PostinoError("postino has a bug; the daemon's log has the traceback"))
         finally:

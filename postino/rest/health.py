@@ -1,4 +1,4 @@
-"""Routes of the daemon itself: health and stats."""
+"""Routes of the daemon itself: health, stats and metrics."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ async def health(call: ApiCall[Nothing, Nothing]) -> web.Response:
         error=found.error,
     )
     return answer(report, 200 if found.ok else 503)
+
+
+async def metrics(call: ApiCall[Nothing, Nothing]) -> web.Response:
+    """Give the figures of this daemon and its store to Prometheus."""
+    accept = ",".join(call.request.headers.getall("Accept", []))
+    data, content_type = await call.state.metrics.text(accept)
+    head = {"Content-Type": content_type, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=data, headers=head)
 
 
 async def stats(call: ApiCall[Nothing, Nothing]) -> StatsReport:

@@ -14,7 +14,7 @@ from postino.errors import BadField, LeaseLost, UnknownMessage, naming
 from postino.hint import hint
 from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
 from postino.rest.answers import answer, text
-from postino.rest.call import ApiCall, merged, required
+from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
 from postino.rest.records import (
     Cleared,
@@ -83,6 +83,7 @@ async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:
     }
     batch = await _lease(call, agent, consumer, options)
     if not batch.items and asked.wait:
+        call.request[WAITED] = True
         batch = await _poll(call, agent, consumer, options, asked.wait, batch)
     return batch.lease
 

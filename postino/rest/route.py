@@ -37,7 +37,7 @@ class Route:
     accepts: str = JSON  # the content type of the body of a POST
     gives: str = JSON  # the content type of a 200
     headers: tuple[str, ...] = ()  # that the handler reads, see openapi.HEADERS
-    in_api: bool = True  # False: the page, and MCP, which its own specification describes
+    in_api: bool = True  # False: the page, and MCP and metrics, which their own specifications describe
     needs_token: bool = True  # False: the caller has none yet, such as a browser or a load balancer
     role: Role = ADMIN  # the least one of a named token that may use this route
     own: bool = False  # below admin, the agent in the path must be the token's own

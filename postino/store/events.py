@@ -9,7 +9,7 @@ from postino.store.entries import pairs, short_consumer
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 
-_NUMBERS = ("seq", "count", "delay_ms")
+_NUMBERS = ("seq", "count", "delay_ms", "redelivered")
 
 
 class EventStream:

@@ -246,13 +246,9 @@ class Inboxes:
             return None
         return max(0, int(float(soonest[1])) - await self._store.now_ms()) + 1
 
-    async def sweep(self, agent: str, idle_ms: int) -> bool:
-        """End messages whose time to live or last delivery is over, and forget ids, a bounded number of each.
-
-        Returns:
-            Whether there is more to do now.
-        """
-        _, (_ended, _ids, _consumers, more) = await self._store.run_named(
+    async def sweep(self, agent: str, idle_ms: int) -> Swept:
+        """End messages whose time to live or last delivery is over, and forget ids, a bounded number of each."""
+        _, (_ended, _ids, _consumers, more, left, oldest) = await self._store.run_named(
             "sweep",
             agent,
             ttl_ms=self._limits.ttl_ms,
@@ -260,7 +256,16 @@ class Inboxes:
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
         )
-        return bool(more)
+        return Swept(bool(more), int(left), int(oldest.partition("-")[0]) if oldest else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep of one inbox has left: whether there is `more` to do now, and the messages that remain."""
+
+    more: bool
+    unread: int
+    oldest_ms: int | None  # when the oldest of them was accepted
 
 
 @dataclass(frozen=True, slots=True)

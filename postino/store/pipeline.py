@@ -89,6 +89,10 @@ def store_away(error: Exception, *, outcome: str, cause: str | None = None) -> P
     return found
 
 
+def _ignore(_: float) -> None:
+    return
+
+
 class Pipeline:
     """One connection shared by all callers; replies come back in order.
 
@@ -110,6 +114,8 @@ class Pipeline:
         self._flush_handle: asyncio.Handle | None = None
         self._deadline_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self.round_trips = 0  # writes to the server
+        self.on_call: Callable[[float], object] = _ignore  # is given the seconds that a call has taken
 
     def open(self, setup: Callable[[], list[Command]], verify: Callable[[list[Any]], None] | None = None) -> None:
         """Accept calls; the first one connects. What `setup` returns is sent first on every new connection.
@@ -155,7 +161,11 @@ class Pipeline:
                 self._send(self._wire)  # nothing is in flight: waiting for others would cost a turn of the loop
             else:
                 self._flush_handle = self._loop.call_soon(self._flush)
-        return await reply
+        began = self._loop.time()
+        try:
+            return await reply
+        finally:
+            self.on_call(self._loop.time() - began)
 
     def _flush(self) -> None:
         self._flush_handle = None
@@ -181,6 +191,7 @@ class Pipeline:
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
             wire.send(calls)
+            self.round_trips += 1
             if self._deadline_timer is None:
                 self._deadline_timer = self._loop.call_at(calls[0].deadline, self._check_deadline)
 

@@ -207,6 +207,13 @@ class Store:
         """
         await self.now_ms()
 
+    async def figures(self) -> dict[str, float]:
+        """Return how much there is of what all agents share, by counts that the server keeps."""
+        counts = {"names": ("HLEN", "agents"), "online": ("ZCARD", "presence")}
+        counts |= {kind: ("XLEN", kind) for kind in ("broadcasts", "history")}
+        calls = [self.call(command, self.keys.shared(kind)) for command, kind in counts.values()]
+        return dict(zip(counts, map(float, await asyncio.gather(*calls)), strict=True))
+
     async def server_info(self) -> str:
         """Return the `server` section of INFO."""
         return str(await self.call("INFO", "server"))

@@ -16,7 +16,10 @@ from postino.rest.parse import Body
 from postino.rest.records import ReadQuery, SendBody
 from postino.rest.routes import ROUTES
 
-POSTS = sorted({route.path for route in ROUTES if route.method == "POST" and not route.raw})  # raw: tests/hooks
+#: of JSON; for those that are read raw see tests/hooks, for plain text test_plain_text.py
+POSTS = sorted(
+    {route.path for route in ROUTES if route.method == "POST" and not route.raw and route.accepts == "application/json"}
+)
 GOOD = {"to": "bob", "body": "hello"}
 DEEP = 30_000
 
@@ -140,6 +143,8 @@ BAD_CALLS: list[tuple[str, str, Any, int, str, str | None]] = [
     ("GET", "messages/bob?limit=0", None, 400, "bad_page", "limit"),
     ("GET", "messages/bob?limit=201", None, 400, "bad_page", "limit"),
     ("GET", "messages/bob?limit=-1", None, 400, "bad_page", "limit"),
+    ("GET", "messages/bob?limit=null", None, 400, "bad_page", "limit"),
+    ("POST", "messages/bob/read?wait=null", {}, 400, "bad_field", "wait"),
     ("GET", "messages/bob?limit=x", None, 400, "bad_page", "limit"),
     ("GET", "messages/bob?limit=", None, 400, "bad_page", "limit"),
     ("GET", "messages/bob?limit=1.5", None, 400, "bad_page", "limit"),

