@@ -24,8 +24,7 @@ def configure(machine: Machine) -> None:
     printed = machine.postino("config", "--http", "--client", machine.client, "--agent", "web-bob")
     if machine.client == "codex":
         file = machine.file(".codex/config.toml")
-        head, _, rest = printed.partition("\n")
-        file.write_text(f'{file.read_text()}\n{head}\ndefault_tools_approval_mode = "approve"\n{rest}')
+        file.write_text(f"{file.read_text()}\n{printed}")
         return
     file = machine.file(".gemini/settings.json" if machine.client == "gemini" else ".config/opencode/opencode.json")
     entry = json.loads(printed)
