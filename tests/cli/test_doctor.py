@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from postino.cli.doctor.daemon import clock
-from tests.cli.conftest import Postino
+from tests.cli.conftest import Done, Postino
 
 TOOLS = ("sh", "curl", "cat", "find", "sleep", "touch")
 PATHS = ["cli", "unix", "tcp", "events", "mcp", "hook"]
@@ -31,12 +31,19 @@ def programs(tmp_path) -> Path:
     return folder
 
 
+def doctor(command: Postino, *args: str, **settings: str) -> Done:
+    """Run it to its end, with more patience than for other commands: it starts a dozen processes."""
+    with Postino(command.home, command.settings | settings).open("doctor", *args) as process:
+        out, err = process.communicate(timeout=120)
+    return Done(process.returncode, out.decode(), err.decode())
+
+
 @pytest.fixture
 def examine(programs):
     """Run doctor --json: `examine(command, code, **settings)` returns the finding of each check."""
 
     def run(command: Postino, code: int, **settings: str) -> dict[str, dict[str, Any]]:
-        done = command.run("doctor", "--json", **{"PATH": str(programs)} | settings)
+        done = doctor(command, "--json", **{"PATH": str(programs)} | settings)
         assert done.code == code, done
         data = json.loads(done.out)
         assert data["ok"] is (code == 0)
@@ -63,7 +70,7 @@ def test_a_healthy_home_is_green_and_every_path_delivers(postino, programs, exam
     assert found["claude"]["level"] == "note"
     assert found["cleanup"]["code"] == "ok"
     assert not [each for each in postino.json("agents")["items"] if each["name"].startswith("doctor-")]
-    done = postino.run("doctor", PATH=str(programs), POSTINO_WAKE="off")  # a note makes no fault
+    done = doctor(postino, PATH=str(programs), POSTINO_WAKE="off")  # a note makes no fault
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[-1] == "everything works"
