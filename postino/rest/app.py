@@ -134,7 +134,7 @@ def _unrouted(guard: Guard, metrics: Metrics) -> Endpoint:
             if allow:
                 raise MethodNotAllowed(error.message, allow=allow) from None
         if allow:
-            raise MethodNotAllowed(f"this path takes {' and '.join(allow)} only", allow=allow)
+            raise MethodNotAllowed(f"this path takes {', '.join(allow)} only", allow=allow)
         raise NotFound("there is no such path; GET /api/openapi.json lists the paths")
 
     return _answering(serve, metrics, metrics.of_route("other", "other"))
