@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,7 +83,7 @@ def store(health: Json, command: Command) -> Iterator[Finding]:
 
 
 def _asked(health: Json, command: Command) -> Iterator[Finding]:
-    import redis
+    from postino.store.valkey.vitals import ask  # with redis 200 ms
 
     home = command.settings.home
     if health.get("server") == "embedded":
@@ -96,19 +95,16 @@ def _asked(health: Json, command: Command) -> Iterator[Finding]:
         yield skipped("clock", "the address of the daemon's store is not known here")
         return
     try:
-        with redis.Redis.from_url(address, socket_timeout=ASK_S, socket_connect_timeout=ASK_S) as valkey:
-            before = time.time()
-            seconds, micros = valkey.time()
-            after = time.time()
-            yield _memory(valkey.info("memory"))
-            yield clock(seconds + micros / 1e6, before, after)
-    except (redis.RedisError, OSError) as error:
-        yield note("memory", "store_unasked", f"this command cannot ask the store ({type(error).__name__})")
+        vitals = ask(address, ASK_S)
+    except OSError as error:
+        yield note("memory", "store_unasked", f"this command cannot ask the store ({error})")
         yield skipped("clock", "this command cannot ask the store")
+        return
+    yield _memory(vitals.memory_used, vitals.memory_limit)
+    yield clock(vitals.time_s, vitals.before_s, vitals.after_s)
 
 
-def _memory(info: Json) -> Finding:
-    used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+def _memory(used: int, limit: int) -> Finding:
     text = f"{used >> 20} MiB used of {f'{limit >> 20} MiB' if limit else 'no limit'}"
     if limit and used > FULL * limit:
         return wrong("memory", "memory_full", text, "raise POSTINO_MAX_MEMORY, or have the inboxes read")
