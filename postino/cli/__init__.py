@@ -16,6 +16,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("daemon", "show whether postino runs, where, and what it holds"),
         "serve": ("daemon", "run postino in the foreground"),
         "open": ("open", "open the page in a browser, signed in"),
+        "doctor": ("doctor", "check every link from the clients to the store, and send test messages"),
     },
     "Mail": {
         "send": ("mail", "send a message to one agent"),

@@ -43,7 +43,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "clients": RECORDS | {"broker", "mcp", "claude", "relay"},
     "rest": RECORDS | {"broker", "mcp", "claude", "clients"},
     "daemon": RECORDS | {"locks", "relay", "broker", "mcp", "rest", "client"},
-    "cli": STORE | {"broker", "daemon", "mcp", "client", "relay", "versions"},
+    "cli": STORE | {"broker", "daemon", "mcp", "client", "transport", "relay", "versions"},
     "__main__": {"cli", "relay"},
 }
 #: library -> where its name may stand
