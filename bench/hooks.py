@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from bench.stack import Stack, daemon, environment
-from bench.start import COMMAND, HELLO
+from bench.start import COMMAND
 from bench.table import Rows
 from postino.paths import folder
 
@@ -117,8 +117,18 @@ def _session(stack: Stack) -> Iterator[_Client]:
 
 def _characters(client: _Client) -> dict[str, int]:
     """Return the number of characters of each text that is put into the model's context."""
-    instructions = client.ask("initialize", HELLO["params"]).get("instructions", "")  # type: ignore[arg-type]
+    params = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "claude-code", "version": "1"},
+    }
+    instructions = client.ask("initialize", params).get("instructions", "")
     tools = client.ask("tools/list", {})["tools"]
+    return characters(instructions, tools)
+
+
+def characters(instructions: str, tools: list[dict[str, Any]]) -> dict[str, int]:
+    """Return the characters of the instructions, of the tools always loaded, and of all tools, in that order."""
     shown = [each for each in tools if (each.get("_meta") or {}).items() >= ALWAYS_LOADED.items()]
     return {
         "instructions": len(instructions),

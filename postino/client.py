@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -23,7 +23,8 @@ class Client:
     """A client of one daemon, by the `Path` of its unix socket or by URL and token. Not thread-safe.
 
     `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
-    messages' `via`. Each try takes at most `seconds`, plus the time that a long poll waits.
+    messages' `via`; `headers` are sent with every request. Each try takes at most `seconds`, plus the time that a long
+    poll waits.
     """
 
     def __init__(
@@ -34,12 +35,13 @@ class Client:
         seconds: float = 10.0,
         start: Callable[[], object] | None = None,
         via: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.consumer = f"c-{_unique()}"
         self._transport = Transport(address)
         self._seconds = seconds
         self._start = start
-        self._headers = {"User-Agent": f"postino/{__version__}"}
+        self._headers = {"User-Agent": f"postino/{__version__}", **(headers or {})}
         if token:
             self._headers["Authorization"] = f"Bearer {token}"
         if via:
@@ -166,6 +168,10 @@ class Client:
     def check(self, agent: str) -> Json:
         """Count what an agent can read now."""
         return self._call("GET", f"check/{_segment(agent, 'name')}")
+
+    def whoami(self) -> Json:
+        """Return which agent this client is to the daemon: that of its named token, or of the session it runs in."""
+        return self._call("GET", "whoami")
 
     def agents(self, *, limit: int | None = None, offset: int | None = None, online: bool = False) -> Json:
         """List the known agents, or those that are online."""

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home import placeholders
-from postino.home_store import DEFAULT_PREFIX, MALFORMED, SWITCH, HomeStore, without_credentials
+from postino.home_store import DEFAULT_PREFIX, SWITCH, HomeStore, without_credentials
 from postino.paths import Home
-from postino.values import LEAST_MEMORY, check_name
+from postino.setting_values import (
+    choice,
+    file_path,
+    flag,
+    home_path,
+    host_names,
+    key_prefix,
+    memory_size,
+    store_url,
+    whole_number,
+    word,
+)
+from postino.values import check_name
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -82,201 +92,116 @@ class Knob:
         return (self.variable, f"{self.variable}_FILE") if self.name in SECRET else (self.variable,)
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]+", text):
-            raise ValueError
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError
-        return value
-
-    return parse
-
-
-UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-
-
-def _bytes(text: str) -> int:
-    found = re.fullmatch(r"([0-9]{1,15})(|kb|mb|gb)", text.lower())
-    if not found:
-        raise ValueError
-    value = int(found[1]) * UNITS[found[2]]
-    if value < LEAST_MEMORY:
-        raise ValueError
-    return value
-
-
-def _choice(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError
-        return text.lower()
-
-    return parse
-
-
-def _flag(text: str) -> bool:
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-
-
-URL_QUERY = frozenset({"db", "username", "password", "client_name"})  # and ssl_*; redis-py passes on whatever it is
-
-
-def _url(text: str) -> str:
-    """Return an address of which it is certain what is the password: its separators do not occur unencoded."""
-    parts = urlsplit(_word(text))
-    if parts.scheme not in ("redis", "rediss", "unix") or not text.lower().startswith(f"{parts.scheme}://"):
-        raise ValueError
-    if without_credentials(text) == MALFORMED or parts.netloc.count("@") > 1:
-        raise ValueError
-    if parts.scheme == "unix" and parts.netloc and not parts.netloc.endswith("@"):
-        raise ValueError
-    if parts.scheme != "unix" and parts.port == 0:  # a malformed port raises ValueError here
-        raise ValueError
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if not (name in URL_QUERY or name.startswith("ssl_")) or (name == "db" and not value.isdecimal()):
-            raise ValueError
-    return f"{parts.scheme}{text[len(parts.scheme) :]}"  # in lower case, as redis-py wants it
-
-
-def _home(text: str) -> Home:
-    return Home(Path(text).expanduser().absolute())
-
-
-def _file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not path.is_absolute():  # a daemon is started in another directory
-        raise ValueError
-    return path
-
-
-def _word(text: str) -> str:
-    if not text or any(ord(character) < 33 or ord(character) > 126 for character in text):
-        raise ValueError
-    return text
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    """Return host names, host:port pairs and origins, in lower case, from a list with commas or blanks."""
-    entries = tuple(re.split(r"[\s,]+", text.strip().lower()))
-    for each in entries:
-        if not re.fullmatch(r"(https?://)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", each):
-            raise ValueError
-    return entries
-
-
-def _prefix(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text) or not text.strip(":"):
-        raise ValueError
-    return text
-
-
 KNOBS: tuple[Knob, ...] = (
     Knob(
         "valkey_url",
         "redis://, rediss:// or unix:// with a host or path; in a password write / ? # @ as %2F %3F %23 %40",
         "Your own server; unset: the embedded server",
-        _url,
+        store_url,
     ),
-    Knob("home", "a directory, at most about 90 characters", "Directory of the socket, lock, log and data", _home),
+    Knob(
+        "home",
+        "an absolute path, also one that begins with ~/; at most about 90 characters",
+        "Directory of the socket, lock, log and data",
+        home_path,
+    ),
     Knob(
         "web_host",
         "an address",
         "Address of the TCP listener; other than loopback only with a token, and TLS or a proxy that provides it",
-        _word,
+        word,
     ),
     Knob(
         "web_port",
         "0 to 65535",
         "TCP port; if it is taken, the next free one, which `up` and `status` print; 0: any",
-        _whole(0, 65535),
+        whole_number(0, 65535),
     ),
-    Knob("web_enabled", "true or false", "false: no TCP, only the unix socket", _flag),
+    Knob("web_enabled", "true or false", "false: no TCP, only the unix socket", flag),
     Knob(
         "api_token",
         "printable ASCII without blanks",
         "Bearer token of every TCP request; a named token is accepted too",
-        _word,
+        word,
     ),
     Knob("agent_name", "an agent name", "Name of this session, instead of a derived one", check_name),
     Knob(
         "msg_ttl",
         "1 to 31536000 s",
         "How long unread messages and the history are kept",
-        _whole(1, 31_536_000),
+        whole_number(1, 31_536_000),
     ),
     Knob(
         "message_lease",
         "1 to 86400 s",
         "How long a reader holds a message that it has read",
-        _whole(1, 86_400),
+        whole_number(1, 86_400),
     ),
     Knob(
         "max_deliveries",
         "1 to 100",
         "Deliveries without acknowledgement before a message becomes a dead letter",
-        _whole(1, 100),
+        whole_number(1, 100),
     ),
-    Knob("key_prefix", "1 to 64 of A-Z a-z 0-9 : . _ -", "Hash tag of every key", _prefix),
-    Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", _whole(1, 100_000)),
-    Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", _whole(1, 100_000)),
-    Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", _whole(1024, 16_777_216)),
-    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", _whole(1, 100_000)),
+    Knob("key_prefix", "1 to 64 of A-Z a-z 0-9 : . _ -", "Hash tag of every key", key_prefix),
+    Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", whole_number(1, 100_000)),
+    Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", whole_number(1, 100_000)),
+    Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", whole_number(1024, 16_777_216)),
+    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", whole_number(1, 100_000)),
     Knob(
         "tls_cert",
         "an absolute path",
         "PEM file of the certificate chain; the TCP listener then speaks HTTPS only",
-        _file,
+        file_path,
     ),
-    Knob("tls_key", "an absolute path", "PEM file of the certificate's key, without a password", _file),
+    Knob("tls_key", "an absolute path", "PEM file of the certificate's key, without a password", file_path),
     Knob(
         "behind_proxy",
         "true or false",
         "true: a reverse proxy provides TLS; every TCP request then needs a token",
-        _flag,
+        flag,
     ),
     Knob(
         "allowed_hosts",
         "hosts, host:port pairs or origins such as https://mail.example, separated by commas",
         "Further names by which a proxy, container or tunnel reaches the daemon",
-        _hosts,
+        host_names,
     ),
     Knob(
         "proxy_uid",
         "a user id",
         "User of a reverse proxy on this machine, admitted with the token only",
-        _whole(0, 4_294_967_294),
+        whole_number(0, 4_294_967_294),
     ),
     Knob(
         "max_memory",
         "bytes, or a number with kb, mb or gb; at least 8mb",
         "Memory of the embedded server; unset: a quarter of the machine's, or of the cgroup's limit",
-        _bytes,
+        memory_size,
     ),
     Knob(
         "wake",
         "auto, channel or off",
         "How an idle session is woken",
-        _choice("auto", "channel", "off"),
+        choice("auto", "channel", "off"),
     ),
     Knob(
         "inline",
         "verified or off",
         "Whether the line that wakes a session holds short messages of verified senders",
-        _choice("verified", "off"),
+        choice("verified", "off"),
     ),
     Knob(
         "log_level",
         "debug, info, warning or error",
         "Least level that is logged",
-        _choice("debug", "info", "warning", "error"),
+        choice("debug", "info", "warning", "error"),
     ),
     Knob(
         "log_format",
         "console or json",
         "Unset: console on a terminal, otherwise json",
-        _choice("console", "json"),
+        choice("console", "json"),
     ),
 )
 
@@ -294,7 +219,7 @@ def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
     if remembered is None or settings.valkey_url is not None:
         return settings
     try:
-        _url(remembered.url or "unix:///embedded")
+        store_url(remembered.url or "unix:///embedded")
     except ValueError:
         raise BadField(
             f"the address of the store in {settings.home.store} is malformed; set POSTINO_VALKEY_URL and run {SWITCH}",

@@ -32,8 +32,8 @@ def placeholders(environ: Mapping[str, str]) -> list[str]:
 def home_of(setting: str) -> tuple[str, str | None]:
     """Return POSTINO_HOME as an absolute path, created if missing, and the reason why it cannot be used, or None."""
     home = os.path.expanduser(setting)  # noqa: PTH111 - importing pathlib costs every relay 2 ms
-    if home.startswith("~"):
-        allowed = "a directory, at most about 90 characters"
+    if not os.path.isabs(home):  # noqa: PTH117 - a path that depends on the working directory would split the mail
+        allowed = "an absolute path, also one that begins with ~/; at most about 90 characters"
         return home, f"POSTINO_HOME={printable(repr(setting))} is not allowed; it must be {allowed}"
     home = os.path.abspath(home)  # noqa: PTH100
     return home, prepare(home)

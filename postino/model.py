@@ -325,6 +325,13 @@ class Joined(Record, frozen=True, kw_only=True):
     derived: bool
 
 
+class WhoAmI(Record, frozen=True, kw_only=True):
+    """Which agent a caller of the API is; None: postino does not know. What it sends as that agent is `verified`."""
+
+    agent: str | None
+    verified: bool
+
+
 class Health(Record, frozen=True, kw_only=True):
     """Whether mail can be accepted now. `durability` is `fsync` when an accepted message is on disk."""
 

@@ -11,6 +11,14 @@ case $home in # a ~ that no shell has expanded, because the value comes from a s
 "~/"*) home=$HOME/${home#??} ;;
 '${'*) home=$HOME/.postino ;; # a placeholder that the client has not expanded
 esac
+case $home in
+/*) ;;
+*) # it would depend on the working directory; postino refuses it, too
+  [ "$event" != SessionStart ] ||
+    printf '{"systemMessage":"postino: POSTINO_HOME is not an absolute path, so this session has no mailbox"}\n'
+  exit 0
+  ;;
+esac
 socket=$home/daemon.sock
 agent=$POSTINO_AGENT_NAME
 case $agent in "" | '${'*) agent=$CLAUDE_PLUGIN_OPTION_AGENT_NAME ;; esac

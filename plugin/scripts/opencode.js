@@ -6,6 +6,8 @@
 // A session must neither wait for its mail nor fail because of it: a request takes at most a second, and a daemon that is
 // away costs nothing.
 
+import { statSync } from "node:fs"
+
 const SERVER = undefined /* the MCP server */
 const REFUSED =
   "postino: a subagent cannot read or acknowledge mail, which belongs to the main session. Finish your task and return " +
@@ -18,8 +20,13 @@ const home = () => {
   return given.replace(/^~(?=\/|$)/, process.env.HOME)
 }
 
+// Another user's daemon must not get the prompt, nor put text into the session.
+const isOurs = (path) => statSync(path).uid === process.getuid()
+
 async function post(event, body, milliseconds = 1000) {
+  if (!home().startsWith("/")) return undefined // postino refuses it: it would depend on the working directory
   try {
+    if (!isOurs(home()) || !isOurs(`${home()}/daemon.sock`)) return undefined
     const answer = await fetch(`http://localhost/api/hooks/${event}`, {
       unix: `${home()}/daemon.sock`,
       method: "POST",

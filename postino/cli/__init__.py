@@ -17,6 +17,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("daemon", "run postino in the foreground"),
         "open": ("open", "open the page in a browser, signed in"),
         "logs": ("logs", "print the end of the daemon's log"),
+        "doctor": ("doctor", "check every link from the clients to the store, and send test messages"),
     },
     "Mail": {
         "send": ("mail", "send a message to one agent"),
@@ -33,6 +34,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Agents": {
         "agents": ("agents", "list or forget agents"),
+        "whoami": ("agents", "print the agent that commands act as here"),
         "rename": ("agents", "rename an agent"),
     },
     "Backup": {

@@ -1,4 +1,4 @@
-"""The commands agents and rename."""
+"""The commands agents, whoami and rename."""
 
 from __future__ import annotations
 
@@ -72,6 +72,19 @@ def _styles(column: int, text: str) -> tuple[str, ...]:
     if column != 1:
         return ()
     return ("dim",) if text == "offline" else ("green",)
+
+
+def whoami(command: Command) -> int:
+    """Print the agent that the commands act as here: POSTINO_AGENT_NAME, or the agent of this Claude Code session."""
+    args = command.parser().parse_args(command.argv)
+    name, source = command.settings.agent_name, "POSTINO_AGENT_NAME"
+    if name is None:
+        name, source = command.session_agent(), "session"
+    if name is None:
+        text = "nobody: messages are from anonymous; give --agent NAME or set POSTINO_AGENT_NAME\n"
+        return command.show(args, {"agent": None, "source": None}, text)
+    why = "the agent of this Claude Code session" if source == "session" else source
+    return command.show(args, {"agent": name, "source": source}, f"{render.line(name)} ({why})\n")
 
 
 def rename(command: Command) -> int:

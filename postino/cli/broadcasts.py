@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 def broadcast(command: Command) -> int:
     """Send BODY to all agents, including those that join later."""
-    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else anonymous)")
+    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the broadcast; repeating an id stores nothing new")
     args = parser.parse_args(command.argv)
@@ -32,6 +32,8 @@ def broadcasts(command: Command) -> int:
     parser.add_argument("--all", action="store_true", help="list all broadcasts; they do not count as seen")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N broadcasts")
     args = parser.parse_args(command.argv)
+    if not args.all:
+        command.refuse_in_session(args, "msg_broadcasts", "`postino broadcasts --all` lists all broadcasts")
     name = None if args.all else command.sender(args)
     if name is not None:
         streams.require_stdout()

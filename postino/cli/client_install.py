@@ -10,7 +10,7 @@ from postino.cli import render
 from postino.cli.client_files import Record
 from postino.cli.client_setups import SETUPS, Wanted
 from postino.cli.command import Command
-from postino.cli.config import entry
+from postino.cli.config import SECRET_VARIABLES, entry
 from postino.errors import BadField
 
 
@@ -20,6 +20,8 @@ def install_client(command: Command, args: Namespace) -> int:
     setup = SETUPS[args.client]
     wanted = Wanted(entry(command, args.agent, plainly=False), ask=bool(args.ask))
     _change(command, args, wanted)
+    for name in sorted(SECRET_VARIABLES & wanted.entry.get("env", {}).keys()):
+        sys.stderr.write(f"postino: the entry contains {name}; keep the file private\n")
     if not args.dry_run:
         sys.stdout.write(
             f"Every {args.client} session that starts from now on has a mailbox. "

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
-from postino.cli import render, terminal
+from postino.cli import render, session, terminal
 from postino.client import Client
 from postino.config import Settings
 from postino.errors import BadName, BadRequest, PostinoError
@@ -61,32 +61,65 @@ class Command:
             parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 
-    def sender(self, args: argparse.Namespace) -> str | None:
-        """Return the agent that NAME, --agent or POSTINO_AGENT_NAME gives; None if none does.
+    def given_name(self, args: argparse.Namespace) -> str | None:
+        """Return the agent that NAME or --agent gives; None if neither does.
 
         Raises:
-            BadRequest: NAME and --agent differ.
+            BadRequest: they differ.
         """
         name = getattr(args, "name", None)  # only of a parser that takes NAME
         if None not in (name, args.agent) and name != args.agent:
             raise BadRequest(f"NAME is {name!r} and --agent is {args.agent!r}; give only one of them")
         given = args.agent if name is None else name
-        return self.settings.agent_name if given is None else str(given)
+        return None if given is None else str(given)
 
-    def own_name(self, args: argparse.Namespace) -> str:
-        """Return the agent that NAME, --agent or POSTINO_AGENT_NAME gives.
+    def sender(self, args: argparse.Namespace, *, in_session: bool = True) -> str | None:
+        """Return the agent that NAME, --agent or POSTINO_AGENT_NAME gives, else that of the session; None without any.
+
+        With `in_session` false the session that the command runs in does not count.
 
         Raises:
-            BadName: none of them does.
             BadRequest: NAME and --agent differ.
         """
-        name = self.sender(args)
+        given = self.given_name(args)
+        name = self.settings.agent_name if given is None else given
+        return self.session_agent() if name is None and in_session else name
+
+    def session_agent(self) -> str | None:
+        """Return the agent of the Claude Code session in which this command runs; None outside of one."""
+        if not session.headers(self.environ):
+            return None
+        with self._connection() as client:
+            return session.agent(client)
+
+    def own_name(self, args: argparse.Namespace, *, in_session: bool = True) -> str:
+        """Return the agent as `sender` does.
+
+        Raises:
+            BadName: there is none.
+            BadRequest: NAME and --agent differ.
+        """
+        name = self.sender(args, in_session=in_session)
         if not name:
             way = "NAME" if hasattr(args, "name") else "--agent NAME"
             raise BadName(
                 f"agent name missing: give `postino {self.name} {way}` or set POSTINO_AGENT_NAME", field="agent"
             )
         return name
+
+    def refuse_in_session(self, args: argparse.Namespace, tool: str, instead: str) -> None:
+        """Refuse to take the mail of the session in which this command runs, unless NAME or --agent gives its agent.
+
+        Output is no proof that the session's model has seen it, and a subagent may have run the command.
+
+        Raises:
+            BadRequest: the command runs in a session that has a mailbox.
+        """
+        if self.given_name(args) is None and (own := self.session_agent()) is not None:
+            raise BadRequest(
+                f"this command runs in the session of {own}, whose mail the tool {tool} reads: call that; {instead}, "
+                f"and `postino {self.name} --agent {own}` reads it here all the same"
+            )
 
     def client(self) -> Client:
         """Return a client of this home's daemon. A call starts a daemon if none answers.
@@ -96,7 +129,11 @@ class Command:
         from postino.cli import skew
 
         skew.warn(self.settings.home)
-        return Client(self.settings.home.socket, via="cli", start=self._start)
+        return self._connection()
+
+    def _connection(self) -> Client:
+        headers = session.headers(self.environ)
+        return Client(self.settings.home.socket, via="cli", start=self._start, headers=headers)
 
     def _start(self) -> None:
         from postino.daemon import process

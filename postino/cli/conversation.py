@@ -39,7 +39,7 @@ class Agent:
                 args=["-c", _RECORD_PID, str(self._pid_file), sys.executable, "-m", "postino", "mcp"],
                 env=environ | {"POSTINO_AGENT_NAME": name},
             ),
-            read_timeout_seconds=10,
+            read_timeout_seconds=30,  # the relay itself answers with an error after 20
         )
 
     async def __aenter__(self) -> Agent:

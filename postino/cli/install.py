@@ -78,7 +78,7 @@ def uninstall(command: Command) -> int:
     args = parser.parse_args(command.argv)
     if args.client != "claude":
         return uninstall_client(command, args)
-    found = _installed(command)
+    found = installed(command)
     if found is None:
         both = ["plugin", "uninstall", PLUGIN], ["plugin", "marketplace", "remove", MARKET]
         return _run(command, args, [(words, None) for words in both])
@@ -122,7 +122,7 @@ def _is_at(entry: Json, scope: str, here: str) -> bool:
 
 def _run(command: Command, args: Namespace, steps: list[Step]) -> int:
     """Print and run each command; if Claude Code is not installed, print all of them and return 4."""
-    claude = _claude(command)
+    claude = claude_program(command)
     for words, directory in steps:
         place = f"cd {shlex.quote(directory)} && " if directory not in (None, str(Path.cwd())) else ""
         sys.stdout.write(render.line(f"{place}claude {shlex.join(words)}") + "\n")
@@ -177,20 +177,20 @@ def _finished(
         raise Unreachable(f"claude {shlex.join(words)} did not end within {TIMEOUT_S:.0f} s") from None
 
 
-def _claude(command: Command) -> str | None:
+def claude_program(command: Command) -> str | None:
     return shutil.which("claude", path=command.environ.get("PATH"))
 
 
-def _installed(command: Command) -> list[Json] | None:
+def installed(command: Command) -> list[Json] | None:
     """Return the installations of the plugin; None if Claude Code is not on PATH."""
-    claude = _claude(command)
+    claude = claude_program(command)
     if claude is None:
         return None
     return [each for each in _listed(command, claude, ["plugin", "list", "--json"]) if each.get("id") == PLUGIN]
 
 
 def _has_market(command: Command) -> bool:
-    claude = _claude(command)
+    claude = claude_program(command)
     found = _listed(command, claude, ["plugin", "marketplace", "list", "--json"]) if claude else []
     return any(each.get("name") == MARKET for each in found)
 

@@ -21,7 +21,7 @@ LONGEST_WAIT = 60.0  # s of one long poll
 
 def send(command: Command) -> int:
     """Send BODY to one agent, which need not exist yet."""
-    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else anonymous)")
+    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
     parser.add_argument("to", metavar="TO", help="the receiving agent")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
@@ -58,6 +58,8 @@ def read(command: Command) -> int:
     parser.add_argument("--peek", action="store_true", help="print without leasing or acknowledging")
     parser.add_argument("--yes", action="store_true", help="read without asking, also if the agent is online elsewhere")
     args = parser.parse_args(command.argv)
+    if not args.peek:
+        command.refuse_in_session(args, "msg_read", "`postino read --peek` only shows it")
     name = command.own_name(args)
     if not args.peek:
         streams.require_stdout()
@@ -188,7 +190,7 @@ def dead(command: Command) -> int:
     args = parser.parse_args(command.argv)
     if args.requeue and not command.sender(args):  # in `dead --requeue NAME` the name counts as an id
         raise BadRequest("agent name missing: give it before --requeue, as in `postino dead NAME --requeue`")
-    name = command.own_name(args)
+    name = command.own_name(args, in_session=not args.clear)
     if args.clear and args.requeue is not None:
         raise BadRequest("--requeue and --clear exclude each other; give one of them")
     with command.client() as client:
@@ -212,7 +214,7 @@ def clear(command: Command) -> int:
     args = parser.parse_args(command.argv)
     if args.broadcasts and (args.name or args.agent):
         raise BadRequest("--broadcasts deletes them for every agent; give no name with it")
-    name = None if args.broadcasts else command.own_name(args)
+    name = None if args.broadcasts else command.own_name(args, in_session=False)
     with command.client() as client:
         if name is None:
             terminal.confirm("Delete all broadcasts, for every agent?", agreed=args.yes)

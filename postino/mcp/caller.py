@@ -16,10 +16,12 @@ def _nothing() -> None:
 class Caller:
     """A client. By default that of a relay, which may do everything.
 
+    `has_hooks`: hooks may report what its model does; they find a session by a relay's process.
     `setting`: what gives its sessions an explicit name, described by `named`. `verified`: it could not choose freely as
     whom it sends. `count_send` is called before each send and may refuse it.
     """
 
+    has_hooks: bool = True
     setting: str = "POSTINO_AGENT_NAME"
     named: str = "POSTINO_AGENT_NAME, or the name given to postino install"
     verified: bool = True

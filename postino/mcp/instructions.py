@@ -21,8 +21,8 @@ _CLIENTS = {
 }
 
 
-def instructions(client: str) -> str:
-    """Return the instructions for the client that calls itself `client`."""
+def instructions(client: str, *, has_hooks: bool = True) -> str:
+    """Return the instructions for the client that calls itself `client`; `has_hooks`: hooks may report for it."""
     name = client.lower()
-    ways = (way for known, way in _CLIENTS.items() if name.startswith(known))
-    return f"{_FIRST}{next(ways, _BY_NAME)}{_LAST}"
+    way = next((way for known, way in _CLIENTS.items() if name.startswith(known)), _BY_NAME)
+    return f"{_FIRST}{_BY_NAME if way == _BY_GOING_ON and not has_hooks else way}{_LAST}"

@@ -76,7 +76,7 @@ class PostinoServer(Server[Any]):
 
     def create_initialization_options(self, *_: Any, **__: Any) -> InitializationOptions:
         """Return what the answer to `initialize` holds; the SDK asks for it then, when the client is known."""
-        self.instructions = instructions(self.session.hello.client or "")
+        self.instructions = instructions(self.session.hello.client or "", has_hooks=self.session.caller.has_hooks)
         return super().create_initialization_options(experimental_capabilities=CHANNEL)
 
     async def _list_tools(self, _: Context, params: Any) -> types.ListToolsResult:

@@ -18,6 +18,7 @@ SOCKET = "CLAUDE_CODE_MESSAGING_SOCKET"
 TOKEN = "CLAUDE_CODE_MESSAGING_TOKEN"
 CONFIG = "CLAUDE_CONFIG_DIR"
 SESSION = "CLAUDE_CODE_SESSION_ID"
+PID = "CLAUDE_PID"  # set for hooks and for the commands that a session runs, since 2.1.224
 IN_SHELL = "CLAUDE_CODE_CHILD_SESSION"  # set for the commands that a session runs, not for its MCP servers
 MAX_ANCESTORS = 8
 TERMINAL_CHARACTERS = 8  # of a terminal's session id; they are enough to tell terminals apart
@@ -45,17 +46,17 @@ def _owner(parent: int) -> tuple[int, bool]:
     owner = file.partition(".")[0]  # the client names the socket after its pid
     if owner == str(parent):
         return parent, True
-    ancestors = [] if IN_SHELL in os.environ else _ancestors(parent)
+    above = [] if IN_SHELL in os.environ else ancestors(parent)
     if owner.isdigit():
-        return (int(owner), True) if int(owner) in ancestors else (parent, False)
-    clients = [pid for pid in (parent, *ancestors) if _command(pid) == b"claude"]
+        return (int(owner), True) if int(owner) in above else (parent, False)
+    clients = [pid for pid in (parent, *above) if _command(pid) == b"claude"]
     return (clients[0], True) if clients else (parent, IN_SHELL not in os.environ)
 
 
-def _ancestors(pid: int) -> list[int]:
-    """Return the ancestors of a process, the nearest first; none on a system without /proc."""
+def ancestors(pid: int, most: int = MAX_ANCESTORS) -> list[int]:
+    """Return up to `most` ancestors of a process, the nearest first; none on a system without /proc."""
     found: list[int] = []
-    while len(found) < MAX_ANCESTORS and (fields := _stat_fields(pid)) and (pid := int(fields[1])) > 1:
+    while len(found) < most and (fields := _stat_fields(pid)) and (pid := int(fields[1])) > 1:
         found.append(pid)
     return found
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from postino.model import Agent, Renamed
+from postino.model import Agent, Renamed, WhoAmI
 from postino.rest.call import ApiCall
 from postino.rest.records import AgentsQuery, Done, Forgotten, Nothing, Page, RenameBody
+
+
+async def whoami(call: ApiCall[Nothing, Nothing]) -> WhoAmI:
+    """Return which agent the caller is: that of its named token, or of the client's session in which it runs."""
+    if call.caller is not None:
+        return WhoAmI(agent=await call.broker.mail.present(call.caller.name), verified=True)
+    found = await call.session_agent()
+    return WhoAmI(agent=found.name if found else None, verified=found is not None and found.proved)
 
 
 async def listing(call: ApiCall[AgentsQuery, Nothing]) -> Page[Agent]:

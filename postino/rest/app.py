@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from postino.broker import Broker
+from postino.claude.callers import Callers
 from postino.claude.turns import Turns
 from postino.claude.wake import Wakes
 from postino.clients.turns import ClientTurns
@@ -65,7 +66,7 @@ def build_app(
     mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
     metrics = Metrics(broker, sessions)
-    state = AppState(broker, settings, Rates(broker), turns, clients, tokens, mcp, metrics)
+    state = AppState(broker, settings, Rates(broker), turns, clients, Callers(broker, sessions), tokens, mcp, metrics)
     metrics.streams, wakes.on_wake = lambda: state.streams, metrics.woken
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard, metrics)
@@ -133,7 +134,7 @@ def _unrouted(guard: Guard, metrics: Metrics) -> Endpoint:
             if allow:
                 raise MethodNotAllowed(error.message, allow=allow) from None
         if allow:
-            raise MethodNotAllowed(f"this path takes {' and '.join(allow)} only", allow=allow)
+            raise MethodNotAllowed(f"this path takes {', '.join(allow)} only", allow=allow)
         raise NotFound("there is no such path; GET /api/openapi.json lists the paths")
 
     return _answering(serve, metrics, metrics.of_route("other", "other"))

@@ -13,11 +13,15 @@ from aiohttp import web
 from postino.broker.sessions import SESSION_PREFIX
 from postino.errors import BadField, BadRequest, Forbidden, NotAllowed
 from postino.model import ANONYMOUS, Record, Sender, Via
+from postino.rest import peer
+from postino.rest.client_process import client_process, client_session, is_in_session
+from postino.rest.connection import is_unix
 from postino.rest.signin_codes import SignInCodes
 from postino.values import check_id, check_name
 
 if TYPE_CHECKING:
     from postino.broker import Broker
+    from postino.claude.callers import Callers, SessionAgent
     from postino.claude.turns import Turns
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
@@ -45,6 +49,7 @@ class AppState:
         rates: Rates,
         turns: Turns,
         clients: ClientTurns,
+        callers: Callers,
         tokens: NamedTokens,
         mcp: McpFace,
         metrics: Metrics,
@@ -54,6 +59,7 @@ class AppState:
         self.rates = rates
         self.turns = turns
         self.clients = clients
+        self.callers = callers
         self.url: str | None = None  # of the TCP listener, once it is open
         self.streams = 0  # open event streams
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
@@ -110,12 +116,16 @@ class ApiCall(Generic[Q, B]):
     async def sender(self, name: str | None) -> Sender:
         """Return the sender, and count what it sends: a named token's own name, verified, or the name that is given.
 
+        The name given by a command is verified if the command runs in a session of that agent.
+
         Raises:
             NotAllowed: the name given is not that of the token.
             RateLimited: the token has sent too often.
         """
         via = _FACES.get(self.request.headers.get("X-Postino-Via", ""), "http")
         if self.caller is None:
+            if name is not None and via == "cli" and await self._is_proved(name):
+                return Sender(name=name, via=via, verified=True)
             return Sender(name=ANONYMOUS if name is None else name, via=via)
         if name is not None and not await self.is_own(name):
             raise NotAllowed(
@@ -125,6 +135,22 @@ class ApiCall(Generic[Q, B]):
             )
         self.caller.count_send(self.state.settings.send_rate)
         return Sender(name=self.caller.name, via=via, verified=True)
+
+    async def session_agent(self) -> SessionAgent | None:
+        """Return the agent of the session in which the caller says it runs; None if it does not say so on this machine.
+
+        Only a caller on the unix socket can: a web page or another machine cannot connect to that.
+        """
+        if not is_unix(self.request) or not is_in_session(self.request):
+            return None
+        assert self.request.transport is not None
+        pid = peer.pid_of_unix(self.request.transport.get_extra_info("socket"))
+        return await self.state.callers.find(client_process(self.request), client_session(self.request), pid)
+
+    async def _is_proved(self, name: str) -> bool:
+        """Return whether the caller certainly runs in a session of the agent `name`."""
+        found = await self.session_agent()
+        return found is not None and found.proved and await self.broker.mail.present(name) == found.name
 
     def ended(self) -> asyncio.Future[str]:
         """Return a future of why the caller is not admitted any more; the caller of this method cancels it."""

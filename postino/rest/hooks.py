@@ -8,7 +8,6 @@ If anything is wrong with an event, the hook prints nothing and succeeds: mail m
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Container
 from typing import Any, TypeVar
 
@@ -20,17 +19,15 @@ from postino.claude import notice, permission
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.clients.events import CLIENTS, ClientEvent
 from postino.errors import BadName, Forbidden, PostinoError
-from postino.home import is_placeholder
 from postino.rest.call import ApiCall
+from postino.rest.client_process import SESSION_ID, client_process
 from postino.rest.connection import disconnected, is_unix
 from postino.rest.parse import BODY_S
 from postino.rest.records import Nothing
-from postino.values import ID_PATTERN, visible
+from postino.values import visible
 
 LARGEST = 16 << 20  # bytes; PostToolBatch repeats the answers of tools, which may be whole files
 AWAIT_WAKE_S = 50.0  # a request of opencode's plugin waits for a line; then the plugin asks again
-_SESSION = re.compile(ID_PATTERN)
-_PID = re.compile(r"[1-9][0-9]{0,9}")
 
 E = TypeVar("E", bound=Event)
 
@@ -48,7 +45,7 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
     try:
         event = await _event(call.request, name, EVENTS, Event)
         if event is not None:
-            process = _process(call.request)
+            process = client_process(call.request)
             decision = permission.decide(event, ask=process.ask) if name == "PreToolUse" else b""
             text, turn = await call.state.turns.handle(name, event, process)
     except BadName as error:  # in POSTINO_AGENT_NAME: show it to the user, who can correct it
@@ -71,7 +68,7 @@ async def _hook_of(call: ApiCall[Nothing, Nothing], client: str, name: str) -> w
     response = web.Response(content_type="application/json")
     if known is None or event is None:
         return response
-    process, text, turn = _process(call.request), "", None
+    process, text, turn = client_process(call.request), "", None
     try:
         if name == "AwaitWake":
             response.body = await _await_wake(call, event, process)
@@ -124,7 +121,7 @@ async def _event(request: web.Request, name: str, known: Container[str], kind: t
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         _log.warning("hook_unreadable", hook=name, bytes=len(data))
         return None
-    if not _SESSION.fullmatch(event.session_id):
+    if not SESSION_ID.fullmatch(event.session_id):
         _log.warning("hook_without_session", hook=name)
         return None
     return event
@@ -142,17 +139,3 @@ async def _body(request: web.Request) -> bytearray | None:
     except (TimeoutError, web.RequestPayloadError, ConnectionError):
         return None
     return data
-
-
-def _process(request: web.Request) -> HookProcess:
-    """Return the client's process that runs the hook, as the request's headers describe it."""
-    headers = request.headers
-    found, name = _PID.fullmatch(headers.get("X-Claude-Pid", "")), headers.get("X-Postino-Agent", "")
-    return HookProcess(
-        pid=int(found.group()) if found else 0,
-        socket=headers.get("X-Claude-Socket", ""),
-        name=None if is_placeholder(name) else name or None,
-        terminal=headers.get("X-Postino-Terminal", ""),
-        plugin=headers.get("X-Postino-Plugin"),
-        ask=headers.get("X-Postino-Ask") == "true",
-    )

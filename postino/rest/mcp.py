@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 SESSION, VERSION = "Mcp-Session-Id", "Mcp-Protocol-Version"
 NAME, KEY = "X-Postino-Agent", "X-Postino-Session"
 LONGEST_KEY = 256  # characters
-UNNAMED = Caller(f"the header {NAME}")
-CLAIMING = Caller(UNNAMED.setting, f"{UNNAMED.setting}, so others see you marked as not verified", verified=False)
+UNNAMED = Caller(has_hooks=False, setting=f"the header {NAME}")
+CLAIMING = replace(UNNAMED, named=f"{UNNAMED.setting}, so others see you marked as not verified", verified=False)
 ADMIN_TOOLS = frozenset({"msg_rename", "msg_cleanup"})  # as their routes
 PLACEHOLDER = ("${", "{env:", "$")  # a client that did not expand a variable
 
@@ -128,8 +129,8 @@ async def _client(call: ApiCall[Any, Any]) -> Client:
         )
     rate = call.state.settings.send_rate
     refused = frozenset() if holder.is_admin else ADMIN_TOOLS
-    caller = Caller(
-        UNNAMED.setting, "the name of the token", count_send=lambda: holder.count_send(rate), refused_tools=refused
+    caller = replace(
+        UNNAMED, named="the name of the token", count_send=lambda: holder.count_send(rate), refused_tools=refused
     )
     return Client(owner=holder.token.id, name=holder.name, key=key, caller=caller)
 

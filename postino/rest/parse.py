@@ -92,11 +92,16 @@ def query(request: web.Request, kind: type[T]) -> T:
         if key in given:
             raise BadField(f"{_quoted(key)} is given twice; send it once", field=_quoted(key))
         given[key] = value
+    fields = msgspec.structs.fields(kind)  # type: ignore[arg-type]
     try:
-        return msgspec.convert(given, kind, strict=False)
+        record = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        fields = [each.encode_name for each in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
-        raise explain(error, fields) from None
+        raise explain(error, [each.encode_name for each in fields]) from None
+    for each in fields:
+        if each.encode_name in given and getattr(record, each.name) is None:  # msgspec takes the word `null` for None
+            kind_of_error = BadPage if each.encode_name in PAGE_FIELDS else BadField
+            raise kind_of_error(f"{each.encode_name} has no value; leave it out instead", field=each.encode_name)
+    return record
 
 
 async def body(request: web.Request, largest: int, *, setting: str = "", wanted: str = JSON) -> bytes:

@@ -38,6 +38,14 @@ def of_unix(sock: socket.socket) -> int | None:
     return int(uid)
 
 
+def pid_of_unix(sock: asyncio.trsock.TransportSocket) -> int | None:
+    """Return the pid that connected this unix socket; None where the system does not report it."""
+    if not LINUX:
+        return None
+    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(pid) or None  # 0: it is in a pid namespace that is not seen from here
+
+
 def is_here(peer: Address, ours: Address) -> bool:
     """Return whether a peer is certainly on this machine: on loopback, or with the address that it called."""
     host = peer[0].removeprefix("::ffff:")

@@ -18,6 +18,7 @@ from postino.model import (
     MessageState,
     Returned,
     Sent,
+    WhoAmI,
 )
 from postino.rest import (
     agents,
@@ -35,6 +36,7 @@ from postino.rest import (
     tokens,
     transfer,
 )
+from postino.rest.client_process import IN_SESSION
 from postino.rest.records import (
     Abandoned,
     AgentsQuery,
@@ -75,7 +77,7 @@ from postino.rest.route import NDJSON, PLAIN, Route
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
 UNKNOWN = ("unknown_agent",)
 REUSED = ("key_reused", "importing", "rate_limited")
-SENDING, READING = ("Idempotency-Key", "X-Postino-Via"), ("X-Postino-Consumer",)
+SENDING, READING = ("Idempotency-Key", "X-Postino-Via", *IN_SESSION), ("X-Postino-Consumer",)
 LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
 ROUTES: tuple[Route, ...] = (
@@ -160,6 +162,7 @@ ROUTES: tuple[Route, ...] = (
         **OWN,
     ),
     Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared, **OWN),
+    Route("GET", "/api/whoami", agents.whoami, WhoAmI, headers=IN_SESSION, role=PUBLISH),
     Route("GET", "/api/agents", agents.listing, Page[Agent], query=AgentsQuery, role=AGENT),
     Route("POST", "/api/agents/cleanup", agents.cleanup, Forgotten),
     Route("GET", "/api/agents/{agent}", agents.one, Agent, refusals=UNKNOWN, role=AGENT),

@@ -516,13 +516,14 @@ class Machine(RuleBasedStateMachine):
 
     async def _compare_box(self, name: str, box: Box) -> None:
         broker = self.broker
-        (mail, count), (dead, _), check, states = await asyncio.gather(
+        (mail, count), (dead, _), check, known = await asyncio.gather(
             broker.mail.peek(name, 50, 0),
             broker.dead.page(name, 50, 0),
             broker.agents.check(name),
-            broker.mail.states([(name, id) for id in IDS]),
+            broker.mail.known([(name, id) for id in IDS]),
         )
-        assert {each.id: (each.state, each.seq, each.deliveries) for each in states if each} == {
+        states = [each.state for each in known if each]
+        assert {each.id: (each.state, each.seq, each.deliveries) for each in states} == {
             id: (each.state, each.seq, each.deliveries) for id, each in box.ids.items()
         }
         assert [(each.id, each.seq, each.body) for each in mail] == [(e.id, e.seq, e.body) for e in box.mail]

@@ -140,4 +140,4 @@ def test_five_hundred_agents_stay_smooth(visit, valkey, name) -> None:
         assert page.locator("li[data-agent]").count() >= 500
 
     assert longest_pause(page, filter_and_show_all) < STUTTER_MS
-    assert min(found_after) < 2
+    assert min(found_after) < 10  # s, of a type that takes 0.2 on an idle machine

@@ -175,7 +175,7 @@ def test_the_entries_say_what_the_installation_was_given(user: User) -> None:
     link = user.write("dotfiles/settings.json", "{}")
     (user.root / ".gemini").mkdir()
     (user.root / ".gemini/settings.json").symlink_to(link)
-    user.postino("install", "--client", "codex", "--agent", "ada")
+    assert "keep the file private" not in user.postino("install", "--client", "codex", "--agent", "ada")
     user.postino("install", "--client", "gemini", "--ask")
 
     codex: dict[str, Any] = tomllib.loads((user.root / ".codex/config.toml").read_text())["mcp_servers"]["postino"]
@@ -185,6 +185,9 @@ def test_the_entries_say_what_the_installation_was_given(user: User) -> None:
     assert (user.root / ".gemini/settings.json").is_symlink()
     gemini = json.loads(link.read_text())
     assert "trust" not in gemini["mcpServers"]["postino"]
+    user.env["POSTINO_API_TOKEN"] = "hush"
+    said = user.postino("install", "--client", "opencode")
+    assert "the entry contains POSTINO_API_TOKEN; keep the file private" in said and "hush" not in said
     command = gemini["hooks"]["BeforeAgent"][0]["hooks"][0]["command"]
     assert command.startswith(f"exec env POSTINO_HOME={user.env['POSTINO_HOME']} sh /")
     assert "hook.sh BeforeAgent gemini" in command.replace("'", "")

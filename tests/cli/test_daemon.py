@@ -199,7 +199,7 @@ def test_a_bad_setting_names_itself_its_value_and_what_is_allowed(bare, name, va
 @pytest.mark.parametrize("command", ["up", "status", "config"])
 def test_a_home_of_nobody_is_exit_2_and_names_the_setting(bare, command) -> None:
     sentence = bare.no(2, command, POSTINO_HOME="~nobody-of-this-name/x")
-    assert sentence.startswith("POSTINO_HOME='~nobody-of-this-name/x' is not allowed; it must be a directory")
+    assert sentence.startswith("POSTINO_HOME='~nobody-of-this-name/x' is not allowed; it must be an absolute path")
 
 
 @pytest.mark.parametrize("args", [["up"], ["send", "bob", "hello"]])

@@ -250,7 +250,7 @@ def test_a_full_disk_is_one_sentence_and_acknowledges_nothing(postino) -> None:
     postino.ok("send", "m16-bob", "hello")
     with Path("/dev/full").open("wb") as full, postino.open("read", "--agent", "m16-bob", stdout=full) as process:
         assert process.wait(20) == 3
-        assert process.stderr.read() == b"postino: No space left on device (OSError)\n"
+        assert process.stderr.read() == b"postino: No space left on device\n"
     assert postino.json("read", "--agent", "m16-bob")["items"][0]["redelivered"]
 
 
@@ -410,8 +410,8 @@ def test_a_log_of_any_length_is_read_to_its_end_and_its_last_lines_are_sent(post
 
 
 def test_a_log_that_is_cut_in_the_middle_of_a_character_is_sent_all_the_same(postino) -> None:
-    postino.ok("send", "m31-bob", "-", "--tail", "5", stdin=b"x" + "é".encode() * 1_500_000)
+    postino.ok("send", "m41-bob", "-", "--tail", "5", stdin=b"x" + "é".encode() * 1_500_000)
 
-    (item,) = postino.json("read", "m31-bob")["items"]
+    (item,) = postino.json("read", "m41-bob")["items"]
     note, _, rest = item["body"].partition("\n")
     assert (note, set(rest)) == ("[the end of the last line]", {"é"})

@@ -16,7 +16,7 @@ from tests.daemons import Daemon
 from tests.mcp_http import READ, HttpClient, post_unread
 
 MESSAGES = 12
-KILLS = 4
+KILLS = 2
 
 
 class Reader:
@@ -69,7 +69,7 @@ async def test_kills_lose_nothing_and_acknowledge_nothing_unseen(daemon: Daemon,
     headers = {"X_Postino_Agent": "bob"} | ({"X_Postino_Session": "the reader"} if key else {})
     async with aiohttp.ClientSession() as http:
         reader = Reader(daemon, http, headers)
-        for round in range(KILLS if key else KILLS // 2):
+        for round in range(KILLS):
             for _ in range(chance.randrange(3)):
                 await reader.read()
                 await asyncio.sleep(0.06)

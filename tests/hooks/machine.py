@@ -20,6 +20,7 @@ from tests.hooks.model import Json, Model
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = "mcp__plugin_postino_postino__msg_"
 TOOLS = ",".join(f"{TOOL}{each}" for each in ("send", "read", "whoami", "rename", "check", "broadcast"))
+PATIENCE = 60.0  # s: a deadline; on a busy machine a daemon takes 20 s to start and import what a session needs
 STREAM = ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"]
 STREAM += ["--include-hook-events"]
 
@@ -179,7 +180,7 @@ class Session:
             if each.get("subtype") == "hook_response" and str(each.get("hook_name", "")).split(":")[0] == name
         ]
 
-    async def until(self, condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
         """Wait until what the client printed fulfils a condition."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -192,7 +193,7 @@ class Session:
     async def connected(self) -> None:
         """Wait until the client has its mailbox."""
         asked = 0
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             asked += 1
             request = f"status-{asked}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -32,8 +33,8 @@ EVENTS = (
     "Notification",
     "SessionEnd",
 )
-WORST = 1.0  # s, and some for a busy machine to start three processes
-SLACK = 0.3
+WORST = 1.0  # s
+SLACK = 3.0  # s for three processes to start beside the work of others
 
 Run = Callable[..., str]
 
@@ -88,16 +89,16 @@ def test_no_daemon_no_word(hook: Run, home: Home, event: str) -> None:
     assert not home.socket.exists()
 
 
-@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
+@pytest.mark.timing("each hook ends within a second, and 3 s for three processes to start beside the work of others")
 @pytest.mark.parametrize("event", ["SessionStart", "UserPromptSubmit"])
 def test_a_daemon_that_hangs_costs_a_second_at_most_and_once(daemon: Any, hook: Run, home: Home, event: str) -> None:
     daemon.process.send_signal(signal.SIGSTOP)
     try:
         assert hook(event) == ""
-        began = time.monotonic()
+        noted = home.slow.stat().st_mtime_ns
         for later in ("PreToolUse", "PostToolBatch", "Stop", "SessionEnd"):
             assert hook(later) == ""
-        assert time.monotonic() - began < 4 * 0.8 - SLACK
+        assert home.slow.stat().st_mtime_ns == noted  # a call that got no answer would have touched it
     finally:
         daemon.process.send_signal(signal.SIGCONT)
 
@@ -105,7 +106,14 @@ def test_a_daemon_that_hangs_costs_a_second_at_most_and_once(daemon: Any, hook: 
     assert said(hook("SessionStart")).startswith("[postino] this session is agent ")
 
 
-@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
+def test_a_hook_waits_for_no_answer_longer_than_it_may() -> None:
+    limits = [float(each) for each in re.findall(r"\bpost ([0-9.]+)", SCRIPT.read_text())]
+
+    assert len(limits) >= 4
+    assert max(limits) <= 0.8 * WORST
+
+
+@pytest.mark.timing("each hook ends within a second, and 3 s for three processes to start beside the work of others")
 def test_a_daemon_that_hangs_is_called_again_after_a_minute(daemon: Any, hook: Run, home: Home) -> None:
     daemon.process.send_signal(signal.SIGSTOP)
     try:
@@ -123,7 +131,7 @@ def test_a_daemon_that_was_killed_leaves_no_word_behind(daemon: Any, hook: Run) 
     assert hook("UserPromptSubmit") == ""
 
 
-@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
+@pytest.mark.timing("each hook ends within a second, and 3 s for three processes to start beside the work of others")
 def test_a_store_that_is_away_leaves_no_word_behind(daemon: Any, hook: Run) -> None:
     os.kill(daemon.valkey_pid(), signal.SIGSTOP)
     try:
@@ -132,7 +140,7 @@ def test_a_store_that_is_away_leaves_no_word_behind(daemon: Any, hook: Run) -> N
         os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
 
-@pytest.mark.timing("each hook ends within a second, and 0.3 s for three processes to start")
+@pytest.mark.timing("each hook ends within a second, and 3 s for three processes to start beside the work of others")
 def test_session_start_starts_a_daemon_that_looks_like_no_session(hook: Run, home: Home) -> None:
     secrets = {"CLAUDE_CODE_MESSAGING_TOKEN": "secret", "CLAUDECODE": "1", "POSTINO_AGENT_NAME": "bob"}
 
@@ -310,6 +318,16 @@ def test_placeholders_that_the_client_has_not_expanded_count_as_unset(daemon: An
 
     assert told.startswith("[postino] this session is agent bob;")
     assert other.startswith("[postino] this session is agent ")
+
+
+def test_a_relative_home_is_refused_and_told_once(hook: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    told = hook("SessionStart", POSTINO_HOME="rel")
+
+    assert "POSTINO_HOME is not an absolute path" in json.loads(told)["systemMessage"]
+    assert hook("UserPromptSubmit", POSTINO_HOME="rel") == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_home_below_a_tilde_is_found_as_the_daemon_finds_it(daemon: Any, hook: Run, home: Home) -> None:

@@ -487,7 +487,12 @@ async def test_a_session_may_begin_while_valkey_is_away(daemon, spawn):
 
 @pytest.mark.parametrize(
     ("home", "word"),
-    [("/tmp/" + "long" * 30, "bytes"), ("/dev/null", "cannot be used"), ("/proc/x", "cannot be used")],
+    [
+        ("/tmp/" + "long" * 30, "bytes"),
+        ("/dev/null", "cannot be used"),
+        ("/proc/x", "cannot be used"),
+        ("rel/x", "absolute"),
+    ],
 )
 async def test_a_home_that_cannot_be_used_is_told_in_a_sentence(spawn, home, word):
     relay = await spawn({"PATH": os.environ["PATH"]}, opened=False, POSTINO_HOME=home)

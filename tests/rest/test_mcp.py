@@ -96,6 +96,13 @@ async def test_the_sdks_client_finds_what_it_finds_over_a_relay(api: Any, broker
     assert refused.is_error
 
 
+async def test_no_hooks_are_expected_to_acknowledge_for_it(api: Any) -> None:
+    client = HttpClient(api.client, "/mcp")
+    answer = await client.ask("initialize", INITIALIZE | {"clientInfo": {"name": "claude-code", "version": "2"}})
+
+    assert "call msg_ack with their ids before you end" in answer["result"]["instructions"]
+
+
 async def test_an_answer_comes_as_json_or_as_a_stream(api: Any, connect_mcp: Open) -> None:
     bob = await connect_mcp()
     for accept, kind in (

@@ -293,7 +293,7 @@ def test_a_client_that_leaves_its_long_poll_leases_nothing(served: Any) -> None:
             b"POST /api/messages/bob/read?wait=30 HTTP/1.1\r\nHost: localhost\r\n"
             b"Content-Type: application/json\r\nContent-Length: 0\r\n\r\n"
         )
-        assert ask(served, get("/api/check/bob")).endswith(b'"unreadMessages":0,"unseenBroadcasts":0}')
+        assert ask(served, get("/api/check/bob")).endswith(b'"unreadMessages":0,"unseenBroadcasts":0}\n')
     body = json.dumps({"to": "bob", "body": "hi", "id": "m1"}).encode()
     sent = ask(
         served,

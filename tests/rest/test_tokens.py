@@ -28,6 +28,7 @@ PUBLISH = {
     ("POST", "broadcasts"),
     ("GET", "messages/ci/m1"),
     ("GET", "health"),
+    ("GET", "whoami"),
 }
 AGENT = PUBLISH | {
     ("GET", "messages/ci"),

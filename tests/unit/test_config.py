@@ -10,6 +10,7 @@ import pytest
 
 from postino.config import KNOBS, SECRET, Settings, check_exposure, load
 from postino.errors import BadField
+from postino.home import home_of
 
 #: variable -> (good text, what it becomes), (bad texts)
 CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
@@ -118,8 +119,15 @@ def test_secrets_are_not_shown() -> None:
 
 def test_a_home_may_begin_with_a_tilde_and_becomes_absolute() -> None:
     assert load({"POSTINO_HOME": "~/x"})[0].home.root.is_absolute()
-    assert load({"POSTINO_HOME": "rel"})[0].home.root.is_absolute()
     assert "~" not in str(load({"POSTINO_HOME": "~/x"})[0].home.root)
+
+
+@pytest.mark.parametrize("given", ["rel", "./rel", "../rel", "."])
+def test_a_home_that_depends_on_the_working_directory_is_refused(given: str) -> None:
+    with pytest.raises(BadField, match="it must be an absolute path") as refused:
+        load({"POSTINO_HOME": given})
+
+    assert home_of(given)[1] == refused.value.message
 
 
 @pytest.mark.parametrize(

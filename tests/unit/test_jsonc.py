@@ -60,6 +60,19 @@ def test_what_is_added_and_taken_out_leaves_the_text_as_it_was() -> None:
         assert jsonc.remove(once, ("servers",)) == text
 
 
+@pytest.mark.parametrize(
+    "text", ["{}", "{ }", "{\n}\n", '{"a": {}, "hooks": {"Stop": [ ]}}', "{ // nothing\n}", "{\r\n}"]
+)
+def test_an_empty_object_is_left_as_empty_as_it_was(text: str) -> None:
+    whole = jsonc.append(jsonc.put(text, ("servers",), ENTRY), ("hooks", "Stop"), ENTRY)
+    assert jsonc.value(whole)["servers"] == jsonc.value(whole)["hooks"]["Stop"][0] == ENTRY
+
+    back = jsonc.remove(whole, ("hooks", "Stop", "0"))
+    back = back if "hooks" in text else jsonc.remove(back, ("hooks",))
+
+    assert jsonc.remove(back, ("servers",)) == text
+
+
 def test_what_was_added_meanwhile_stays() -> None:
     for seed in range(500):
         text = written(random.Random(seed), {"q": made_up(random.Random(seed))})

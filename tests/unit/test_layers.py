@@ -32,7 +32,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "paths": GROUND | {"home"},
     "private_files": set(),
     "home_store": GROUND | {"paths", "private_files"},
-    "config": GROUND | {"home", "model", "values", "paths", "home_store", "private_files"},
+    "setting_values": GROUND | {"values", "paths", "home_store"},
+    "config": GROUND | {"home", "model", "values", "setting_values", "paths", "home_store", "private_files"},
     "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},
@@ -42,7 +43,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "clients": RECORDS | {"broker", "mcp", "claude", "relay"},
     "rest": RECORDS | {"broker", "mcp", "claude", "clients"},
     "daemon": RECORDS | {"locks", "relay", "broker", "mcp", "rest", "client"},
-    "cli": STORE | {"broker", "daemon", "mcp", "client", "relay", "versions"},
+    "cli": STORE | {"broker", "daemon", "mcp", "client", "transport", "relay", "versions"},
     "__main__": {"cli", "relay"},
 }
 #: library -> where its name may stand

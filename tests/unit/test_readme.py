@@ -12,10 +12,12 @@ from typing import NoReturn
 
 import pytest
 
+from bench.hooks import characters
 from postino import config
 from postino.cli import COMMANDS
 from postino.cli.command import Command
 from postino.errors import ERRORS
+from postino.mcp.instructions import instructions as instructions_for
 from postino.mcp.tools import TOOLS
 from postino.rest.routes import ROUTES
 
@@ -45,6 +47,15 @@ def test_a_route_stands_in_the_operations_table(route: object) -> None:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_tool_stands_in_the_operations_table(tool: str) -> None:
     assert f"`{tool}`" in README
+
+
+def test_the_size_of_a_sessions_context_is_that_of_the_code() -> None:
+    tools = [each.definition.model_dump(by_alias=True, exclude_unset=True) for each in TOOLS.values()]
+    instructions, loaded, _ = characters(instructions_for("claude-code"), tools).values()
+
+    assert f"{loaded:,} characters for the three tools that are always loaded, {instructions} for the inst" in README
+    guide = (Path(__file__).resolve().parents[2] / "docs/claude-code.md").read_text()
+    assert f"{instructions} characters of instructions and {loaded:,} of definitions of the three tools" in guide
 
 
 def test_every_command_is_named() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -60,8 +61,8 @@ def cut_damaged_end(data: Path) -> str | None:
     if file is None:
         return None
     content = file.read_bytes()
-    good = _whole(content)
-    if good is None or good == len(content):
+    good, at_end = _whole(content)
+    if not at_end or good == len(content):
         return None
     kept = data / f"cut-{time.strftime('%Y%m%dT%H%M%S')}-{file.name}-at-{good}"
     with kept.open("xb") as copy:
@@ -78,6 +79,26 @@ def cut_damaged_end(data: Path) -> str | None:
     )
 
 
+def damage_within(data: Path) -> str | None:
+    """Return a sentence about a damage of the last file that is not at its end, and what to do; None if there is none.
+
+    What follows the damage may still be mail, so a person decides.
+    """
+    file = _last_file(data / "appendonlydir")
+    if file is None:
+        return None
+    content = file.read_bytes()
+    good, at_end = _whole(content)
+    if at_end:
+        return None
+    keep = f"truncate -s {good} {shlex.quote(str(file))}"
+    return (
+        f"{file} is damaged {good} bytes from its beginning, and {len(content) - good} bytes follow. Restore the "
+        f"folder {data} from a backup; or move it away, run `postino up` and import an export; or give up what was "
+        f"stored after that place: copy the folder, then run `{keep}`"
+    )
+
+
 def _last_file(folder: Path) -> Path | None:
     try:
         lines = (folder / MANIFEST).read_text().splitlines()
@@ -87,8 +108,8 @@ def _last_file(folder: Path) -> Path | None:
     return folder / names[-1] if names and (folder / names[-1]).is_file() else None
 
 
-def _whole(content: bytes) -> int | None:
-    """Return where the last whole command or transaction ends; None if something else than its end is damaged."""
+def _whole(content: bytes) -> tuple[int, bool]:
+    """Return where the last whole command or transaction ends, and False if a damage after it is not just the end."""
     end = len(content.rstrip(b"\0"))
     at = good = 0
     within = False
@@ -96,14 +117,14 @@ def _whole(content: bytes) -> int | None:
         try:
             name, after = _command(content, at, end)
         except EOFError:
-            return None if _goes_on(content, at, end) else good
+            return good, not _goes_on(content, at, end)
         except ValueError:
-            return None
+            return good, False
         within = (within or name == b"MULTI") and name != b"EXEC"
         at = after
         if not within:
             good = at
-    return good
+    return good, True
 
 
 def _goes_on(content: bytes, at: int, end: int) -> bool:

@@ -201,9 +201,8 @@ class _Startup:
             if self._server.locked():
                 return
             if not await asyncio.to_thread(self._server.repair):
-                raise unavailable(
-                    f"The embedded Valkey died at its start: {self._server.log_tail()}; see {self._server.log}"
-                )
+                last_words = await asyncio.to_thread(self._server.last_words)
+                raise unavailable(f"The embedded Valkey died at its start: {last_words}")
             self.launched_at = None  # once more, on the mended files
         self._absent_since = self._absent_since or now
         if now < self._launch_from:

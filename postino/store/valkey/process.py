@@ -24,7 +24,7 @@ import structlog
 from postino import locks
 from postino.errors import StoreAway
 from postino.paths import Home
-from postino.store.valkey.aof import DAMAGED, cut_damaged_end, restore_manifest
+from postino.store.valkey.aof import DAMAGED, cut_damaged_end, damage_within, restore_manifest
 from postino.store.valkey.settings import configuration
 
 LOG_LIMIT = 4 << 20  # bytes of valkey.log above which a launch renames it to valkey.log.1
@@ -93,6 +93,15 @@ class Server:
             return False
         with self._acquire_locks() as descriptors:
             return bool(descriptors) and self._mended(cut_damaged_end(self._home.data))
+
+    def last_words(self) -> str:
+        """Return why a server that died at its start did so: its damaged file and what to do, or the end of its log.
+
+        Blocks for a second per 20 MB if a file is damaged.
+        """
+        log_tail = self.log_tail()
+        damage = damage_within(self._home.data) if any(words in log_tail for words in DAMAGED) else None
+        return damage or f"{log_tail}; see {self._log}"
 
     def _mended(self, note: str | None) -> bool:
         if note is None:

@@ -1,0 +1,145 @@
+"""Links that need no daemon: Python, PATH, the home and its disk, and the clients' entries."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from postino import __version__
+from postino.cli.client_files import Record
+from postino.cli.client_setups import SETUPS
+from postino.cli.command import Command, sentence
+from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
+from postino.cli.install import claude_program, installed
+from postino.errors import PostinoError
+from postino.home import check
+
+LEAST_DISK = 100 << 20  # bytes
+VERSION_S = 20.0  # for `--version` of a program
+
+
+def python() -> Finding:
+    """Return which Python runs this command."""
+    return ok("python", f"{platform.python_version()} at {sys.executable}")
+
+
+def path(command: Command) -> Finding:
+    """Check that `postino` is on PATH, by which plugin and hooks start it, in the version of this command."""
+    found = shutil.which("postino", path=command.environ.get("PATH"))
+    if found is None:
+        return wrong(
+            "path",
+            "not_on_path",
+            "postino is not on PATH, and plugin and hooks run it by that name",
+            f"add {Path(sys.executable).parent} to PATH",
+        )
+    said = _first_line(command, found, "--version")
+    if said != f"postino {__version__}":
+        return wrong(
+            "path",
+            "other_on_path",
+            f"{found} is not this installation: its --version says {said or 'nothing'}, this one is {__version__}",
+            "remove one of the two, or put the other first on PATH",
+        )
+    return ok("path", found)
+
+
+def home(command: Command) -> Finding:
+    """Check the owner and mode of the home. It is not created."""
+    root = command.settings.home.root
+    if not root.exists():
+        return note("home", "home_missing", f"{root} does not exist yet", "`postino up` makes it")
+    refusal = check(str(root))
+    if refusal is not None:
+        return wrong("home", "home_refused", refusal)
+    if not root.is_dir():
+        return wrong("home", "home_refused", f"POSTINO_HOME {root} is not a directory", "choose another path")
+    return ok("home", f"{root}, yours, mode {root.stat().st_mode & 0o7777:04o}")
+
+
+def disk(command: Command) -> Finding:
+    """Check that there is room where the embedded store and the log are written."""
+    root = command.settings.home.root
+    if not root.exists():
+        return skipped("disk", "there is no home yet")
+    free = shutil.disk_usage(root).free
+    text = f"{free >> 20} MiB free at {root}"
+    if free < LEAST_DISK:
+        return wrong("disk", "disk_full", text, f"free some: at least {LEAST_DISK >> 20} MiB should be there")
+    return ok("disk", text)
+
+
+def clients(command: Command) -> Iterator[Finding]:
+    """Check Claude Code with its plugin, then each other client."""
+    yield _claude(command)
+    for name in SETUPS:
+        yield _client(command, name)
+
+
+def _claude(command: Command) -> Finding:
+    program = claude_program(command)
+    if program is None:
+        return note("claude", "claude_missing", "Claude Code (`claude`) is not on PATH", "if you use it: install it")
+    version = _first_line(command, program, "--version")
+    try:
+        found = installed(command) or []
+    except PostinoError as error:
+        return wrong("claude", "claude_failed", sentence(error), "update Claude Code")
+    if not found:
+        return wrong("claude", "plugin_missing", f"Claude Code {version} has no postino plugin", "`postino install`")
+    on = [each for each in found if each.get("enabled", True)]
+    if not on:
+        return wrong(
+            "claude", "plugin_disabled", f"the plugin of Claude Code {version} is disabled", "enable it in /plugin"
+        )
+    other = next((str(each["version"]) for each in on if each.get("version", __version__) != __version__), None)
+    if other is not None:
+        return wrong(
+            "claude",
+            "plugin_version",
+            f"the plugin is version {other}, this command {__version__}",
+            "`postino install`",
+        )
+    scopes = ", ".join(sorted({str(each.get("scope", "user")) for each in on}))
+    return ok("claude", f"{version}, plugin installed ({scopes})")
+
+
+def _client(command: Command, name: str) -> Finding:
+    setup = SETUPS[name]
+    found = shutil.which(setup.program, path=command.environ.get("PATH"))
+    try:
+        made = Record(command.settings.home).made(name)
+        if made is None and found is None:
+            return skipped(name, "not on PATH")
+        if made is None:
+            return note(name, "entry_missing", "on PATH, without postino", f"`postino install --client {name}`")
+        removal, _ = setup.edits(None, made, command.environ)
+    except (PostinoError, OSError, ValueError) as error:
+        return wrong(name, "entry_unreadable", sentence(error))
+    if all(each.before == each.after for each in removal):
+        return wrong(name, "entry_gone", "its entry has been taken out", f"`postino install --client {name}`")
+    if found is None:
+        return note(name, "client_missing", "its entry is there, but it is not on PATH")
+    return ok(name, f"{found}, entry installed")
+
+
+def _first_line(command: Command, program: str, option: str) -> str:
+    """Return the first line that a program prints, "" if it prints none or fails."""
+    try:
+        done = subprocess.run(
+            [program, option],
+            env=dict(command.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=VERSION_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout.strip().splitlines() or [""])[0]

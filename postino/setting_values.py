@@ -1,0 +1,115 @@
+"""Parsers of the settings' values. Each raises ValueError, KeyError or RuntimeError if a value is not allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from postino.home_store import MALFORMED, without_credentials
+from postino.paths import Home
+from postino.values import LEAST_MEMORY
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """Return the parser of a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]+", text):
+            raise ValueError
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
+
+    return parse
+
+
+UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+
+
+def memory_size(text: str) -> int:
+    """Return a number of bytes, from one with or without a unit."""
+    found = re.fullmatch(r"([0-9]{1,15})(|kb|mb|gb)", text.lower())
+    if not found:
+        raise ValueError
+    value = int(found[1]) * UNITS[found[2]]
+    if value < LEAST_MEMORY:
+        raise ValueError
+    return value
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Return the parser of one of `words`, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError
+        return text.lower()
+
+    return parse
+
+
+def flag(text: str) -> bool:
+    """Return a truth value."""
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+
+
+URL_QUERY = frozenset({"db", "username", "password", "client_name"})  # and ssl_*; redis-py passes on whatever it is
+
+
+def store_url(text: str) -> str:
+    """Return an address of which it is certain what is the password: its separators do not occur unencoded."""
+    parts = urlsplit(word(text))
+    if parts.scheme not in ("redis", "rediss", "unix") or not text.lower().startswith(f"{parts.scheme}://"):
+        raise ValueError
+    if without_credentials(text) == MALFORMED or parts.netloc.count("@") > 1:
+        raise ValueError
+    if parts.scheme == "unix" and parts.netloc and not parts.netloc.endswith("@"):
+        raise ValueError
+    if parts.scheme != "unix" and parts.port == 0:  # a malformed port raises ValueError here
+        raise ValueError
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not (name in URL_QUERY or name.startswith("ssl_")) or (name == "db" and not value.isdecimal()):
+            raise ValueError
+    return f"{parts.scheme}{text[len(parts.scheme) :]}"  # in lower case, as redis-py wants it
+
+
+def home_path(text: str) -> Home:
+    """Return the home at an absolute path; `~` is resolved."""
+    path = Path(text).expanduser()
+    if not path.is_absolute():  # it would depend on the working directory, and so split the mail
+        raise ValueError
+    return Home(path)
+
+
+def file_path(text: str) -> Path:
+    """Return an absolute path; `~` is resolved."""
+    path = Path(text).expanduser()
+    if not path.is_absolute():  # a daemon is started in another directory
+        raise ValueError
+    return path
+
+
+def word(text: str) -> str:
+    """Return a text of printable ASCII without blanks."""
+    if not text or any(ord(character) < 33 or ord(character) > 126 for character in text):
+        raise ValueError
+    return text
+
+
+def host_names(text: str) -> tuple[str, ...]:
+    """Return host names, host:port pairs and origins, in lower case, from a list with commas or blanks."""
+    entries = tuple(re.split(r"[\s,]+", text.strip().lower()))
+    for each in entries:
+        if not re.fullmatch(r"(https?://)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", each):
+            raise ValueError
+    return entries
+
+
+def key_prefix(text: str) -> str:
+    """Return a prefix that can be the hash tag of a key."""
+    if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text) or not text.strip(":"):
+        raise ValueError
+    return text

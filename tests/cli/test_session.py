@@ -1,0 +1,144 @@
+"""A command that a Claude Code session runs acts as its agent; what others only say about that is not proved."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from postino.relay.claude_process import start_time
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells which process calls")
+
+
+@contextlib.contextmanager
+def session(postino: Any, name: str, pid: int, start: int | None) -> Iterator[None]:
+    """Join as the relay of a Claude process would, and stay until the end."""
+    hello = {"postino": "hello", "session": f"s-{name}", "generation": 1, "name": name}
+    with socket.socket(socket.AF_UNIX) as relay:
+        relay.connect(str(postino.home / "daemon.sock"))
+        relay.sendall(
+            json.dumps(hello | {"claude": {"pid": pid, "start": start}}, separators=(",", ":")).encode() + b"\n"
+        )
+        relay.settimeout(40)
+        assert b'"welcome"' in relay.recv(4096)
+        yield
+
+
+@contextlib.contextmanager
+def own_session(postino: Any, name: str) -> Iterator[dict[str, str]]:
+    """Have a session whose client is this very process; give the variables of its commands."""
+    pid = os.getpid()
+    with session(postino, name, pid, start_time(pid)):
+        yield {"CLAUDE_PID": str(pid)}
+
+
+def sent(postino: Any, to: str) -> tuple[str, bool, str]:
+    """Return sender, whether it is verified, and the face, of the only message of an agent."""
+    (item,) = postino.json("read", to, "--peek")["items"]
+    return item["from"], item["verified"], item["via"]
+
+
+def test_a_command_sends_as_the_agent_of_its_session(postino) -> None:
+    with own_session(postino, "i1-ada") as inside:
+        assert postino.json("whoami", **inside) == {"agent": "i1-ada", "source": "session"}
+        assert postino.ok("whoami", **inside) == "i1-ada (the agent of this Claude Code session)\n"
+        postino.ok("send", "i1-bob", "hello", **inside)
+        postino.ok("send", "i1-eve", "hello", "--from", "i1-mallory", **inside)
+        postino.ok("send", "i1-cid", "hello", POSTINO_AGENT_NAME="i1-ci", **inside)
+        postino.ok("broadcast", "hello", "--id", "i1-all", **inside)
+
+    assert sent(postino, "i1-bob") == ("i1-ada", True, "cli")
+    assert sent(postino, "i1-eve") == ("i1-mallory", False, "cli")
+    assert sent(postino, "i1-cid") == ("i1-ci", False, "cli")
+    (heard,) = [each for each in postino.json("broadcasts", "--all")["items"] if each["id"] == "i1-all"]
+    assert (heard["from"], heard["verified"]) == ("i1-ada", True)
+    assert postino.json("whoami", **inside) == {"agent": None, "source": None}
+
+
+def test_outside_of_a_session_a_command_is_nobody(postino) -> None:
+    assert postino.ok("whoami").startswith("nobody: messages are from anonymous; ")
+    assert postino.ok("whoami", POSTINO_AGENT_NAME="i2-bob") == "i2-bob (POSTINO_AGENT_NAME)\n"
+    assert postino.json("whoami", CLAUDE_PID="1", CLAUDE_CODE_SESSION_ID="i2") == {"agent": None, "source": None}
+
+
+def test_a_command_looks_at_the_mail_of_its_session_but_does_not_take_it(postino) -> None:
+    with own_session(postino, "i3-ada") as inside:
+        postino.ok("send", "i3-ada", "hello")
+        assert postino.ok("check", **inside).startswith("i3-ada: 1 unread message, ")
+        assert [each["body"] for each in postino.json("read", "--peek", **inside)["items"]] == ["hello"]
+        assert postino.json("dead", **inside)["items"] == []
+
+        for name in ({}, {"POSTINO_AGENT_NAME": "i3-ada"}):
+            said = postino.no(2, "read", **inside, **name)
+            assert said.startswith("this command runs in the session of i3-ada, whose mail the tool msg_read reads")
+            assert "msg_broadcasts" in postino.no(2, "broadcasts", **inside, **name)
+        assert "agent name missing" in postino.no(2, "clear", **inside)
+        assert "agent name missing" in postino.no(2, "dead", "--clear", **inside)
+        assert postino.ok("check", **inside).startswith("i3-ada: 1 unread message, ")
+
+        assert [each["body"] for each in postino.json("read", "--agent", "i3-ada", **inside)["items"]] == ["hello"]
+        assert postino.ok("check", **inside).startswith("i3-ada: 0 unread messages, ")
+
+
+def test_a_renamed_session_is_known_by_its_new_name(postino) -> None:
+    with own_session(postino, "i4-ada") as inside:
+        assert postino.ok("rename", "i4-bob", **inside) == "renamed i4-ada to i4-bob\n"
+        assert postino.json("whoami", **inside)["agent"] == "i4-bob"
+        postino.ok("send", "i4-cid", "hello", "--from", "i4-ada", **inside)
+
+    assert sent(postino, "i4-cid")[1]
+
+
+def test_a_process_outside_of_the_session_proves_nothing(postino) -> None:
+    with subprocess.Popen(["sleep", "60"]) as client:
+        try:
+            with session(postino, "i5-ada", client.pid, start_time(client.pid)):
+                inside = {"CLAUDE_PID": str(client.pid)}
+                assert postino.json("whoami", **inside)["agent"] == "i5-ada"
+                postino.ok("send", "i5-bob", "hello", **inside)
+        finally:
+            client.kill()
+    assert sent(postino, "i5-bob") == ("i5-ada", False, "cli")
+
+
+def test_a_session_that_does_not_say_when_its_client_began_proves_nothing(postino) -> None:
+    with session(postino, "i6-ada", os.getpid(), None):
+        postino.ok("send", "i6-bob", "hello", CLAUDE_PID=str(os.getpid()))
+    assert sent(postino, "i6-bob") == ("i6-ada", False, "cli")
+
+
+def test_a_process_that_has_the_pid_of_an_earlier_client_is_not_taken_for_it(postino) -> None:
+    with session(postino, "i7-ada", os.getpid(), 1):
+        postino.ok("send", "i7-bob", "hello", CLAUDE_PID=str(os.getpid()))
+    assert sent(postino, "i7-bob") == ("anonymous", False, "cli")
+
+
+def test_a_session_is_known_by_its_hooks_while_its_relay_is_away(postino) -> None:
+    hook = ["curl", "-sf", "--unix-socket", str(postino.home / "daemon.sock"), "-H", "Content-Type: application/json"]
+    hook += ["-H", f"X-Claude-Pid: {os.getpid()}", "-H", "X-Postino-Agent: i8-ada"]
+    hook += ["-d", '{"session_id": "i8-session", "source": "startup"}', "http://localhost/api/hooks/SessionStart"]
+    subprocess.run(hook, check=True, capture_output=True)
+    pid = {"CLAUDE_PID": str(os.getpid())}
+
+    assert postino.json("whoami", **pid) == {"agent": "i8-ada", "source": "session"}
+    postino.ok("send", "i8-bob", "hello", **pid)
+    assert sent(postino, "i8-bob") == ("i8-ada", True, "cli")
+
+
+def test_an_older_client_tells_its_commands_the_session_only(postino) -> None:
+    with own_session(postino, "i9-ada") as inside:
+        hook = ["curl", "-sf", "--unix-socket", str(postino.home / "daemon.sock"), "-H"]
+        hook += ["Content-Type: application/json", "-H", f"X-Claude-Pid: {inside['CLAUDE_PID']}"]
+        hook += ["-d", '{"session_id": "i9-session", "prompt": "x"}', "http://localhost/api/hooks/UserPromptSubmit"]
+        subprocess.run(hook, check=True, capture_output=True)
+
+        postino.ok("send", "i9-bob", "hello", CLAUDE_CODE_SESSION_ID="i9-session")
+    assert sent(postino, "i9-bob") == ("i9-ada", True, "cli")
