@@ -63,6 +63,10 @@ class Postino:
     def no(self, code: int, *args: str, **options: Any) -> str:
         """Run a command that must fail with `code`, one sentence and no output; return the sentence."""
         done = self.run(*args, **options)
+        if "--json" in args:
+            body = json.loads(done.out)
+            assert (done.code, body["ok"], done.err) == (code, False, ""), done
+            return str(body["error"])
         assert (done.code, done.out) == (code, ""), done
         assert done.err.startswith("postino: ")
         assert done.err.count("\n") == 1
