@@ -17,7 +17,12 @@ from typing import Any
 from bench.stack import daemon
 from bench.table import Rows
 
-KINDS = {"slow": "beside 300 slow clients", "refused": "beside 400 refused requests a second"}
+KINDS = {
+    "slow": "beside 300 slow clients",
+    "refused": "beside 400 refused requests a second",
+    "malformed": "beside 400 malformed requests a second",
+    "lines": "beside 400 damaged lines of a relay a second",
+}
 HEADERS = {"Content-Type": "application/json"}
 
 
@@ -26,15 +31,15 @@ def run(seconds: float) -> Rows:
     with daemon() as stack:
         times = {"alone": measured(stack.port, stack.home, seconds)}
         for kind, title in KINDS.items():
-            with attackers(stack.port, kind):
+            with attackers(stack.port, stack.home, kind):
                 times[title] = measured(stack.port, stack.home, seconds)
     return [_row(f"{name}, {title}", found[name]) for name in times["alone"] for title, found in times.items()]
 
 
 @contextlib.contextmanager
-def attackers(port: int, kind: str) -> Iterator[None]:
+def attackers(port: int, home: Path, kind: str) -> Iterator[None]:
     """Let another process attack meanwhile."""
-    command = [sys.executable, "-m", "bench.attackers", str(port), kind]
+    command = [sys.executable, "-m", "bench.attackers", str(port), str(home), kind]
     root = Path(__file__).resolve().parents[1]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -34,7 +34,7 @@ from postino.mcp.face import McpFace
 from postino.rest import parse
 from postino.rest.answers import answer, closing, refusal
 from postino.rest.call import WAITED, ApiCall, AppState
-from postino.rest.connection import HttpConnection
+from postino.rest.connection import LOG, HttpConnection
 from postino.rest.guard import Guard
 from postino.rest.metrics import Metrics, Observe
 from postino.rest.named_tokens import NamedTokens
@@ -192,7 +192,10 @@ def _error_response(request: web.Request, error: PostinoError) -> web.Response:
     response = refusal(error)
     # The rest of a body that was not read would be parsed as the next request. A refused caller gets no place among
     # the connections.
-    close = isinstance(error, (TooLarge, BadHost, Forbidden, Unauthorized)) or not request.content.is_eof()
+    refused = isinstance(error, (BadHost, Forbidden, Unauthorized))
+    if refused:
+        LOG.warning("request_refused", code=error.code, reason=error.message)
+    close = refused or isinstance(error, TooLarge) or not request.content.is_eof()
     return closing(response) if close else response
 
 

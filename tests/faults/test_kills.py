@@ -202,21 +202,24 @@ class Traffic:
     history: History = field(default_factory=History)
     new_id_per_try: bool = False  # a control: a retry that is not the same message
     drops: float = 0.0  # a control: readers that acknowledge and then forget
-    stopping: bool = False
+    writing: bool = True
+    stopping: bool = False  # once all writers have ended: readers leave when nothing is left
 
     async def run(self, faults: Callable[[Callable[[], int]], Awaitable[None]], writers: int = 3) -> History:
         """Run traffic while `faults` goes on, then read everything out."""
         writing = [asyncio.create_task(self._write(f"w{at}", INBOXES[at % 2])) for at in range(writers)]
         reading = [asyncio.create_task(self._read(inbox, random.Random(SEED + len(inbox)))) for inbox in INBOXES]
         await faults(lambda: len(self.history.accepted))
-        self.stopping = True
+        self.writing = False
         async with asyncio.timeout(20):
-            await asyncio.gather(*writing, *reading)
+            await asyncio.gather(*writing)
+            self.stopping = True
+            await asyncio.gather(*reading)
         return self.history
 
     async def _write(self, sender: str, to: str) -> None:
         number = 0
-        while not self.stopping:
+        while self.writing:
             body = body_of(sender, number)
             self.history.tried[to, sender].append(body)
             seq, tries = None, 0

@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from postino.config import load
-from postino.rest import peer
+from postino.rest import app, peer
+from postino.rest.limited_log import LimitedLog
 from postino.rest.routes import ROUTES
 
 TOKEN = "correct-horse-battery-staple"
@@ -103,6 +105,15 @@ async def test_a_foreign_host_gets_nothing_and_changes_nothing(api: Any) -> None
             assert answer.status in (421, 400), (host, answer.text)
             assert answer.status == 400 or answer.json["code"] == "bad_host"
     assert await unchanged(api)
+
+
+async def test_refused_requests_are_logged_once_in_ten_seconds(api: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(app, "LOG", LimitedLog())
+    with capture_logs() as lines:
+        for _ in range(3):
+            await api.get("agents", headers={"Host": "evil.example"})
+    (line,) = [each for each in lines if each["event"] == "request_refused"]
+    assert (line["code"], "'evil.example'" in line["reason"]) == ("bad_host", True)
 
 
 async def test_a_foreign_origin_gets_nothing_whatever_its_host_says(api: Any) -> None:

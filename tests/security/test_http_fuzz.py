@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from postino.errors import ERRORS
 from postino.rest.page import KINDS
@@ -79,8 +80,8 @@ HEADERS = [
     "Bad Name: x",
     "X: a\x00b",
 ]
-#: answers that are not JSON: the page, streams, and the hint of /api/check
-DOCUMENTED = (*KINDS.values(), NDJSON, "text/event-stream", "text/plain; charset=utf-8")
+#: answers that are not JSON: the page, streams, the hint of /api/check, and the metrics
+DOCUMENTED = (*KINDS.values(), NDJSON, "text/event-stream", "text/plain; charset=utf-8", CONTENT_TYPE_PLAIN_0_0_4)
 SAMPLES: dict[str, Any] = {
     "to": "bob",
     "body": "hello",
@@ -228,6 +229,9 @@ def documented(status: int, kind: str, data: bytes, sent: Sent) -> None:
     assert kind.startswith("application/json"), (status, kind, sent)
     if data and status != 200:
         told = json.loads(data)
+        if told.get("jsonrpc") == "2.0":  # of /mcp
+            assert told["error"]["message"]
+            return
         assert told["ok"] is False
         if "code" in told:
             assert ERRORS[told["code"]].http == status, told
