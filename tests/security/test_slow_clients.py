@@ -12,7 +12,7 @@ from tests.daemons import Daemon
 
 def test_slow_clients_do_not_hold_up_the_owner(daemon: Daemon) -> None:
     alone = measured(daemon.port, daemon.home.root, 2)
-    with attackers(daemon.port, "slow"):
+    with attackers(daemon.port, daemon.home.root, "slow"):
         beside = measured(daemon.port, daemon.home.root, 4)  # a call that fails raises
 
     for name, times in beside.items():
