@@ -119,8 +119,17 @@ def _refusal(sentence: str) -> StoreAway:
     return StoreAway(sentence, outcome="none")
 
 
-def judge(where: str, replies: list[Any], missing: Any) -> Probe:
+def refuse_replica(replies: list[Any]) -> None:
+    """Raise StoreAway if the reply to INFO replication, where there is one, is that of a replica."""
+    for each in replies:
+        if isinstance(each, str) and _info(each).get("role", "master") != "master":
+            raise _refusal("the server is a replica at the moment")
+
+
+def judge(where: str, replies: list[Any], missing: Any, *, moves: bool = False) -> Probe:
     """Judge a server by its replies to QUESTIONS, where an error means denied, and to the script `rights`.
+
+    `moves`: Sentinels or a cluster have named it, and would name another after a failover.
 
     Raises:
         StoreAway: it lacks a command, this user may not call one, or it is a read-only replica.
@@ -129,6 +138,8 @@ def judge(where: str, replies: list[Any], missing: Any) -> Probe:
     server = _server(_info(info))
     role = _info(replication)
     if role and role.get("role") != "master" and role.get("slave_read_only", "1") == "1":
+        if moves:
+            raise _refusal(f"{where} ({server}) is a replica at the moment: its primary is looked for anew")
         raise _refusal(f"{where} ({server}) is a read-only replica: name its primary in POSTINO_VALKEY_URL")
     _check_rights(where, server, missing)
     return _durability(server, None if config is None else dict(zip(config[::2], config[1::2], strict=True)), role)

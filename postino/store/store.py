@@ -18,12 +18,15 @@ from postino.home_store import HomeStore
 from postino.paths import folder
 from postino.store import scripts
 from postino.store.entries import alias_target
+from postino.store.fence import PROMISING, Fence, Replicas
+from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
 from postino.store.keys import Keys
 from postino.store.marks import Marks
 from postino.store.pipeline import Pipeline, code_of, raise_first, store_away
-from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals
+from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals, refuse_replica
 from postino.store.scripts import Script
+from postino.store.valkey.primary import Primary
 from postino.store.wire import Command
 
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
@@ -66,6 +69,7 @@ class Store:
         prefix: str,
         identity: Identity | None = None,
         explain: Callable[[], str | None] | None = None,
+        replicas: Replicas = 0,
     ) -> None:
         self.url = url
         self.identity = identity or Identity(HomeStore(url, prefix))
@@ -74,24 +78,40 @@ class Store:
         self.keys = Keys(prefix)
         self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
-        self.writes = Pipeline(url, explain=explain)
-        self.reads = Pipeline(
-            url, read_only=True, explain=explain
-        )  # for long replies, so that no send waits behind them
+        self.primary = Primary(url, self.keys.shared("meta"))
+        self.writes = Pipeline(self.primary, explain=explain)
+        # for long replies, so that no send waits behind them
+        self.reads = Pipeline(self.primary, read_only=True, explain=explain)
+        #: for what promises something, so that nothing else waits until replicas have it; without replicas as any write
+        self.promises = self.writes
+        self._fence: Fence | None = None
+        if replicas:
+            self._fence = Fence(replicas, self.scripts["fence"], self.keys.shared("fence"), self.primary)
+            self.promises = Pipeline(self.primary, explain=explain, fence=self._fence)
         #: what precedes the arguments is the same in every call of one script for one agent and sender
         self._call_head = lru_cache(4096)(self._make_head)
 
     @property
     def durability(self) -> str:
-        """`fsync` if an answered write is on disk, by what the server last said; else `volatile`."""
+        """`fsync` if an answered write is on disk, `replicated` on that of replicas too; else `volatile`."""
+        if self._fence is not None and self._fence.on_disk and self.server.durability == "fsync":
+            return "replicated"
         return self.server.durability
 
+    @property
+    def connections(self) -> list[Pipeline]:
+        """Those that all callers share."""
+        return list(dict.fromkeys([self.writes, self.reads, self.promises]))
+
     def open(self) -> None:
-        """Accept calls on both connections. Each new one loads its scripts, and is used only for the right store."""
+        """Accept calls on all connections. Each new one loads its scripts, and is used only for the right store."""
         self.writes.open(
             lambda: [*self._loads(*self.scripts), *QUESTIONS, self._rights(), self._identify()], self._verify
         )
         self.reads.open(lambda: [*self._loads("slice", "identify"), self._identify()], self._verify_identity)
+        if self._fence is not None:
+            loads = ("identify", *(name for name in self.scripts if name in PROMISING))
+            self.promises.open(lambda: [*self._loads(*loads), self._identify(), *FENCE_QUESTIONS], self._verify_fence)
 
     def _loads(self, *names: str) -> list[Command]:
         return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
@@ -109,7 +129,7 @@ class Store:
 
     def _judge(self, replies: list[Any]) -> None:
         *answers, rights, identity = replies
-        found = judge(self.identity.here.address, answers, rights)
+        found = judge(self.identity.here.address, answers, rights, moves=self.primary.moves)
         raise_first([identity])
         self.identity.check(identity)
         if found != self.server:
@@ -121,6 +141,15 @@ class Store:
     def _verify_identity(self, replies: list[Any]) -> None:
         raise_first(replies)
         self.identity.check(replies[-1])
+
+    def _verify_fence(self, replies: list[Any]) -> None:
+        assert self._fence is not None
+        asked = len(FENCE_QUESTIONS)
+        self._verify_identity(replies[:-asked])
+        self._fence.admit(*replies[-asked:])
+
+    def _connection(self, name: str) -> Pipeline:
+        return self.promises if name in PROMISING else self.writes
 
     async def connect(self) -> None:
         """Connect and ask the server what it is.
@@ -157,17 +186,17 @@ class Store:
                 raise
 
     async def close(self) -> None:
-        """Close both connections."""
+        """Close all connections."""
         if self._room is not None:
             self._room.cancel()
             await asyncio.gather(self._room, return_exceptions=True)
-        await self.writes.close()
-        await self.reads.close()
+        for each in self.connections:
+            await each.close()
 
     def blocking_reader(self) -> Pipeline:
         """Return a separate connection for blocking reads; the caller closes it."""
-        reader = Pipeline(self.url, read_only=True)
-        reader.open(list)
+        reader = Pipeline(self.primary, read_only=True)
+        reader.open(lambda: [("INFO", "replication")] if self.primary.moves else [], refuse_replica)
         return reader
 
     async def call(self, *command: str | int) -> Any:
@@ -243,7 +272,7 @@ class Store:
         head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
         command = head + script.arguments(values)
         try:
-            return await _run_script(self.writes, script, command)
+            return await _run_script(self._connection(name), script, command)
         except StoreFull as full:  # the server ran nothing, so a second call is no retry
             if name not in _MAKES_ROOM:
                 raise
@@ -255,7 +284,7 @@ class Store:
             if not await self._make_room():
                 break
             with contextlib.suppress(StoreFull):
-                return await _run_script(self.writes, script, command)
+                return await _run_script(self._connection(script.name), script, command)
         raise full
 
     async def _make_room(self) -> int:

@@ -15,6 +15,7 @@ import postino
 ROOT = Path(postino.__file__).parent
 GROUND = {"__version__", "errors"}
 RECORDS = GROUND | {"private_files", "values", "model", "wording", "hint", "home", "paths", "home_store", "config"}
+RECORDS |= {"store_address"}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
@@ -31,9 +32,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "hint": {"values"},
     "paths": GROUND | {"home"},
     "private_files": set(),
-    "home_store": GROUND | {"paths", "private_files"},
-    "setting_values": GROUND | {"values", "paths", "home_store"},
-    "config": GROUND | {"home", "model", "values", "setting_values", "paths", "home_store", "private_files"},
+    "home_store": GROUND | {"paths", "private_files", "store_address"},
+    "store_address": set(),
+    "setting_values": GROUND | {"values", "paths", "store_address"},
+    "config": GROUND
+    | {"home", "model", "values", "setting_values", "paths", "home_store", "private_files", "store_address"},
     "transport": GROUND | {"home"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},
