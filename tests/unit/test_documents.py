@@ -63,7 +63,6 @@ def test_the_size_of_a_sessions_context_is_that_of_the_code() -> None:
     tools = [each.definition.model_dump(by_alias=True, exclude_unset=True) for each in TOOLS.values()]
     instructions, loaded, _ = characters(instructions_for("claude-code"), tools).values()
 
-    assert f"{loaded:,} characters for the three tools that are always loaded, {instructions} for the inst" in document("docs/benchmarks.md")
     guide = document("docs/claude-code.md")
     assert f"{instructions} characters of instructions and {loaded:,} of definitions of the three tools" in guide
 
