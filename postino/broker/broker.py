@@ -39,6 +39,7 @@ from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
 from postino.store_address import without_credentials
 
+EMBEDDED_PATIENCE_S = 10.0  # in which a server that was just started must answer: the machine may be busy
 ASK_S = 5  # s between two questions to the server about itself
 WRITE_S = 1.0  # between two writes that only try whether the store takes them
 SAMPLED = 50  # inboxes that are searched for the oldest unread message
@@ -103,7 +104,7 @@ class Broker:
         broker = cls(settings, store, embedded)
         store.open()
         try:
-            await store.connect()
+            await store.connect(EMBEDDED_PATIENCE_S if embedded else 0.0)
             await broker.events.open()
         except (PostinoError, asyncio.CancelledError):
             await store.close()

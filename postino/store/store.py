@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,19 +12,20 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
 
-from postino.errors import ERRORS, PostinoError, StoreAway, StoreFull, partly_done
+from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.paths import folder
 from postino.store import scripts
+from postino.store.calls import denied, forgotten, run_plain, run_script
 from postino.store.entries import alias_target
 from postino.store.fence import PROMISING, Fence, Replicas
 from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
 from postino.store.keys import Keys
 from postino.store.marks import Marks
-from postino.store.pipeline import Pipeline, code_of, raise_first, store_away
+from postino.store.pipeline import Pipeline, raise_first
 from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals, refuse_replica
 from postino.store.scripts import Script
 from postino.store.valkey.primary import Primary
@@ -45,9 +47,6 @@ class Limits:
     max_deliveries: int
     max_inbox: int
 
-
-#: in what a script meets that calls a command which its user may no longer call: of Valkey, of Redis
-_RIGHT_LOST = ("ACL failure in script", "The user executing the script can't")
 
 log = structlog.get_logger()
 
@@ -151,21 +150,27 @@ class Store:
     def _connection(self, name: str) -> Pipeline:
         return self.promises if name in PROMISING else self.writes
 
-    async def connect(self) -> None:
-        """Connect and ask the server what it is.
+    async def connect(self, patience_s: float = 0.0) -> None:
+        """Connect and ask the server what it is; one that gives no answer in time is asked again for `patience_s`.
 
         Raises:
             StoreAway: there is no usable server; the message names it without the password and says what to do.
             WrongStore: it is not the right store, or its data has a newer format.
         """
-        with refusals(self.identity.here.address):
-            await self.ping()
+        deadline = time.monotonic() + patience_s
+        with refusals(self.identity.here):
+            while True:
+                try:
+                    return await self.ping()
+                except StoreAway as error:
+                    if time.monotonic() >= deadline or not isinstance(error.__cause__, (TimeoutError, RedisTimeout)):
+                        raise
 
     async def ask_server(self) -> None:
         """Ask the server again what it is. If it is no longer usable, drop the connection: the next one tells why."""
         asked = [*QUESTIONS, self._rights(), self._identify()]
         replies = await asyncio.gather(*(self.writes.call(*each) for each in asked), return_exceptions=True)
-        if any(isinstance(each, PostinoError) and not _denied(each) for each in replies) or _forgotten(replies):
+        if any(isinstance(each, PostinoError) and not denied(each) for each in replies) or forgotten(replies):
             return  # no reply; the connection's callers hear of that
         try:
             self._judge(replies)
@@ -205,7 +210,7 @@ class Store:
         Raises:
             StoreAway: no reply.
         """
-        return await _run_plain(self.writes, command)
+        return await run_plain(self.writes, command)
 
     async def query(self, *command: str | int) -> Any:
         """Run one plain command that changes nothing, on the connection for long replies.
@@ -213,7 +218,7 @@ class Store:
         Raises:
             StoreAway: no reply.
         """
-        return await _run_plain(self.reads, command)
+        return await run_plain(self.reads, command)
 
     async def slice(self, stream: str, index: str, offset: int, limit: int) -> tuple[int, list[Any]]:
         """Return the length of a stream of messages and a slice of it, oldest first, at most SLICE_BYTES of bodies.
@@ -225,7 +230,7 @@ class Store:
         """
         script = self.scripts["slice"]
         command = ("EVALSHA", script.sha, 2, stream, index, offset, limit, SLICE_BYTES)
-        total, items = await _run_script(self.reads, script, command)
+        total, items = await run_script(self.reads, script, command)
         return int(total), items
 
     async def ping(self) -> None:
@@ -272,7 +277,7 @@ class Store:
         head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
         command = head + script.arguments(values)
         try:
-            return await _run_script(self._connection(name), script, command)
+            return await run_script(self._connection(name), script, command)
         except StoreFull as full:  # the server ran nothing, so a second call is no retry
             if name not in _MAKES_ROOM:
                 raise
@@ -284,7 +289,7 @@ class Store:
             if not await self._make_room():
                 break
             with contextlib.suppress(StoreFull):
-                return await _run_script(self._connection(script.name), script, command)
+                return await run_script(self._connection(script.name), script, command)
         raise full
 
     async def _make_room(self) -> int:
@@ -295,7 +300,7 @@ class Store:
 
     async def _trim_history(self) -> int:
         script = self.scripts["make_room"]
-        forgotten = int(await _run_script(self.writes, script, self._make_head("make_room", "", "")))
+        forgotten = int(await run_script(self.writes, script, self._make_head("make_room", "", "")))
         if forgotten:
             log.warning("history_gives_way", entries=forgotten, reason="the server's memory is full")
         return forgotten
@@ -304,7 +309,7 @@ class Store:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
         script = self.scripts[name]
         head = self._make_head(name, agent, agent, keys)
-        return await _run_script(self.reads, script, head + script.arguments(values))
+        return await run_script(self.reads, script, head + script.arguments(values))
 
     def _make_head(
         self, name: str, agent: str, sender: str, keys: Mapping[str, str] = MappingProxyType({})
@@ -356,44 +361,3 @@ def accepted(reply: list[Any]) -> list[Any]:
     if reply[0] == "unknown":
         raise WrongAgent(None)
     return reply[1:]
-
-
-async def _run_plain(connection: Pipeline, command: tuple[str | int, ...]) -> Any:
-    try:
-        return await connection.call(*command)
-    except ResponseError as refusal:
-        raise _translate(refusal) from None
-
-
-async def _run_script(connection: Pipeline, script: Script, command: tuple[str | int, ...]) -> Any:
-    try:
-        return await connection.call(*command)
-    except ResponseError as refusal:
-        if code_of(refusal) != "NOSCRIPT":
-            raise _translate(refusal) from None
-    # the server has dropped its script cache and run nothing, so the second call is no retry
-    await _run_plain(connection, ("SCRIPT", "LOAD", script.source))
-    return await _run_plain(connection, command)
-
-
-def _denied(error: PostinoError) -> bool:
-    return isinstance(error.__cause__, ResponseError) and code_of(error.__cause__) == "NOPERM"
-
-
-def _forgotten(replies: list[Any]) -> bool:
-    """Return whether the server has dropped its script cache; the next call of each script loads it again."""
-    return any(isinstance(each, ResponseError) and code_of(each) == "NOSCRIPT" for each in replies)
-
-
-def _translate(refusal: RedisError) -> PostinoError:
-    word, _, sentence = str(refusal).partition(" ")
-    known = ERRORS.get(word.lower())
-    if known is not None:
-        return known(sentence)
-    code = code_of(refusal)
-    # another program's key, or a command this user may not run, perhaps met after the first write
-    if code == "WRONGTYPE" or any(words in str(refusal) for words in _RIGHT_LOST):
-        return store_away(refusal, outcome="unknown")
-    if code in ("CROSSSLOT", "NOSCRIPT"):
-        return store_away(refusal, outcome="none")
-    return PostinoError(f"Valkey refused a command: {refusal}")
