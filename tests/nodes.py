@@ -46,9 +46,11 @@ class Node:
     port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=scratch)
     process: subprocess.Popen[bytes] | None = None
+    first: tuple[str, ...] = ()  # further options of its first start only
 
-    def start(self, *more: str) -> Node:
+    def start(self) -> Node:
         """Start it, also again on its data; return when it listens."""
+        more, self.first = self.first, ()
         file = self.folder / "node.conf"
         if not file.exists():
             file.write_text(f"port {self.port}\ndir {self.folder}\n{self.config}")
@@ -105,7 +107,8 @@ def copies(replicas: int, *options: str, executable: str = "") -> Iterator[list[
     nodes = [Node((*DURABLE, *COPIES, *options), executable) for _ in range(replicas + 1)]
     try:
         for each in nodes:
-            each.start(*([] if each is nodes[0] else ["--replicaof", "127.0.0.1", str(nodes[0].port)]))
+            each.first = () if each is nodes[0] else ("--replicaof", "127.0.0.1", str(nodes[0].port))
+            each.start()
         until(lambda: synced(nodes[0], replicas), "the replicas are connected")
         yield nodes
     finally:
@@ -202,11 +205,12 @@ class Cluster:
 def cluster(primaries: int = 3, replicas: int = 1) -> Iterator[Cluster]:
     """Give a cluster of which every node says that it is ok and every primary has its replicas."""
     options = (*DURABLE, *COPIES, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-    nodes = [Node(options) for _ in range(primaries * (1 + replicas))]
+    buses = [free_port() for _ in range(primaries * (1 + replicas))]
+    nodes = [Node((*options, "--cluster-port", str(bus))) for bus in buses]
     try:
         for each in nodes:
-            each.start("--cluster-port", str(free_port()), "--cluster-config-file", "nodes.conf")
-        _join(nodes, primaries)
+            each.start()
+        _join(nodes, buses, primaries)
         made = Cluster(nodes)
         until(lambda: all(synced(each, replicas) for each in nodes[:primaries]), "the replicas are connected")
         until(
@@ -218,12 +222,11 @@ def cluster(primaries: int = 3, replicas: int = 1) -> Iterator[Cluster]:
             each.remove()
 
 
-def _join(nodes: list[Node], primaries: int) -> None:
+def _join(nodes: list[Node], buses: list[int], primaries: int) -> None:
     """Let the nodes meet, give the first ones the slots, and the others each one of those to copy."""
     for at, each in enumerate(nodes[:primaries]):
         each.ask("CLUSTER", "ADDSLOTSRANGE", at * 16384 // primaries, (at + 1) * 16384 // primaries - 1)
         each.ask("CLUSTER", "SET-CONFIG-EPOCH", at + 1)
-    buses = [int(str(each.ask("CLUSTER", "NODES")).split("@")[1].split(" ")[0].split(",")[0]) for each in nodes]
     for each, bus in zip(nodes[1:], buses[1:], strict=True):
         nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", each.port, bus)
     until(

@@ -1,8 +1,9 @@
 """The fence: what ends each batch of calls that promise something, so that replicas have it on disk too.
 
-A batch is answered once `WAIT` and `WAITAOF` behind a write of its own say that enough replicas have all of it, and
-`ROLE` that no replica has left meanwhile: the one that a failover promotes leaves its primary first. Everything else is
-an unknown outcome, after which the connection ends and the primary is looked for anew.
+A batch is answered once `WAIT` behind a write of its own says that every connected replica has it, `WAITAOF` that
+enough of them have it on disk, and `ROLE` that they are still the same ones. Enough replicas in memory would not do: a
+failover may promote the one that has not read it yet while another one confirms it. Everything else is an unknown
+outcome, after which the connection ends and the primary is looked for anew.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Replicas = int | Literal["strict"]
 CONFIRM_MS = 500  # for WAIT, and again for WAITAOF: a caller hears within two seconds, also when both run out
 BATCHES = 2  # in flight: the next one reaches the server while replicas confirm the first; more gain nothing
 DOUBT_S = 3.0  # a failover takes the replicas away from the former primary one after the other, within about a second
+SLOW_S = 6.0  # that one replica may hold up all, until it is left out: Sentinels promote none that is silent for 5 s
 _NO_REPLID = "0" * 40
 
 #: the scripts whose answer promises that what they did lasts; `retain_ids` and `fence` belong to them
@@ -48,6 +50,8 @@ class Batch:
     """Calls that share a fence, and the replies so far, those of the fence behind them."""
 
     calls: list[PendingCall]
+    needed: int  # replicas that must have it
+    fenced: int  # commands behind the calls
     replies: list[Any] = field(default_factory=list)
 
 
@@ -59,12 +63,13 @@ class Fence:
         self.on_disk = True  # False: the server has no WAITAOF and confirms only that replicas have received it
         self._primary = primary
         self._write: Command = ("EVALSHA", script.sha, 1, key)
-        self._needed = 0
+        self._least = 0  # replicas that must be connected, and have it on disk
+        self._slow_since: float | None = None  # one of the others confirms nothing
         self._run_id: str | None = None
         self._replicas: frozenset[tuple[str, str]] = frozenset()
         self._doubtful_until = 0.0
         self._batches: deque[Batch] = deque()
-        self._tail: list[PendingCall] = []
+        self._tails: dict[int, list[PendingCall]] = {}  # what ends a batch, by the replicas that must have it
 
     def admit(self, server: Any, replication: Any, role: Any, wait: Any, waitaof: Any) -> None:
         """Take the replies to QUESTIONS on a new connection, errors among them.
@@ -80,12 +85,12 @@ class Fence:
         online = _online(role)
         self._note_primary(facts, online)
         known = self._primary.known_replicas or 0
-        self._needed = max(known, len(online), 1) if self.wanted == "strict" else self.wanted
-        if len(online) < self._needed:
-            raise _refused(f"{len(online)} of the {self._needed} replicas that must confirm it are connected")
+        self._least = max(known, len(online), 1) if self.wanted == "strict" else self.wanted
+        if len(online) < self._least:
+            raise _refused(f"{len(online)} of the {self._least} replicas that must confirm it are connected")
         if (left := self._doubtful_until - time.monotonic()) > 0:
             raise _refused(f"a replica has left, which a failover begins with; accepted again in {left:.1f} s")
-        self._tail = self._commands()
+        self._tails.clear()
 
     def _note_primary(self, facts: dict[str, str], online: frozenset[tuple[str, str]]) -> None:
         """Doubt a primary that has fewer replicas than it should: one of them may be the primary already."""
@@ -97,17 +102,21 @@ class Fence:
             should = max(self._primary.known_replicas or 0, len(self._replicas))
             # one that was promoted lacks the former primary; one that was started may be that former primary
             fewer = len(online) < should and not (promoted and self._run_id is not None)
-            self._doubtful_until = 0.0
+            self._doubtful_until, self._slow_since = 0.0, None
         if fewer:
             self._doubtful_until = time.monotonic() + DOUBT_S
         self._run_id, self._replicas = run_id, online
 
-    def _commands(self) -> list[PendingCall]:
+    def _needed(self) -> int:
+        waited = self._slow_since is not None and time.monotonic() - self._slow_since > SLOW_S
+        return self._least if waited else max(self._least, len(self._replicas))
+
+    def _commands(self, needed: int) -> list[PendingCall]:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         done.set_result(None)
-        commands: list[Command] = [self._write, ("WAIT", self._needed, CONFIRM_MS)]
+        commands: list[Command] = [self._write, ("WAIT", needed, CONFIRM_MS)]
         if self.on_disk:
-            commands.append(("WAITAOF", 1, self._needed, CONFIRM_MS))
+            commands.append(("WAITAOF", 1, self._least, CONFIRM_MS))
         return [PendingCall(encode(each), done, float("inf")) for each in (*commands, ("ROLE",))]
 
     def has_room(self) -> bool:
@@ -116,14 +125,18 @@ class Fence:
 
     def enclose(self, calls: list[PendingCall]) -> list[PendingCall]:
         """Begin a batch; return its calls and what is to be sent behind them."""
-        self._batches.append(Batch(calls))
-        return calls + self._tail
+        needed = self._needed()
+        tail = self._tails.get(needed)
+        if tail is None:
+            tail = self._tails[needed] = self._commands(needed)
+        self._batches.append(Batch(calls, needed, len(tail)))
+        return calls + tail
 
     def take(self, reply: Any) -> Batch | None:
         """Take the next reply of the connection; return its batch if that is complete."""
         batch = self._batches[0]
         batch.replies.append(reply)
-        if len(batch.replies) < len(batch.calls) + len(self._tail):
+        if len(batch.replies) < len(batch.calls) + batch.fenced:
             return None
         return self._batches.popleft()
 
@@ -139,19 +152,29 @@ class Fence:
         for each in answers:
             if isinstance(each, RedisError):
                 return str(each)
-        confirmed = min(int(wait), *(int(each[1]) for each in waitaof))
         online = _online(role)
         if role[0] != "master" or self._replicas - online:
-            self._doubtful_until = time.monotonic() + DOUBT_S
+            self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
             self._replicas = online
             return "a replica has left, which a failover begins with"
-        self._replicas = online
-        if waitaof and not int(waitaof[0][0]):
-            return "its own disk did not confirm it in time"
-        if confirmed < self._needed:
-            return f"{confirmed} of {self._needed} replicas confirmed it in time"
-        if self.wanted == "strict" and len(online) > self._needed:
+        joined, self._replicas = online - self._replicas, online
+        if joined:
             return "a replica has joined that did not confirm it"
+        needed = max(batch.needed, self._needed())
+        if int(wait) < needed:
+            if int(wait) >= self._least and self._slow_since is None:
+                self._slow_since = time.monotonic()
+            return f"{wait} of {needed} replicas confirmed it in time"
+        if int(wait) >= len(online):
+            self._slow_since = None
+        return self._not_on_disk(waitaof[0]) if waitaof else None
+
+    def _not_on_disk(self, waitaof: Any) -> str | None:
+        local, replicas = map(int, waitaof)
+        if not local:
+            return "the server's own disk did not confirm it in time"
+        if replicas < self._least:
+            return f"{replicas} of {self._least} replicas have it on disk"
         return None
 
 

@@ -16,7 +16,17 @@ from postino.home import home_of
 CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_VALKEY_URL": (
         ("rediss://me:pw@host:6380/1", "rediss://me:pw@host:6380/1"),
-        ("redis+sentinel://h1,h2", "redis+cluster://h/0", "redis+x://h", "unix+cluster:///x", "localhost:6379", "http://localhost", "redis://", "memcached://x", "redis://[::1"),
+        (
+            "redis+sentinel://h1,h2",
+            "redis+cluster://h/0",
+            "redis+x://h",
+            "unix+cluster:///x",
+            "localhost:6379",
+            "http://localhost",
+            "redis://",
+            "memcached://x",
+            "redis://[::1",
+        ),
     ),
     "POSTINO_WEB_HOST": (("localhost", "localhost"), ("a b", "ho\x01st", "hö")),
     "POSTINO_WEB_PORT": (("65535", 65535), ("-1", "65536", "http", "1.5", "0x10")),

@@ -26,7 +26,7 @@ from postino.store.wire import Command, encode
 from postino.store_address import parse
 
 CONNECT_TIMEOUT_S = 1.0
-ASK_S = 0.3  # for one Sentinel or node to answer; all are asked at once, and a majority is enough
+ASK_S = 0.5  # for one Sentinel or node to answer; all are asked at once, and a majority is enough
 HINT_S = 5.0  # that a redirection is followed without asking: nodes that were not told yet would name the former owner
 
 Where = tuple[str, int]
