@@ -2,10 +2,10 @@
 --[[ fence: write something, so that WAIT and WAITAOF behind it wait for all that its connection wrote before.
 Atomic because it is one write. A connection that has written nothing is told at once that everything is confirmed,
 also what another connection wrote and no replica has; hence a write of its own. It is needed in a full memory too.
-KEYS     fence   string   {po}:fence
+KEYS     meta    hash   {po}:meta
 ARGV     NONE
-RETURNS  OK
+RETURNS  1 the first time | 0
 ERRORS   NONE
 TIME     O(1)
 ]]
-return redis.call('SET', KEYS[1], '')
+return redis.call('HSET', KEYS[1], 'fence', '')

@@ -159,7 +159,7 @@ class Broker:
         for seconds in itertools.count(1):
             await asyncio.sleep(1)
             try:
-                await self._store.primary.look()  # a former primary takes writes until the Sentinels reach it
+                await self._store.follow()
                 if seconds % ASK_S == 0:
                     await self._store.ask_server()
             except Exception:  # one failure must not end the task
@@ -174,7 +174,7 @@ class Broker:
             valkey=not answers,
             durability=self.durability,
             server=server,
-            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.server.warnings],
+            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.warnings],
             error=answers or refused,
         )
 

@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from postino.errors import StoreAway
@@ -45,6 +46,9 @@ QUESTIONS: tuple[Command, ...] = (
 )
 
 
+log = structlog.get_logger()
+
+
 @dataclass(slots=True)
 class Batch:
     """Calls that share a fence, and the replies so far, those of the fence behind them."""
@@ -63,13 +67,22 @@ class Fence:
         self.on_disk = True  # False: the server has no WAITAOF and confirms only that replicas have received it
         self._primary = primary
         self._write: Command = ("EVALSHA", script.sha, 1, key)
+        self._most = 0  # replicas that were ever seen, or named by Sentinels or a cluster
         self._least = 0  # replicas that must be connected, and have it on disk
-        self._slow_since: float | None = None  # one of the others confirms nothing
+        self._slow_since: float | None = None  # since when one of the others has confirmed nothing
+        self._slow_at = 0.0  # when that was last seen
         self._run_id: str | None = None
         self._replicas: frozenset[tuple[str, str]] = frozenset()
         self._doubtful_until = 0.0
         self._batches: deque[Batch] = deque()
         self._tails: dict[int, list[PendingCall]] = {}  # what ends a batch, by the replicas that must have it
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody should know, one sentence each."""
+        if self.on_disk:
+            return ()
+        return ("The server has no WAITAOF: replicas have what is accepted, perhaps not yet on disk; use Valkey 7.2+",)
 
     def admit(self, server: Any, replication: Any, role: Any, wait: Any, waitaof: Any) -> None:
         """Take the replies to QUESTIONS on a new connection, errors among them.
@@ -84,8 +97,8 @@ class Fence:
         facts = {**_info(server), **_info(replication)}
         online = _online(role)
         self._note_primary(facts, online)
-        known = self._primary.known_replicas or 0
-        self._least = max(known, len(online), 1) if self.wanted == "strict" else self.wanted
+        self._most = max(self._most, len(online), self._primary.known_replicas or 0)
+        self._least = max(self._most, 1) if self.wanted == "strict" else self.wanted
         if len(online) < self._least:
             raise _refused(f"{len(online)} of the {self._least} replicas that must confirm it are connected")
         if (left := self._doubtful_until - time.monotonic()) > 0:
@@ -105,10 +118,12 @@ class Fence:
             self._doubtful_until, self._slow_since = 0.0, None
         if fewer:
             self._doubtful_until = time.monotonic() + DOUBT_S
+        if run_id != self._run_id or fewer:
+            log.info("replicas", run_id=run_id[:8], online=sorted(":".join(each) for each in online), doubted=fewer)
         self._run_id, self._replicas = run_id, online
 
     def _needed(self) -> int:
-        waited = self._slow_since is not None and time.monotonic() - self._slow_since > SLOW_S
+        waited = self._slow_since is not None and self._slow_at - self._slow_since > SLOW_S
         return self._least if waited else max(self._least, len(self._replicas))
 
     def _commands(self, needed: int) -> list[PendingCall]:
@@ -148,6 +163,12 @@ class Fence:
 
     def objection(self, batch: Batch) -> str | None:
         """Return why a complete batch cannot be promised, or None."""
+        found = self._objection(batch)
+        if found is not None:
+            log.warning("not_confirmed", calls=len(batch.calls), reason=found)
+        return found
+
+    def _objection(self, batch: Batch) -> str | None:
         _, wait, *waitaof, role = answers = batch.replies[len(batch.calls) :]
         for each in answers:
             if isinstance(each, RedisError):
@@ -162,12 +183,17 @@ class Fence:
             return "a replica has joined that did not confirm it"
         needed = max(batch.needed, self._needed())
         if int(wait) < needed:
-            if int(wait) >= self._least and self._slow_since is None:
-                self._slow_since = time.monotonic()
+            self._note_slow(time.monotonic())
             return f"{wait} of {needed} replicas confirmed it in time"
         if int(wait) >= len(online):
             self._slow_since = None
         return self._not_on_disk(waitaof[0]) if waitaof else None
+
+    def _note_slow(self, now: float) -> None:
+        """Note that a replica has not confirmed a batch in time; it is slow if none in between was confirmed."""
+        if self._slow_since is None or now - self._slow_at > SLOW_S / 2:
+            self._slow_since = now
+        self._slow_at = now
 
     def _not_on_disk(self, waitaof: Any) -> str | None:
         local, replicas = map(int, waitaof)

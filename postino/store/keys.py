@@ -11,7 +11,6 @@ PER_AGENT = ("inbox", "leases", "index", "order", "dead")
 PER_NAME = ("past",)
 SHARED = (
     "broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history", "meta", "probe",
-    "fence",
 )  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index and order
 ALL = "all"

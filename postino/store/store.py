@@ -85,7 +85,7 @@ class Store:
         self.promises = self.writes
         self._fence: Fence | None = None
         if replicas:
-            self._fence = Fence(replicas, self.scripts["fence"], self.keys.shared("fence"), self.primary)
+            self._fence = Fence(replicas, self.scripts["fence"], self.keys.shared("meta"), self.primary)
             self.promises = Pipeline(self.primary, explain=explain, fence=self._fence)
         #: what precedes the arguments is the same in every call of one script for one agent and sender
         self._call_head = lru_cache(4096)(self._make_head)
@@ -96,6 +96,11 @@ class Store:
         if self._fence is not None and self._fence.on_disk and self.server.durability == "fsync":
             return "replicated"
         return self.server.durability
+
+    @property
+    def warnings(self) -> list[str]:
+        """What somebody should know of the server, one sentence each."""
+        return [*self.server.warnings, *(self._fence.warnings if self._fence is not None else ())]
 
     @property
     def connections(self) -> list[Pipeline]:
@@ -128,7 +133,9 @@ class Store:
 
     def _judge(self, replies: list[Any]) -> None:
         *answers, rights, identity = replies
-        found = judge(self.identity.here.address, answers, rights, moves=self.primary.moves)
+        found = judge(
+            self.identity.here.address, answers, rights, moves=self.primary.moves, fenced=self._fence is not None
+        )
         raise_first([identity])
         self.identity.check(identity)
         if found != self.server:
@@ -177,6 +184,17 @@ class Store:
         except PostinoError as error:
             log.warning("valkey_refused", error=error.message)
             self.writes.drop(error)
+
+    async def follow(self) -> None:
+        """Find out where the primary is and what replicas it has; connections to a former one end.
+
+        Called every second: a former primary takes writes until it is told, and a replica that has joined unseen may be
+        promoted unseen.
+        """
+        await self.primary.look()
+        if self._fence is not None:
+            with contextlib.suppress(PostinoError, RedisError):
+                await self.promises.call("TIME")
 
     async def try_write(self) -> None:
         """Write something, as a send would; but the history does not give way, it only counts as room that is left.

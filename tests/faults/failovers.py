@@ -62,7 +62,7 @@ class Load:
         self.history.note(
             Try(
                 face="http",
-                end="broker",
+                end=str(self.broker._store.primary.where),
                 sender=sender,
                 to=to,
                 number=number,
@@ -189,13 +189,13 @@ async def kill(watched: Watched, load: Load) -> float:
     async def fault() -> None:
         primary.kill()
         if len(watched.nodes) == 2:  # the fence accepts nothing before the other node is back
-            await eventually(lambda: promoted(watched, primary), "another is promoted", PATIENCE_S)
+            await eventually(lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S)
             await asyncio.to_thread(primary.start)
 
     seconds = await load.outage(fault)
     if not primary.listens():
         await asyncio.to_thread(primary.start)
-    await settled(watched)
+    await settled(watched, load)
     return seconds
 
 
@@ -205,10 +205,10 @@ async def planned(watched: Watched, load: Load, *words: str) -> float:
 
     async def fault() -> None:
         watched.sentinels[0].ask("SENTINEL", "FAILOVER", NAME, *words)
-        await eventually(lambda: promoted(watched, before), "another is promoted", PATIENCE_S)
+        await eventually(lambda: asyncio.to_thread(promoted, watched, before), "another is promoted", PATIENCE_S)
 
     seconds = await load.outage(fault)
-    await settled(watched)
+    await settled(watched, load)
     return seconds
 
 
@@ -218,13 +218,13 @@ async def freeze(watched: Watched, load: Load) -> float:
 
     async def fault() -> None:
         primary.signal(signal.SIGSTOP)
-        await eventually(lambda: promoted(watched, primary), "another is promoted", PATIENCE_S)
+        await eventually(lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S)
         if len(watched.nodes) == 2:
             primary.signal(signal.SIGCONT)
 
     seconds = await load.outage(fault)
     primary.signal(signal.SIGCONT)
-    await settled(watched)
+    await settled(watched, load)
     return seconds
 
 
@@ -235,9 +235,10 @@ def promoted(watched: Watched, before: Node) -> bool:
     return False
 
 
-async def settled(watched: Watched) -> None:
-    """Return when all nodes are back."""
-    await eventually(watched.settled, "all nodes are back", PATIENCE_S)
+async def settled(watched: Watched, load: Load) -> None:
+    """Return when all nodes are back, and messages were accepted by all."""
+    await eventually(lambda: asyncio.to_thread(watched.settled), "all nodes are back", PATIENCE_S)
+    await load.progress()
 
 
 async def kill_owner(cluster: Cluster, load: Load) -> None:
@@ -246,11 +247,13 @@ async def kill_owner(cluster: Cluster, load: Load) -> None:
 
     async def fault() -> None:
         owner.kill()
-        await eventually(lambda: cluster.owner() is not owner, "the replica has taken over", PATIENCE_S)
+        await eventually(
+            lambda: asyncio.to_thread(lambda: cluster.owner() is not owner), "the replica has taken over", PATIENCE_S
+        )
         await asyncio.to_thread(owner.start)
 
     await load.outage(fault)
-    await covered(cluster)
+    await covered(cluster, load)
 
 
 async def fail_over_owner(cluster: Cluster, load: Load) -> float:
@@ -260,10 +263,12 @@ async def fail_over_owner(cluster: Cluster, load: Load) -> float:
 
     async def fault() -> None:
         replica.ask("CLUSTER", "FAILOVER")
-        await eventually(lambda: cluster.owner() is replica, "the replica has taken over", PATIENCE_S)
+        await eventually(
+            lambda: asyncio.to_thread(lambda: cluster.owner() is replica), "the replica has taken over", PATIENCE_S
+        )
 
     seconds = await load.outage(fault)
-    await covered(cluster)
+    await covered(cluster, load)
     return seconds
 
 
@@ -274,13 +279,18 @@ async def migrate(cluster: Cluster, load: Load) -> float:
 
     async def fault() -> None:
         owner.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", str(target.ask("CLUSTER", "MYID")))
-        await eventually(lambda: cluster.owner() is target, "the slot has moved", PATIENCE_S)
+        await eventually(lambda: asyncio.to_thread(lambda: cluster.owner() is target), "the slot has moved", PATIENCE_S)
 
     seconds = await load.outage(fault)
-    await covered(cluster)
+    await covered(cluster, load)
     return seconds
 
 
-async def covered(cluster: Cluster) -> None:
-    """Return when the owner of the slot has a replica."""
-    await eventually(lambda: bool(cluster.replicas(cluster.owner())), "the owner has a replica", PATIENCE_S)
+async def covered(cluster: Cluster, load: Load) -> None:
+    """Return when the owner of the slot has a replica that has confirmed messages."""
+    await eventually(
+        lambda: asyncio.to_thread(lambda: bool(cluster.replicas(cluster.owner()))),
+        "the owner has a replica",
+        PATIENCE_S,
+    )
+    await load.progress()
