@@ -237,6 +237,7 @@ def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[we
 async def _stop(app: web.Application) -> None:
     """Let long polls answer and streams end before the sockets close; end the MCP sessions over HTTP."""
     app[STATE].stopping.set()
+    app[STATE].renderer.close()
     await app[STATE].mcp.close()
 
 
