@@ -26,6 +26,15 @@ class Renderer:
         self._size = 0
         self._thread: ThreadPoolExecutor | None = None
 
+    def __contains__(self, body: str) -> bool:
+        """Return whether `body` needs no rendering."""
+        return _key(body) in self._kept
+
+    @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        return self._size
+
     async def one(self, body: str) -> msgspec.Raw:
         """Return the tree of `body` as JSON."""
         key = _key(body)
@@ -43,7 +52,7 @@ class Renderer:
         until = clock() + PAGE_S
         found: list[msgspec.Raw | msgspec.UnsetType] = []
         for body in bodies:
-            if clock() < until or _key(body) in self._kept:
+            if clock() < until or body in self:
                 found.append(await self.one(body))
             else:
                 found.append(msgspec.UNSET)
