@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
