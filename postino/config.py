@@ -98,7 +98,8 @@ class Knob:
 KNOBS: tuple[Knob, ...] = (
     Knob(
         "valkey_url",
-        "redis://, rediss:// (or valkey…), redis+sentinel://…/NAME, redis+cluster:// or unix://; in a password write / ? # @ as %2F %3F %23 %40",
+        "redis://, rediss:// (or valkey…), redis+sentinel://…/NAME, redis+cluster:// or unix://; "
+        "in a password write / ? # @ as %2F %3F %23 %40",
         "Your own server; unset: the embedded server",
         store_url,
     ),
