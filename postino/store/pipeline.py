@@ -101,6 +101,7 @@ class Pipeline:
         self._verify: Callable[[list[Any]], None] = raise_first
         self._sent_away = False  # the server refused in a way that a new connection may end
         self._unsent: deque[PendingCall] = deque()
+        self._redirected: list[PendingCall] = []  # to be sent on the next connection, before all others
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._flush_handle: asyncio.Handle | None = None
@@ -258,7 +259,7 @@ class Pipeline:
             self._sent_away = self._sent_away or code_of(reply) in _SENT_AWAY
             self._primary.redirected(str(reply))
         if self._fence is None:
-            self._settle(call.reply, reply)
+            self._settle(call, reply)
         elif batch := self._fence.take(reply):
             objection = self._fence.objection(batch)
             self._sent_away = self._sent_away or objection is not None
@@ -268,7 +269,7 @@ class Pipeline:
         """Give the calls of a batch their replies; with an objection only the refusals, in which nothing was stored."""
         for call, reply in zip(batch.calls, batch.replies, strict=False):
             if objection is None or isinstance(reply, RedisError):
-                self._settle(call.reply, reply)
+                self._settle(call, reply)
             elif not call.reply.done():
                 call.reply.set_exception(
                     StoreAway(
@@ -276,11 +277,14 @@ class Pipeline:
                     )
                 )
 
-    def _settle(self, future: asyncio.Future[Any], reply: Any) -> None:
+    def _settle(self, call: PendingCall, reply: Any) -> None:
+        future = call.reply
         if future.done():
             return
         if not isinstance(reply, RedisError):
             future.set_result(reply)
+        elif code_of(reply) == "MOVED" and self._primary.moves:
+            self._redirected.append(call)  # nothing ran: it is sent to the owner, if there is time
         elif code_of(reply) in _NOT_EXECUTED:
             # a refusal met within a script, of a command this user may not run, does not undo what the script wrote
             outcome = "unknown" if _IN_SCRIPT in str(reply) else "none"
@@ -294,6 +298,8 @@ class Pipeline:
         for batch in self._fence.abandon() if self._fence is not None else ():
             self._settle_batch(batch, str(error))
         _fail(wire.in_flight, self._away(error, self._lost_outcome))
+        self._unsent.extendleft(reversed(self._redirected))
+        self._redirected.clear()
         if self._sent_away and self._unsent and self._flush_handle is None:
             self._flush_handle = self._loop.call_soon(self._flush)  # they were held back for the next connection
         elif not self._sent_away:
