@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from postino.broker import Broker
     from postino.claude.callers import Callers, SessionAgent
     from postino.claude.turns import Turns
+    from postino.claude.wake import Wakes
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
     from postino.mcp.face import McpFace
@@ -53,6 +54,7 @@ class AppState:
         tokens: NamedTokens,
         mcp: McpFace,
         metrics: Metrics,
+        wakes: Wakes,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -67,6 +69,7 @@ class AppState:
         self.tokens = tokens
         self.mcp = mcp
         self.metrics = metrics
+        self.wakes = wakes
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 
