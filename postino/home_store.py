@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
 
 from postino import private_files
 from postino.errors import BadField
+from postino.light import dataclass
 from postino.paths import Home
 
 DEFAULT_PREFIX = "po:"
@@ -74,7 +74,7 @@ def read(home: Home) -> HomeStore | None:
 
 def write(home: Home, store: HomeStore) -> None:
     """Remember `store`: the file is replaced as a whole and on disk when this returns, with mode 0600."""
-    private_files.replace(home.store, json.dumps(asdict(store)))
+    private_files.replace(home.store, json.dumps({name: getattr(store, name) for name in HomeStore.__slots__}))
 
 
 def restore(home: Home, store: HomeStore | None) -> None:
