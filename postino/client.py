@@ -13,7 +13,6 @@ from postino.transport import Answer, Transport
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from postino.transport import Json
 
@@ -33,7 +32,7 @@ class Client:
 
     def __init__(
         self,
-        address: Path | str,
+        address: os.PathLike[str] | str,
         *,
         token: str | None = None,
         seconds: float = 10.0,

@@ -11,7 +11,7 @@ import re
 
 from postino import private_files
 from postino.errors import BadField
-from postino.light import dataclass
+from postino.light import asdict, dataclass
 from postino.paths import Home
 
 DEFAULT_PREFIX = "po:"
@@ -74,7 +74,7 @@ def read(home: Home) -> HomeStore | None:
 
 def write(home: Home, store: HomeStore) -> None:
     """Remember `store`: the file is replaced as a whole and on disk when this returns, with mode 0600."""
-    private_files.replace(home.store, json.dumps({name: getattr(store, name) for name in HomeStore.__slots__}))
+    private_files.replace(home.store, json.dumps(asdict(store)))
 
 
 def restore(home: Home, store: HomeStore | None) -> None:

@@ -16,7 +16,6 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from http.client import HTTPConnection
-    from pathlib import Path
     from typing import Any, TypeVar
 
     from postino.tcp_http import TcpConnection
@@ -68,12 +67,12 @@ class Answer:
 class Transport:
     """One address and at most one persistent connection to it.
 
-    The address is a URL, or the path of a unix socket: a `Path`, or a text that begins with a slash.
+    The address is a URL, or the path of a unix socket, which is no text: a `Path`, or what else has `__fspath__`.
     """
 
-    def __init__(self, address: Path | str) -> None:
+    def __init__(self, address: os.PathLike[str] | str) -> None:
         self.address = address
-        self._path = os.fspath(address) if not isinstance(address, str) or address.startswith("/") else None
+        self._path = None if isinstance(address, str) else os.fspath(address)
         self._connection: UnixConnection | TcpConnection | None = None
         if self._path is None and not _is_url(str(address)):
             shown = str(address).rpartition("@")[2]  # a password is neither used nor shown

@@ -21,7 +21,7 @@ from postino import locks
 from postino.daemon.info import DaemonInfo as DaemonInfo
 from postino.daemon.info import read_info as read_info
 from postino.errors import PostinoError, StoreAway, Unreachable
-from postino.light import dataclass
+from postino.light import asdict, dataclass
 from postino.relay.starter import Starter, last_words
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
@@ -62,7 +62,7 @@ class HomeLock:
         info = DaemonInfo(os.getpid(), url, str(self._home.socket), version, time.time(), settings or {})
         draft = self._home.info.with_suffix(".new")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump({name: getattr(info, name) for name in DaemonInfo.__slots__}, file)
+            json.dump(asdict(info), file)
         draft.replace(self._home.info)
         return info
 
