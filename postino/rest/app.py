@@ -250,6 +250,7 @@ def _counting(broker: Broker, *counts: Callable[[Event], None]) -> Callable[[web
 async def _stop(app: web.Application) -> None:
     """Let long polls answer and streams end before the sockets close; end the MCP sessions over HTTP."""
     app[STATE].stopping.set()
+    app[STATE].renderer.close()
     await app[STATE].mcp.close()
 
 
