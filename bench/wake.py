@@ -15,8 +15,9 @@ from typing import Any
 
 from bench.table import Rows
 from tests.hooks.conftest import scratch_machine
-from tests.hooks.model import Model, serving
+from tests.hooks.model import Model
 from tests.relays import RealRelay, real_relays
+from tests.scripted.model import serving
 
 ROUNDS = 30
 REST_S = 5.0  # between two messages: the seventh within 30 s would wait
@@ -29,7 +30,7 @@ def run(seconds: float) -> Rows:
 
 
 async def _measure() -> Rows:
-    async with serving() as model:
+    async with serving(Model()) as model:
         with scratch_machine(model) as machine:
             machine.install_anew()
             machine.postino("up")
