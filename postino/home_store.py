@@ -7,10 +7,10 @@ POSTINO_VALKEY_URL needs it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 
 from postino import private_files
 from postino.errors import BadField
+from postino.light import asdict, dataclass
 from postino.paths import Home
 from postino.store_address import without_credentials
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
 
 from postino.paths import Home
 from postino.store_address import parse as parse_address
 from postino.values import LEAST_MEMORY
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Literal
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -70,14 +74,16 @@ def store_url(text: str) -> str:
 
 def home_path(text: str) -> Home:
     """Return the home at an absolute path; `~` is resolved."""
-    path = Path(text).expanduser()
-    if not path.is_absolute():  # it would depend on the working directory, and so split the mail
+    path = os.path.expanduser(text)  # noqa: PTH111 - pathlib costs every command 4 ms
+    if not os.path.isabs(path):  # noqa: PTH117 - it would depend on the working directory, and so split the mail
         raise ValueError
-    return Home(path)
+    return Home(os.path.normpath(path))
 
 
 def file_path(text: str) -> Path:
     """Return an absolute path; `~` is resolved."""
+    from pathlib import Path
+
     path = Path(text).expanduser()
     if not path.is_absolute():  # a daemon is started in another directory
         raise ValueError
