@@ -77,8 +77,8 @@ def _styles(column: int, text: str) -> tuple[str, ...]:
 def whoami(command: Command) -> int:
     """Print the agent that the commands act as here: POSTINO_AGENT_NAME, or the agent of this Claude Code session."""
     args = command.parser().parse_args(command.argv)
-    name, source = command.settings.agent_name, "POSTINO_AGENT_NAME"
-    if name is None:
+    name, source = command.agent_setting(), "POSTINO_AGENT_NAME"
+    if name is None or name != command.settings.agent_name:
         name, source = command.session_agent(), "session"
     if name is None:
         text = "nobody: messages are from anonymous; give --agent NAME or set POSTINO_AGENT_NAME\n"
