@@ -95,7 +95,7 @@ class Command:
         return own if own is not None and own.startswith(f"{name[:31]}.") else name
 
     def session_agent(self) -> str | None:
-        """Return the agent of the Claude Code session in which this command runs; None outside of one."""
+        """Return the agent of the client's session in which this command runs; None outside of one."""
         if not session.headers(self.environ):
             return None
         with self._connection() as client:

@@ -120,6 +120,11 @@ class Machine:
         """Return what became of a message."""
         return self.asked(f"messages/{agent}/{id}")  # type: ignore[no-any-return]
 
+    def sender(self, agent: str) -> tuple[str, bool]:
+        """Return who has sent the only message of an agent, and whether that is verified."""
+        (item,) = self.asked(f"messages/{agent}")["items"]
+        return item["from"], item["verified"]
+
     async def until_state(self, agent: str, id: str, state: str) -> None:
         """Wait until a message has a state."""
         await asyncio.to_thread(until, lambda: self.state(agent, id).get("state") == state, f"{id} is {state}", 30)

@@ -28,7 +28,8 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
     async def mail_arrives(_: Any) -> Calls:
         (states["agent"],) = await asyncio.to_thread(machine.online)
         await asyncio.to_thread(machine.send, states["agent"], "the body of m1", id="m1")
-        return [("msg_send", {"to": "ann", "body": "hello ann", "id": "o1"})]
+        command = {"command": "postino send eve hello", "description": "d"}
+        return [("msg_send", {"to": "ann", "body": "hello ann", "id": "o1"}), ("bash", command)]
 
     async def has_the_answer(_: Any) -> Calls:
         states["with the answer"] = (await asyncio.to_thread(machine.state, states["agent"], "m1"))["state"]
@@ -55,6 +56,7 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await machine.until_state(agent, "m1", "acked")
         assert f"this session is agent {agent}" in model.shown(0)
         assert machine.state("ann", "o1")["from"] == agent
+        assert machine.sender("eve") == (agent, True)
         assert "1 unread message" in model.shown(1) and "the body of m1" not in model.shown(1)
         assert states["with the answer"] == "leased"
 
