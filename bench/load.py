@@ -22,6 +22,8 @@ class Measured:
 
     def percentile_ms(self, percent: float) -> float:
         """Return a latency percentile in milliseconds."""
+        if len(self.latencies) == 1:
+            return self.latencies[0] * 1000
         return statistics.quantiles(self.latencies, n=1000)[int(percent * 10) - 1] * 1000
 
 

@@ -28,6 +28,8 @@ def _line(cells: list[str], widths: list[int], numeric: list[bool]) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, list):
+        return " ".join(map(_text, value))
     return (
         f"{value:,.2f}"
         if isinstance(value, float) and value < 100

@@ -14,17 +14,17 @@ import os
 import shutil
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 from bench.table import Rows
-from tests import homes, processes
 from tests.clients import machine as clients
 from tests.clients import model as client_model
 from tests.clients.terminal import Terminal
 from tests.hooks.conftest import scratch_machine
-from tests.hooks.model import Model, serving
+from tests.hooks.model import Model
 from tests.relays import RealRelay, real_relays
+from tests.scripted.machine import scratch_root
+from tests.scripted.model import serving
 
 ROUNDS = 30
 REST_S = 5.0  # between two messages: the seventh within 30 s would wait
@@ -46,7 +46,7 @@ def _program(client: str) -> str | None:
 
 
 async def _claude() -> Rows:
-    async with serving() as model:
+    async with serving(Model()) as model:
         with scratch_machine(model) as machine:
             machine.install_anew()
             machine.postino("up")
@@ -65,20 +65,17 @@ async def _claude() -> Rows:
 async def _codex() -> Rows:
     binary = _program("codex")
     assert binary is not None
-    async with client_model.serving() as model:
-        machine = clients.Machine(homes.scratch(), "codex", binary, model)
-        try:
+    async with serving(client_model.Model()) as model:
+        with scratch_root() as root:
+            machine = clients.Machine(root=root, client="codex", binary=binary, model=model)
             machine.prepare()
             return [_row("Codex: verified send to the request with the line", await _in_codex(machine, model))]
-        finally:
-            processes.kill_all(machine.root)
-            shutil.rmtree(machine.root, ignore_errors=True)
 
 
 async def _in_codex(machine: clients.Machine, model: client_model.Model) -> list[float]:
     machine.postino("install", "--client", "codex")
     machine.postino("up")
-    terminal = Terminal([machine.binary], machine.env, Path(machine.project))
+    terminal = Terminal([machine.binary], machine.env, machine.project())
     try:
         await terminal.until("Trust all and continue")
         await terminal.press(b"2", "› 2. Trust all and continue")

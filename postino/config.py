@@ -74,7 +74,7 @@ NOT_COMPARED = frozenset({"home", "agent_name"})
 
 @dataclass(frozen=True, slots=True)
 class Knob:
-    """One setting as it stands in the environment, the README and the error messages."""
+    """One setting as it stands in the environment, docs/settings.md and the error messages."""
 
     name: str
     allowed: str

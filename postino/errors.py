@@ -266,11 +266,15 @@ class NameReserved(BadName):
 
 @contextlib.contextmanager
 def naming(id: str) -> Iterator[None]:
-    """Put `id` into a StoreAway raised within: a caller who gave no id can then safely repeat the request."""
+    """Put `id` into a StoreAway raised within: a caller who gave no id can then safely repeat the request.
+
+    For what is stored once per id only: where the outcome is unknown, the message says that a retry is safe.
+    """
     try:
         yield
     except StoreAway as error:
-        raise error.with_detail(id=id) from None
+        hint = "; a retry with the same id is safe" if error.detail.get("outcome") == "unknown" else ""
+        raise type(error)(f"{error.message}{hint}", **(error.detail | {"id": id})) from None
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 TYPE_CHECKING = False  # of typing, whose import would cost 4 ms and 0.6 MB
@@ -53,6 +54,8 @@ def prepare(home: str) -> str | None:
         )
     try:
         os.makedirs(home, mode=0o700, exist_ok=True)  # noqa: PTH103
+    except FileExistsError:  # something else has that name
+        return _no_directory(home)
     except OSError as error:
         return f"POSTINO_HOME {printable(home)} cannot be used: {error.strerror}"
     return check(home)
@@ -67,6 +70,8 @@ def check(home: str) -> str | None:
         found = os.stat(home)  # noqa: PTH116
     except OSError as error:
         return f"POSTINO_HOME {printable(home)} cannot be used: {error.strerror}"
+    if not stat.S_ISDIR(found.st_mode):
+        return _no_directory(home)
     if found.st_uid != os.getuid():
         return f"POSTINO_HOME {printable(home)} belongs to uid {found.st_uid}, not to you; choose another directory"
     if found.st_mode & WRITABLE_BY_OTHERS:  # readable by others is safe: every file in it is private
@@ -75,6 +80,10 @@ def check(home: str) -> str | None:
             "its files; run chmod go-w on it or choose another directory"
         )
     return None
+
+
+def _no_directory(home: str) -> str:
+    return f"POSTINO_HOME {printable(home)} is not a directory; choose another path"
 
 
 def printable(text: str) -> str:

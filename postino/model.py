@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -30,6 +30,8 @@ Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
 Kind = Literal["agent", "human"]
 Activity = Literal["busy", "idle", "asking", "unknown"]
+#: a body as a tree of tags and texts, see postino/render/tree.py; null: it is to be shown as written
+Tree = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": ["array", "null"]})]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,9 +126,13 @@ class Stored(Record, frozen=True, kw_only=True):
 
 
 class Message(Stored, frozen=True, kw_only=True):
-    """A message as a reader gets it. `redelivered` marks every repeat."""
+    """A message as a reader gets it. `redelivered` marks every repeat.
+
+    `tree`, here and below, is the body as a tree, where the caller asked for it and there was the time to make it.
+    """
 
     redelivered: bool = False
+    tree: Tree | msgspec.UnsetType = msgspec.UNSET
 
 
 class Dead(Stored, frozen=True, kw_only=True):
@@ -229,6 +235,7 @@ class Broadcast(Announcement, frozen=True, kw_only=True):
 
     seen: int
     agents: int
+    tree: Tree | msgspec.UnsetType = msgspec.UNSET
 
 
 class BroadcastBatch(Record, frozen=True, kw_only=True):
@@ -265,6 +272,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     reason: str | None = None
     notified: str = "none"
     altered: bool | msgspec.UnsetType = msgspec.UNSET
+    tree: Tree | msgspec.UnsetType = msgspec.UNSET
 
 
 class HistoryPage(Record, frozen=True, kw_only=True):

@@ -94,6 +94,8 @@ def encode_visible(value: object) -> bytes:
         UnicodeEncodeError: a text has a lone surrogate.
     """
     data = _encode(value)
+    if data.isascii() and b"\x7f" not in data:  # as nearly always, and found far faster
+        return data
     if any(start in data for start in _ENCODED_STARTS):
         return _ENCODED.sub(_escape, data)
     return data

@@ -1,13 +1,15 @@
-"""Run the tests that are marked `timing` first and among themselves: they claim how long something takes.
+"""The order of the tests, which decides how long a run takes and what its claims about time are worth. A pytest plugin.
 
-They mostly wait, so they disturb one another little; a browser or a client that starts beside them would. A pytest
-plugin. Without xdist every test is alone anyway.
+First come the tests marked `timing`, among themselves: they claim how long something takes. They mostly wait, so they
+disturb one another little; a browser or a client that starts beside them would. Then the tests that `timeout` gives
+more time than others: everybody would wait for one that begins last. Without xdist every test is alone anyway.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from itertools import chain, groupby
 from pathlib import Path
 
 import pytest
@@ -18,15 +20,25 @@ def is_timing(item: pytest.Item) -> bool:
     return item.get_closest_marker("timing") is not None
 
 
+def is_long(item: pytest.Item, usual_s: float) -> bool:
+    """Tell whether a test may take longer than others."""
+    given = item.get_closest_marker("timeout")
+    return given is not None and given.args[0] > usual_s
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let each worker begin with its share of the marked tests: --dist worksteal gives each as many tests in a row."""
+    """Let each worker begin with its share of such tests: --dist worksteal gives each as many tests in a row."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    usual_s = float(config.getini("timeout"))
     marked = [item for item in items if is_timing(item)]
-    others = [item for item in items if not is_timing(item)]
+    rest = [item for item in items if not is_timing(item)]
+    long = [item for item in rest if is_long(item, usual_s)]
+    files = [list(group) for _, group in groupby(long, lambda item: item.path)]  # what they share is made once
+    others = [item for item in rest if not is_long(item, usual_s)]
     ordered: list[pytest.Item] = []
     for number in range(workers):
-        share = marked[number::workers]
+        share = [*marked[number::workers], *chain(*files[number::workers])]
         room = max(0, (len(items) - len(ordered)) // (workers - number) - len(share))
         ordered += share + others[:room]
         del others[:room]

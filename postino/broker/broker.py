@@ -37,6 +37,7 @@ from postino.store.store import Limits, Store
 from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
 
+EMBEDDED_PATIENCE_S = 10.0  # in which a server that was just started must answer: the machine may be busy
 ASK_S = 5.0  # between two questions to the server about itself
 WRITE_S = 1.0  # between two writes that only try whether the store takes them
 SAMPLED = 50  # inboxes that are searched for the oldest unread message
@@ -100,7 +101,7 @@ class Broker:
         broker = cls(settings, store, embedded)
         store.open()
         try:
-            await store.connect()
+            await store.connect(EMBEDDED_PATIENCE_S if embedded else 0.0)
             await broker.events.open()
         except (PostinoError, asyncio.CancelledError):
             await store.close()

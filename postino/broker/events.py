@@ -64,6 +64,8 @@ class Events:
         self._repair = repair
         self._subscriptions: set[Subscription] = set()
         self._waiters: dict[str, set[asyncio.Event]] = {}
+        self._counters: list[Callable[[Event], object]] = []
+        self.gaps = 0  # times that events were trimmed before they were read
         self._task: asyncio.Task[None] | None = None
         self._last = "0-0"
 
@@ -89,6 +91,15 @@ class Events:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+
+    @contextlib.contextmanager
+    def counted_by(self, count: Callable[[Event], object]) -> Iterator[None]:
+        """Call `count` with every event, where it is read: a queue and a task for each would cost a send more."""
+        self._counters.append(count)
+        try:
+            yield
+        finally:
+            self._counters.remove(count)
 
     @contextlib.contextmanager
     def arrival(self, agent: str) -> Iterator[asyncio.Event]:
@@ -159,6 +170,7 @@ class Events:
         if not await self._gap(self._last):
             return False
         since, self._last = self._last, await self._stream.last()
+        self.gaps += 1
         log.warning("events_gap", since=since)
         for subscription in self._subscriptions:
             subscription.end()
@@ -175,6 +187,8 @@ class Events:
             # the mail is under the new name now; who waits under the old one has to check again
             self._set_arrived(str(event.data.get("old")))
             self._set_arrived(str(event.data.get("agent")))
+        for count in self._counters:
+            count(event)
 
     def _set_arrived(self, agent: str) -> None:
         for waiter in self._waiters.get(agent, ()):

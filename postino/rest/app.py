@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -31,6 +32,7 @@ from postino.errors import (
 )
 from postino.mcp.connected import ConnectedSessions
 from postino.mcp.face import McpFace
+from postino.model import Event
 from postino.rest import parse
 from postino.rest.answers import answer, closing, refusal
 from postino.rest.call import WAITED, ApiCall, AppState
@@ -66,14 +68,15 @@ def build_app(
     mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
     metrics = Metrics(broker, sessions)
-    state = AppState(broker, settings, Rates(broker), turns, clients, Callers(broker, sessions), tokens, mcp, metrics)
+    state = AppState(broker, settings, Rates(), turns, clients, Callers(broker, sessions), tokens, mcp, metrics)
     metrics.streams, wakes.on_wake = lambda: state.streams, metrics.woken
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard, metrics)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
     app[STATE] = state
     app[GUARD] = guard
-    app.cleanup_ctx.append(_background(state.rates.run, metrics.run, wakes.run))
+    app.cleanup_ctx.append(_counting(broker, state.rates.count, metrics.count))
+    app.cleanup_ctx.append(_background(wakes.run))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
         endpoint, answer_expect = _endpoint(route, state, guard), _expect_handler(guard, route.needs_token)
@@ -96,11 +99,12 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     largest = min(most, route.longest_body or most)
     setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
     handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api and not route.needs_token
+    make_call: Callable[..., ApiCall[Any, Any]] = ApiCall  # `ApiCall[Any, Any](...)` would cost a microsecond
     no_query: Any = NOTHING if route.query is Nothing else route.query()
 
     async def serve(request: web.Request) -> object:
         caller = guard.admit(request, needs_token=needs_token, is_page=is_page)
-        call = ApiCall[Any, Any](state, request, no_query, NOTHING, caller)
+        call = make_call(state, request, no_query, NOTHING, caller)
         if caller is not None:
             caller.check_role(route.role)
             if route.own:
@@ -154,13 +158,7 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]], metrics: Metri
     """Return `serve` with its record or error turned into a response, and counted."""
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
-        began = time.monotonic()
-        response = await respond(request)
-        if isinstance(response, web.Response) and WAITED not in request:  # a stream ends when its reader wants
-            observe(time.monotonic() - began)
-        return response
-
-    async def respond(request: web.Request) -> web.StreamResponse:
+        began, is_stream = time.monotonic(), False
         connection = request.protocol if isinstance(request.protocol, HttpConnection) else None
         if connection is not None:
             connection.request_started(request)
@@ -168,6 +166,7 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]], metrics: Metri
             result = await serve(request)
             if not isinstance(result, web.StreamResponse):
                 return answer(result)
+            is_stream = not isinstance(result, web.Response)
             result.headers.setdefault("Server", "postino")
             return result
         except PostinoError as error:
@@ -182,6 +181,8 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]], metrics: Metri
         finally:
             if connection is not None:
                 connection.request_finished()
+            if not is_stream and WAITED not in request:  # a stream ends when its reader wants
+                observe(time.monotonic() - began)
 
     return endpoint
 
@@ -234,9 +235,22 @@ def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[we
     return run
 
 
+def _counting(broker: Broker, *counts: Callable[[Event], None]) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return a cleanup context in which `counts` are called with every event while the application runs."""
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        with contextlib.ExitStack() as counted:
+            for count in counts:
+                counted.enter_context(broker.events.counted_by(count))
+            yield
+
+    return run
+
+
 async def _stop(app: web.Application) -> None:
     """Let long polls answer and streams end before the sockets close; end the MCP sessions over HTTP."""
     app[STATE].stopping.set()
+    app[STATE].renderer.close()
     await app[STATE].mcp.close()
 
 

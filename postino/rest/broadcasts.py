@@ -11,18 +11,21 @@ from postino.rest.records import (
     Cleared,
     Nothing,
     Page,
-    Paging,
+    RenderedPaging,
     Seen,
     SeenBody,
     UnseenBroadcasts,
 )
+from postino.rest.render import with_trees
 from postino.values import DEFAULT_PAGE
 
 
-async def listing(call: ApiCall[Paging, Nothing]) -> Page[Broadcast]:
+async def listing(call: ApiCall[RenderedPaging, Nothing]) -> Page[Broadcast]:
     """List the broadcasts, oldest first; moves no cursor."""
     page = call.query
     items, total = await call.broker.broadcasts.page(page.limit, page.offset)
+    if page.render:
+        items = await with_trees(call.state.renderer, items)
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
 
 

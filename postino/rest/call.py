@@ -13,6 +13,7 @@ from aiohttp import web
 from postino.broker.sessions import SESSION_PREFIX
 from postino.errors import BadField, BadRequest, Forbidden, NotAllowed
 from postino.model import ANONYMOUS, Record, Sender, Via
+from postino.render.renderer import Renderer
 from postino.rest import peer
 from postino.rest.client_process import client_process, client_sessions, is_in_session
 from postino.rest.connection import is_unix
@@ -67,6 +68,7 @@ class AppState:
         self.tokens = tokens
         self.mcp = mcp
         self.metrics = metrics
+        self.renderer = Renderer()
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 

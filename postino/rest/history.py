@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from postino.errors import BadPage
 from postino.model import HistoryPage
 from postino.rest.call import ApiCall
 from postino.rest.parse import stream_id
 from postino.rest.records import HistoryQuery, Nothing
+from postino.rest.render import with_trees
 
 
 async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
@@ -19,7 +22,11 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
     before = None if asked.before is None else _entry(asked.before)
     if before == "0-0":  # nothing is older, and Valkey refuses the range
         return HistoryPage(items=[], more=False)
-    return await call.broker.history.search(agent=agent, with_=asked.with_, q=asked.q, before=before, limit=asked.limit)
+    history = call.broker.history
+    page = await history.search(agent=agent, with_=asked.with_, q=asked.q, before=before, limit=asked.limit)
+    if not asked.render:
+        return page
+    return msgspec.structs.replace(page, items=await with_trees(call.state.renderer, page.items))
 
 
 def _entry(given: str) -> str:

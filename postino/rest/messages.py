@@ -21,12 +21,13 @@ from postino.rest.records import (
     NackBody,
     Nothing,
     Page,
-    Paging,
     ReadQuery,
     Rejected,
+    RenderedPaging,
     SendBody,
     SettleBody,
 )
+from postino.rest.render import with_trees
 from postino.rest.roles import PUBLISH
 from postino.values import DEFAULT_PAGE, check_id
 
@@ -64,10 +65,12 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent:
     return msgspec.structs.replace(sent, names=[]) if is_publisher else sent
 
 
-async def peek(call: ApiCall[Paging, Nothing]) -> Page[Message]:
+async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
     """List an inbox, oldest first, without leasing."""
     page = call.query
     items, total = await call.broker.mail.peek(call.agent(), page.limit, page.offset)
+    if page.render:
+        items = await with_trees(call.state.renderer, items)
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
 
 

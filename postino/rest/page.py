@@ -1,8 +1,16 @@
-"""The page: the files of postino/web, with headers that keep it from loading anything from elsewhere."""
+"""The page: the files of postino/web, with headers that keep it from loading anything from elsewhere.
+
+The files stand below an address that contains their digest: a browser asks for each of them once, and gets the new ones
+with the next page after an update. They are compressed once.
+"""
 
 from __future__ import annotations
 
 import functools
+import gzip
+import hashlib
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
@@ -23,6 +31,7 @@ KINDS = {
     ".ico": "image/x-icon",
     ".woff2": "font/woff2",
 }
+COMPRESSED = (".html", ".css", ".js", ".mjs", ".svg")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -35,27 +44,56 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
+    "Vary": "Accept-Encoding",
     "Server": "postino",
 }
+FOR_EVER = "private, max-age=31536000, immutable"
 NO_PAGE = "This postino has no page; the API is described at /api/openapi.json\n"
+_NUMERIC = re.compile(r"(?:127\.0\.0\.1|\[::1\])(:[0-9]+)?")  # a Host that means this machine
+_PRELOADS = b"<!-- preloads -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file as it is sent; `packed` is None where compression does not help."""
+
+    body: bytes
+    packed: bytes | None
+    kind: str
 
 
 async def index(call: ApiCall[Nothing, Nothing]) -> web.Response:
-    """Return the page, or a line of text if its files are not installed."""
+    """Return the page, or a line of text if its files are not installed.
+
+    A browser that asks for it by a number is sent to `localhost`: drafts, the name and a sign-in belong to one origin.
+    """
+    request = call.request
+    numeric = _NUMERIC.fullmatch(request.headers.get("Host", ""))
+    if numeric and request.scheme == "http" and request.headers.get("Sec-Fetch-Mode") == "navigate":
+        response = _response(request, Content(b"", None, KINDS[".html"]), status=307)
+        response.headers["Location"] = f"http://localhost{numeric[1] or ''}/"
+        return response
     path = files().get("index.html")
     if path is None:
-        return _response(NO_PAGE.encode(), "text/plain; charset=utf-8")
-    return _response(path.read_bytes(), KINDS[".html"])
+        return _response(request, Content(NO_PAGE.encode(), None, "text/plain; charset=utf-8"))
+    return _response(request, _page(_state()))
 
 
 async def file(call: ApiCall[Nothing, Nothing]) -> web.Response:
-    """Return one file of the page."""
-    return _file(call.request.match_info["path"])
+    """Return one file of the page. One below another digest than the present one is not to be kept."""
+    name = call.request.match_info["path"]
+    if not name.startswith("~"):
+        return _file(call.request, name)
+    digest, _, name = name.partition("/")
+    response = _file(call.request, name)
+    if digest[1:] == _digest(_state()):
+        response.headers["Cache-Control"] = FOR_EVER
+    return response
 
 
 async def favicon(call: ApiCall[Nothing, Nothing]) -> web.Response:
     """Return the icon that browsers request by default."""
-    return _file("favicon.ico")
+    return _file(call.request, "favicon.ico")
 
 
 @functools.cache
@@ -65,14 +103,61 @@ def files() -> dict[str, Path]:
     return {path.relative_to(FOLDER).as_posix(): path for path in found if not path.name.startswith(".")}
 
 
-def _file(name: str) -> web.Response:
+def _state() -> tuple[int, ...]:
+    """Return the times of change of all files: in a checkout they change while the daemon runs."""
+    return tuple(path.stat().st_mtime_ns for path in files().values())
+
+
+@functools.lru_cache(maxsize=2)
+def _digest(state: tuple[int, ...]) -> str:
+    """Return the digest of all files. One for all of them: a module imports the others by relative addresses."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, path in files().items():
+        digest.update(f"{name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=2)
+def _page(state: tuple[int, ...]) -> Content:
+    """Return index.html, which names the files below their digest, all modules first: no import waits for another."""
+    base = f"/web/~{_digest(state)}/"
+    modules = [name for name in files() if name.endswith(".js")]
+    preloads = "\n    ".join(f'<link rel="modulepreload" href="{base}{name}" />' for name in modules)
+    body = files()["index.html"].read_bytes()
+    body = body.replace(b'"/web/', f'"{base}'.encode()).replace(_PRELOADS, preloads.encode())
+    return _content(body, ".html")
+
+
+@functools.lru_cache(maxsize=200)
+def _read(path: Path, changed_ns: int) -> Content:
+    return _content(path.read_bytes(), path.suffix)
+
+
+def _content(body: bytes, suffix: str) -> Content:
+    packed = gzip.compress(body, 9, mtime=0) if suffix in COMPRESSED else None
+    return Content(body, packed if packed and len(packed) < len(body) else None, KINDS[suffix])
+
+
+def _file(request: web.Request, name: str) -> web.Response:
     path = files().get(name)
     if path is None:
         raise NotFound("the page has no such file")
-    return _response(path.read_bytes(), KINDS[path.suffix])
+    return _response(request, _read(path, path.stat().st_mtime_ns))
 
 
-def _response(body: bytes, kind: str) -> web.Response:
+def _response(request: web.Request, content: Content, status: int = 200) -> web.Response:
     headers = CIMultiDict(HEADERS)
-    headers["Content-Type"] = kind
-    return web.Response(body=body, headers=headers)
+    headers["Content-Type"] = content.kind
+    body = content.body
+    if content.packed is not None and _takes_gzip(request.headers.get("Accept-Encoding", "")):
+        headers["Content-Encoding"] = "gzip"
+        body = content.packed
+    return web.Response(body=body, headers=headers, status=status)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for each in accepted.lower().split(","):
+        name, _, weight = each.partition(";")
+        if name.strip() == "gzip":
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False

@@ -5,27 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 
-from postino.broker import Broker
 from postino.model import Event
 from postino.rest.records import RatesReport
 
 SPAN = 60  # seconds
-QUEUE = 10_000  # events; they are delivered 500 at a time
 
 
 class Rates:
     """Counts the events of each of the last 60 seconds, from every daemon on the same Valkey."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self) -> None:
         self._seconds: deque[tuple[int, Counter[str]]] = deque(maxlen=SPAN)
-
-    async def run(self) -> None:
-        """Count events until cancelled."""
-        while True:  # a subscription that falls behind ends: some counts are lost
-            async with self._broker.events.subscribe(QUEUE) as events:
-                while (event := await events.get()) is not None:
-                    self.count(event)
 
     def count(self, event: Event) -> None:
         """Count one event, by the number of ids it names."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
-from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
+from postino.model import EVENTS, STREAM_EVENTS, Record, Tree, UnseenBroadcast
 from postino.rest.roles import Role
 from postino.values import (
     DEFAULT_PAGE,
@@ -59,6 +59,28 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
     """Which agents to list."""
 
     online: bool = False
+
+
+class RenderedPaging(Paging, frozen=True, kw_only=True):
+    """A part of a list of texts; `render`: each with its body as a tree."""
+
+    render: bool = False
+
+
+class RenderBody(Asked, frozen=True, kw_only=True):
+    """A body to render."""
+
+    body: Text
+
+    def __post_init__(self) -> None:
+        check_text(self.body, "body")
+
+
+class Rendered(Record, frozen=True, kw_only=True):
+    """A body as a tree; null: it is to be shown as written."""
+
+    ok: bool = True
+    tree: Tree
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
@@ -149,13 +171,17 @@ class RequeueBody(Asked, frozen=True, kw_only=True):
 
 
 class HistoryQuery(Asked, frozen=True, kw_only=True):
-    """A part of the history: sent or received by `agent`, the other party `with`, containing `q`, before an entry."""
+    """A part of the history: sent or received by `agent`, the other party `with`, containing `q`, before an entry.
+
+    `render`: each with its body as a tree.
+    """
 
     agent: AnyName | None = None
     with_: AnyName | None = field(name="with", default=None)
     q: _SoughtText | None = None
     before: Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"})] | None = None
     limit: Limit = DEFAULT_PAGE
+    render: bool = False
 
     def __post_init__(self) -> None:
         if self.agent is not None:

@@ -32,6 +32,7 @@ from postino.rest import (
     messages,
     openapi,
     page,
+    render,
     signin,
     tokens,
     transfer,
@@ -57,6 +58,9 @@ from postino.rest.records import (
     ReadQuery,
     Rejected,
     RenameBody,
+    RenderBody,
+    Rendered,
+    RenderedPaging,
     RequeueBody,
     Requeued,
     Seen,
@@ -91,7 +95,7 @@ ROUTES: tuple[Route, ...] = (
         refusals=(*REUSED, "inbox_full"),
         role=PUBLISH,
     ),
-    Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=Paging, **OWN),
+    Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=RenderedPaging, **OWN),
     Route(
         "POST",
         "/api/messages/{agent}",
@@ -119,7 +123,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",), role=PUBLISH
     ),
-    Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=Paging, role=AGENT),
+    Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=RenderedPaging, role=AGENT),
     Route(
         "POST",
         "/api/broadcasts",
@@ -151,6 +155,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
+    Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
         "POST",

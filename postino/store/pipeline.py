@@ -77,13 +77,12 @@ def store_away(error: Exception, *, outcome: str, cause: str | None = None) -> P
     if isinstance(error, PostinoError):
         return error
     text = str(error) or type(error).__name__
-    hint = "; a retry with the same id is safe" if outcome == "unknown" else ""
     meaning = cause or _NOT_EXECUTED.get(text.partition(" ")[0])
     if text.startswith("OOM "):
         found: StoreAway = StoreFull(f"Valkey has reached its memory limit ({text})", outcome=outcome)
     else:
         found = StoreAway(
-            f"Valkey cannot be used right now{f': {meaning}' if meaning else ''} ({text}){hint}", outcome=outcome
+            f"Valkey cannot be used right now{f': {meaning}' if meaning else ''} ({text})", outcome=outcome
         )
     found.__cause__ = error
     return found

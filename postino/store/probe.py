@@ -11,6 +11,7 @@ from typing import Any, Literal
 from redis.exceptions import AuthenticationError, ClusterError, NoPermissionError, RedisError
 
 from postino.errors import PostinoError, StoreAway
+from postino.home_store import HomeStore
 
 #: what the scripts and the store call, each with arguments that change nothing, `?` for a key that does not exist;
 #: Redis 7.0 and Valkey 7.2 have all of it
@@ -101,8 +102,9 @@ def commands_json() -> str:
 
 
 @contextlib.contextmanager
-def refusals(where: str) -> Iterator[None]:
+def refusals(here: HomeStore) -> Iterator[None]:
     """Say in the StoreAway of a connection that failed which server this is, and what to do."""
+    where = here.address
     try:
         yield
     except StoreAway as error:
@@ -112,7 +114,10 @@ def refusals(where: str) -> Iterator[None]:
         reason = str(cause).rstrip(".") or type(cause).__name__
         if isinstance(cause.__cause__ or cause, (AuthenticationError, NoPermissionError)):  # HELLO wraps it
             raise _refusal(f"{where} refuses to serve postino: {reason}; check user and password") from None
-        raise _refusal(f"{where} does not serve: {reason}; start it or change POSTINO_VALKEY_URL") from None
+        advice = (
+            "start it or change POSTINO_VALKEY_URL" if here.url else "`postino down` ends it, `postino up` starts it"
+        )
+        raise _refusal(f"{where} does not serve: {reason}; {advice}") from None
 
 
 def _refusal(sentence: str) -> StoreAway:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ from typing import Any
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from postino.errors import ERRORS, PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
@@ -122,15 +124,21 @@ class Store:
         raise_first(replies)
         self.identity.check(replies[-1])
 
-    async def connect(self) -> None:
-        """Connect and ask the server what it is.
+    async def connect(self, patience_s: float = 0.0) -> None:
+        """Connect and ask the server what it is; one that gives no answer in time is asked again for `patience_s`.
 
         Raises:
             StoreAway: there is no usable server; the message names it without the password and says what to do.
             WrongStore: it is not the right store, or its data has a newer format.
         """
-        with refusals(self.identity.here.address):
-            await self.ping()
+        deadline = time.monotonic() + patience_s
+        with refusals(self.identity.here):
+            while True:
+                try:
+                    return await self.ping()
+                except StoreAway as error:
+                    if time.monotonic() >= deadline or not isinstance(error.__cause__, (TimeoutError, RedisTimeout)):
+                        raise
 
     async def ask_server(self) -> None:
         """Ask the server again what it is. If it is no longer usable, drop the connection: the next one tells why."""

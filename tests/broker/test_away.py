@@ -355,17 +355,6 @@ async def test_an_emptied_server_is_a_new_beginning_and_no_failure(open_at: Open
     assert [each.id for each in (await broker.broadcasts.read("bob", 10)).items] == ["b2"]
 
 
-@pytest.mark.parametrize("name", ["with blank", "per%20cent", "ha#sh", "que?stion", "ünï"])
-async def test_a_home_may_have_any_name(home: Home, send, name: str) -> None:
-    odd = Home(home.root / name)
-    broker = await Broker.open(Settings(home=odd))
-    try:
-        assert (await send(broker, "m1")).created
-    finally:
-        await broker.close()
-        await EmbeddedValkey(odd).stop()
-
-
 async def test_an_accepted_message_is_answered_whatever_fails_behind_it(open_at: Open, proxy, serve, send) -> None:
     between = await proxy(serve().url)
     broker = await open_at(between.url)

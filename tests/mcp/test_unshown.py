@@ -128,6 +128,7 @@ async def test_the_next_read_begins_with_what_a_lost_reply_leased_and_repeats_no
     between.lose = sha(broker, "read")
     lost = await bob.call("msg_read")
     assert (lost["code"], lost["outcome"]) == ("store_away", "unknown")
+    assert "same id" not in lost["error"]  # a read has none
     between.lose = None
     await mail(broker, "m4")
 

@@ -307,6 +307,7 @@ async def test_a_sender_without_an_id_can_repeat_what_may_have_been_stored(
     repeated = await api.post(path, asked | {"id": refusal.json["id"]})
 
     assert (refusal.status, refusal.json["code"], refusal.json["outcome"]) == (503, "store_away", "unknown")
+    assert refusal.json["error"].endswith("; a retry with the same id is safe")
     assert (repeated.status, repeated.json["created"], repeated.json["seq"]) == (200, False, 1)
 
 

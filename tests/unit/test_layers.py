@@ -41,9 +41,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "mcp": RECORDS | {"broker", "relay"},
     "claude": RECORDS | {"broker", "mcp", "relay", "versions"},
     "clients": RECORDS | {"broker", "mcp", "claude", "relay"},
-    "rest": RECORDS | {"broker", "mcp", "claude", "clients"},
+    "render": GROUND | {"values"},
+    "rest": RECORDS | {"broker", "mcp", "claude", "clients", "render"},
     "daemon": RECORDS | {"locks", "relay", "broker", "mcp", "rest", "client"},
-    "cli": STORE | {"broker", "daemon", "mcp", "client", "transport", "relay", "versions"},
+    "cli": STORE | {"broker", "daemon", "mcp", "client", "transport", "relay", "versions", "render"},
     "__main__": {"cli", "relay"},
 }
 #: library -> where its name may stand
@@ -55,6 +56,8 @@ ONLY = {
     "aiohttp_sse": ("rest/",),
     "prometheus_client": ("rest/metrics.py",),
     "mcp": ("mcp/", "cli/conversation.py"),
+    "markdown_it": ("render/",),
+    "pygments": ("render/",),
     "mcp_types": ("mcp/", "cli/conversation.py"),
 }
 READS_ENVIRONMENT = {"cli/__init__.py", "daemon/serve.py"}  # and relay/, which may import nothing

@@ -132,14 +132,14 @@ def test_times_are_utc_to_the_millisecond_and_sort_as_text(ms: int) -> None:
     assert abs((datetime.fromisoformat(text) - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000 - ms) < 0.5
 
 
-def test_the_types_of_events_are_what_the_scripts_emit_and_the_readme_lists() -> None:
+def test_the_types_of_events_are_what_the_scripts_emit_and_the_documents_list() -> None:
     root = Path(__file__).resolve().parents[2]
     scripts = "\n".join(script.read_text() for script in (root / "lua").rglob("*.lua"))
     emitted = re.findall(r"(?<!function )\bemit\(\s*[\w.]+,\s*'(\w+)'", scripts)
 
     assert len(emitted) == len(re.findall(r"(?<!function )\bemit\(", scripts))
     assert set(emitted) == set(EVENTS)
-    told = (root / "README.md").read_text().partition("Types: ")[2].partition("Events carry no bodies")[0]
+    told = (root / "docs/events.md").read_text().partition("Types: ")[2].partition("Events carry no bodies")[0]
     assert set(re.findall(r"`(\w+)`", told)) == {*EVENTS, *STREAM_EVENTS}
 
 

@@ -1,0 +1,142 @@
+"""How the time of each request path grows with the agents that are known, and with the messages that wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import statistics
+from collections.abc import Awaitable, Callable, Iterator
+from urllib.parse import quote
+
+from bench.callers import repeat
+from bench.load import dial_tcp, drive, http_complete, post
+from bench.server import stop_rewriting
+from bench.stack import daemon
+from bench.store import BODY, SENDER, settings
+from bench.table import Rows
+from postino.broker import Broker
+from postino.config import Settings
+from postino.model import Draft
+
+AGENTS = (100, 1_000, 10_000)
+WAITING = (1_000, 10_000, 99_000)  # an inbox holds 100,000, and some more are sent while it is measured
+ROUNDS = 3  # of each measurement, the sizes in turn: other work on the machine slows all of them
+FILLING = 64  # callers that fill
+Paths = dict[str, Iterator[bytes]]
+
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "junco")
+
+
+def run(seconds: float, largest: int = 1_000) -> Rows:
+    """Return one row per request path: its p50 in ms at each size, and that at the largest over that at the smallest.
+
+    Each measurement takes a tenth of `seconds`, but at least 0.1 s. Sizes beyond `largest` agents and 10 times as many
+    waiting messages are left out.
+    """
+    each = max(0.1, seconds / 10)
+    agents = [size for size in AGENTS if size <= largest] or [largest // 10, largest]
+    waiting = [size for size in WAITING if size <= largest * 10] or [largest, largest * 10]
+    return [
+        *_rows("known agents", _measured(_of_agents, agents, each)),
+        *_rows("messages wait", _measured(_of_messages, waiting, each)),
+    ]
+
+
+def _measured(paths: Callable[[int, int], Paths], sizes: list[int], seconds: float) -> dict[int, dict[str, float]]:
+    """Return the p50 in ms of each path by size. A daemon for each size; they are measured in turn."""
+    found: dict[int, dict[str, float]] = {size: {} for size in sizes}
+    with contextlib.ExitStack() as close:
+        asked: dict[int, tuple[int, Paths]] = {}
+        for size in sizes:
+            stack = close.enter_context(daemon(POSTINO_LOG_LEVEL="warning", POSTINO_MAX_INBOX="100000"))
+            asyncio.run(_fill(settings(stack.home, "po:"), size, agents=paths is _of_agents))
+            stop_rewriting(stack.valkey)  # it would run in some of them only
+            asked[size] = stack.port, paths(stack.port, size)
+        for what in asked[sizes[0]][1]:
+            taken: dict[int, list[float]] = {size: [] for size in sizes}
+            for size, (port, requests) in [*asked.items()] * ROUNDS:
+                taken[size].append(_p50_ms(port, requests[what], seconds / ROUNDS))
+            for size in sizes:
+                found[size][what] = statistics.median(taken[size])
+    return found
+
+
+def _p50_ms(port: int, requests: Iterator[bytes], seconds: float) -> float:
+    return drive(lambda: dial_tcp("127.0.0.1", port), requests, http_complete, 1, seconds).percentile_ms(50)
+
+
+def _rows(grown: str, found: dict[int, dict[str, float]]) -> Rows:
+    sizes = sorted(found)
+    return [
+        {
+            "what": what,
+            "grown": grown,
+            "sizes": sizes,
+            "p50 ms": [round(found[size][what], 3) for size in sizes],
+            "growth": round(found[sizes[-1]][what] / found[sizes[0]][what], 2),
+        }
+        for what in found[sizes[0]]
+    ]
+
+
+async def _fill(found: Settings, size: int, *, agents: bool) -> None:
+    broker = await Broker.open(found)
+    try:
+        if agents:
+            call: Callable[[int], Awaitable[object]] = lambda number: broker.agents.heartbeat(name_of(number))  # noqa: E731
+        else:
+            call = lambda number: broker.mail.send(Draft(id=f"w{number}", to="full", body=BODY), SENDER)  # noqa: E731
+        await repeat(call, FILLING, 3600.0, at_most=size)
+    finally:
+        await broker.close()
+
+
+def name_of(number: int) -> str:
+    """Return the name of an agent, as a directory's first session has it."""
+    return f"{WORDS[number % 10]}-{WORDS[number // 10 % 10]}-{number:04x}"
+
+
+def _of_agents(port: int, size: int) -> Paths:
+    return {
+        "send to a known agent": _sends(port, f"k{size}", lambda number: name_of(number % 100)),
+        "send to a new name": _sends(port, f"n{size}", lambda number: f"unheard-{size:x}-{number:x}"),
+        "read + acknowledge": itertools.repeat(
+            post(f"/api/messages/{name_of(1)}/read", b'{"limit":1,"ack":"now"}', port)
+        ),
+        "check": _gets(port, f"check/{name_of(0)}"),
+        "one agent": _gets(port, f"agents/{name_of(0)}"),
+        "list of agents": _gets(port, "agents"),
+        "stats": _gets(port, "stats"),
+        "broadcast": (
+            post(
+                "/api/broadcasts", json.dumps({"body": BODY, "from": "bench", "id": f"b{size}-{number}"}).encode(), port
+            )
+            for number in itertools.count()
+        ),
+    }
+
+
+def _of_messages(port: int, size: int) -> Paths:
+    return {
+        "send": _sends(port, f"s{size}", lambda _: "full"),
+        "read + acknowledge": itertools.repeat(post("/api/messages/full/read", b'{"limit":1,"ack":"now"}', port)),
+        "check": _gets(port, "check/full"),
+        "first page": _gets(port, "messages/full"),
+        "last page": _gets(port, f"messages/full?offset={size - 50}"),
+        "state of one message": _gets(port, f"messages/full/w{size // 2}"),
+        "history": _gets(port, "history"),
+        "history of one agent": _gets(port, f"history?agent={quote('bench')}"),
+        "stats": _gets(port, "stats"),
+    }
+
+
+def _sends(port: int, prefix: str, to: Callable[[int], str]) -> Iterator[bytes]:
+    for number in itertools.count():
+        body = {"to": to(number), "from": "bench", "body": BODY, "id": f"{prefix}-{number}"}
+        yield post("/api/messages", json.dumps(body).encode(), port)
+
+
+def _gets(port: int, path: str) -> Iterator[bytes]:
+    return itertools.repeat(f"GET /api/{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())

@@ -1,0 +1,27 @@
+"""Bodies as trees: the route that renders one, and the rendering of the bodies in a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from postino.model import Broadcast, HistoryEntry, Message
+from postino.rest.call import ApiCall
+from postino.rest.records import Nothing, RenderBody, Rendered
+
+if TYPE_CHECKING:
+    from postino.render.renderer import Renderer
+
+Item = TypeVar("Item", Message, Broadcast, HistoryEntry)
+
+
+async def render(call: ApiCall[Nothing, RenderBody]) -> Rendered:
+    """Render a body, as for a preview while it is being written. Nothing is stored."""
+    return Rendered(tree=await call.state.renderer.one(call.body.body))
+
+
+async def with_trees(renderer: Renderer, items: list[Item]) -> list[Item]:
+    """Return `items` with the trees of their bodies, as far as they can be made in the time of one answer."""
+    trees = await renderer.page([each.body for each in items])
+    return [msgspec.structs.replace(each, tree=tree) for each, tree in zip(items, trees, strict=True)]

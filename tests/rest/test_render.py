@@ -1,0 +1,55 @@
+"""Bodies as trees: for a preview, and beside the bodies of a list where the caller asks for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from postino.render.renderer import PAGE_S
+
+TREE = [["p", "a ", ["strong", "b"]]]
+SLOW = (
+    "|a" * 1_000 + "|\n" + "|-" * 1_000 + "|\n" + ("|a" * 1_000 + "|\n") * 10
+)  # takes 100 ms, and is shown as written
+
+
+async def test_a_body_is_rendered_for_a_preview(api) -> None:
+    answer = await api.post("render", {"body": "a **b**"})
+
+    assert (answer.status, answer.json) == (200, {"ok": True, "tree": TREE})
+
+
+async def test_a_body_that_is_too_much_is_shown_as_written(api) -> None:
+    answer = await api.post("render", {"body": SLOW})
+
+    assert (answer.status, answer.json["tree"]) == (200, None)
+
+
+@pytest.mark.parametrize("body", ["", "a\x1bb", "a" * 32_769])
+async def test_a_preview_of_what_could_not_be_sent_is_refused(api, body) -> None:
+    answer = await api.post("render", {"body": body})
+
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_field", "body")
+
+
+async def test_lists_have_trees_only_on_request(api) -> None:
+    await api.send("bob", "a **b**")
+    await api.post("broadcasts", {"body": "a **b**"})
+    for path in ("history?", "messages/bob?", "broadcasts?"):
+        with_trees = (await api.get(f"{path}render=1")).json["items"]
+        without = (await api.get(path)).json["items"]
+
+        assert with_trees and all(each["tree"] == TREE and each["body"] == "a **b**" for each in with_trees)
+        assert not any("tree" in each for each in without)
+
+
+async def test_a_list_of_slow_bodies_answers_in_time_without_some_trees(api) -> None:
+    for number in range(12):
+        await api.send("bob", f"{number}\n\n{SLOW}")
+
+    first = (await api.get("messages/bob?render=1")).json["items"]
+    for _ in range(round(12 * 0.12 / PAGE_S) + 2):
+        last = (await api.get("messages/bob?render=1")).json["items"]
+
+    assert first[0]["tree"] is None
+    assert "tree" not in first[-1], "its turn did not come within the time of one answer"
+    assert all("tree" in each for each in last), "what was rendered once is kept"
