@@ -114,8 +114,11 @@ class Broker:
         self.housekeeping.open()
         self._asking = asyncio.create_task(self._ask_server(), name="ask-server")
 
-    async def close(self) -> None:
-        """Stop following and disconnect. The embedded server keeps running, unless its data directory is gone."""
+    async def close(self, *, and_server: bool = False) -> None:
+        """Stop following and disconnect.
+
+        The embedded server keeps running, unless its data directory is gone, or `and_server` ends it.
+        """
         for task in (self._asking, self._write):
             if task is not None:
                 task.cancel()
@@ -126,6 +129,8 @@ class Broker:
             with contextlib.suppress(PostinoError):  # it has ended already
                 self.embedded.kill_detached(await self._store.server_info())
         await self._store.close()
+        if and_server and self.embedded is not None and self.embedded.data_in_place():
+            await self.embedded.stop()
 
     @property
     def durability(self) -> str:

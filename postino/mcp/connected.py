@@ -35,6 +35,7 @@ class ConnectedSession:
     idle_since: float = 0.0  # loop time at which it was last reported idle; 0: never
     last_hook_at: float = 0.0  # loop time; 0: never
     wakes_at: deque[float] = field(default_factory=lambda: deque(maxlen=BURST))  # loop times of the last wakes
+    woken: bool | None = None  # the client took the last wake; None: there was none
     wake_text: str = ""  # of the last wake; the client's UserPromptSubmit repeats it as the prompt
     wake_id: str = ""  # the message id of that line
     wake_prompted: asyncio.Event = field(default_factory=asyncio.Event)  # that prompt has been reported

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from postino.broker import Broker
     from postino.claude.callers import Callers, SessionAgent
     from postino.claude.turns import Turns
+    from postino.claude.wake import Wakes
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
     from postino.mcp.face import McpFace
@@ -54,6 +55,7 @@ class AppState:
         tokens: NamedTokens,
         mcp: McpFace,
         metrics: Metrics,
+        wakes: Wakes,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -68,6 +70,7 @@ class AppState:
         self.tokens = tokens
         self.mcp = mcp
         self.metrics = metrics
+        self.wakes = wakes
         self.renderer = Renderer()
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
