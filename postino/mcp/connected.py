@@ -64,6 +64,11 @@ class ConnectedSession:
             return process_key(hello.host, 0, f"codex-{self.claude_session}")
         return hello.process or process_key(hello.host, 0, hello.session)
 
+    @property
+    def shares_process(self) -> bool:
+        """Whether the client runs other sessions in the same process."""
+        return "codex" in (self.client or self.session.hello.client or "").lower()
+
     def tool_use_of(self, tool: str, tool_use: str | None) -> str | None:
         """Return the client's id of a call of `tool` that arrives now: the call's own, or the one announced for it.
 
