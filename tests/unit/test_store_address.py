@@ -53,7 +53,7 @@ def test_a_node_with_an_ipv6_address_is_written_in_brackets() -> None:
         ("redis+sentinel:///m", "HOST"),
         ("redis+sentinel://a,,b/m", "HOST"),
         ("redis+cluster://a/0", "without a path"),
-        ("redis+cluster://", "HOST[:PORT]"),
+        ("redis+cluster://@", "HOST[:PORT]"),
         ("redis+mirror://a", "each also with +sentinel or +cluster"),
         ("unix+cluster:///x", "each also with +sentinel or +cluster"),
         ("sentinel://a/m", "it must begin with redis, rediss, valkey or valkeys"),
