@@ -75,7 +75,7 @@ class Fence:
         self._replicas: frozenset[tuple[str, str]] = frozenset()
         self._doubtful_until = 0.0
         self._batches: deque[Batch] = deque()
-        self._tails: dict[int, list[PendingCall]] = {}  # what ends a batch, by the replicas that must have it
+        self._tails: dict[int, list[bytes]] = {}  # what ends a batch, by the replicas that must have it
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -126,13 +126,11 @@ class Fence:
         waited = self._slow_since is not None and self._slow_at - self._slow_since > SLOW_S
         return self._least if waited else max(self._least, len(self._replicas))
 
-    def _commands(self, needed: int) -> list[PendingCall]:
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+    def _commands(self, needed: int) -> list[bytes]:
         commands: list[Command] = [self._write, ("WAIT", needed, CONFIRM_MS)]
         if self.on_disk:
             commands.append(("WAITAOF", 1, self._least, CONFIRM_MS))
-        return [PendingCall(encode(each), done, float("inf")) for each in (*commands, ("ROLE",))]
+        return [encode(each) for each in (*commands, ("ROLE",))]
 
     def has_room(self) -> bool:
         """Return whether another batch may be sent."""
@@ -145,7 +143,9 @@ class Fence:
         if tail is None:
             tail = self._tails[needed] = self._commands(needed)
         self._batches.append(Batch(calls, needed, len(tail)))
-        return calls + tail
+        nobody: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        nobody.set_result(None)  # the replies to the fence are the batch's
+        return calls + [PendingCall(each, nobody, calls[-1].deadline) for each in tail]
 
     def take(self, reply: Any) -> Batch | None:
         """Take the next reply of the connection; return its batch if that is complete."""
