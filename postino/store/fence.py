@@ -227,10 +227,10 @@ def _refused(reason: str) -> StoreAway:
 
 
 def _online(role: Any) -> frozenset[tuple[str, str]]:
-    """Return the replicas of a primary that are connected and loaded, by their addresses."""
+    """Return the replicas of a primary that confirm what they get, by their addresses; one that loads does not yet."""
     if role[0] != "master":
         return frozenset()
-    return frozenset((str(host), str(port)) for host, port, _ in role[2])
+    return frozenset((str(host), str(port)) for host, port, confirmed in role[2] if int(confirmed) > 0)
 
 
 def _info(text: Any) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ class Store:
         return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
 
     def _rights(self) -> Command:
-        return (*self._make_head("rights", "", ""), commands_json())
+        return (*self._make_head("rights", "", ""), commands_json(), json.dumps(self.keys.of_each_kind()))
 
     def _identify(self) -> Command:
         return (*self._make_head("identify", "", ""), self.identity.offered, FORMAT)
