@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
-
 from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home import placeholders
 from postino.home_store import DEFAULT_PREFIX, SWITCH, HomeStore, without_credentials
+from postino.light import dataclass
 from postino.paths import Home
 from postino.setting_values import (
     choice,
@@ -26,6 +21,12 @@ from postino.setting_values import (
     word,
 )
 from postino.values import check_name
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import Any
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -62,7 +63,7 @@ class Settings:
     log_format: str | None = None
 
     def __repr__(self) -> str:
-        shown = [each.name for each in fields(self) if each.name not in SECRET]
+        shown = [name for name in self.__slots__ if name not in SECRET]
         return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
@@ -225,6 +226,8 @@ def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
             f"the address of the store in {settings.home.store} is malformed; set POSTINO_VALKEY_URL and run {SWITCH}",
             field="POSTINO_HOME",
         ) from None
+    from dataclasses import replace
+
     prefix = remembered.prefix if settings.key_prefix == DEFAULT_PREFIX else settings.key_prefix
     return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
 
@@ -294,6 +297,8 @@ def _secret(knob: Knob, text: str, file: str) -> str:
     Raises:
         BadField: the variable itself is set too, or the file cannot be read.
     """
+    from pathlib import Path
+
     variable = knob.variables[1]
     if text:
         raise BadField(f"{knob.variable} and {variable} are both set; set one of them", field=variable)
@@ -319,6 +324,8 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     warnings = []
     for name in sorted(environ):
         if name.startswith("POSTINO_") and name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             warnings.append(f"{name} is not a setting of postino{hint}")

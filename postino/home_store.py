@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
 
 from postino import private_files
 from postino.errors import BadField
+from postino.light import asdict, dataclass
 from postino.paths import Home
 
 DEFAULT_PREFIX = "po:"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import asdict
-from typing import Any
 
 from postino import home_store
 from postino.cli import render, skew
@@ -14,11 +12,16 @@ from postino.cli.command import Command
 from postino.config import comparable, in_effect
 from postino.daemon import process
 from postino.errors import BadField, PostinoError, Unreachable
+from postino.light import asdict
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    Json = dict[str, Any]
 
 STORE = "POSTINO_VALKEY_URL"
 IMPORT_GC_THRESHOLD = 50_000  # objects: at the default of 700 the collector takes a quarter of a daemon's start
-
-Json = dict[str, Any]
 
 
 def up(command: Command) -> int:

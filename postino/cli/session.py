@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from postino.errors import NotFound
 from postino.relay.claude_process import PID, SESSION, SOCKET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from postino.client import Client
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from postino.broker.nearest import FRESH_S
 from postino.client import Client
 from postino.paths import Home
 from postino.store.store import Store
@@ -335,6 +336,7 @@ def test_clear_takes_what_waits(postino) -> None:
 def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:
     postino.ok("check", "--agent", "m22-builder")
     postino.ok("read", "--agent", "m22-builder")
+    time.sleep(FRESH_S)  # the daemon reads the names no more often
     out = postino.ok("send", "m22-bulder", "hello")
     assert "nobody of that name has been seen; the message waits for one; did you mean m22-builder?" in out
     assert "\noffline for less than a minute: will be told at its next start\n" in postino.ok(

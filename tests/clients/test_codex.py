@@ -19,7 +19,7 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
 ) -> None:
     machine = machine_of("codex")
     assert "Trust all and continue" in machine.postino("install", "--client", "codex")
-    machine.postino("up")
+    machine.serve()
     turn = WorkingTurn(machine, model, "c1")
     terminal = Terminal([machine.binary], machine.env, machine.project())
     try:
@@ -60,7 +60,7 @@ async def test_a_run_acknowledges_at_its_end_or_the_next_one_gets_the_mail_again
 ) -> None:
     machine = machine_of("codex")
     machine.postino("install", "--client", "codex", "--agent", "cox")
-    machine.postino("up")
+    machine.serve()
     machine.send("cox", "the body of m1", id="m1")
 
     async def run(*args: str) -> str:

@@ -18,7 +18,7 @@ async def test_a_session_sends_receives_while_it_works_and_acknowledges(
     before = file.read_bytes()
     said = machine.postino("install", "--client", "gemini")
     assert "has no way to wake" in said
-    machine.postino("up")
+    machine.serve()
     states: dict[str, str] = {}
 
     async def mail_arrives(_: Any) -> list[tuple[str, dict[str, Any]]]:

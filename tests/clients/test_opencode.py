@@ -21,7 +21,7 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
     config = machine.file(".config/opencode/opencode.json")
     before = config.read_bytes()
     machine.postino("install", "--client", "opencode")
-    machine.postino("up")
+    machine.serve()
     turn = WorkingTurn(machine, model, "o1")
     log = machine.file("serve.log")
     with log.open("wb") as out:
