@@ -1,6 +1,6 @@
 """Take docs/closed-session.svg anew: `python docs/closed_session.py`, with Claude Code (or $CLAUDE_BINARY) and pyte.
 
-A real run: a session of Claude Code ends, CI writes to it by curl, and it is started again in a terminal. Only the words
+A real run: a session of Claude Code ends, CI writes to it by curl, it is started again in a terminal. Only the words
 of the model are written down here, since no model is asked: a scripted one on loopback answers.
 """
 
