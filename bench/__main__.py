@@ -13,7 +13,19 @@ import structlog
 
 from bench.table import render
 
-SCENARIOS = ("throughput", "store", "growth", "latency", "start", "hooks", "wake", "transfer", "attacked")
+SCENARIOS = (
+    "throughput",
+    "store",
+    "growth",
+    "latency",
+    "start",
+    "hooks",
+    "wake",
+    "transfer",
+    "attacked",
+    "replicated",
+    "mailrooms",
+)
 
 
 def main() -> int:
