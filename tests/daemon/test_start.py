@@ -44,9 +44,6 @@ def environ(home: Home) -> dict[str, str]:
     return environment(home, CLAUDECODE="1", POSTINO_AGENT_NAME="mine")
 
 
-# Starting the real one
-
-
 def test_start_gives_a_healthy_detached_daemon_that_looks_like_no_session(home: Home, environ: dict[str, str]) -> None:
     running = process.start(environ, home)
 

@@ -17,8 +17,6 @@ from tests.relay.looks import RECEIVER, age_s, pid_of_daemon, replaced, some, st
 from tests.relays import said
 from tests.waiting import eventually
 
-# the daemon goes
-
 
 async def test_a_killed_daemon_is_replaced_and_the_client_notices_nothing(replaceable, spawn):
     relay = await spawn(replaceable.env, **RECEIVER)

@@ -15,8 +15,6 @@ from postino.relay.requests import WAIT_S
 from tests.relay.looks import RECEIVER, some
 from tests.relays import said
 
-# Valkey goes
-
 
 async def test_a_killed_valkey_loses_nothing_and_the_session_goes_on(daemon, spawn):
     relay = await spawn(daemon.env, **RECEIVER)
