@@ -97,6 +97,11 @@ class Home:
         return self.root / "tokens.json"
 
     @property
+    def service(self) -> Path:
+        """The shell command that starts the daemon where a service manager runs it, see relay.starter."""
+        return self.root / "service"
+
+    @property
     def log(self) -> Path:
         """Log of a daemon started in the background."""
         return self.root / "daemon.log"

@@ -11,6 +11,7 @@ from postino.cli import render, session, terminal
 from postino.client import Client
 from postino.errors import BadName, BadRequest, PostinoError
 from postino.light import dataclass
+from postino.relay.claude_process import TEAMS
 from postino.values import visible
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
@@ -98,11 +99,19 @@ class Command:
             BadRequest: NAME and --agent differ.
         """
         given = self.given_name(args)
-        name = self.settings.agent_name if given is None else given
+        name = self.agent_setting() if given is None else given
         return self.session_agent() if name is None and in_session else name
 
+    def agent_setting(self) -> str | None:
+        """Return POSTINO_AGENT_NAME, or in the session of a teammate, which has that of its lead, its own agent."""
+        name = self.settings.agent_name
+        if name is None or TEAMS not in self.environ:
+            return name
+        own = self.session_agent()
+        return own if own is not None and own.startswith(f"{name[:31]}.") else name
+
     def session_agent(self) -> str | None:
-        """Return the agent of the Claude Code session in which this command runs; None outside of one."""
+        """Return the agent of the client's session in which this command runs; None outside of one."""
         if not session.headers(self.environ):
             return None
         with self._connection() as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 
@@ -54,7 +55,8 @@ def up(command: Command) -> int:
             f"{STORE} says here; {home_store.SWITCH} changes that and leaves waiting mail behind\n"
         )
     if others := [each for each in different if each != STORE]:
-        text += f"it runs with a different {', '.join(others)} than this shell and keeps it until `postino down`\n"
+        until = "`postino service install`" if command.settings.home.service.exists() else "`postino down`"
+        text += f"it runs with a different {', '.join(others)} than this shell and keeps it until {until}\n"
     return command.show(args, asdict(info) | {"differs": different, "replaced": replaced and replaced.version}, text)
 
 
@@ -205,14 +207,22 @@ def _holds(stats: Json) -> str:
 
 def serve(command: Command) -> int:
     """Run the daemon in the foreground until SIGINT or SIGTERM."""
-    command.parser(json=False).parse_args(command.argv)
+    parser = command.parser(json=False)
+    parser.add_argument(
+        "--supervised",
+        action="store_true",
+        help="for a service manager or a container: replace another daemon, and end the embedded Valkey at the end",
+    )
+    args = parser.parse_args(command.argv)
     import gc
 
+    if args.supervised:  # the first process of a container would ignore it until the daemon listens to it
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gc.set_threshold(IMPORT_GC_THRESHOLD)
     with _without_certificates():
         from postino.daemon.serve import main
 
-    code = main(command.settings)
+    code = main(command.settings, supervised=args.supervised)
     sys.stdout.flush()
     sys.stderr.flush()
     # everything is closed; unloading the MCP SDK's 1,000 modules would take another second

@@ -98,6 +98,26 @@ def _remove_files(home: Home) -> None:
         path.unlink(missing_ok=True)
 
 
+def take_over(home: Home, seconds: float = 15.0) -> HomeLock:
+    """End the daemon that serves `home`, if one does, and lock the home for this process.
+
+    Raises:
+        Unreachable: that daemon does not end, or others are started again and again.
+    """
+    deadline = time.monotonic() + seconds
+    # meanwhile nobody else starts one; whoever holds it now may have caused this start
+    starting = locks.acquire(home.starting, patience=0.2)
+    try:
+        while (lock := lock_home(home)) is None:
+            if time.monotonic() >= deadline:
+                raise Unreachable(f"Other daemons of {home.root} are started again and again; end what starts them")
+            stop(home)
+        return lock
+    finally:
+        if starting is not None:
+            os.close(starting)
+
+
 def is_running(home: Home) -> bool:
     """Return whether a daemon of this home lives, whether or not it answers. Returns at once."""
     return not locks.is_free(home.lock)

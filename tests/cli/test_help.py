@@ -9,7 +9,7 @@ import pytest
 
 DAEMON = ["up", "down", "status", "serve", "open", "doctor"]
 MAIL = ["send", "read", "check", "history", "dead", "clear", "broadcast", "broadcasts", "watch"]
-COMMANDS = [*DAEMON, *MAIL, "agents", "rename", "install", "uninstall", "mcp", "config", "demo", "help"]
+COMMANDS = [*DAEMON, *MAIL, "agents", "rename", "install", "uninstall", "service", "mcp", "config", "demo", "help"]
 HEAVY = {"aiohttp", "redis", "mcp", "msgspec", "structlog", "asyncio", "argparse", "http.client", "ssl", "subprocess"}
 
 

@@ -69,6 +69,11 @@ class Machine(ScriptedMachine[Model]):
         """Run the client to its end and return its output."""
         return await asyncio.to_thread(self.run, self.binary, *args, code=code, **env)
 
+    def sender(self, agent: str) -> tuple[str, bool]:
+        """Return who has sent the only message of an agent, and whether that is verified."""
+        (item,) = self.asked(f"messages/{agent}")["items"]
+        return item["from"], item["verified"]
+
     async def until_state(self, agent: str, id: str, state: str) -> None:
         """Wait until a message has a state."""
         await asyncio.to_thread(until, lambda: self.state(agent, id).get("state") == state, f"{id} is {state}", 30)

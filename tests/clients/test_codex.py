@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
 ) -> None:
     machine = machine_of("codex")
     assert "Trust all and continue" in machine.postino("install", "--client", "codex")
-    machine.postino("up")
+    machine.serve()
     turn = WorkingTurn(machine, model, "c1")
     terminal = Terminal([machine.binary], machine.env, machine.project())
     try:
@@ -60,13 +61,14 @@ async def test_a_run_acknowledges_at_its_end_or_the_next_one_gets_the_mail_again
 ) -> None:
     machine = machine_of("codex")
     machine.postino("install", "--client", "codex", "--agent", "cox")
-    machine.postino("up")
+    machine.serve()
     machine.send("cox", "the body of m1", id="m1")
+    command = f"{sys.executable} -m postino send eve hello --id e1"
 
     async def run(*args: str) -> str:
         """Let one run read the mail; a busy client may ask its model before it knows the mailbox's tools."""
         model.steps.clear()
-        model.script([("msg_read", {})], "end")
+        model.script([("msg_read", {})], [("exec_command", {"cmd": command})], "end")
         while model.steps:
             await machine.client_run(*EXEC, *args, "work")
         return model.shown()
@@ -76,3 +78,4 @@ async def test_a_run_acknowledges_at_its_end_or_the_next_one_gets_the_mail_again
 
     assert '\\"delivery\\":2,\\"redelivered\\":true' in await run("--dangerously-bypass-hook-trust")
     assert machine.state("cox", "m1")["state"] == "acked"
+    assert machine.sender("eve") == ("cox", True)

@@ -21,8 +21,8 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
     config = machine.file(".config/opencode/opencode.json")
     before = config.read_bytes()
     machine.postino("install", "--client", "opencode")
-    machine.postino("up")
-    turn = WorkingTurn(machine, model, "o1")
+    machine.serve()
+    turn = WorkingTurn(machine, model, "o1", [("bash", {"command": "postino send eve hello", "description": "d"})])
     log = machine.file("serve.log")
     with log.open("wb") as out:
         server = await asyncio.create_subprocess_exec(
@@ -35,6 +35,7 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await asyncio.to_thread(until, machine.online, "its mailbox is connected")
         await asyncio.to_thread(_prompt, machine, found[0], session["id"])
         await turn.check()
+        assert machine.sender("eve") == (turn.agent, True)
         await turn.woken("plugin")
 
         child = await asyncio.to_thread(_post, machine, f"{found[0]}/session", {"parentID": session["id"]})

@@ -11,10 +11,10 @@ from tests.scripted.model import Calls
 
 
 class WorkingTurn:
-    """The first turn of an interactive session: m1 arrives while it works, and it sends `sent`."""
+    """The first turn of an interactive session: m1 arrives while it works; it sends `sent` and makes `calls`."""
 
-    def __init__(self, machine: Machine, model: Model, sent: str) -> None:
-        self._machine, self._model, self._sent = machine, model, sent
+    def __init__(self, machine: Machine, model: Model, sent: str, calls: Calls | None = None) -> None:
+        self._machine, self._model, self._sent, self._calls = machine, model, sent, calls or []
         self._with_the_answer = ""
         self.agent = ""  # who the session is, known when it has begun
         model.script(self._mail_arrives, [("msg_read", {}), ("msg_check", {})], self._has_the_answer, self._went_on)
@@ -22,7 +22,7 @@ class WorkingTurn:
     async def _mail_arrives(self, _: Any) -> Calls:
         (self.agent,) = await asyncio.to_thread(self._machine.online)
         await asyncio.to_thread(self._machine.send, self.agent, "the body of m1", id="m1")
-        return [("msg_send", {"to": "ann", "body": "hello ann", "id": self._sent})]
+        return [("msg_send", {"to": "ann", "body": "hello ann", "id": self._sent}), *self._calls]
 
     async def _has_the_answer(self, _: Any) -> Calls:
         self._with_the_answer = (await asyncio.to_thread(self._machine.state, self.agent, "m1"))["state"]

@@ -56,7 +56,7 @@ def machine(model: Model, prepared: Machine) -> Iterator[Machine]:
 def mailbox(machine: Machine) -> Machine:
     """The machine with the plugin and a running daemon."""
     machine.install()
-    machine.postino("up")
+    machine.serve()
     return machine
 
 

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
 
+from postino.paths import Home
 from tests import homes, processes
+from tests.daemons import Daemon
 from tests.scripted.model import Json, M
 
 
@@ -67,6 +69,11 @@ class ScriptedMachine(Generic[M]):
     def postino(self, *args: str, **options: Any) -> str:
         """Run postino's own command line."""
         return self.run(sys.executable, "-m", "postino", *args, **options)
+
+    def serve(self) -> None:
+        """Start the daemon, as `postino up` does, without its second of imports."""
+        env = {name: text for name, text in self.env.items() if not name.startswith("CLAUDE")}
+        Daemon(Home(self.root / "po").prepare(), env).start()
 
     def data(self, *args: str) -> Any:
         """Run postino with --json and return what it says."""

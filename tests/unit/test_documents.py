@@ -144,3 +144,10 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
 
 def test_the_readme_can_be_read_in_a_few_minutes() -> None:
     assert len(document("README.md").splitlines()) <= 165
+
+
+def test_a_file_that_contributing_names_exists() -> None:
+    named = re.findall(r"`((?:lua|postino|plugin|tests)/[\w./-]+)`", document("CONTRIBUTING.md"))
+
+    assert len(named) > 10
+    assert [each for each in named if not (ROOT / each).exists()] == []
