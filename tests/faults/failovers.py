@@ -80,6 +80,8 @@ class Load:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Load]:
         """Send while the block runs; then read everything out."""
+        for inbox in INBOXES:
+            await eventually(lambda inbox=inbox: self._known(inbox), "the recipients are known")
         sending = [asyncio.create_task(self.send(f"w{at}", INBOXES[at % 2])) for at in range(4)]
         try:
             await self.progress()
@@ -95,6 +97,13 @@ class Load:
             await asyncio.gather(*sending, return_exceptions=True)
         for inbox in INBOXES:
             await self._read_out(inbox)
+
+    async def _known(self, inbox: str) -> bool:
+        """Make a recipient known: a send to an unknown name also looks for names that resemble it."""
+        with contextlib.suppress(StoreAway):
+            await self.broker.agents.heartbeat(inbox)
+            return True
+        return False
 
     async def progress(self, more: int = 20) -> None:
         """Return when so many more messages were accepted."""
