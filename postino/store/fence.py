@@ -122,6 +122,18 @@ class Fence:
             log.info("replicas", run_id=run_id[:8], online=sorted(":".join(each) for each in online), doubted=fewer)
         self._run_id, self._replicas = run_id, online
 
+    def see(self, role: Any) -> bool:
+        """Take a reply to ROLE that came between two batches; return whether a replica has left, as `objection` would.
+
+        Without this a replica that joined unseen could be promoted unseen.
+        """
+        online = _online(role)
+        left = role[0] != "master" or bool(self._replicas - online)
+        if left:
+            self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
+        self._replicas = online
+        return left
+
     def _needed(self) -> int:
         waited = self._slow_since is not None and self._slow_at - self._slow_since > SLOW_S
         return self._least if waited else max(self._least, len(self._replicas))

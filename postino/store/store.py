@@ -190,13 +190,14 @@ class Store:
     async def follow(self) -> None:
         """Find out where the primary is and what replicas it has; connections to a former one end.
 
-        Called every second: a former primary takes writes until it is told, and a replica that has joined unseen may be
-        promoted unseen.
+        Called every second: a former primary under Sentinels takes writes until it is told, and a replica that has
+        joined unseen may be promoted unseen.
         """
         await self.primary.look()
         if self._fence is not None:
             with contextlib.suppress(PostinoError, RedisError):
-                await self.promises.call("TIME")
+                if self._fence.see(await self.writes.call("ROLE")):
+                    self.promises.drop(StoreAway("a replica has left", outcome="unknown"))
 
     async def try_write(self) -> None:
         """Write something, as a send would; but the history does not give way, it only counts as room that is left.

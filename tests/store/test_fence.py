@@ -230,6 +230,35 @@ async def test_when_a_replica_leaves_nothing_is_accepted_for_three_seconds(three
         await eventually(lambda: accepted(store), "it is back")
 
 
+async def test_a_replica_that_leaves_between_two_sends_is_noticed_too(three: list[Node]) -> None:
+    async with store_on(three[0]) as store:
+        await send(store, "m1")
+        three[2].kill()
+        until(lambda: not synced(three[0], 2), "it has left")
+
+        await store.follow()
+
+        assert "a replica has left" in (await refused(send(store, "m2"))).message
+        assert inbox(three[0]) == 1
+
+
+async def test_a_replica_that_joins_between_two_sends_must_confirm_too(three: list[Node]) -> None:
+    three[2].ask("REPLICAOF", "NO", "ONE")
+    until(lambda: not synced(three[0], 2), "it has left")
+    async with store_on(three[0]) as store:
+        await send(store, "m1")
+        three[2].ask("REPLICAOF", "127.0.0.1", three[0].port)
+        until(lambda: synced(three[0], 2), "it is back")
+        await store.follow()
+        three[2].ask("REPLICAOF", "NO", "ONE")
+        until(lambda: not synced(three[0], 2), "it has left again, as one that is promoted")
+
+        refusal = await refused(send(store, "m2"))
+
+        assert refusal.detail["outcome"] == "unknown"
+        assert "a replica has left" in refusal.message
+
+
 async def accepted(store: Store) -> bool:
     with contextlib.suppress(StoreAway):
         await send(store, f"m{time.monotonic()}")
