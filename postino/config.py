@@ -5,8 +5,8 @@ from __future__ import annotations
 from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home import placeholders
-from postino.home_store import DEFAULT_PREFIX, SWITCH, HomeStore, without_credentials
-from postino.light import dataclass
+from postino.home_store import DEFAULT_PREFIX, SWITCH, HomeStore
+from postino.light import dataclass, replace
 from postino.paths import Home
 from postino.setting_values import (
     choice,
@@ -16,17 +16,19 @@ from postino.setting_values import (
     host_names,
     key_prefix,
     memory_size,
+    replicas,
     store_url,
     whole_number,
     word,
 )
+from postino.store_address import BadAddress, without_credentials
 from postino.values import check_name
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-    from typing import Any
+    from typing import Any, Literal
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -52,6 +54,7 @@ class Settings:
     max_body_bytes: int = 196_608
     send_rate: int = 120
     max_memory: int | None = None
+    replicas: int | Literal["strict"] = 0
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
@@ -96,7 +99,8 @@ class Knob:
 KNOBS: tuple[Knob, ...] = (
     Knob(
         "valkey_url",
-        "redis://, rediss:// or unix:// with a host or path; in a password write / ? # @ as %2F %3F %23 %40",
+        "redis://, rediss:// (or valkey…), redis+sentinel://…/NAME, redis+cluster:// or unix://; "
+        "in a password write / ? # @ as %2F %3F %23 %40",
         "Your own server; unset: the embedded server",
         store_url,
     ),
@@ -181,6 +185,12 @@ KNOBS: tuple[Knob, ...] = (
         memory_size,
     ),
     Knob(
+        "replicas",
+        "0 to 9, or strict",
+        "Replicas that must have a message on disk before it is accepted; strict: every one that may be promoted",
+        replicas,
+    ),
+    Knob(
         "wake",
         "auto, channel or off",
         "How an idle session is woken",
@@ -226,8 +236,6 @@ def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
             f"the address of the store in {settings.home.store} is malformed; set POSTINO_VALKEY_URL and run {SWITCH}",
             field="POSTINO_HOME",
         ) from None
-    from dataclasses import replace
-
     prefix = remembered.prefix if settings.key_prefix == DEFAULT_PREFIX else settings.key_prefix
     return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
 
@@ -314,9 +322,10 @@ def _secret(knob: Knob, text: str, file: str) -> str:
 def _parse(knob: Knob, text: str, shown: str | None = None) -> Any:
     try:
         return knob.parse(text)
-    except (ValueError, KeyError, RuntimeError, BadName):  # RuntimeError: `~` of an unknown user
+    except (ValueError, KeyError, RuntimeError, BadName) as error:  # RuntimeError: `~` of an unknown user
         shown = shown or f"{knob.variable}={'(hidden)' if knob.name in SECRET else repr(text)}"
-        raise BadField(f"{shown} is not allowed; it must be {knob.allowed}", field=knob.variable) from None
+        reason = f": {error}" if isinstance(error, BadAddress) else ""
+        raise BadField(f"{shown} is not allowed{reason}; it must be {knob.allowed}", field=knob.variable) from None
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:

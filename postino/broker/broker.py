@@ -24,7 +24,7 @@ from postino.broker.sessions import Sessions
 from postino.broker.transfer import Transfer
 from postino.config import Settings
 from postino.errors import PostinoError
-from postino.home_store import HomeStore, without_credentials
+from postino.home_store import HomeStore
 from postino.model import Health, iso
 from postino.store.agents import AgentTable
 from postino.store.dead import DeadLetters
@@ -36,8 +36,10 @@ from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
+from postino.store_address import without_credentials
 
 EMBEDDED_PATIENCE_S = 10.0  # in which a server that was just started must answer: the machine may be busy
+FOLLOW_S = 1.0  # between two looks at where the store is
 ASK_S = 5.0  # between two questions to the server about itself
 WRITE_S = 1.0  # between two writes that only try whether the store takes them
 SAMPLED = 50  # inboxes that are searched for the oldest unread message
@@ -97,7 +99,8 @@ class Broker:
         embedded = None if settings.valkey_url else EmbeddedValkey(settings.home, settings.max_memory)
         url = settings.valkey_url or f"unix://{quote(await embedded.start())}"  # type: ignore[union-attr]
         here = HomeStore(settings.valkey_url, settings.key_prefix)
-        store = Store(url, settings.key_prefix, Identity(here, remembered), embedded.full_disk if embedded else None)
+        explain = embedded.full_disk if embedded else None
+        store = Store(url, settings.key_prefix, Identity(here, remembered), explain, settings.replicas)
         broker = cls(settings, store, embedded)
         store.open()
         try:
@@ -134,7 +137,7 @@ class Broker:
 
     @property
     def durability(self) -> str:
-        """`fsync` if an accepted message is on disk; `volatile` if it may be lost, or if that is unknown."""
+        """`replicated`, `fsync` if an accepted message is on disk, `volatile` if it may be lost or that is unknown."""
         return self._store.durability
 
     @property
@@ -158,10 +161,14 @@ class Broker:
 
     async def _ask_server(self) -> None:
         """Ask every few seconds what the server is: its settings, role and rights may change while it runs."""
+        asked = time.monotonic()
         while True:
-            await asyncio.sleep(ASK_S)
+            await asyncio.sleep(min(FOLLOW_S, ASK_S))
             try:
-                await self._store.ask_server()
+                await self._store.follow()
+                if time.monotonic() - asked >= ASK_S:
+                    asked = time.monotonic()
+                    await self._store.ask_server()
             except Exception:  # one failure must not end the task
                 log.exception("ask_server_failed")
 
@@ -174,7 +181,7 @@ class Broker:
             valkey=not answers,
             durability=self.durability,
             server=server,
-            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.server.warnings],
+            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.warnings],
             error=answers or refused,
         )
 
@@ -197,11 +204,12 @@ class Broker:
     @property
     def round_trips(self) -> int:
         """Writes to Valkey by this daemon, each of one or more calls."""
-        return self._store.writes.round_trips + self._store.reads.round_trips
+        return sum(each.round_trips for each in self._store.connections)
 
     def on_store_call(self, observe: Callable[[float], object]) -> None:
         """Give the seconds of every call to Valkey to `observe`."""
-        self._store.writes.on_call = self._store.reads.on_call = observe
+        for each in self._store.connections:
+            each.on_call = observe
 
     async def stats(self) -> dict[str, Any]:
         """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail."""

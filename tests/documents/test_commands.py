@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from postino.paths import Home
+from tests import processes
 from tests.blocks import ENDLESS_S, ROOT, Block, Shell, blocks
-from tests.homes import kill_servers, scratch
+from tests.homes import scratch
 
 ELSEWHERE = "docs/ci.md"  # tests/cli/test_ci_recipes.py runs it, and looks at what is delivered
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,7 +31,7 @@ def shell() -> Iterator[Shell]:
         made.start()
         yield made
     finally:
-        kill_servers(Home(made.home / ".postino"))
+        processes.kill_all(made.root)
         shutil.rmtree(made.root, ignore_errors=True)
 
 

@@ -24,6 +24,7 @@ RECORDS = GROUND | {
     "home",
     "paths",
     "home_store",
+    "store_address",
     "config",
 }
 STORE = RECORDS | {"store", "locks"}
@@ -44,9 +45,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "hint": {"values"},
     "paths": GROUND | {"home"},
     "private_files": set(),
-    "home_store": GROUND | {"paths", "private_files"},
-    "setting_values": GROUND | {"values", "paths", "home_store"},
-    "config": GROUND | {"home", "model", "values", "setting_values", "paths", "home_store", "private_files"},
+    "store_address": {"light"},
+    "home_store": GROUND | {"paths", "private_files", "store_address"},
+    "setting_values": GROUND | {"values", "paths", "store_address"},
+    "config": GROUND
+    | {"home", "model", "values", "setting_values", "paths", "home_store", "private_files", "store_address"},
     "unix_http": set(),
     "tcp_http": {"unix_http"},
     "transport": GROUND | {"home", "unix_http", "tcp_http"},

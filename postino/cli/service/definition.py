@@ -14,8 +14,8 @@ from postino.cli.command import Command
 from postino.config import KNOBS, SECRET
 from postino.errors import BadField
 from postino.home import is_placeholder
-from postino.home_store import without_credentials
 from postino.paths import Home
+from postino.store_address import without_credentials
 
 MARK = "written by `postino service install`; `postino service uninstall` removes it"
 WATCHDOG_S = 60  # without a sign of the event loop, after which the daemon is started anew
