@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -40,7 +39,8 @@ from postino.store.valkey.embedded import EmbeddedValkey
 from postino.store_address import without_credentials
 
 EMBEDDED_PATIENCE_S = 10.0  # in which a server that was just started must answer: the machine may be busy
-ASK_S = 5  # s between two questions to the server about itself
+FOLLOW_S = 1.0  # between two looks at where the store is
+ASK_S = 5.0  # between two questions to the server about itself
 WRITE_S = 1.0  # between two writes that only try whether the store takes them
 SAMPLED = 50  # inboxes that are searched for the oldest unread message
 
@@ -161,11 +161,13 @@ class Broker:
 
     async def _ask_server(self) -> None:
         """Ask every few seconds what the server is: its settings, role and rights may change while it runs."""
-        for seconds in itertools.count(1):
-            await asyncio.sleep(1)
+        asked = time.monotonic()
+        while True:
+            await asyncio.sleep(min(FOLLOW_S, ASK_S))
             try:
                 await self._store.follow()
-                if seconds % ASK_S == 0:
+                if time.monotonic() - asked >= ASK_S:
+                    asked = time.monotonic()
                     await self._store.ask_server()
             except Exception:  # one failure must not end the task
                 log.exception("ask_server_failed")

@@ -23,6 +23,7 @@ from postino.daemon import logs, process, tls
 from postino.daemon.relays import Relays
 from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
 from postino.daemon.supervision import Supervisor, shorten_log
+from postino.mcp.face import spare_collector
 from postino.rest.app import GUARD, STATE, build_app
 from postino.rest.connection import HttpConnections
 from postino.rest.named_tokens import NamedTokens
@@ -210,8 +211,8 @@ async def _listening(
                 ssl_shutdown_timeout=shutdown_s,
             )
             undo.callback(server.close)
-        for work in (connections.sweep(), app[STATE].mcp.preload()):
-            undo.push_async_callback(_cancelled, asyncio.create_task(work))
+        undo.push_async_callback(_cancelled, asyncio.create_task(connections.sweep()))
+        spare_collector()
         yield
 
 
