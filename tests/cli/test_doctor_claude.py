@@ -123,7 +123,10 @@ def test_a_client_that_cannot_do_what_is_needed_is_named(
 @pytest.fixture
 def session(postino: Postino, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The relay of a session of Claude Code, whose inbox nobody listens to."""
-    env = postino.env | {"POSTINO_AGENT_NAME": "lena", "CLAUDE_CODE_MESSAGING_SOCKET": str(tmp_path / "1.sock")}
+    env = postino.env | {
+        "POSTINO_AGENT_NAME": "lena",
+        "CLAUDE_CODE_MESSAGING_SOCKET": str(tmp_path / f"{os.getpid()}.sock"),
+    }
     pipe = subprocess.PIPE
     with subprocess.Popen(COMMAND, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as relay:
         assert relay.stdin and relay.stdout
@@ -137,14 +140,12 @@ def session(postino: Postino, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
         relay.wait(20)
 
 
-def test_a_session_without_hooks_and_one_that_takes_no_wake(
+def test_a_session_without_hooks_is_named_until_one_is_heard(
     postino: Postino, links: Any, session: subprocess.Popen[bytes]
 ) -> None:
     until(lambda: links()["hooks"].level != "skipped", "the session is connected")
     assert links()["hooks"].code == "hooks_silent"
     assert "the session lena is connected, but none of its hooks was heard" in links()["hooks"].text
-    assert links()["wake"].text == "every session can be woken; none was since it started"
-    assert links(POSTINO_WAKE="off")["wake"].code == "wake_off"
 
     said = {"session_id": "c-1", "hook_event_name": "SessionStart", "cwd": "/tmp", "source": "startup"}
     hook = ["sh", str(folder("plugin") / "scripts" / "hook.sh"), "SessionStart"]
@@ -152,7 +153,25 @@ def test_a_session_without_hooks_and_one_that_takes_no_wake(
     subprocess.run(hook, input=json.dumps(said).encode(), env=env, check=True, capture_output=True)
     assert links()["hooks"].text.startswith("heard: lena ")
 
-    postino.ok("send", "lena", "nobody takes it")
-    until(lambda: links()["wake"].level == "wrong", "the wake has failed")
-    found = links()["wake"]
-    assert (found.code, "the last wake of lena was not taken" in found.text) == ("wake_failed", True)
+
+@pytest.mark.parametrize(
+    ("last", "wakeable", "woken", "code", "word"),
+    [
+        (None, True, None, "ok", "every session can be woken"),
+        ("2026-01-01T00:00:00.000Z", True, True, "ok", "woken: lena "),
+        ("2026-01-01T00:00:00.000Z", True, False, "wake_failed", "the last wake of lena was not taken"),
+        (None, False, None, "not_wakeable", "lena has no inbox"),
+    ],
+)
+def test_what_became_of_wakes(
+    user: Path, postino: Postino, last: str | None, wakeable: bool, woken: bool | None, code: str, word: str
+) -> None:
+    environ = postino.env | {"HOME": str(user), "PATH": f"{user}:{os.environ['PATH']}"}
+    command = Command("doctor", [], "", load(environ)[0], environ, False)
+    session = {"agent": "lena", "lastWake": last, "wakeable": wakeable, "woken": woken}
+
+    found = claude.wake(command, [session])
+
+    assert (found.code, word in found.text) == (code, True), found
+    off = Command("doctor", [], "", load(environ | {"POSTINO_WAKE": "off"})[0], environ, False)
+    assert claude.wake(off, [session]).code == "wake_off"
