@@ -105,8 +105,7 @@ def _all(args: argparse.Namespace) -> None:
         print(f"\n{name}, {run['took s'][name]} s\n{render(run['scenarios'][name])}", file=sys.stderr, flush=True)
         if args.json not in (None, "-"):
             _write(run, args.json)  # what is measured so far is not lost if a later one fails
-    if args.json in (None, "-"):
-        _write(run, "-")
+    _write(run, args.json or "-")
 
 
 def _show(rows: Rows, where: str | None) -> None:

@@ -54,6 +54,11 @@ def loads(text: bytes | str) -> Any:
         value, end = _scan(text, 0)
     except StopIteration as error:
         raise ValueError(f"no JSON value at position {error.value}") from None
+    except SystemError:  # CPython before 3.13 can name an error only where json is imported, which few relays need
+        import json
+
+        json.loads(text)
+        raise
     if end != len(text):
         raise ValueError(f"more than one JSON value, at position {end}")
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 from types import ModuleType
 from typing import Any
@@ -80,3 +81,18 @@ def test_what_is_no_json_is_refused_and_the_next_is_read(text: Any, wrong: bytes
         text.dumps([{"a": float("nan")}])
     assert text.loads('{"a":[1]}') == {"a": [1]}
     assert text.dumps([{"a": 1}]) == '[{"a":1}]'
+
+
+def test_errors_are_errors_where_json_is_not_imported() -> None:
+    code = """
+import sys
+from postino.relay.json_text import loads
+assert "json" not in sys.modules
+try:
+    loads(bytes.fromhex(sys.argv[1]))
+except ValueError:
+    print("refused", loads('[{"a":1}]'))
+"""
+    for wrong in WRONG:
+        said = subprocess.check_output([sys.executable, "-c", code, wrong.hex()], text=True)
+        assert said == "refused [{'a': 1}]\n", wrong
