@@ -6,7 +6,7 @@ from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home import placeholders
 from postino.home_store import DEFAULT_PREFIX, SWITCH, HomeStore
-from postino.light import dataclass
+from postino.light import dataclass, replace
 from postino.paths import Home
 from postino.setting_values import (
     choice,
@@ -236,8 +236,6 @@ def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
             f"the address of the store in {settings.home.store} is malformed; set POSTINO_VALKEY_URL and run {SWITCH}",
             field="POSTINO_HOME",
         ) from None
-    from dataclasses import replace
-
     prefix = remembered.prefix if settings.key_prefix == DEFAULT_PREFIX else settings.key_prefix
     return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
 

@@ -10,7 +10,9 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
     from dataclasses import field as field
-    from typing import Any
+    from typing import Any, TypeVar
+
+    R = TypeVar("R")
 else:
 
     class field:
@@ -101,3 +103,8 @@ else:
 def asdict(record: Any) -> dict[str, Any]:
     """Return the fields of a record by name; what they hold is not copied."""
     return {name: getattr(record, name) for name in record.__match_args__}
+
+
+def replace(record: R, **changes: Any) -> R:
+    """Return a record with some fields changed."""
+    return type(record)(**(asdict(record) | changes))

@@ -61,6 +61,15 @@ def test_it_makes_what_dataclasses_makes(twin, slots: bool) -> None:
     assert [each.name for each in dataclasses.fields(kind)] == ["x", "y", "z"]
 
 
+def test_its_own_functions_do_what_those_of_dataclasses_do() -> None:
+    thing = made(*TWINS[0], True)(1, z={"a": 2})
+
+    assert light.asdict(thing) == dataclasses.asdict(thing)
+    assert light.replace(thing, x=3, y="b") == dataclasses.replace(thing, x=3, y="b")
+    with pytest.raises(TypeError):
+        light.replace(thing, w=1)
+
+
 def test_a_record_can_be_a_key() -> None:
     @dataclass(frozen=True, slots=True)
     class Key:
