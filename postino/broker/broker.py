@@ -21,6 +21,7 @@ from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
 from postino.broker.sessions import Sessions
+from postino.broker.threads import Threads
 from postino.broker.transfer import Transfer
 from postino.config import Settings
 from postino.errors import PostinoError
@@ -82,6 +83,7 @@ class Broker:
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
+        self.threads = Threads(self.history)
         self.transfer = Transfer(store, TransferTable(store, limits))
 
     @classmethod

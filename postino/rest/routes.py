@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from postino.broker.threads import ThreadPage
 from postino.broker.transfer import Imported
 from postino.model import (
     Acknowledged,
@@ -38,6 +39,7 @@ from postino.rest import (
     transfer,
 )
 from postino.rest.client_process import IN_SESSION
+from postino.rest.history_records import HistoryQuery, RenderBody, Rendered, RenderedPaging, ThreadQuery, ThreadsQuery
 from postino.rest.records import (
     Abandoned,
     AgentsQuery,
@@ -49,7 +51,6 @@ from postino.rest.records import (
     EventsQuery,
     Forgotten,
     HealthReport,
-    HistoryQuery,
     ImportQuery,
     NackBody,
     NewToken,
@@ -58,9 +59,6 @@ from postino.rest.records import (
     ReadQuery,
     Rejected,
     RenameBody,
-    RenderBody,
-    Rendered,
-    RenderedPaging,
     RequeueBody,
     Requeued,
     Seen,
@@ -155,6 +153,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
+    Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
+    Route("GET", "/api/threads/{id}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
     Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
