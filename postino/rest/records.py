@@ -44,6 +44,12 @@ class Nothing(Asked, frozen=True, kw_only=True):
     """No parameters, or an empty body."""
 
 
+class PageQuery(Asked, frozen=True, kw_only=True):
+    """How to show the page. `demo`: with a made-up mailroom."""
+
+    demo: bool = False
+
+
 class Paging(Asked, frozen=True, kw_only=True):
     """A part of a list."""
 
@@ -331,6 +337,7 @@ class StatsReport(Record, frozen=True, kw_only=True):
 
     version: str
     message_ttl: int = field(name="messageTtl")
+    max_inbox: int = field(name="maxInbox")
     agent_count: int = field(name="agentCount")
     online_count: int = field(name="onlineCount")
     message_count: int = field(name="messageCount")

@@ -55,6 +55,7 @@ from postino.rest.records import (
     NackBody,
     NewToken,
     Page,
+    PageQuery,
     Paging,
     ReadQuery,
     Rejected,
@@ -226,7 +227,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/mcp", mcp.stream, in_api=False, role=AGENT),
     Route("DELETE", "/mcp", mcp.end, in_api=False, role=AGENT),
     Route("GET", "/metrics", health.metrics, in_api=False, gives="text/plain"),
-    Route("GET", "/", page.index, in_api=False, needs_token=False),
+    Route("GET", "/", page.index, query=PageQuery, in_api=False, needs_token=False),
     Route("GET", "/favicon.ico", page.favicon, in_api=False, needs_token=False),
     Route("GET", "/web/{path:.+}", page.file, in_api=False, needs_token=False),
 )
