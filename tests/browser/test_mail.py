@@ -313,7 +313,7 @@ def test_a_thread_can_be_linked_to(visit, served, name) -> None:
     message(page, inside).wait_for()
     expect(page.locator("article.message")).to_have_count(1)
     page.get_by_role("button", name="Show all", exact=True).click()
-    page.get_by_text("outside").wait_for()
+    page.locator(".prose", has_text="outside").wait_for()
 
 
 def test_mail_can_be_searched(visit, served, name) -> None:

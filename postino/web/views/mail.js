@@ -184,7 +184,7 @@ export class MailView {
     if (!this.#history.loaded) return;
     const id = this.#wanted;
     const row = rows.find(({ entry }) => entry.id === id);
-    if (!row && this.#place.q !== id) return this.#filter({ q: id });
+    if (!row && this.#place.q !== id) return go(mailHash(this.#place.agent, { q: id, message: id }), { replace: true });
     this.#wanted = "";
     row?.element.focus({ preventScroll: true });
     row?.element.scrollIntoView({ block: "center" });
