@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
+from bench.processes import COMMAND
 from bench.stack import Stack, daemon, environment
-from bench.start import COMMAND
 from bench.table import Rows
 from postino.paths import folder
 

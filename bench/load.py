@@ -5,6 +5,7 @@ It runs on the machine that it measures, so CPU time spent here is missing in th
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import statistics
@@ -27,6 +28,12 @@ class Measured:
         return statistics.quantiles(self.latencies, n=1000)[int(percent * 10) - 1] * 1000
 
 
+def merged(rounds: list[Measured]) -> Measured:
+    """Return the median rate of several rounds, with the latencies of all."""
+    rate = statistics.median(each.per_second for each in rounds)
+    return Measured(rate, [latency for each in rounds for latency in each.latencies])
+
+
 @dataclass(slots=True)
 class _Connection:
     socket: socket.socket
@@ -35,13 +42,16 @@ class _Connection:
 
 
 def http_complete(data: bytes) -> bool:
-    """Return whether `data` is a complete response with status 200; raise on any other status."""
+    """Return whether `data` is a complete response that says success; raise on any other status."""
     head, found, body = data.partition(b"\r\n\r\n")
     if not found:
         return False
-    if b" 200 " not in head[:16]:
+    if b" 2" not in head[:10]:
         raise RuntimeError(f"unexpected response: {data[:300]!r}")
-    at = head.lower().index(b"content-length:")
+    head = head.lower()
+    if b"transfer-encoding: chunked" in head:
+        return body.endswith(b"0\r\n\r\n")
+    at = head.index(b"content-length:")
     return len(body) >= int(head[at + 15 :].split(b"\r\n", 1)[0])
 
 
@@ -60,28 +70,31 @@ def drive(
     seconds: float,
 ) -> Measured:
     """Send requests over `connections` sockets for `seconds`, or until the requests run out."""
-    selector = selectors.DefaultSelector()
-    opened = [_Connection(dial()) for _ in range(connections)]
-    latencies: list[float] = []
-    started = time.perf_counter()
-    end = started + seconds
-    for connection in opened:
-        selector.register(connection.socket, selectors.EVENT_READ, connection)
-        _send_next(connection, requests)
-    busy = connections
-    while busy:
-        for key, _ in selector.select():
-            connection = key.data
-            connection.received += connection.socket.recv(65536)
-            if not complete(connection.received):
-                continue
-            now = time.perf_counter()
-            latencies.append(now - connection.sent_at)
-            if now > end or not _send_next(connection, requests):
-                selector.unregister(connection.socket)
-                connection.socket.close()
-                busy -= 1
-    return Measured(len(latencies) / (time.perf_counter() - started), latencies)
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as close:
+        opened = [_Connection(close.enter_context(dial())) for _ in range(connections)]
+        latencies: list[float] = []
+        started = time.perf_counter()
+        end = started + seconds
+        busy = 0
+        for connection in opened:
+            if _send_next(connection, requests):
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
+                busy += 1
+        while busy:
+            for key, _ in selector.select():
+                connection = key.data
+                part = connection.socket.recv(65536)
+                if not part:
+                    raise RuntimeError("the server closed the connection")
+                connection.received += part
+                if not complete(connection.received):
+                    continue
+                now = time.perf_counter()
+                latencies.append(now - connection.sent_at)
+                if now > end or not _send_next(connection, requests):
+                    selector.unregister(connection.socket)
+                    busy -= 1
+        return Measured(len(latencies) / (time.perf_counter() - started), latencies)
 
 
 def _send_next(connection: _Connection, requests: Iterator[bytes]) -> bool:

@@ -31,10 +31,11 @@ web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The TCP port and the home of a running daemon."""
+    """The TCP port, the home and the process of a running daemon."""
 
     port: int
     home: Path
+    pid: int
 
     @property
     def valkey(self) -> str:
@@ -56,8 +57,8 @@ def daemon(**extra: str) -> Iterator[Stack]:
     command = [sys.executable, "-m", "postino"]
     subprocess.run([*command, "up"], env=env, check=True, stdout=subprocess.DEVNULL)
     try:
-        url = json.loads((home / "daemon.json").read_text())["url"]
-        yield Stack(int(url.rsplit(":", 1)[1].rstrip("/")), home)
+        info = json.loads((home / "daemon.json").read_text())
+        yield Stack(int(info["url"].rsplit(":", 1)[1].rstrip("/")), home, info["pid"])
     finally:
         subprocess.run([*command, "down"], env=env, check=False, stdout=subprocess.DEVNULL)
         shutil.rmtree(home, ignore_errors=True)

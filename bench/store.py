@@ -1,14 +1,15 @@
-"""What one message costs: µs of Valkey and of Python, bytes of memory and of the append-only file; 32 at once."""
+"""A broker in this process: calls per second beside a bare XADD, and what one costs Valkey, Python, memory and disk."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from bench.callers import repeat
-from bench.load import Measured
+from bench.load import Measured, dial_unix, drive, merged, resp_complete
 from bench.server import Used, stop_rewriting, used
 from bench.stack import Stack, daemon
 from bench.table import Rows
@@ -16,61 +17,103 @@ from postino import config
 from postino.broker import Broker
 from postino.model import Draft, Sender
 
-AT_ONCE = 32
+AT_ONCE = (1, 32)
+ROUNDS = 5  # of each measurement, in turn with the others
 BODY = "x" * 200
 INBOXES = 64  # as with many agents; a single inbox would fill up
 SENDER = Sender(name="bench", via="http")
 
+Call = Callable[[int], Awaitable[object]]
+
 
 def run(seconds: float) -> Rows:
-    """Return one row per operation. The bytes are of a message that waits; a read one leaves its history."""
-    with daemon(POSTINO_LOG_LEVEL="warning") as stack:
-        return asyncio.run(_measure(stack, seconds))
+    """Measure each for `seconds`, in rounds. The bytes are of a message that waits; a read one leaves its history."""
+    rows: Rows = []
+    for at_once in AT_ONCE:
+        with daemon(POSTINO_LOG_LEVEL="warning") as stack:
+            rows += asyncio.run(_measure(stack, at_once, seconds))
+    return rows
 
 
-async def _measure(stack: Stack, seconds: float) -> Rows:
+async def _measure(stack: Stack, at_once: int, seconds: float) -> Rows:
     broker = await Broker.open(settings(stack.home))
     stop_rewriting(stack.valkey)  # the file would become smaller
+    calls: dict[str, Call] = {
+        "send in process": lambda number: broker.mail.send(draft(number), SENDER),
+        "check in process": lambda number: broker.agents.check(f"sink-{number % INBOXES}"),
+        "read + acknowledge in process": lambda number: broker.mail.read(
+            f"sink-{number % INBOXES}", "bench", limit=1, ack_now=True
+        ),
+    }
+    floors: list[Measured] = []
+    taken: dict[str, list[_Round]] = {what: [] for what in calls}
+    numbers = {what: itertools.count() for what in calls}
     try:
         for number in range(INBOXES):
             await broker.agents.heartbeat(f"sink-{number}")
-        sent = await _row(stack, "send", lambda number: broker.mail.send(draft(number), SENDER), seconds)
-        read = await _row(
-            stack,
-            "read + acknowledge",
-            lambda number: broker.mail.read(f"sink-{number % INBOXES}", "bench", limit=1, ack_now=True),
-            seconds,
-            at_most=int(str(sent["calls"])),
-        )
-        check = await _row(stack, "check", lambda number: broker.agents.check(f"sink-{number % INBOXES}"), seconds)
+        for _ in range(ROUNDS):
+            floors.append(await asyncio.to_thread(_floor, stack, at_once, seconds / ROUNDS))
+            for what, call in calls.items():
+                most = len(taken["send in process"][-1].found.latencies) if what.startswith("read") else None
+                taken[what].append(await _round(stack, call, numbers[what], at_once, seconds / ROUNDS, most))
     finally:
         await broker.close()
-    return [sent, read, check]
+    floor = merged(floors)
+    rows = [_row("floor: bare XADD", at_once, floor, floor, None)]
+    return rows + [_row(what, at_once, merged([r.found for r in each]), floor, each) for what, each in taken.items()]
 
 
-async def _row(
-    stack: Stack, what: str, call: Callable[[int], Awaitable[object]], seconds: float, at_most: int | None = None
-) -> dict[str, object]:
+class _Round:
+    """One round of calls, and what it cost."""
+
+    def __init__(self, found: Measured, cost: Used, python_s: float) -> None:
+        self.found = found
+        self.cost = cost
+        self.python_s = python_s
+
+
+async def _round(
+    stack: Stack, call: Call, numbers: Iterator[int], at_once: int, seconds: float, most: int | None
+) -> _Round:
     before, python = used(stack.valkey), time.process_time()
-    found = await repeat(call, AT_ONCE, seconds, at_most)
-    python, cost = time.process_time() - python, used(stack.valkey) - before
-    return _figures(what, found, cost, python)
+    found = await repeat(lambda _: call(next(numbers)), at_once, seconds, most)
+    return _Round(found, used(stack.valkey) - before, time.process_time() - python)
 
 
-def _figures(what: str, found: Measured, cost: Used, python_s: float) -> dict[str, object]:
-    calls = len(found.latencies)
-    return {
+def _row(what: str, at_once: int, found: Measured, floor: Measured, rounds: list[_Round] | None) -> dict[str, object]:
+    row: dict[str, object] = {
         "what": what,
-        "calls": calls,
+        "at once": at_once,
         "per second": round(found.per_second),
         "p50 ms": round(found.percentile_ms(50), 2),
         "p99 ms": round(found.percentile_ms(99), 2),
-        "Valkey µs": round(cost.cpu_s / calls * 1e6, 1),
-        "of these scripts µs": round(cost.script_us / calls, 1),
-        "Python µs": round(python_s / calls * 1e6, 1),
-        "memory bytes": round(cost.memory / calls),
-        "file bytes": round(cost.file / calls),
+        "of floor": round(found.per_second / floor.per_second, 2),
+        **dict.fromkeys(("Valkey µs", "scripts µs", "Python µs", "memory bytes", "file bytes")),
     }
+    if rounds is None:
+        return row
+
+    def each(total: float) -> float:
+        return total / len(found.latencies)
+
+    return row | {
+        "Valkey µs": round(each(sum(one.cost.cpu_s for one in rounds)) * 1e6, 1),
+        "scripts µs": round(each(sum(one.cost.script_us for one in rounds)), 1),
+        "Python µs": round(each(sum(one.python_s for one in rounds)) * 1e6, 1),
+        "memory bytes": round(each(sum(one.cost.memory for one in rounds))),
+        "file bytes": round(each(sum(one.cost.file for one in rounds))),
+    }
+
+
+def _floor(stack: Stack, at_once: int, seconds: float) -> Measured:
+    return drive(lambda: dial_unix(stack.valkey), xadds(), resp_complete, at_once, seconds)
+
+
+def xadds() -> Iterator[bytes]:
+    """Yield one XADD of a body without end: the least that storing a message can cost."""
+    parts = ["XADD", "{bench}:floor", "MAXLEN", "~", "100000", "*", "body", BODY]
+    one = f"*{len(parts)}\r\n" + "".join(f"${len(part)}\r\n{part}\r\n" for part in parts)
+    return itertools.repeat(one.encode())
 
 
 def settings(home: Path, prefix: str = "bench:") -> config.Settings:

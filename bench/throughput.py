@@ -1,52 +1,50 @@
-"""Sends and reads per second, over HTTP and in process, 1 and 32 at once, compared with their floors."""
+"""Requests per second over HTTP, 1 and 32 at once, compared with a bare aiohttp handler."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import socket
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-from bench.load import Measured, dial_tcp, dial_unix, drive, http_complete, post, resp_complete
-from bench.stack import Stack, bare_handler, daemon
+from bench.load import Measured, dial_tcp, drive, http_complete, merged, post
+from bench.stack import bare_handler, daemon
 from bench.table import Rows
-from postino import config
-from postino.broker import Broker
-from postino.model import Draft, Sender
-from postino.store import pipeline
 
 AT_ONCE = (1, 32)
+ROUNDS = 5  # of each measurement, in turn with the others: other work on the machine slows all of them
 BODY = "x" * 200
 INBOXES = 64  # as with many agents; a single inbox would fill up
-SENDER = Sender(name="bench", via="http")
 
 
 def run(seconds: float) -> Rows:
-    """Measure everything once; each row gives its ratio to the floor of the same kind."""
+    """Measure each for `seconds`, in rounds; each row gives the ratio of its median rate to that of the floor."""
     rows: Rows = []
-    environment = {"POSTINO_MAX_INBOX": "100000", "POSTINO_LOG_LEVEL": "warning"}
-    with bare_handler() as port, daemon(**environment) as stack:
-        time.sleep(7)  # the daemon imports the MCP SDK in the background after its start
-        drive(_dial(stack), _heartbeats(stack.port), http_complete, 1, seconds)
+    with bare_handler() as port, daemon(POSTINO_MAX_INBOX="100000", POSTINO_LOG_LEVEL="warning") as stack:
+        drive(_dial(stack.port), _heartbeats(stack.port), http_complete, 1, seconds)
         for at_once in AT_ONCE:
-            bare = drive(lambda: dial_tcp("127.0.0.1", port), _sends(port, "bare"), http_complete, at_once, seconds)
-            rows.append(_row("floor: bare aiohttp handler", at_once, bare, bare))
-            sent = drive(_dial(stack), _sends(stack.port, f"h{at_once}"), http_complete, at_once, seconds)
-            rows.append(_row("send over HTTP", at_once, sent, bare))
-            read = drive(_dial(stack), _reads(stack.port, len(sent.latencies)), http_complete, at_once, seconds)
-            rows.append(_row("read + ack over HTTP", at_once, read, bare))
-        for at_once in AT_ONCE:
-            xadd = drive(lambda: dial_unix(stack.valkey), _xadds(), resp_complete, at_once, seconds)
-            rows.append(_row("floor: bare XADD", at_once, xadd, xadd))
-            rows += asyncio.run(_in_process(stack.home, at_once, seconds, xadd))
-        shared = pipeline.BATCH_FROM, pipeline.MAX_BATCH
-        pipeline.BATCH_FROM = pipeline.MAX_BATCH = 1
-        rows += asyncio.run(_in_process(stack.home, AT_ONCE[-1], seconds, xadd, ", a round trip each"))
-        pipeline.BATCH_FROM, pipeline.MAX_BATCH = shared
+            requests = {
+                "floor: bare aiohttp handler": (port, _sends(port, "bare")),
+                "send over HTTP": (stack.port, _sends(stack.port, f"h{at_once}")),
+                "check over HTTP": (stack.port, _checks(stack.port)),
+                "read + acknowledge over HTTP": (stack.port, _reads(stack.port)),
+            }
+            found = _in_turn(requests, at_once, seconds)
+            floor = found["floor: bare aiohttp handler"]
+            rows += [_row(what, at_once, measured, floor) for what, measured in found.items()]
     return rows
+
+
+def _in_turn(requests: dict[str, tuple[int, Iterator[bytes]]], at_once: int, seconds: float) -> dict[str, Measured]:
+    taken: dict[str, list[Measured]] = {what: [] for what in requests}
+    for _ in range(ROUNDS):
+        sent = 0
+        for what, (port, given) in requests.items():
+            # no more is read than was sent in this round
+            some = itertools.islice(given, sent) if what.startswith("read") else given
+            taken[what].append(drive(_dial(port), some, http_complete, at_once, seconds / ROUNDS))
+            sent = len(taken[what][-1].latencies) if what.startswith("send") else sent
+    return {what: merged(each) for what, each in taken.items()}
 
 
 def _row(what: str, at_once: int, measured: Measured, floor: Measured) -> dict[str, object]:
@@ -56,12 +54,12 @@ def _row(what: str, at_once: int, measured: Measured, floor: Measured) -> dict[s
         "per second": round(measured.per_second),
         "p50 ms": round(measured.percentile_ms(50), 2),
         "p99 ms": round(measured.percentile_ms(99), 2),
-        "of floor": f"{measured.per_second / floor.per_second:.2f}",
+        "of floor": round(measured.per_second / floor.per_second, 2),
     }
 
 
-def _dial(stack: Stack) -> Callable[[], socket.socket]:
-    return lambda: dial_tcp("127.0.0.1", stack.port)
+def _dial(port: int) -> Callable[[], socket.socket]:
+    return lambda: dial_tcp("127.0.0.1", port)
 
 
 def _heartbeats(port: int) -> Iterator[bytes]:
@@ -76,51 +74,11 @@ def _sends(port: int, name: str) -> Iterator[bytes]:
         yield post("/api/messages", json.dumps(body).encode(), port)
 
 
-def _reads(port: int, count: int) -> Iterator[bytes]:
-    for number in range(count):
+def _checks(port: int) -> Iterator[bytes]:
+    for number in itertools.count():
+        yield f"GET /api/check/sink-{number % INBOXES} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+
+
+def _reads(port: int) -> Iterator[bytes]:
+    for number in itertools.count():
         yield post(f"/api/messages/sink-{number % INBOXES}/read", b'{"limit":1,"ack":"now"}', port)
-
-
-def _xadds() -> Iterator[bytes]:
-    parts = ["XADD", "{bench}:floor", "*", "body", BODY]
-    one = f"*{len(parts)}\r\n" + "".join(f"${len(part)}\r\n{part}\r\n" for part in parts)
-    return itertools.repeat(one.encode())
-
-
-async def _in_process(home: Path, at_once: int, seconds: float, floor: Measured, suffix: str = "") -> Rows:
-    settings, _ = config.load(
-        {"POSTINO_HOME": str(home), "POSTINO_KEY_PREFIX": f"b{at_once}:", "POSTINO_MAX_INBOX": "100000"}
-    )
-    broker = await Broker.open(settings)
-    try:
-        for number in range(INBOXES):
-            await broker.agents.heartbeat(f"sink-{number}")
-        sent = await _repeat(
-            lambda number: broker.mail.send(Draft(id=f"p-{number}", to=f"sink-{number % INBOXES}", body=BODY), SENDER),
-            at_once,
-            seconds,
-        )
-        read = await _repeat(
-            lambda number: broker.mail.read(f"sink-{number % INBOXES}", "bench", limit=1, ack_now=True),
-            at_once,
-            seconds,
-        )
-    finally:
-        await broker.close()
-    return [
-        _row(f"send in process{suffix}", at_once, sent, floor),
-        _row(f"read + ack in process{suffix}", at_once, read, floor),
-    ]
-
-
-async def _repeat(call: Callable[[int], Awaitable[object]], at_once: int, seconds: float) -> Measured:
-    numbers, latencies = itertools.count(), []
-    started = time.perf_counter()
-
-    async def call_in_a_row() -> None:
-        while (began := time.perf_counter()) < started + seconds:
-            await call(next(numbers))
-            latencies.append(time.perf_counter() - began)
-
-    await asyncio.gather(*(call_in_a_row() for _ in range(at_once)))
-    return Measured(len(latencies) / (time.perf_counter() - started), latencies)

@@ -1,7 +1,8 @@
 """From the answer of a send to the model's request that holds the message: an idle session of the real Claude Code.
 
-The model is scripted, on loopback. The client is $CLAUDE_BINARY, or `claude` on PATH. This scenario uses what
-tests/hooks runs the client with.
+The same of the real Codex, whose line holds no body: to the request that holds the line. The models are scripted, on
+loopback. The clients are $CLAUDE_BINARY and $CODEX_BINARY, or `claude` and `codex` on PATH; one that is missing is left
+out. This scenario uses what tests/hooks and tests/clients run the clients with.
 """
 
 from __future__ import annotations
@@ -9,14 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import shutil
 import statistics
 import time
 from typing import Any
 
 from bench.table import Rows
+from tests.clients import machine as clients
+from tests.clients import model as client_model
+from tests.clients.terminal import Terminal
 from tests.hooks.conftest import scratch_machine
-from tests.hooks.model import Model, serving
+from tests.hooks.model import Model
 from tests.relays import RealRelay, real_relays
+from tests.scripted.machine import scratch_root
+from tests.scripted.model import serving
 
 ROUNDS = 30
 REST_S = 5.0  # between two messages: the seventh within 30 s would wait
@@ -25,11 +33,20 @@ PATIENCE_S = 20.0
 
 def run(seconds: float) -> Rows:
     """Send ROUNDS verified and as many unverified messages to an idle session; `seconds` means nothing here."""
-    return asyncio.run(_measure())
+    rows: Rows = []
+    if _program("claude"):
+        rows += asyncio.run(_claude())
+    if _program("codex"):
+        rows += asyncio.run(_codex())
+    return rows
 
 
-async def _measure() -> Rows:
-    async with serving() as model:
+def _program(client: str) -> str | None:
+    return os.environ.get(f"{client.upper()}_BINARY") or shutil.which(client)
+
+
+async def _claude() -> Rows:
+    async with serving(Model()) as model:
         with scratch_machine(model) as machine:
             machine.install_anew()
             machine.postino("up")
@@ -40,9 +57,47 @@ async def _measure() -> Rows:
             unverified = [await _unverified(model, tab, machine, number) for number in range(ROUNDS)]
             await tab.kill()
     return [
-        _row("verified send to the request with its body", verified),
-        _row("unverified send to the request with the hint", unverified),
+        _row("Claude Code: verified send to the request with its body", verified),
+        _row("Claude Code: unverified send to the request with the line", unverified),
     ]
+
+
+async def _codex() -> Rows:
+    binary = _program("codex")
+    assert binary is not None
+    async with serving(client_model.Model()) as model:
+        with scratch_root() as root:
+            machine = clients.Machine(root=root, client="codex", binary=binary, model=model)
+            machine.prepare()
+            return [_row("Codex: verified send to the request with the line", await _in_codex(machine, model))]
+
+
+async def _in_codex(machine: clients.Machine, model: client_model.Model) -> list[float]:
+    machine.postino("install", "--client", "codex")
+    machine.postino("up")
+    terminal = Terminal([machine.binary], machine.env, machine.project())
+    try:
+        await terminal.until("Trust all and continue")
+        await terminal.press(b"2", "› 2. Trust all and continue")
+        await terminal.press(b"\r", "Ask Codex to do anything")
+        await terminal.ask_until(b"work", lambda: model.requests)
+        (bob,) = machine.online()
+        await asyncio.sleep(REST_S)
+        async with real_relays() as spawn:
+            ada = await spawn(machine.env, POSTINO_AGENT_NAME="ada")
+            return [await _codex_once(model, ada, bob, number) for number in range(ROUNDS)]
+    finally:
+        await terminal.kill()
+
+
+async def _codex_once(model: client_model.Model, ada: RealRelay, bob: str, number: int) -> float:
+    seen = _watch(model, f"newest id v{number:04}")
+    await ada.call("msg_send", to=bob, body="x", id=f"v{number:04}")
+    sent = time.perf_counter()
+    async with asyncio.timeout(PATIENCE_S):
+        at = await seen
+    await asyncio.sleep(REST_S)
+    return at - sent
 
 
 async def _once(model: Model, tab: Any, ada: RealRelay, number: int) -> float:
@@ -79,12 +134,12 @@ async def _unverified(model: Model, tab: Any, machine: Any, number: int) -> floa
     return at - sent
 
 
-def _watch(model: Model, text: str) -> asyncio.Future[float]:
+def _watch(model: Model | client_model.Model, text: str) -> asyncio.Future[float]:
     """Return what will hold the time at which a request with `text` arrives."""
     found: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 
     async def answer(body: Any) -> str:
-        if text in json.dumps(body["messages"]):
+        if text in json.dumps(body):
             found.set_result(time.perf_counter())
         return "done"
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
-
 from postino import private_files
 from postino.errors import BadField, BadName
 from postino.home import placeholders
-from postino.home_store import DEFAULT_PREFIX, SWITCH, HomeStore, without_credentials
+from postino.home_store import DEFAULT_PREFIX, SWITCH, HomeStore
+from postino.light import dataclass, replace
 from postino.paths import Home
 from postino.setting_values import (
     choice,
@@ -21,11 +16,19 @@ from postino.setting_values import (
     host_names,
     key_prefix,
     memory_size,
+    replicas,
     store_url,
     whole_number,
     word,
 )
+from postino.store_address import BadAddress, without_credentials
 from postino.values import check_name
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import Any, Literal
 
 LEVELS = ("debug", "info", "warning", "error")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -51,6 +54,7 @@ class Settings:
     max_body_bytes: int = 196_608
     send_rate: int = 120
     max_memory: int | None = None
+    replicas: int | Literal["strict"] = 0
     tls_cert: Path | None = None
     tls_key: Path | None = None
     behind_proxy: bool = False
@@ -62,7 +66,7 @@ class Settings:
     log_format: str | None = None
 
     def __repr__(self) -> str:
-        shown = [each.name for each in fields(self) if each.name not in SECRET]
+        shown = [name for name in self.__slots__ if name not in SECRET]
         return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
@@ -95,7 +99,8 @@ class Knob:
 KNOBS: tuple[Knob, ...] = (
     Knob(
         "valkey_url",
-        "redis://, rediss:// or unix:// with a host or path; in a password write / ? # @ as %2F %3F %23 %40",
+        "redis://, rediss:// (or valkey…), redis+sentinel://…/NAME, redis+cluster:// or unix://; "
+        "in a password write / ? # @ as %2F %3F %23 %40",
         "Your own server; unset: the embedded server",
         store_url,
     ),
@@ -178,6 +183,12 @@ KNOBS: tuple[Knob, ...] = (
         "bytes, or a number with kb, mb or gb; at least 8mb",
         "Memory of the embedded server; unset: a quarter of the machine's, or of the cgroup's limit",
         memory_size,
+    ),
+    Knob(
+        "replicas",
+        "0 to 9, or strict",
+        "Replicas that must have a message on disk before it is accepted; strict: every one that may be promoted",
+        replicas,
     ),
     Knob(
         "wake",
@@ -294,6 +305,8 @@ def _secret(knob: Knob, text: str, file: str) -> str:
     Raises:
         BadField: the variable itself is set too, or the file cannot be read.
     """
+    from pathlib import Path
+
     variable = knob.variables[1]
     if text:
         raise BadField(f"{knob.variable} and {variable} are both set; set one of them", field=variable)
@@ -309,9 +322,10 @@ def _secret(knob: Knob, text: str, file: str) -> str:
 def _parse(knob: Knob, text: str, shown: str | None = None) -> Any:
     try:
         return knob.parse(text)
-    except (ValueError, KeyError, RuntimeError, BadName):  # RuntimeError: `~` of an unknown user
+    except (ValueError, KeyError, RuntimeError, BadName) as error:  # RuntimeError: `~` of an unknown user
         shown = shown or f"{knob.variable}={'(hidden)' if knob.name in SECRET else repr(text)}"
-        raise BadField(f"{shown} is not allowed; it must be {knob.allowed}", field=knob.variable) from None
+        reason = f": {error}" if isinstance(error, BadAddress) else ""
+        raise BadField(f"{shown} is not allowed{reason}; it must be {knob.allowed}", field=knob.variable) from None
 
 
 def _unknown(environ: Mapping[str, str]) -> list[str]:
@@ -319,6 +333,8 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     warnings = []
     for name in sorted(environ):
         if name.startswith("POSTINO_") and name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             warnings.append(f"{name} is not a setting of postino{hint}")

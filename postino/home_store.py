@@ -7,18 +7,15 @@ POSTINO_VALKEY_URL needs it.
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import asdict, dataclass
 
 from postino import private_files
 from postino.errors import BadField
+from postino.light import asdict, dataclass
 from postino.paths import Home
+from postino.store_address import without_credentials
 
 DEFAULT_PREFIX = "po:"
-MALFORMED = "(a malformed address)"
 SWITCH = "`postino up --switch-store`"
-
-_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\]]+)(:[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +34,12 @@ class HomeStore:
 
     def same_address(self, other: HomeStore) -> bool:
         """Return whether both have the same address and prefix, whatever the password."""
-        return self.address == other.address
+        return _server_of(self.address) == _server_of(other.address)
 
 
-def without_credentials(url: str) -> str:
-    """Return `url` without user, password and query, for messages; MALFORMED if it is not certain which is which."""
-    scheme, _, rest = url.partition("://")
-    address = re.split("[?#]", rest, maxsplit=1)[0]
-    place = address.rpartition("@")[2]
-    server, slash, path = place.partition("/")
-    known = bool(path) and not server if scheme.lower() == "unix" else bool(_SERVER.fullmatch(server))
-    is_database = scheme.lower() == "unix" or not path or path.isdecimal()
-    if not (known and is_database) or re.search("[@#]", rest[len(address) :]) or "/" in address.rpartition("@")[0]:
-        return MALFORMED
-    return f"{scheme.lower()}://{server}{slash}{path}"
+def _server_of(address: str) -> str:
+    """Return an address in one spelling: valkey:// and redis:// name the same server."""
+    return address.replace("valkey", "redis", 1) if address.startswith("valkey") else address
 
 
 def read(home: Home) -> HomeStore | None:

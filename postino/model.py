@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from postino.values import ANONYMOUS as ANONYMOUS
+from postino.values import SYSTEM as SYSTEM
 from postino.values import check_id, check_name, check_text
 
-SYSTEM = "system"
-ANONYMOUS = "anonymous"
 ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an answer at 25,000 tokens
 
 #: types of the events that the scripts in lua/ emit

@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+import os
 
 from postino.errors import BadField
 from postino.home import prepare
 
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+SOCKET, INFO = "daemon.sock", "daemon.json"
 
 
-@dataclass(frozen=True, slots=True)
+class SocketPath(os.PathLike[str]):
+    """The path of a unix socket. Importing pathlib would cost a quick command 4 ms."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __fspath__(self) -> str:
+        return self._text
+
+    __str__ = __fspath__
+
+
 class Home:
-    """One POSTINO_HOME and the paths of its files."""
+    """One POSTINO_HOME, by its absolute path, and the paths of its files."""
 
-    root: Path
+    __slots__ = ("folder",)
+
+    def __init__(self, root: str | Path) -> None:
+        self.folder = os.fspath(root)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Home) and self.folder == other.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Home({self.folder!r})"
+
+    @property
+    def root(self) -> Path:
+        """The directory."""
+        from pathlib import Path  # 4 ms, which a quick command need not pay
+
+        return Path(self.folder)
+
+    @property
+    def address(self) -> SocketPath:
+        """`socket` for a client, without importing pathlib."""
+        return SocketPath(f"{self.folder}/{SOCKET}")
+
+    @property
+    def info_file(self) -> str:
+        """`info` as text."""
+        return f"{self.folder}/{INFO}"
 
     @property
     def socket(self) -> Path:
         """The unix socket on which the daemon listens."""
-        return self.root / "daemon.sock"
+        return self.root / SOCKET
 
     @property
     def lock(self) -> Path:
@@ -37,7 +79,7 @@ class Home:
     @property
     def info(self) -> Path:
         """Description of the serving daemon: pid, url, version, settings."""
-        return self.root / "daemon.json"
+        return self.root / INFO
 
     @property
     def slow(self) -> Path:
@@ -53,6 +95,11 @@ class Home:
     def tokens(self) -> Path:
         """The named tokens, hashed, see rest.named_tokens."""
         return self.root / "tokens.json"
+
+    @property
+    def service(self) -> Path:
+        """The shell command that starts the daemon where a service manager runs it, see relay.starter."""
+        return self.root / "service"
 
     @property
     def log(self) -> Path:
@@ -75,7 +122,7 @@ class Home:
         Raises:
             BadField: the directory cannot be used.
         """
-        refusal = prepare(str(self.root))
+        refusal = prepare(self.folder)
         if refusal is not None:
             raise BadField(refusal, field="POSTINO_HOME")
         return self
@@ -84,6 +131,7 @@ class Home:
 def folder(kind: str) -> Traversable:
     """Return the directory lua/ or plugin/ of the installed package, or else of the checkout around it."""
     from importlib import resources  # 5 ms, which most commands need not pay
+    from pathlib import Path
 
     packaged = resources.files("postino") / "_data" / kind
     if packaged.is_dir():

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import select
-import socket
+import os
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from postino.errors import ERRORS, BadField, PostinoError, Unreachable
 from postino.home import check
+from postino.light import dataclass
+from postino.unix_http import CHUNK, UnixConnection
 
-Json = dict[str, Any]
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from http.client import HTTPConnection
+    from typing import Any, TypeVar
 
-CHUNK = 65_536
-LONGEST_ANSWER = 64 << 20  # bytes; 200 messages of 32,768 characters have less than 40 MiB even if all is escaped
+    from postino.tcp_http import TcpConnection
+
+    C = TypeVar("C")
+    Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +64,18 @@ class Answer:
         return kind(message, **detail)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """An HTTP connection over a unix socket."""
-
-    def __init__(self, path: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(self.timeout)
-            sock.connect(str(self._path))
-        except BaseException:
-            sock.close()
-            raise
-        self.sock = sock
-
-
 class Transport:
-    """One address and at most one persistent connection to it."""
+    """One address and at most one persistent connection to it.
 
-    def __init__(self, address: Path | str) -> None:
+    The address is a URL, or the path of a unix socket, which is no text: a `Path`, or what else has `__fspath__`.
+    """
+
+    def __init__(self, address: os.PathLike[str] | str) -> None:
         self.address = address
-        self._connection: http.client.HTTPConnection | None = None
-        if isinstance(address, str) and not _is_url(address):
-            shown = address.rpartition("@")[2]  # a password is neither used nor shown
+        self._path = None if isinstance(address, str) else os.fspath(address)
+        self._connection: UnixConnection | TcpConnection | None = None
+        if self._path is None and not _is_url(str(address)):
+            shown = str(address).rpartition("@")[2]  # a password is neither used nor shown
             raise BadField(
                 f"{shown!r} is neither the path of a socket nor an http:// or https:// URL without a user",
                 field="address",
@@ -110,16 +97,14 @@ class Transport:
         until = time.monotonic() + seconds
         connection = self._connect(seconds)
         try:
-            connection.request(method, target, body, headers)
-            response = connection.getresponse()
-            answer = Answer(response.status, _read_all(connection, response, until))
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            answer = Answer(*connection.exchange(method, target, body, headers, until))
+        except (OSError, ValueError) as error:
             self.close()
             raise self._broken(error) from None
         except BaseException:
             self.close()  # the rest of this answer must not be read as the next one's
             raise
-        if response.will_close:
+        if not connection.open:
             self.close()
         return answer
 
@@ -130,17 +115,19 @@ class Transport:
             Unreachable: no daemon answers.
             PostinoError: the daemon refused the stream.
         """
-        with contextlib.closing(self._open(seconds)) as connection:
+        from postino.tcp_http import HttpError, events
+
+        with contextlib.closing(self._stream(seconds)) as connection:
             try:
                 connection.request("GET", target, None, headers | {"Accept": "text/event-stream"})
                 response = connection.getresponse()
                 refusal = b"" if response.status == 200 else response.read(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, HttpError) as error:
                 raise self._broken(error) from None
             with response:
                 if response.status != 200:
                     Answer(response.status, refusal).payload()
-                yield from _events(response)
+                yield from events(response)
 
     def download(self, target: str, headers: dict[str, str], seconds: float) -> Iterator[bytes]:
         """Yield a long answer in parts, on its own connection; each must come within `seconds`.
@@ -149,7 +136,9 @@ class Transport:
             Unreachable: no daemon answers, or the answer ended early.
             PostinoError: the daemon refused.
         """
-        with contextlib.closing(self._open(seconds)) as connection:
+        from postino.tcp_http import HttpError
+
+        with contextlib.closing(self._stream(seconds)) as connection:
             try:
                 connection.request("GET", target, None, headers)
                 response = connection.getresponse()
@@ -157,7 +146,7 @@ class Transport:
                     raise Answer(response.status, response.read(CHUNK)).error()
                 while part := response.read1(CHUNK):
                     yield part
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, HttpError) as error:
                 raise self._broken(error) from None
 
     def upload(self, target: str, parts: Iterable[bytes], headers: dict[str, str], seconds: float) -> Answer:
@@ -166,49 +155,56 @@ class Transport:
         Raises:
             Unreachable: as `exchange`.
         """
-        with contextlib.closing(self._open(seconds)) as connection:
+        from postino.tcp_http import LONGEST_ANSWER, HttpError
+
+        with contextlib.closing(self._stream(seconds)) as connection:
             try:
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer is there
                     connection.request("POST", target, iter(parts), headers)
                 response = connection.getresponse()
                 return Answer(response.status, response.read(LONGEST_ANSWER))
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, HttpError) as error:
                 raise self._broken(error) from None
 
-    def _connect(self, seconds: float) -> http.client.HTTPConnection:
+    def _connect(self, seconds: float) -> UnixConnection | TcpConnection:
         kept = self._connection
-        if kept is not None and kept.sock is not None:
-            poll = select.poll()
-            poll.register(kept.sock, select.POLLIN)
-            # a connection that the daemon has closed is readable: notice it before the request is sent
-            if not poll.poll(0):
-                kept.sock.settimeout(seconds)
+        if kept is not None:
+            if not _is_readable(kept.fileno()):
                 return kept
-            self.close()
-        self._connection = self._open(seconds)
-        return self._connection
+            self.close()  # a connection that the daemon has closed is readable: noticed before the request is sent
+        make: Callable[[float], UnixConnection | TcpConnection] = self._unix if self._path else self._tcp
+        self._connection = opened = self._opened(make, seconds)
+        return opened
 
-    def _open(self, seconds: float) -> http.client.HTTPConnection:
-        connection = self._new(seconds)
+    def _unix(self, seconds: float) -> UnixConnection:
+        assert self._path is not None
+        return UnixConnection(self._path, seconds)
+
+    def _tcp(self, seconds: float) -> TcpConnection:
+        from postino.tcp_http import TcpConnection  # 20 ms, which a quick command need not pay
+
+        return TcpConnection(str(self.address), seconds)
+
+    def _stream(self, seconds: float) -> HTTPConnection:
+        from postino.tcp_http import connection
+
+        return self._opened(lambda seconds: connection(self._path, str(self.address), seconds), seconds)
+
+    def _opened(self, make: Callable[[float], C], seconds: float) -> C:
+        self._check_directory()
         try:
-            connection.connect()
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            return make(seconds)
+        except OSError as error:
             raise Unreachable(
                 f"no postino daemon answers at {self.address} ({_reason(error)}); run `postino up`", outcome="none"
             ) from None
-        return connection
 
-    def _new(self, seconds: float) -> http.client.HTTPConnection:
-        if isinstance(self.address, Path):
-            home = self.address.parent
-            refusal = check(str(home)) if home.exists() else None
+    def _check_directory(self) -> None:
+        if self._path is not None:
+            folder = os.path.dirname(self._path) or "."  # noqa: PTH120 - pathlib costs a quick command 4 ms
+            refusal = check(folder) if os.path.exists(folder) else None  # noqa: PTH110
             if refusal is not None:
                 raise BadField(refusal, field="POSTINO_HOME")
-            return _UnixConnection(self.address, seconds)
-        parts = urlsplit(self.address)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        return kind(parts.hostname or "localhost", parts.port, timeout=seconds)
 
     def _broken(self, error: Exception) -> Unreachable:
         return Unreachable(
@@ -218,49 +214,22 @@ class Transport:
         )
 
 
+def _is_readable(descriptor: int) -> bool:
+    import select
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _is_url(text: str) -> bool:
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in text
     except ValueError:
         return False
-
-
-def _read_all(connection: http.client.HTTPConnection, response: http.client.HTTPResponse, until: float) -> bytes:
-    """Read the body. The deadline is for the whole body, not for each piece."""
-    parts, size = [], 0
-    while piece := response.read1(CHUNK):
-        parts.append(piece)
-        size += len(piece)
-        left = until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        if size > LONGEST_ANSWER:
-            raise ValueError("the answer is too long")
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-    if response.length:  # read1 does not report that the body ended early
-        raise http.client.IncompleteRead(b"", response.length)
-    response.read()  # returns nothing, but only this makes the connection usable again
-    return b"".join(parts)
-
-
-def _events(lines: Iterable[bytes]) -> Iterator[Json]:
-    """Yield each event's data, a JSON object, with the SSE id as `event_id`, until the stream ends or breaks."""
-    data: list[str] = []
-    id = ""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        for line in lines:
-            name, _, value = line.decode("utf-8", "replace").rstrip("\r\n").partition(":")
-            value = value.removeprefix(" ")
-            if name == "data":
-                data.append(value)
-            elif name == "id":
-                id = value
-            elif not line.strip() and data:
-                event = json.loads("\n".join(data))
-                data = []
-                yield {"event_id": id, **event}
 
 
 def _reason(error: Exception) -> str:

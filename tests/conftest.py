@@ -2,7 +2,7 @@
 
 `--valkey=embedded` (default) runs the server that postino ships, one in each worker; `container` one from the image
 valkey/valkey; `redis-server` or another program that one; a URL names any Valkey 7.2+ or Redis 7.0+ that runs, of which
-only keys under fresh prefixes are touched.
+only keys under fresh prefixes are touched. `--only-on-server` runs the tests that use it, for a second server.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ MAY_SKIP = ("no Docker engine answers", "no C compiler for a slow fsync", "no fi
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--valkey", default="embedded", help="embedded (default), container, a program, or a redis:// URL")
+    parser.addoption(
+        "--only-on-server", action="store_true", help="leave out tests that do not use the server of --valkey"
+    )
     group = parser.getgroup("faults", "the campaigns of tests/faults")
     group.addoption(
         "--faults", default="short", choices=["short", "long"], help="long: for --faults-seconds, with a table"
@@ -49,6 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Use one worker more than cores, because tests wait much; none for single tests, which answer sooner so."""
     return 0 if all("::" in each for each in config.args) else (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would be the same on every server, if that is wanted."""
+    if config.getoption("--only-on-server"):
+        others = [item for item in items if "valkey" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

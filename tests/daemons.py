@@ -6,12 +6,12 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from postino.paths import Home
+from tests import prefork
 from tests.homes import scratch_home
 from tests.waiting import until
 
@@ -30,7 +30,7 @@ class Daemon:
 
     home: Home
     env: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
+    process: prefork.Forked | None = None
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -52,16 +52,7 @@ class Daemon:
     def start(self, **extra: str) -> Daemon:
         """Start it and return when it answers."""
         self.extra = extra
-        with self.home.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "postino", "serve"],
-                env=self.env | extra,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.process = prefork.source().fork(self.env | extra, self.home.log)
         until(self.answers, "the daemon answers", START_S)
         return self
 

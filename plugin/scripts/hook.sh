@@ -65,6 +65,12 @@ fi
 
 command -v postino >/dev/null 2>&1 || missing postino
 command -v curl >/dev/null 2>&1 || missing curl
+if [ -n "$agent" ] && [ -n "$CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS" ]; then
+  # A teammate in a process of its own has inherited the name of its team's lead: see explicit_name in the relay.
+  teammate=$({ tr '\0' '\n' <"/proc/$pid/cmdline" || ps -o args= -p "$pid" | tr ' ' '\n'; } 2>/dev/null |
+    sed -n '/^--agent-name$/{n;p;q;}')
+  [ -z "$teammate" ] || agent=$(printf '%.31s.%.32s' "$agent" "$teammate")
+fi
 input=$(cat)
 printf %s "$input" | post 0.8
 [ $? = 7 ] || exit 0 # 7: cannot connect, so no daemon runs; if one runs but hangs, a second one would not help

@@ -25,7 +25,7 @@ from postino.broker.threads import Threads
 from postino.broker.transfer import Transfer
 from postino.config import Settings
 from postino.errors import PostinoError
-from postino.home_store import HomeStore, without_credentials
+from postino.home_store import HomeStore
 from postino.model import Health, iso
 from postino.store.agents import AgentTable
 from postino.store.dead import DeadLetters
@@ -37,8 +37,10 @@ from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
+from postino.store_address import without_credentials
 
 EMBEDDED_PATIENCE_S = 10.0  # in which a server that was just started must answer: the machine may be busy
+FOLLOW_S = 1.0  # between two looks at where the store is
 ASK_S = 5.0  # between two questions to the server about itself
 WRITE_S = 1.0  # between two writes that only try whether the store takes them
 SAMPLED = 50  # inboxes that are searched for the oldest unread message
@@ -99,7 +101,8 @@ class Broker:
         embedded = None if settings.valkey_url else EmbeddedValkey(settings.home, settings.max_memory)
         url = settings.valkey_url or f"unix://{quote(await embedded.start())}"  # type: ignore[union-attr]
         here = HomeStore(settings.valkey_url, settings.key_prefix)
-        store = Store(url, settings.key_prefix, Identity(here, remembered), embedded.full_disk if embedded else None)
+        explain = embedded.full_disk if embedded else None
+        store = Store(url, settings.key_prefix, Identity(here, remembered), explain, settings.replicas)
         broker = cls(settings, store, embedded)
         store.open()
         try:
@@ -116,8 +119,11 @@ class Broker:
         self.housekeeping.open()
         self._asking = asyncio.create_task(self._ask_server(), name="ask-server")
 
-    async def close(self) -> None:
-        """Stop following and disconnect. The embedded server keeps running, unless its data directory is gone."""
+    async def close(self, *, and_server: bool = False) -> None:
+        """Stop following and disconnect.
+
+        The embedded server keeps running, unless its data directory is gone, or `and_server` ends it.
+        """
         for task in (self._asking, self._write):
             if task is not None:
                 task.cancel()
@@ -128,10 +134,12 @@ class Broker:
             with contextlib.suppress(PostinoError):  # it has ended already
                 self.embedded.kill_detached(await self._store.server_info())
         await self._store.close()
+        if and_server and self.embedded is not None and self.embedded.data_in_place():
+            await self.embedded.stop()
 
     @property
     def durability(self) -> str:
-        """`fsync` if an accepted message is on disk; `volatile` if it may be lost, or if that is unknown."""
+        """`replicated`, `fsync` if an accepted message is on disk, `volatile` if it may be lost or that is unknown."""
         return self._store.durability
 
     @property
@@ -155,10 +163,14 @@ class Broker:
 
     async def _ask_server(self) -> None:
         """Ask every few seconds what the server is: its settings, role and rights may change while it runs."""
+        asked = time.monotonic()
         while True:
-            await asyncio.sleep(ASK_S)
+            await asyncio.sleep(min(FOLLOW_S, ASK_S))
             try:
-                await self._store.ask_server()
+                await self._store.follow()
+                if time.monotonic() - asked >= ASK_S:
+                    asked = time.monotonic()
+                    await self._store.ask_server()
             except Exception:  # one failure must not end the task
                 log.exception("ask_server_failed")
 
@@ -171,7 +183,7 @@ class Broker:
             valkey=not answers,
             durability=self.durability,
             server=server,
-            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.server.warnings],
+            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.warnings],
             error=answers or refused,
         )
 
@@ -194,11 +206,12 @@ class Broker:
     @property
     def round_trips(self) -> int:
         """Writes to Valkey by this daemon, each of one or more calls."""
-        return self._store.writes.round_trips + self._store.reads.round_trips
+        return sum(each.round_trips for each in self._store.connections)
 
     def on_store_call(self, observe: Callable[[float], object]) -> None:
         """Give the seconds of every call to Valkey to `observe`."""
-        self._store.writes.on_call = self._store.reads.on_call = observe
+        for each in self._store.connections:
+            each.on_call = observe
 
     async def stats(self) -> dict[str, Any]:
         """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail."""

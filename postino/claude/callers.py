@@ -1,4 +1,8 @@
-"""Which session's agent a command acts as: one that Claude Code's Bash tool runs, or that such a command starts."""
+"""Which session's agent a command acts as: one that a client's shell tool runs, or that such a command starts.
+
+The kernel tells which process calls, and /proc of which client it descends; of nested clients the nearest counts. One
+process of Codex runs many sessions: which of them a command belongs to is then only what the command says.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from postino.broker import Broker
 from postino.broker.sessions import process_key
 from postino.claude.hook_events import HookProcess
 from postino.errors import UnknownAgent
-from postino.mcp.connected import ConnectedSessions
+from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.relay.claude_process import ancestors, start_time
 
 MAX_DEPTH = 64  # processes between a session's client and a command: shells, make, test runners
@@ -33,20 +37,41 @@ class Callers:
         self._broker = broker
         self._sessions = sessions
 
-    async def find(self, process: HookProcess, claude_session: str, caller: int | None) -> SessionAgent | None:
-        """Return the agent of the session that serves a Claude process; None if no session does.
+    async def find(self, process: HookProcess, sessions: list[str], caller: int | None) -> SessionAgent | None:
+        """Return the agent of the session that a command runs in; None if there is none.
 
-        `process` and `claude_session` are what the caller says; `caller` is its pid, None where that is not known.
+        `process` and `sessions` (ids of clients' sessions) are what the caller says; `caller` is its pid, None where
+        that is not known.
         """
+        if (above := self._of_ancestors(caller, sessions)) is not None:
+            connected, proved = above
+            return None if connected is None else SessionAgent(await connected.session.name(), proved)
         start = _start(process.pid)
         connected = self._sessions.find(process.pid, start, process.socket)
-        if connected is None and claude_session:  # an older client tells its commands nothing else
-            connected = self._sessions.of_client_session(claude_session)
+        if connected is None:  # an older client, and Codex, tell their commands nothing else
+            found = [self._sessions.of_client_session(each) for each in sessions]
+            connected = next((each for each in found if each is not None), None)
         if connected is not None:
-            hello = connected.session.hello
-            proved = _descends(caller, hello.claude_pid, hello.claude_start)
-            return SessionAgent(await connected.session.name(), proved)
+            return SessionAgent(await connected.session.name(), proved=False)
         return await self._without_relay(process.pid, start, caller)
+
+    def _of_ancestors(self, caller: int | None, sessions: list[str]) -> tuple[ConnectedSession | None, bool] | None:
+        """Return the session of the nearest client that a process descends from, and whether it certainly is that one.
+
+        None if it descends from no client; without a session if that client runs several and the caller names none.
+        """
+        for pid in ancestors(caller, MAX_DEPTH) if caller else []:
+            start = _start(pid)
+            served = [each for each in self._sessions if _is_of(each, pid, start)]
+            if not served:
+                continue
+            if len(served) == 1:
+                return served[0], True
+            named = next((each for each in served if each.claude_session in sessions), None)
+            if any(each.shares_process for each in served):
+                return named, False
+            return named or served[0], True  # two entries of postino in one client
+        return None
 
     async def _without_relay(self, pid: int, start: str | None, caller: int | None) -> SessionAgent | None:
         """Return the agent recorded for a Claude process whose relay is not connected, because it connects again."""
@@ -65,6 +90,11 @@ class Callers:
 def _start(pid: int) -> str | None:
     start = start_time(pid) if pid else None
     return None if start is None else str(start)
+
+
+def _is_of(connected: ConnectedSession, pid: int, start: str | None) -> bool:
+    hello = connected.session.hello
+    return start is not None and (hello.claude_pid, hello.claude_start) == (pid, start)
 
 
 def _descends(caller: int | None, pid: int | None, start: str | None) -> bool:

@@ -108,7 +108,11 @@ class Wakes:
         return [(connected, agent) for agent, connected in chosen.items()]
 
     def _can_wake(self, connected: ConnectedSession) -> bool:
-        if connected.waking or not connected.initialized:
+        return not connected.waking and self.reaches(connected)
+
+    def reaches(self, connected: ConnectedSession) -> bool:
+        """Return whether there is a way to wake `connected`."""
+        if self._mode == "off" or not connected.initialized:
             return False
         if connected.client:
             return connected.waker is not None and connected.claude_session is not None
@@ -135,6 +139,7 @@ class Wakes:
                 if not waiting.new_unread or not await self._is_idle(connected):
                     return
                 took = await self._lines.deliver(connected, waiting, claude_session)
+                connected.woken = took
                 self.on_wake(self._lines.way(connected), took)
                 if took:
                     connected.failed_wakes = 0

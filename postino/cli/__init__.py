@@ -46,6 +46,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "install": ("install", "give the sessions of Claude Code, or of another client, a mailbox"),
         "uninstall": ("install", "take out what `postino install` added to a client"),
         "mcp": ("config", "run the MCP server of one client on standard input and output"),
+        "service": ("service", "let systemd or launchd run the daemon"),
         "config": ("config", "print the configuration entry for an MCP client"),
         "completion": ("completion", "print the script that completes commands and agents in your shell"),
         "demo": ("demo", "show two MCP clients exchanging messages, in a temporary home"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from postino.cli import render, terminal
 from postino.cli.command import Command
 from postino.errors import BadRequest
+from postino.relay.claude_process import PID, SESSION
 
-Json = dict[str, Any]
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    Json = dict[str, Any]
 
 
 def agents(command: Command) -> int:
@@ -75,15 +78,16 @@ def _styles(column: int, text: str) -> tuple[str, ...]:
 
 
 def whoami(command: Command) -> int:
-    """Print the agent that the commands act as here: POSTINO_AGENT_NAME, or the agent of this Claude Code session."""
+    """Print the agent that the commands act as here: POSTINO_AGENT_NAME, or the agent of the session it runs in."""
     args = command.parser().parse_args(command.argv)
-    name, source = command.settings.agent_name, "POSTINO_AGENT_NAME"
-    if name is None:
+    name, source = command.agent_setting(), "POSTINO_AGENT_NAME"
+    if name is None or name != command.settings.agent_name:
         name, source = command.session_agent(), "session"
     if name is None:
         text = "nobody: messages are from anonymous; give --agent NAME or set POSTINO_AGENT_NAME\n"
         return command.show(args, {"agent": None, "source": None}, text)
-    why = "the agent of this Claude Code session" if source == "session" else source
+    client = "Claude Code " if SESSION in command.environ or PID in command.environ else ""
+    why = f"the agent of this {client}session" if source == "session" else source
     return command.show(args, {"agent": name, "source": source}, f"{render.line(name)} ({why})\n")
 
 

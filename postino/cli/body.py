@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable
 
 from postino.errors import BadField
 from postino.values import MAX_BODY
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PART = 1 << 16  # bytes of one read of standard input
 LONGEST_LOG = 1 << 20  # bytes of the end of standard input that are kept for --tail: a message has at most 131,072
@@ -16,7 +19,7 @@ LONGEST_NOTE = 40  # characters of the line that says what is left out
 SHORTER = f"a message has at most {MAX_BODY:,} characters; --tail 200 sends the last 200 lines"
 
 #: CSI, OSC and the like up to their end, other escape sequences, in 7 and 8 bits; then what is left of C0, DEL and C1
-_TERMINAL = re.compile(
+_TERMINAL = (
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
     "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?"
     "|\x1b[ -/]*[0-~]?"
@@ -58,7 +61,7 @@ def of(args: argparse.Namespace) -> str:
 
 def without_terminal_sequences(text: str) -> str:
     """Return `text` without escape sequences and control characters other than newline, tab and carriage return."""
-    return _TERMINAL.sub("", text)
+    return re.sub(_TERMINAL, "", text)
 
 
 def last_lines(text: str, most: int, cut: bool = False) -> str:

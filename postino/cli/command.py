@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
 
 from postino.cli import render, session, terminal
 from postino.client import Client
-from postino.config import Settings
 from postino.errors import BadName, BadRequest, PostinoError
+from postino.light import dataclass
+from postino.relay.claude_process import TEAMS
 from postino.values import visible
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, ClassVar, NoReturn
+
+    from postino.config import Settings
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises BadRequest instead of exiting."""
+
+    def __init__(self, **options: Any) -> None:
+        # every argument is tried in a help text when it is added: one that asks for no width saves importing shutil
+        super().__init__(formatter_class=_narrow, **options)
+
+    def format_help(self) -> str:
+        """Return the help, as wide as the terminal."""
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Raise BadRequest with `message`."""
@@ -30,6 +43,10 @@ class Parser(argparse.ArgumentParser):
     def command(self) -> str:
         """The name of the command, without `postino`."""
         return self.prog.rpartition(" ")[2]
+
+
+def _narrow(prog: str) -> argparse.HelpFormatter:
+    return argparse.HelpFormatter(prog, width=80)
 
 
 @dataclass(frozen=True)
@@ -82,11 +99,19 @@ class Command:
             BadRequest: NAME and --agent differ.
         """
         given = self.given_name(args)
-        name = self.settings.agent_name if given is None else given
+        name = self.agent_setting() if given is None else given
         return self.session_agent() if name is None and in_session else name
 
+    def agent_setting(self) -> str | None:
+        """Return POSTINO_AGENT_NAME, or in the session of a teammate, which has that of its lead, its own agent."""
+        name = self.settings.agent_name
+        if name is None or TEAMS not in self.environ:
+            return name
+        own = self.session_agent()
+        return own if own is not None and own.startswith(f"{name[:31]}.") else name
+
     def session_agent(self) -> str | None:
-        """Return the agent of the Claude Code session in which this command runs; None outside of one."""
+        """Return the agent of the client's session in which this command runs; None outside of one."""
         if not session.headers(self.environ):
             return None
         with self._connection() as client:
@@ -133,7 +158,7 @@ class Command:
 
     def _connection(self) -> Client:
         headers = session.headers(self.environ)
-        return Client(self.settings.home.socket, via="cli", start=self._start, headers=headers)
+        return Client(self.settings.home.address, via="cli", start=self._start, headers=headers)
 
     def _start(self) -> None:
         from postino.daemon import process
@@ -164,6 +189,8 @@ def as_json(data: Any, *, indent: int | None = 2) -> str:
 
 def no_command(name: str, known: list[str]) -> BadRequest:
     """Return the error about a command that does not exist, with the most similar one that does."""
+    import difflib
+
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean `postino {near[0]}`?" if near else "`postino help` lists them"
     return BadRequest(f"there is no command {name!r}; {hint}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import time
-from dataclasses import asdict
-from typing import Any
 
 from postino import home_store
 from postino.cli import render, skew
@@ -14,11 +14,17 @@ from postino.cli.command import Command
 from postino.config import comparable, in_effect
 from postino.daemon import process
 from postino.errors import BadField, PostinoError, Unreachable
+from postino.light import asdict
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    Json = dict[str, Any]
 
 STORE = "POSTINO_VALKEY_URL"
 IMPORT_GC_THRESHOLD = 50_000  # objects: at the default of 700 the collector takes a quarter of a daemon's start
-
-Json = dict[str, Any]
 
 
 def up(command: Command) -> int:
@@ -49,7 +55,8 @@ def up(command: Command) -> int:
             f"{STORE} says here; {home_store.SWITCH} changes that and leaves waiting mail behind\n"
         )
     if others := [each for each in different if each != STORE]:
-        text += f"it runs with a different {', '.join(others)} than this shell and keeps it until `postino down`\n"
+        until = "`postino service install`" if command.settings.home.service.exists() else "`postino down`"
+        text += f"it runs with a different {', '.join(others)} than this shell and keeps it until {until}\n"
     return command.show(args, asdict(info) | {"differs": different, "replaced": replaced and replaced.version}, text)
 
 
@@ -200,14 +207,40 @@ def _holds(stats: Json) -> str:
 
 def serve(command: Command) -> int:
     """Run the daemon in the foreground until SIGINT or SIGTERM."""
-    command.parser(json=False).parse_args(command.argv)
+    parser = command.parser(json=False)
+    parser.add_argument(
+        "--supervised",
+        action="store_true",
+        help="for a service manager or a container: replace another daemon, and end the embedded Valkey at the end",
+    )
+    args = parser.parse_args(command.argv)
     import gc
 
+    if args.supervised:  # the first process of a container would ignore it until the daemon listens to it
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gc.set_threshold(IMPORT_GC_THRESHOLD)
-    from postino.daemon.serve import main
+    with _without_certificates():
+        from postino.daemon.serve import main
 
-    code = main(command.settings)
+    code = main(command.settings, supervised=args.supervised)
     sys.stdout.flush()
     sys.stderr.flush()
     # everything is closed; unloading the MCP SDK's 1,000 modules would take another second
     os._exit(code)
+
+
+@contextlib.contextmanager
+def _without_certificates() -> Iterator[None]:
+    """Load no certificates while modules are imported.
+
+    aiohttp makes a TLS context for its client, which nothing here uses, with the 140 certificates of the system: 55 ms
+    and 2 MB. A context made afterwards, such as the listener's, is not concerned.
+    """
+    import ssl
+
+    made = ssl.create_default_context
+    ssl.create_default_context = lambda *_, **__: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        yield
+    finally:
+        ssl.create_default_context = made

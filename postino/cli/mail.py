@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
 import sys
 import time
-from typing import Any
 
 from postino.cli import body, render, streams, terminal
 from postino.cli.command import Command
-from postino.client import Client
 from postino.errors import BadRequest, PostinoError, UnknownAgent
 
-Json = dict[str, Any]
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from postino.client import Client
+
+    Json = dict[str, Any]
 
 LONGEST_WAIT = 60.0  # s of one long poll
 
@@ -177,6 +180,8 @@ def _older(args: argparse.Namespace, before: object) -> str:
     """Return the command for the next page: the same options, further back."""
     given = {"agent": args.agent, "with": args.with_, "search": args.search, "limit": args.limit, "before": before}
     options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    import shlex
+
     return shlex.join(["postino", "history", *options])
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import Any
+from postino.values import ANONYMOUS, visible
 
-from postino.model import ANONYMOUS
-from postino.values import visible
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+    from typing import Any
 
-Json = dict[str, Any]
+    Json = dict[str, Any]
 
 LEAST_ROOM = 20  # columns of a body, however narrow the terminal
 
@@ -67,6 +67,8 @@ def _columns(character: str) -> int:
     """Return how many columns a character takes, a tab as many as it may."""
     if character < "\x7f":
         return 8 if character == "\t" else 1
+    import unicodedata
+
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
@@ -76,6 +78,8 @@ def ago(stamp: str | None, now: datetime | None = None) -> str:
     """Return how long ago `stamp` was, in one unit. A time in the future, from another clock, is `just now`."""
     if not stamp:
         return "never"
+    from datetime import UTC, datetime
+
     try:
         past = datetime.fromisoformat(stamp)
     except ValueError:
@@ -110,6 +114,8 @@ def _joined(value: object) -> str:
 
 def _time(found: Json) -> str:
     """Return the local time of day of an event, by its timestamp or else by its id."""
+    from datetime import UTC, datetime
+
     ms = str(found.get("event_id", "")).partition("-")[0]
     try:
         moment = datetime.fromisoformat(found["timestamp"])

@@ -6,9 +6,12 @@ import sys
 
 from postino import __version__
 from postino.cli import render
-from postino.daemon import process
-from postino.paths import Home
+from postino.daemon.info import DaemonInfo, read_info
 from postino.versions import is_older
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from postino.paths import Home
 
 
 def sentence(version: str) -> str | None:
@@ -23,18 +26,20 @@ def sentence(version: str) -> str | None:
 
 def warn(home: Home) -> None:
     """Say on stderr if the daemon that serves `home` is of another version."""
-    info = process.read_info(home)
+    info = read_info(home)
     if info is not None and (said := sentence(info.version)):
         sys.stderr.write(f"postino: {said}\n")
 
 
-def stop_older(home: Home) -> process.DaemonInfo | None:
+def stop_older(home: Home) -> DaemonInfo | None:
     """Stop a daemon of an older version; return what it was, None if there is none.
 
     Raises:
         Unreachable: it does not end.
     """
-    info = process.read_info(home)
+    from postino.daemon import process
+
+    info = read_info(home)
     if info is None or not is_older(info.version, __version__) or not process.stop(home):
         return None
     return info

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 
 from postino.errors import Declined
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LESS = "RX"  # options: pass colours through, and leave on the screen what was shown
 

@@ -16,32 +16,24 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
 
 from postino import locks
+from postino.daemon.info import DaemonInfo as DaemonInfo
+from postino.daemon.info import read_info as read_info
 from postino.errors import PostinoError, StoreAway, Unreachable
+from postino.light import asdict, dataclass
 from postino.relay.starter import Starter, last_words
 
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Literal
+
     from postino.paths import Home
 
 POLL = 0.01  # s between two checks: `postino up` returns as soon as the daemon is healthy
 STARTS = 3  # of one `start`: a new daemon exits if it finds another one, which may be about to exit itself
 ANSWER_S = 2.5  # for a health answer: the daemon waits 1.5 s for Valkey before it reports it as unavailable
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonInfo:
-    """The content of daemon.json, in which a serving daemon describes itself."""
-
-    pid: int
-    url: str | None  # None: TCP is off
-    socket: str
-    version: str
-    started: float  # seconds since 1970
-    settings: dict[str, str] = field(default_factory=dict)  # config.comparable; empty if an older daemon wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +98,24 @@ def _remove_files(home: Home) -> None:
         path.unlink(missing_ok=True)
 
 
-def read_info(home: Home) -> DaemonInfo | None:
-    """Return the content of daemon.json, or None. It may be stale after a crash; `status` tells."""
+def take_over(home: Home, seconds: float = 15.0) -> HomeLock:
+    """End the daemon that serves `home`, if one does, and lock the home for this process.
+
+    Raises:
+        Unreachable: that daemon does not end, or others are started again and again.
+    """
+    deadline = time.monotonic() + seconds
+    # meanwhile nobody else starts one; whoever holds it now may have caused this start
+    starting = locks.acquire(home.starting, patience=0.2)
     try:
-        found = json.loads(home.info.read_bytes())
-        return DaemonInfo(**({"settings": {}} | {name: found[name] for name in DaemonInfo.__slots__ if name in found}))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        while (lock := lock_home(home)) is None:
+            if time.monotonic() >= deadline:
+                raise Unreachable(f"Other daemons of {home.root} are started again and again; end what starts them")
+            stop(home)
+        return lock
+    finally:
+        if starting is not None:
+            os.close(starting)
 
 
 def is_running(home: Home) -> bool:

@@ -22,6 +22,8 @@ from postino.config import Settings, check_exposure, comparable, in_effect
 from postino.daemon import logs, process, tls
 from postino.daemon.relays import Relays
 from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
+from postino.daemon.supervision import Supervisor, shorten_log
+from postino.mcp.face import spare_collector
 from postino.rest.app import GUARD, STATE, build_app
 from postino.rest.connection import HttpConnections
 from postino.rest.named_tokens import NamedTokens
@@ -34,8 +36,11 @@ OTHER_S = 15.0  # for another daemon that holds the lock to become healthy
 _log = structlog.get_logger()
 
 
-def main(settings: Settings) -> int:
+def main(settings: Settings, *, supervised: bool = False) -> int:
     """Serve `settings.home` until SIGTERM or SIGINT; return at once if another daemon serves it.
+
+    With `supervised` this daemon replaces another one, and ends the embedded Valkey with itself: whoever runs it, a
+    service manager or a container, ends or waits for every process that it started.
 
     Raises:
         BadField: the home, the address, the port, the tokens or the certificate cannot be used.
@@ -49,13 +54,16 @@ def main(settings: Settings) -> int:
     check_exposure(settings, named_tokens=tokens.any_valid())
     logs.set_up(settings)
     _raise_file_limit()
-    lock = _lock_home(settings)
+    supervisor = Supervisor(os.environ, ends_valkey=supervised)
+    if supervised:
+        shorten_log(settings.home)
+    lock = process.take_over(settings.home) if supervised else _lock_home(settings)
     if lock is None:
         _log.info("already_served", home=str(settings.home.root))
         return 0
     try:
         remembered = home_store.read(settings.home)
-        asyncio.run(serve(in_effect(settings, remembered), lock, began, remembered, tokens, secured))
+        asyncio.run(serve(in_effect(settings, remembered), lock, began, remembered, tokens, secured, supervisor))
     finally:
         lock.release()
     return 0
@@ -90,6 +98,7 @@ async def serve(
     remembered: home_store.HomeStore | None,
     tokens: NamedTokens,
     secured: ssl.SSLContext | None,
+    supervisor: Supervisor,
 ) -> None:
     """Open the sockets and the broker, write daemon.json, and close everything after a signal."""
     stop = asyncio.Event()
@@ -109,21 +118,24 @@ async def serve(
             async with _listening(app, Relays(app[STATE].mcp), unix, sockets, secured):
                 lock.write_info(url, __version__, comparable(settings))
                 _log_serving(settings, broker, url, began)
+                supervisor.ready(url or str(settings.home.socket))
                 calling = asyncio.create_task(_call_again(broker))
-                await _until_stopped(stop, lock, broker)
+                await _until_stopped(stop, lock, broker, supervisor)
+                supervisor.stopping()
                 await _cancelled(calling)
                 _log.info("stopping")
         finally:
-            await broker.close()
-    if broker.embedded and broker.data_in_place():
+            await broker.close(and_server=supervisor.ends_valkey)
+    if broker.embedded and broker.data_in_place() and not supervisor.ends_valkey:
         _log.info("stopped", valkey="keeps running for the next daemon; `postino down` ends it")
     else:
         _log.info("stopped")
 
 
-async def _until_stopped(stop: asyncio.Event, lock: process.HomeLock, broker: Broker) -> None:
+async def _until_stopped(stop: asyncio.Event, lock: process.HomeLock, broker: Broker, supervisor: Supervisor) -> None:
     """Return when `stop` is set or the home was removed: messages accepted after that would be lost."""
     while not stop.is_set():
+        supervisor.alive()
         if not (lock.is_current() and broker.data_in_place()):
             _log.error("home_removed", home=str(broker.settings.home.root))
             return
@@ -199,8 +211,8 @@ async def _listening(
                 ssl_shutdown_timeout=shutdown_s,
             )
             undo.callback(server.close)
-        for work in (connections.sweep(), app[STATE].mcp.preload()):
-            undo.push_async_callback(_cancelled, asyncio.create_task(work))
+        undo.push_async_callback(_cancelled, asyncio.create_task(connections.sweep()))
+        spare_collector()
         yield
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from postino.model import ANSWER_BUDGET
-from postino.values import encode_visible
+from postino.schema import encode_visible
 
 ENVELOPE = 400  # characters of an answer besides its items: the note, the names of the members
 PER_ITEM = 230  # characters of a message besides its body: members, id, names, time

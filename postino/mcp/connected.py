@@ -35,6 +35,7 @@ class ConnectedSession:
     idle_since: float = 0.0  # loop time at which it was last reported idle; 0: never
     last_hook_at: float = 0.0  # loop time; 0: never
     wakes_at: deque[float] = field(default_factory=lambda: deque(maxlen=BURST))  # loop times of the last wakes
+    woken: bool | None = None  # the client took the last wake; None: there was none
     wake_text: str = ""  # of the last wake; the client's UserPromptSubmit repeats it as the prompt
     wake_id: str = ""  # the message id of that line
     wake_prompted: asyncio.Event = field(default_factory=asyncio.Event)  # that prompt has been reported
@@ -62,6 +63,11 @@ class ConnectedSession:
         if self.client == "codex" and self.claude_session:
             return process_key(hello.host, 0, f"codex-{self.claude_session}")
         return hello.process or process_key(hello.host, 0, hello.session)
+
+    @property
+    def shares_process(self) -> bool:
+        """Whether the client runs other sessions in the same process."""
+        return "codex" in (self.client or self.session.hello.client or "").lower()
 
     def tool_use_of(self, tool: str, tool_use: str | None) -> str | None:
         """Return the client's id of a call of `tool` that arrives now: the call's own, or the one announced for it.

@@ -1,4 +1,4 @@
-"""The code that needs the SDK, imported when it is first used or after a short delay. Imports no SDK itself."""
+"""The code that needs the SDK, imported when it is first used: it takes 0.6 s and 40 MB. Imports no SDK itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from postino.mcp.connected import ConnectedSessions
 if TYPE_CHECKING:
     from postino.mcp.http_sessions import HttpSessions
 
-IMPORT_DELAY_S = 5.0  # most commands are over by then and do not wait for the 0.8 s of CPU that the import takes
 SWITCH_S = 0.0005  # between threads during the import; at the default of 5 ms, a request takes four times as long then
 GC_THRESHOLD = 10_000  # new objects before a collection: at the default of 700 it takes 5 % of a busy daemon's CPU
 MODULE = "postino.mcp.http_sessions"  # imports all of the rest
@@ -28,22 +27,13 @@ _log = structlog.get_logger()
 
 
 class McpFace:
-    """The MCP face of one daemon. Its owner awaits `preload`, if the import is not to wait for its use, and `close`."""
+    """The MCP face of one daemon. Its owner awaits `close`."""
 
     def __init__(self, broker: Broker, sessions: ConnectedSessions) -> None:
         self.broker = broker
         self.sessions = sessions
-        self._wanted = asyncio.Event()
         self._import: asyncio.Task[ModuleType] | None = None
         self._http: HttpSessions | None = None
-
-    async def preload(self) -> None:
-        """Import the code after a short delay, or at once when it is wanted."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IMPORT_DELAY_S):
-                await self._wanted.wait()
-        with contextlib.suppress(Exception):  # logged; each use raises it
-            await self.loaded()
 
     async def loaded(self) -> None:
         """Return once the code is imported.
@@ -51,7 +41,6 @@ class McpFace:
         Raises:
             Exception: whatever the import raised.
         """
-        self._wanted.set()
         if self._import is None:
             self._import = asyncio.create_task(_import_sdk(), name="import the MCP face")
         await asyncio.shield(self._import)
@@ -81,9 +70,14 @@ async def _import_sdk() -> ModuleType:
         _log.exception("mcp_import_failed")
         raise
     gc.collect()
-    gc.freeze()  # the SDK's 100,000 objects stay alive: keep the collector from visiting them
-    gc.set_threshold(GC_THRESHOLD)
+    spare_collector()
     return module
+
+
+def spare_collector() -> None:
+    """Keep the garbage collector from visiting what is there now: imported modules stay, 100,000 objects of the SDK."""
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 async def _imported(name: str) -> ModuleType:

@@ -19,6 +19,7 @@ TOKEN = "CLAUDE_CODE_MESSAGING_TOKEN"
 CONFIG = "CLAUDE_CONFIG_DIR"
 SESSION = "CLAUDE_CODE_SESSION_ID"
 PID = "CLAUDE_PID"  # set for hooks and for the commands that a session runs, since 2.1.224
+TEAMS = "CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS"  # always set for a teammate that has a process of its own
 IN_SHELL = "CLAUDE_CODE_CHILD_SESSION"  # set for the commands that a session runs, not for its MCP servers
 MAX_ANCESTORS = 8
 TERMINAL_CHARACTERS = 8  # of a terminal's session id; they are enough to tell terminals apart
@@ -82,6 +83,35 @@ def _stat(pid: int) -> bytes:
             return stat.read()
     except OSError:
         return b""
+
+
+def explicit_name(claude_pid: int) -> str | None:
+    """Return the agent's name that the user gave; None without one.
+
+    A teammate in a process of its own (a pane) has inherited the name of its team's lead, whose mail is not for it: for
+    NAME it gets `NAME.TEAMMATE`. plugin/scripts/hook.sh does the same.
+    """
+    name = variable("POSTINO_AGENT_NAME") or variable("CLAUDE_PLUGIN_OPTION_AGENT_NAME")
+    if name is None or TEAMS not in os.environ:
+        return name
+    words = _arguments(claude_pid)
+    teammate = words[words.index(b"--agent-name") + 1 :][:1] if b"--agent-name" in words else []
+    return f"{name[:31]}.{teammate[0].decode(errors='replace')[:32]}" if teammate else name
+
+
+def _arguments(pid: int) -> list[bytes]:
+    """Return the words of a process's command line; where there is no /proc, one with spaces is several words."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as words:  # noqa: PTH123
+            return words.read().split(b"\0")
+    except OSError:
+        import subprocess  # few relays need it
+
+        try:
+            listed = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, timeout=1, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return []
+        return listed.stdout.split()
 
 
 def variable(name: str) -> str | None:

@@ -14,7 +14,7 @@ import time
 
 from postino import __version__
 from postino.home import placeholders
-from postino.relay.claude_process import claude_process, terminal_suffix, variable
+from postino.relay.claude_process import claude_process, explicit_name, terminal_suffix, variable
 from postino.relay.lines import CONTROL, LineBuffer, WriteBuffer
 from postino.relay.requests import Request, Requests
 from postino.relay.starter import RESTART, Starter
@@ -332,17 +332,18 @@ class DaemonLink:
 
 def _hello(session: str, generation: int) -> dict[str, Any]:
     """Return the first line of a connection: the session, and what its agent's name can be derived from."""
+    claude = claude_process()
     return {
         "postino": "hello",
         "version": __version__,
         "session": session,
         "generation": generation,
-        "name": variable("POSTINO_AGENT_NAME") or variable("CLAUDE_PLUGIN_OPTION_AGENT_NAME"),
+        "name": explicit_name(claude["pid"]),
         "terminal": terminal_suffix(variable("TERM_SESSION_ID") or variable("ITERM_SESSION_ID") or ""),
         "directory": _directory(),
         "host": os.uname().nodename,
         "placeholders": placeholders(os.environ),
-        "claude": claude_process(),
+        "claude": claude,
     }
 
 

@@ -136,7 +136,7 @@ def start_daemon(home: str, environ: dict[str, str]) -> tuple[Popen[bytes], int]
     try:
         size = os.fstat(log).st_size
         child = subprocess.Popen(
-            [sys.executable, "-m", "postino", "serve"],
+            _command(home),
             cwd="/",
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -148,6 +148,22 @@ def start_daemon(home: str, environ: dict[str, str]) -> tuple[Popen[bytes], int]
         os.close(log)
     _children.append(child)
     return child, size
+
+
+def _command(home: str) -> list[str]:
+    """Return the command that starts the daemon: by the service manager, if `postino service install` said so.
+
+    A manager that cannot be asked, for example without a login session, must leave nobody without a daemon.
+    """
+    own = [sys.executable, "-m", "postino", "serve"]
+    try:
+        with open(home + "/service", encoding="utf-8") as file:  # noqa: PTH123
+            by_manager = file.read().strip()
+    except OSError:
+        return own
+    import shlex
+
+    return ["/bin/sh", "-c", f"{by_manager} >/dev/null 2>&1 || exec {shlex.join(own)}"]
 
 
 def rotate(log: str) -> None:

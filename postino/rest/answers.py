@@ -8,7 +8,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from postino.errors import Forbidden, PostinoError
-from postino.values import encode_visible, visible
+from postino.schema import encode_visible
+from postino.values import visible
 
 RETRY_AFTER = {429: "5", 503: "1"}  # s: a reader empties an inbox slowly, Valkey is back within about one second
 

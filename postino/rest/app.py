@@ -68,7 +68,7 @@ def build_app(
     mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
     metrics = Metrics(broker, sessions)
-    state = AppState(broker, settings, Rates(), turns, clients, Callers(broker, sessions), tokens, mcp, metrics)
+    state = AppState(broker, settings, Rates(), turns, clients, Callers(broker, sessions), tokens, mcp, metrics, wakes)
     metrics.streams, wakes.on_wake = lambda: state.streams, metrics.woken
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard, metrics)

@@ -15,7 +15,7 @@ from postino.errors import BadField, BadRequest, Forbidden, NotAllowed
 from postino.model import ANONYMOUS, Record, Sender, Via
 from postino.render.renderer import Renderer
 from postino.rest import peer
-from postino.rest.client_process import client_process, client_session, is_in_session
+from postino.rest.client_process import client_process, client_sessions, is_in_session
 from postino.rest.connection import is_unix
 from postino.rest.signin_codes import SignInCodes
 from postino.values import check_id, check_name
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from postino.broker import Broker
     from postino.claude.callers import Callers, SessionAgent
     from postino.claude.turns import Turns
+    from postino.claude.wake import Wakes
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
     from postino.mcp.face import McpFace
@@ -54,6 +55,7 @@ class AppState:
         tokens: NamedTokens,
         mcp: McpFace,
         metrics: Metrics,
+        wakes: Wakes,
     ) -> None:
         self.broker = broker
         self.settings = settings
@@ -68,6 +70,7 @@ class AppState:
         self.tokens = tokens
         self.mcp = mcp
         self.metrics = metrics
+        self.wakes = wakes
         self.renderer = Renderer()
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
@@ -147,7 +150,7 @@ class ApiCall(Generic[Q, B]):
             return None
         assert self.request.transport is not None
         pid = peer.pid_of_unix(self.request.transport.get_extra_info("socket"))
-        return await self.state.callers.find(client_process(self.request), client_session(self.request), pid)
+        return await self.state.callers.find(client_process(self.request), client_sessions(self.request), pid)
 
     async def _is_proved(self, name: str) -> bool:
         """Return whether the caller certainly runs in a session of the agent `name`."""

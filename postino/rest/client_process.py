@@ -11,7 +11,7 @@ from postino.home import is_placeholder
 from postino.values import ID_PATTERN
 
 #: with these a command says in which session it runs
-IN_SESSION = ("X-Claude-Pid", "X-Claude-Socket", "X-Claude-Session")
+IN_SESSION = ("X-Claude-Pid", "X-Claude-Socket", "X-Claude-Session", "X-Postino-Inside")
 
 SESSION_ID = re.compile(ID_PATTERN)
 _PID = re.compile(r"[1-9][0-9]{0,9}")
@@ -31,10 +31,11 @@ def client_process(request: web.Request) -> HookProcess:
     )
 
 
-def client_session(request: web.Request) -> str:
-    """Return the client's session id, as the header X-Claude-Session has it; "" if it has none."""
-    given = request.headers.get("X-Claude-Session", "")
-    return given if SESSION_ID.fullmatch(given) else ""
+def client_sessions(request: web.Request) -> list[str]:
+    """Return the session ids that a command has from its clients: from Codex, and from Claude Code."""
+    codex = re.search(r"codex:([^,]+)", request.headers.get("X-Postino-Inside", ""))
+    given = [codex[1] if codex else "", request.headers.get("X-Claude-Session", "")]
+    return [each for each in given if SESSION_ID.fullmatch(each)]
 
 
 def is_in_session(request: web.Request) -> bool:

@@ -20,7 +20,8 @@ from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import disconnected
 from postino.rest.parse import QUOTED, stream_id
 from postino.rest.records import EventsQuery, Nothing
-from postino.values import check_name, encode_visible, visible
+from postino.schema import encode_visible
+from postino.values import check_name, visible
 
 if TYPE_CHECKING:
     from postino.broker import Broker

@@ -9,7 +9,8 @@ from msgspec import Meta, field
 from postino.broker.history_filter import Fate
 from postino.model import Record, Tree
 from postino.rest.records import Asked, Paging
-from postino.values import DEFAULT_PAGE, TEXT_PATTERN, AnyName, Id, Limit, Text, check_any_name, check_id, check_text
+from postino.schema import AnyName, Id, Limit, Text
+from postino.values import DEFAULT_PAGE, TEXT_PATTERN, check_any_name, check_id, check_text
 
 QUERY = 256  # characters of a text to search for
 

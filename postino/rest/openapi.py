@@ -31,9 +31,13 @@ HEADERS: dict[str, tuple[Json, str]] = {
     "Idempotency-Key": (_ID, "The id of the message; the same as the field id, if that is given too"),
     "X-Postino-Consumer": (_ID, "The reading session, if the body does not name it"),
     "X-Postino-Via": ({"type": "string"}, "The face that sends, cli or web; any other value is ignored"),
-    "X-Claude-Pid": ({"type": "string"}, "On the unix socket: the pid of the Claude Code process that runs the caller"),
+    "X-Claude-Pid": ({"type": "string"}, "On the unix socket: the pid of the client's process that runs the caller"),
     "X-Claude-Socket": ({"type": "string"}, "On the unix socket: the file name of its inbox socket"),
     "X-Claude-Session": ({"type": "string"}, "On the unix socket: its present session id"),
+    "X-Postino-Inside": (
+        {"type": "string"},
+        "On the unix socket: the client that runs the caller: codex:SESSION, gemini or opencode",
+    ),
     "Last-Event-ID": ({"type": "string", "pattern": EVENT_ID}, "Resume after this event; counts before since"),
     "X-Postino-From": (
         {"type": "string", "pattern": OWN_NAME},

@@ -10,15 +10,10 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
 from postino.rest.roles import Role
+from postino.schema import AnyName, Id, Ids, Limit, Name, Text
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
-    AnyName,
-    Id,
-    Ids,
-    Limit,
-    Name,
-    Text,
     check_any_name,
     check_id,
     check_name,

@@ -34,6 +34,7 @@ from postino.rest import (
     openapi,
     page,
     render,
+    sessions,
     signin,
     tokens,
     transfer,
@@ -76,6 +77,7 @@ from postino.rest.records import (
 )
 from postino.rest.roles import AGENT, PUBLISH
 from postino.rest.route import NDJSON, PLAIN, Route
+from postino.rest.sessions import SessionReport
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
 UNKNOWN = ("unknown_agent",)
@@ -203,6 +205,7 @@ ROUTES: tuple[Route, ...] = (
         refusals=("bad_request", "not_empty", "importing", "name_taken"),
     ),
     Route("DELETE", "/api/import", transfer.abandon, Abandoned),
+    Route("GET", "/api/sessions", sessions.listing, Page[SessionReport], query=Paging),
     Route("GET", "/api/stats", health.stats, StatsReport, role=AGENT),
     Route(
         "GET", "/api/health", health.health, HealthReport, needs_token=False, bodies={503: HealthReport}, role=PUBLISH

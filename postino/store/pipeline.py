@@ -11,18 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio.client import Redis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import MovedError, RedisError, ResponseError
 
 from postino.errors import PostinoError, StoreAway, StoreFull
+from postino.store.fence import Batch, Fence
+from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Primary, Where, shown
 from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
 
 REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two seconds, queueing and connecting included
-CONNECT_TIMEOUT_S = 1.0
 MIN_TIME_LEFT_S = 0.3  # a call this close to its deadline is not sent: its outcome would be unknown for nothing
 BATCH_FROM = 8  # calls in flight from which further ones wait; below, a wait would cost each call time and save nothing
 # Waiting calls share one write and one fsync. Half of them go at a time, so that this process prepares the others while
@@ -49,24 +46,11 @@ _NOT_EXECUTED = {
     "NOPERM": "it does not let this user do that",
 }
 #: those after which another connection may reach a server that does serve us
-_SENT_AWAY = frozenset({"READONLY", "UNBLOCKED", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS"})
+_SENT_AWAY = frozenset(
+    {"READONLY", "UNBLOCKED", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS"}
+)
 
 _IN_SCRIPT = " on @user_script:"  # ends an error that a script met on its way
-
-
-def client(url: str, *, timeout_s: float | None) -> Redis:
-    """Return a redis-py client for `url` without retries; with `timeout_s` None a read may block for ever."""
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        encoding_errors="replace",
-        socket_timeout=timeout_s,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        protocol=2,  # every server answers it in the same shapes
-        retry=Retry(NoBackoff(), 0),
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-        health_check_interval=0,
-    )
 
 
 def store_away(error: Exception, *, outcome: str, cause: str | None = None) -> PostinoError:
@@ -96,18 +80,28 @@ class Pipeline:
     """One connection shared by all callers; replies come back in order.
 
     Any number of tasks may use `call`. Cancelling one does not disturb the others: its command runs or does not, and
-    its reply is dropped.
+    its reply is dropped. With a `fence` a reply that is no refusal is given once enough replicas have confirmed it.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False, explain: Callable[[], str | None] | None = None) -> None:
+    def __init__(
+        self,
+        server: Primary | str,
+        *,
+        read_only: bool = False,
+        explain: Callable[[], str | None] | None = None,
+        fence: Fence | None = None,
+    ) -> None:
         self._explain = explain  # returns a cause of lost connections that the error itself does not name
         #: the outcome of a call whose reply was lost
         self._lost_outcome = "none" if read_only else "unknown"
-        self._pool: ConnectionPool = client(url, timeout_s=None).connection_pool
+        self._primary = Primary(server) if isinstance(server, str) else server
+        self._primary.on_move.append(self._leave)
+        self._fence = fence
         self._setup: Callable[[], list[Command]] = list
         self._verify: Callable[[list[Any]], None] = raise_first
         self._sent_away = False  # the server refused in a way that a new connection may end
         self._unsent: deque[PendingCall] = deque()
+        self._redirected: list[PendingCall] = []  # to be sent on the next connection, before all others
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._flush_handle: asyncio.Handle | None = None
@@ -144,7 +138,12 @@ class Pipeline:
         if self._deadline_timer is not None:
             self._deadline_timer.cancel()
         self._fail_unsent(ConnectionError("closing"))
-        await self._pool.disconnect()
+        self._primary.on_move.remove(self._leave)
+
+    def _leave(self, where: Where) -> None:
+        """Close the connection to a server that is no longer the primary."""
+        if self._wire is not None:
+            self._wire.close(ConnectionError(f"the primary is now {shown(where)}"))
 
     async def call(self, *command: str | int | bytes, within_s: float = REPLY_TIMEOUT_S) -> Any:
         """Send `command` once and return its reply; a blocking command needs a larger `within_s`.
@@ -185,11 +184,12 @@ class Pipeline:
 
     def _send(self, wire: Wire) -> None:
         """Send the next batch if it is time for one; otherwise the next replies try again."""
-        if not self._unsent or wire.paused or self._sent_away or len(wire.in_flight) >= BATCH_FROM:
+        free = len(wire.in_flight) < BATCH_FROM if self._fence is None else self._fence.has_room()
+        if not self._unsent or wire.paused or self._sent_away or not free:
             return
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
-            wire.send(calls)
+            wire.send(calls if self._fence is None else self._fence.enclose(calls))
             self.round_trips += 1
             if self._deadline_timer is None:
                 self._deadline_timer = self._loop.call_at(calls[0].deadline, self._check_deadline)
@@ -220,18 +220,21 @@ class Pipeline:
 
     async def _connect(self, deadline: float) -> None:
         """Connect for the waiting calls; if that fails they fail, and the next call connects again."""
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        connection: AbstractConnection | None = None
         try:
             async with asyncio.timeout_at(min(deadline, self._loop.time() + CONNECT_TIMEOUT_S)):
+                connection = await self._primary.connection()
                 await self._handshake(connection)
             writer = _detach_stream(connection)
             assert writer is not None
             self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
         except Exception as error:  # whatever it is, the waiting callers must hear of it
+            if connection is not None:
+                self._primary.failed(connection)
             self._fail_unsent(error)
         finally:
             self._connecting = None
-            half_open = _detach_stream(connection)
+            half_open = _detach_stream(connection) if connection is not None else None
             if half_open is not None:
                 half_open.transport.abort()
         self._send_more()
@@ -244,21 +247,45 @@ class Pipeline:
         for _ in setup:
             try:
                 replies.append(await connection.read_response(disconnect_on_error=False))
+            except MovedError as error:
+                self._primary.redirected(f"MOVED {error.slot_id} {error.host}:{error.port}")
+                replies.append(error)
             except ResponseError as error:
                 replies.append(error)
         self._verify(replies)
 
     def _set_reply(self, call: PendingCall, reply: Any) -> None:
+        if isinstance(reply, RedisError):
+            self._sent_away = self._sent_away or code_of(reply) in _SENT_AWAY
+            self._primary.redirected(str(reply))
+        if self._fence is None:
+            self._settle(call, reply)
+        elif batch := self._fence.take(reply):
+            objection = self._fence.objection(batch)
+            self._sent_away = self._sent_away or objection is not None
+            self._settle_batch(batch, objection)
+
+    def _settle_batch(self, batch: Batch, objection: str | None) -> None:
+        """Give the calls of a batch their replies; with an objection only the refusals, in which nothing was stored."""
+        for call, reply in zip(batch.calls, batch.replies, strict=False):
+            if objection is None or isinstance(reply, RedisError):
+                self._settle(call, reply)
+            elif not call.reply.done():
+                call.reply.set_exception(
+                    StoreAway(
+                        f"Replicas may not have it: {objection}; a retry with the same id is safe", outcome="unknown"
+                    )
+                )
+
+    def _settle(self, call: PendingCall, reply: Any) -> None:
         future = call.reply
-        if not isinstance(reply, RedisError):
-            if not future.done():
-                future.set_result(reply)
-            return
-        code = code_of(reply)
-        self._sent_away = self._sent_away or code in _SENT_AWAY
         if future.done():
             return
-        if code in _NOT_EXECUTED:
+        if not isinstance(reply, RedisError):
+            future.set_result(reply)
+        elif code_of(reply) == "MOVED" and self._primary.moves:
+            self._redirected.append(call)  # nothing ran: it is sent to the owner, if there is time
+        elif code_of(reply) in _NOT_EXECUTED:
             # a refusal met within a script, of a command this user may not run, does not undo what the script wrote
             outcome = "unknown" if _IN_SCRIPT in str(reply) else "none"
             future.set_exception(store_away(reply, outcome=outcome))
@@ -268,7 +295,11 @@ class Pipeline:
     def _on_close(self, error: Exception) -> None:
         wire, self._wire = self._wire, None
         assert wire is not None
+        for batch in self._fence.abandon() if self._fence is not None else ():
+            self._settle_batch(batch, str(error))
         _fail(wire.in_flight, self._away(error, self._lost_outcome))
+        self._unsent.extendleft(reversed(self._redirected))
+        self._redirected.clear()
         if self._sent_away and self._unsent and self._flush_handle is None:
             self._flush_handle = self._loop.call_soon(self._flush)  # they were held back for the next connection
         elif not self._sent_away:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from redis.exceptions import AuthenticationError, ClusterError, NoPermissionError, RedisError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    ClusterDownError,
+    ClusterError,
+    NoPermissionError,
+    RedisError,
+)
 
 from postino.errors import PostinoError, StoreAway
 from postino.home_store import HomeStore
@@ -87,6 +94,8 @@ class Probe:
     warnings: tuple[str, ...] = ()
 
 
+_UNFENCED = "A failover can lose accepted mail, because POSTINO_REPLICAS is not set; set it to 1 or more"
+
 UNKNOWN = Probe("unknown server", "volatile")
 
 
@@ -124,8 +133,18 @@ def _refusal(sentence: str) -> StoreAway:
     return StoreAway(sentence, outcome="none")
 
 
-def judge(where: str, replies: list[Any], missing: Any) -> Probe:
+def refuse_replica(replies: list[Any]) -> None:
+    """Raise StoreAway if the reply to INFO replication, where there is one, is that of a replica."""
+    for each in replies:
+        if isinstance(each, str) and _info(each).get("role", "master") != "master":
+            raise _refusal("the server is a replica at the moment")
+
+
+def judge(where: str, replies: list[Any], missing: Any, *, moves: bool = False, fenced: bool = False) -> Probe:
     """Judge a server by its replies to QUESTIONS, where an error means denied, and to the script `rights`.
+
+    `moves`: Sentinels or a cluster have named it, and would name another after a failover; `fenced`: what is accepted
+    is on replicas then.
 
     Raises:
         StoreAway: it lacks a command, this user may not call one, or it is a read-only replica.
@@ -134,16 +153,24 @@ def judge(where: str, replies: list[Any], missing: Any) -> Probe:
     server = _server(_info(info))
     role = _info(replication)
     if role and role.get("role") != "master" and role.get("slave_read_only", "1") == "1":
+        if moves:
+            raise _refusal(f"{where} ({server}) is a replica at the moment: its primary is looked for anew")
         raise _refusal(f"{where} ({server}) is a read-only replica: name its primary in POSTINO_VALKEY_URL")
     _check_rights(where, server, missing)
-    return _durability(server, None if config is None else dict(zip(config[::2], config[1::2], strict=True)), role)
+    found = _durability(server, None if config is None else dict(zip(config[::2], config[1::2], strict=True)), role)
+    if moves and not fenced:
+        return replace(found, warnings=(*found.warnings, _UNFENCED))
+    return found
 
 
 def _check_rights(where: str, server: str, missing: Any) -> None:
     if isinstance(missing, PostinoError):
         raise missing
-    if isinstance(missing, ClusterError):
-        raise _refusal(f"{where} ({server}) is of a cluster that does not serve postino's keys: {missing}")
+    if isinstance(missing, (AskError, ClusterError, ClusterDownError)):  # MOVED is an AskError
+        raise _refusal(
+            f"{where} ({server}) is a node of a cluster that keeps postino's keys elsewhere ({missing}); "
+            "write redis+cluster://HOST:PORT,... or rediss+cluster:// in POSTINO_VALKEY_URL"
+        )
     if isinstance(missing, Exception):
         raise _refusal(f"{where} ({server}) refuses postino's scripts: {missing}")
     found = dict(zip(missing[::2], missing[1::2], strict=True))

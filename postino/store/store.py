@@ -12,20 +12,24 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from postino.errors import ERRORS, PostinoError, StoreAway, StoreFull, partly_done
+from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.paths import folder
 from postino.store import scripts
+from postino.store.calls import denied, forgotten, run_plain, run_script
 from postino.store.entries import alias_target
+from postino.store.fence import PROMISING, Fence, Replicas
+from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
 from postino.store.keys import Keys
 from postino.store.marks import Marks
-from postino.store.pipeline import Pipeline, code_of, raise_first, store_away
-from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals
+from postino.store.pipeline import Pipeline, raise_first
+from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals, refuse_replica
 from postino.store.scripts import Script
+from postino.store.valkey.primary import Primary
 from postino.store.wire import Command
 
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
@@ -44,9 +48,6 @@ class Limits:
     max_deliveries: int
     max_inbox: int
 
-
-#: in what a script meets that calls a command which its user may no longer call: of Valkey, of Redis
-_RIGHT_LOST = ("ACL failure in script", "The user executing the script can't")
 
 log = structlog.get_logger()
 
@@ -68,6 +69,7 @@ class Store:
         prefix: str,
         identity: Identity | None = None,
         explain: Callable[[], str | None] | None = None,
+        replicas: Replicas = 0,
     ) -> None:
         self.url = url
         self.identity = identity or Identity(HomeStore(url, prefix))
@@ -76,24 +78,45 @@ class Store:
         self.keys = Keys(prefix)
         self.marks = Marks()
         self.scripts = scripts.load(folder("lua"))
-        self.writes = Pipeline(url, explain=explain)
-        self.reads = Pipeline(
-            url, read_only=True, explain=explain
-        )  # for long replies, so that no send waits behind them
+        self.primary = Primary(url, self.keys.shared("meta"))
+        self.writes = Pipeline(self.primary, explain=explain)
+        # for long replies, so that no send waits behind them
+        self.reads = Pipeline(self.primary, read_only=True, explain=explain)
+        #: for what promises something, so that nothing else waits until replicas have it; without replicas as any write
+        self.promises = self.writes
+        self._fence: Fence | None = None
+        if replicas:
+            self._fence = Fence(replicas, self.scripts["fence"], self.keys.shared("meta"), self.primary)
+            self.promises = Pipeline(self.primary, explain=explain, fence=self._fence)
         #: what precedes the arguments is the same in every call of one script for one agent and sender
         self._call_head = lru_cache(4096)(self._make_head)
 
     @property
     def durability(self) -> str:
-        """`fsync` if an answered write is on disk, by what the server last said; else `volatile`."""
+        """`fsync` if an answered write is on disk, `replicated` on that of replicas too; else `volatile`."""
+        if self._fence is not None and self._fence.on_disk and self.server.durability == "fsync":
+            return "replicated"
         return self.server.durability
 
+    @property
+    def warnings(self) -> list[str]:
+        """What somebody should know of the server, one sentence each."""
+        return [*self.server.warnings, *(self._fence.warnings if self._fence is not None else ())]
+
+    @property
+    def connections(self) -> list[Pipeline]:
+        """Those that all callers share."""
+        return list(dict.fromkeys([self.writes, self.reads, self.promises]))
+
     def open(self) -> None:
-        """Accept calls on both connections. Each new one loads its scripts, and is used only for the right store."""
+        """Accept calls on all connections. Each new one loads its scripts, and is used only for the right store."""
         self.writes.open(
             lambda: [*self._loads(*self.scripts), *QUESTIONS, self._rights(), self._identify()], self._verify
         )
         self.reads.open(lambda: [*self._loads("slice", "identify"), self._identify()], self._verify_identity)
+        if self._fence is not None:
+            loads = ("identify", *(name for name in self.scripts if name in PROMISING))
+            self.promises.open(lambda: [*self._loads(*loads), self._identify(), *FENCE_QUESTIONS], self._verify_fence)
 
     def _loads(self, *names: str) -> list[Command]:
         return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
@@ -111,7 +134,9 @@ class Store:
 
     def _judge(self, replies: list[Any]) -> None:
         *answers, rights, identity = replies
-        found = judge(self.identity.here.address, answers, rights)
+        found = judge(
+            self.identity.here.address, answers, rights, moves=self.primary.moves, fenced=self._fence is not None
+        )
         raise_first([identity])
         self.identity.check(identity)
         if found != self.server:
@@ -123,6 +148,15 @@ class Store:
     def _verify_identity(self, replies: list[Any]) -> None:
         raise_first(replies)
         self.identity.check(replies[-1])
+
+    def _verify_fence(self, replies: list[Any]) -> None:
+        assert self._fence is not None
+        asked = len(FENCE_QUESTIONS)
+        self._verify_identity(replies[:-asked])
+        self._fence.admit(*replies[-asked:])
+
+    def _connection(self, name: str) -> Pipeline:
+        return self.promises if name in PROMISING else self.writes
 
     async def connect(self, patience_s: float = 0.0) -> None:
         """Connect and ask the server what it is; one that gives no answer in time is asked again for `patience_s`.
@@ -144,13 +178,24 @@ class Store:
         """Ask the server again what it is. If it is no longer usable, drop the connection: the next one tells why."""
         asked = [*QUESTIONS, self._rights(), self._identify()]
         replies = await asyncio.gather(*(self.writes.call(*each) for each in asked), return_exceptions=True)
-        if any(isinstance(each, PostinoError) and not _denied(each) for each in replies) or _forgotten(replies):
+        if any(isinstance(each, PostinoError) and not denied(each) for each in replies) or forgotten(replies):
             return  # no reply; the connection's callers hear of that
         try:
             self._judge(replies)
         except PostinoError as error:
             log.warning("valkey_refused", error=error.message)
             self.writes.drop(error)
+
+    async def follow(self) -> None:
+        """Find out where the primary is and what replicas it has; connections to a former one end.
+
+        Called every second: a former primary takes writes until it is told, and a replica that has joined unseen may be
+        promoted unseen.
+        """
+        await self.primary.look()
+        if self._fence is not None:
+            with contextlib.suppress(PostinoError, RedisError):
+                await self.promises.call("TIME")
 
     async def try_write(self) -> None:
         """Write something, as a send would; but the history does not give way, it only counts as room that is left.
@@ -165,17 +210,17 @@ class Store:
                 raise
 
     async def close(self) -> None:
-        """Close both connections."""
+        """Close all connections."""
         if self._room is not None:
             self._room.cancel()
             await asyncio.gather(self._room, return_exceptions=True)
-        await self.writes.close()
-        await self.reads.close()
+        for each in self.connections:
+            await each.close()
 
     def blocking_reader(self) -> Pipeline:
         """Return a separate connection for blocking reads; the caller closes it."""
-        reader = Pipeline(self.url, read_only=True)
-        reader.open(list)
+        reader = Pipeline(self.primary, read_only=True)
+        reader.open(lambda: [("INFO", "replication")] if self.primary.moves else [], refuse_replica)
         return reader
 
     async def call(self, *command: str | int) -> Any:
@@ -184,7 +229,7 @@ class Store:
         Raises:
             StoreAway: no reply.
         """
-        return await _run_plain(self.writes, command)
+        return await run_plain(self.writes, command)
 
     async def query(self, *command: str | int) -> Any:
         """Run one plain command that changes nothing, on the connection for long replies.
@@ -192,7 +237,7 @@ class Store:
         Raises:
             StoreAway: no reply.
         """
-        return await _run_plain(self.reads, command)
+        return await run_plain(self.reads, command)
 
     async def slice(self, stream: str, index: str, offset: int, limit: int) -> tuple[int, list[Any]]:
         """Return the length of a stream of messages and a slice of it, oldest first, at most SLICE_BYTES of bodies.
@@ -204,7 +249,7 @@ class Store:
         """
         script = self.scripts["slice"]
         command = ("EVALSHA", script.sha, 2, stream, index, offset, limit, SLICE_BYTES)
-        total, items = await _run_script(self.reads, script, command)
+        total, items = await run_script(self.reads, script, command)
         return int(total), items
 
     async def ping(self) -> None:
@@ -251,7 +296,7 @@ class Store:
         head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
         command = head + script.arguments(values)
         try:
-            return await _run_script(self.writes, script, command)
+            return await run_script(self._connection(name), script, command)
         except StoreFull as full:  # the server ran nothing, so a second call is no retry
             if name not in _MAKES_ROOM:
                 raise
@@ -263,7 +308,7 @@ class Store:
             if not await self._make_room():
                 break
             with contextlib.suppress(StoreFull):
-                return await _run_script(self.writes, script, command)
+                return await run_script(self._connection(script.name), script, command)
         raise full
 
     async def _make_room(self) -> int:
@@ -274,7 +319,7 @@ class Store:
 
     async def _trim_history(self) -> int:
         script = self.scripts["make_room"]
-        forgotten = int(await _run_script(self.writes, script, self._make_head("make_room", "", "")))
+        forgotten = int(await run_script(self.writes, script, self._make_head("make_room", "", "")))
         if forgotten:
             log.warning("history_gives_way", entries=forgotten, reason="the server's memory is full")
         return forgotten
@@ -283,7 +328,7 @@ class Store:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
         script = self.scripts[name]
         head = self._make_head(name, agent, agent, keys)
-        return await _run_script(self.reads, script, head + script.arguments(values))
+        return await run_script(self.reads, script, head + script.arguments(values))
 
     def _make_head(
         self, name: str, agent: str, sender: str, keys: Mapping[str, str] = MappingProxyType({})
@@ -335,44 +380,3 @@ def accepted(reply: list[Any]) -> list[Any]:
     if reply[0] == "unknown":
         raise WrongAgent(None)
     return reply[1:]
-
-
-async def _run_plain(connection: Pipeline, command: tuple[str | int, ...]) -> Any:
-    try:
-        return await connection.call(*command)
-    except ResponseError as refusal:
-        raise _translate(refusal) from None
-
-
-async def _run_script(connection: Pipeline, script: Script, command: tuple[str | int, ...]) -> Any:
-    try:
-        return await connection.call(*command)
-    except ResponseError as refusal:
-        if code_of(refusal) != "NOSCRIPT":
-            raise _translate(refusal) from None
-    # the server has dropped its script cache and run nothing, so the second call is no retry
-    await _run_plain(connection, ("SCRIPT", "LOAD", script.source))
-    return await _run_plain(connection, command)
-
-
-def _denied(error: PostinoError) -> bool:
-    return isinstance(error.__cause__, ResponseError) and code_of(error.__cause__) == "NOPERM"
-
-
-def _forgotten(replies: list[Any]) -> bool:
-    """Return whether the server has dropped its script cache; the next call of each script loads it again."""
-    return any(isinstance(each, ResponseError) and code_of(each) == "NOSCRIPT" for each in replies)
-
-
-def _translate(refusal: RedisError) -> PostinoError:
-    word, _, sentence = str(refusal).partition(" ")
-    known = ERRORS.get(word.lower())
-    if known is not None:
-        return known(sentence)
-    code = code_of(refusal)
-    # another program's key, or a command this user may not run, perhaps met after the first write
-    if code == "WRONGTYPE" or any(words in str(refusal) for words in _RIGHT_LOST):
-        return store_away(refusal, outcome="unknown")
-    if code in ("CROSSSLOT", "NOSCRIPT"):
-        return store_away(refusal, outcome="none")
-    return PostinoError(f"Valkey refused a command: {refusal}")

@@ -11,6 +11,7 @@ import pytest
 from postino.broker import Broker, Hello
 from postino.model import BroadcastDraft, BroadcastSent, Draft, Event, Sender, Sent
 from tests import waiting
+from tests.broker.mailrooms import Open, fill
 
 
 @pytest.fixture
@@ -72,3 +73,17 @@ def due() -> Callable[..., Awaitable[None]]:
             await broker.mail.wait(agent, left)  # may return early: it says that mail may be there
 
     return wait
+
+
+@pytest.fixture
+async def first(open_broker: Open) -> Broker:
+    """A mailroom that holds everything that one can hold."""
+    broker = await open_broker(max_deliveries=3)
+    await fill(broker)
+    return broker
+
+
+@pytest.fixture
+async def second(open_broker: Open) -> Broker:
+    """An empty mailroom."""
+    return await open_broker(max_deliveries=3, key_prefix=f"t{secrets.token_hex(6)}:")

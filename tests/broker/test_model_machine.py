@@ -7,35 +7,30 @@ everything still there is read out.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 from postino.broker import Broker, Hello
-from postino.config import Settings
-from postino.errors import BadField, InboxFull, KeyReused, NameTaken, PostinoError, UnknownAgent, UnknownMessage
+from postino.errors import BadField, InboxFull, KeyReused, NameTaken, UnknownAgent, UnknownMessage
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
+from tests.broker.mailbox_model import DELIVERIES, MOST, Box, Mail
+from tests.broker.two_daemons import FEED, IDS, TwoDaemons
 
-MOST, DELIVERIES, FEED = 6, 2, 3  # of an inbox and its dead letters; before death; broadcasts kept
 EXAMPLES, STEPS = int(os.environ.get("MACHINE_EXAMPLES", "30")), int(os.environ.get("MACHINE_STEPS", "60"))
 CI = Sender(name="ci", via="http")
-T = TypeVar("T")
-
 NAMES = st.sampled_from(["ann", "bob", "cid"])
-IDS = [f"m{number}" for number in range(16)]
-LISTS = st.lists(st.sampled_from(IDS), min_size=1, max_size=4, unique=True)
 STRANGERS = st.sampled_from(["c1", "c2"])
-LIMITS = st.integers(1, 4)
 MOSTLY = st.integers(0, 4)  # what makes sense, rather than 0: anything
+LISTS = st.lists(st.sampled_from(IDS), min_size=1, max_size=4, unique=True)
+LIMITS = st.integers(1, 4)
 # by weight: what makes a message's life comes in sequences
 OFTEN = st.sampled_from(["send", "send", "read", "read", "read", "read_as_session", "read_and_ack", *["settle"] * 5])
 SELDOM = st.sampled_from(
@@ -44,90 +39,11 @@ SELDOM = st.sampled_from(
 )  # fmt: skip
 
 
-@dataclass
-class Mail:
-    id: str
-    seq: int
-    body: str
-    state: str = "queued"  # leased, acked, dead, expired, cleared
-    holder: str | None = None  # whose late acknowledgement counts
-    deliveries: int = 0
-    fresh: bool = True  # never given out
-    delayed: bool = False
-    again: bool = False  # given out before a requeue
-
-    @property
-    def due(self) -> bool:
-        return self.state == "queued" and not self.fresh and not self.delayed
-
-
-@dataclass
-class Box:
-    """An agent as the model sees it."""
-
-    mail: list[Mail] = field(default_factory=list)
-    dead: list[Mail] = field(default_factory=list)
-    ids: dict[str, Mail] = field(default_factory=dict)
-    seq: int = 0
-    seen: bool = False
-    cursor: int | None = None
-    aliases: list[str] = field(default_factory=list)
-    sessions: set[str] = field(default_factory=set)
-
-    def unread(self) -> int:
-        return sum(each.fresh or each.due for each in self.mail)
-
-    def end(self, mail: Mail, state: str) -> None:
-        self.mail.remove(mail)
-        mail.state = state
-
-    def bury(self, mail: Mail) -> None:
-        self.end(mail, "dead")
-        self.dead.append(mail)
-        if len(self.dead) > MOST:
-            self.dead.pop(0).state = "expired"
-
-    def read(self, consumer: str, limit: int, resume: bool) -> list[tuple[str, int, bool]]:
-        given = []
-        for mail in [each for each in self.mail if each.state == "leased" and each.holder == consumer and resume]:
-            if len(given) < limit:
-                given.append((mail.id, mail.deliveries, True))
-        for mail in [each for each in self.mail if each.due and len(given) <= limit]:
-            if mail.deliveries >= DELIVERIES:
-                self.bury(mail)
-            elif len(given) < limit:
-                given.append((mail.id, mail.deliveries + 1, mail.deliveries > 0 or mail.again))
-                mail.state, mail.holder, mail.deliveries = "leased", consumer, mail.deliveries + 1
-            else:
-                return given
-        for mail in [each for each in self.mail if each.fresh][: limit - len(given)]:
-            given.append((mail.id, 1, mail.again))
-            mail.state, mail.holder, mail.deliveries, mail.fresh = "leased", consumer, 1, False
-        return given
-
-
-class Machine(RuleBasedStateMachine):
-    """Both worlds, step by step."""
+class Machine(TwoDaemons):
+    """What may be done, step by step."""
 
     def __init__(self, url: str, home: Home) -> None:
-        super().__init__()
-        self.loop = asyncio.new_event_loop()
-        told = Settings(
-            home=home, valkey_url=url, key_prefix=f"t{secrets.token_hex(6)}:", message_lease=3600, max_inbox=MOST,
-            max_deliveries=DELIVERIES, max_broadcasts=FEED,
-        )  # fmt: skip
-        self.settings = told
-        self.brokers = [self.run(Broker.open(told)) for _ in range(2)]
-        self.turn = 0
-        self.boxes: dict[str, Box] = {}
-        self.forgotten: dict[str, Box] = {}
-        self.alias: dict[str, str] = {}
-        self.sessions: dict[str, int | None] = {}  # live ones -> their own place in the feed
-        self.asleep: dict[str, tuple[str, int | None]] = {}  # whom each was then, and that place
-        self.fates: list[str] = []  # of broadcast 1, 2, ...: alive, trimmed or cleared
-        self.said: dict[str, int] = {}
-        self.streams: dict[int, str] = {}  # number of a broadcast -> its place, as far as anybody was told
-        self.born = 0
+        super().__init__(url, home)
         self._begin()
 
     def _begin(self) -> None:
@@ -161,42 +77,6 @@ class Machine(RuleBasedStateMachine):
         if not self.sessions:
             self.join(data)
         return str(data.draw(st.sampled_from(sorted(self.sessions))))
-
-    # tools
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.loop.run_until_complete(work)
-
-    @property
-    def broker(self) -> Broker:
-        self.turn += 1
-        return self.brokers[self.turn % 2]
-
-    def refusal(self, work: Coroutine[Any, Any, Any]) -> type[PostinoError] | None:
-        try:
-            self.run(work)
-        except PostinoError as error:
-            return type(error)
-        return None
-
-    def present(self, name: str) -> str:
-        return self.alias.get(name, name)
-
-    def box(self, name: str) -> Box:
-        return self.boxes.get(self.present(name)) or self.ghost(self.present(name))
-
-    def ghost(self, name: str) -> Box:
-        """A name nobody has; the ids of one that was forgotten are remembered."""
-        gone = self.forgotten.get(name, Box())
-        return Box(ids=gone.ids, seq=gone.seq)
-
-    def known(self, name: str) -> Box:
-        return self.boxes.setdefault(self.present(name), self.ghost(self.present(name)))
-
-    def agent_of(self, session: str) -> str:
-        return next(name for name, box in self.boxes.items() if session in box.sessions)
-
-    # direct messages
 
     def send(self, data: st.DataObject) -> None:
         to, body = data.draw(NAMES), data.draw(st.sampled_from("xxxxy"))
@@ -435,14 +315,6 @@ class Machine(RuleBasedStateMachine):
                 box.cursor = last + 1
         assert (said.seq, said.created) == (self.said[f"{sender}-{id}"], not repeated)
 
-    def _heard(self, cursor: int | None, limit: int) -> tuple[list[int], int, int]:
-        """Numbers given, how many were missed, and the new place."""
-        gone = range(cursor or 0, self.first_alive() - 1)
-        missed = sum(self.fates[at] == "trimmed" for at in gone) if cursor is not None else 0
-        place = max(cursor or 0, self.first_alive() - 1)
-        given = list(range(place + 1, len(self.fates) + 1))[:limit]
-        return given, missed, given[-1] if given else place
-
     def read_broadcasts(self, data: st.DataObject) -> None:
         self._hear(self.a_name(data, *self.boxes), data.draw(LIMITS))
 
@@ -490,61 +362,6 @@ class Machine(RuleBasedStateMachine):
             box.sessions = set()
             for mail in box.mail:
                 mail.state, mail.holder, mail.fresh = "queued", None, False
-
-    def _close(self) -> None:
-        for broker in self.brokers:
-            self.run(broker.close())
-
-    # what must hold after each step
-
-    @invariant()
-    def both_say_the_same(self) -> None:
-        self.run(self._compare())
-
-    async def _compare(self) -> None:
-        agents, total = await self.broker.agents.page(50, 0)
-        assert {each.name: (each.online, each.sessions, set(each.aliases)) for each in agents} == {
-            name: (bool(box.sessions), len(box.sessions), set(box.aliases)) for name, box in self.boxes.items()
-        }
-        assert total == len(self.boxes)
-        assert [await self.broker.sessions.agent_of(each) for each in self.sessions] == [
-            self.agent_of(each) for each in self.sessions
-        ]
-        await asyncio.gather(*(self._compare_box(name, box) for name, box in self.boxes.items()))
-        heard = await asyncio.gather(*(self.broker._table.entry(name) for name in self.alias))
-        assert [name for name, _ in heard] == list(self.alias.values())
-
-    async def _compare_box(self, name: str, box: Box) -> None:
-        broker = self.broker
-        (mail, count), (dead, _), check, known = await asyncio.gather(
-            broker.mail.peek(name, 50, 0),
-            broker.dead.page(name, 50, 0),
-            broker.agents.check(name),
-            broker.mail.known([(name, id) for id in IDS]),
-        )
-        states = [each.state for each in known if each]
-        assert {each.id: (each.state, each.seq, each.deliveries) for each in states} == {
-            id: (each.state, each.seq, each.deliveries) for id, each in box.ids.items()
-        }
-        assert [(each.id, each.seq, each.body) for each in mail] == [(e.id, e.seq, e.body) for e in box.mail]
-        assert [(each.id, each.delivery) for each in dead] == [(each.id, each.deliveries) for each in box.dead]
-        unseen = len(self._heard(box.cursor, 1000)[0])
-        assert (count, check.unread_messages, check.unseen_broadcasts) == (len(box.mail), box.unread(), unseen)
-
-    def teardown(self) -> None:
-        try:
-            for name, box in self.boxes.items():
-                self._drain(name, box)
-        finally:
-            self._close()
-            self.loop.close()
-
-    def _drain(self, name: str, box: Box) -> None:
-        """Read out what is left: nothing accepted is lost, and in the order in which it stands."""
-        wanted = [each.id for each in box.mail if each.due and each.deliveries < DELIVERIES]
-        wanted += [each.id for each in box.mail if each.fresh]
-        got = self.run(self.broker.mail.read(name, "last", limit=200, ack_now=True)).items
-        assert [each.id for each in got] == wanted
 
 
 async def _lines(broker: Broker) -> list[bytes]:

@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -30,6 +29,7 @@ import redis
 from postino.daemon import process
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
+from tests.homes import scratch
 
 FLAGS = [
     "--no-sandbox",
@@ -155,7 +155,7 @@ class Served:
 @contextlib.contextmanager
 def running(**settings: str) -> Iterator[Served]:
     """Run a daemon in a scratch home with these POSTINO_ variables; end it and its Valkey afterwards."""
-    home = Home(Path(tempfile.mkdtemp(prefix="po", dir="/tmp")))
+    home = Home(scratch())
     env = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
     served = Served(home, env | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | settings)
     try:

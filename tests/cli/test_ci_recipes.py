@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "ci.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+from tests.blocks import ROOT, Block, blocks
+
+BLOCKS = blocks(ROOT / "docs/ci.md")
 LINES = 300
 VARIABLES = {
     "GITHUB_RUN_ID": "7",
@@ -59,13 +59,6 @@ def delivered(postino: Any) -> list[Any]:
     return list(postino.json("read", "builder")["items"])
 
 
-def commands(block: str) -> list[tuple[str, str]]:
-    """Return the commands of a console block, each with the output that stands below it."""
-    found = re.findall(r"^\$ (.*\n(?: {4}.*\n)*)((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
-    assert found, block
-    return found
-
-
 def shell_of(block: str) -> str:
     """Return the script in a YAML block."""
     found = re.search(r"^( *)(?:- |run: )\|\n((?:\1 +.*\n|\n)+)", block, re.MULTILINE)
@@ -73,9 +66,9 @@ def shell_of(block: str) -> str:
     return textwrap.dedent(found[2])
 
 
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "console"])
-def test_a_console_block_prints_what_stands_there(postino: Any, place: Any, block: str) -> None:
-    for command, shown in commands(block):
+@pytest.mark.parametrize("block", [each for each in BLOCKS if each.kind == "console"])
+def test_a_console_block_prints_what_stands_there(postino: Any, place: Any, block: Block) -> None:
+    for command, shown in block.commands():
         done = run(place, command)
         assert done.returncode == 0, done
         expected = re.escape(shown.rstrip("\n")).replace(r"\.\.\.", ".*")
@@ -86,7 +79,7 @@ def test_a_console_block_prints_what_stands_there(postino: Any, place: Any, bloc
             assert (message["from"], "\x1b" in message["body"]) == ("ci", False)
 
 
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind in ("sh", "yaml", "crontab")])
+@pytest.mark.parametrize("block", [each.text for each in BLOCKS if each.kind in ("sh", "yaml", "crontab")])
 def test_a_script_delivers_one_message(postino: Any, place: Any, block: str) -> None:
     if "MAIL_TOKEN" in block:
         run(place, shell_of(block))  # the repeat is stored once
@@ -105,4 +98,4 @@ def test_a_script_delivers_one_message(postino: Any, place: Any, block: str) -> 
 
 
 def test_every_block_is_run() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"console", "sh", "yaml", "crontab"}
+    assert {each.kind for each in BLOCKS} == {"console", "sh", "yaml", "crontab"}

@@ -9,7 +9,7 @@ import pytest
 
 DAEMON = ["up", "down", "status", "serve", "open", "doctor"]
 MAIL = ["send", "read", "check", "history", "dead", "clear", "broadcast", "broadcasts", "watch"]
-COMMANDS = [*DAEMON, *MAIL, "agents", "rename", "install", "uninstall", "mcp", "config", "demo", "help"]
+COMMANDS = [*DAEMON, *MAIL, "agents", "rename", "install", "uninstall", "service", "mcp", "config", "demo", "help"]
 HEAVY = {"aiohttp", "redis", "mcp", "msgspec", "structlog", "asyncio", "argparse", "http.client", "ssl", "subprocess"}
 
 
@@ -70,3 +70,32 @@ def test_a_small_command_imports_neither_server_nor_store(postino, args) -> None
     found = set(run.stdout.splitlines()[-1].split())
     assert {"0", "postino.client"} <= found
     assert not found & {"aiohttp", "redis", "mcp", "structlog", "asyncio", "subprocess"}
+
+
+QUICK = {
+    "check": ["check", "x"],
+    "send": ["send", "x", "hello", "--from", "y"],
+    "read": ["read", "x"],
+    "broadcast": ["broadcast", "hello"],
+    "broadcasts": ["broadcasts", "x"],
+}
+#: what they need beyond the relay: the arguments, and the time of a message that is shown
+FEW = {"argparse", "gettext", "contextlib", "locale", "datetime", "errno", "math", "warnings", "importlib"}
+
+
+@pytest.mark.parametrize("command", QUICK)
+def test_a_quick_command_imports_little_more_than_the_relay(postino, command: str) -> None:
+    postino.ok("send", "x", "a message, so that there is one to show")
+    relay = imported(postino.env, "import postino.relay.main")
+    code = f"from postino.__main__ import main; sys.argv[1:] = {QUICK[command]}; assert main() == 0"
+    found = imported(postino.env, code)
+
+    assert "postino.unix_http" in found
+    assert {each for each in found - relay - FEW if not each.startswith("postino.")} == set()
+
+
+def imported(env, code: str) -> set[str]:
+    """Return the modules that code imports, without the private ones behind them."""
+    program = f"import sys; before = set(sys.modules); {code}; print(); print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    return {each for each in done.stdout.splitlines()[-1].split() if not each.startswith("_") and "._" not in each}

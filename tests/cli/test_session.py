@@ -18,9 +18,16 @@ from postino.relay.claude_process import start_time
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells which process calls")
 
 
+CODEX = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "codex-mcp-client", "version": "1"},
+}
+
+
 @contextlib.contextmanager
-def session(postino: Any, name: str, pid: int, start: int | None) -> Iterator[None]:
-    """Join as the relay of a Claude process would, and stay until the end."""
+def session(postino: Any, name: str, pid: int, start: int | None, *, codex: str = "") -> Iterator[None]:
+    """Join as the relay of a client's process would, and stay until the end; `codex`: its session's id."""
     hello = {"postino": "hello", "session": f"s-{name}", "generation": 1, "name": name}
     with socket.socket(socket.AF_UNIX) as relay:
         relay.connect(str(postino.home / "daemon.sock"))
@@ -29,7 +36,20 @@ def session(postino: Any, name: str, pid: int, start: int | None) -> Iterator[No
         )
         relay.settimeout(40)
         assert b'"welcome"' in relay.recv(4096)
+        if codex:
+            about = {"sessionId": codex, "x-codex-turn-metadata": {"session_id": codex}}
+            call = {"name": "msg_whoami", "arguments": {}, "_meta": about}
+            for id, (method, params) in enumerate((("initialize", CODEX), ("tools/call", call))):
+                line = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
+                relay.sendall(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            _until(relay, b'"id":1')
         yield
+
+
+def _until(relay: socket.socket, text: bytes) -> None:
+    came = b""
+    while text not in came:
+        came += relay.recv(65536)
 
 
 @contextlib.contextmanager
@@ -142,3 +162,44 @@ def test_an_older_client_tells_its_commands_the_session_only(postino) -> None:
 
         postino.ok("send", "i9-bob", "hello", CLAUDE_CODE_SESSION_ID="i9-session")
     assert sent(postino, "i9-bob") == ("i9-ada", True, "cli")
+
+
+@pytest.mark.parametrize("variable", ["GEMINI_CLI", "OPENCODE"])
+def test_a_command_of_another_client_acts_as_the_agent_of_the_process_it_descends_from(postino, variable: str) -> None:
+    name = f"i11-{variable[:3].lower()}"
+    with own_session(postino, name):
+        assert postino.json("whoami") == {"agent": None, "source": None}
+        assert postino.ok("whoami", **{variable: "1"}) == f"{name} (the agent of this session)\n"
+        postino.ok("send", f"{name}-bob", "hello", **{variable: "1"})
+        assert "call that" in postino.no(2, "read", **{variable: "1"})
+    assert sent(postino, f"{name}-bob") == (name, True, "cli")
+    assert postino.json("whoami", **{variable: "1"}) == {"agent": None, "source": None}
+
+
+def test_of_the_sessions_of_one_process_of_codex_a_command_only_says_which_is_its_own(postino) -> None:
+    pid, start = os.getpid(), start_time(os.getpid())
+    with session(postino, "i12-ada", pid, start, codex="i12-first"):
+        postino.ok("send", "i12-bob", "hello", CODEX_THREAD_ID="i12-first")
+        with session(postino, "i12-eve", pid, start, codex="i12-second"):
+            postino.ok("send", "i12-cid", "hello", CODEX_THREAD_ID="i12-first")
+            postino.ok("send", "i12-dan", "hello", CODEX_THREAD_ID="i12-second")
+            postino.ok("send", "i12-fay", "hello", CODEX_THREAD_ID="i12-other", CLAUDE_PID=str(pid))
+
+    assert sent(postino, "i12-bob") == ("i12-ada", True, "cli")
+    assert sent(postino, "i12-cid") == ("i12-ada", False, "cli")
+    assert sent(postino, "i12-dan") == ("i12-eve", False, "cli")
+    assert sent(postino, "i12-fay") == ("anonymous", False, "cli")
+
+
+def test_of_two_clients_within_one_another_the_inner_one_counts(postino) -> None:
+    program = "import subprocess, sys; sys.stdin.readline(); sys.exit(subprocess.call(sys.argv[1:]))"
+    with own_session(postino, "i13-outer") as outer:
+        command = [sys.executable, "-m", "postino", "send", "i13-bob", "hello"]
+        env = postino.env | outer | {"GEMINI_CLI": "1"}
+        with subprocess.Popen([sys.executable, "-c", program, *command], env=env, stdin=subprocess.PIPE) as inner:
+            assert inner.stdin is not None
+            with session(postino, "i13-inner", inner.pid, start_time(inner.pid)):
+                inner.stdin.write(b"\n")
+                inner.stdin.flush()
+                assert inner.wait(60) == 0
+    assert sent(postino, "i13-bob") == ("i13-inner", True, "cli")

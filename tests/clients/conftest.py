@@ -6,39 +6,39 @@ skipped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from tests import homes, processes
 from tests.clients.machine import Machine
-from tests.clients.model import Model, serving
+from tests.clients.model import Model
+from tests.scripted.machine import scratch_root
+from tests.scripted.model import serving
 
 
 @pytest.fixture
 async def model() -> AsyncIterator[Model]:
     """A scripted model on loopback."""
-    async with serving() as made:
+    async with serving(Model()) as made:
         yield made
 
 
 @pytest.fixture
 def machine_of(model: Model) -> Iterator[Callable[[str], Machine]]:
     """Give a HOME with one client configured for the model, and a running daemon: `machine_of("codex")`."""
-    made: list[Machine] = []
+    with contextlib.ExitStack() as roots:
 
-    def one(client: str) -> Machine:
-        variable = f"{client.upper()}_BINARY"
-        binary = os.environ.get(variable) or shutil.which(client)
-        if binary is None:
-            pytest.skip(f"no {client}: set {variable}, or put {client} on PATH")
-        made.append(Machine(homes.scratch(), client, binary, model))
-        made[-1].prepare()
-        return made[-1]
+        def one(client: str) -> Machine:
+            variable = f"{client.upper()}_BINARY"
+            binary = os.environ.get(variable) or shutil.which(client)
+            if binary is None:
+                pytest.skip(f"no {client}: set {variable}, or put {client} on PATH")
+            root = roots.enter_context(scratch_root())
+            machine = Machine(root=root, client=client, binary=binary, model=model)
+            machine.prepare()
+            return machine
 
-    yield one
-    for each in made:
-        processes.kill_all(each.root)
-        shutil.rmtree(each.root, ignore_errors=True)
+        yield one

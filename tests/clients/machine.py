@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.clients.model import Model
+from tests.scripted.machine import ScriptedMachine
+from tests.scripted.model import Json
 from tests.waiting import until
-
-Json = dict[str, Any]
 
 CODEX = """\
 model = "scripted"
@@ -28,26 +26,16 @@ env_key = "DUMMY"
 """
 
 
-@dataclass
-class Machine:
-    """A HOME; `binary` is the client's program."""
+@dataclass(kw_only=True)
+class Machine(ScriptedMachine[Model]):
+    """A HOME with Codex, Gemini CLI or opencode."""
 
-    root: Path
     client: str
-    binary: str
-    model: Model
-    extra: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def env(self) -> dict[str, str]:
-        """What everything runs with: nothing of this process's own environment."""
+    def client_env(self) -> dict[str, str]:
+        """Return what the three clients need."""
         return {
             "PATH": f"{Path(sys.executable).parent}:{self.root / 'bin'}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(self.root),
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-            "POSTINO_HOME": str(self.root / "po"),
-            "POSTINO_WEB_PORT": "0",
             "DUMMY": "x",
             "GEMINI_API_KEY": "dummy",
             "GOOGLE_GEMINI_BASE_URL": self.model.url,
@@ -55,13 +43,7 @@ class Machine:
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "OPENCODE_DISABLE_MODELS_FETCH": "1",
             "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
-            **self.extra,
         }
-
-    @property
-    def project(self) -> Path:
-        """The directory in which sessions run."""
-        return self.root / "project"
 
     def file(self, name: str) -> Path:
         """Return a file of HOME."""
@@ -69,7 +51,6 @@ class Machine:
 
     def prepare(self) -> None:
         """Configure the client for the model."""
-        self.project.mkdir()
         (self.root / "bin").mkdir()
         (self.root / "bin" / self.client).symlink_to(Path(self.binary).resolve())
         written = {
@@ -84,41 +65,14 @@ class Machine:
         self.file(name).parent.mkdir(parents=True)
         self.file(name).write_text(text)
 
-    def run(self, *command: str, code: int | None = 0, **env: str) -> str:
-        """Run a command to its end and return its output."""
-        done = subprocess.run(
-            command,
-            env=self.env | env,
-            cwd=self.project,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert code is None or done.returncode == code, done
-        return done.stdout
-
     async def client_run(self, *args: str, code: int | None = 0, **env: str) -> str:
         """Run the client to its end and return its output."""
         return await asyncio.to_thread(self.run, self.binary, *args, code=code, **env)
 
-    def postino(self, *args: str, **options: Any) -> str:
-        """Run postino's own command line."""
-        return self.run(sys.executable, "-m", "postino", *args, **options)
-
-    def send(self, to: str, body: str, *, id: str) -> None:
-        """Send a message from outside."""
-        self.postino("send", to, body, "--from", "ann", "--id", id)
-
-    def asked(self, path: str) -> Any:
-        """Return the answer of the daemon to a GET."""
-        socket = str(self.root / "po/daemon.sock")
-        return json.loads(self.run("curl", "-s", "--unix-socket", socket, f"http://localhost/api/{path}"))
-
-    def state(self, agent: str, id: str) -> Json:
-        """Return what became of a message."""
-        return self.asked(f"messages/{agent}/{id}")  # type: ignore[no-any-return]
+    def sender(self, agent: str) -> tuple[str, bool]:
+        """Return who has sent the only message of an agent, and whether that is verified."""
+        (item,) = self.asked(f"messages/{agent}")["items"]
+        return item["from"], item["verified"]
 
     async def until_state(self, agent: str, id: str, state: str) -> None:
         """Wait until a message has a state."""

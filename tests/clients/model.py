@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiohttp import web
 
-Json = dict[str, Any]
-Calls = list[tuple[str, Json]]
-#: a text ends the turn; calls name a tool by its end, `msg_read`; a function of the request gives either
-Step = str | Calls | Callable[[Json], Awaitable["str | Calls"]]
+from tests.scripted.model import Calls, Json, ScriptedModel, stream
 
 
-class Model:
-    """Says what the test wrote down, one step per request that offers our tools, and then only `Done.`"""
+class Model(ScriptedModel):
+    """Says what the test wrote down, one step per request that offers our tools; calls name a tool by its end."""
 
     def __init__(self) -> None:
-        self.steps: deque[Step] = deque()
-        self.requests: list[Json] = []  # those that offer our tools: a client also asks for titles and summaries
-        self.url = ""
+        super().__init__()
         self._answered = 0
-
-    def script(self, *steps: Step) -> None:
-        """Queue answers."""
-        self.steps.extend(steps)
 
     def shown(self, request: int = -1) -> str:
         """Return what the model was shown in one request, as JSON."""
@@ -50,24 +39,11 @@ class Model:
             return web.json_response({"object": "list", "data": [{"id": "scripted", "object": "model"}], "models": []})
         body = await request.json()
         names = [name for name in _tool_names(body) if "msg_" in name]
-        step: Any = "Done."
-        if names:
-            self.requests.append(body)
-            step = self.steps.popleft() if self.steps else "Done."
-            if callable(step):
-                step = await step(body)
+        step = await self.next_step(body) if names else "Done."
         calls = [] if isinstance(step, str) else [(_full_name(names, name), given) for name, given in step]
         self._answered += 1
         events = _protocol(request.path)(self._answered, step if isinstance(step, str) else "", calls)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Connection": "close"})
-        with contextlib.suppress(ConnectionError):  # a client that is ended in the middle of a turn
-            await response.prepare(request)
-            for event in events:
-                data = event if isinstance(event, str) else json.dumps(event)
-                kind = f"event: {event['type']}\n" if isinstance(event, dict) and "type" in event else ""
-                await response.write(f"{kind}data: {data}\n\n".encode())
-            await response.write_eof()
-        return response
+        return await stream(request, events, Connection="close")
 
 
 def _conversation(body: Json) -> Any:
@@ -141,17 +117,3 @@ def _chat(number: int, text: str, calls: Calls) -> Iterator[Json | str]:
     end = "tool_calls" if calls else "stop"
     yield base | {"choices": [{"index": 0, "delta": {}, "finish_reason": end}], "usage": usage}
     yield "[DONE]"
-
-
-@contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Model]:
-    """Serve a model on a free port of loopback."""
-    made = Model()
-    app = web.Application(client_max_size=1 << 26)
-    app.router.add_route("*", "/{any:.*}", made.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from tests.clients.machine import Machine
 from tests.clients.model import Model
 from tests.clients.terminal import Terminal
+from tests.clients.turn import WorkingTurn
 
-Calls = list[tuple[str, dict[str, Any]]]
 EXEC = ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
 
@@ -19,44 +20,18 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
 ) -> None:
     machine = machine_of("codex")
     assert "Trust all and continue" in machine.postino("install", "--client", "codex")
-    machine.postino("up")
-    states: dict[str, str] = {}
-
-    async def mail_arrives(_: Any) -> Calls:
-        (states["agent"],) = await asyncio.to_thread(machine.online)
-        await asyncio.to_thread(machine.send, states["agent"], "the body of m1", id="m1")
-        return [("msg_send", {"to": "ann", "body": "hello ann", "id": "c1"})]
-
-    async def has_the_answer(_: Any) -> Calls:
-        states["with the answer"] = (await asyncio.to_thread(machine.state, states["agent"], "m1"))["state"]
-        return [("msg_whoami", {})]
-
-    async def went_on(_: Any) -> str:
-        await machine.until_state(states["agent"], "m1", "acked")
-        return "bye"
-
-    model.script(mail_arrives, [("msg_read", {}), ("msg_check", {})], has_the_answer, went_on)
-    terminal = Terminal([machine.binary], machine.env, machine.project)
+    machine.serve()
+    turn = WorkingTurn(machine, model, "c1")
+    terminal = Terminal([machine.binary], machine.env, machine.project())
     try:
         await terminal.until("Trust all and continue")
         await terminal.press(b"2", "› 2. Trust all and continue")
         await terminal.press(b"\r", "Ask Codex to do anything")
         await terminal.ask_until(b"work", lambda: model.requests)
-        assert await model.until_shown("the body of m1") == 2
-        agent = states["agent"]
-        await machine.until_state(agent, "m1", "acked")
+        await turn.check()
+        await turn.woken("queue")
 
-        assert f"this session is agent {agent}" in model.shown(0)
-        assert machine.state("ann", "c1")["from"] == agent
-        assert "1 unread message" in model.shown(1) and "the body of m1" not in model.shown(1)
-        assert states["with the answer"] == "leased"
-
-        model.script([("msg_read", {})], "thanks")
-        await asyncio.to_thread(machine.send, agent, "the body of m2", id="m2")
-        await model.until_shown("the body of m2")
-        await machine.until_state(agent, "m2", "acked")
-        assert machine.state(agent, "m2")["notified"] == "queue"
-
+        agent = turn.agent
         interrupted = asyncio.Event()
 
         async def thinks(_: Any) -> str:
@@ -86,13 +61,14 @@ async def test_a_run_acknowledges_at_its_end_or_the_next_one_gets_the_mail_again
 ) -> None:
     machine = machine_of("codex")
     machine.postino("install", "--client", "codex", "--agent", "cox")
-    machine.postino("up")
+    machine.serve()
     machine.send("cox", "the body of m1", id="m1")
+    command = f"{sys.executable} -m postino send eve hello --id e1"
 
     async def run(*args: str) -> str:
         """Let one run read the mail; a busy client may ask its model before it knows the mailbox's tools."""
         model.steps.clear()
-        model.script([("msg_read", {})], "end")
+        model.script([("msg_read", {})], [("exec_command", {"cmd": command})], "end")
         while model.steps:
             await machine.client_run(*EXEC, *args, "work")
         return model.shown()
@@ -102,3 +78,4 @@ async def test_a_run_acknowledges_at_its_end_or_the_next_one_gets_the_mail_again
 
     assert '\\"delivery\\":2,\\"redelivered\\":true' in await run("--dangerously-bypass-hook-trust")
     assert machine.state("cox", "m1")["state"] == "acked"
+    assert machine.sender("eve") == ("cox", True)

@@ -18,14 +18,15 @@ async def test_a_session_sends_receives_while_it_works_and_acknowledges(
     before = file.read_bytes()
     said = machine.postino("install", "--client", "gemini")
     assert "has no way to wake" in said
-    machine.postino("up")
+    machine.serve()
     states: dict[str, str] = {}
 
     async def mail_arrives(_: Any) -> list[tuple[str, dict[str, Any]]]:
         (agent,) = machine.online()
         states["agent"] = agent
         machine.send(agent, "the body of m1", id="m1")
-        return [("msg_send", {"to": "ann", "body": "hello ann", "id": "g1"})]
+        command = {"command": "postino send eve hello"}
+        return [("msg_send", {"to": "ann", "body": "hello ann", "id": "g1"}), ("run_shell_command", command)]
 
     async def read_in_one_round_with_another_call(_: Any) -> list[tuple[str, dict[str, Any]]]:
         return [("msg_read", {}), ("msg_check", {})]
@@ -40,11 +41,12 @@ async def test_a_session_sends_receives_while_it_works_and_acknowledges(
         return "bye"
 
     model.script(mail_arrives, read_in_one_round_with_another_call, has_the_answer, went_on, [("msg_read", {})], "end")
-    await machine.client_run("-p", "work", "-m", "gemini-2.5-pro")
+    await machine.client_run("-p", "work", "-m", "gemini-2.5-pro", "--allowed-tools", "run_shell_command")
 
     agent = states["agent"]
     assert f"this session is agent {agent}" in model.shown(0)
     assert machine.state("ann", "g1")["from"] == agent
+    assert machine.sender("eve") == (agent, True)
     assert "1 unread message" in model.shown(1) and "the body of m1" not in model.shown(1)
     assert "the body of m1" in model.shown(2)
     assert (states["with the answer"], states["after the next call"]) == ("leased", "acked")

@@ -38,7 +38,7 @@ async def test_a_client_with_the_printed_entry_sends_reads_and_acknowledges(
     machine_of: Callable[[str], Machine], model: Model, client: str
 ) -> None:
     machine = machine_of(client)
-    machine.postino("up")
+    machine.serve()
     configure(machine)
     await asyncio.to_thread(machine.send, "web-bob", "the body of m1", id="m1")
     states: dict[str, Any] = {}

@@ -342,6 +342,22 @@ async def test_a_relay_that_comes_before_the_mcp_face_is_imported_is_served(home
         writer.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_sdk_is_loaded_when_the_first_relay_comes(home: Home, serve: Any) -> None:
+    running = serve()
+    until(lambda: healthy(home), "healthy")
+    maps = Path(f"/proc/{running.pid}/maps")
+    assert call(home, "POST", "messages", {"to": "bob", "body": "hello"})[0] == 200
+    assert "pydantic_core" not in maps.read_text()
+
+    with socket.socket(socket.AF_UNIX) as relay:
+        relay.connect(str(home.socket))
+        relay.sendall(HELLO)
+        assert json.loads(relay.makefile("rb").readline())["postino"] == "welcome"
+
+    assert "pydantic_core" in maps.read_text()
+
+
 def test_the_composition_root_imports_nothing_of_the_mcp_sdk() -> None:
     code = "import sys, postino.daemon.serve; print(sorted({'mcp', 'mcp_types', 'pydantic'} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout

@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
-from tests import homes, processes
 from tests.hooks.machine import Machine, Session
-from tests.hooks.model import Model, serving
+from tests.hooks.model import Model
+from tests.scripted.machine import scratch_root
+from tests.scripted.model import serving
 
 
 @contextlib.contextmanager
@@ -24,19 +25,15 @@ def scratch_machine(model: Model, prepared: Machine | None = None) -> Iterator[M
     binary = os.environ.get("CLAUDE_BINARY") or shutil.which("claude")
     if binary is None:
         pytest.skip("no Claude Code client: set CLAUDE_BINARY, or put claude on PATH")
-    root = homes.scratch()
-    (root / "run").mkdir(mode=0o700)
-    try:
-        yield Machine(root, binary, model, prepared)
-    finally:
-        processes.kill_all(root)
-        shutil.rmtree(root, ignore_errors=True)
+    with scratch_root() as root:
+        (root / "run").mkdir(mode=0o700)
+        yield Machine(root=root, binary=binary, model=model, prepared=prepared)
 
 
 @pytest.fixture
 async def model() -> AsyncIterator[Model]:
     """A scripted Messages API on loopback."""
-    async with serving() as made:
+    async with serving(Model()) as made:
         yield made
 
 
@@ -59,7 +56,7 @@ def machine(model: Model, prepared: Machine) -> Iterator[Machine]:
 def mailbox(machine: Machine) -> Machine:
     """The machine with the plugin and a running daemon."""
     machine.install()
-    machine.postino("up")
+    machine.serve()
     return machine
 
 

@@ -7,15 +7,15 @@ import contextlib
 import json
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.hooks.model import Json, Model
+from tests.hooks.model import Model
+from tests.scripted.machine import ScriptedMachine
+from tests.scripted.model import Json
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = "mcp__plugin_postino_postino__msg_"
@@ -25,77 +25,25 @@ STREAM = ["-p", "--input-format", "stream-json", "--output-format", "stream-json
 STREAM += ["--include-hook-events"]
 
 
-@dataclass
-class Machine:
-    """A scratch HOME with a mailbox and a client, and the model it talks to."""
+@dataclass(kw_only=True)
+class Machine(ScriptedMachine[Model]):
+    """A scratch HOME with Claude Code."""
 
-    root: Path
-    binary: str
-    model: Model
     prepared: Machine | None = None  # where the client has installed the plugin
-    extra: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def env(self) -> dict[str, str]:
-        """What everything runs with: nothing of this process's own environment."""
+    def client_env(self) -> dict[str, str]:
+        """Return what the client needs: no account, no other traffic."""
         return {
-            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-            "HOME": str(self.root),
             "XDG_RUNTIME_DIR": str(self.root / "run"),
-            "TERM": "xterm-256color",
-            "LANG": "C.UTF-8",
-            "POSTINO_HOME": str(self.root / "po"),
-            "POSTINO_WEB_PORT": "0",
             "ANTHROPIC_BASE_URL": self.model.url,
             "ANTHROPIC_AUTH_TOKEN": "dummy",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
-            **self.extra,
         }
-
-    def project(self, name: str = "project") -> Path:
-        """Return a directory for sessions to run in."""
-        folder = self.root / name
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def run(self, *command: str, cwd: Path | None = None, code: int | None = 0, **env: str) -> str:
-        """Run a command to its end and return its output."""
-        done = subprocess.run(
-            command,
-            env=self.env | env,
-            cwd=cwd or self.project(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert code is None or done.returncode == code, done
-        return done.stdout
 
     def claude(self, *args: str, **options: Any) -> str:
         """Run the client to its end and return its output."""
         return self.run(self.binary, *args, **options)
-
-    def postino(self, *args: str, **options: Any) -> str:
-        """Run postino's own command line."""
-        return self.run(sys.executable, "-m", "postino", *args, **options)
-
-    def data(self, *args: str) -> Any:
-        """Run postino with --json and return what it says."""
-        return json.loads(self.postino(*args, "--json"))
-
-    def send(self, to: str, body: str = "hello", *, sender: str = "ann", id: str = "") -> str:
-        """Send a message from outside; return its id."""
-        sent = self.data("send", to, body, "--from", sender, *(["--id", id] if id else []))
-        return str(sent["id"])
-
-    def state(self, agent: str, id: str) -> Json:
-        """Return what became of a message."""
-        request = f"http://localhost/api/messages/{agent}/{id}"
-        socket = str(self.root / "po/daemon.sock")
-        return json.loads(self.run("curl", "-s", "--unix-socket", socket, request))  # type: ignore[no-any-return]
 
     def install(self) -> None:
         """Make the plugin of this checkout the user's."""

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
 
-Json = dict[str, Any]
-Step = str | list[tuple[str, Json]] | Callable[[Json], Awaitable["str | list[tuple[str, Json]]"]]
+from tests.scripted.model import Json, ScriptedModel, stream
 
 
-class Model:
-    """A Messages API that says what the test wrote down, one step per request, and then only `Done.`"""
-
-    def __init__(self) -> None:
-        self.steps: deque[Step] = deque()
-        self.requests: list[Json] = []
-        self.url = ""
-
-    def script(self, *steps: Step) -> None:
-        """Queue answers: a text, tools to call as (name, input), or a function of the request that gives either."""
-        self.steps.extend(steps)
+class Model(ScriptedModel):
+    """A Messages API that says what the test wrote down."""
 
     def seen(self) -> str:
         """Everything the model was shown, as JSON."""
@@ -43,23 +31,11 @@ class Model:
             return web.Response()
         body = await request.json()
         if request.path != "/v1/messages" or not body.get("tools"):
-            return await self._answer(request, [_text("{}")], "end_turn")
-        self.requests.append(body)
-        step: Any = self.steps.popleft() if self.steps else "Done."
-        if callable(step):
-            step = await step(body)
+            return await stream(request, _events([_text("{}")], "end_turn"))
+        step = await self.next_step(body)
         if isinstance(step, str):
-            return await self._answer(request, [_text(step)], "end_turn")
-        return await self._answer(request, [_tool(*each) for each in step], "tool_use")
-
-    async def _answer(self, request: web.Request, blocks: list[Json], reason: str) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        with contextlib.suppress(ConnectionError):  # a client that is ended in the middle of a turn
-            await response.prepare(request)
-            for event in _events(blocks, reason):
-                await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
-            await response.write_eof()
-        return response
+            return await stream(request, _events([_text(step)], "end_turn"))
+        return await stream(request, _events([_tool(*each) for each in step], "tool_use"))
 
 
 def _blocks(request: Json) -> list[Json]:
@@ -103,17 +79,3 @@ def _events(blocks: list[Json], reason: str) -> Iterator[Json]:
         yield {"type": "content_block_stop", "index": at}
     yield {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage}
     yield {"type": "message_stop"}
-
-
-@contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Model]:
-    """Serve a model on a free port of loopback."""
-    made = Model()
-    app = web.Application(client_max_size=1 << 26)
-    app.router.add_route("*", "/{any:.*}", made.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()

@@ -40,7 +40,7 @@ async def test_a_cleared_session_keeps_its_agent(mailbox: Any, open_tab: Any) ->
 async def test_a_cleared_session_is_told_again_what_waits(machine: Any, open_tab: Any) -> None:
     machine.extra["POSTINO_WAKE"] = "off"
     machine.install()
-    machine.postino("up")
+    machine.serve()
     tab = await open_tab()
     await tab.prompt("hello")
     machine.send(tab.agent(), sender="ann")

@@ -76,7 +76,7 @@ def test_other_settings_of_the_user_stay(user: Any) -> None:
 async def test_a_name_holds_for_hooks_and_mailbox_and_can_be_changed(user: Any, open_tab: Any) -> None:
     user.postino("install", "--agent", "bob")
     user.postino("install", "--agent", "bea")
-    user.postino("up")
+    user.serve()
 
     tab = await open_tab()
 
@@ -84,7 +84,7 @@ async def test_a_name_holds_for_hooks_and_mailbox_and_can_be_changed(user: Any, 
 
 
 async def test_with_ask_the_dialogs_stay_until_they_are_taken_back(user: Any, open_tab: Any, model: Any) -> None:
-    user.postino("up")
+    user.serve()
     send = [(f"{TOOL}send", {"to": "ann", "body": "x", "id": "m1"})]
     for option, sent in (("--ask", []), ("--no-ask", ["m1"])):
         user.postino("install", option)
@@ -97,7 +97,7 @@ async def test_with_ask_the_dialogs_stay_until_they_are_taken_back(user: Any, op
 
 async def test_the_environment_is_stronger_than_an_installed_name(user: Any, open_tab: Any) -> None:
     user.postino("install", "--agent", "bob")
-    user.postino("up")
+    user.serve()
 
     tab = await open_tab(POSTINO_AGENT_NAME="cid")
 

@@ -32,7 +32,7 @@ async def test_no_message_is_lost_or_acknowledged_before_a_request_held_it(
     random = Random(request.config.getoption("--faults-seed"))
     machine.extra |= {"POSTINO_MAX_DELIVERIES": "100", "POSTINO_SEND_RATE": "6000"}
     machine.install()
-    machine.postino("up")
+    machine.serve()
     model.script(*[_answer] * 10_000)
     ids: list[str] = []
 

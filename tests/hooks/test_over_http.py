@@ -15,7 +15,7 @@ async def test_a_session_reads_and_acknowledges_by_its_next_call(model: Model) -
     states: list[str] = []
 
     with scratch_machine(model) as machine:
-        machine.postino("up")
+        machine.serve()
         file = machine.root / "mcp.json"
         file.write_text(machine.postino("config", "--http", "--client", "claude", "--agent", "web-bob"))
         machine.send("web-bob", "the body of m1", id="m1")

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.hooks.model import Model, serving
+from tests.hooks.model import Model
 from tests.relays import RealRelay, real_relays
+from tests.scripted.model import serving
 
 TOOL = "mcp__plugin_postino_postino__msg_"
 READ = [(f"{TOOL}read", {})]
@@ -33,7 +34,7 @@ async def ada(mailbox: Any) -> AsyncIterator[RealRelay]:
 async def test_mail_reaches_a_session_in_every_state(
     mailbox: Any, open_tab: Open, model: Model, ada: RealRelay
 ) -> None:
-    async with serving() as other:
+    async with serving(Model()) as other:
         interrupted = await _interrupt(open_tab, other)
         await ada.call("msg_send", to="esc", body="for the interrupted one", id="esc-1")
         await _modes(mailbox, open_tab, model)

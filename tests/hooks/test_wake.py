@@ -142,7 +142,7 @@ async def test_a_broadcast_wakes_nobody(mailbox: Any, open_tab: Any, model: Any)
 async def test_nothing_wakes_a_session_whose_user_does_not_want_it(machine: Any, open_tab: Any) -> None:
     machine.extra["POSTINO_WAKE"] = "off"
     machine.install()
-    machine.postino("up")
+    machine.serve()
     tab = await open_tab()
 
     id = machine.send(tab.agent(), sender="ann")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
-from postino.broker import Broker
 from postino.claude.permission import READING
-from postino.model import ANSWER_BUDGET, BroadcastDraft, Draft, Sender
-from postino.values import MAX_BODY, MAX_PAGE
+from postino.model import ANSWER_BUDGET, BroadcastDraft
+from postino.values import MAX_BODY
+from tests.mcp.mail import ALICE, mail, text_of
 
-ALICE = Sender(name="alice", via="http")
 TOOLS = {
     "msg_whoami": set(),
     "msg_check": set(),
@@ -25,14 +23,6 @@ TOOLS = {
     "msg_rename": {"name"},
     "msg_cleanup": set(),
 }
-
-
-async def mail(broker: Broker, id: str, body: str = "x", to: str = "bob") -> None:
-    await broker.mail.send(Draft(id=id, to=to, body=body), ALICE)
-
-
-def text_of(answer: dict[str, Any]) -> str:
-    return answer["result"]["content"][0]["text"]  # type: ignore[no-any-return]
 
 
 async def test_the_handshake_names_postino_and_its_channel(connect):
@@ -306,92 +296,6 @@ async def test_a_connection_that_opens_in_the_modern_era_still_gets_the_handshak
     assert (await relay.ask("server/discover", {"_meta": envelope}))["error"]["code"] == -32601
     assert (await relay.open())["protocolVersion"] == "2025-11-25"
     assert (await relay.call("msg_check"))["unreadMessages"] == 0
-
-
-async def test_an_own_inbox_is_read_as_a_resource_and_another_is_refused(broker, connect):
-    await mail(broker, "m1")
-    bob = await connect("bob")
-    listed = (await bob.ask("resources/list"))["result"]["resources"]
-    assert [each["uri"] for each in listed] == ["postino://agents", "postino://inbox/bob"]
-    templates = (await bob.ask("resources/templates/list"))["result"]["resourceTemplates"]
-    assert [each["uriTemplate"] for each in templates] == ["postino://inbox/{agent}"]
-    (content,) = (await bob.ask("resources/read", {"uri": "postino://inbox/bob"}))["result"]["contents"]
-    assert [each["id"] for each in json.loads(content["text"])["messages"]] == ["m1"]
-    assert (await broker.mail.state("bob", "m1")).state == "leased"
-    refused = (await bob.ask("resources/read", {"uri": "postino://inbox/alice"}))["error"]
-    assert refused["code"] == -32602 and "postino://inbox/bob" in refused["message"]
-
-
-@pytest.mark.parametrize("uri", ["postino://nothing", "file:///etc/passwd", "postino://inbox/", "postino://inbox/../x"])
-async def test_a_resource_that_is_none_is_refused(connect, uri):
-    assert (await (await connect("bob")).ask("resources/read", {"uri": uri}))["error"]["code"] == -32602
-
-
-async def test_prompts_are_listed_and_filled(connect):
-    bob = await connect("bob")
-    prompts = (await bob.ask("prompts/list"))["result"]["prompts"]
-    assert [each["name"] for each in prompts] == ["check-messages", "send-message"]
-    assert all(each["description"] for each in prompts)
-    (check,) = (await bob.ask("prompts/get", {"name": "check-messages"}))["result"]["messages"]
-    assert "msg_read" in check["content"]["text"]
-    arguments = {"to": "alice", "body": "lunch?"}
-    (send,) = (await bob.ask("prompts/get", {"name": "send-message", "arguments": arguments}))["result"]["messages"]
-    assert "alice" in send["content"]["text"] and "lunch?" in send["content"]["text"]
-
-
-@pytest.mark.parametrize(
-    ("name", "arguments", "named"),
-    [
-        ("nothing", {}, "nothing"),
-        ("check-messages", {"x": "1"}, "x"),
-        ("send-message", {}, "to"),
-        ("send-message", {"to": "a b"}, "to"),
-        ("send-message", {"to": "bob", "body": "\x1b"}, "body"),
-        ("send-message", {"to": "bob", "whom": "x"}, "whom"),
-    ],
-)
-async def test_a_prompt_that_cannot_be_filled_is_refused(connect, name, arguments, named):
-    error = (await (await connect("bob")).ask("prompts/get", {"name": name, "arguments": arguments}))["error"]
-    assert error["code"] == -32602 and named in error["message"]
-
-
-@pytest.mark.parametrize(
-    ("ref", "argument", "typed", "expected"),
-    [
-        ({"type": "ref/prompt", "name": "send-message"}, "to", "", ["alice", "bob", "carol"]),
-        ({"type": "ref/prompt", "name": "send-message"}, "to", "CA", ["carol"]),
-        ({"type": "ref/prompt", "name": "send-message"}, "body", "a", []),
-        ({"type": "ref/resource", "uri": "postino://inbox/{agent}"}, "agent", "b", ["bob"]),
-        ({"type": "ref/resource", "uri": "postino://inbox/{agent}"}, "agent", "a", []),
-    ],
-)
-async def test_names_are_completed(broker, connect, ref, argument, typed, expected):
-    await connect("alice")
-    bob = await connect("bob")
-    await mail(broker, "m1", to="carol")
-    answer = await bob.ask("completion/complete", {"ref": ref, "argument": {"name": argument, "value": typed}})
-    assert answer["result"]["completion"]["values"] == expected
-
-
-async def test_who_is_online_is_listed_and_completed_however_many_are_not(broker, connect):
-    for number in range(MAX_PAGE + 5):
-        await mail(broker, f"m{number}", to=f"a{number}")
-    await connect("zed")
-    bob = await connect("bob")
-
-    listed = await bob.call("msg_list_agents")
-    completed = await bob.ask(
-        "completion/complete",
-        {"ref": {"type": "ref/prompt", "name": "send-message"}, "argument": {"name": "to", "value": ""}},
-    )
-
-    assert [each["name"] for each in listed["agents"]][:3] == ["bob", "zed", "a0"]
-    assert (len(listed["agents"]), listed["total"], listed["more"]) == (MAX_PAGE, MAX_PAGE + 7, True)
-    rest = await bob.call("msg_list_agents", offset=listed["next"])
-    assert (len(rest["agents"]), rest["more"], "next" in rest) == (7, False, False)
-    assert len({each["name"] for each in listed["agents"] + rest["agents"]}) == MAX_PAGE + 7
-    completion = completed["result"]["completion"]
-    assert (completion["values"][:3], completion["total"]) == (["bob", "zed", "a0"], MAX_PAGE + 7)
 
 
 @pytest.mark.parametrize(

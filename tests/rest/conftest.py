@@ -16,6 +16,8 @@ from postino.broker import Broker
 from postino.config import Settings
 from postino.rest.app import GUARD, build_app
 from postino.rest.connection import HttpConnections
+from tests.mcp_http import HttpClient
+from tests.rest.mcp_sessions import Open
 from tests.waiting import eventually
 
 AppClient = TestClient[web.Request, web.Application]
@@ -120,3 +122,13 @@ async def api(connect: Connect, broker: Broker, settings: Settings) -> AsyncIter
 def until() -> Callable[..., Awaitable[Any]]:
     """Wait for an async condition: `await until(lambda: ..., "what")`; return its first true value."""
     return eventually
+
+
+@pytest.fixture
+def connect_mcp(api: Any) -> Open:
+    """Open a session: `await connect_mcp(X_Postino_Agent="bob")`, which is the default."""
+
+    async def one(client: Any = api.client, **headers: str) -> HttpClient:
+        return await HttpClient(client, "/mcp", **(headers or {"X-Postino-Agent": "bob"})).open()
+
+    return one

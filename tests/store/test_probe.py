@@ -14,12 +14,12 @@ import pytest
 from redis.asyncio.client import Redis
 
 from postino.errors import StoreAway
-from postino.home_store import without_credentials
 from postino.paths import folder
-from postino.store.pipeline import client
 from postino.store.probe import COMMANDS, Probe, command_name, judge
 from postino.store.store import Store
+from postino.store.valkey.primary import client
 from postino.store.valkey.process import program
+from postino.store_address import without_credentials
 
 REDIS = shutil.which("redis-server")
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")

@@ -12,7 +12,8 @@ import redis
 from redis.asyncio.connection import AbstractConnection
 
 import postino
-from postino.store.pipeline import _detach_stream, client
+from postino.store.pipeline import _detach_stream
+from postino.store.valkey.primary import client
 
 ROOT = Path(postino.__file__).parent
 #: the stream of a connected AbstractConnection; redis-py has no public way to take it over

@@ -18,9 +18,9 @@ from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home, folder
 from postino.store import scripts
 from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
-from postino.store.pipeline import client
 from postino.store.scripts import Script
 from postino.store.store import Store
+from postino.store.valkey.primary import client
 from tests.waiting import eventually
 
 CORPUS = scripts.load(folder("lua"))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import ssl
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 
@@ -56,3 +59,19 @@ def test_a_connection_hides_no_attribute_of_aiohttp() -> None:
 def test_the_http_face_uses_private_attributes_of_nothing_else() -> None:
     for file in (Path(postino.__file__).parent / "rest").glob("*.py"):
         assert not private_names(ast.parse(file.read_text()), of_self=False), file.name
+
+
+def test_a_daemon_loads_no_certificates_for_a_client_that_it_does_not_use() -> None:
+    code = (
+        "import ssl; from postino.cli import daemon; made = ssl.create_default_context\n"
+        "{}: from aiohttp import connector\n"
+        "assert ssl.create_default_context is made\n"
+        "print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509'])"
+    )
+    loaded = [
+        int(subprocess.check_output([sys.executable, "-c", code.format(block)], text=True))
+        for block in ("with daemon._without_certificates()", "if True")
+    ]
+
+    assert loaded[0] == 0
+    assert loaded[1] > 0 or not ssl.create_default_context().cert_store_stats()["x509"]

@@ -16,7 +16,17 @@ from postino.home import home_of
 CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_VALKEY_URL": (
         ("rediss://me:pw@host:6380/1", "rediss://me:pw@host:6380/1"),
-        ("localhost:6379", "http://localhost", "redis://", "memcached://x", "redis://[::1"),
+        (
+            "redis+sentinel://h1,h2",
+            "redis+cluster://h/0",
+            "redis+x://h",
+            "unix+cluster:///x",
+            "localhost:6379",
+            "http://localhost",
+            "redis://",
+            "memcached://x",
+            "redis://[::1",
+        ),
     ),
     "POSTINO_WEB_HOST": (("localhost", "localhost"), ("a b", "ho\x01st", "hö")),
     "POSTINO_WEB_PORT": (("65535", 65535), ("-1", "65536", "http", "1.5", "0x10")),
@@ -39,6 +49,7 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
         ("a b/c", "ftp://x", "http://", "*", "x:y", "http://x/path", "[zz]"),
     ),
     "POSTINO_PROXY_UID": (("33", 33), ("-1", "www-data")),
+    "POSTINO_REPLICAS": (("Strict", "strict"), ("-1", "10", "all", "majority")),
     "POSTINO_MAX_MEMORY": (("8MB", 8 << 20), ("7mb", "1.5gb", "8388607", "-1", "1tb", "8 mb", "all")),
     "POSTINO_WAKE": (("OFF", "off"), ("on", "no", "channels")),
     "POSTINO_INLINE": (("Verified", "verified"), ("on", "all")),
@@ -62,7 +73,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "valkey_url": None, "web_host": "127.0.0.1", "web_port": 3333, "web_enabled": True, "api_token": None,
         "agent_name": None, "msg_ttl": 86400, "message_lease": 120, "max_deliveries": 5, "key_prefix": "po:",
         "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "send_rate": 120,
-        "max_memory": None, "wake": "auto", "inline": "verified",
+        "max_memory": None, "replicas": 0, "wake": "auto", "inline": "verified",
         "log_level": "info", "log_format": None, "allowed_hosts": (), "proxy_uid": None,
         "tls_cert": None, "tls_key": None, "behind_proxy": False,
     }  # fmt: skip

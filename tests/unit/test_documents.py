@@ -9,14 +9,17 @@ from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
 from typing import NoReturn
+from xml.etree import ElementTree
 
 import pytest
 
 from bench.hooks import characters
 from postino import config
+from postino.broker.reach import reach
 from postino.cli import COMMANDS
 from postino.cli.command import Command
 from postino.errors import ERRORS
+from postino.hint import what_waits
 from postino.mcp.instructions import instructions as instructions_for
 from postino.mcp.tools import TOOLS
 from postino.rest.routes import ROUTES
@@ -144,3 +147,18 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
 
 def test_the_readme_can_be_read_in_a_few_minutes() -> None:
     assert len(document("README.md").splitlines()) <= 165
+
+
+def test_a_file_that_contributing_names_exists() -> None:
+    named = re.findall(r"`((?:lua|postino|plugin|tests)/[\w./-]+)`", document("CONTRIBUTING.md"))
+
+    assert len(named) > 10
+    assert [each for each in named if not (ROOT / each).exists()] == []
+
+
+def test_the_picture_of_the_readme_says_what_postino_says() -> None:
+    picture = " ".join(each.text or "" for each in ElementTree.parse(ROOT / "docs/closed-session.svg").iter())
+
+    assert what_waits(1, 0, ["ci?"]) in picture
+    assert reach("unknown", online=False, away_s=1, wakes=True) in picture
+    assert document("README.md").count("docs/closed-session.svg") == 1

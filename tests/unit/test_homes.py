@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import stat
 from pathlib import Path
@@ -90,17 +91,16 @@ def test_a_home_of_nobody_is_refused_in_the_words_of_the_settings() -> None:
 
 
 def test_only_a_home_that_is_asked_for_has_to_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "expanduser", _nobody)  # a container's uid without an entry and without HOME
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", _no_entry)  # a container's uid without an entry and without HOME
 
     assert load({"POSTINO_HOME": "/x"})[0].home.root == Path("/x")
     with pytest.raises(BadField, match="POSTINO_HOME"):
         load({})
 
 
-def _nobody(path: Path) -> Path:
-    if str(path).startswith("~"):
-        raise RuntimeError("Could not determine home directory.")
-    return path
+def _no_entry(uid: int) -> None:
+    raise KeyError(uid)
 
 
 def test_what_is_no_directory_is_refused(root: Path) -> None:

@@ -13,28 +13,46 @@ import pytest
 import postino
 
 ROOT = Path(postino.__file__).parent
-GROUND = {"__version__", "errors"}
-RECORDS = GROUND | {"private_files", "values", "model", "wording", "hint", "home", "paths", "home_store", "config"}
+GROUND = {"__version__", "errors", "light"}
+RECORDS = GROUND | {
+    "private_files",
+    "values",
+    "schema",
+    "model",
+    "wording",
+    "hint",
+    "home",
+    "paths",
+    "home_store",
+    "store_address",
+    "config",
+}
 STORE = RECORDS | {"store", "locks"}
 
 #: room -> what of postino it may import; all else points up or across
 MAY_KNOW: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
+    "light": set(),
     "locks": set(),
     "home": set(),
     "relay": {"__version__", "home", "locks", "versions"},
     "values": GROUND,
+    "schema": {"values"},
     "model": GROUND | {"values"},
     "wording": set(),
     "versions": set(),
     "hint": {"values"},
     "paths": GROUND | {"home"},
     "private_files": set(),
-    "home_store": GROUND | {"paths", "private_files"},
-    "setting_values": GROUND | {"values", "paths", "home_store"},
-    "config": GROUND | {"home", "model", "values", "setting_values", "paths", "home_store", "private_files"},
-    "transport": GROUND | {"home"},
+    "store_address": {"light"},
+    "home_store": GROUND | {"paths", "private_files", "store_address"},
+    "setting_values": GROUND | {"values", "paths", "store_address"},
+    "config": GROUND
+    | {"home", "model", "values", "setting_values", "paths", "home_store", "private_files", "store_address"},
+    "unix_http": set(),
+    "tcp_http": {"unix_http"},
+    "transport": GROUND | {"home", "unix_http", "tcp_http"},
     "client": GROUND | {"transport"},
     "store": STORE - {"store", "config"},
     "broker": STORE - {"locks"},

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from postino.errors import BadField, BadName, NameReserved
 from postino.model import EVENTS, STREAM_EVENTS, digest, iso
-from postino.values import MAX_BODY, check_id, check_name, check_text, encode_visible, visible
+from postino.schema import encode_visible
+from postino.values import MAX_BODY, check_id, check_name, check_text, visible
 from tests.attacks import raw_controls
 
 BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}

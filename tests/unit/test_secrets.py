@@ -9,7 +9,8 @@ import pytest
 
 from postino.config import KNOBS, SECRET, Settings, comparable, in_effect, load
 from postino.errors import BadField
-from postino.home_store import MALFORMED, HomeStore, without_credentials
+from postino.home_store import HomeStore
+from postino.store_address import MALFORMED, without_credentials
 from tests.attacks import attacked
 
 #: each holds the password `se?cret` or a part of it, with a separator that is not encoded, or is malformed otherwise

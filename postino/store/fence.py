@@ -1,0 +1,238 @@
+"""The fence: what ends each batch of calls that promise something, so that replicas have it on disk too.
+
+A batch is answered once `WAIT` behind a write of its own says that every connected replica has it, `WAITAOF` that
+enough of them have it on disk, and `ROLE` that they are still the same ones. Enough replicas in memory would not do: a
+failover may promote the one that has not read it yet while another one confirms it. Everything else is an unknown
+outcome, after which the connection ends and the primary is looked for anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import structlog
+from redis.exceptions import RedisError, ResponseError
+
+from postino.errors import StoreAway
+from postino.store.scripts import Script
+from postino.store.valkey.primary import Primary
+from postino.store.wire import Command, PendingCall, encode
+
+Replicas = int | Literal["strict"]
+
+CONFIRM_MS = 500  # for WAIT, and again for WAITAOF: a caller hears within two seconds, also when both run out
+BATCHES = 2  # in flight: the next one reaches the server while replicas confirm the first; more gain nothing
+DOUBT_S = 3.0  # a failover takes the replicas away from the former primary one after the other, within about a second
+SLOW_S = 6.0  # that one replica may hold up all, until it is left out: Sentinels promote none that is silent for 5 s
+_NO_REPLID = "0" * 40
+
+#: the scripts whose answer promises that what they did lasts; `retain_ids` and `fence` belong to them
+PROMISING = frozenset(
+    {"send", "broadcast", "requeue", "clear", "clear_dead", "clear_broadcasts", "rename", "retain_ids", "fence"}
+    | {"try_write", "import_begin", "import_agent", "import_entries", "import_ids", "import_fields"}
+)
+
+#: asked on every new connection: who it is, what replicas it has, whether it can wait for them
+QUESTIONS: tuple[Command, ...] = (
+    ("INFO", "server"),
+    ("INFO", "replication"),
+    ("ROLE",),
+    ("WAIT", 0, 1),
+    ("WAITAOF", 1, 0, 1),
+)
+
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Batch:
+    """Calls that share a fence, and the replies so far, those of the fence behind them."""
+
+    calls: list[PendingCall]
+    needed: int  # replicas that must have it
+    fenced: int  # commands behind the calls
+    replies: list[Any] = field(default_factory=list)
+
+
+class Fence:
+    """Ends batches on one connection after the other to the primary; remembers what replicas it was seen to have."""
+
+    def __init__(self, wanted: Replicas, script: Script, key: str, primary: Primary) -> None:
+        self.wanted = wanted
+        self.on_disk = True  # False: the server has no WAITAOF and confirms only that replicas have received it
+        self._primary = primary
+        self._write: Command = ("EVALSHA", script.sha, 1, key)
+        self._most = 0  # replicas that were ever seen, or named by Sentinels or a cluster
+        self._least = 0  # replicas that must be connected, and have it on disk
+        self._slow_since: float | None = None  # since when one of the others has confirmed nothing
+        self._slow_at = 0.0  # when that was last seen
+        self._run_id: str | None = None
+        self._replicas: frozenset[tuple[str, str]] = frozenset()
+        self._doubtful_until = 0.0
+        self._batches: deque[Batch] = deque()
+        self._tails: dict[int, list[PendingCall]] = {}  # what ends a batch, by the replicas that must have it
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody should know, one sentence each."""
+        if self.on_disk:
+            return ()
+        return ("The server has no WAITAOF: replicas have what is accepted, perhaps not yet on disk; use Valkey 7.2+",)
+
+    def admit(self, server: Any, replication: Any, role: Any, wait: Any, waitaof: Any) -> None:
+        """Take the replies to QUESTIONS on a new connection, errors among them.
+
+        Raises:
+            StoreAway: what is sent on it could not be promised now; `outcome` is none.
+        """
+        self._batches.clear()
+        self.on_disk = _can_wait(role, wait, waitaof)
+        if role[0] != "master":
+            raise _refused("the server is a replica at the moment")
+        facts = {**_info(server), **_info(replication)}
+        online = _online(role)
+        self._note_primary(facts, online)
+        self._most = max(self._most, len(online), self._primary.known_replicas or 0)
+        self._least = max(self._most, 1) if self.wanted == "strict" else self.wanted
+        if len(online) < self._least:
+            raise _refused(f"{len(online)} of the {self._least} replicas that must confirm it are connected")
+        if (left := self._doubtful_until - time.monotonic()) > 0:
+            raise _refused(f"a replica has left, which a failover begins with; accepted again in {left:.1f} s")
+        self._tails.clear()
+
+    def _note_primary(self, facts: dict[str, str], online: frozenset[tuple[str, str]]) -> None:
+        """Doubt a primary that has fewer replicas than it should: one of them may be the primary already."""
+        run_id = facts.get("run_id", "")
+        if run_id == self._run_id:
+            fewer = bool(self._replicas - online)
+        else:
+            promoted = facts.get("master_replid2", _NO_REPLID) != _NO_REPLID
+            should = max(self._primary.known_replicas or 0, len(self._replicas))
+            # one that was promoted lacks the former primary; one that was started may be that former primary
+            fewer = len(online) < should and not (promoted and self._run_id is not None)
+            self._doubtful_until, self._slow_since = 0.0, None
+        if fewer:
+            self._doubtful_until = time.monotonic() + DOUBT_S
+        if run_id != self._run_id or fewer:
+            log.info("replicas", run_id=run_id[:8], online=sorted(":".join(each) for each in online), doubted=fewer)
+        self._run_id, self._replicas = run_id, online
+
+    def _needed(self) -> int:
+        waited = self._slow_since is not None and self._slow_at - self._slow_since > SLOW_S
+        return self._least if waited else max(self._least, len(self._replicas))
+
+    def _commands(self, needed: int) -> list[PendingCall]:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        commands: list[Command] = [self._write, ("WAIT", needed, CONFIRM_MS)]
+        if self.on_disk:
+            commands.append(("WAITAOF", 1, self._least, CONFIRM_MS))
+        return [PendingCall(encode(each), done, float("inf")) for each in (*commands, ("ROLE",))]
+
+    def has_room(self) -> bool:
+        """Return whether another batch may be sent."""
+        return len(self._batches) < BATCHES
+
+    def enclose(self, calls: list[PendingCall]) -> list[PendingCall]:
+        """Begin a batch; return its calls and what is to be sent behind them."""
+        needed = self._needed()
+        tail = self._tails.get(needed)
+        if tail is None:
+            tail = self._tails[needed] = self._commands(needed)
+        self._batches.append(Batch(calls, needed, len(tail)))
+        return calls + tail
+
+    def take(self, reply: Any) -> Batch | None:
+        """Take the next reply of the connection; return its batch if that is complete."""
+        batch = self._batches[0]
+        batch.replies.append(reply)
+        if len(batch.replies) < len(batch.calls) + batch.fenced:
+            return None
+        return self._batches.popleft()
+
+    def abandon(self) -> list[Batch]:
+        """Return the batches that the connection left incomplete."""
+        batches = list(self._batches)
+        self._batches.clear()
+        return batches
+
+    def objection(self, batch: Batch) -> str | None:
+        """Return why a complete batch cannot be promised, or None."""
+        found = self._objection(batch)
+        if found is not None:
+            log.warning("not_confirmed", calls=len(batch.calls), reason=found)
+        return found
+
+    def _objection(self, batch: Batch) -> str | None:
+        _, wait, *waitaof, role = answers = batch.replies[len(batch.calls) :]
+        for each in answers:
+            if isinstance(each, RedisError):
+                return str(each)
+        online = _online(role)
+        if role[0] != "master" or self._replicas - online:
+            self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
+            self._replicas = online
+            return "a replica has left, which a failover begins with"
+        joined, self._replicas = online - self._replicas, online
+        if joined:
+            return "a replica has joined that did not confirm it"
+        needed = max(batch.needed, self._needed())
+        if int(wait) < needed:
+            self._note_slow(time.monotonic())
+            return f"{wait} of {needed} replicas confirmed it in time"
+        if int(wait) >= len(online):
+            self._slow_since = None
+        return self._not_on_disk(waitaof[0]) if waitaof else None
+
+    def _note_slow(self, now: float) -> None:
+        """Note that a replica has not confirmed a batch in time; it is slow if none in between was confirmed."""
+        if self._slow_since is None or now - self._slow_at > SLOW_S / 2:
+            self._slow_since = now
+        self._slow_at = now
+
+    def _not_on_disk(self, waitaof: Any) -> str | None:
+        local, replicas = map(int, waitaof)
+        if not local:
+            return "the server's own disk did not confirm it in time"
+        if replicas < self._least:
+            return f"{replicas} of {self._least} replicas have it on disk"
+        return None
+
+
+def _can_wait(role: Any, wait: Any, waitaof: Any) -> bool:
+    """Return whether the server can wait for the disks of replicas; Redis 7.0 can only wait for their memory.
+
+    Raises:
+        StoreAway: it cannot wait, or may not.
+    """
+    for name, reply in (("ROLE", role), ("WAIT", wait)):
+        if isinstance(reply, Exception):
+            raise _refused(f"{name} is refused ({reply})")
+    if not isinstance(waitaof, Exception):
+        return True
+    if "unknown command" in str(waitaof):
+        return False
+    if isinstance(waitaof, ResponseError) and "appendonly" in str(waitaof):
+        raise _refused("the server keeps no append-only file; set appendonly yes and appendfsync always on all servers")
+    raise _refused(f"WAITAOF is refused ({waitaof})")
+
+
+def _refused(reason: str) -> StoreAway:
+    return StoreAway(f"Nothing is accepted now, because POSTINO_REPLICAS is set: {reason}", outcome="none")
+
+
+def _online(role: Any) -> frozenset[tuple[str, str]]:
+    """Return the replicas of a primary that are connected and loaded, by their addresses."""
+    if role[0] != "master":
+        return frozenset()
+    return frozenset((str(host), str(port)) for host, port, _ in role[2])
+
+
+def _info(text: Any) -> dict[str, str]:
+    lines = text.splitlines() if isinstance(text, str) else []
+    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}

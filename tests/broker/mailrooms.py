@@ -1,0 +1,75 @@
+"""A mailroom with everything in it, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from postino.broker import Broker, Hello
+from postino.model import BroadcastDraft, Draft, Sender
+
+Open = Callable[..., Awaitable[Broker]]
+Lines = list[dict[str, Any]]
+CI = Sender(name="ci", via="http")
+ALICE = Sender(name="alice", via="mcp", verified=True)
+BODIES = ['{"a": "\\u0000"}', "naïve ✉ 漢字", "line\nline\r\n\ttab", " ", '"\\' * 50, "x" * 32_768, "🎉" * 32_768]
+IDS = (*(f"m{number}" for number in range(12)), "same", "after")
+
+
+async def send(broker: Broker, id: str, to: str = "bob", sender: Sender = CI, **more: str) -> bool:
+    sent = await broker.mail.send(Draft(id=id, to=to, **({"body": f"body of {id}"} | more)), sender)
+    return sent.created
+
+
+async def fill(broker: Broker) -> None:
+    await broker.sessions.join(Hello(session="s-a", generation=1, name="alice", claude_session_id="c-1"))
+    for number in range(12):
+        await send(broker, f"m{number}", sender=CI if number % 2 else ALICE, thread="t1", reply_to="earlier")
+    for _ in range(2):  # m0 and m1 die
+        await broker.mail.read("bob", "s-b", limit=2)
+        await broker.mail.nack("bob", "s-b", ["m0", "m1"])
+    await broker.mail.read("bob", "s-b", limit=2)
+    await broker.mail.nack("bob", "s-b", ["m0", "m1"])
+    await broker.dead.requeue("bob", ["m1"])
+    await broker.mail.read("bob", "s-b", limit=5)  # m2 to m6
+    await broker.mail.ack("bob", "s-b", ["m2"])
+    await broker.mail.nack("bob", "s-b", ["m3"], 600_000)
+    await broker.mail.nack("bob", "s-b", ["m4"])
+    await broker.mail.undo_read("bob", "s-b", ["m5"])
+    for number, body in enumerate(BODIES):
+        await send(broker, f"body{number}", to="texts", body=body)
+    for to in ("texts", "bob"):
+        await send(broker, "same", to=to)
+    await send(broker, "gone", to="cleared")
+    await broker.mail.clear("cleared")
+    await broker.agents.rename("bob", "robert")
+    await send(broker, "after", to="bob")
+    for number in range(5):
+        await broker.broadcasts.broadcast(BroadcastDraft(id=f"b{number}", body=f"hear {number}"), CI)
+        if number == 1:
+            await broker.broadcasts.clear()
+    await broker.broadcasts.read("robert", 1)
+    await broker.broadcasts.read("alice", 10)
+
+
+async def raw(broker: Broker) -> list[bytes]:
+    return b"".join([part async for part in broker.transfer.export()]).splitlines(keepends=True)
+
+
+def comparable(lines: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Return the lines in their order without the head, and those of ids, which a hash has in any order."""
+    ids = [each for each in lines if each.startswith(b'{"type":"id"')]
+    return [each for each in lines[1:] if each not in ids], sorted(ids)
+
+
+async def exported(broker: Broker) -> Lines:
+    return [json.loads(line) for line in await raw(broker)]
+
+
+async def imported(broker: Broker, lines: list[Any], **how: bool) -> Any:
+    async def feed() -> AsyncIterator[bytes]:
+        for line in lines:
+            yield line if isinstance(line, bytes) else json.dumps(line).encode()
+
+    return await broker.transfer.import_(feed(), **how)

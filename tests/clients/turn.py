@@ -1,0 +1,51 @@
+"""A turn in which mail arrives, is read beside another call, and is acknowledged when the client has shown it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.clients.machine import Machine
+from tests.clients.model import Model
+from tests.scripted.model import Calls
+
+
+class WorkingTurn:
+    """The first turn of an interactive session: m1 arrives while it works; it sends `sent` and makes `calls`."""
+
+    def __init__(self, machine: Machine, model: Model, sent: str, calls: Calls | None = None) -> None:
+        self._machine, self._model, self._sent, self._calls = machine, model, sent, calls or []
+        self._with_the_answer = ""
+        self.agent = ""  # who the session is, known when it has begun
+        model.script(self._mail_arrives, [("msg_read", {}), ("msg_check", {})], self._has_the_answer, self._went_on)
+
+    async def _mail_arrives(self, _: Any) -> Calls:
+        (self.agent,) = await asyncio.to_thread(self._machine.online)
+        await asyncio.to_thread(self._machine.send, self.agent, "the body of m1", id="m1")
+        return [("msg_send", {"to": "ann", "body": "hello ann", "id": self._sent}), *self._calls]
+
+    async def _has_the_answer(self, _: Any) -> Calls:
+        self._with_the_answer = (await asyncio.to_thread(self._machine.state, self.agent, "m1"))["state"]
+        return [("msg_whoami", {})]
+
+    async def _went_on(self, _: Any) -> str:
+        await self._machine.until_state(self.agent, "m1", "acked")
+        return "bye"
+
+    async def check(self) -> None:
+        """Wait for its end, and check what the model was shown and what became of the messages."""
+        machine, model = self._machine, self._model
+        assert await model.until_shown("the body of m1") == 2
+        await machine.until_state(self.agent, "m1", "acked")
+        assert f"this session is agent {self.agent}" in model.shown(0)
+        assert machine.state("ann", self._sent)["from"] == self.agent
+        assert "1 unread message" in model.shown(1) and "the body of m1" not in model.shown(1)
+        assert self._with_the_answer == "leased"
+
+    async def woken(self, by: str) -> None:
+        """Send m2 to the session, which is idle now, and check that it is woken `by` a way, reads and acknowledges."""
+        self._model.script([("msg_read", {})], "thanks")
+        await asyncio.to_thread(self._machine.send, self.agent, "the body of m2", id="m2")
+        await self._model.until_shown("the body of m2")
+        await self._machine.until_state(self.agent, "m2", "acked")
+        assert self._machine.state(self.agent, "m2")["notified"] == by

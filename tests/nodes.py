@@ -1,0 +1,239 @@
+"""Servers that copy each other: a primary with replicas, the Sentinels beside it, a cluster; all from one program."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redis import Redis, RedisError
+
+from postino.store.valkey.process import program
+from tests.homes import scratch
+from tests.waiting import until
+
+DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
+#: replicas begin to load at once; the stream to one that comes back holds what it missed
+COPIES = ("--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb", "--repl-timeout", "5")
+DOWN_AFTER_MS = 3000  # at 1000 Sentinels take a primary for down that they have just promoted
+NAME = "mail"
+SLOT = 5392  # of {po}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and below those that the system gives out by itself."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@dataclass
+class Node:
+    """One server process; it keeps its port and its folder when it is killed and started again."""
+
+    options: tuple[str, ...] = ()
+    executable: str = ""
+    config: str = ""  # the text of a configuration file, which Sentinels and clusters write themselves
+    port: int = field(default_factory=free_port)
+    folder: Path = field(default_factory=scratch)
+    process: subprocess.Popen[bytes] | None = None
+    first: tuple[str, ...] = ()  # further options of its first start only
+
+    def start(self) -> Node:
+        """Start it, also again on its data; return when it listens."""
+        more, self.first = self.first, ()
+        file = self.folder / "node.conf"
+        if not file.exists():
+            file.write_text(f"port {self.port}\ndir {self.folder}\n{self.config}")
+        with (self.folder / "log").open("ab") as log:
+            command = [self.executable or str(program()), str(file), *self.options, *more]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until(self.listens, f"{self.port} listens")
+        return self
+
+    def listens(self) -> bool:
+        """Tell whether it takes connections."""
+        with socket.socket() as dialled:
+            return dialled.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def ask(self, *command: str | int) -> Any:
+        """Run one command; return its reply."""
+        with Redis(port=self.port, decode_responses=True, socket_timeout=5, protocol=2) as client:
+            return client.execute_command(*command)
+
+    def role(self) -> str:
+        """Return `master` or `slave`; `` while it does not say."""
+        with contextlib.suppress(RedisError, OSError):
+            return str(self.ask("ROLE")[0])
+        return ""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def remove(self) -> None:
+        """Kill it and remove what it wrote."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def synced(primary: Node, replicas: int) -> bool:
+    """Tell whether so many replicas are connected to a primary and loaded."""
+    with contextlib.suppress(RedisError, OSError):
+        role = primary.ask("ROLE")
+        return role[0] == "master" and len(role[2]) >= replicas
+    return False
+
+
+@contextlib.contextmanager
+def copies(replicas: int, *options: str, executable: str = "") -> Iterator[list[Node]]:
+    """Give a primary and its replicas, connected."""
+    nodes = [Node((*DURABLE, *COPIES, *options), executable) for _ in range(replicas + 1)]
+    try:
+        for each in nodes:
+            each.first = () if each is nodes[0] else ("--replicaof", "127.0.0.1", str(nodes[0].port))
+            each.start()
+        until(lambda: synced(nodes[0], replicas), "the replicas are connected")
+        yield nodes
+    finally:
+        for each in nodes:
+            each.remove()
+
+
+@dataclass
+class Watched:
+    """A primary, its replicas and three Sentinels."""
+
+    nodes: list[Node]
+    sentinels: list[Node]
+
+    @property
+    def url(self) -> str:
+        """The address by which postino finds the primary."""
+        return f"redis+sentinel://{','.join(f'127.0.0.1:{each.port}' for each in self.sentinels)}/{NAME}"
+
+    def primary(self) -> Node:
+        """Return the node that most Sentinels name now."""
+        named = [int(each.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1]) for each in self.sentinels]
+        port = max(named, key=named.count)
+        return next(each for each in self.nodes if each.port == port)
+
+    def settled(self) -> bool:
+        """Tell whether all Sentinels name one primary, which has all other nodes as replicas."""
+        with contextlib.suppress(RedisError, OSError):
+            named = {int(each.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1]) for each in self.sentinels}
+            known = all(
+                int(dict(_pairs(each.ask("SENTINEL", "MASTER", NAME)))["num-slaves"]) == len(self.nodes) - 1
+                for each in self.sentinels
+            )
+            return len(named) == 1 and known and synced(self.primary(), len(self.nodes) - 1)
+        return False
+
+
+def _pairs(reply: Any) -> Any:
+    return reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+
+
+@contextlib.contextmanager
+def watched(replicas: int, *options: str) -> Iterator[Watched]:
+    """Give a primary with replicas under three Sentinels that agree."""
+    with copies(replicas, *options) as nodes:
+        text = (
+            f"sentinel monitor {NAME} 127.0.0.1 {nodes[0].port} 2\n"
+            f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\nsentinel failover-timeout {NAME} 10000\n"
+        )
+        sentinels = [Node(("--sentinel",), config=text) for _ in range(3)]
+        try:
+            for each in sentinels:
+                each.start()
+            made = Watched(nodes, sentinels)
+            until(made.settled, "the Sentinels know all")
+            until(lambda: all(_others(each) == 2 for each in sentinels), "the Sentinels know each other")
+            yield made
+        finally:
+            for each in sentinels:
+                each.remove()
+
+
+def _others(sentinel: Node) -> int:
+    return int(dict(_pairs(sentinel.ask("SENTINEL", "MASTER", NAME)))["num-other-sentinels"])
+
+
+@dataclass
+class Cluster:
+    """Nodes of a cluster, its first primaries first."""
+
+    nodes: list[Node]
+
+    @property
+    def url(self) -> str:
+        """The address by which postino finds the owner of its slot."""
+        return f"redis+cluster://{','.join(f'127.0.0.1:{each.port}' for each in self.nodes)}"
+
+    def owner(self, slot: int = SLOT) -> Node:
+        """Return the node that most nodes say owns a slot."""
+        said = []
+        for each in self.nodes:
+            with contextlib.suppress(RedisError, OSError):
+                said += [entry[2][1] for entry in each.ask("CLUSTER", "SLOTS") if entry[0] <= slot <= entry[1]]
+        port = max(said, key=said.count)
+        return next(each for each in self.nodes if each.port == port)
+
+    def replicas(self, node: Node) -> list[Node]:
+        """Return the replicas of a primary."""
+        ports = [int(each[1]) for each in node.ask("ROLE")[2]]
+        return [each for each in self.nodes if each.port in ports]
+
+
+@contextlib.contextmanager
+def cluster(primaries: int = 3, replicas: int = 1) -> Iterator[Cluster]:
+    """Give a cluster of which every node says that it is ok and every primary has its replicas."""
+    options = (*DURABLE, *COPIES, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+    buses = [free_port() for _ in range(primaries * (1 + replicas))]
+    nodes = [Node((*options, "--cluster-port", str(bus))) for bus in buses]
+    try:
+        for each in nodes:
+            each.start()
+        _join(nodes, buses, primaries)
+        made = Cluster(nodes)
+        until(lambda: all(synced(each, replicas) for each in nodes[:primaries]), "the replicas are connected")
+        until(
+            lambda: all("cluster_state:ok" in str(each.ask("CLUSTER", "INFO")) for each in nodes), "the cluster is ok"
+        )
+        yield made
+    finally:
+        for each in nodes:
+            each.remove()
+
+
+def _join(nodes: list[Node], buses: list[int], primaries: int) -> None:
+    """Let the nodes meet, give the first ones the slots, and the others each one of those to copy."""
+    for at, each in enumerate(nodes[:primaries]):
+        each.ask("CLUSTER", "ADDSLOTSRANGE", at * 16384 // primaries, (at + 1) * 16384 // primaries - 1)
+        each.ask("CLUSTER", "SET-CONFIG-EPOCH", at + 1)
+    for each, bus in zip(nodes[1:], buses[1:], strict=True):
+        nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", each.port, bus)
+    until(
+        lambda: all(str(each.ask("CLUSTER", "NODES")).count("connected") == len(nodes) for each in nodes),
+        "nodes have met",
+    )
+    for at, each in enumerate(nodes[primaries:]):
+        owner = nodes[at % primaries].ask("CLUSTER", "MYID")
+        until(lambda each=each, owner=owner: owner in str(each.ask("CLUSTER", "NODES")), "the primary is known")
+        each.ask("CLUSTER", "REPLICATE", owner)

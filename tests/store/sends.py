@@ -1,0 +1,43 @@
+"""Sends through a bare store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from postino.errors import StoreAway
+from postino.store.pipeline import BATCH_FROM
+from postino.store.store import Store
+
+Open = Callable[..., Awaitable[Store]]
+
+
+async def send(store: Store, id: str, to: str = "bob") -> object:
+    values = {
+        "id": id, "digest": "d", "sender": "ci", "body": "hello", "thread": "", "reply_to": "", "verified": "",
+        "via": "http", "max_inbox": 1000, "ttl_ms": 60_000, "session": "",
+        "max_dead": 10, "marked_until": 0,
+    }  # fmt: skip
+    return await store.run_named("send", to, **values)
+
+
+async def stored(store: Store, agent: str = "bob") -> int:
+    return int(await store.call("XLEN", store.keys.of("inbox", agent)))
+
+
+async def refused(call: Awaitable[object]) -> StoreAway:
+    with pytest.raises(StoreAway) as refusal:
+        await call
+    return refusal.value
+
+
+async def held_up(store: Store, between, call: Callable[[int], Awaitable[object]]) -> list[asyncio.Future[object]]:
+    """Start as many calls as go out at once, and hold their replies back: the next call has to wait."""
+    await store.call("PING")
+    between.gate = asyncio.Semaphore(0)
+    calls = [asyncio.ensure_future(call(number)) for number in range(BATCH_FROM)]
+    while not between.count(f"sent-{BATCH_FROM - 1}"):  # noqa: ASYNC110 - the proxy counts, it does not call
+        await asyncio.sleep(0.001)
+    return calls
