@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -51,7 +52,7 @@ class WakeLines:
         connected.wakes_at.append(asyncio.get_running_loop().time())
         if connected.waker is not None:  # the line has the user's authority there, so it holds no body
             connected.wake_text, connected.wake_id = wake_text(waiting, None), ""
-            if not await connected.waker(connected.wake_text):
+            if not await _start_turn(connected.waker, connected):
                 return False
             await self._mark_notified(connected, waiting, claude_session, connected.woken_by)
             return True
@@ -113,6 +114,22 @@ class WakeLines:
         meta = {"agent": waiting.agent, "unread": str(waiting.unread), "senders": senders}
         params = {"content": connected.wake_text, "meta": meta}
         connected.put({"jsonrpc": "2.0", "method": "notifications/claude/channel", "params": params})
+
+
+async def _start_turn(waker: Callable[[str], Awaitable[bool]], connected: ConnectedSession) -> bool:
+    """Start a turn by another client's way; return whether it has started.
+
+    The turn may ask what is new before the command that started it has ended: the prompt that it reports is enough.
+    """
+    connected.wake_prompted.clear()
+    taking = asyncio.ensure_future(waker(connected.wake_text))
+    prompted = asyncio.ensure_future(connected.wake_prompted.wait())
+    try:
+        await asyncio.wait({taking, prompted}, return_when=asyncio.FIRST_COMPLETED)
+        return prompted.done() or taking.result()
+    finally:
+        taking.cancel()
+        prompted.cancel()
 
 
 def wake_text(waiting: Waiting, batch: Batch | None) -> str:

@@ -146,7 +146,7 @@ class AgentTable:
         keys, ttl_ms = self._store.keys, self._limits.ttl_ms
         present, entry = await self.entry(agent)
         for alias in entry.aliases if entry else []:
-            places = {f"{kind}_to": keys.of(kind, alias) for kind in ("index", "order")}
+            places = {"index_to": keys.of("index", alias)}
             await self._store.run("retain_ids", present, {"agent": present, "alias": alias, "ttl_ms": ttl_ms}, places)
         _, (known,) = await self._store.run_named("forget", agent, ttl_ms=ttl_ms)
         return bool(known)

@@ -63,8 +63,13 @@ class Machine(ScriptedMachine[Model]):
         for file in (self.root / ".claude").rglob("*.json"):
             file.write_text(file.read_text().replace(str(machine.root), str(self.root)))
 
-    async def open(self, *args: str, cwd: Path | None = None, allowed: str = f"{TOOLS},Bash", **env: str) -> Session:
-        """Open a session and return when it has its mailbox and its first hook has run; `allowed` tools do not ask."""
+    async def open(
+        self, *args: str, cwd: Path | None = None, allowed: str = f"{TOOLS},Bash", begins: bool = True, **env: str
+    ) -> Session:
+        """Open a session and return when it has its mailbox; `allowed` tools do not ask.
+
+        `begins`: and when its first hook has run. An older client prints that with the first prompt.
+        """
         process = await asyncio.create_subprocess_exec(
             self.binary,
             *STREAM,
@@ -82,7 +87,8 @@ class Machine(ScriptedMachine[Model]):
         session.begin()
         try:
             await session.connected()
-            await session.until(lambda: session.hooks("SessionStart"), "the session has begun")
+            if begins:
+                await session.until(lambda: session.hooks("SessionStart"), "the session has begun")
         except BaseException:
             await session.kill()
             raise

@@ -1,0 +1,81 @@
+"""Sessions of the real client that all write to all at once: nothing is lost, or acknowledged before a request held it.
+
+Three sessions with the other tests; `--faults long`: ten sessions, 270 messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from postino.client import Client
+from postino.errors import UnknownMessage
+from tests.hooks.model import Model
+
+TOOL = "mcp__plugin_postino_postino__msg_"
+READ = [(f"{TOOL}read", {})]
+ROUNDS = 3
+PATIENCE_S = 120.0  # ten sessions on two cores
+
+Open = Callable[..., Awaitable[Any]]
+Mail = set[tuple[str, str]]  # recipient, id
+
+
+@pytest.mark.timeout(900)
+async def test_all_write_to_all(request: pytest.FixtureRequest, mailbox: Any, open_tab: Open, model: Model) -> None:
+    names = [f"a{n}" for n in range(10 if request.config.getoption("--faults") == "long" else 3)]
+    sent = {(to, f"{each}-{n}") for each in names for to in names if to != each for n in range(ROUNDS)}
+    turns = dict.fromkeys(names, 0)
+
+    async def step(body: Any) -> Any:
+        """Send to all others when the user has said so; read when since the last read a line told of mail."""
+        shown = json.dumps(body["messages"])
+        own = re.findall(r"this session is agent (\w+)", shown)[-1]
+        since = shown.rpartition(f'"name": "{TOOL}read"')[2]
+        if f'"send {turns[own]}"' in shown:
+            turns[own] += 1
+            id = f"{own}-{turns[own] - 1}"
+            others = [each for each in names if each != own]
+            return [(f"{TOOL}send", {"to": each, "body": f"body of {id}.", "id": id}) for each in others]
+        return READ if "call msg_read" in since or '\\"more\\":true' in since else "done"
+
+    model.script(*[step] * 100_000)
+    tabs = [await open_tab(POSTINO_AGENT_NAME=each) for each in names]
+    for number in range(ROUNDS):
+        await asyncio.gather(*(each.prompt(f"send {number}") for each in tabs))
+        assert not _acked(mailbox, sent) - _held(model, sent)
+
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and _acked(mailbox, sent) != sent:
+        assert not _acked(mailbox, sent) - _held(model, sent)
+        await asyncio.sleep(0.5)
+    assert (sent - _held(model, sent), sent - _acked(mailbox, sent)) == (set(), set())
+
+
+def _acked(mailbox: Any, sent: Mail) -> Mail:
+    with Client(mailbox.root / "po/daemon.sock") as client:
+        states = {(to, id): _state(client, to, id) for to, id in sent}
+    return {each for each, state in states.items() if state == "acked"}
+
+
+def _state(client: Client, to: str, id: str) -> str:
+    try:
+        return str(client.state(to, id)["state"])
+    except UnknownMessage:  # it is not sent yet
+        return "none"
+
+
+def _held(model: Model, sent: Mail) -> Mail:
+    """Return the messages whose bodies some request of their recipient held."""
+    held: dict[str, str] = {}
+    for each in list(model.requests):
+        shown = json.dumps(each["messages"])
+        if own := re.findall(r"this session is agent (\w+)", shown):
+            held[own[-1]] = held.get(own[-1], "") + shown
+    return {(to, id) for to, id in sent if f"body of {id}." in held.get(to, "")}
