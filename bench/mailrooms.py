@@ -16,13 +16,16 @@ import structlog
 from bench.callers import repeat
 from bench.nodes import ask, cluster
 from bench.table import Rows
-from postino.errors import StoreAway
-from postino.store.store import Store
+from postino.model import Draft, Sender
+from postino.store.inbox import Inboxes
+from postino.store.store import Limits, Store
 
 MAILROOMS = (1, 10, 100)
 AT_ONCE = 64
 BODY = "x" * 200
 INBOXES = 16  # of each mailroom
+LIMITS = Limits(ttl_ms=60_000, lease_ms=60_000, max_deliveries=5, max_inbox=100_000)
+SENDER = Sender(name="bench", via="http")
 
 
 def run(seconds: float) -> Rows:
@@ -75,14 +78,7 @@ async def _connected(store: Store) -> None:
 
 
 async def _send(store: Store, agent: str, id: str) -> None:
-    values: dict[str, str | int] = {name: "" for name in store.scripts["send"].args if name != "agent"}
-    values |= {"id": id, "digest": "d", "sender": "bench", "body": BODY, "via": "http", "max_inbox": 100_000}
-    values |= {"ttl_ms": 60_000, "max_dead": 10}
-    values |= {"marked_until": 0} if "marked_until" in values else {}
-    try:
-        await store.run_named("send", agent, **values)
-    except StoreAway as error:
-        raise RuntimeError(error.message) from error
+    await Inboxes(store, LIMITS).send(Draft(id=id, to=agent, body=BODY), SENDER)
 
 
 def _total(ports: list[int], section: str, name: str) -> int:

@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from postino.errors import StoreAway
+from postino.model import Draft, Sender
 from postino.store import fence
-from postino.store.store import Store
+from postino.store.inbox import Inboxes
+from postino.store.keys import Keys
+from postino.store.store import Limits, Store
 from tests.nodes import Node, copies, synced
 from tests.waiting import eventually, until
 
@@ -56,13 +59,12 @@ async def store_on(node: Node, replicas: Any = 1) -> AsyncIterator[Store]:
         await store.close()
 
 
+LIMITS = Limits(ttl_ms=60_000, lease_ms=60_000, max_deliveries=5, max_inbox=1000)
+
+
 async def send(store: Store, id: str, to: str = "bob") -> Any:
-    values = {
-        "id": id, "digest": "d", "sender": "ci", "body": "hello", "thread": "", "reply_to": "", "verified": "",
-        "via": "http", "max_inbox": 1000, "ttl_ms": 60_000, "session": "", "max_dead": 10, "marked_until": 0,
-    }  # fmt: skip
-    _, (seq, created, *_) = await store.run_named("send", to, **values)
-    return int(seq), bool(created)
+    sent = await Inboxes(store, LIMITS).send(Draft(id=id, to=to, body="hello"), Sender(name="ci", via="http"))
+    return sent.seq, sent.created
 
 
 async def refused(call: Awaitable[Any]) -> StoreAway:
@@ -72,7 +74,7 @@ async def refused(call: Awaitable[Any]) -> StoreAway:
 
 
 def inbox(node: Node) -> int:
-    return int(node.ask("XLEN", "{po}:inbox:bob"))
+    return int(node.ask("XLEN", Keys("po:").of("inbox", "bob")))
 
 
 async def test_what_is_accepted_is_on_the_replica_and_called_replicated(pair: list[Node]) -> None:
@@ -107,12 +109,11 @@ async def test_a_silent_replica_makes_sends_unknown_within_two_seconds_and_holds
         sending = asyncio.create_task(refused(send(store, "m2")))
         await asyncio.sleep(0.05)
         asked = time.monotonic()
-        values: dict[str, Any] = {
-            "consumer": "s1", "limit": 10, "budget": 0, "lease_ms": 60_000, "max_deliveries": 5, "ttl_ms": 60_000,
-            "max_dead": 10, "resume": "", "shown": "", "ack_now": "", "acting": "", "verified": "",
-        }  # fmt: skip
-        await store.run_named("read", "bob", **values)
-        _, (acknowledged, _) = await store.run_named("ack", "bob", consumer="s1", ids='["m1"]', acting="")
+        mail = Inboxes(store, LIMITS)
+        await mail.read(
+            "bob", "s1", limit=10, budget=None, resume=False, shown=None, ack_now=False, acting=False, verified=False
+        )
+        acknowledged = (await mail.ack("bob", "s1", ["m1"])).acknowledged
         read_s = time.monotonic() - asked
         refusal = await sending
         told_s = time.monotonic() - began
