@@ -28,8 +28,11 @@ class Agents:
 
     async def page(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
         """Return known agents in the order of their names, and how many there are."""
-        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
-        wanted = _ordered(names.agents, live if online_first else set())[offset : offset + limit]
+        names = await self._table.names_lately()
+        live = await self._sessions.live() if online_first else set[str]()
+        wanted = _ordered(names.agents, live)[offset : offset + limit]
+        if not online_first:
+            live = await self._sessions.live_of([each for name in wanted for each in names.agents[name].sessions])
         items = [self._describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
 
