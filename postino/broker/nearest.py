@@ -14,8 +14,8 @@ from postino.store.sessions import SessionTable
 
 FRESH_S = 0.1  # names may be this old: a thousand sends to unknown names then read them ten times a second
 STALE_S = 1.0  # and this old while another send reads them
-SHARE = 50  # or this often as old as it took to read them: many names cost 2 % of the time however many senders ask
-PATIENCE_S = 0.02  # a reading that takes longer is not waited for: the old names serve meanwhile
+MANY = 1000  # names: above that no send waits until they are read, the old ones serve meanwhile
+SHARE = 50  # and they may be this often as old as it took to read them: it costs 2 % of the time, whoever asks
 FEW = 200  # names that are all compared with one
 COMPARED = 40  # of more, those that share most of its rarest pairs of characters
 LOOKED = 2000  # at that many places of those pairs
@@ -33,6 +33,9 @@ class NameIndex:
             for name in self._known:
                 for pair in _pairs(name):
                     self._by_pair.setdefault(pair, []).append(name)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def near(self, name: str) -> list[str]:
         """Return up to three names that resemble `name`, best first, without itself."""
@@ -68,7 +71,7 @@ class Nearest:
     async def of(self, name: str, *, fresh: bool = False) -> list[str]:
         """Return up to three names that resemble `name`, best first; `fresh` reads the names now."""
         # a send that finds the lock held uses the old names: waiting sends would get it one per turn of the loop
-        if not fresh and self._took_s > PATIENCE_S:
+        if not fresh and len(self._index) > MANY:
             self._read_soon()
         elif fresh or self._age() > (STALE_S if self._lock.locked() else FRESH_S):
             async with self._lock:

@@ -358,6 +358,7 @@ async def conversation(broker: Broker) -> None:
     await broker.stats()
     await broker._store.ask_server()
     assert await broker._store._make_room() > 0
+    await broker._store.run("fence", "", {})  # as with replicas
     await migrate(broker._store.writes, broker._store.keys, broker._store.scripts["migrate"])
     assert (await broker.health()).ok
 
