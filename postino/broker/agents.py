@@ -64,7 +64,7 @@ class Agents:
         present, entry = await self._table.entry(name)
         if entry is None:
             raise await self._unknown(name)
-        return await self._describe(present, entry, await self._sessions.live())
+        return await self._describe(present, entry, await self._sessions.live_of(entry.sessions))
 
     async def _describe(self, name: str, entry: AgentEntry, live: set[str]) -> Agent:
         return await self._table.describe(name, entry, live, self.activity(name))

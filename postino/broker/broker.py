@@ -22,6 +22,7 @@ from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
 from postino.broker.nearest import MANY, SHARE
 from postino.broker.sessions import Sessions
+from postino.broker.threads import Threads
 from postino.broker.transfer import Transfer
 from postino.config import Settings
 from postino.errors import PostinoError
@@ -87,6 +88,7 @@ class Broker:
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
+        self.threads = Threads(self.history)
         self.transfer = Transfer(store, TransferTable(store, limits))
 
     @classmethod

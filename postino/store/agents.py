@@ -104,8 +104,9 @@ class AgentTable:
         online = [session for session in entry.sessions if session in live]
         latest = (online or entry.sessions or [""])[-1]
         keys, call = self._store.keys, self._store.call
-        waiting, leased, due, dead, session = await asyncio.gather(
+        waiting, first, leased, due, dead, session = await asyncio.gather(
             call("XLEN", keys.of("inbox", name)),
+            call("XRANGE", keys.of("inbox", name), "-", "+", "COUNT", 1),
             call("ZCARD", keys.of("leases", name)),
             call("ZCOUNT", keys.of("leases", name), "-inf", now),
             call("XLEN", keys.of("dead", name)),
@@ -120,6 +121,7 @@ class AgentTable:
             directory=place.directory,
             message_count=waiting,
             unread=waiting - leased + due,
+            oldest_unread=iso(int(first[0][0].partition("-")[0])) if first else None,
             dead=dead,
             last_seen=iso(entry.seen) if entry.seen else None,
             sessions=len(online),
