@@ -103,6 +103,8 @@ def _all(args: argparse.Namespace) -> None:
         run["scenarios"][name] = measured(name, args.seconds, args.largest or 10_000)
         run["took s"][name] = round(time.perf_counter() - began, 1)
         print(f"\n{name}, {run['took s'][name]} s\n{render(run['scenarios'][name])}", file=sys.stderr, flush=True)
+        if args.json not in (None, "-"):
+            _write(run, args.json)  # what is measured so far is not lost if a later one fails
     _write(run, args.json or "-")
 
 

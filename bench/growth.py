@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import statistics
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from postino.model import Draft
 
 AGENTS = (100, 1_000, 10_000)
 WAITING = (1_000, 10_000, 99_000)  # an inbox holds 100,000, and some more are sent while it is measured
+TRIES = 3
 ROUNDS = 3  # of each measurement, the sizes in turn: other work on the machine slows all of them
 FILLING = 64  # callers that fill
 Paths = dict[str, Iterator[bytes]]
@@ -64,7 +66,14 @@ def _measured(paths: Callable[[int, int], Paths], sizes: list[int], seconds: flo
 
 
 def _p50_ms(port: int, requests: Iterator[bytes], seconds: float) -> float:
-    return drive(lambda: dial_tcp("127.0.0.1", port), requests, http_complete, 1, seconds).percentile_ms(50)
+    for left in reversed(range(TRIES)):
+        try:
+            return drive(lambda: dial_tcp("127.0.0.1", port), requests, http_complete, 1, seconds).percentile_ms(50)
+        except RuntimeError:  # a machine that does much else makes the store too late now and then
+            if not left:
+                raise
+            time.sleep(1)
+    raise AssertionError
 
 
 def _rows(grown: str, found: dict[int, dict[str, float]]) -> Rows:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+STARTS = 3
+
 _BARE = """
 import sys
 from aiohttp import web
@@ -55,8 +57,11 @@ def daemon(**extra: str) -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="po", dir="/tmp"))
     env = environment(home, **extra)
     command = [sys.executable, "-m", "postino"]
-    subprocess.run([*command, "up"], env=env, check=True, stdout=subprocess.DEVNULL)
     try:
+        for tries in range(STARTS):  # on a machine that does much else a start may take longer than `up` waits
+            done = subprocess.run([*command, "up"], env=env, check=tries == STARTS - 1, stdout=subprocess.DEVNULL)
+            if done.returncode == 0:
+                break
         info = json.loads((home / "daemon.json").read_text())
         yield Stack(int(info["url"].rsplit(":", 1)[1].rstrip("/")), home, info["pid"])
     finally:

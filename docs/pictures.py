@@ -103,12 +103,12 @@ async def ask_from_page(page: Page, url: str, reviewer: Agent) -> None:
     wording = "Could you look at the wording of the error when the inbox is full? I would say how many it holds."
     await page.get_by_role("textbox", name="Write a message").fill(wording)
     await page.keyboard.press("Control+Enter")
-    await page.get_by_text("I would say how many").last.wait_for()
+    await page.locator("article.message", has_text="I would say how many").wait_for()
     asked = (await post(url, "messages/reviewer/read", consumer="script"))["items"][-1]["id"]
     await post(url, "messages/reviewer/nack", ids=[asked], consumer="script")
     body = "Will do after fix-sse-order. My proposal: “reviewer already holds 1000 unacknowledged messages”."
     await reviewer.call("msg_send", to="luca", body=body, reply_to=asked)
-    await page.get_by_text("Will do after").wait_for()
+    await page.locator("article.message", has_text="Will do after").wait_for()
 
 
 async def take(browser: Any, url: str, agents: dict[str, Agent]) -> None:
@@ -123,7 +123,7 @@ async def take(browser: Any, url: str, agents: dict[str, Agent]) -> None:
     dark = await open_page(browser, "dark", 1280, 800, 1.5)
     for page in (phone, dark):
         await page.goto(f"{url}/#/agents/reviewer")
-        await page.get_by_text("Will do after").wait_for()
+        await page.locator("article.message", has_text="Will do after").wait_for()
     for name, page in (("light", light), ("dark", dark), ("phone", phone), ("activity", activity)):
         await page.wait_for_timeout(500)  # animations
         await page.screenshot(path=DOCS / f"page-{name}.png")

@@ -1,10 +1,9 @@
 #!lua
 --[[ broadcast: accept a broadcast, once per id.
 Atomic because its number must be gapless, and its sender's cursor must not pass a broadcast it has not seen.
-KEYS     broadcasts      stream   {po}:broadcasts
+KEYS     broadcasts      stream   {po}:broadcasts2
          feed            hash     {po}:feed
          index           hash     {po}:index:all
-         order           zset     {po}:order:all
          cursors         hash     {po}:cursors
          history         stream   {po}:history
          events          stream   {po}:events
@@ -17,8 +16,7 @@ KEYS     broadcasts      stream   {po}:broadcasts
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
-         body            the text
-         verified        '1' or ''
+         message         the broadcast from its id on, as lib/message.lua has it
          via             how it was sent
          max_broadcasts  most broadcasts stored
          ttl_ms          time to live
@@ -41,11 +39,11 @@ TIME     O(log n) in the broadcasts
 --@include lib/number
 --@include lib/past
 --@include lib/sweep_index
-local broadcasts, feed, index, order, cursors, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
-local id, digest, from, body, verified, via = unpack(ARGV, 1, 6)
-local max_broadcasts, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
+local broadcasts, feed, index, cursors, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
+local id, digest, from, message, via = unpack(ARGV, 1, 5)
+local max_broadcasts, ttl_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
+local wrong = not_acting_as(agents, presence, sessions, ARGV[8], from, now)
 if wrong then return wrong end
 local refusal = importing(meta)
 if refusal then return refusal end
@@ -60,18 +58,17 @@ local time = digits(now)
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local seq = last + 1
 redis.call('HSET', feed, 'last', seq)
-local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'id', id, 'seq', seq, 'from', from,
-  'verified', verified, 'via', via, 'body', body, 't', time)
-save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'acked', t = now, f = from })
-redis.call('ZADD', order, now + ttl_ms, id)
-local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'id', id,
-  'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'to', 'all')
-local marked = mark_both(past, past_from, entry, tonumber(ARGV[10]), ttl_ms, now)
+message = seq .. ' ' .. time .. ' ' .. message
+local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'm', message)
+redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, from))
+local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'to', 'all',
+  'm', message)
+local marked = mark_both(past, past_from, entry, tonumber(ARGV[9]), ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)
   if (seen or first - 1) >= last then redis.call('HSET', cursors, sender, stream_id .. ' ' .. seq) end
 end
 emit(events, 'broadcast', 'id', id, 'from', from, 'seq', seq, 'via', via)
-sweep_index(index, order, ttl_ms, now, 4)
+sweep_index(index, ttl_ms, now, 16)
 return { 'ok', seq, 1, marked }

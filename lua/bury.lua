@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 --[[ bury: move a message that was altered on disk to the dead letters, instead of giving it out.
 Atomic because the message must leave the inbox and become a dead letter in one step.
-KEYS     inbox      stream   {po}:inbox:<agent>
+KEYS     inbox      stream   {po}:inbox2:<agent>
          leases     zset     {po}:leases:<agent>
          index      hash     {po}:index:<agent>
-         dead       stream   {po}:dead:<agent>
+         dead       stream   {po}:dead2:<agent>
          events     stream   {po}:events
          agents     hash     {po}:agents
          notices    hash     {po}:notices
@@ -19,7 +19,7 @@ TIME     O(1)
 ]]
 --@include lib/agent
 --@include lib/delivery
---@include lib/fields
+--@include lib/message
 --@include lib/move_to_dead
 --@include lib/now
 --@include lib/stream
@@ -29,15 +29,7 @@ local agent, stream_id = ARGV[1], ARGV[2]
 local target = alias_of(keys.agents, agent)
 if target then return { 'alias', target } end
 local fields = fields_at(keys.inbox, stream_id) or cjson.decode(ARGV[3])
--- a name of a field may be what was altered
-for _, name in ipairs({ 'id', 'from', 'body', 'via', 'verified', 'thread', 'reply_to' }) do
-  if not field(fields, name) then
-    fields[#fields + 1], fields[#fields + 2] = name, name == 'id' and stream_id or ''
-  end
-end
-for _, name in ipairs({ 'seq', 't' }) do
-  if not field(fields, name) then fields[#fields + 1], fields[#fields + 2] = name, '0' end
-end
+if message_of(fields) == '' then fields[#fields + 1], fields[#fields + 2] = 'id', stream_id end -- by which to requeue it
 local _, deliveries = delivery_of(keys.inbox, stream_id)
 move_to_dead(keys, agent, stream_id, fields, deliveries, now_ms(), tonumber(ARGV[4]), 'altered')
 return { 'ok' }

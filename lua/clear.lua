@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ clear: empty an inbox, leased messages included; later acknowledgements of those are rejected.
 Atomic because a message must leave the inbox and reach its final state in one step. Bounded: 5000 messages per call.
-KEYS     inbox   stream   {po}:inbox:<agent>
+KEYS     inbox   stream   {po}:inbox2:<agent>
          leases  zset     {po}:leases:<agent>
          index   hash     {po}:index:<agent>
          events  stream   {po}:events
@@ -16,15 +16,15 @@ TIME     O(n) in the inbox
 --@include lib/agent
 --@include lib/drain
 --@include lib/event
---@include lib/fields
 --@include lib/finish
+--@include lib/message
 --@include lib/now
 local inbox, leases, index, events, agents = unpack(KEYS)
 local agent, now = ARGV[1], now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local rest, count = drain(inbox, ARGV[2], function(stream_id, fields)
-  finish(inbox, leases, index, stream_id, field(fields, 'id'), 'cleared', now, 'cleared')
+  finish(inbox, leases, index, stream_id, (message_of(fields)), 'cleared', now, 'cleared')
 end)
 if count > 0 then emit(events, 'msg_clear', 'to', agent, 'count', count) end
 return { 'ok', rest, count }

@@ -2,7 +2,7 @@
 --[[ clear_dead: delete all dead letters of an agent.
 Atomic because the letters and the states of their messages must agree. Bounded: 5000 letters per call.
 KEYS     index   hash     {po}:index:<agent>
-         dead    stream   {po}:dead:<agent>
+         dead    stream   {po}:dead2:<agent>
          events  stream   {po}:events
          agents  hash     {po}:agents
 ARGV     agent   the present name
@@ -16,14 +16,14 @@ TIME     O(n) in the letters
 --@include lib/delete_dead
 --@include lib/drain
 --@include lib/event
---@include lib/fields
+--@include lib/message
 --@include lib/now
 local index, dead, events, agents = unpack(KEYS)
 local agent, now = ARGV[1], now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local rest, count = drain(dead, ARGV[2], function(stream_id, fields)
-  delete_dead(dead, index, stream_id, field(fields, 'id'), 'cleared', now, 'cleared')
+  delete_dead(dead, index, stream_id, (message_of(fields)), 'cleared', now, 'cleared')
 end)
 if count > 0 then emit(events, 'dead_clear', 'to', agent, 'count', count) end
 return { 'ok', rest, count }

@@ -1,17 +1,16 @@
 #!lua flags=no-writes
 --[[ export_entries: return a page of an inbox or of dead letters, oldest first, with all that is stored of each message.
 Atomic because a message, its record and its delivery count must be of one moment.
-KEYS     inbox    stream   {po}:inbox:<agent>, or {po}:dead:<agent>
+KEYS     inbox    stream   {po}:inbox2:<agent>, or {po}:dead2:<agent>
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
-         order    zset     {po}:order:<agent>
          agents   hash     {po}:agents
 ARGV     agent    the present name
          after    stream ID after which the page begins
          limit    most entries to return
-         bytes    most bytes of bodies; the first entry always fits
-RETURNS  ok, items; an item is stream ID, flat fields, index record or '', forget time of the id ms or '', deliveries,
-         end of its lease or delay ms or ''
+         bytes    most bytes of entries; the first entry always fits
+RETURNS  ok, items; an item is stream ID, flat fields, index record or '', deliveries, end of its lease or delay
+         ms or ''
          alias, present name
 ERRORS   NONE
 TIME     O(limit)
@@ -19,7 +18,8 @@ TIME     O(limit)
 --@include lib/agent
 --@include lib/delivery
 --@include lib/fields
-local inbox, leases, index, order, agents = unpack(KEYS)
+--@include lib/message
+local inbox, leases, index, agents = unpack(KEYS)
 local agent, from, limit, bytes = ARGV[1], '(' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -29,12 +29,12 @@ while #items < limit do
   if #batch == 0 then break end
   for _, each in ipairs(batch) do
     local stream_id, fields = each[1], each[2]
-    local id = field(fields, 'id')
-    used, from = used + #field(fields, 'body'), '(' .. stream_id
+    local id = message_of(fields)
+    used, from = used + bytes_of(fields), '(' .. stream_id
     if #items == limit or (#items > 0 and used > bytes) then return { 'ok', items } end
     local _, deliveries = delivery_of(inbox, stream_id)
     items[#items + 1] = { stream_id, fields, redis.call('HGET', index, id) or '',
-      redis.call('ZSCORE', order, id) or '', deliveries, redis.call('ZSCORE', leases, stream_id) or '' }
+      deliveries, redis.call('ZSCORE', leases, stream_id) or '' }
   end
 end
 return { 'ok', items }

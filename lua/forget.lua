@@ -1,11 +1,10 @@
 #!lua flags=allow-oom
 --[[ forget: remove an agent that is offline and has no mail.
 Atomic because mail that arrives at the same time must not be removed with it.
-KEYS     inbox     stream   {po}:inbox:<agent>
+KEYS     inbox     stream   {po}:inbox2:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
-         order     zset     {po}:order:<agent>
-         dead      stream   {po}:dead:<agent>
+         dead      stream   {po}:dead2:<agent>
          agents    hash     {po}:agents
          cursors   hash     {po}:cursors
          presence  zset     {po}:presence
@@ -21,7 +20,7 @@ TIME     O(n) in the aliases
 --@include lib/event
 --@include lib/now
 --@include lib/presence
-local inbox, leases, index, order, dead, agents, cursors, presence, events = unpack(KEYS)
+local inbox, leases, index, dead, agents, cursors, presence, events = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -34,8 +33,7 @@ local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead)
 if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: ' .. mail) end
 redis.call('UNLINK', inbox, leases, dead)
 -- the ids are kept a while longer, because a sender may still retry one
-redis.call('PEXPIRE', index, ttl_ms)
-redis.call('PEXPIRE', order, ttl_ms)
+if redis.call('PEXPIRE', index, ttl_ms) == 1 then redis.call('HSET', index, '#leaves', 1) end -- see send.lua
 redis.call('HDEL', agents, agent, unpack(record.aliases or {}))
 redis.call('HDEL', cursors, agent)
 emit(events, 'agent_forget', 'agent', agent)

@@ -3,11 +3,10 @@
 Atomic because names and cursor must always agree. Repeating changes nothing.
 KEYS     agents   hash     {po}:agents
          cursors  hash     {po}:cursors
-         inbox    stream   {po}:inbox:<agent>
+         inbox    stream   {po}:inbox2:<agent>
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
-         order    zset     {po}:order:<agent>
-         dead     stream   {po}:dead:<agent>
+         dead     stream   {po}:dead2:<agent>
 ARGV     agent    the name
          line     JSON: since, seen (ms), reads, aliases ([name, made ms]), seq (last number given), cursor or ''
 RETURNS  ok
@@ -17,7 +16,7 @@ TIME     O(n) in the aliases
 --@include lib/agent
 --@include lib/cursor
 --@include lib/number
-local agents, cursors, inbox, leases, index, order, dead = unpack(KEYS)
+local agents, cursors, inbox, leases, index, dead = unpack(KEYS)
 local agent, line = ARGV[1], cjson.decode(ARGV[2])
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
@@ -30,7 +29,7 @@ end
 
 local record = load_agent(agents, agent)
 -- what a forgotten agent of this name has left: its ids
-if not record then redis.call('UNLINK', inbox, leases, index, order, dead) end
+if not record then redis.call('UNLINK', inbox, leases, index, dead) end
 record = record or {}
 local aliases = {}
 for _, alias in ipairs(line.aliases) do

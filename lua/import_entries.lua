@@ -3,13 +3,12 @@
 Atomic because a message and its record must be written together. Repeating adds nothing: an entry is left out when its
 message id is remembered already, or, without a record, when the stream has passed its ID. Each message of an inbox counts
 as returned by its reader at the time `due`, after its `deliveries`: it keeps its place, and a repeat is labelled.
-KEYS     inbox    stream   {po}:inbox:<agent>, or another stream
+KEYS     inbox    stream   {po}:inbox2:<agent>, or another stream
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
-         order    zset     {po}:order:<agent>
          agents   hash     {po}:agents
 ARGV     agent    the present name
-         rows     JSON array: entry (stream ID), fields (flat); of a message also id, record (of the index) and forget
+         rows     JSON array: entry (stream ID), fields (flat); of a message also id, record (of the index)
 RETURNS  ok, number of entries added
          alias, present name
 ERRORS   NONE
@@ -20,7 +19,7 @@ TIME     O(n log n) in the rows
 --@include lib/fields
 --@include lib/now
 --@include lib/stream
-local inbox, leases, index, order, agents = unpack(KEYS)
+local inbox, leases, index, agents = unpack(KEYS)
 local agent, rows, now = ARGV[1], cjson.decode(ARGV[2]), now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -28,7 +27,6 @@ if target then return { 'alias', target } end
 local function restore(row, stream_id)
   row.record.s = stream_id
   save_entry(index, row.id, row.record)
-  redis.call('ZADD', order, row.forget, row.id)
   local last = tonumber(redis.call('HGET', index, '#seq') or 0)
   if row.record.q > last then redis.call('HSET', index, '#seq', row.record.q) end
   if not row.deliveries then return end
@@ -42,7 +40,7 @@ end
 if rows[1].record and redis.call('HEXISTS', agents, agent) == 0 then -- forgotten meanwhile
   save_agent(agents, agent, { since = now, seen = 0 })
   redis.call('PERSIST', index)
-  redis.call('PERSIST', order)
+  redis.call('HDEL', index, '#leaves')
 end
 local added, last = 0, '0-0'
 if redis.call('EXISTS', inbox) == 1 then last = field(redis.call('XINFO', 'STREAM', inbox), 'last-generated-id') end

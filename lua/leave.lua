@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ leave: end a session's connection and release what it had leased.
 Atomic because an old connection must not undo what a new one of the same session has done.
-KEYS     inbox       stream   {po}:inbox:<agent>
+KEYS     inbox       stream   {po}:inbox2:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          agents      hash     {po}:agents
@@ -21,8 +21,8 @@ TIME     O(n) in the messages held
 --@include lib/claude
 --@include lib/entry
 --@include lib/event
---@include lib/fields
 --@include lib/leased_by
+--@include lib/message
 --@include lib/now
 --@include lib/presence
 --@include lib/session
@@ -36,7 +36,7 @@ local now, ids = now_ms(), {}
 for _, pending in ipairs(leased_by(inbox, leases, session, now)) do
   local fields = fields_at(inbox, pending[1])
   if fields then
-    local id = field(fields, 'id')
+    local id = message_of(fields)
     redis.call('ZADD', leases, now, pending[1])
     local entry = load_entry(index, id)
     if entry then

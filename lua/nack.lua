@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 --[[ nack: return leased messages to the inbox before their lease ends.
 Atomic because the last allowed delivery must become a dead letter in the same step.
-KEYS     inbox           stream   {po}:inbox:<agent>
+KEYS     inbox           stream   {po}:inbox2:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         dead            stream   {po}:dead:<agent>
+         dead            stream   {po}:dead2:<agent>
          events          stream   {po}:events
          agents          hash     {po}:agents
          notices         hash     {po}:notices

@@ -4,10 +4,10 @@ Atomic because a message handed out, its lease and its delivery count must agree
 must leave in the same step. Order: with `resume` the session's own leased messages, then those whose lease ended or
 that were returned (of more than 1000, those due longest), then new ones; each by stream ID. Where it is known what the
 session was shown, a message that it was not is no repeat because of this session.
-KEYS     inbox           stream   {po}:inbox:<agent>
+KEYS     inbox           stream   {po}:inbox2:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         dead            stream   {po}:dead:<agent>
+         dead            stream   {po}:dead2:<agent>
          events          stream   {po}:events
          agents          hash     {po}:agents
          notices         hash     {po}:notices
@@ -46,6 +46,7 @@ TIME     O(limit + due)
 --@include lib/fields
 --@include lib/finish
 --@include lib/leased_by
+--@include lib/message
 --@include lib/move_to_dead
 --@include lib/now
 --@include lib/shown
@@ -78,10 +79,10 @@ local chosen, length, full = 0, 0, false
 -- choose a message if limit and budget allow it; after the first that they do not, none is chosen
 local function choose(fields)
   if chosen >= limit then full = true end
-  if verified and field(fields, 'verified') == '' then full = true end
+  local _, _, is_verified, body = message_of(fields)
+  if verified and not is_verified then full = true end
   if full then return false end
   if budget > 0 then
-    local body = body_length(fields)
     if (chosen > 0 or verified) and length + body > budget then full = true return false end
     length = length + body
   end
@@ -90,7 +91,7 @@ local function choose(fields)
 end
 
 local function lease(stream_id, fields, deliveries, redelivered)
-  local id = field(fields, 'id') or '' -- a damaged disk may have altered the name of a field
+  local id = message_of(fields) -- '' if a disk has altered it
   local entry = load_entry(index, id)
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ read_broadcasts: return the broadcasts after an agent's cursor.
 Atomic because what was missed, what is returned and the new cursor must agree.
-KEYS     broadcasts  stream   {po}:broadcasts
+KEYS     broadcasts  stream   {po}:broadcasts2
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          agents      hash     {po}:agents
@@ -29,7 +29,7 @@ TIME     O(limit)
 --@include lib/cursor
 --@include lib/entry
 --@include lib/event
---@include lib/fields
+--@include lib/message
 --@include lib/now
 --@include lib/number
 local broadcasts, feed, cursors, agents, events, presence, sessions, ids = unpack(KEYS)
@@ -61,13 +61,13 @@ place = place or '0-0'
 
 local items, length, more = {}, 0, 0
 for _, each in ipairs(redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT', limit + 1)) do
-  local body = body_length(each[2])
+  local _, _, _, body, seq = message_of(each[2])
   if #items >= limit or (budget > 0 and #items > 0 and length + body > budget) then
     more = 1
     break
   end
   length = length + body
-  place, seen = each[1], tonumber(field(each[2], 'seq')) or seen + 1 -- a damaged disk may have altered it
+  place, seen = each[1], seq or seen + 1 -- a damaged disk may have altered it
   items[#items + 1] = { place, seen <= given and 1 or 0, each[2], digest_of(ids, place, each[2]) }
 end
 local cursor = place .. ' ' .. digits(seen)

@@ -1,23 +1,21 @@
 #!lua
 --[[ rename: move an agent with all it has to another name, and keep the old name as an alias.
 Atomic because mail, cursor, sessions and names must always agree. A fixed number of RENAMEs.
-KEYS     inbox      stream   {po}:inbox:<old>
+KEYS     inbox      stream   {po}:inbox2:<old>
          leases     zset     {po}:leases:<old>
          index      hash     {po}:index:<old>
-         order      zset     {po}:order:<old>
-         dead       stream   {po}:dead:<old>
-         inbox_to   stream   {po}:inbox:<new>
+         dead       stream   {po}:dead2:<old>
+         inbox_to   stream   {po}:inbox2:<new>
          leases_to  zset     {po}:leases:<new>
          index_to   hash     {po}:index:<new>
-         order_to   zset     {po}:order:<new>
-         dead_to    stream   {po}:dead:<new>
+         dead_to    stream   {po}:dead2:<new>
          agents     hash     {po}:agents
          cursors    hash     {po}:cursors
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
          events     stream   {po}:events
-         inbox_own  stream   {po}:inbox:<owner>
-         dead_own   stream   {po}:dead:<owner>
+         inbox_own  stream   {po}:inbox2:<owner>
+         dead_own   stream   {po}:dead2:<owner>
 ARGV     agent      the present name
          name       the new name
          owner      the agent whose alias the new name is, else the new name
@@ -36,7 +34,7 @@ TIME     O(n) in the aliases and sessions of the agent
 --@include lib/now
 --@include lib/number
 --@include lib/presence
-local agents, cursors, presence, sessions, events = unpack(KEYS, 11, 15)
+local agents, cursors, presence, sessions, events = unpack(KEYS, 9, 13)
 local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = now_ms()
 
@@ -62,18 +60,18 @@ local other = nil
 if owner and owner ~= old then
   if owner ~= ARGV[3] then return { 'owner', owner } end
   other = load_agent(agents, owner)
-  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[16], KEYS[17]) > 0) then
+  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[14], KEYS[15]) > 0) then
     return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
   end
 elseif not owner then
   other = load_agent(agents, new)
   if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
-  local count = mail(KEYS[6], KEYS[10])
+  local count = mail(KEYS[5], KEYS[8])
   if count > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' has mail: ' .. count) end
 end
 local aliases = without(record.aliases, new)
 local unused = nil
-if #aliases >= 32 and live_sessions(presence, record, now) == 0 and mail(KEYS[1], KEYS[5]) == 0 then
+if #aliases >= 32 and live_sessions(presence, record, now) == 0 and mail(KEYS[1], KEYS[4]) == 0 then
   local _, made = alias_of(agents, aliases[1]) -- the oldest is dropped if another agent could take it as well
   if (made or 0) + ttl_ms <= now then unused = table.remove(aliases, 1) end
 end
@@ -87,11 +85,11 @@ elseif other then
 end
 if unused then redis.call('HDEL', agents, unused) end
 aliases[#aliases + 1] = old
-for at = 1, 5 do
+for at = 1, 4 do
   if redis.call('EXISTS', KEYS[at]) == 1 then
-    redis.call('RENAME', KEYS[at], KEYS[at + 5])
+    redis.call('RENAME', KEYS[at], KEYS[at + 4])
   else
-    redis.call('UNLINK', KEYS[at + 5])
+    redis.call('UNLINK', KEYS[at + 4])
   end
 end
 local cursor = redis.call('HGET', cursors, old)

@@ -1,9 +1,9 @@
 #!lua
 --[[ requeue: move dead letters to the tail of their inbox, with a delivery count of zero and a new time to live.
 Atomic because a letter must be in exactly one of the two streams. Bounded: without ids, 100 letters per call.
-KEYS     inbox      stream   {po}:inbox:<agent>
+KEYS     inbox      stream   {po}:inbox2:<agent>
          index      hash     {po}:index:<agent>
-         dead       stream   {po}:dead:<agent>
+         dead       stream   {po}:dead2:<agent>
          events     stream   {po}:events
          agents     hash     {po}:agents
          meta       hash     {po}:meta
@@ -24,6 +24,7 @@ TIME     O(n) in the letters moved
 --@include lib/event
 --@include lib/fields
 --@include lib/importing
+--@include lib/message
 --@include lib/stream
 local inbox, index, dead, events, agents, meta = unpack(KEYS)
 local agent, ids, till, max_inbox = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -52,10 +53,9 @@ end
 local added = { reason = true, deliveries = true, died = true }
 local moved = {}
 for _, letter in ipairs(letters) do
-  local fields, id = {}, field(letter[2], 'id')
+  local fields, id, from, _, _, seq, t = {}, message_of(letter[2])
   -- built before anything moves, because a script that fails half way does not roll back
-  local entry = load_entry(index, id) or { d = '', q = tonumber(field(letter[2], 'seq')),
-    t = tonumber(field(letter[2], 't')), f = field(letter[2], 'from') }
+  local entry = load_entry(index, id) or { d = '', q = seq, t = t, f = from }
   -- an id named twice is moved once
   if redis.call('XDEL', dead, letter[1]) == 1 then
     for at = 1, #letter[2], 2 do

@@ -1,12 +1,10 @@
 #!lua flags=allow-oom
 --[[ retain_ids: copy the message ids of an agent that is about to be removed to one of its aliases.
 Atomic because only the ids of an agent without sessions and mail may get a time to live. Repeating changes nothing.
-KEYS     inbox     stream   {po}:inbox:<agent>
-         dead      stream   {po}:dead:<agent>
+KEYS     inbox     stream   {po}:inbox2:<agent>
+         dead      stream   {po}:dead2:<agent>
          index     hash     {po}:index:<agent>
-         order     zset     {po}:order:<agent>
          index_to  hash     {po}:index:<alias>
-         order_to  zset     {po}:order:<alias>
          agents    hash     {po}:agents
          presence  zset     {po}:presence
 ARGV     agent     the present name
@@ -19,14 +17,13 @@ TIME     O(n) in the ids
 --@include lib/agent
 --@include lib/now
 --@include lib/presence
-local inbox, dead, index, order, index_to, order_to, agents, presence = unpack(KEYS)
+local inbox, dead, index, index_to, agents, presence = unpack(KEYS)
 local agent, alias, ttl_ms = unpack(ARGV)
 local record = load_agent(agents, agent)
 if not record or alias_of(agents, alias) ~= agent then return 0 end
 if live_sessions(presence, record, now_ms()) > 0 then return 0 end
 if redis.call('XLEN', inbox) + redis.call('XLEN', dead) > 0 then return 0 end
 if redis.call('COPY', index, index_to, 'REPLACE') == 0 then return 0 end
-redis.call('COPY', order, order_to, 'REPLACE')
+redis.call('HSET', index_to, '#leaves', 1) -- see send.lua
 redis.call('PEXPIRE', index_to, ttl_ms)
-redis.call('PEXPIRE', order_to, ttl_ms)
 return 1

@@ -1,10 +1,9 @@
 #!lua
 --[[ send: accept a message into an inbox, once per id.
 Atomic because id, inbox, history and event must be written together or not at all.
-KEYS     inbox       stream   {po}:inbox:<agent>
+KEYS     inbox       stream   {po}:inbox2:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
-         order       zset     {po}:order:<agent>
          history     stream   {po}:history
          events      stream   {po}:events
          agents      hash     {po}:agents
@@ -13,16 +12,13 @@ KEYS     inbox       stream   {po}:inbox:<agent>
          meta        hash     {po}:meta
          past        stream   {po}:past:<agent>
          past_from   stream   {po}:past:<sender>
-         dead        stream   {po}:dead:<agent>
+         dead        stream   {po}:dead2:<agent>
          notices     hash     {po}:notices
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
          sender      who sends
-         body        the text
-         thread      thread or ''
-         reply_to    message id or ''
-         verified    '1' or ''
+         message     the message from its id on, as lib/message.lua has it
          via         how it was sent
          max_inbox   most unacknowledged messages
          ttl_ms      time to live
@@ -39,37 +35,38 @@ ERRORS   KEY_REUSED  the id was accepted with other content
          IMPORTING   an import runs; nothing was stored
 TIME     O(log n) in the inbox
 ]]
---@include lib/acting
 --@include lib/agent
 --@include lib/entry
 --@include lib/event
---@include lib/expire
 --@include lib/importing
 --@include lib/now
 --@include lib/number
 --@include lib/past
---@include lib/presence
---@include lib/sweep_index
-local inbox, leases, index, order, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS, 1, 12)
-local agent, id, digest, from, body, thread, reply_to, verified, via = unpack(ARGV, 1, 9)
-local max_inbox, ttl_ms = tonumber(ARGV[10]), tonumber(ARGV[11])
+local inbox, leases, index, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS, 1, 11)
+local agent, id, digest, from, message, via = unpack(ARGV, 1, 6)
+local max_inbox, ttl_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[12], from, now)
-if wrong then return wrong end
+if ARGV[9] ~= '' then
+  --@include lib/acting
+  local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
+  if wrong then return wrong end
+end
 local refusal = importing(meta)
 if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
-local known = record and not string.find(record, '"seen":0[,}]') and 1 or 0
-local readable, online, seen = pcall(function() -- the record may be damaged, which must not refuse the message
-  local recipient = cjson.decode(known == 1 and record or '{}')
-  return live_sessions(presence, recipient, now) > 0 and 1 or 0, digits(recipient.seen or 0)
-end)
-if not readable then online, seen = 0, '0' end
+local seen, online = record and string.match(record, '"seen":(%d+)[,}]') or '0', 0
+local known = seen ~= '0' and 1 or 0
+-- not decoded: a record that a disk has damaged must not refuse the message
+for session in string.gmatch(known == 1 and string.match(record, '"sessions":(%b[])') or '', '"([^"]+)"') do
+  local ends = redis.call('ZSCORE', presence, session)
+  if ends and tonumber(ends) > now then online = 1 end
+end
 
-local existing = load_entry(index, id)
+local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
 if existing then
+  existing = entry_of(existing)
   if existing.d ~= digest then
     return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
   end
@@ -77,27 +74,28 @@ if existing then
 end
 
 if redis.call('XLEN', inbox) >= max_inbox then
-  local keys = { inbox = inbox, leases = leases, index = index, dead = KEYS[13], events = events, agents = agents,
-    notices = KEYS[14] }
-  if expire(keys, agent, ttl_ms, now, tonumber(ARGV[13])) == 0 then
+  --@include lib/expire
+  local keys = { inbox = inbox, leases = leases, index = index, dead = KEYS[12], events = events, agents = agents,
+    notices = KEYS[13] }
+  if expire(keys, agent, ttl_ms, now, tonumber(ARGV[10])) == 0 then
     return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')
   end
 end
 
 if not record then save_agent(agents, agent, { since = now, seen = 0 }) end
--- the removal of an agent gives its ids a time to live, which must end if the name is used again
-redis.call('PERSIST', index)
-redis.call('PERSIST', order)
-local seq = redis.call('HINCRBY', index, '#seq', 1)
-local time = digits(now)
-local stream_id = redis.call('XADD', inbox, '*', 'id', id, 'seq', seq, 'from', from, 'verified', verified,
-  'via', via, 'body', body, 't', time, 'thread', thread, 'reply_to', reply_to)
-save_entry(index, id, { s = stream_id, d = digest, q = seq, st = 'queued', t = now, f = from })
-redis.call('ZADD', order, now + ttl_ms, id)
-local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'message', 'id', id,
-  'seq', seq, 'from', from, 'verified', verified, 'via', via, 'body', body, 't', time, 'thread', thread,
-  'reply_to', reply_to, 'to', agent)
-local marked = mark_both(past, past_from, entry, tonumber(ARGV[14]), ttl_ms, now)
+if leaves then -- the ids were kept for a time after the removal of an agent, which must end if the name is used again
+  redis.call('PERSIST', index)
+  redis.call('HDEL', index, '#leaves')
+end
+local seq, time = (tonumber(last) or 0) + 1, digits(now)
+message = seq .. ' ' .. time .. ' ' .. message
+local stream_id = redis.call('XADD', inbox, '*', 'm', message)
+redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
+local entry = redis.call('XADD', history, 'MINID', '~', now - ttl_ms, '*', 'to', agent, 'm', message)
+local marked = mark_both(past, past_from, entry, tonumber(ARGV[11]), ttl_ms, now)
 emit(events, 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
-if seq % 16 == 0 then sweep_index(index, order, ttl_ms, now, 64) end
+if seq % 32 == 0 then
+  --@include lib/sweep_index
+  sweep_index(index, ttl_ms, now, 64)
+end
 return { 'ok', seq, 1, known, marked, online, seen, digits(now) }

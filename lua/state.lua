@@ -12,6 +12,7 @@ ERRORS   NONE
 TIME     O(1)
 ]]
 --@include lib/agent
+--@include lib/entry
 --@include lib/now
 --@include lib/number
 local index, leases, agents = unpack(KEYS)
@@ -19,5 +20,5 @@ local target = alias_of(agents, ARGV[1])
 if target then return { 'alias', target } end
 local value = redis.call('HGET', index, ARGV[2])
 if not value then return { 'ok', '', '', '0' } end
-local lease_end = redis.call('ZSCORE', leases, cjson.decode(value).s)
+local lease_end = redis.call('ZSCORE', leases, entry_of(value).s)
 return { 'ok', value, lease_end or '', digits(now_ms()) }

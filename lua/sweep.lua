@@ -2,21 +2,20 @@
 --[[ sweep: end the messages of one inbox that are expired or had their last delivery, and correct the times of those
 that a step of the clock hides. Housekeeping runs it.
 Atomic because a message must leave the inbox and reach its final state in one step. Bounded: examines 1000 messages,
-1000 ended leases and 200 ids, and ends 100 messages of either kind.
-KEYS     inbox           stream   {po}:inbox:<agent>
+1000 ended leases and about 200 ids, and ends 100 messages of either kind.
+KEYS     inbox           stream   {po}:inbox2:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         order           zset     {po}:order:<agent>
          events          stream   {po}:events
          agents          hash     {po}:agents
-         dead            stream   {po}:dead:<agent>
+         dead            stream   {po}:dead2:<agent>
          notices         hash     {po}:notices
 ARGV     agent           the present name
          ttl_ms          time to live
          idle_ms         a consumer with nothing pending is deleted when it was idle this long
          max_deliveries  deliveries before a message is dead
          max_dead        most dead letters stored
-RETURNS  ok, messages ended, ids examined, consumers deleted, 1 there is more to do now | 0, messages that are left,
+RETURNS  ok, messages ended, ids forgotten, consumers deleted, 1 there is more to do now | 0, messages that are left,
          stream ID of the oldest of them | ''
          alias, present name
 ERRORS   NONE
@@ -29,11 +28,12 @@ TIME     O(n) in the messages ended
 --@include lib/expire
 --@include lib/fields
 --@include lib/lasts
+--@include lib/message
 --@include lib/move_to_dead
 --@include lib/now
 --@include lib/stream
 --@include lib/sweep_index
-local inbox, leases, index, order, events, agents, dead, notices = unpack(KEYS)
+local inbox, leases, index, events, agents, dead, notices = unpack(KEYS)
 local agent, ttl_ms, idle_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_deliveries, max_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
@@ -50,7 +50,7 @@ if redis.call('EXISTS', inbox) == 1 then
     if lasts(leases, stream_id, now) then -- a step back of the clock has hidden it: let a check count it
       redis.call('ZADD', leases, now, stream_id)
       local hidden = fields_at(inbox, stream_id)
-      if hidden and #shown_again < most_ended then shown_again[#shown_again + 1] = field(hidden, 'id') end
+      if hidden and #shown_again < most_ended then shown_again[#shown_again + 1] = message_of(hidden) end
     end
     local fields = deliveries >= max_deliveries and fields_at(inbox, stream_id)
     if fields and died == most_ended then
@@ -71,6 +71,7 @@ if redis.call('EXISTS', inbox) == 1 then
     end
   end
 end
-local examined = sweep_index(index, order, ttl_ms, now, 200)
+local forgotten, through = sweep_index(index, ttl_ms, now, 200)
+if forgotten > 20 and not through then more = 1 end -- else the next round of housekeeping is soon enough
 local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
-return { 'ok', ended, examined, deleted, examined == 200 and 1 or more, redis.call('XLEN', inbox), oldest and oldest[1] or '' }
+return { 'ok', ended, forgotten, deleted, more, redis.call('XLEN', inbox), oldest and oldest[1] or '' }

@@ -231,6 +231,10 @@ class Client:
         one = "" if id is None else f"/{_segment(id, 'id')}"
         return self._call("DELETE", f"tokens/{_segment(name, 'name')}{one}", repeat=False)
 
+    def sessions(self, *, limit: int | None = None, offset: int | None = None) -> Json:
+        """List the sessions that are connected to this daemon."""
+        return self._call("GET", "sessions", query={"limit": limit, "offset": offset})
+
     def stats(self) -> Json:
         """Return counts and rates."""
         return self._call("GET", "stats")

@@ -290,6 +290,8 @@ class HistoryPage(Record, frozen=True, kw_only=True):
 class Agent(Record, frozen=True, kw_only=True):
     """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called.
 
+    `oldestUnread` is the time since which the first of them waits, None if there is none.
+
     `client` and `directory` are those of its latest session, None where they are not known. `state` is known for the
     sessions of this daemon whose client reports it.
     """
@@ -302,6 +304,7 @@ class Agent(Record, frozen=True, kw_only=True):
     directory: str | None = None
     message_count: int = msgspec.field(name="messageCount")
     unread: int = 0
+    oldest_unread: str | None = msgspec.field(name="oldestUnread", default=None)
     dead: int = 0
     last_seen: str | None = msgspec.field(name="lastSeen")
     sessions: int = 0

@@ -1,4 +1,4 @@
---@include lib/fields
+--@include lib/message
 --@include lib/number
 -- cursors: agent -> '<stream ID> <number>' of the last broadcast it has seen
 local function split_cursor(value)
@@ -16,5 +16,5 @@ local function broadcast_bounds(broadcasts, feed, now, ttl_ms)
   redis.call('XTRIM', broadcasts, 'MINID', digits(now - ttl_ms))
   local last = tonumber(redis.call('HGET', feed, 'last') or 0)
   local oldest = redis.call('XRANGE', broadcasts, '-', '+', 'COUNT', 1)[1]
-  return last, oldest and tonumber(field(oldest[2], 'seq')) or last + 1
+  return last, oldest and select(5, message_of(oldest[2])) or last + 1
 end

@@ -1,6 +1,6 @@
 --@include lib/delivery
 --@include lib/entry
---@include lib/fields
+--@include lib/message
 --@include lib/number
 --@include lib/stream
 -- whether a message whose time lies ahead was returned without a delay, or was leased at a time that is still to come
@@ -16,7 +16,7 @@ local function due_messages(inbox, leases, index, events, now)
   if newest and (id_parts(newest)) > now + 1000 then -- the clock was stepped back since: that must hide no message
     for _, stream_id in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. digits(now), '+inf', 'LIMIT', 0, 1000)) do
       local fields = fields_at(inbox, stream_id)
-      local entry = fields and load_entry(index, field(fields, 'id'))
+      local entry = fields and load_entry(index, (message_of(fields)))
       if entry and is_hidden(inbox, entry, now) then due[#due + 1] = stream_id end
     end
   end

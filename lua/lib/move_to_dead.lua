@@ -2,13 +2,13 @@
 --@include lib/delete_dead
 --@include lib/entry
 --@include lib/event
---@include lib/fields
 --@include lib/finish
+--@include lib/message
 --@include lib/number
 -- move a message to the dead letters and store a notice, so that its sender is notified even after a crash. `reason`:
 -- 'expired' when its time to live is over, 'altered' when the disk changed it, by default the end of its last delivery
 local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, reason)
-  local id, from = field(fields, 'id'), field(fields, 'from')
+  local id, from = message_of(fields)
   local letter = { 'reason', reason or 'max_deliveries', 'deliveries', deliveries, 'died', digits(now) }
   for _, value in ipairs(fields) do letter[#letter + 1] = value end
   local dead_id = redis.call('XADD', keys.dead, '*', unpack(letter))
@@ -27,7 +27,7 @@ local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max
   end
   if redis.call('XLEN', keys.dead) > max_dead then
     local oldest = redis.call('XRANGE', keys.dead, '-', '+', 'COUNT', 1)[1]
-    local oldest_id = field(oldest[2], 'id')
+    local oldest_id = message_of(oldest[2])
     delete_dead(keys.dead, keys.index, oldest[1], oldest_id, 'expired', now, 'dead_letters_full')
     emit(keys.events, 'msg_expired', 'id', oldest_id, 'to', agent, 'reason', 'dead_letters_full')
   end

@@ -1,4 +1,4 @@
---@include lib/fields
+--@include lib/message
 --@include lib/number
 --@include lib/stream
 -- add to the ids and senders of new messages those that a process was notified of before and that have returned to the
@@ -11,8 +11,9 @@ local function add_returned(inbox, leases, process, now, ids, senders)
   for _, stream_id in ipairs(due) do
     local fields = not id_before(process.mail, stream_id) and fields_at(inbox, stream_id)
     if fields then
-      ids[#ids + 1] = field(fields, 'id')
-      local from, known = field(fields, 'from'), false
+      local id, from = message_of(fields)
+      local known = false
+      ids[#ids + 1] = id
       for _, each in ipairs(senders) do known = known or each == from end
       if not known and #senders < 3 then senders[#senders + 1] = from end
     end

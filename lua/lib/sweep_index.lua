@@ -1,18 +1,26 @@
 --@include lib/entry
--- forget message ids whose time is over, examining at most `count`. Queued, leased and dead messages are examined again
--- one time to live later, also those that died because they expired; the id of one that is gone is kept that long after
--- its end, for its sender to ask about; a record without an end was imported by an earlier version
-local function sweep_index(index, order, ttl_ms, now, count)
-  local ids = redis.call('ZRANGEBYSCORE', order, '-inf', now, 'LIMIT', 0, count)
-  for _, id in ipairs(ids) do
-    local entry = load_entry(index, id)
-    if entry and (entry.st == 'queued' or entry.st == 'leased' or entry.st == 'dead'
-      or (entry.st == 'expired' and (entry.w == 'ttl' and entry.x or (entry.e or 0) + ttl_ms > now))) then
-      redis.call('ZADD', order, now + ttl_ms, id)
-    else
-      redis.call('HDEL', index, id)
-      redis.call('ZREM', order, id)
+local function is_over(value, ttl_ms, now)
+  local readable, entry = pcall(entry_of, value)
+  if not readable then return true end
+  if entry.st == 'queued' or entry.st == 'leased' or entry.st == 'dead' then return false end
+  if entry.st == 'expired' and entry.w == 'ttl' and entry.x then return false end
+  return math.max(entry.t or 0, entry.e or 0) + ttl_ms <= now
+end
+
+-- forget message ids whose time is over, examining about `count` from where the last call stopped; returns how many it
+-- forgot, and whether a round through all of them has ended. Of a message that is queued, leased or dead the id is kept, also of one that died
+-- because it expired, and else for one time to live after its end, for its sender to ask about. A step back of the clock
+-- only keeps it longer
+local function sweep_index(index, ttl_ms, now, count)
+  local reply, forgotten = redis.call('HSCAN', index, redis.call('HGET', index, '#swept') or '0', 'COUNT', count), 0
+  for at = 1, #reply[2], 2 do
+    local id, value = reply[2][at], reply[2][at + 1]
+    local state, accepted = string.match(value, '^[^ ]* [^ ]* [^ ]* ([^ ]*) ([^ ]*) ') -- most are too young, seen so fast
+    if string.sub(id, 1, 1) ~= '#' and state ~= 'queued' and state ~= 'leased' and state ~= 'dead'
+      and (not state or (tonumber(accepted) or 0) + ttl_ms <= now) and is_over(value, ttl_ms, now) then
+      forgotten = forgotten + redis.call('HDEL', index, id)
     end
   end
-  return #ids
+  if reply[1] == '0' then redis.call('HDEL', index, '#swept') else redis.call('HSET', index, '#swept', reply[1]) end
+  return forgotten, reply[1] == '0'
 end

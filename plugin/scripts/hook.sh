@@ -63,7 +63,7 @@ if [ "$event" != SessionStart ]; then
   exit 0
 fi
 
-command -v postino >/dev/null 2>&1 || missing postino
+postino=$(command -v "${CLAUDE_PLUGIN_OPTION_COMMAND:-postino}" || command -v postino) || missing postino
 command -v curl >/dev/null 2>&1 || missing curl
 if [ -n "$agent" ] && [ -n "$CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS" ]; then
   # A teammate in a process of its own has inherited the name of its team's lead: see explicit_name in the relay.
@@ -74,7 +74,7 @@ fi
 input=$(cat)
 printf %s "$input" | post 0.8
 [ $? = 7 ] || exit 0 # 7: cannot connect, so no daemon runs; if one runs but hangs, a second one would not help
-postino up </dev/null >/dev/null 2>&1 &
+"$postino" up </dev/null >/dev/null 2>&1 &
 for _ in 1 2 3 4 5 6 7; do # a cold start takes about 0.5 s; after a slower one, the first prompt's hook greets instead
   sleep 0.08
   printf %s "$input" | post 0.2

@@ -21,12 +21,13 @@ from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
 from postino.broker.sessions import Sessions
+from postino.broker.threads import Threads
 from postino.broker.transfer import Transfer
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.home_store import HomeStore
 from postino.model import Health, iso
-from postino.store.agents import AgentTable
+from postino.store.agents import MANY, SHARE, AgentTable
 from postino.store.dead import DeadLetters
 from postino.store.events import EventStream
 from postino.store.history import HistoryStream
@@ -70,6 +71,8 @@ class Broker:
         self._store = store
         self._write: asyncio.Task[str | None] | None = None  # the last one tried, for `health`
         self._written = 0.0
+        self._counted: dict[str, Any] = {}  # of `stats`
+        self._counted_until = 0.0  # loop time
         self._asking: asyncio.Task[None] | None = None
         self._table = table
         self._live = live
@@ -84,6 +87,7 @@ class Broker:
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
+        self.threads = Threads(self.history)
         self.transfer = Transfer(store, TransferTable(store, limits))
 
     @classmethod
@@ -212,7 +216,19 @@ class Broker:
             each.on_call = observe
 
     async def stats(self) -> dict[str, Any]:
-        """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail."""
+        """Return counts over all agents; `oldestUnread` covers the first 50 inboxes with mail.
+
+        Above MANY agents they may be as old as SHARE times the time it took to count them, some seconds.
+        """
+        clock = asyncio.get_running_loop().time
+        if clock() > self._counted_until:
+            began = clock()
+            self._counted = await self._count()
+            many = self._counted["agentCount"] > MANY
+            self._counted_until = clock() + SHARE * (clock() - began) if many else 0.0
+        return self._counted | {"time": iso(await self._store.now_ms())}
+
+    async def _count(self) -> dict[str, Any]:
         names = await self._table.names()
         lengths = await asyncio.gather(*(self.mail.length(name) for name in names.agents))
         with_mail = [name for name, length in zip(names.agents, lengths, strict=True) if length][:SAMPLED]
@@ -228,7 +244,6 @@ class Broker:
             "messageCount": sum(lengths),
             "broadcastCount": await self.broadcasts.count(),
             "oldestUnread": min(times, default=None),
-            "time": iso(await self._store.now_ms()),
         }
 
 

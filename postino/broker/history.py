@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import msgspec
 
+from postino.broker.history_filter import Fate, Search
 from postino.errors import BadField
 from postino.model import HistoryEntry, HistoryPage
 from postino.store.agents import AgentTable, Names
@@ -35,45 +35,69 @@ class History:
         *,
         agent: str | None = None,
         with_: str | None = None,
+        from_: str | None = None,
+        to: str | None = None,
+        thread: str | None = None,
+        threaded: bool = False,
+        state: Fate | None = None,
         q: str | None = None,
+        after: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> HistoryPage:
-        """Return accepted messages and broadcasts, newest first.
+        """Return accepted messages and broadcasts, newest first; `Search` says what can be asked for.
 
-        `agent` is sender or recipient, under any of its names, and `with_` the other of the two; both are found by an
-        index. `q` is a part of the body, ignoring case, or the id; messages whose id it is are on the first page,
-        however old. Above 500 agents only broadcasts and what `agent` or `with_` received is found so; the rest is
-        found on its page. `before` is the entry that the page precedes. One call looks at 5000 entries at most, or for
-        one second. If `more`, there are entries that it did not look at: the next page is the one before `before`.
+        Agents are found by an index, and messages with the id `q` are on the first page, however old. Above 500 agents
+        only broadcasts and what a named agent received is found so; the rest is found on its page. `before` is the
+        entry that the page precedes. One call looks at 5000 entries at most, or for one second. If `more`, there are
+        entries that it did not look at: the next page is the one before `before`.
         """
-        names = await self._agents.names()
-        wanted = _filter(names, agent, with_, q)
+        search = Search(
+            agent=agent,
+            with_=with_,
+            from_=from_,
+            to=to,
+            thread=thread,
+            threaded=threaded,
+            state=state,
+            q=q,
+            after=after,
+        )
+        names = await self._agents.names_lately()
         inboxes = list(names.agents)
         if len(inboxes) > MOST_INDEXES:
-            inboxes = [names.present(each) for each in (agent, with_) if each]
-        found = [] if before else [each for each in await self._of_id(q, inboxes) if wanted(each)][:limit]
-        known = {each.id for each in found}
+            inboxes = [names.present(each) for each in search.parties()]
+        by_id = [] if before else await self._of_id(q, inboxes)
+        found = await self._fitting(by_id, search, names, limit)
+        known = {each.entry for each in found}
         place = before or NEWEST
-        party = agent or with_
-        parties = names.all_of(party) if party else []
+        party = names.all_of(search.parties()[0]) if search.parties() else []
         clock = asyncio.get_running_loop().time
         until, count, looked, more = clock() + MAX_SECONDS, _PART, 0, True
         while more and looked < MAX_LOOKED and len(found) < limit and clock() < until:
-            part = await self._stream.part(parties, place, count)
-            more, place = part.before is not None, part.before or place
-            for at, entry in enumerate(part.entries):
-                looked += 1
-                if entry.id not in known and wanted(entry):
-                    found.append(entry)
-                    if len(found) == limit:
-                        more, place = more or at + 1 < len(part.entries), entry.id
-                        break
-            count = _fitting(part.entries)
-        found.sort(key=lambda each: stream_parts(each.id), reverse=True)
-        return HistoryPage(
-            items=await self._with_states(found, names), looked=looked, more=more, before=place if more else None
-        )
+            part = await self._stream.part(party, place, count)
+            entries = [each for each in part.entries if not search.is_over(each)]
+            more = part.before is not None and len(entries) == len(part.entries)
+            place, room = part.before or place, limit - len(found)
+            fitting = await self._fitting([each for each in entries if each.id not in known], search, names, room)
+            if len(fitting) == room:
+                last = next(at for at, each in enumerate(entries) if each.id == fitting[-1].entry) + 1
+                more, place = more or last < len(entries), fitting[-1].entry
+                entries = entries[:last]
+            looked += len(entries)
+            found += fitting
+            count = _next_count(part.entries)
+        found.sort(key=lambda each: stream_parts(each.entry), reverse=True)
+        return HistoryPage(items=found, looked=looked, more=more, before=place if more else None)
+
+    async def _fitting(
+        self, entries: list[StreamEntry], search: Search, names: Names, limit: int
+    ) -> list[HistoryEntry]:
+        """Return the first `limit` of `entries` that are asked for, with their states."""
+        found = [each for each in entries if search.fits(each, names)]
+        if search.state is None:
+            return await self._with_states(found[:limit], names)
+        return [each for each in await self._with_states(found, names) if search.fits_state(each.state)][:limit]
 
     async def _of_id(self, q: str | None, inboxes: list[str]) -> list[StreamEntry]:
         """Return the entries whose id is `q`, as far as the indexes of these inboxes know them, newest first."""
@@ -91,24 +115,7 @@ class History:
         return [_entry(each, about) for each, about in zip(found, known, strict=True)]
 
 
-def _filter(names: Names, agent: str | None, with_: str | None, q: str | None) -> Callable[[StreamEntry], bool]:
-    """Return the function that tells whether an entry is asked for."""
-    one, other = (name and names.present(name) for name in (agent, with_))
-    word = q and q.casefold()
-
-    def wanted(entry: StreamEntry) -> bool:
-        fields = entry.fields
-        parties = {names.present(fields["from"]), names.present(fields["to"])}
-        if not {one, other} - {None} <= parties:
-            return False
-        if one is not None and one == other and len(parties) > 1:
-            return False
-        return word is None or q == fields["id"] or word in fields["body"].casefold()
-
-    return wanted
-
-
-def _fitting(entries: list[StreamEntry]) -> int:
+def _next_count(entries: list[StreamEntry]) -> int:
     """Return how many entries the next round trip asks for, when they are as long as these."""
     length = sum(len(each.fields["body"]) for each in entries) // (len(entries) or 1)
     return max(_PART, min(10 * _PART, _PART_CHARACTERS // (length + 1)))

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postino.cli.command import Command
+from postino.cli.open import in_browser
 from postino.cli.story import Story
 from postino.daemon import process
-from postino.errors import PostinoError
+from postino.errors import PostinoError, Unreachable
 from postino.paths import Home
 
 SHORT = Path("/tmp")  # a socket path has at most about 100 bytes, and TMPDIR may be long
@@ -34,7 +35,12 @@ def demo(command: Command) -> int:
         metavar="S",
         help=f"seconds between two steps (default: {PAUSE_S:g} on a terminal, else 0)",
     )
+    parser.add_argument(
+        "--open", action="store_true", help="open the page with a made-up mailroom instead; sends nothing"
+    )
     args = parser.parse_args(command.argv)
+    if args.open:
+        return _open_page(command)
     pause = args.pause if args.pause is not None else PAUSE_S if sys.stdout.isatty() else 0.0
     story = Story(command.ink, pause)
     _handle_signals()
@@ -49,6 +55,18 @@ def demo(command: Command) -> int:
             asyncio.run(converse(story, environ, daemon))
     story.line("you", "postino down   (daemon and Valkey are stopped, the temporary home is removed)")
     sys.stdout.write(TRY)
+    return 0
+
+
+def _open_page(command: Command) -> int:
+    """Open the page of this postino with a made-up mailroom, which lives in the browser's tab alone."""
+    with command.client() as client:
+        url = client.signin_code()["url"]
+    if url is None:
+        raise Unreachable("the page is not served because TCP is off; unset POSTINO_WEB_ENABLED and restart postino")
+    url = f"{url.partition('#')[0]}?demo=1"
+    shown = f"opened {url}" if in_browser(url, command.environ) else url
+    sys.stdout.write(f"{shown}\n")
     return 0
 
 

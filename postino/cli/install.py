@@ -11,7 +11,7 @@ from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
 from typing import Any
 
-from postino.cli import render
+from postino.cli import claude_needs, render
 from postino.cli.client_install import install_client, others_found, uninstall_client
 from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, Parser
@@ -58,17 +58,20 @@ def install(command: Command) -> int:
         )
     if args.ask is not None and scope != "user":
         raise BadField("--ask applies to all your sessions, so it needs --scope user", field="ask")
+    if claude := claude_program(command):
+        claude_needs.check_version(_finished(command, claude, ["--version"], None).stdout)
+    options = [*_options(args), *claude_needs.command_option(command.environ)]
     steps: list[Step] = [
         (["plugin", "marketplace", "add", str(marketplace())], None),
-        (["plugin", "install", PLUGIN, "--scope", scope, *_options(args)], None),
+        (["plugin", "install", PLUGIN, "--scope", scope, *options], None),
     ]
     code = _run(command, args, steps)
     if code == 0 and not args.dry_run:
         sys.stdout.write(f"{REACH[scope]} that starts from now on has a mailbox. `postino uninstall` undoes it.\n")
     for name in others_found(command):
         sys.stderr.write(f"postino: {name} is on PATH, too; `postino install --client {name}` sets it up\n")
-    if shutil.which("postino", path=command.environ.get("PATH")) is None:
-        sys.stderr.write(f"postino: add {Path(sys.executable).parent} to PATH; the plugin runs `postino` from there\n")
+    for sentence in claude_needs.missing(command.environ):
+        sys.stderr.write(f"postino: {sentence}\n")
     return code
 
 

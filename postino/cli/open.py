@@ -22,15 +22,15 @@ def open(command: Command) -> int:
     url = answer["url"]
     if url is None:
         raise Unreachable("the page is not served because TCP is off; unset POSTINO_WEB_ENABLED and restart postino")
-    opened = not args.print and _opened(url, command.environ)
+    opened = not args.print and in_browser(url, command.environ)
     if answer["code"] and not opened and sys.stdout.isatty():
         sys.stderr.write(f"postino: this address works once, for {answer['expires_s']} s\n")
     shown = f"opened {url.partition('#')[0]}" if opened else url
     return command.show(args, {"url": url, "opened": opened}, f"{render.line(shown)}\n")
 
 
-def _opened(url: str, environ: Mapping[str, str]) -> bool:
-    """Start a browser if there is a screen: a text browser would take over the terminal and cannot show the page."""
+def in_browser(url: str, environ: Mapping[str, str]) -> bool:
+    """Open `url` if there is a screen: a text browser would take over the terminal and cannot show the page."""
     if sys.platform == "linux" and not any(environ.get(name) for name in SCREENS):
         return False
     import webbrowser

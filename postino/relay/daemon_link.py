@@ -6,7 +6,6 @@ One daemon may follow another; each needs the client's handshake again. Standard
 from __future__ import annotations
 
 import _socket  # all that is needed of socket, whose enums and selectors would cost 4 ms and 0.4 MB
-import json
 import os
 import select
 import sys
@@ -15,6 +14,7 @@ import time
 from postino import __version__
 from postino.home import placeholders
 from postino.relay.claude_process import claude_process, explicit_name, terminal_suffix, variable
+from postino.relay.json_text import dumps, loads
 from postino.relay.lines import CONTROL, LineBuffer, WriteBuffer
 from postino.relay.requests import Request, Requests
 from postino.relay.starter import RESTART, Starter
@@ -176,10 +176,10 @@ class DaemonLink:
         """Tell a daemon that did not answer in time that nobody waits any more, so that a read is given back."""
         params = {"requestId": request_id, "reason": "no answer in time"}
         cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
-        self.to_daemon.put(json.dumps(cancelled).encode())
+        self.to_daemon.put(dumps(cancelled).encode())
 
     def _send_control(self, control: dict[str, Any]) -> None:
-        self.to_daemon.put(json.dumps(control, separators=(",", ":")).encode())
+        self.to_daemon.put(dumps(control).encode())
 
     # dial and start
 
@@ -257,7 +257,7 @@ class DaemonLink:
     # from the daemon
 
     def _handle_line(self, line: bytes, end: bytes | None) -> None:
-        message = json.loads(line) if end is None else None
+        message = loads(line) if end is None else None
         if not isinstance(message, dict):
             raise ValueError("each line of the daemon must be one JSON object")
         if line.startswith(CONTROL):
@@ -309,13 +309,13 @@ class DaemonLink:
         print(f"postino mcp: {sentence}", file=sys.stderr, flush=True)
         result = message["result"]
         result["instructions"] = f"{result.get('instructions') or ''} {sentence}".strip()
-        return json.dumps(message, separators=(",", ":")).encode()
+        return dumps(message).encode()
 
     def _welcomed(self) -> None:
         self.welcomed = True
         self.starter.served()
         if self.handshake_done:
-            self.to_daemon.put(json.dumps(self.initialize | {"id": self._replay_id()}).encode())
+            self.to_daemon.put(dumps(self.initialize | {"id": self._replay_id()}).encode())
             if self.initialized:
                 self.to_daemon.put(self.initialized)
         self._send_due(time.monotonic())

@@ -6,9 +6,9 @@ the relay or the daemon itself; every other is a JSON-RPC frame and passes uncha
 
 from __future__ import annotations
 
-import json
 import os
-import re
+
+from postino.relay.json_text import dumps, loads
 
 TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class WriteBuffer:
 
 def find_id(start: bytes, end: bytes) -> bytes | None:
     """Return the JSON of the request id that stands at either end of a line too long to parse, or None."""
+    import re
+
     found = re.match(_FIRST_ID, start) or re.search(_LAST_ID, end)
     return found.group(1) if found else None
 
@@ -103,7 +105,7 @@ def parse(line: bytes) -> Any:
         ValueError: it is not JSON.
         RecursionError: it is nested more than MAX_DEPTH deep.
     """
-    value = json.loads(line, parse_constant=_refuse)
+    value = loads(line)
     if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _too_deep(value):
         raise RecursionError
     return value
@@ -119,10 +121,6 @@ def _too_deep(value: Any) -> bool:
     return True
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)  # NaN and Infinity are not JSON
-
-
 def is_repeatable(message: dict[str, Any]) -> bool:
     """Return whether carrying out a tool call twice does no harm, so that the relay may repeat it."""
     params = message.get("params")
@@ -132,7 +130,7 @@ def is_repeatable(message: dict[str, Any]) -> bool:
 def refusal(answer: dict[str, Any]) -> tuple[str | None, str | None]:
     """Return the code of a refused call and its outcome, "none" or "unknown", each None where there is none."""
     try:
-        data = answer["error"]["data"] if "error" in answer else json.loads(_refused(answer["result"]))
+        data = answer["error"]["data"] if "error" in answer else loads(_refused(answer["result"]))
         return data.get("code"), data.get("outcome")
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None, None  # any other answer
@@ -150,11 +148,11 @@ def ensure_id(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
         return line, None
     if arguments.get("id") in (None, ""):  # either stands for an argument left out
         arguments["id"] = os.urandom(16).hex()
-        line = json.dumps(message, separators=(",", ":")).encode()
+        line = dumps(message).encode()
     return line, str(arguments["id"])
 
 
 def error_line(request_id: Id | None, code: int, text: str, data: Any = None) -> bytes:
     """Return a JSON-RPC error response; `request_id` None answers a line that names no request."""
     error = {"code": code, "message": text} | ({} if data is None else {"data": data})
-    return json.dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode()
+    return dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode()

@@ -9,7 +9,6 @@ most PIPE_BUF bytes, which a descriptor that `poll()` calls writable takes at on
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import time
@@ -17,6 +16,7 @@ import time
 from postino import __version__
 from postino.home import home_of, is_placeholder
 from postino.relay.daemon_link import CHUNK, MAX_BUFFERED, DaemonLink, debug
+from postino.relay.json_text import loads
 from postino.relay.lines import (
     CONTROL,
     END_BYTES,
@@ -187,7 +187,7 @@ class Relay:
 
     def _refuse_line(self, start: bytes, end: bytes, text: str) -> None:
         found = find_id(start, end)
-        self._error(json.loads(found) if found else None, INVALID_REQUEST, text)
+        self._error(loads(found) if found else None, INVALID_REQUEST, text)
 
     def _error(self, request_id: Id | None, code: int, text: str, data: Any = None) -> None:
         self.to_client.put(error_line(request_id, code, text, data))

@@ -48,7 +48,10 @@ class Renderer:
 
     async def page(self, bodies: Sequence[str]) -> list[msgspec.Raw | msgspec.UnsetType]:
         """Return the trees of `bodies`, as many of them as take `PAGE_S` together; for the others UNSET."""
-        clock = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        if self._thread is None:  # the import, once, is not at the expense of the first answer
+            await loop.run_in_executor(self._worker(), render, "")
+        clock = loop.time
         until = clock() + PAGE_S
         found: list[msgspec.Raw | msgspec.UnsetType] = []
         for body in bodies:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from postino.errors import naming
 from postino.model import Broadcast, BroadcastDraft, BroadcastSent
 from postino.rest.call import ApiCall, merged
+from postino.rest.history_records import RenderedPaging
 from postino.rest.records import (
     BroadcastBody,
     BroadcastReadQuery,
     Cleared,
     Nothing,
     Page,
-    RenderedPaging,
     Seen,
     SeenBody,
     UnseenBroadcasts,

@@ -40,5 +40,8 @@ async def metrics(call: ApiCall[Nothing, Nothing]) -> web.Response:
 
 async def stats(call: ApiCall[Nothing, Nothing]) -> StatsReport:
     """Count agents, messages and broadcasts; the rates are those of the last minute."""
-    counted = await call.broker.stats() | {"rates": call.state.rates.report()}
+    counted = await call.broker.stats() | {
+        "rates": call.state.rates.report(),
+        "maxInbox": call.state.settings.max_inbox,
+    }
     return msgspec.convert(counted, StatsReport)

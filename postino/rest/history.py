@@ -1,36 +1,81 @@
-"""The route of the history."""
+"""The routes of the history and of its threads."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from postino.broker.threads import ThreadPage
 from postino.errors import BadPage
 from postino.model import HistoryPage
 from postino.rest.call import ApiCall
+from postino.rest.history_records import HistoryQuery, ThreadQuery, ThreadsQuery
 from postino.rest.parse import stream_id
-from postino.rest.records import HistoryQuery, Nothing
+from postino.rest.records import Nothing
 from postino.rest.render import with_trees
+from postino.values import check_id
 
 
 async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
     """List accepted messages and broadcasts, newest first; with a token below admin only those of its agent."""
     asked = call.query
-    agent = asked.agent
-    if call.restricted is not None:
-        agent = agent or call.restricted.name
-        await call.check_own(agent, "agent")
-    before = None if asked.before is None else _entry(asked.before)
+    agent, before = await _allowed(call, asked.agent), _entry(asked.before, "before")
     if before == "0-0":  # nothing is older, and Valkey refuses the range
         return HistoryPage(items=[], more=False)
-    history = call.broker.history
-    page = await history.search(agent=agent, with_=asked.with_, q=asked.q, before=before, limit=asked.limit)
-    if not asked.render:
-        return page
+    page = await call.broker.history.search(
+        agent=agent,
+        with_=asked.with_,
+        from_=asked.from_,
+        to=asked.to,
+        thread=asked.thread,
+        state=asked.state,
+        q=asked.q,
+        after=_entry(asked.after, "after"),
+        before=before,
+        limit=asked.limit,
+    )
+    return await _rendered(call, page) if asked.render else page
+
+
+async def threads(call: ApiCall[ThreadsQuery, Nothing]) -> ThreadPage:
+    """List threads, the one with the newest message first; with a token below admin only those of its agent."""
+    asked = call.query
+    agent, before = await _allowed(call, asked.agent), _entry(asked.before, "before")
+    if before == "0-0":
+        return ThreadPage(items=[], more=False)
+    return await call.broker.threads.page(agent=agent, before=before, limit=asked.limit)
+
+
+async def thread(call: ApiCall[ThreadQuery, Nothing]) -> HistoryPage:
+    """Return the newest messages of a thread, oldest first; with a token below admin only those of its agent."""
+    asked = call.query
+    agent, before = await _allowed(call, None), _entry(asked.before, "before")
+    name = check_id(call.request.match_info["id"], "thread")
+    if before == "0-0":
+        return HistoryPage(items=[], more=False)
+    page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)
+    page = await _rendered(call, page) if asked.render else page
+    return msgspec.structs.replace(page, items=page.items[::-1])
+
+
+async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None:
+    """Return the agent whose mail the caller asks for and may see; None: that of all."""
+    if call.restricted is None:
+        return agent
+    agent = agent or call.restricted.name
+    await call.check_own(agent, "agent")
+    return agent
+
+
+async def _rendered(call: ApiCall[Any, Nothing], page: HistoryPage) -> HistoryPage:
     return msgspec.structs.replace(page, items=await with_trees(call.state.renderer, page.items))
 
 
-def _entry(given: str) -> str:
+def _entry(given: str | None, field: str) -> str | None:
+    if given is None:
+        return None
     found = stream_id(given) if "-" in given else None
     if found is None:
-        raise BadPage("before must be the `before` or an `entry` of an earlier page", field="before")
+        raise BadPage(f"{field} must be the `before` or an `entry` of an earlier page", field=field)
     return found

@@ -16,17 +16,8 @@ from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, Mes
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
-from postino.rest.records import (
-    Cleared,
-    NackBody,
-    Nothing,
-    Page,
-    ReadQuery,
-    Rejected,
-    RenderedPaging,
-    SendBody,
-    SettleBody,
-)
+from postino.rest.history_records import RenderedPaging
+from postino.rest.records import Cleared, NackBody, Nothing, Page, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.render import with_trees
 from postino.rest.roles import PUBLISH
 from postino.values import DEFAULT_PAGE, check_id

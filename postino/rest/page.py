@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 
 from postino.errors import NotFound
 from postino.rest.call import ApiCall
-from postino.rest.records import Nothing
+from postino.rest.records import Nothing, PageQuery
 
 FOLDER = Path(__file__).resolve().parent.parent / "web"
 KINDS = {
@@ -62,7 +62,7 @@ class Content:
     kind: str
 
 
-async def index(call: ApiCall[Nothing, Nothing]) -> web.Response:
+async def index(call: ApiCall[PageQuery, Nothing]) -> web.Response:
     """Return the page, or a line of text if its files are not installed.
 
     A browser that asks for it by a number is sent to `localhost`: drafts, the name and a sign-in belong to one origin.
@@ -71,7 +71,8 @@ async def index(call: ApiCall[Nothing, Nothing]) -> web.Response:
     numeric = _NUMERIC.fullmatch(request.headers.get("Host", ""))
     if numeric and request.scheme == "http" and request.headers.get("Sec-Fetch-Mode") == "navigate":
         response = _response(request, Content(b"", None, KINDS[".html"]), status=307)
-        response.headers["Location"] = f"http://localhost{numeric[1] or ''}/"
+        asked = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
+        response.headers["Location"] = f"http://localhost{numeric[1] or ''}/{asked}"
         return response
     path = files().get("index.html")
     if path is None:

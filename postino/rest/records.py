@@ -8,17 +8,15 @@ import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
-from postino.model import EVENTS, STREAM_EVENTS, Record, Tree, UnseenBroadcast
+from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
 from postino.rest.roles import Role
 from postino.schema import AnyName, Id, Ids, Limit, Name, Text
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
-    TEXT_PATTERN,
     check_any_name,
     check_id,
     check_name,
-    check_text,
 )
 
 T = TypeVar("T")
@@ -27,11 +25,9 @@ WAIT_S = 60  # longest long poll: common proxies time out after 90 s
 DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to live of a message
 
 LONGEST_TTL_S = 315_360_000  # of a named token: ten years
-QUERY = 256  # characters of a text to search for
 
 _TYPE = "|".join((*STREAM_EVENTS, *EVENTS))
 _TYPES = f"^({_TYPE})(,({_TYPE}))*$"
-_SoughtText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": QUERY, "pattern": TEXT_PATTERN})]
 Offset = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
@@ -41,6 +37,12 @@ class Asked(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class Nothing(Asked, frozen=True, kw_only=True):
     """No parameters, or an empty body."""
+
+
+class PageQuery(Asked, frozen=True, kw_only=True):
+    """How to show the page. `demo`: with a made-up mailroom."""
+
+    demo: bool = False
 
 
 class Paging(Asked, frozen=True, kw_only=True):
@@ -54,28 +56,6 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
     """Which agents to list."""
 
     online: bool = False
-
-
-class RenderedPaging(Paging, frozen=True, kw_only=True):
-    """A part of a list of texts; `render`: each with its body as a tree."""
-
-    render: bool = False
-
-
-class RenderBody(Asked, frozen=True, kw_only=True):
-    """A body to render."""
-
-    body: Text
-
-    def __post_init__(self) -> None:
-        check_text(self.body, "body")
-
-
-class Rendered(Record, frozen=True, kw_only=True):
-    """A body as a tree; null: it is to be shown as written."""
-
-    ok: bool = True
-    tree: Tree
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
@@ -163,28 +143,6 @@ class RequeueBody(Asked, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_ids(self.ids or [])
-
-
-class HistoryQuery(Asked, frozen=True, kw_only=True):
-    """A part of the history: sent or received by `agent`, the other party `with`, containing `q`, before an entry.
-
-    `render`: each with its body as a tree.
-    """
-
-    agent: AnyName | None = None
-    with_: AnyName | None = field(name="with", default=None)
-    q: _SoughtText | None = None
-    before: Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"})] | None = None
-    limit: Limit = DEFAULT_PAGE
-    render: bool = False
-
-    def __post_init__(self) -> None:
-        if self.agent is not None:
-            check_any_name(self.agent, "agent")
-        if self.with_ is not None:
-            check_any_name(self.with_, "with")
-        if self.q is not None:
-            check_text(self.q, "q", longest=QUERY)
 
 
 class EventsQuery(Asked, frozen=True, kw_only=True):
@@ -374,6 +332,7 @@ class StatsReport(Record, frozen=True, kw_only=True):
 
     version: str
     message_ttl: int = field(name="messageTtl")
+    max_inbox: int = field(name="maxInbox")
     agent_count: int = field(name="agentCount")
     online_count: int = field(name="onlineCount")
     message_count: int = field(name="messageCount")

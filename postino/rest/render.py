@@ -8,7 +8,8 @@ import msgspec
 
 from postino.model import Broadcast, HistoryEntry, Message
 from postino.rest.call import ApiCall
-from postino.rest.records import Nothing, RenderBody, Rendered
+from postino.rest.history_records import RenderBody, Rendered
+from postino.rest.records import Nothing
 
 if TYPE_CHECKING:
     from postino.render.renderer import Renderer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from postino.broker.threads import ThreadPage
 from postino.broker.transfer import Imported
 from postino.model import (
     Acknowledged,
@@ -39,6 +40,7 @@ from postino.rest import (
     transfer,
 )
 from postino.rest.client_process import IN_SESSION
+from postino.rest.history_records import HistoryQuery, RenderBody, Rendered, RenderedPaging, ThreadQuery, ThreadsQuery
 from postino.rest.records import (
     Abandoned,
     AgentsQuery,
@@ -50,18 +52,15 @@ from postino.rest.records import (
     EventsQuery,
     Forgotten,
     HealthReport,
-    HistoryQuery,
     ImportQuery,
     NackBody,
     NewToken,
     Page,
+    PageQuery,
     Paging,
     ReadQuery,
     Rejected,
     RenameBody,
-    RenderBody,
-    Rendered,
-    RenderedPaging,
     RequeueBody,
     Requeued,
     Seen,
@@ -157,6 +156,8 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
+    Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
+    Route("GET", "/api/threads/{id}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
     Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
@@ -229,7 +230,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/mcp", mcp.stream, in_api=False, role=AGENT),
     Route("DELETE", "/mcp", mcp.end, in_api=False, role=AGENT),
     Route("GET", "/metrics", health.metrics, in_api=False, gives="text/plain"),
-    Route("GET", "/", page.index, in_api=False, needs_token=False),
+    Route("GET", "/", page.index, query=PageQuery, in_api=False, needs_token=False),
     Route("GET", "/favicon.ico", page.favicon, in_api=False, needs_token=False),
     Route("GET", "/web/{path:.+}", page.file, in_api=False, needs_token=False),
 )

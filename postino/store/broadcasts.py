@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
-from postino.store.entries import listed, pairs
+from postino.store.entries import listed, packed, unpacked
 from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
 from postino.store.store import Store, accepted
@@ -34,15 +33,14 @@ class BroadcastStream:
             "id": draft.id,
             "digest": digest(sender.name, draft.body, None, None),
             "sender": sender.name,
-            "body": draft.body,
-            "verified": "1" if sender.verified else "",
+            "message": packed(draft.id, sender, draft.body),
             "via": sender.via,
             "max_broadcasts": self._most,
             "ttl_ms": self._ttl_ms,
             "session": sender.session,
             "marked_until": marks.until(sender.name, ALL),
         }
-        ids = {"index": keys.of("index", ALL), "order": keys.of("order", ALL)}
+        ids = {"index": keys.of("index", ALL)}
         seq, created, marked = accepted(await self._store.run("broadcast", ALL, values, ids))
         marks.note(marked, sender.name, ALL)
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
@@ -77,7 +75,7 @@ class BroadcastStream:
             "read_broadcasts", agent, values, {"ids": self._store.keys.of("index", ALL)}
         )
         return BroadcastBatch(
-            items=[_unseen(pairs(fields), fingerprint, bool(given)) for _, given, fields, fingerprint in items],
+            items=[_unseen(unpacked(fields), fingerprint, bool(given)) for _, given, fields, fingerprint in items],
             more=bool(more),
             missed=int(missed),
             cursor=cursor,
@@ -101,7 +99,7 @@ class BroadcastStream:
         value = await self._store.call("HGET", self._store.keys.of("index", ALL), id)
         if not value:
             raise UnknownMessage(f"no broadcast {id} is known, or no longer")
-        entry = msgspec.json.decode(value, type=IndexEntry)
+        entry = IndexEntry.parse(value)
         agent, _ = await self._store.run_named("move_cursor", agent, cursor=f"{entry.s} {entry.q}")
         return agent
 
@@ -111,7 +109,7 @@ class BroadcastStream:
         total, entries = await self._store.slice(keys.shared("broadcasts"), keys.of("index", ALL), offset, limit)
         cursors = await self._store.call("HVALS", keys.shared("cursors"))
         reached = [int(each.rpartition(" ")[2]) for each in cursors]
-        return [_broadcast(pairs(fields), fingerprint, reached) for _, fields, fingerprint in entries], total
+        return [_broadcast(unpacked(fields), fingerprint, reached) for _, fields, fingerprint in entries], total
 
     async def count(self) -> int:
         """Return how many broadcasts are stored."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
-from postino.store.entries import listed, number, pairs
+from postino.store.entries import listed, number, pairs, unpacked
 from postino.store.inbox import id_array
 from postino.store.store import Limits, Store
 
@@ -38,7 +38,7 @@ class DeadLetters:
         agent = await self._store.present(agent)
         keys = self._store.keys
         total, entries = await self._store.slice(keys.of("dead", agent), keys.of("index", agent), offset, limit)
-        return [_dead(agent, pairs(fields), fingerprint) for _, fields, fingerprint in entries], total
+        return [_dead(agent, unpacked(fields), fingerprint) for _, fields, fingerprint in entries], total
 
     async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
         """Move dead letters (None: all) to the tail of the inbox; return their ids.

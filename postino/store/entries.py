@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from postino.model import Message, digest, iso
+import msgspec
+
+from postino.model import Message, Sender, digest, iso
 
 SHOWN = 8  # characters of a consumer name
 #: what every message, broadcast and history entry has, as far as no disk has altered it
@@ -17,6 +20,32 @@ _UNREADABLE = (KeyError, ValueError, OverflowError, OSError)
 def pairs(flat: list[str]) -> dict[str, str]:
     """Turn [field, value, ...] into a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[str, str | None, str | None, str]).decode
+
+
+def packed(id: str, sender: Sender, body: str, thread: str | None = None, reply_to: str | None = None) -> str:
+    """Return a message as its sender's daemon gives it to a script, which adds number and time; see `unpacked`."""
+    rest = _encode((sender.via, thread, reply_to, body)).decode()
+    return f"{id} {sender.name} {'v' if sender.verified else '-'} {len(body)} {rest}"
+
+
+def unpacked(flat: list[str]) -> dict[str, str]:
+    """Turn the fields of an entry into a dict, with the members of its message, as lua/lib/message.lua has it.
+
+    What a disk has altered beyond recognition is left out; of the text at least what is there.
+    """
+    fields = pairs(flat)
+    words = fields.pop("m", "").split(" ", 6)
+    if len(words) == 7:  # in format 1 each member is a field
+        fields["seq"], fields["t"], fields["id"], fields["from"], verified, _, fields["body"] = words
+        fields["verified"] = "1" if verified == "v" else ""
+        with contextlib.suppress(msgspec.DecodeError):
+            fields["via"], thread, reply_to, fields["body"] = _decode(words[6])
+            fields |= {"thread": thread or "", "reply_to": reply_to or ""}
+    return fields
 
 
 def number(text: str | None) -> int:

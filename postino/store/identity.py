@@ -10,7 +10,7 @@ import structlog
 from postino.errors import WrongStore
 from postino.home_store import SWITCH, HomeStore
 
-FORMAT = 1  # of the keys and values that this code reads and writes
+FORMAT = 2  # of the keys and values that this code reads and writes
 
 log = structlog.get_logger()
 
@@ -23,6 +23,8 @@ class Identity:
         self.id = remembered.id if remembered is not None else None
         self._remembered = remembered
         self._new = secrets.token_hex(8)
+        self.format = FORMAT  # of the data, as it was last said
+        self.migrates = False  # data of an older format is about to be converted
 
     @property
     def offered(self) -> str:
@@ -35,12 +37,15 @@ class Identity:
         """Take the id from a reply of the script `identify`.
 
         Raises:
-            WrongStore: it is another store than the one known, or its data has a newer format.
+            WrongStore: it is another store than the one known, or its data has a format that cannot be used.
         """
         id, format, given = reply
         where = self.here.address
-        if int(format or 0) > FORMAT:
+        self.format = int(format or 0)
+        if self.format > FORMAT:
             raise WrongStore(f"The data in {where} has format {format}, which a newer postino wrote: update this one")
+        if self.format < FORMAT and not self.migrates:
+            raise WrongStore(f"The data in {where} has format {self.format}, of an older postino: start this one again")
         if self.id and id != self.id:
             raise WrongStore(self._another())
         if given and self.id:

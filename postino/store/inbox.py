@@ -10,7 +10,7 @@ import structlog
 
 from postino.errors import PostinoError, UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
-from postino.store.entries import is_altered, message, pairs, short_consumer
+from postino.store.entries import is_altered, message, packed, short_consumer, unpacked
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
@@ -42,10 +42,7 @@ class Inboxes:
             id=draft.id,
             digest=digest(sender.name, draft.body, draft.thread, draft.reply_to),
             sender=sender.name,
-            body=draft.body,
-            thread=draft.thread or "",
-            reply_to=draft.reply_to or "",
-            verified="1" if sender.verified else "",
+            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to),
             via=sender.via,
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
@@ -106,11 +103,11 @@ class Inboxes:
                 break
         held, good = int(resumed), list[Message]()
         for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
-            if is_altered(pairs(fields), fingerprint):
+            if is_altered(unpacked(fields), fingerprint):
                 died += await self._bury(agent, stream_id, fields)
                 resumed = int(resumed) - (at < held)
             else:
-                good.append(message(agent, pairs(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
+                good.append(message(agent, unpacked(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=int(resumed), died=died)
 
@@ -119,7 +116,7 @@ class Inboxes:
 
         If not, it is tried again when its lease has ended. The read must be answered: it has leased other messages.
         """
-        log.error("message_altered", agent=agent, stream_id=stream_id, id=pairs(fields).get("id"))
+        log.error("message_altered", agent=agent, stream_id=stream_id, id=unpacked(fields).get("id"))
         try:
             await self._store.run_named(
                 "bury",
@@ -206,7 +203,7 @@ class Inboxes:
         agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
-        entry = msgspec.json.decode(value, type=IndexEntry)
+        entry = IndexEntry.parse(value)
         lease_ms = int(float(lease_end)) if lease_end else None
         return Known(entry.state(agent, id, lease_ms, int(now), self._limits.ttl_ms), entry.d, entry.t)
 
@@ -214,7 +211,7 @@ class Inboxes:
         """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""
         keys = [self._store.keys.of("index", agent) for agent in (*agents, ALL)]
         found = await asyncio.gather(*(self._store.query("HGET", key, id) for key in keys))
-        return sorted({msgspec.json.decode(each, type=IndexEntry).t for each in found if each}, reverse=True)
+        return sorted({IndexEntry.parse(each).t for each in found if each}, reverse=True)
 
     async def present(self, name: str) -> str:
         """Return the present name of an agent; `name` itself if nobody ever had it."""
@@ -228,7 +225,7 @@ class Inboxes:
         agent = await self.present(agent)
         keys = self._store.keys
         total, entries = await self._store.slice(keys.of("inbox", agent), keys.of("index", agent), offset, limit)
-        return [message(agent, pairs(fields), fingerprint) for _, fields, fingerprint in entries], total
+        return [message(agent, unpacked(fields), fingerprint) for _, fields, fingerprint in entries], total
 
     async def length(self, agent: str) -> int:
         """Return how many unacknowledged messages an agent has, by its present name."""
@@ -277,15 +274,15 @@ class Known:
     accepted_ms: int
 
 
-class IndexEntry(msgspec.Struct):
-    """A record of the index, as lua/lib/entry.lua writes and describes it."""
+class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A record of the index, as lua/lib/entry.lua writes and describes it; its members are in that order."""
 
     s: str
+    d: str = ""
     q: int
     st: str
     t: int
-    f: str
-    d: str = ""
+    f: str = ""
     n: int = 0
     r: str | None = None
     l: int | None = None  # noqa: E741 - the name in the stored record
@@ -293,6 +290,23 @@ class IndexEntry(msgspec.Struct):
     w: str | None = None
     h: str | None = None
     ht: int | None = None
+    x: int | None = None
+    a: bool | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> IndexEntry:
+        """Return the record that `text` is.
+
+        Raises:
+            msgspec.MsgspecError: it is none.
+        """
+        if text.startswith("{"):  # of format 1
+            return msgspec.json.decode(text, type=cls)
+        words = text.split(" ")
+        if len(words) != len(cls.__struct_fields__):
+            raise msgspec.ValidationError("a record of the index is damaged")
+        named = zip(cls.__struct_fields__, words, strict=True)
+        return msgspec.convert({name: word for name, word in named if word}, cls, strict=False)
 
     def state(self, agent: str, id: str, lease_end: int | None, now: int, ttl_ms: int) -> MessageState:
         """Return the state at `now`: an ended lease is queued again, and what has outlived `ttl_ms` is expired."""

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 #: one per agent, in the order in which a rename moves them
-PER_AGENT = ("inbox", "leases", "index", "order", "dead")
+PER_AGENT = ("inbox", "leases", "index", "dead")
 #: one per name that a history entry gives as sender or recipient; a rename moves none
 PER_NAME = ("past",)
 SHARED = (
     "broadcasts", "feed", "cursors", "agents", "presence", "sessions", "notices", "events", "history", "meta", "probe",
 )  # fmt: skip
-#: the reserved agent name under which the ids of broadcasts have their index and order
+#: the reserved agent name under which the ids of broadcasts have their index
 ALL = "all"
+#: streams whose entries no daemon of format 1 can read, and which it therefore must not find
+_OF_FORMAT_2 = frozenset({"inbox", "dead", "broadcasts"})
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,22 @@ class Keys:
 
     def shared(self, kind: str) -> str:
         """Return the key of what exists once, e.g. `{po}:events`."""
-        return f"{self.tag}:{kind}"
+        return f"{self.tag}:{kind}{'2' if kind in _OF_FORMAT_2 else ''}"
 
     def of(self, kind: str, agent: str) -> str:
-        """Return the key of what each agent has, e.g. `{po}:inbox:alice`."""
-        return f"{self.tag}:{kind}:{agent}"
+        """Return the key of what each agent has, e.g. `{po}:index:alice`."""
+        return f"{self.shared(kind)}:{agent}"
 
     def named(self, name: str, agent: str) -> str:
         """Return the key that a script's header calls `name`, for a call about `agent`."""
         return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)
+
+    def to_migrate(self, agents: list[str]) -> list[str]:
+        """Return the keys of the script `migrate`, for data of format 1 in which there are these agents."""
+        keys = [self.shared("meta"), self.shared("agents"), f"{self.tag}:broadcasts", self.shared("broadcasts")]
+        keys.append(f"{self.tag}:order:{ALL}")
+        for agent in agents:
+            for kind in ("inbox", "dead"):
+                keys += [f"{self.tag}:{kind}:{agent}", self.of(kind, agent)]
+            keys.append(f"{self.tag}:order:{agent}")
+        return keys

@@ -110,7 +110,7 @@ class _Content(Line, frozen=True, kw_only=True):
 
 
 class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is remembered with an id. `forget_at`: when the id may be forgotten, if its message has ended by then."""
+    """What is remembered with an id. `forget_at` is of an earlier postino and means nothing."""
 
     digest: str = ""
     deliveries: int = 0

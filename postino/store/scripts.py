@@ -6,11 +6,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources.abc import Traversable
 
 _HEADER = re.compile(r"\A#!lua[^\n]*\n--\[\[ (?P<name>\w+): (?P<body>.*?)\n\]\]\n", re.DOTALL)
-_INCLUDE = re.compile(r"^--@include (?P<path>[\w/]+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^(?P<indent> *)--@include (?P<path>[\w/]+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_FUNCTION = re.compile(r"^local function (?P<name>\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^(?P<title>[A-Z]+)\s{2,}(?P<first>.*)$")
 _SECTIONS = {"KEYS", "ARGV", "RETURNS", "ERRORS", "TIME"}
 
@@ -69,22 +72,51 @@ def _read(file: Traversable, folder: Traversable) -> Script:
         keys=_words(sections["KEYS"]),
         args=_words(sections["ARGV"]),
         errors=frozenset(_words(sections["ERRORS"])),
-        source=_with_libraries(text, folder, set()),
+        source=_with_libraries(text, folder),
     )
 
 
-def _with_libraries(text: str, folder: Traversable, included: set[str]) -> str:
-    """Replace each include line by its library, preceded by the libraries that it includes; each of them only once."""
+def _with_libraries(text: str, folder: Traversable) -> str:
+    """Replace each include line by its library, preceded by the libraries that it includes; each of them only once.
 
-    def library(line: re.Match[str]) -> str:
-        path = line["path"]
-        if path in included:
-            return ""
-        included.add(path)
-        source = folder.joinpath(*f"{path}.lua".split("/")).read_text(encoding="utf-8")
-        return _with_libraries(source, folder, included).rstrip("\n")
+    One within a block includes for that block alone. A call makes anew the functions that it meets, so those that
+    nothing calls are left out.
+    """
+    functions: dict[str, str] = {}
 
-    return _INCLUDE.sub(library, text)
+    def insert(text: str, included: set[str]) -> str:
+        def library(line: re.Match[str]) -> str:
+            here = {*included} if line["indent"] else included
+            if line["path"] in here:
+                return ""
+            here.add(line["path"])
+            source = folder.joinpath(*f"{line['path']}.lua".split("/")).read_text(encoding="utf-8")
+            functions.update(_functions(source))
+            return insert(source, here).rstrip("\n")
+
+        return _INCLUDE.sub(library, text)
+
+    source = insert(text, set())
+    rest = source
+    for each in functions.values():
+        rest = rest.replace(each, "")
+    called, found = set[str](), {*_words_in(rest)} & functions.keys()
+    while found:
+        called |= found
+        found = {name for each in found for name in _words_in(functions[each]) & functions.keys()} - called
+    for name in functions.keys() - called:
+        source = source.replace(functions[name], "")
+    return source
+
+
+@cache
+def _functions(source: str) -> dict[str, str]:
+    return {each["name"]: each[0] for each in _FUNCTION.finditer(source)}
+
+
+@cache
+def _words_in(code: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(_COMMENT.sub("", code)))
 
 
 def _sections(body: str) -> dict[str, list[str]]:

@@ -26,6 +26,7 @@ from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
 from postino.store.keys import Keys
 from postino.store.marks import Marks
+from postino.store.migrate import migrate
 from postino.store.pipeline import Pipeline, raise_first
 from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals, refuse_replica
 from postino.store.scripts import Script
@@ -169,10 +170,19 @@ class Store:
         with refusals(self.identity.here):
             while True:
                 try:
-                    return await self.ping()
+                    return await self._connect()
                 except StoreAway as error:
                     if time.monotonic() >= deadline or not isinstance(error.__cause__, (TimeoutError, RedisTimeout)):
                         raise
+
+    async def _connect(self) -> None:
+        self.identity.migrates = True
+        try:
+            await self.ping()
+            if self.identity.format < FORMAT:
+                await migrate(self.writes, self.keys, self.scripts["migrate"])
+        finally:
+            self.identity.migrates = False
 
     async def ask_server(self) -> None:
         """Ask the server again what it is. If it is no longer usable, drop the connection: the next one tells why."""

@@ -9,7 +9,7 @@ import msgspec
 
 from postino.errors import PostinoError
 from postino.model import digest
-from postino.store.entries import members, pairs
+from postino.store.entries import members, unpacked
 from postino.store.inbox import IndexEntry
 from postino.store.lines import (
     BroadcastLine,
@@ -27,13 +27,6 @@ from postino.store.lines import (
 )
 
 
-class IndexRecord(IndexEntry, omit_defaults=True):
-    """A record of the index with all its members; see lua/lib/entry.lua."""
-
-    x: int | None = None
-    a: bool | None = None
-
-
 def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
     """Return the line that `made` makes; for an entry that cannot be read, one that says so."""
     try:
@@ -47,9 +40,9 @@ def _stored(fields: dict[str, str]) -> dict[str, Any]:
     return members(fields) | letters
 
 
-def _remembered(record: str, forget: str, deliveries: int, fallback: str) -> Remembered:
+def _remembered(record: str, deliveries: int, fallback: str) -> Remembered:
     """Return what is remembered, from the record of the index; `fallback` is the digest if there is none."""
-    index = msgspec.json.decode(record, type=IndexRecord) if record else IndexRecord(s="", q=0, st="", t=0, f="")
+    index = IndexEntry.parse(record) if record else IndexEntry(s="", d="", q=0, st="", t=0, f="")
     return Remembered(
         digest=index.d or fallback,
         deliveries=deliveries,
@@ -59,16 +52,15 @@ def _remembered(record: str, forget: str, deliveries: int, fallback: str) -> Rem
         notified_at=to_time(index.ht),
         deaths=index.x or 0,
         requeued=bool(index.a),
-        forget_at=to_time(forget),
     )
 
 
 def message_line(agent: str, item: list[Any]) -> Line:
     """Return the line of an inbox entry, with what the index and the leases hold about it."""
-    entry, flat, record, forget, deliveries, due = item
-    stored = _stored(pairs(flat))
-    known = _remembered(record, forget, int(deliveries), _digest(stored))
-    is_leased = bool(record) and msgspec.json.decode(record, type=IndexRecord).st == "leased"
+    entry, flat, record, deliveries, due = item
+    stored = _stored(unpacked(flat))
+    known = _remembered(record, int(deliveries), _digest(stored))
+    is_leased = bool(record) and IndexEntry.parse(record).st == "leased"
     returned = due and not is_leased and float(due) > position(entry)[0]
     return MessageLine(
         entry=entry, to=agent, **stored, remembered=known, delayed_until=to_time(due) if returned else None
@@ -77,12 +69,12 @@ def message_line(agent: str, item: list[Any]) -> Line:
 
 def dead_line(agent: str, item: list[Any]) -> Line:
     """Return the line of a dead letter."""
-    entry, flat, record, forget, _, _ = item
-    fields = pairs(flat)
+    entry, flat, record, _, _ = item
+    fields = unpacked(flat)
     stored = _stored(fields)
-    if record and msgspec.json.decode(record, type=IndexRecord).s != entry:
+    if record and IndexEntry.parse(record).s != entry:
         record = ""  # the id stands for a later message
-    known = _remembered(record, forget, int(fields["deliveries"]), _digest(stored))
+    known = _remembered(record, int(fields["deliveries"]), _digest(stored))
     return DeadLine(
         entry=entry,
         to=agent,
@@ -95,8 +87,8 @@ def dead_line(agent: str, item: list[Any]) -> Line:
 
 def id_line(agent: str, item: list[Any]) -> Line:
     """Return the line of an id whose message has ended."""
-    id, record, forget = item
-    index = msgspec.json.decode(record, type=IndexRecord)
+    id, record = item
+    index = IndexEntry.parse(record)
     return IdLine(
         to=agent,
         id=id,
@@ -107,7 +99,7 @@ def id_line(agent: str, item: list[Any]) -> Line:
         timestamp=to_time(index.t) or "",
         settled_at=to_time(index.e),
         reason=index.w,
-        remembered=_remembered(record, forget, index.n, ""),
+        remembered=_remembered(record, index.n, ""),
     )
 
 
@@ -117,20 +109,20 @@ def has_ended(record: str) -> bool:
     One that cannot be read is, so that the export tells of it.
     """
     try:
-        return msgspec.json.decode(record, type=IndexRecord).st not in ("queued", "leased", "dead")
+        return IndexEntry.parse(record).st not in ("queued", "leased", "dead")
     except (msgspec.MsgspecError, ValueError):
         return True
 
 
 def history_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a history entry."""
-    fields = pairs(flat)
-    return HistoryLine(entry=entry, kind=fields["kind"], to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
+    fields = unpacked(flat)
+    return HistoryLine(entry=entry, kind=fields.get("kind", "message"), to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
 
 
 def broadcast_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a broadcast."""
-    return BroadcastLine(entry=entry, **members(pairs(flat)))
+    return BroadcastLine(entry=entry, **members(unpacked(flat)))
 
 
 def notice_line(key: str, value: str) -> Line:

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from postino.errors import NotEmpty, PostinoError
-from postino.model import digest
+from postino.model import Sender, digest
 from postino.store.agents import AgentEntry
-from postino.store.entries import alias_target, pairs
+from postino.store.entries import alias_target, packed, pairs
+from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
 from postino.store.lines import (
     AgentLine,
@@ -31,7 +32,6 @@ from postino.store.lines import (
 )
 from postino.store.store import Limits, Store
 from postino.store.stored_lines import (
-    IndexRecord,
     broadcast_line,
     claude_line,
     dead_line,
@@ -55,8 +55,7 @@ class _Row(msgspec.Struct, omit_defaults=True):
     entry: str | None = None
     fields: list[str] | None = None
     id: str | None = None
-    record: IndexRecord | None = None
-    forget: int | None = None
+    record: IndexEntry | None = None
     deliveries: int | None = None
     due: int | None = None
 
@@ -200,11 +199,11 @@ class TransferTable:
 
     async def end(self) -> bool:
         """End an import, finished or not; return whether there was one."""
-        return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "import"))
+        return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "imports"))
 
     async def is_importing(self) -> bool:
         """Return whether an import was begun and not ended."""
-        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "import"))
+        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports"))
 
     async def add_agent(self, line: AgentLine) -> None:
         """Restore an agent.
@@ -307,7 +306,7 @@ class TransferTable:
 
     def _row(self, line: MessageLine | DeadLine | IdLine, fields: list[str] | None, *, state: str) -> _Row:
         known = line.remembered
-        record = IndexRecord(
+        record = IndexEntry(
             s=line.entry,
             q=line.seq,
             st=state,
@@ -324,21 +323,19 @@ class TransferTable:
         )
         if not isinstance(line, IdLine) and not known.digest:
             record.d = digest(line.from_, line.body, line.thread, line.reply_to)
-        forget = _ms_or_none(known.forget_at) or position(line.entry)[0] + self._limits.ttl_ms
-        return _Row(entry=line.entry, fields=fields, id=line.id, record=record, forget=forget)
+        return _Row(entry=line.entry, fields=fields, id=line.id, record=record)
 
 
 def _fields(line: MessageLine | DeadLine | BroadcastLine | HistoryLine) -> list[str]:
-    """Return the flat fields of a stream entry, in the order in which the scripts write them."""
-    flat = ["id", line.id, "seq", str(line.seq), "from", line.from_, "verified", "1" if line.verified else ""]
-    flat += ["via", line.via, "body", line.body, "t", str(to_ms(line.timestamp, "timestamp"))]
-    if isinstance(line, BroadcastLine) or (isinstance(line, HistoryLine) and line.kind == "broadcast"):
-        return flat
-    return [*flat, "thread", line.thread or "", "reply_to", line.reply_to or ""]
+    """Return the flat fields of a stream entry, as the scripts write them."""
+    sender = Sender(name=line.from_, via=line.via, verified=line.verified)
+    letters = (None, None) if isinstance(line, BroadcastLine) else (line.thread, line.reply_to)
+    return ["m", f"{line.seq} {to_ms(line.timestamp, 'timestamp')} {packed(line.id, sender, line.body, *letters)}"]
 
 
 def _history_fields(line: HistoryLine) -> list[str]:
-    return ["kind", line.kind, *_fields(line), "to", line.to]
+    kind = ["kind", line.kind] if line.kind == "broadcast" else []
+    return [*kind, "to", line.to, *_fields(line)]
 
 
 def _ms_or_none(time: str | None) -> int | None:

@@ -46,15 +46,21 @@ export class Api {
   agents = (limit, offset) => this.#call("GET", `agents?limit=${limit}&offset=${offset}`);
   agent = (name) => this.#call("GET", `agents/${encodeURIComponent(name)}`);
   history = (parameters) => this.#call("GET", `history?${query(parameters)}`);
+  threads = (parameters) => this.#call("GET", `threads?${query(parameters)}`);
+  /** Return the tree of a body, null if it is to be shown as written. */
+  render = async (body) => (await this.#call("POST", "render", { body })).tree;
   send = (message) => this.#call("POST", "messages", message);
   readNow = (agent, consumer) =>
     this.#call("POST", `messages/${encodeURIComponent(agent)}/read`, { limit: 200, ack: "now", consumer });
   clear = (agent) => this.#call("DELETE", `messages/${encodeURIComponent(agent)}`);
+  rename = (agent, name) => this.#call("POST", `agents/${encodeURIComponent(agent)}/rename`, { name });
+  forget = (agent) => this.#call("DELETE", `agents/${encodeURIComponent(agent)}`);
+  cleanup = () => this.#call("POST", "agents/cleanup", {});
   dead = (agent, limit, offset) =>
     this.#call("GET", `dead/${encodeURIComponent(agent)}?limit=${limit}&offset=${offset}`);
   requeue = (agent, ids) => this.#call("POST", `dead/${encodeURIComponent(agent)}/requeue`, ids ? { ids } : {});
   clearDead = (agent) => this.#call("DELETE", `dead/${encodeURIComponent(agent)}`);
-  broadcasts = (limit, offset) => this.#call("GET", `broadcasts?limit=${limit}&offset=${offset}`);
+  broadcasts = (limit, offset) => this.#call("GET", `broadcasts?limit=${limit}&offset=${offset}&render=1`);
   broadcast = (message) => this.#call("POST", "broadcasts", message);
   clearBroadcasts = () => this.#call("DELETE", "broadcasts");
   /** Exchange the single-use code of `postino open` for the token; null where no token is set. */

@@ -77,9 +77,10 @@ export function visible(text) {
   return text.replace(HIDDEN, (found) => `\\u{${found.codePointAt(0).toString(16)}}`);
 }
 
-/** Return the first line of a body, for a quote. */
+/** Return the first line of a body, for a quote, without the mark of a heading or quotation. */
 export function firstLine(text, length = 80) {
-  return visible(cut(text.trimStart().split("\n", 1)[0], length));
+  const line = text.trimStart().split("\n", 1)[0];
+  return visible(cut(line.replace(/^[#>]{1,6} +(?=\S)/, ""), length));
 }
 
 /** Compare two stream IDs ("ms-seq") as numbers: negative when `a` is the earlier one. */
@@ -87,4 +88,16 @@ export function compareIds(a, b) {
   const [aMs, aSeq] = a.split("-").map(Number);
   const [bMs, bSeq] = b.split("-").map(Number);
   return aMs - bMs || aSeq - bSeq;
+}
+
+/** "just now" is "", else "4 min", "3 h", "2 d" since `iso`. */
+export function lasting(iso, now = Date.now()) {
+  const words = ago(iso, now);
+  return words === "just now" ? "" : words.replace(" ago", "");
+}
+
+/** The last two parts of a directory, for a narrow place. */
+export function shortPlace(directory) {
+  const parts = directory.split("/").filter(Boolean);
+  return parts.length > 2 ? `…/${parts.slice(-2).join("/")}` : directory;
 }

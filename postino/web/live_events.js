@@ -14,14 +14,17 @@ export class LiveEvents {
   #onConnected;
   #onEvent;
   #began = 0; // the daemon's time at the start, ms; earlier events go into the log only
+  #shared;
   #stream = null;
   #hiddenTimer = null;
 
   /**
    * `onState(state)` reports the connection's state, `onConnected()` that it is live (again), `onEvent(event)` each
-   * event from now on. `keepHidden()` says whether a hidden page stays connected.
+   * event from now on. `keepHidden()` says whether a hidden page stays connected, `shared` whether all tabs read one
+   * stream, where the browser can.
    */
-  constructor({ api, log, onState, onConnected, onEvent, keepHidden }) {
+  constructor({ api, log, onState, onConnected, onEvent, keepHidden, shared = true }) {
+    this.#shared = shared;
     this.#api = api;
     this.#log = log;
     this.#onState = onState;
@@ -40,7 +43,7 @@ export class LiveEvents {
   async start() {
     this.#onState("connecting");
     this.#began = await this.#daemonTime();
-    const Stream = (await canShare()) ? SharedStream : EventStream;
+    const Stream = this.#shared && (await canShare()) ? SharedStream : EventStream;
     this.#stream = new Stream({
       open: (path, options) => this.#api.open(path, options),
       since: `${this.#began - SPAN_MS}-0`,

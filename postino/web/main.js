@@ -1,13 +1,17 @@
 /* The composition root: creates the parts, shows the current view, and passes events to the parts. */
 
 import { Api } from "./api.js";
+import { DemoApi } from "./demo/api.js";
 import { h } from "./dom.js";
+import { count } from "./format.js";
 import { LiveEvents } from "./live_events.js";
 import * as notifications from "./notifications.js";
-import { follow, go, parse } from "./router.js";
+import { follow, go, mailHash, parse } from "./router.js";
 import { listen } from "./shortcuts.js";
 import { Agents } from "./state/agents.js";
+import { vitals } from "./state/attention.js";
 import { EventLog } from "./state/event_log.js";
+import { Previews } from "./state/previews.js";
 import { ActivityView } from "./views/activity.js";
 import { AgentList } from "./views/agents.js";
 import { BroadcastsView } from "./views/broadcasts.js";
@@ -15,14 +19,19 @@ import { KnownNames } from "./views/compose.js";
 import { Dialogs } from "./views/dialogs.js";
 import { Frame } from "./views/frame.js";
 import { MailView } from "./views/mail.js";
+import { Strip } from "./views/strip.js";
+import { ThreadList } from "./views/thread_list.js";
 
 const HEALTH_MS = 15_000; // Valkey can fail while the daemon runs, without an event
 const NARROW = matchMedia("(max-width: 45rem)"); // as in the style sheets
 
 const dialogs = new Dialogs();
-const api = new Api((wrong, signal) => dialogs.askToken(wrong, signal));
+const demo = new URLSearchParams(location.search).has("demo"); // a made-up mailroom: no daemon is asked
+const api = demo ? new DemoApi() : new Api((wrong, signal) => dialogs.askToken(wrong, signal));
 const log = new EventLog();
 const agents = new Agents(api);
+const previews = new Previews(api);
+const strip = new Strip(agents);
 const live = new LiveEvents({
   api,
   log,
@@ -30,11 +39,13 @@ const live = new LiveEvents({
   onConnected,
   onEvent,
   keepHidden: notifications.enabled,
+  shared: !demo,
 });
-const frame = new Frame({ dialogs, retry: () => live.retry() });
+const frame = new Frame({ dialogs, retry: () => live.retry(), strip: strip.element });
 const app = { api, log, agents, dialogs, attempt, toast: (text, kind) => frame.toast(text, kind) };
 
-const agentList = new AgentList(agents);
+const agentList = new AgentList(agents, previews, askCleanUp);
+const threadList = new ThreadList(api);
 const mail = new MailView(app);
 const broadcasts = new BroadcastsView(app);
 const activity = new ActivityView(app);
@@ -52,10 +63,13 @@ async function attempt(work) {
 function show(place) {
   if (place.view === "broadcasts") return open("broadcasts", broadcasts);
   if (place.view === "activity") return open("activity", activity);
+  const side = place.view === "threads" ? threadList : agentList;
+  if (mailLayout.firstElementChild !== side.element) mailLayout.firstElementChild.replaceWith(side.element);
   mailLayout.dataset.pane = place.pane;
   keepFocus();
   agentList.mark(place.pane === "agents" && NARROW.matches ? undefined : place.agent);
-  frame.show("mail", mailLayout, place.agent ?? "");
+  frame.show(place.view, mailLayout, place.thread || (place.agent ?? ""));
+  if (side === threadList) threadList.show(place.thread);
   mail.show(place);
 }
 
@@ -74,6 +88,8 @@ function onEvent(event) {
   agents.onEvent(event);
   mail.onEvent(event);
   broadcasts.onEvent(event);
+  threadList.onEvent(event);
+  previews.onEvent(event);
   notifications.notify(event);
 }
 
@@ -88,12 +104,52 @@ function refresh() {
   agents.refresh();
   mail.refresh();
   broadcasts.refresh();
+  threadList.refresh();
+  previews.refresh();
+  learnLimits();
   checkHealth();
+}
+
+/** Learn how many messages an inbox holds. */
+async function learnLimits() {
+  try {
+    strip.inboxMost = (await api.stats()).maxInbox ?? 0;
+  } catch {
+    // the connection state shows it
+  }
+}
+
+async function askCleanUp() {
+  const confirmed = await dialogs.confirm({
+    title: "Forget who is gone?",
+    text: "Every agent that is offline and has no mail is forgotten. It appears again when it connects.",
+    action: "Forget them",
+  });
+  if (confirmed) await attempt(cleanUp);
+}
+
+async function cleanUp() {
+  const { forgotten } = await api.cleanup();
+  agents.refresh();
+  return `${count(forgotten.length, "agent")} forgotten.`;
+}
+
+/** Go to the mail of the agent that needs attention next, `step` after the one that is shown. */
+function nextAttention(step) {
+  const { names } = strip;
+  if (!names.length) return frame.toast("Nobody needs attention.");
+  const at = names.indexOf(parse(location.hash).agent);
+  go(mailHash(names[(at < 0 ? (step > 0 ? 0 : names.length - 1) : at + step + names.length) % names.length]));
+}
+
+/** Let `act` use the view that shows mail. */
+function onMail(act) {
+  return () => ["mail", "threads"].includes(parse(location.hash).view) && act();
 }
 
 async function checkHealth() {
   try {
-    frame.warn(warning(await api.health()));
+    if (!demo) frame.warn(warning(await api.health()));
   } catch {
     // the connection state shows it
   }
@@ -119,20 +175,33 @@ async function signInByCode(hash = "") {
 }
 
 listen({
-  "/": () => (parse(location.hash).view === "activity" ? activity : agentList).focusFilter(),
+  "/": () => ({ activity, threads: threadList }[parse(location.hash).view] ?? agentList).focusFilter(),
   "?": () => dialogs.help(),
+  s: onMail(() => mail.focusSearch()),
+  j: onMail(() => mail.select(1)),
+  k: onMail(() => mail.select(-1)),
+  r: onMail(() => mail.selected()?.reply()),
+  v: onMail(() => mail.selected()?.toggleWritten()),
+  y: onMail(() => mail.selected()?.copy()),
+  "]": () => nextAttention(1),
+  "[": () => nextAttention(-1),
+  "g m": () => go("#/"),
+  "g t": () => go("#/threads"),
+  "g b": () => go("#/broadcasts"),
+  "g a": () => go("#/activity"),
   w: () => (parse(location.hash).view === "broadcasts" ? broadcasts : mail).write(),
   p: () => parse(location.hash).view === "activity" && activity.togglePause(),
   1: () => go("#/"),
   2: () => go("#/broadcasts"),
   3: () => go("#/activity"),
 });
-agents.changed.on(() => frame.setUnread(agents.unread));
+agents.changed.on(() => frame.setVitals(vitals(agents)));
 setInterval(() => document.hidden || checkHealth(), HEALTH_MS);
 
 // an address with a code that is pasted into an open page loads nothing
 addEventListener("hashchange", ({ oldURL }) => signInByCode(new URL(oldURL).hash));
 await signInByCode(); // before the first request, and before the router reads the address
 follow(show);
+if (demo) frame.warn("This is a made-up mailroom: nothing here is real, and nothing is sent.");
 agents.refresh();
 await live.start();

@@ -2,13 +2,18 @@
 
 const VIEWS = new Set(["broadcasts", "activity"]);
 
-/** Return `{view, agent, q, thread, pane}` of `hash`; an unknown one means the mail of all agents. */
+/** Return `{view, agent, q, thread, message, pane}` of `hash`; an unknown one means the mail of all agents. */
 export function parse(hash) {
   const [path, search = ""] = hash.replace(/^#\/?/, "").split("?", 2);
   const [first, second] = path.split("/");
   const parameters = new URLSearchParams(search);
-  const filters = { q: parameters.get("q") ?? "", thread: parameters.get("thread") ?? "" };
+  const asked = (name) => parameters.get(name) ?? "";
+  const filters = { q: asked("q"), thread: asked("thread"), message: asked("message") };
   if (VIEWS.has(first)) return { view: first };
+  if (first === "threads") {
+    const thread = second ? decode(second) : "";
+    return { view: "threads", agent: null, ...filters, thread, pane: thread ? "mail" : "agents" };
+  }
   if (first === "agents" && second) return { view: "mail", agent: decode(second), ...filters, pane: "mail" };
   return { view: "mail", agent: null, ...filters, pane: first === "mail" ? "mail" : "agents" };
 }
@@ -22,10 +27,17 @@ function decode(text) {
 }
 
 /** Return the address of the mail of one agent, or of all agents (null). */
-export function mailHash(agent, { q = "", thread = "" } = {}) {
-  const search = new URLSearchParams(Object.entries({ q, thread }).filter(([, value]) => value)).toString();
+export function mailHash(agent, { q = "", thread = "", message = "" } = {}) {
+  const search = new URLSearchParams(Object.entries({ q, thread, message }).filter(([, value]) => value)).toString();
   return `${agent === null ? "#/mail" : `#/agents/${encodeURIComponent(agent)}`}${search && `?${search}`}`;
 }
+
+/** Return the address of a thread. */
+export const threadHash = (thread, { q = "" } = {}) =>
+  `#/threads/${encodeURIComponent(thread)}${q && `?${new URLSearchParams({ q })}`}`;
+
+/** Return the address of one message, among the mail of its recipient. */
+export const messageHash = ({ to, id, kind }) => mailHash(kind === "broadcast" ? null : to, { message: id });
 
 /** Go to `hash`; `replace` adds no entry to the browser's history. */
 export function go(hash, { replace = false } = {}) {

@@ -4,24 +4,37 @@ import { load, save } from "./storage.js";
 
 /** What the keys do, in the order in which the help lists them. */
 export const KEYS = [
-  ["/", "filter"],
-  ["↑ ↓", "move through the agents"],
-  ["Enter", "open the agent, or the first match"],
+  ["/", "filter the agents or the events"],
+  ["s", "search the messages"],
+  ["↑ ↓", "move through the agents or threads"],
+  ["j k", "next, previous message"],
+  ["Enter", "open the agent, the thread of the message, or the first match"],
+  ["r", "reply to the message"],
   ["w", "write a message"],
-  ["1 2 3", "show mail, broadcasts, activity"],
+  ["v", "show the message as written, or rendered"],
+  ["y", "copy the message"],
+  ["[ ]", "previous, next agent that needs attention"],
+  ["g m", "messages; g t threads, g b broadcasts, g a activity; also 1, 2, 3"],
   ["p", "pause or resume the activity"],
   ["Esc", "leave a field, close a dialog"],
   ["?", "show this help"],
 ];
 
+const PAUSE_MS = 1_200; // between the two keys of a sequence
+
 export const enabled = () => load("keys", "on") === "on";
 export const enable = (on) => save("keys", on ? "on" : "off");
 
-/** Call `actions[key]` for a key pressed outside of fields and dialogs. */
+/** Call `actions[key]` for a key pressed outside of fields and dialogs; `"g m"` is `m` soon after `g`. */
 export function listen(actions) {
+  let before = "";
+  let pressed = 0;
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && isField(event.target)) return event.target.blur();
-    const action = actions[event.key];
+    const first = Date.now() - pressed < PAUSE_MS ? before : "";
+    const action = actions[`${first} ${event.key}`] ?? actions[event.key];
+    before = event.key;
+    pressed = Date.now();
     if (!action || event.ctrlKey || event.metaKey || event.altKey || !enabled()) return;
     if (isField(event.target) || document.querySelector("dialog[open]")) return;
     event.preventDefault();

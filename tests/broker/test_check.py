@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from postino.broker import Broker
 
 
@@ -82,3 +84,20 @@ async def test_the_count_is_what_a_read_gives_whatever_happened_before(broker: B
     assert unread == 10 + 5 + 2
     assert len((await broker.mail.read("bob", "s2", limit=200)).items) == unread
     assert await counts(broker) == (0, 0)
+
+
+async def test_the_counts_of_many_agents_are_not_counted_anew_for_every_asker(
+    broker: Broker, send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await send(broker, "m1")
+    assert (await broker.stats())["messageCount"] == 1
+    monkeypatch.setattr("postino.broker.broker.MANY", 0)
+    assert (await broker.stats())["messageCount"] == 1
+
+    trips = broker.round_trips
+    assert (await broker.stats())["agentCount"] == 1
+    assert broker.round_trips - trips <= 2
+
+    await send(broker, "m2")
+    broker._counted_until = 0.0
+    assert (await broker.stats())["messageCount"] == 2

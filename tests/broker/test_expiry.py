@@ -13,22 +13,20 @@ TTL_MS = 3_600_000
 
 #: what an inbox gets whose messages were sent long ago, as send.lua writes them
 OLD = """
-local agent, count, at, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local agent, count, at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 for number = 1, count do
   local id = agent .. number
   local stream_id = redis.call('XADD', KEYS[1], (at - count + number) .. '-0', 'id', id, 'seq', number, 'from', 'ci',
     'verified', '', 'via', 'http', 'body', 'old', 't', at, 'thread', '', 'reply_to', '')
   redis.call('HSET', KEYS[2], id, cjson.encode({ s = stream_id, d = '', q = number, st = 'queued', t = at, f = 'ci' }))
   redis.call('HINCRBY', KEYS[2], '#seq', 1)
-  redis.call('ZADD', KEYS[3], at + ttl, id)
 end
 """
 #: ids whose messages were acknowledged long ago
 IDS = """
 for number = 1, tonumber(ARGV[1]) do
-  local id = 'gone' .. ARGV[3] .. '-' .. number
+  local id = 'gone' .. ARGV[2] .. '-' .. number
   redis.call('HSET', KEYS[1], id, cjson.encode({ s = '1-1', d = 'd', q = 1, st = 'acked', t = 1, f = 'ci', e = 1 }))
-  redis.call('ZADD', KEYS[2], ARGV[2], id)
 end
 """
 
@@ -44,8 +42,8 @@ async def broker(open_broker) -> Broker:
 async def old_mail(broker: Broker, count: int, agent: str = "bob") -> None:
     store = broker._store
     await broker.agents.heartbeat(agent)
-    keys = [store.keys.of(kind, agent) for kind in ("inbox", "index", "order")]
-    await store.call("EVAL", OLD, 3, *keys, agent, count, await store.now_ms() - TTL_MS, TTL_MS)
+    keys = [store.keys.of(kind, agent) for kind in ("inbox", "index")]
+    await store.call("EVAL", OLD, 2, *keys, agent, count, await store.now_ms() - TTL_MS)
 
 
 async def letters(broker: Broker, agent: str = "bob") -> list[tuple[str, str]]:
@@ -121,9 +119,7 @@ async def test_a_message_that_expired_after_a_delivery_is_a_repeat_when_requeued
 
 async def test_the_id_of_an_expired_letter_is_known_as_long_as_the_letter_lies(broker: Broker) -> None:
     await old_mail(broker, 1)
-    store = broker._store
     await broker.mail.read("bob", "s1")
-    await store.call("ZADD", store.keys.of("order", "bob"), 1, "bob1")
 
     await broker.housekeeping.sweep()
 
@@ -135,9 +131,8 @@ async def test_a_record_without_an_end_stops_no_send(broker: Broker, send, say) 
     keys, record = broker._store.keys, '{"s": "1-1", "d": "", "q": 1, "st": "expired", "t": 1, "f": "ci"}'
     for agent in ("bob", "all"):
         await broker._store.call("HSET", keys.of("index", agent), "old", record)
-        await broker._store.call("ZADD", keys.of("order", agent), 1, "old")
 
-    for number in range(16):  # the last one sweeps
+    for number in range(32):  # the last one sweeps
         await send(broker, f"m{number}")
     await say(broker, "b1")
 
@@ -160,15 +155,13 @@ async def test_a_sweep_goes_on_until_20000_ids_and_all_expired_mail_of_silent_in
     store = broker._store
     await broker.agents.heartbeat("silent")
     for number in range(20):
-        keys = [store.keys.of(kind, "silent") for kind in ("index", "order")]
-        await store.call("EVAL", IDS, 2, *keys, 1000, 1, number)
-        await store.call("EVAL", IDS, 2, *(store.keys.of(kind, "all") for kind in ("index", "order")), 100, 1, number)
+        for agent, count in (("silent", 1000), ("all", 100)):
+            await store.call("EVAL", IDS, 1, store.keys.of("index", agent), count, number)
     await old_mail(broker, 350)
 
     await broker.housekeeping.sweep()
 
     for name in ("silent", "all"):
-        assert await store.call("ZCARD", store.keys.of("order", name)) == 0
         assert await store.call("HLEN", store.keys.of("index", name)) == 0
     assert (await broker.mail.peek("bob", 1, 0))[1] == 0
     assert (await broker.dead.page("bob", 1, 0))[1] == 350

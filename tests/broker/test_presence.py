@@ -329,9 +329,8 @@ async def test_ids_under_a_former_name_have_a_time_to_live_and_are_kept_only_of_
     await broker.mail.read("r2", "s1", ack_now=True)
     await broker.agents.forget("r2")
 
-    for kind in ("index", "order"):
-        left = await broker._store.call("PTTL", broker._store.keys.of(kind, "r1"))
-        assert 0 < left <= broker.settings.msg_ttl * 1000
+    left = await broker._store.call("PTTL", broker._store.keys.of("index", "r1"))
+    assert 0 < left <= broker.settings.msg_ttl * 1000
 
 
 async def test_leaving_gives_back_however_much_a_session_holds(open_broker, hello, send) -> None:
@@ -368,3 +367,16 @@ async def test_an_agent_with_one_session_left_in_an_unnoticed_silence_goes_offli
     await broker._live.expire_presence()
 
     assert told(await events(broker, *CHANGES)) == [("online", "bob"), ("offline", "bob")]
+
+
+async def test_a_sign_of_life_costs_the_same_however_many_others_are_online(broker: Broker, monkeypatch) -> None:
+    async def everybody(_: object) -> set[str]:
+        raise AssertionError("asked for every session that is online")
+
+    await broker.agents.heartbeat("bob")
+    monkeypatch.setattr("postino.store.sessions.SessionTable.live", everybody)
+
+    assert (await broker.agents.heartbeat("bob")).online
+    assert (await broker.agents.one("bob")).sessions == 1
+    await broker.agents.offline("bob")
+    assert not (await broker.agents.one("bob")).online

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+from collections.abc import Iterable
 
 import pytest
 
 from postino.broker import Broker
+from postino.broker.nearest import NameIndex
 from postino.broker.reach import reach
 from postino.errors import InboxFull, KeyReused
 from postino.model import Draft, Sender
@@ -62,6 +65,41 @@ def test_how_long_a_recipient_has_been_away_is_told_in_its_largest_unit(seconds:
 
 def test_an_idle_recipient_is_not_said_to_be_woken_where_nobody_is() -> None:
     assert "next prompt" in reach("idle", online=True, away_s=0, wakes=False)
+
+
+def test_a_name_is_found_among_any_number_of_others_by_comparing_it_with_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    compare = difflib.get_close_matches
+
+    def counted(word: str, names: Iterable[str], most: int) -> list[str]:
+        compared.append(len(list(names)))
+        return compare(word, names, most)  # type: ignore[type-var]
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    few = NameIndex([*(f"agent-{number:08x}" for number in range(100)), "Reviewer"])
+    many = NameIndex([*(f"agent-{number * 7919:08x}" for number in range(10_000)), "Reviewer", "builder", "x"])
+
+    assert few.near("reviwer") == many.near("reviwer") == ["Reviewer"]
+    assert many.near("biulder") == ["builder"]
+    assert many.near(f"agent-{5000 * 7919:08x}"[:-1])[0] == f"agent-{5000 * 7919:08x}"
+    assert many.near("Reviewer") == []
+    assert max(compared) <= 200
+
+
+async def test_many_names_are_read_seldom_and_not_waited_for(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postino.broker.nearest.MANY", 0)
+    await broker.agents.heartbeat("reviewer")
+    nearest = broker.agents._nearest
+    assert await nearest.of("reviwer") == ["reviewer"]
+    nearest._took_s = 0.1  # as with 20,000 names
+    await broker.agents.heartbeat("builder")
+
+    assert await nearest.of("biulder") == []
+    nearest._read_at -= 5.1
+    assert await nearest.of("builde") == []
+    assert nearest._reading is not None
+    await nearest._reading
+    assert await nearest.of("builde") == ["builder"]
 
 
 async def test_no_send_waits_while_another_one_reads_the_names(broker: Broker) -> None:

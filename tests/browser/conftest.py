@@ -111,7 +111,7 @@ class Served:
         """Start the daemon unless it runs."""
         url = process.start(self.env, self.home).url
         assert url is not None
-        self.url = url
+        self.url = url.replace("127.0.0.1", "localhost")  # where the page sends a browser that comes by a number
 
     def kill(self) -> None:
         """Kill the daemon, and wait until it is gone; its Valkey keeps running."""

@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 from tests.attacks import attacked
 
 RUN = "globalThis.ran=1"
+TAG_NAMES = "(found) => found.map((element) => element.tagName)"
+MADE = {"P", "A", "SPAN", "CODE", "PRE", "DIV", "EM", "STRONG", "DEL", "UL", "OL", "LI", "BLOCKQUOTE", "HR", "H4", "H5"}
 PAYLOADS = [
     f"<script>{RUN}</script>",
     f"<script src='data:text/javascript,{RUN}'></script>",
@@ -96,7 +98,10 @@ def test_payloads_in_bodies_are_shown_as_text(visit, served, name) -> None:
     page.locator("article.message").nth(59).wait_for()
 
     for id, payload in zip(ids, PAYLOADS, strict=True):
-        assert page.locator(f'[data-message-id="{id}"] .body').text_content() == payload
+        row = page.locator(f'[data-message-id="{id}"]')
+        assert set(row.locator(".body *").evaluate_all(TAG_NAMES)) <= MADE, "only the page's own elements"
+        row.locator('[aria-label="As written"]').evaluate_all("(found) => found.forEach((button) => button.click())")
+        assert row.locator(".body").text_content() == payload
     for place in ("#/mail", "#/broadcasts", "#/activity"):
         page.goto(f"{page.url.partition('#')[0]}{place}")
         page.locator("article.message, .event").first.wait_for()
@@ -194,15 +199,18 @@ def test_no_body_makes_the_page_slow(visit, served, name, body) -> None:
 
     spent, text = page.evaluate(
         """async (body) => {
-            const { renderBody } = await import("/web/views/body.js");
+            const { Body } = await import("/web/views/body.js");
+            const { Api } = await import("/web/api.js");
+            const tree = await new Api(() => {}).render(body);
             const times = [];
-            let nodes;
+            let drawn;
             for (let run = 0; run < 5; run++) {
                 const began = performance.now();
-                nodes = renderBody(body);
+                drawn = new Body(body, tree);
                 times.push(performance.now() - began);
             }
-            return [Math.min(...times), nodes.map((node) => node.textContent).join("")];
+            if (!drawn.written) drawn.toggleWritten();
+            return [Math.min(...times), drawn.element.querySelector(".body").textContent];
         }""",
         body,
     )
@@ -227,7 +235,7 @@ def test_the_page_fits_a_narrow_screen(visit, served, name, width) -> None:
     page.get_by_role("link", name="Back to the agents").click()
     page.locator(f'li[data-agent="{name}"]').wait_for()
 
-    for view in ("Broadcasts", "Activity", "Mail"):
+    for view in ("Threads", "Broadcasts", "Activity", "Messages"):
         page.get_by_role("link", name=view, exact=True).click()
         fits(page, width)
     page.get_by_role("button", name="Help").click()

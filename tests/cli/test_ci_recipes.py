@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -41,6 +42,8 @@ def place(postino: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
         (programs / name).chmod(0o755)
     (folder / "build.log").write_text("".join(f"line {number}\n" for number in range(LINES)))
+    alert = {"status": "firing", "annotations": {"summary": "the deployment failed: https://ci.example/8"}}
+    (folder / "alert.json").write_text(json.dumps({"alerts": [alert]}))
     url = postino.json("status")["url"]
     token = postino.ok("token", "create", "ci", "--role", "publish").strip()
     env = postino.env | VARIABLES | {"MAIL_URL": url, "MAIL_TOKEN": token, "HOME": str(folder / "home")}
@@ -97,5 +100,6 @@ def test_a_script_delivers_one_message(postino: Any, place: Any, block: str) -> 
     assert (done.returncode != 0) == ("exit 1" in block)
 
 
-def test_every_block_is_run() -> None:
-    assert {each.kind for each in BLOCKS} == {"console", "sh", "yaml", "crontab"}
+def test_every_block_is_run_but_the_address_for_apprise() -> None:
+    assert [each.text[:7] for each in BLOCKS if not each.kind] == ["json://"]
+    assert {each.kind for each in BLOCKS} == {"console", "sh", "yaml", "crontab", ""}

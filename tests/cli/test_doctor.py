@@ -123,6 +123,30 @@ def test_a_wrong_token_and_another_store(postino, examine) -> None:
     assert "POSTINO_API_TOKEN" in found["tcp"]["fix"]
 
 
+def test_fix_mends_what_loses_nothing_and_then_all_is_green(bare, examine) -> None:
+    def fixed(**settings: str) -> list[str]:
+        done = doctor(bare, "--json", "--fix", **settings)
+        assert done.code == 0, done
+        return [f"{each['code']}: {each['text']}" for each in json.loads(done.out)["mended"]]
+
+    bare.home.chmod(0o777)
+    assert wrongs(examine(bare, 4)) == {"home": "home_refused", "daemon": "daemon_unreachable"}
+    assert fixed() == [f"home_refused: chmod go-w {bare.home}", "daemon_down: postino up"]
+    bare.ok("send", "bob", "kept")
+
+    info = json.loads((bare.home / "daemon.json").read_text())
+    (bare.home / "daemon.json").write_text(json.dumps(info | {"version": "0.0.1"}))
+    assert wrongs(examine(bare, 3)) == {"daemon": "daemon_older"}
+    assert fixed() == ["daemon_older: postino up"]
+
+    pid = json.loads((bare.home / "daemon.json").read_text())["pid"]
+    assert pid != info["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    assert fixed() == ["daemon_silent: postino down && postino up"]
+    assert fixed() == []
+    assert [each["body"] for each in bare.json("read", "bob")["items"]] == ["kept"]
+
+
 def test_without_a_daemon_it_says_so_and_starts_none(bare, examine) -> None:
     found = examine(bare, 4)
     assert wrongs(found) == {"daemon": "daemon_down"}

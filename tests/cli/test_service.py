@@ -22,6 +22,13 @@ STORY = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
 
+from postino.cli.command import Command
+from postino.cli.doctor.mending import mend
+from postino.cli.doctor.service import service
+from postino.config import load
+
+doctor = Command("doctor", [], "", load(os.environ)[0], os.environ, False)
+
 HOME = Path(os.environ["POSTINO_HOME"])
 told = {}
 
@@ -58,6 +65,14 @@ told["read"] = run("read", "bob", "--json")["out"]
 unit = Path(told["install"]["out"] and told["installed"]["file"])
 unit.write_text(unit.read_text().replace("RestartSec=1", "RestartSec=2"))
 told["changed"] = run("service", "status")["out"]
+told["links"] = [service(doctor).code]
+told["mended"] = [mend(service(doctor), doctor).text, service(doctor).code]
+subprocess.run(["systemctl", "--user", "stop", "postino.service"])
+subprocess.Popen([sys.executable, "-m", "postino", "serve"], cwd="/", stderr=subprocess.DEVNULL)
+while not (HOME / "daemon.json").exists():
+    time.sleep(0.1)
+told["links"].append(service(doctor).code)
+told["mended"] += [mend(service(doctor), doctor).text, service(doctor).code]
 told["uninstall"] = run("service", "uninstall")
 told["uninstalled"] = facts()
 told["left"] = sorted(str(each) for each in Path(os.environ["HOME"]).rglob("*") if HOME not in (each, *each.parents))
@@ -95,6 +110,8 @@ def test_systemd_runs_the_daemon_and_leaves_no_trace_of_it() -> None:
     assert (told["ended"]["daemon"], told["ended"]["state"]) == (None, "inactive (dead)")
     assert [each["body"] for each in json.loads(told["read"])["items"]] == ["kept"]
     assert "it differs from what this shell would write" in told["changed"]
+    assert told["links"] == ["service_outdated", "service_outside"]
+    assert told["mended"] == ["postino service install", "ok"] * 2
     assert told["uninstall"]["code"] == 0
     assert (told["uninstalled"]["installed"], told["uninstalled"]["daemon"], told["left"]) == (False, None, [])
     assert not {"service", "service.json"} & set(told["home"])

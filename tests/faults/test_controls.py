@@ -18,6 +18,8 @@ from tests.faults.stage import SharedStage, shared_stage, shim
 
 SECONDS = 4.0
 SEED = 11
+PATIENCE_S = 6.0  # at the end, for what is still to come
+SHORT_S = 2.0  # for a variant with which the agent never finishes
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -57,9 +59,11 @@ async def broken(variant: str) -> AsyncIterator[SharedStage]:
         yield stage
 
 
-async def found(stage: SharedStage, kinds: Sequence[type[injected.Fault]]) -> dict[str, list[str]]:
+async def found(
+    stage: SharedStage, kinds: Sequence[type[injected.Fault]], patience_s: float = PATIENCE_S
+) -> dict[str, list[str]]:
     """Run a short campaign; return what the checker found."""
-    async with Campaign(stage, SEED, kinds, agents=("ada",), quiet=0.0, patience_s=6.0) as campaign:
+    async with Campaign(stage, SEED, kinds, agents=("ada",), quiet=0.0, patience_s=patience_s) as campaign:
         await campaign.ready()
         await campaign.disturb(SECONDS)
         history: History = await campaign.finish()
@@ -71,7 +75,7 @@ async def test_a_daemon_broken_on_purpose_is_found(
     variant: str, kinds: list[type[injected.Fault]], promises: set[str]
 ) -> None:
     async with broken(variant) as stage:
-        assert promises <= set(await found(stage, kinds))
+        assert promises <= set(await found(stage, kinds, SHORT_S if variant == "no_look_up" else PATIENCE_S))
 
 
 async def test_an_answer_before_the_fsync_is_found_as_loss() -> None:

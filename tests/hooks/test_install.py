@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,14 @@ def settings(machine: Any) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value}
 
 
-async def test_from_install_to_uninstall(user: Any, open_tab: Any, model: Any) -> None:
+@pytest.mark.parametrize(
+    "client", ["CLAUDE_BINARY", *(["CLAUDE_OLD_BINARY"] if os.environ.get("CLAUDE_OLD_BINARY") else [])]
+)
+async def test_from_install_to_uninstall(user: Any, open_tab: Any, model: Any, client: str) -> None:
+    if client == "CLAUDE_OLD_BINARY":  # 2.1.197 does all but wake
+        user.binary = os.environ[client]
+        (user.root / "bin/claude").unlink()
+        (user.root / "bin/claude").symlink_to(user.binary)
     said = user.postino("install")
     assert said.splitlines()[0].startswith("claude plugin marketplace add /")
     assert installed(user) == [("user", True)]
@@ -49,6 +57,38 @@ async def test_from_install_to_uninstall(user: Any, open_tab: Any, model: Any) -
 
     user.postino("uninstall")
     assert (installed(user), settings(user)) == ([], {})
+
+
+async def test_a_postino_that_only_this_shell_finds_is_found_by_every_session(user: Any, open_tab: Any) -> None:
+    environment = Path(sys.executable).parent
+    done = user.run("sh", "-c", f"{environment}/postino install 2>&1", VIRTUAL_ENV=str(environment.parent))
+    assert f"`postino` is not on the PATH of new terminals; the plugin uses {environment}/postino" in done
+
+    user.postino("up")  # a start within a hook's second would be luck on a busy machine
+    user.extra["PATH"] = f"{user.root}/bin:/usr/bin:/bin"
+    assert "postino" not in user.run("sh", "-c", "command -v postino; true")
+    tab = await open_tab()
+    assert await tab.whoami() == tab.agent()
+    await tab.close()
+
+    user.extra["PATH"] += f":{environment}"
+    user.postino("install")
+    assert settings(user)["pluginConfigs"]["postino@postino"]["options"] == {"command": "postino"}
+    user.postino("uninstall")
+    assert (installed(user), settings(user)) == ([], {})
+
+
+def test_a_client_that_is_too_old_is_named_with_what_is_needed(user: Any) -> None:
+    (user.root / "bin/claude").unlink()
+    (user.root / "bin/claude").write_text(
+        "#!/bin/sh\n[ $1 = --version ] && echo '2.1.138 (Claude Code)' && exit\necho ran >&2"
+    )
+    (user.root / "bin/claude").chmod(0o755)
+
+    said = user.run("sh", "-c", f"{sys.executable} -m postino install 2>&1", code=4)
+
+    assert "Claude Code 2.1.138 is too old for postino's hooks, which need 2.1.139; run `claude update`" in said
+    assert "ran" not in said and "marketplace" not in said
 
 
 def test_twice_is_as_good_as_once(user: Any) -> None:

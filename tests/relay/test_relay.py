@@ -149,6 +149,9 @@ def test_it_imports_little_and_nothing_but_the_standard_library():
         "socket",
         "logging",
         "dataclasses",
+        "json",
+        "re",
+        "enum",
     }
     assert not {"postino.model", "postino.errors", "postino.config", "postino.paths"} & set(loaded)
 

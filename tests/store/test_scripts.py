@@ -18,6 +18,7 @@ from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home, folder
 from postino.store import scripts
 from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
+from postino.store.migrate import migrate
 from postino.store.scripts import Script
 from postino.store.store import Store
 from postino.store.valkey.primary import client
@@ -29,7 +30,7 @@ TYPES = {"stream", "hash", "zset"}
 GOOD = """#!lua
 --[[ one: do one thing.
 Atomic because it is one.
-KEYS     inbox   stream   {po}:inbox:<agent>
+KEYS     inbox   stream   {po}:inbox2:<agent>
          agents  hash     {po}:agents, of which
 ARGV     agent   who
 RETURNS  ok
@@ -105,6 +106,25 @@ def test_libraries_bring_what_they_include_before_them_and_each_only_once(tmp_pa
     assert "@include" not in source
 
 
+def test_a_script_has_the_functions_it_calls_and_no_others(tmp_path: Path) -> None:
+    block = "if KEYS[1] then\n  --@include lib/sums\n  return sum(1)\nend\nreturn sum\n"
+    lib = corpus(tmp_path, GOOD.replace("return { 'ok' }\n", block)) / "lib"
+    functions = (
+        ("sum(a)", "return add(a)"),
+        ("add(a)", "return a"),
+        ("idle(a)", "return other(a)"),
+        ("other(a)", "return a"),
+    )
+    (lib / "sums.lua").write_text(
+        "\n".join(f"local function {head}\n  {body}\nend\n" for head, body in reversed(functions))
+    )
+
+    source = scripts.load(tmp_path)["one"].source
+
+    assert re.findall(r"^local function (\w+)", source, re.MULTILINE) == ["add", "sum"]
+    assert source.index("if KEYS[1]") < source.index("local function add")
+
+
 def test_an_include_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         scripts.load(corpus(tmp_path, GOOD.replace("lib/now", "lib/never")))
@@ -117,7 +137,8 @@ def test_an_include_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: Script) -> None:
     others = {
         "rename": {*(f"{kind}_to" for kind in PER_AGENT), "inbox_own", "dead_own"},
-        "retain_ids": {"index_to", "order_to"},
+        "retain_ids": {"index_to"},
+        "migrate": {"broadcasts_1", "order"},
         "send": {"past_from"},
         "broadcast": {"past_from"},
         "read_broadcasts": {"ids"},
@@ -138,8 +159,8 @@ def test_every_key_of_a_header_is_used_and_none_beside_it(script: Script) -> Non
     for left, first in re.findall(r"local ([\w, ]+) = unpack\(KEYS(?:, (\d+), \d+)?\)", code):
         named |= {name: int(first or 1) + at for at, name in enumerate(left.split(", "))}
     places = {int(place) for place in re.findall(r"KEYS\[(\d+)\]", code)}
-    if re.search(r"KEYS\[at", code):  # a rename goes through the five kinds of both names
-        places |= set(range(1, 11))
+    if re.search(r"KEYS\[at", code):  # a rename goes through the four kinds of both names
+        places |= set(range(1, 9))
     table = {name: int(place) for name, place in re.findall(r"(\w+) = KEYS\[(\d+)\]", code)}
 
     for name, place in (named | table).items():
@@ -229,9 +250,9 @@ def test_a_library_nobody_includes_is_not_kept() -> None:
 def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
     keys = Keys("po:")
 
-    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events", "{po}:inbox:bob")
-    assert Keys("team:a:").of("inbox", "bob") == "{team:a}:inbox:bob"
-    assert keys.named("inbox", "bob") == "{po}:inbox:bob"
+    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events", "{po}:inbox2:bob")
+    assert Keys("team:a:").of("inbox", "bob") == "{team:a}:inbox2:bob"
+    assert keys.named("inbox", "bob") == "{po}:inbox2:bob"
     assert keys.named("agents", "bob") == "{po}:agents"
     everything = [keys.of(kind, name) for kind in PER_AGENT for name in ("bob", "bob.x", "inbox", "leases")]
     everything += [keys.shared(kind) for kind in SHARED]
@@ -337,6 +358,8 @@ async def conversation(broker: Broker) -> None:
     await broker.stats()
     await broker._store.ask_server()
     assert await broker._store._make_room() > 0
+    await broker._store.run("fence", "", {})  # as with replicas
+    await migrate(broker._store.writes, broker._store.keys, broker._store.scripts["migrate"])
     assert (await broker.health()).ok
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from postino import home_store
+from postino import __version__, home_store
 from postino.cli import skew
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
@@ -13,6 +13,7 @@ from postino.config import comparable, in_effect
 from postino.daemon import process
 from postino.errors import PostinoError
 from postino.transport import Transport
+from postino.versions import is_older
 
 STORE = "POSTINO_VALKEY_URL"
 ASK_S = 5.0  # for one answer of Valkey or the page
@@ -36,7 +37,8 @@ def daemon(found: process.Status, command: Command) -> Finding:
         )
     if other := skew.sentence(found.info.version):
         said, _, what = other.partition(": ")
-        return wrong("daemon", "daemon_version", said, what)
+        code = "daemon_older" if is_older(found.info.version, __version__) else "daemon_version"
+        return wrong("daemon", code, said, what)
     return ok("daemon", f"version {found.info.version}, pid {found.info.pid}, on {found.info.socket}")
 
 

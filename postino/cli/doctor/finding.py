@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from typing import Literal
+
+from postino.cli.command import Command
+
+VERSION_S = 20.0  # for `--version` of a program
 
 Level = Literal["ok", "note", "wrong", "skipped"]
 
@@ -37,3 +42,21 @@ def wrong(check: str, code: str, text: str, fix: str = "") -> Finding:
 def skipped(check: str, text: str) -> Finding:
     """Return that this link was not tried, and why."""
     return Finding(check, "skipped", "skipped", text)
+
+
+def first_line(command: Command, program: str, option: str) -> str:
+    """Return the first line that a program prints, "" if it prints none or fails."""
+    try:
+        done = subprocess.run(
+            [program, option],
+            env=dict(command.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=VERSION_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return (done.stdout.strip().splitlines() or [""])[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +12,11 @@ from postino import __version__
 from postino.cli.client_files import Record
 from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, sentence
-from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
-from postino.cli.install import claude_program, installed
+from postino.cli.doctor.finding import Finding, first_line, note, ok, skipped, wrong
 from postino.errors import PostinoError
 from postino.home import check
 
 LEAST_DISK = 100 << 20  # bytes
-VERSION_S = 20.0  # for `--version` of a program
 
 
 def python() -> Finding:
@@ -37,7 +34,7 @@ def path(command: Command) -> Finding:
             "postino is not on PATH, and plugin and hooks run it by that name",
             f"add {Path(sys.executable).parent} to PATH",
         )
-    said = _first_line(command, found, "--version")
+    said = first_line(command, found, "--version")
     if said != f"postino {__version__}":
         return wrong(
             "path",
@@ -74,38 +71,9 @@ def disk(command: Command) -> Finding:
 
 
 def clients(command: Command) -> Iterator[Finding]:
-    """Check Claude Code with its plugin, then each other client."""
-    yield _claude(command)
+    """Check the entry of each client other than Claude Code."""
     for name in SETUPS:
         yield _client(command, name)
-
-
-def _claude(command: Command) -> Finding:
-    program = claude_program(command)
-    if program is None:
-        return note("claude", "claude_missing", "Claude Code (`claude`) is not on PATH", "if you use it: install it")
-    version = _first_line(command, program, "--version")
-    try:
-        found = installed(command) or []
-    except PostinoError as error:
-        return wrong("claude", "claude_failed", sentence(error), "update Claude Code")
-    if not found:
-        return wrong("claude", "plugin_missing", f"Claude Code {version} has no postino plugin", "`postino install`")
-    on = [each for each in found if each.get("enabled", True)]
-    if not on:
-        return wrong(
-            "claude", "plugin_disabled", f"the plugin of Claude Code {version} is disabled", "enable it in /plugin"
-        )
-    other = next((str(each["version"]) for each in on if each.get("version", __version__) != __version__), None)
-    if other is not None:
-        return wrong(
-            "claude",
-            "plugin_version",
-            f"the plugin is version {other}, this command {__version__}",
-            "`postino install`",
-        )
-    scopes = ", ".join(sorted({str(each.get("scope", "user")) for each in on}))
-    return ok("claude", f"{version}, plugin installed ({scopes})")
 
 
 def _client(command: Command, name: str) -> Finding:
@@ -125,21 +93,3 @@ def _client(command: Command, name: str) -> Finding:
     if found is None:
         return note(name, "client_missing", "its entry is there, but it is not on PATH")
     return ok(name, f"{found}, entry installed")
-
-
-def _first_line(command: Command, program: str, option: str) -> str:
-    """Return the first line that a program prints, "" if it prints none or fails."""
-    try:
-        done = subprocess.run(
-            [program, option],
-            env=dict(command.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=VERSION_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return (done.stdout.strip().splitlines() or [""])[0]

@@ -61,7 +61,7 @@ def _install(command: Command, args: argparse.Namespace, found: Manager) -> int:
     if before is not None and before.pid != state.pid:
         text += f"it has taken over from the daemon with pid {before.pid}\n"
     text += f"{found.hint()}\n`postino service uninstall` undoes it\n"
-    return command.show(args, _facts(command, found), text)
+    return command.show(args, facts(command, found), text)
 
 
 def _uninstall(command: Command, args: argparse.Namespace, found: Manager) -> int:
@@ -90,40 +90,41 @@ def _uninstall(command: Command, args: argparse.Namespace, found: Manager) -> in
 
 def _status(command: Command, args: argparse.Namespace, found: Manager) -> int:
     """Say what is: whether the service is there, as this version writes it, and whether the daemon is the service's."""
-    facts = _facts(command, found)
-    rows = [("service", f"{found.kind} {facts['file']}" if facts["installed"] else "not installed")]
-    if facts["installed"]:
-        rows.append(("state", facts["state"]))
-    if facts["installed"] and not facts["current"]:
+    known = facts(command, found)
+    rows = [("service", f"{found.kind} {known['file']}" if known["installed"] else "not installed")]
+    if known["installed"]:
+        rows.append(("state", known["state"]))
+    if known["installed"] and not known["current"]:
         rows.append(("file", "it differs from what this shell would write; `postino service install` writes it anew"))
-    rows.append(("daemon", _daemon_words(facts)))
+    rows.append(("daemon", _daemon_words(known)))
     ink = render.Ink(command.colour)
-    command.show(args, facts, "".join(f"{ink(f'{name:<7}', 'dim')} {render.line(text)}\n" for name, text in rows))
-    return 0 if facts["serves"] else Unreachable.exit
+    command.show(args, known, "".join(f"{ink(f'{name:<7}', 'dim')} {render.line(text)}\n" for name, text in rows))
+    return 0 if known["serves"] else Unreachable.exit
 
 
-def _daemon_words(facts: Json) -> str:
-    if facts["daemon"] is None:
+def _daemon_words(known: Json) -> str:
+    if known["daemon"] is None:
         return "none runs"
-    if facts["serves"]:
-        return f"pid {facts['daemon']}, run by the service"
-    if facts["installed"]:
-        return f"pid {facts['daemon']}, not run by the service; `postino service install` hands it over"
-    return f"pid {facts['daemon']}, started by a command or a session; `postino service install` hands it over"
+    if known["serves"]:
+        return f"pid {known['daemon']}, run by the service"
+    if known["installed"]:
+        return f"pid {known['daemon']}, not run by the service; `postino service install` hands it over"
+    return f"pid {known['daemon']}, started by a command or a session; `postino service install` hands it over"
 
 
-def _facts(command: Command, found: Manager) -> Json:
+def facts(command: Command, found: Manager) -> Json:
+    """Return what is: file, installed, current, active, pid and state of the service; pid of the daemon; serves."""
     home = command.settings.home
     info = process.read_info(home) if process.is_running(home) else None
-    facts: Json = {"kind": found.kind, "file": str(found.file), "installed": found.file.exists()}
-    facts |= {"current": False, "active": False, "pid": None, "state": "not installed"}
-    if facts["installed"]:
+    known: Json = {"kind": found.kind, "file": str(found.file), "installed": found.file.exists()}
+    known |= {"current": False, "active": False, "pid": None, "state": "not installed"}
+    if known["installed"]:
         state = found.state()
-        facts |= {"active": state.active, "pid": state.pid, "state": state.words}
-        facts["current"] = found.file.read_bytes() == found.content() and home.service.exists()
-    facts["daemon"] = info and info.pid
-    facts["serves"] = info is not None and facts["pid"] == info.pid
-    return facts
+        known |= {"active": state.active, "pid": state.pid, "state": state.words}
+        known["current"] = found.file.read_bytes() == found.content() and home.service.exists()
+    known["daemon"] = info and info.pid
+    known["serves"] = info is not None and known["pid"] == info.pid
+    return known
 
 
 def _end_daemon(command: Command) -> None:

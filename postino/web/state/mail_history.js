@@ -39,11 +39,11 @@ export class MailHistory {
   #trims = 0; // how often the oldest entries were dropped: an older page requested before that no longer fits
   #load = new Throttle(() => this.#refresh(), REFRESH_MS);
 
-  /** `agent` null: the mail of all agents. `q`: only bodies that contain this text. */
-  constructor(api, agents, { agent, q }) {
+  /** `query` are parameters of the history; `agent` null: the mail of all agents. */
+  constructor(api, agents, query) {
     this.#api = api;
     this.#agents = agents;
-    this.#query = { agent, q };
+    this.#query = query;
   }
 
   /** Load the newest page again. */
@@ -60,7 +60,7 @@ export class MailHistory {
 
   /** Return whether `name` is a present or former name of the agent shown. */
   isShownAgent(name) {
-    return this.#agents.present(name) === this.#agents.present(this.#query.agent);
+    return this.#query.agent !== null && this.#agents.present(name) === this.#agents.present(this.#query.agent);
   }
 
   find(id) {
@@ -180,7 +180,7 @@ export class MailHistory {
   }
 
   #page(before) {
-    return this.#api.history({ ...this.#query, before, limit: PAGE });
+    return this.#api.history({ ...this.#query, before: before ?? this.#query.before, limit: PAGE, render: 1 });
   }
 
   #merge(items) {

@@ -1,11 +1,12 @@
 /* The list of agents beside the mail: who is online, who has mail waiting, and a filter. */
 
 import { arrange, h, set, visuallyHidden, write } from "../dom.js";
-import { ago, count, grouped, moment, place } from "../format.js";
+import { ago, count, grouped, lasting, moment, place, shortPlace, visible } from "../format.js";
 import { icon } from "../icons.js";
 import { keyed } from "../keyed.js";
 import { mailHash } from "../router.js";
 import { arrows } from "../shortcuts.js";
+import { needsAttention, waitsMs } from "../state/attention.js";
 import { load } from "../storage.js";
 import { avatar, avatarOfAll } from "./avatar.js";
 import { emptyAgents } from "./empty.js";
@@ -13,8 +14,11 @@ import { emptyAgents } from "./empty.js";
 const STEP = 100; // rows shown at first, and added by the button: a longer list is filtered, not read
 const REDRAW_MS = 30_000; // for times such as "5 min ago"
 
+const OLD_MS = 600_000; // a message that waits longer than this is shown in red
+
 const GROUPS = [
   ["you", "You", (agent, me) => agent.name === me],
+  ["attention", "Attention", (agent) => needsAttention(agent)],
   ["online", "Online", (agent) => agent.online],
   ["waiting", "Mail waiting", (agent) => agent.messageCount > 0 || agent.dead > 0],
   ["offline", "Offline", () => true],
@@ -23,10 +27,11 @@ const GROUPS = [
 export class AgentList {
   element;
   #agents;
+  #previews;
   #rows = keyed({
     key: ({ record }) => record.name,
     make: ({ record }) => new Row(record.name),
-    update: (row, { record }) => row.draw(record, this.#current === record.name),
+    update: (row, { record }) => row.draw(record, this.#current === record.name, this.#previews.get(record.name)),
   });
   #shown = STEP;
   #current = null;
@@ -44,9 +49,14 @@ export class AgentList {
   #noMatch = h("p", { class: "no-match", role: "status" });
   #empty = emptyAgents();
   #all = new AllRow();
+  #cleanUp = h("button", { type: "button", class: "action clean-up" }, icon("broom"), "Forget who is gone");
 
-  constructor(agents) {
+  /** `cleanUp()` forgets every agent that is offline and has no mail. */
+  constructor(agents, previews, cleanUp) {
     this.#agents = agents;
+    this.#previews = previews;
+    this.#cleanUp.addEventListener("click", cleanUp);
+    previews.changed.on(() => this.draw());
     const groups = this.#groups.map((group) => group.element);
     const list = h(
       "div",
@@ -55,6 +65,7 @@ export class AgentList {
       ...groups,
       this.#noMatch,
       this.#more,
+      this.#cleanUp,
       this.#empty,
     );
     this.element = h(
@@ -109,6 +120,7 @@ export class AgentList {
     this.#more.hidden = found <= shown;
     write(this.#more, `Show ${Math.min(STEP, found - shown)} more of ${grouped(found)}`);
     write(this.#noMatch, size && !found ? "No agent matches." : "");
+    this.#cleanUp.hidden = ![...this.#agents.byName.values()].some((agent) => !agent.online && !agent.messageCount);
     this.#empty.hidden = size > 0 || !this.#agents.loaded;
   }
 
@@ -157,8 +169,10 @@ class Row {
   element;
   #link;
   #status = h("span", { class: "agent-status" });
+  #preview = h("span", { class: "preview", dir: "auto" });
   #unread = h("span", { class: "badge" });
   #dead = h("span", { class: "badge badge-dead" });
+  #age = h("span", { class: "age" });
   #drawn = null;
 
   constructor(name) {
@@ -168,15 +182,17 @@ class Row {
       h("span", { class: "avatar-box" }, avatar(name), h("span", { class: "presence", "aria-hidden": "true" })),
       h("span", { class: "agent-name" }, h("bdi", { text: name })),
       this.#status,
-      this.#dead,
-      this.#unread,
+      this.#preview,
+      h("span", { class: "agent-end" }, h("span", { class: "badges" }, this.#dead, this.#unread), this.#age),
     );
     this.element = h("li", { data: { agent: name } }, this.#link);
   }
 
-  draw(agent, current) {
+  draw(agent, current, preview) {
     set(this.#link, "aria-current", current && "page");
     write(this.#status, status(agent)); // it depends on the time, too
+    write(this.#preview, preview ? line(preview, agent.name) : "");
+    this.#drawAge(agent);
     if (agent === this.#drawn) return;
     this.#drawn = agent;
     this.#link.classList.toggle("online", agent.online);
@@ -184,6 +200,18 @@ class Row {
     drawBadge(this.#unread, agent.unread, "unread");
     drawBadge(this.#dead, agent.dead, "dead", icon("skull"));
   }
+
+  /** Say for how long the oldest message waits. */
+  #drawAge(agent) {
+    write(this.#age, agent.unread && agent.oldestUnread ? lasting(agent.oldestUnread) : "");
+    this.#age.classList.toggle("old", agent.unread > 0 && waitsMs(agent) > OLD_MS);
+    set(this.#age, "title", agent.oldestUnread && `the oldest waits since ${moment(agent.oldestUnread)}`);
+  }
+}
+
+/** Return the newest message as one line. */
+function line({ from, to, text }, name) {
+  return from === name ? `to ${visible(to)}: ${visible(text)}` : `${visible(from)}: ${visible(text)}`;
 }
 
 function drawBadge(element, number, word, ...picture) {
@@ -194,8 +222,9 @@ function drawBadge(element, number, word, ...picture) {
 function status(agent) {
   const leased = agent.messageCount - agent.unread;
   const mine = !agent.lastSeen && agent.name === load("name") && "the name you send as";
-  const parts = [agent.online ? "online" : mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen")];
-  if (agent.online && agent.state !== "unknown") parts.push(agent.state);
+  const where = agent.directory && (agent.online || agent.unread > 0) ? [shortPlace(agent.directory)] : [];
+  const seen = mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen");
+  const parts = [...where, agent.online ? (agent.state === "unknown" ? "online" : agent.state) : seen];
   if (agent.sessions > 1) parts.push(count(agent.sessions, "session"));
   if (leased > 0) parts.push(`${grouped(leased)} leased`);
   return parts.join(" · ");

@@ -1,108 +1,84 @@
-/* The body of a message as nodes: fenced code is set as code, addresses become links, nothing becomes markup.
-   The nodes contain the whole text; fences and backquotes are only hidden. */
+/* The body of a message: the tree that the daemon rendered, or the text as it was written. */
 
-import { h } from "../dom.js";
-import { visible } from "../format.js";
+import { h, set } from "../dom.js";
+import { count, visible } from "../format.js";
+import { drawTree } from "./tree.js";
 
-// each alternative is bounded, so that the time of the search stays linear
-const INLINE = /`([^`\n]{1,400})`|(https?:\/\/[^\s<>"'`\\]{1,1000})/g;
-const FENCE = /^\s{0,3}```\s*([\w+#.-]{0,20})\s*$/;
-const MOST_INLINE = 400; // code spans and links in one body: 32,768 characters could contain 10,000
-const TRAILING = /[.,;:!?)\]}]+$/; // after an address it is mostly punctuation of the sentence
+// longer ones are folded, so that one message does not hide the others
+const LONG_CHARACTERS = 1_800;
+const LONG_LINES = 18;
 
-/** Return the nodes that show `body`; none when it is blank. */
-export function renderBody(body) {
-  const budget = { left: MOST_INLINE };
-  return withoutBlanks(blocks(body)).map((block) => (block.code ? fenced(block) : prose(block, budget)));
+/** Return the elements of `text` as it was written. */
+export function drawWritten(text) {
+  return [h("p", { class: "prose written", dir: "auto", text: visible(text) })];
 }
 
-/**
- * Split into prose and fenced code, `{code, open, text, close}`, where `open` and `close` are the fences and line
- * ends around the text. A fence without an end is prose.
- */
-function blocks(body) {
-  const found = [];
-  let lines = [];
-  let opened = null; // index in `lines` of an opening fence
-  for (const line of body.split(/(?<=\n)/)) {
-    lines.push(line);
-    const fence = FENCE.exec(line);
-    if (fence && (opened === null || fence[1])) opened = lines.length - 1;
-    else if (fence) {
-      found.push(proseBlock(lines.slice(0, opened)), codeBlock(lines.slice(opened)));
-      lines = [];
-      opened = null;
+export class Body {
+  element;
+  #text;
+  #tree;
+  #written = false; // the user asked for it
+  #content = h("div", { class: "body" });
+  #unfold = h("button", { type: "button", class: "unfold", hidden: true, on: { click: () => this.#toggleFold() } });
+
+  /** `tree` undefined: it was not rendered for lack of time, and `render(text)` returns it. */
+  constructor(text, tree, render = null) {
+    this.#text = text;
+    this.#tree = tree;
+    this.element = h("div", { class: "body-box" }, this.#content, this.#unfold);
+    if (text.length > LONG_CHARACTERS || text.split("\n", LONG_LINES + 1).length > LONG_LINES) this.#fold();
+    this.#draw();
+    if (tree === undefined && render) this.#render(render);
+  }
+
+  /** Whether the text is shown as it was written. */
+  get written() {
+    return this.#written || !Array.isArray(this.#tree);
+  }
+
+  /** Whether there is a rendering to show. */
+  get rendered() {
+    return Array.isArray(this.#tree);
+  }
+
+  get text() {
+    return this.#text;
+  }
+
+  /** Show the text as it was written, or rendered again. */
+  toggleWritten() {
+    if (!this.rendered) return;
+    this.#written = !this.#written;
+    this.#draw();
+  }
+
+  async #render(render) {
+    try {
+      this.#tree = await render(this.#text);
+    } catch {
+      return; // it stays as written
     }
+    this.#draw();
   }
-  found.push(proseBlock(lines));
-  return found;
-}
 
-/** Leave out blocks without text; their line ends are moved to the next block, or to the last one. */
-function withoutBlanks(all) {
-  const kept = [];
-  let blank = "";
-  for (const block of all) {
-    if (block.code || block.text) kept.push({ ...block, open: blank + block.open });
-    blank = block.code || block.text ? "" : blank + block.open + block.close;
+  #draw() {
+    const nodes = this.written ? drawWritten(this.#text) : drawTree(this.#tree);
+    const blank = !this.#text.trim();
+    this.#content.replaceChildren(...(blank ? [h("p", { class: "prose dim", text: "(blank)" })] : nodes));
   }
-  if (kept.length) kept.at(-1).close += blank;
-  return kept;
-}
 
-function proseBlock(lines) {
-  const all = lines.join("");
-  const text = all.trimEnd().replace(/^[\r\n]+/, "");
-  const at = all.indexOf(text);
-  return { code: false, open: all.slice(0, at), text, close: all.slice(at + text.length) };
-}
-
-function codeBlock(lines) {
-  const [open, ...rest] = lines;
-  const close = rest.pop();
-  const code = rest.join("");
-  const text = code.replace(/\r?\n$/, "");
-  return { code: true, language: FENCE.exec(open)[1], open, text, close: code.slice(text.length) + close };
-}
-
-function prose({ open, text, close }, budget) {
-  const element = h("p", { class: "prose", dir: "auto" }, mark(open));
-  let end = 0;
-  for (const match of text.matchAll(INLINE)) {
-    if (budget.left-- <= 0) break;
-    const [whole, code] = match;
-    element.append(visible(text.slice(end, match.index)), ...(code === undefined ? [link(whole)] : inline(code)));
-    end = match.index + (code === undefined ? trimmed(whole).length : whole.length);
+  #fold() {
+    this.#content.classList.add("folded");
+    this.#unfold.hidden = false;
+    this.#drawFold(true);
   }
-  element.append(visible(text.slice(end)), mark(close));
-  return element;
-}
 
-function inline(code) {
-  return [mark("`"), h("code", { text: visible(code) }), mark("`")];
-}
+  #toggleFold() {
+    this.#drawFold(this.#content.classList.toggle("folded"));
+  }
 
-/** Make a link that shows its whole target. */
-function link(found) {
-  const url = trimmed(found);
-  return h("a", { href: url, rel: "noopener noreferrer nofollow", target: "_blank", text: url });
-}
-
-const trimmed = (url) => url.replace(TRAILING, "");
-
-function fenced({ language, open, text, close }) {
-  const label = language ? `${language} code` : "code";
-  // focusable, so that it can be scrolled with the keyboard
-  return h(
-    "pre",
-    { tabindex: "0", role: "group", "aria-label": label },
-    mark(open),
-    h("code", { text: visible(text) }),
-    mark(close),
-  );
-}
-
-/** Keep fences and backquotes in the text, but hide them. */
-function mark(text) {
-  return h("span", { class: "mark", text: visible(text) });
+  #drawFold(folded) {
+    set(this.#unfold, "aria-expanded", String(!folded));
+    this.#unfold.textContent = folded ? `Show all ${count(this.#text.length, "character")}` : "Show less";
+  }
 }

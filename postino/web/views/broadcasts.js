@@ -9,7 +9,7 @@ import { oncePerFrame } from "../throttle.js";
 import { avatarOfAll } from "./avatar.js";
 import { Compose } from "./compose.js";
 import { emptyBroadcasts } from "./empty.js";
-import { MessageCard } from "./message.js";
+import { MessageRow } from "./message.js";
 import { MessageList } from "./message_list.js";
 import { broadcastSent } from "./send_status.js";
 
@@ -127,10 +127,10 @@ export class BroadcastsView {
 }
 
 function makeCard(item) {
-  const { element } = new MessageCard({ ...item, kind: "broadcast", to: "all" }, { direction: "all" });
+  const { element } = new MessageRow({ ...item, kind: "broadcast", to: "all" }, { direction: "all" });
   const meter = h("meter", { min: 0, "aria-label": "Seen" });
   const text = h("span", { class: "seen-text" });
-  element.querySelector("footer").append(h("p", { class: "seen" }, icon("eye"), text, meter));
+  element.querySelector(".message-main").append(h("p", { class: "seen" }, icon("eye"), text, meter));
   return { timestamp: item.timestamp, element, meter, text };
 }
 

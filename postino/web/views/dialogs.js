@@ -22,6 +22,41 @@ export class Dialogs {
     });
   }
 
+  /** Ask for a line of text; resolves to it, or to "" if the user cancels. */
+  ask({ title, text, label, value, action }) {
+    const field = h("input", {
+      class: "token",
+      "aria-label": label,
+      autocomplete: "off",
+      spellcheck: "false",
+      required: true,
+      autofocus: true,
+      value,
+    });
+    const cancel = () => dialog.close();
+    const form = h(
+      "form",
+      { method: "dialog" },
+      h("p", { text }),
+      field,
+      h(
+        "div",
+        { class: "dialog-ends" },
+        h("button", { type: "button", class: "plain", text: "Cancel", on: { click: cancel } }),
+        h("button", { type: "submit", class: "send", text: action }),
+      ),
+    );
+    const dialog = make(title, form);
+    return new Promise((resolve) => {
+      form.addEventListener("submit", (event) => {
+        event.preventDefault(); // the CSP forbids every form action
+        dialog.close("yes");
+      });
+      open(dialog, () => resolve(dialog.returnValue === "yes" ? field.value.trim() : ""));
+      field.select();
+    });
+  }
+
   /** Ask for the token until one is entered, or until `signal` is aborted: then it resolves to "". */
   askToken(wrong, signal) {
     const field = h("input", {

@@ -1,14 +1,24 @@
 /* What surrounds every view: tabs, connection state, notifications, help, a warning banner and toasts. */
 
 import { h, set, write } from "../dom.js";
+import { grouped } from "../format.js";
 import { icon } from "../icons.js";
 import * as notifications from "../notifications.js";
 
 const TABS = [
-  ["mail", "#/", "mail", "Mail"],
+  ["mail", "#/", "mail", "Messages"],
+  ["threads", "#/threads", "thread", "Threads"],
   ["broadcasts", "#/broadcasts", "megaphone", "Broadcasts"],
   ["activity", "#/activity", "pulse", "Activity"],
 ];
+/** What the numbers in the top bar count. */
+const VITALS = {
+  online: "agents that are online",
+  unread: "messages that a read could return now",
+  deaf: "agents that have mail and no session that could read it",
+  stuck: "agents that are not busy and whose oldest message waits for more than ten minutes",
+  dead: "messages that were given up",
+};
 const STATES = { connecting: "Connecting", live: "Live", waiting: "Offline, trying again" };
 const TOAST_MS = 6_000;
 
@@ -23,11 +33,12 @@ export class Frame {
     h("span", { class: "visually-hidden", text: "Desktop notifications" }),
   );
   #warning = h("p", { class: "banner", role: "status", hidden: true });
+  #vitals = h("ul", { class: "vitals", "aria-label": "At a glance" });
   #name = "";
   #unread = 0;
 
-  /** `retry()` is called when the user clicks the connection state. */
-  constructor({ dialogs, retry }) {
+  /** `retry()` is called when the user clicks the connection state; `strip` is shown above every view. */
+  constructor({ dialogs, retry, strip }) {
     for (const [view, href, picture, label] of TABS) {
       const tab = h("a", { class: "tab", href }, icon(picture), h("span", { text: label }));
       this.#tabs.set(view, tab);
@@ -41,8 +52,8 @@ export class Frame {
       icon("help"),
       h("span", { class: "visually-hidden", text: "Help" }),
     );
-    document.getElementById("top-end").append(this.#connection, this.#bell, help);
-    document.getElementById("main").before(this.#warning);
+    document.getElementById("top-end").append(this.#vitals, this.#connection, this.#bell, help);
+    document.getElementById("main").before(h("div", { class: "notices" }, this.#warning, strip));
     document.getElementById("skip").addEventListener("click", skip);
     this.#drawBell();
   }
@@ -63,9 +74,15 @@ export class Frame {
     write(this.#connectionText, STATES[state]);
   }
 
-  /** Show a number of unread messages in the title. */
-  setUnread(number) {
-    this.#unread = number;
+  /** Show the numbers that matter, those that are not zero, and the unread messages in the title. */
+  setVitals(numbers) {
+    const shown = Object.entries(numbers).filter(([name, number]) => number || name === "online" || name === "unread");
+    this.#vitals.replaceChildren(
+      ...shown.map(([name, number]) =>
+        h("li", { class: `vital vital-${name}`, title: VITALS[name] }, h("strong", { text: grouped(number) }), ` ${name}`),
+      ),
+    );
+    this.#unread = numbers.unread;
     this.#drawTitle();
   }
 

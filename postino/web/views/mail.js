@@ -2,8 +2,10 @@
 
 import { h, write } from "../dom.js";
 import { count } from "../format.js";
+import { mark } from "../highlight.js";
 import { keyed } from "../keyed.js";
-import { go, mailHash } from "../router.js";
+import { go, mailHash, threadHash } from "../router.js";
+import { parseSearch } from "../search.js";
 import { MailHistory } from "../state/mail_history.js";
 import { load } from "../storage.js";
 import { oncePerFrame } from "../throttle.js";
@@ -11,7 +13,7 @@ import { Compose } from "./compose.js";
 import { DeadLetters } from "./dead_letters.js";
 import { emptyMail, emptySearch } from "./empty.js";
 import { MailHead } from "./mail_head.js";
-import { MessageCard } from "./message.js";
+import { MessageRow } from "./message.js";
 import { MessageList } from "./message_list.js";
 import { messageSent } from "./send_status.js";
 
@@ -20,12 +22,14 @@ const TICK_MS = 10_000; // a lease ends without an event: it is shown after this
 export class MailView {
   element;
   #app;
-  #place = { agent: undefined, q: "", thread: "" };
+  #place = { view: "mail", agent: undefined, q: "", thread: "", message: "" };
+  #search = parseSearch("");
   #history = null;
-  #cards = keyed({
+  #wanted = ""; // the id of a message that the address names, until it was shown
+  #rows = keyed({
     key: (entry) => entry.entry,
-    make: (entry) => this.#makeCard(entry),
-    update: (card, entry) => card.update(entry),
+    make: (entry) => this.#makeRow(entry),
+    update: (row, entry) => row.update(entry),
   });
   #drawSoon = oncePerFrame(() => this.#draw());
   #head;
@@ -65,20 +69,51 @@ export class MailView {
       this.#compose.element,
     );
     app.agents.changed.on(() => this.#drawHead());
-    setInterval(() => this.#cards.values().forEach((card) => card.tick()), TICK_MS);
+    setInterval(() => this.#rows.values().forEach((row) => row.tick()), TICK_MS);
   }
 
-  /** Show the mail of `{agent, q, thread}`. */
-  show({ agent, q, thread }) {
+  /** Show the mail of `{agent, q, thread}`, at one `message` if that is given. */
+  show({ view, agent, q, thread, message }) {
     const last = this.#place;
-    this.#place = { agent, q, thread };
+    this.#place = { view, agent, q, thread, message };
     const moved = agent !== last.agent;
     if (moved) this.#compose.aim(agent);
     // a draft that replies to a message keeps that when its thread is not left
     if (thread ? moved || thread !== last.thread : !moved && last.thread) this.#compose.setThread(thread);
-    if (moved || q !== last.q) this.#start();
+    if (message !== last.message) this.#wanted = message;
+    if (moved || q !== last.q || thread !== last.thread) this.#start();
     this.#drawHead();
     this.#draw();
+  }
+
+  /** Put the cursor into the search. */
+  focusSearch() {
+    this.#head.focusSearch();
+  }
+
+  /** Select the message `step` rows further, or the first one that is visible. */
+  select(step) {
+    const rows = this.#rows.values();
+    const at = rows.findIndex((row) => row.element === document.activeElement?.closest(".message"));
+    const next = at < 0 ? this.#visible(rows, step) : Math.min(rows.length - 1, Math.max(0, at + step));
+    rows[next]?.element.focus({ preventScroll: true });
+    rows[next]?.element.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Return the selected row, or else the newest. */
+  selected() {
+    const rows = this.#rows.values();
+    return rows.find((row) => row.element === document.activeElement?.closest(".message")) ?? rows.at(-1);
+  }
+
+  /** Return the place of the first row that is visible, seen from above (`step` > 0) or from below. */
+  #visible(rows, step) {
+    const { top, bottom } = this.#list.element.getBoundingClientRect();
+    const inside = ({ element }) => {
+      const box = element.getBoundingClientRect();
+      return box.bottom > top + 4 && box.top < bottom - 4;
+    };
+    return step > 0 ? rows.findIndex(inside) : rows.findLastIndex(inside);
   }
 
   /** Apply an event; after a rename show the mail under the new name. */
@@ -99,8 +134,8 @@ export class MailView {
 
   #onRename(old, name) {
     this.#compose.rename(old, name);
-    const { agent, q, thread } = this.#place;
-    if (agent === old) go(mailHash(name, { q, thread }), { replace: true });
+    const { agent, q, thread, message } = this.#place;
+    if (agent === old) go(mailHash(name, { q, thread, message }), { replace: true });
   }
 
   /** Put the cursor into the form. */
@@ -110,19 +145,22 @@ export class MailView {
 
   #start() {
     this.#history?.stop();
-    this.#cards.clear();
+    this.#rows.clear();
     this.#list.reset();
     this.#note.replaceChildren();
-    const { agent, q } = this.#place;
-    this.#history = new MailHistory(this.#app.api, this.#app.agents, { agent, q });
+    const { agent, q, thread } = this.#place;
+    this.#search = parseSearch(q);
+    const query = { agent, ...this.#search.query, ...(thread && { thread }) };
+    this.#history = new MailHistory(this.#app.api, this.#app.agents, query);
     this.#history.changed.on(this.#drawSoon);
     this.#history.changed.on(() => this.#drawTitle());
     this.#history.refresh();
   }
 
   #filter(change) {
-    const { agent, q, thread } = { ...this.#place, ...change };
-    go(mailHash(agent, { q, thread }), { replace: true });
+    const { view, agent, q, thread } = { ...this.#place, ...change };
+    const hash = view === "threads" && thread ? threadHash(thread, { q }) : mailHash(agent, { q, thread });
+    go(hash, { replace: true });
   }
 
   #onSent(answer, message, shown) {
@@ -133,17 +171,26 @@ export class MailView {
 
   #draw() {
     if (this.#list.atBottom) this.#history.trim();
-    const shown = this.#shown();
-    this.#list.fill(this.#cards.of(shown), () => this.#drawAround(shown.length));
+    const shown = this.#history.entries;
+    const rows = this.#rows.of(shown);
+    rows.forEach((row, at) => row.join(rows[at - 1]));
+    this.#list.fill(rows, () => this.#drawAround(shown.length));
+    mark(this.#list.element, this.#search.words);
+    if (this.#wanted) this.#showWanted(rows);
   }
 
-  #shown() {
-    const { thread } = this.#place;
-    const { entries } = this.#history;
-    return thread ? entries.filter((entry) => entry.thread === thread || entry.id === thread) : entries;
+  /** Show the message that the address names; an older one than those loaded is searched for by its id. */
+  #showWanted(rows) {
+    if (!this.#history.loaded) return;
+    const id = this.#wanted;
+    const row = rows.find(({ entry }) => entry.id === id);
+    if (!row && this.#place.q !== id) return go(mailHash(this.#place.agent, { q: id, message: id }), { replace: true });
+    this.#wanted = "";
+    row?.element.focus({ preventScroll: true });
+    row?.element.scrollIntoView({ block: "center" });
   }
 
-  #makeCard(entry) {
+  #makeRow(entry) {
     const { agent } = this.#place;
     const direction =
       agent === null || entry.kind === "broadcast" ? "all" : this.#history.isShownAgent(entry.to) ? "in" : "out";
@@ -151,8 +198,10 @@ export class MailView {
       reply: (each) => this.#compose.reply(each),
       requeue: (each) => this.#app.attempt(() => this.#requeue(each)),
       find: (id) => this.#history.find(id),
+      render: (text) => this.#app.api.render(text),
+      toast: this.#app.toast,
     };
-    return new MessageCard(entry, { direction, agent, actions });
+    return new MessageRow(entry, { direction, agent, actions });
   }
 
   async #requeue({ to, id }) {
@@ -167,6 +216,7 @@ export class MailView {
     this.#older.hidden = !more;
     this.#older.disabled = loading;
     write(this.#older, loading ? `Loading older mail…${far}` : "Show older mail");
+    this.#head.drawFound(this.#place.q && loaded ? found(shown, more, this.#search.problem) : "");
     if (problem && !shown) this.#note.replaceChildren(h("p", { class: "empty", text: problem.message }));
     else if (!loaded && looked) this.#note.replaceChildren(h("p", { class: "empty", text: `Searching…${far}` }));
     else if (!loaded || shown || more) this.#note.replaceChildren();
@@ -188,4 +238,9 @@ export class MailView {
     const mine = agent !== null && agent === load("name");
     this.#head.draw({ agent, record, loaded: this.#history.loaded, q, thread, mine });
   }
+}
+
+/** Say how many messages a search has found. */
+function found(number, more, problem) {
+  return problem || `${count(number, "message")}${more ? " so far" : ""} found`;
 }

@@ -3,8 +3,10 @@
 import { h, write } from "../dom.js";
 import { ago, count, place, visible } from "../format.js";
 import { icon } from "../icons.js";
+import { SEARCH_HELP } from "../search.js";
 import { load } from "../storage.js";
 import { avatar, avatarOfAll } from "./avatar.js";
+import { ManageAgent } from "./manage_agent.js";
 
 const SEARCH_MS = 250; // after the last key
 
@@ -12,6 +14,7 @@ export class MailHead {
   element;
   #app;
   #agent = null;
+  #title = ""; // of the thread that is shown without an agent
   #waiting = 0;
   #avatar = h("span", { class: "avatar-box" });
   #name = h("h2", { class: "mail-name" });
@@ -21,9 +24,13 @@ export class MailHead {
     type: "search",
     placeholder: "Search this mail",
     "aria-label": "Search this mail",
+    title: SEARCH_HELP,
+    "aria-keyshortcuts": "s",
     maxlength: 256,
     spellcheck: "false",
   });
+  #found = h("p", { class: "mail-found", role: "status" });
+  #manage;
   #clear = h(
     "button",
     { type: "button", class: "action", on: { click: () => this.#askClear() } },
@@ -41,6 +48,7 @@ export class MailHead {
   /** `onSearch(q)` is called when the search text has changed, `onShowAll()` to leave the thread. */
   constructor(app, { onSearch, onShowAll }) {
     this.#app = app;
+    this.#manage = new ManageAgent(app);
     this.#onShowAll = onShowAll;
     let timer;
     this.#search.addEventListener("input", () => {
@@ -59,37 +67,53 @@ export class MailHead {
         h("div", { class: "filter-box" }, icon("search"), this.#search),
         this.#markRead,
         this.#clear,
+        ...this.#manage.buttons,
       ),
+      this.#found,
       this.#thread,
     );
   }
 
   /**
-   * `record` is what the REST API says of `agent` (null: all agents), `loaded` whether its mail was loaded, `mine`
+   * `record` is what the REST API says of `agent` (null: all agents, or those of `thread`), `loaded` whether its mail was loaded, `mine`
    * whether it is the name used in this browser.
    */
   draw({ agent, record, loaded, q, thread, mine }) {
-    if (agent !== this.#agent || !this.#avatar.firstChild) this.#drawAgent(agent);
+    const title = agent === null ? thread : "";
+    if (agent !== this.#agent || title !== this.#title || !this.#avatar.firstChild) this.#drawAgent(agent, title);
     this.#waiting = record?.messageCount ?? 0;
-    write(this.#summary, agent === null ? summaryOfAll(this.#app.agents) : summary(record, loaded));
+    const words = title ? "thread" : agent === null ? summaryOfAll(this.#app.agents) : summary(record, loaded);
+    write(this.#summary, words);
     this.#summary.classList.toggle("online", record?.online ?? false);
     this.#clear.hidden = this.#waiting === 0;
     this.#markRead.hidden = !mine || !record?.unread;
+    this.#manage.draw(record);
     if (document.activeElement !== this.#search) this.#search.value = q;
-    this.#drawThread(thread);
+    this.#drawThread(title ? "" : thread);
   }
 
-  #drawAgent(agent) {
+  focusSearch() {
+    this.#search.focus();
+    this.#search.select();
+  }
+
+  /** Say how many messages the search has found; "" without a search. */
+  drawFound(text) {
+    write(this.#found, text);
+  }
+
+  #drawAgent(agent, title) {
     this.#agent = agent;
-    this.#avatar.replaceChildren(agent === null ? avatarOfAll("mail") : avatar(agent));
-    this.#name.replaceChildren(h("bdi", { text: agent === null ? "All mail" : visible(agent) }));
+    this.#title = title;
+    this.#avatar.replaceChildren(agent === null ? avatarOfAll(title ? "thread" : "mail") : avatar(agent));
+    this.#name.replaceChildren(h("bdi", { text: agent === null ? visible(title) || "All mail" : visible(agent) }));
   }
 
   #drawThread(thread) {
     this.#thread.hidden = !thread;
     this.#thread.replaceChildren(
       icon("thread"),
-      "Only the thread ",
+      "Thread ",
       h("strong", {}, h("bdi", { text: visible(thread) })),
       h("button", { type: "button", class: "link", text: "Show all", on: { click: () => this.#onShowAll() } }),
     );

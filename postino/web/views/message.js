@@ -1,47 +1,53 @@
-/* One message as a card: sender, recipient, body and state. */
+/* One message as a row: sender and recipient, what became of it, the body, and what can be done with it. */
 
 import { h, set, time } from "../dom.js";
-import { clock, count, firstLine, full, grouped, short, visible } from "../format.js";
+import { clock, firstLine, full, short, visible } from "../format.js";
 import { icon } from "../icons.js";
-import { mailHash } from "../router.js";
+import { mailHash, messageHash, threadHash } from "../router.js";
 import { agentLink } from "./agent_link.js";
 import { avatar } from "./avatar.js";
-import { renderBody } from "./body.js";
+import { Body } from "./body.js";
 import { alteredNote, describeState } from "./message_state.js";
 
-// bodies longer than this are folded, so that one message does not hide the others
-const LONG_CHARACTERS = 1_800;
-const LONG_LINES = 24;
+const JOINED_MS = 300_000; // messages of one sender to one recipient within this time share a head
 
-export class MessageCard {
+export class MessageRow {
   element;
   #entry;
   #state = h("p", { class: "message-state" });
   #buttons = h("div", { class: "actions" });
+  #body;
   #actions;
 
   /**
-   * `direction` is "in", "out" or "all". `actions` are `{reply, requeue, find}`: without `reply` the card has no such
-   * button; `find(id)` returns the entry that this one replies to, if it is loaded.
+   * `direction` is "in", "out" or "all". `actions` are `{reply, requeue, find, render, toast}`: without `reply` the row
+   * has no such button; `find(id)` returns the entry that this one replies to, if it is loaded.
    */
   constructor(entry, { direction, agent = null, actions = {} }) {
     this.#entry = entry;
     this.#actions = actions;
+    this.#body = new Body(entry.body, entry.tree, actions.render);
     const id = `m-${entry.entry ?? entry.seq}`;
     this.element = h(
       "article",
-      { class: "message", "aria-labelledby": id, data: { messageId: entry.id, direction } },
+      { class: "message", "aria-labelledby": id, tabindex: "-1", data: { messageId: entry.id, direction } },
+      avatar(entry.from),
       this.#head(id, agent),
-      this.#quote(),
-      alteredNote(entry),
-      foldable(entry.body),
-      h("footer", {}, this.#state, this.#buttons),
+      this.#state,
+      time(entry.timestamp, clock(entry.timestamp), full(entry.timestamp)),
+      h("div", { class: "message-main" }, this.#quote(), alteredNote(entry), this.#body.element),
+      this.#buttons,
     );
+    this.element.addEventListener("keydown", (event) => event.target === this.element && event.key === "Enter" && this.open());
     this.#draw();
   }
 
   get timestamp() {
     return this.#entry.timestamp;
+  }
+
+  get entry() {
+    return this.#entry;
   }
 
   /** Show the message in its new state. */
@@ -52,49 +58,88 @@ export class MessageCard {
     if (!same) this.#draw();
   }
 
-  /** Draw the state again if it depends on the time: a lease ends without an event. */
+  /** Draw the state again if it depends on the time. */
   tick() {
-    if (this.#entry.state === "leased") this.#draw();
+    if (this.#entry.state === "leased" || this.#entry.state === "queued") this.#draw();
+  }
+
+  /** Show without a head of its own when it continues `previous`, the row above. */
+  join(previous) {
+    const last = previous?.entry;
+    const { from, to, timestamp, thread, reply_to: replyTo, kind } = this.#entry;
+    const joined =
+      last !== undefined && kind === "message" && last.kind === kind && last.from === from && last.to === to && last.thread === thread &&
+      !replyTo && Date.parse(timestamp) - Date.parse(last.timestamp) < JOINED_MS;
+    this.element.classList.toggle("joined", joined);
+  }
+
+  reply() {
+    if (this.#actions.reply && this.#entry.from !== "system") this.#actions.reply(this.#entry);
+  }
+
+  toggleWritten() {
+    this.#body.toggleWritten();
+    this.#draw();
+  }
+
+  /** Copy the text as it was written. */
+  async copy(text = this.#entry.body, what = "The message is copied.") {
+    try {
+      await navigator.clipboard.writeText(text);
+      this.#actions.toast?.(what);
+    } catch {
+      this.#actions.toast?.("The browser does not allow it: select and copy it by hand.", "bad");
+    }
+  }
+
+  /** Go to its thread, or to the mail of its sender. */
+  open() {
+    const { thread, from } = this.#entry;
+    location.hash = thread ? threadHash(thread) : mailHash(from);
   }
 
   #draw() {
     const state = describeState(this.#entry);
     this.element.dataset.state = state.kind;
-    this.#state.replaceChildren(
-      icon(state.icon),
-      h("span", { class: "message-state-label", text: state.label }),
-      ...state.details,
-    );
+    set(this.#state, "title", state.title || null);
+    this.#state.replaceChildren(icon(state.icon), h("span", { class: "message-state-label", text: state.label }), ...state.details);
     this.#buttons.replaceChildren(...this.#makeButtons(state.kind));
   }
 
   #makeButtons(kind) {
     const { reply, requeue } = this.#actions;
     const made = [];
+    const { entry } = this.#entry;
     if (kind === "dead" && requeue) made.push(button("repeat", "Requeue", () => requeue(this.#entry)));
-    if (reply && this.#entry.from !== "system") made.push(button("reply", "Reply", () => reply(this.#entry)));
+    if (reply && this.#entry.from !== "system") made.push(button("reply", "Reply", () => this.reply()));
+    made.push(button("copy", "Copy", () => this.copy()));
+    if (entry) made.push(button("link", "Copy link", () => this.copy(this.#address(), "The link to the message is copied.")));
+    if (this.#body.rendered) {
+      const shown = this.#body.written ? "Rendered" : "As written";
+      made.push(button("eye", shown, () => this.toggleWritten()));
+    }
     return made;
   }
 
+  #address() {
+    return `${location.origin}/${messageHash(this.#entry)}`;
+  }
+
   #head(id, agent) {
-    const { from, to, timestamp, kind, thread, via, verified } = this.#entry;
-    const recipient =
-      kind === "broadcast"
-        ? h("a", { class: "agent-link", href: "#/broadcasts", text: "everyone" })
-        : to && agentLink(to);
+    const { from, to, kind, thread, via, verified } = this.#entry;
+    const recipient = kind === "broadcast" ? h("a", { class: "agent-link", href: "#/broadcasts", text: "everyone" }) : to && agentLink(to);
     return h(
       "header",
       { class: "message-head" },
-      avatar(from),
       h(
         "h3",
-        { class: "from-to", id },
+        { class: "from-to", id, title: verified ? null : `Not verified, via ${visible(via)}: an HTTP client can use any name` },
         agentLink(from),
+        verified && seal(via),
         recipient && h("span", { class: "arrow", text: "to" }),
         recipient,
       ),
-      h("span", { class: "chips" }, originChip(via, verified), thread && threadChip(thread, agent)),
-      time(timestamp, clock(timestamp), full(timestamp)),
+      thread && threadChip(thread, agent),
     );
   }
 
@@ -103,69 +148,35 @@ export class MessageCard {
     if (!id) return null;
     const earlier = this.#actions.find?.(id);
     const text = earlier ? firstLine(earlier.body) : short(id, 16);
-    const jump = () =>
-      document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
+    const jump = () => document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
     return h(
       "p",
       { class: "quote" },
       icon("reply"),
-      "In reply to ",
-      earlier
-        ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text })
-        : h("code", { text }),
+      h("span", { class: "visually-hidden", text: "In reply to " }),
+      earlier ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text }) : h("code", { text }),
     );
   }
 }
 
-function originChip(via, verified) {
-  const title = verified
-    ? "The daemon has verified the sender"
-    : "The sender is not verified: an HTTP client can use any name";
+function seal(via) {
   return h(
     "span",
-    { class: verified ? "chip chip-good" : "chip", title },
-    verified && icon("seal"),
-    `${verified ? "verified" : "unverified"} · ${visible(via)}`,
+    { class: "seal", title: `postino has verified the sender, via ${visible(via)}` },
+    icon("seal"),
+    h("span", { class: "visually-hidden", text: `verified · ${visible(via)}` }),
   );
 }
 
 function threadChip(thread, agent) {
   return h(
     "a",
-    { class: "chip chip-link", href: mailHash(agent, { thread }), title: `Only the thread ${thread}` },
+    { class: "chip chip-link", href: agent === null ? threadHash(thread) : mailHash(agent, { thread }), title: `The thread ${thread}` },
     icon("thread"),
     h("bdi", { text: short(visible(thread), 24) }),
   );
 }
 
 function button(picture, label, click) {
-  // the label is repeated for screen readers: on a narrow screen only the icon is shown
-  return h(
-    "button",
-    { type: "button", class: "action", "aria-label": label, on: { click } },
-    icon(picture),
-    h("span", { text: label }),
-  );
-}
-
-/** Render a body; a long one is folded, with a button that unfolds it. */
-function foldable(text) {
-  const nodes = renderBody(text);
-  const element = h("div", { class: "body" }, nodes.length ? nodes : h("p", { class: "prose dim", text: "(blank)" }));
-  if (text.length <= LONG_CHARACTERS && text.split("\n", LONG_LINES + 1).length <= LONG_LINES) return element;
-  element.classList.add("folded");
-  const unfold = h("button", {
-    type: "button",
-    class: "unfold",
-    "aria-expanded": "false",
-    text: `Show all ${count(text.length, "character")}`,
-    on: { click: () => toggleFold(element, unfold, text) },
-  });
-  return h("div", {}, element, unfold);
-}
-
-function toggleFold(element, button, text) {
-  const folded = element.classList.toggle("folded");
-  set(button, "aria-expanded", String(!folded));
-  button.textContent = folded ? `Show all ${grouped(text.length)} characters` : "Show less";
+  return h("button", { type: "button", class: "tool", "aria-label": label, title: label, on: { click } }, icon(picture));
 }

@@ -1,12 +1,12 @@
-/* The state of a message, as text. */
+/* What became of a message, in words. */
 
 import { h, time } from "../dom.js";
-import { ago, full, moment, short, visible } from "../format.js";
+import { ago, full, lasting, moment, visible } from "../format.js";
 
 const NOTIFIED = {
   socket: "the recipient was woken",
-  hook: "the recipient was notified by a hook",
-  channel: "the recipient was notified over its channel",
+  hook: "the recipient was told by a hook",
+  channel: "the recipient was told over its channel",
 };
 /** Why a message died or expired. */
 export const REASONS = {
@@ -22,83 +22,73 @@ export function alteredNote({ altered }) {
   return altered ? h("p", { class: "altered", text: "Altered on disk: this is not what was sent" }) : null;
 }
 
-/** Return `{kind, icon, label, details}`; `details` are nodes and strings that follow the label. */
+/**
+ * Return `{kind, icon, label, details, title}`: `label` is the fate in a few words, `details` are nodes that follow it,
+ * `title` says the rest, such as the session.
+ */
 export function describeState(entry, now = Date.now()) {
-  if (entry.kind === "broadcast")
-    return { kind: "broadcast", icon: "megaphone", label: `Broadcast no. ${entry.seq}`, details: [] };
-  return (STATES[entry.state] ?? unknown)(entry, now);
+  if (entry.kind === "broadcast") return { kind: "broadcast", icon: "megaphone", label: `Broadcast ${entry.seq}`, details: [], title: "" };
+  const made = (STATES[entry.state] ?? unknown)(entry, now);
+  return { details: [], title: "", ...made };
 }
 
 const STATES = {
-  queued: (entry) => ({
+  queued: (entry, now) => ({
     kind: "queued",
     icon: "clock",
-    label: entry.deliveries ? "Queued again" : "Queued",
-    details: [...redelivered(entry), NOTIFIED[entry.notified] && ` · ${NOTIFIED[entry.notified]}`].filter(Boolean),
+    label: `${entry.deliveries ? "Waiting again" : "Waiting"} ${lasting(entry.timestamp, now)}`.trim(),
+    details: [...redelivered(entry), NOTIFIED[entry.notified] && h("span", { class: "told", text: " · told" })].filter(Boolean),
+    title: [`sent ${full(entry.timestamp)}`, NOTIFIED[entry.notified]].filter(Boolean).join("; "),
   }),
   leased: (entry, now) => {
     const over = entry.lease_until !== null && Date.parse(entry.lease_until) <= now;
-    const until = entry.lease_until && !over ? [" until ", at(entry.lease_until)] : [];
+    const until = entry.lease_until && !over ? [", until ", at(entry.lease_until)] : [];
     return {
       kind: "leased",
       icon: "lock",
-      label: over ? "Lease ended" : "Leased",
-      details: [
-        " by ",
-        session(entry.reader),
-        ...until,
-        ...(over ? [" · the next read returns it again"] : []),
-        ...redelivered(entry),
-      ],
+      label: over ? "Not confirmed, will be given again" : `Being read by ${visible(entry.to)}`,
+      details: [...until, ...redelivered(entry)],
+      title: session(entry.reader),
     };
   },
   acked: (entry) => ({
     kind: "acked",
     icon: "check",
     label: "Read",
-    details: [" ", at(entry.settled_at), " by ", session(entry.reader), ...redelivered(entry)],
+    details: [" ", at(entry.settled_at), ...redelivered(entry)],
+    title: session(entry.reader),
   }),
   dead: (entry) => ({
     kind: "dead",
     icon: "skull",
-    label: "Dead",
-    details: [" since ", at(entry.settled_at), ...reason(entry)],
+    label: entry.reason === "altered" ? "Altered on disk" : entry.reason === "expired" ? "Nobody read it in time" : `Gave up after ${tries(entry)}`,
+    title: `${REASONS[entry.reason] ?? visible(entry.reason ?? "")}; since ${full(entry.settled_at ?? entry.timestamp)}`,
   }),
   expired: (entry) => ({
     kind: "expired",
     icon: "clock",
-    label: "Expired",
-    details: [" ", at(entry.settled_at), ...reason(entry)],
+    label: "Nobody read it in time",
+    title: `${REASONS[entry.reason] ?? visible(entry.reason ?? "")}; since ${full(entry.settled_at ?? entry.timestamp)}`,
   }),
   cleared: (entry) => ({
     kind: "cleared",
     icon: "trash",
     label: "Cleared",
-    details: [" ", at(entry.settled_at), " with the inbox"],
+    details: [" ", at(entry.settled_at)],
+    title: "with the inbox",
   }),
 };
 
-const unknown = () => ({
-  kind: "unknown",
-  icon: "help",
-  label: "State unknown",
-  details: [" · no longer in the index"],
-});
+const unknown = () => ({ kind: "unknown", icon: "help", label: "No longer tracked", title: "the index has forgotten it" });
 
 function at(iso) {
   return iso ? time(iso, moment(iso), `${full(iso)}, ${ago(iso)}`) : "";
 }
 
-function session(id) {
-  return id ? h("code", { class: "session", title: id, text: short(visible(id), 12) }) : "a session";
-}
+const session = (id) => (id ? `by the session ${visible(id)}` : "");
 
-function reason(entry) {
-  const text = REASONS[entry.reason] ?? visible(entry.reason ?? "");
-  const times = entry.reason === "max_deliveries" ? `delivered ${entry.deliveries} times, ` : "";
-  return text ? [` · ${times}${text}`] : [];
-}
+const tries = ({ deliveries }) => (deliveries === 1 ? "1 try" : `${deliveries} tries`);
 
 function redelivered({ deliveries }) {
-  return deliveries > 1 ? [h("span", { class: "redelivered", text: `redelivered, delivery ${deliveries}` })] : [];
+  return deliveries > 1 ? [h("span", { class: "redelivered", title: "it was given to a reader before", text: `try ${deliveries}` })] : [];
 }

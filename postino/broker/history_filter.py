@@ -1,0 +1,71 @@
+"""Which entries of the history a search asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from postino.model import State
+from postino.store.agents import Names
+from postino.store.history import StreamEntry, stream_parts
+
+#: what a search can ask for -> the states of a message that fit
+Fate = Literal["waiting", "read", "dead", "queued", "leased", "acked", "expired", "cleared"]
+_GROUPS: dict[str, tuple[State, ...]] = {
+    "waiting": ("queued", "leased"),
+    "read": ("acked",),
+    "dead": ("dead", "expired"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What a search asks for; None: anything.
+
+    `agent` is sender or recipient and `with_` the other of the two, `from_` and `to` are only that, all under any of
+    their names. `thread` is that of the message, or its own id. `q` is a part of the body, ignoring case, or the id.
+    """
+
+    agent: str | None = None
+    with_: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    thread: str | None = None
+    threaded: bool = False  # only messages that have a thread
+    state: Fate | None = None
+    q: str | None = None
+    after: str | None = None  # an entry: only later ones
+
+    def parties(self) -> list[str]:
+        """Return the names that an entry must have as sender or recipient."""
+        return [each for each in (self.agent, self.with_, self.from_, self.to) if each]
+
+    def is_over(self, entry: StreamEntry) -> bool:
+        """Return whether neither `entry` nor any older one can fit."""
+        return self.after is not None and stream_parts(entry.id) <= stream_parts(self.after)
+
+    def fits(self, entry: StreamEntry, names: Names) -> bool:
+        """Return whether an entry is asked for, as far as its fields tell."""
+        fields = entry.fields
+        sender, recipient = names.present(fields["from"]), names.present(fields["to"])
+        return (
+            self._has_parties(sender, recipient, names)
+            and self.from_ in (None, sender, fields["from"])
+            and self.to in (None, recipient, fields["to"])
+            and (self.thread is None or self.thread in (fields.get("thread"), fields["id"]))
+            and (not self.threaded or bool(fields.get("thread")))
+            and not self.is_over(entry)
+            and (self.state is None or fields["kind"] != "broadcast")
+            and (self.q is None or self.q == fields["id"] or self.q.casefold() in fields["body"].casefold())
+        )
+
+    def fits_state(self, state: State | None) -> bool:
+        """Return whether a message in this state is asked for."""
+        return self.state is None or state in _GROUPS.get(self.state, (self.state,))
+
+    def _has_parties(self, sender: str, recipient: str, names: Names) -> bool:
+        one, other = (name and names.present(name) for name in (self.agent, self.with_))
+        parties = {sender, recipient}
+        if not {one, other} - {None} <= parties:
+            return False
+        return not (one is not None and one == other and len(parties) > 1)

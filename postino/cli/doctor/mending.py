@@ -1,0 +1,101 @@
+"""What `postino doctor --fix` does about a fault: only what loses nothing and can be repeated or taken back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from postino.cli.command import Command, sentence
+from postino.cli.doctor.finding import Finding
+from postino.daemon import process
+from postino.errors import PostinoError
+from postino.home import WRITABLE_BY_OTHERS
+
+MEND_S = 120.0  # for one command of postino
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """What was done about a fault, and whether that succeeded."""
+
+    check: str
+    code: str
+    ok: bool
+    text: str
+
+
+def mend(found: Finding, command: Command) -> Mend | None:
+    """Mend a fault; return what was done, None if it is one that only its user can decide about."""
+    action = ACTIONS.get(found.code)
+    if action is None:
+        return None
+    try:
+        done = action(command)
+    except (PostinoError, OSError, subprocess.TimeoutExpired) as error:
+        return Mend(found.check, found.code, False, sentence(error))
+    return None if done is None else Mend(found.check, found.code, True, done)
+
+
+def _close_home(command: Command) -> str | None:
+    """Take the right to write from others, if the home is ours and that is all that is wrong."""
+    root = command.settings.home.root
+    state = root.stat()
+    if not root.is_dir() or state.st_uid != os.getuid() or not state.st_mode & WRITABLE_BY_OTHERS:
+        return None
+    root.chmod(state.st_mode & 0o7777 & ~WRITABLE_BY_OTHERS)
+    return f"chmod go-w {root}"
+
+
+def _up(command: Command) -> str:
+    return _postino(command, "up")
+
+
+def _restart(command: Command) -> str:
+    """End what does not answer; its mail is on disk."""
+    process.stop(command.settings.home)
+    _postino(command, "down")
+    _postino(command, "up")
+    return "postino down && postino up"
+
+
+def _install(command: Command) -> str:
+    return _postino(command, "install")
+
+
+def _service(command: Command) -> str:
+    return _postino(command, "service", "install")
+
+
+def _postino(command: Command, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "postino", *words],
+        env=dict(command.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=MEND_S,
+        check=False,
+    )
+    if done.returncode:
+        raise OSError(done.returncode, f"`postino {' '.join(words)}` failed: {done.stderr.strip()}")
+    return f"postino {' '.join(words)}"
+
+
+#: code of a fault -> what mends it
+ACTIONS: dict[str, Callable[[Command], str | None]] = {
+    "home_refused": _close_home,
+    "daemon_down": _up,
+    "daemon_older": _up,
+    "daemon_silent": _restart,
+    "plugin_missing": _install,
+    "plugin_version": _install,
+    "server_failed": _install,
+    "service_outside": _service,
+    "service_outdated": _service,
+}

@@ -1,0 +1,54 @@
+/* The strip under the top bar: what needs a person's attention, each a link. Empty, it takes no room. */
+
+import { h } from "../dom.js";
+import { count, lasting, visible } from "../format.js";
+import { icon } from "../icons.js";
+import { mailHash } from "../router.js";
+import { attention } from "../state/attention.js";
+
+const MOST = 5; // chips; the rest is a number
+const REDRAW_MS = 15_000;
+
+export class Strip {
+  element = h("section", { class: "strip", "aria-label": "Needs attention", hidden: true });
+  inboxMost = 0; // messages that an inbox holds
+  #agents;
+  #drawn = "";
+
+  constructor(agents) {
+    this.#agents = agents;
+    agents.changed.on(() => this.draw());
+    setInterval(() => this.draw(), REDRAW_MS);
+  }
+
+  /** The names that need attention, in the order of the chips. */
+  get names() {
+    return [...new Set(attention(this.#agents, this.inboxMost).map(({ name }) => name))];
+  }
+
+  draw() {
+    const found = attention(this.#agents, this.inboxMost);
+    const drawn = JSON.stringify([found, Math.floor(Date.now() / REDRAW_MS)]);
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    this.element.hidden = !found.length;
+    const more = found.length - MOST;
+    const chips = found.slice(0, MOST).map(chip);
+    const rest = more > 0 && h("li", { class: "strip-more", text: `+${more}` });
+    this.element.replaceChildren(icon("warning"), h("ul", { class: "strip-chips" }, chips, rest));
+  }
+}
+
+const TEXTS = {
+  dead: ({ name, number }) => [`${number} dead: ${name}`, `${count(number, "message")} to ${name} given up`],
+  stuck: ({ name, number, since }) => [
+    `${name} ${number} · ${lasting(since)}`,
+    `${count(number, "message")} for ${name}, the oldest for ${lasting(since)}, and it is not busy`,
+  ],
+  full: ({ name, number, most }) => [`${name} ${number} of ${most}`, `the inbox of ${name} is nearly full`],
+};
+
+function chip(found) {
+  const [text, title] = TEXTS[found.kind](found).map(visible);
+  return h("li", {}, h("a", { class: `strip-chip strip-${found.kind}`, href: mailHash(found.name), title, text }));
+}

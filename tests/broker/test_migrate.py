@@ -1,0 +1,151 @@
+"""Data of format 1 is taken over at the start, in one step, and means the same afterwards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from postino.broker import Broker
+from postino.config import Settings
+from postino.errors import KeyReused, WrongStore
+from postino.model import Draft, Sender, digest
+from postino.paths import Home
+from postino.store.migrate import migrate
+from postino.store.pipeline import Pipeline
+
+CI = Sender(name="ci", via="http")
+GROUP = "agents"
+
+
+def fields(id: str, seq: int, now: int) -> dict[str, Any]:
+    """A message as format 1 had it, from ci."""
+    return {
+        "id": id, "seq": seq, "from": "ci", "verified": "1", "via": "mcp", "body": f"body of {id} é", "t": now,
+        "thread": "t", "reply_to": "",
+    }  # fmt: skip
+
+
+def record(id: str, entry: str, seq: int, now: int, **more: Any) -> str:
+    content = digest("ci", f"body of {id} é", "t", None)
+    return json.dumps({"s": entry, "d": content, "q": seq, "t": now, "f": "ci", "st": "queued"} | more)
+
+
+@pytest.fixture
+def old(serve: Any) -> Any:
+    """A store with what a daemon of format 1 has written: m1 acknowledged, m2 leased, m3 new, d1 dead, b1 broadcast."""
+    server = serve()
+    now = int(float(server.ask("TIME")[0])) * 1000
+    server.ask("HSET", "{po}:meta", "id", "0123456789abcdef", "format", "1", "indexed_after", f"{now}-9")
+    server.ask("HSET", "{po}:agents", "bob", f'{{"since":{now},"seen":{now},"reads":true,"aliases":["rob"]}}')
+    server.ask("HSET", "{po}:agents", "rob", f"@bob {now}", "ci", f'{{"since":{now},"seen":{now},"reads":true}}')
+    for at, id in enumerate(("m1", "m2", "m3"), 1):
+        flat = [each for pair in fields(id, at, now).items() for each in pair]
+        entry = server.ask("XADD", "{po}:inbox:bob", f"{now}-{at}", *flat)
+        server.ask("XADD", "{po}:history", f"{now}-{at}", "kind", "message", *flat, "to", "bob")
+        server.ask("ZADD", "{po}:order:bob", now + 86_400_000, id)
+        server.ask("HSET", "{po}:index:bob", id, record(id, entry, at, now), "#seq", at)
+    server.ask("XGROUP", "CREATE", "{po}:inbox:bob", GROUP, "0")
+    server.ask("XREADGROUP", "GROUP", GROUP, "c-1", "COUNT", 2, "STREAMS", "{po}:inbox:bob", ">")
+    server.ask("XACK", "{po}:inbox:bob", GROUP, f"{now}-1")
+    server.ask("XDEL", "{po}:inbox:bob", f"{now}-1")
+    server.ask("ZADD", "{po}:leases:bob", now + 100_000, f"{now}-2")
+    leased = {"r": "c-1", "n": 1, "l": now}
+    server.ask("HSET", "{po}:index:bob", "m1", record("m1", f"{now}-1", 1, now, st="acked", e=now, **leased))
+    server.ask("HSET", "{po}:index:bob", "m2", record("m2", f"{now}-2", 2, now, st="leased", **leased))
+    letter = {"reason": "max_deliveries", "deliveries": 5, "died": now} | fields("d1", 4, now)
+    flat = [each for pair in letter.items() for each in pair]
+    entry = server.ask("XADD", "{po}:dead:bob", f"{now}-9", *flat)
+    server.ask("HSET", "{po}:index:bob", "d1", record("d1", entry, 4, now, st="dead", n=5, x=1), "#seq", 4)
+    said = fields("b1", 1, now)
+    flat = [each for name in ("id", "seq", "from", "verified", "via", "body", "t") for each in (name, said[name])]
+    entry = server.ask("XADD", "{po}:broadcasts", f"{now}-0", *flat)
+    content = digest("ci", said["body"], None, None)
+    known = {"s": entry, "d": content, "q": 1, "t": now, "f": "ci", "st": "acked"}
+    server.ask("HSET", "{po}:index:all", "b1", json.dumps(known))
+    server.ask("ZADD", "{po}:order:all", now, "b1")
+    server.ask("HSET", "{po}:feed", "last", 1)
+    return server
+
+
+async def opened(home: Home, server: Any) -> Broker:
+    return await Broker.open(Settings(home=home, valkey_url=server.url))
+
+
+async def test_mail_of_format_1_means_the_same_afterwards(home: Home, old: Any) -> None:
+    broker = await opened(home, old)
+    try:
+        history = (await broker.history.search(agent="rob")).items
+        assert [(each.id, each.state, each.thread, each.verified) for each in history] == [
+            ("m3", "queued", "t", True), ("m2", "leased", "t", True), ("m1", "acked", "t", True)
+        ]  # fmt: skip
+        assert [each.body for each in (await broker.broadcasts.read("bob", 10)).items] == ["body of b1 é"]
+        assert (await broker.agents.check("bob")).unread_messages == 1
+        again = Draft(id="m1", to="rob", body="body of m1 é", thread="t")
+        assert not (await broker.mail.send(again, CI)).created
+        with pytest.raises(KeyReused):
+            await broker.mail.send(Draft(id="m3", to="bob", body="other"), CI)
+        assert (await broker.mail.send(Draft(id="m5", to="bob", body="new"), CI)).seq == 5
+        (letter,), _ = await broker.dead.page("bob", 10, 0)
+        assert (letter.id, letter.reason) == ("d1", "max_deliveries")
+        assert await broker.dead.requeue("bob", None) == ["d1"]
+
+        assert (await broker.mail.ack("bob", "c-1", ["m2", "m3"])).acknowledged == ["m2"]
+        given = (await broker.mail.read("bob", "c-2")).lease.items
+        assert [(each.id, each.seq, each.body, each.redelivered, each.altered) for each in given] == [
+            ("m3", 3, "body of m3 é", False, given[0].altered), ("m5", 5, "new", False, given[0].altered),
+            ("d1", 4, "body of d1 é", True, given[0].altered),
+        ]  # fmt: skip
+        assert (await broker.mail.ack("bob", "c-2", ["m3", "m5", "d1"])).rejected == []
+        assert (await broker.mail.state("bob", "d1")).state == "acked"
+        lines = b"".join([part async for part in broker.transfer.export()])
+        assert b'"damaged"' not in lines and lines.count(b'"type":"history"') == 4
+    finally:
+        await broker.close()
+
+
+async def test_a_daemon_of_format_1_finds_nothing_and_stores_nothing(home: Home, old: Any, monkeypatch) -> None:
+    await (await opened(home, old)).close()
+
+    left = [key for key in old.ask("KEYS", "*") if ":order" in key or ":inbox:" in key or ":dead:" in key]
+    assert left == []
+    assert old.ask("EXISTS", "{po}:broadcasts") == 0
+    assert old.ask("HEXISTS", "{po}:meta", "import") == 1, "what the scripts of format 1 refuse to store mail for"
+    monkeypatch.setattr("postino.store.identity.FORMAT", 1)
+    with pytest.raises(WrongStore, match="has format 2, which a newer postino wrote: update this one"):
+        await opened(home, old)
+
+
+async def test_names_that_come_in_between_are_taken_over_too(home: Home, old: Any, monkeypatch) -> None:
+    taken, calls = Pipeline.call, list[Any]()
+
+    async def call(pipeline: Pipeline, *command: Any, **more: Any) -> Any:
+        reply = await taken(pipeline, *command, **more)
+        if command[0] == "HGETALL" and not calls:  # a daemon of format 1 accepts mail for a new name
+            calls.append(command)
+            old.ask("HSET", "{po}:agents", "eve", '{"since":1,"seen":0}')
+            old.ask("XADD", "{po}:inbox:eve", "*", *[each for pair in fields("e1", 1, 1).items() for each in pair])
+        return reply
+
+    monkeypatch.setattr(Pipeline, "call", call)
+    broker = await opened(home, old)
+    try:
+        assert calls
+        assert [each.id for each in (await broker.mail.peek("eve", 10, 0))[0]] == ["e1"]
+    finally:
+        await broker.close()
+
+
+async def test_an_import_that_was_under_way_still_is(home: Home, old: Any) -> None:
+    old.ask("HSET", "{po}:meta", "import", "some-export")
+
+    broker = await opened(home, old)
+    try:
+        assert await broker.transfer._table.is_importing()
+        assert await broker.transfer.abandon()
+        assert (await broker.mail.send(Draft(id="m6", to="bob", body="new"), CI)).created
+        await migrate(broker._store.writes, broker._store.keys, broker._store.scripts["migrate"])
+        assert old.ask("XLEN", "{po}:inbox2:bob") == 3, "a second time nothing is changed"
+    finally:
+        await broker.close()
