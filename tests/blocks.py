@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from postino.paths import Home
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 60
 ENDLESS_S = 1.5  # how long an endless command has to print what stands there
+ENDED = 124
 _BLOCK = re.compile(r"^(?:<!-- (?P<note>[^\n]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _GOES_ON = ("\\", "|", "&&")
 #: what differs from run to run, and what it is compared as
@@ -107,7 +109,7 @@ class Shell:
         assert code == 0, said
 
     def run(self, command: str, seconds: float = TIMEOUT_S) -> tuple[int, str]:
-        """Run a command; return its exit code (124: it was ended) and what it printed, both streams together."""
+        """Run a command; return its exit code (ENDED: it had to be ended) and all that it printed."""
         for shown, real in self.known.items():
             command = command.replace(shown, real)
         command = command.replace(":3333", f":{self.port}")
@@ -115,17 +117,21 @@ class Shell:
         script += 'export -p >"$S/variables"; pwd >"$S/directory"; exit $code'
         kept = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
         env = kept | {"HOME": str(self.home), "S": str(self.root), "POSTINO_WEB_PORT": "0", "TERM": "dumb"}
-        done = subprocess.run(
-            ["timeout", "--signal=INT", str(seconds), "bash", "-c", script],
+        with subprocess.Popen(
+            ["bash", "-c", script],
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=TIMEOUT_S + 30,
-            check=False,
-        )
-        return done.returncode, done.stdout
+            start_new_session=True,
+        ) as process:
+            try:
+                printed, _ = process.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGTERM)
+                return ENDED, process.communicate(timeout=TIMEOUT_S)[0]
+        return process.returncode, printed
 
     def alike(self, shown: str, printed: str) -> bool:
         """Tell whether what was printed is what a document shows; ids and tokens in it may be in later commands."""

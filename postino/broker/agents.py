@@ -28,8 +28,11 @@ class Agents:
 
     async def page(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
         """Return known agents in the order of their names, and how many there are."""
-        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
-        wanted = _ordered(names.agents, live if online_first else set())[offset : offset + limit]
+        names = await self._table.names_lately()
+        live = await self._sessions.live() if online_first else set[str]()
+        wanted = _ordered(names.agents, live)[offset : offset + limit]
+        if not online_first:
+            live = await self._sessions.live_of([each for name in wanted for each in names.agents[name].sessions])
         items = [self._describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
 
@@ -64,7 +67,7 @@ class Agents:
         present, entry = await self._table.entry(name)
         if entry is None:
             raise await self._unknown(name)
-        return await self._describe(present, entry, await self._sessions.live())
+        return await self._describe(present, entry, await self._sessions.live_of(entry.sessions))
 
     async def _describe(self, name: str, entry: AgentEntry, live: set[str]) -> Agent:
         return await self._table.describe(name, entry, live, self.activity(name))

@@ -20,7 +20,6 @@ from postino.broker.events import Events
 from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
-from postino.broker.nearest import MANY, SHARE
 from postino.broker.sessions import Sessions
 from postino.broker.threads import Threads
 from postino.broker.transfer import Transfer
@@ -28,7 +27,7 @@ from postino.config import Settings
 from postino.errors import PostinoError
 from postino.home_store import HomeStore
 from postino.model import Health, iso
-from postino.store.agents import AgentTable
+from postino.store.agents import MANY, SHARE, AgentTable
 from postino.store.dead import DeadLetters
 from postino.store.events import EventStream
 from postino.store.history import HistoryStream

@@ -63,7 +63,7 @@ class History:
             q=q,
             after=after,
         )
-        names = await self._agents.names()
+        names = await self._agents.names_lately()
         inboxes = list(names.agents)
         if len(inboxes) > MOST_INDEXES:
             inboxes = [names.present(each) for each in search.parties()]

@@ -9,13 +9,11 @@ from collections.abc import Iterable
 
 import structlog
 
-from postino.store.agents import AgentTable
+from postino.store.agents import MANY, SHARE, AgentTable
 from postino.store.sessions import SessionTable
 
 FRESH_S = 0.1  # names may be this old: a thousand sends to unknown names then read them ten times a second
 STALE_S = 1.0  # and this old while another send reads them
-MANY = 1000  # names: above that no send waits until they are read, the old ones serve meanwhile
-SHARE = 50  # and they may be this often as old as it took to read them: it costs 2 % of the time, whoever asks
 FEW = 200  # names that are all compared with one
 COMPARED = 40  # of more, those that share most of its rarest pairs of characters
 LOOKED = 2000  # at that many places of those pairs

@@ -85,7 +85,7 @@ class Sessions:
         if entry is None:
             return names
         new = directory_name(hello)
-        if present == earlier and await self._table.live() & set(entry.sessions) == set():
+        if present == earlier and not await self._table.live_of(entry.sessions):
             with contextlib.suppress(NameTaken, AliasLimit, UnknownAgent):  # the last: by another session just now
                 _, present, _ = await self._agents.rename(earlier, new)
         return [present if name == new else name for name in names]

@@ -17,6 +17,11 @@ LONGEST_PLACE = 1024  # characters of a directory or client
 _MAX_RENAME_TRIES = 8  # each meets another rename of one of the two names
 
 
+#: names above which listings, searches and counts may be some seconds old, so that what they cost is shared
+MANY = 1000
+SHARE = 50  # times as old as what it took to read them: that costs 2 % of the time, whoever asks
+
+
 class AgentEntry(msgspec.Struct):
     """The record of an agent, as lua/lib/agent.lua writes it."""
 
@@ -74,6 +79,8 @@ class AgentTable:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        self._known: Names | None = None  # of `names_lately`
+        self._known_until = 0.0  # loop time
 
     async def names(self) -> Names:
         """Return every known name."""
@@ -85,6 +92,16 @@ class AgentTable:
             else:
                 agents[name] = msgspec.json.decode(value, type=AgentEntry)
         return Names(agents, aliases)
+
+    async def names_lately(self) -> Names:
+        """Return every known name; above MANY names as they were at most SHARE times as long ago as reading takes."""
+        clock = asyncio.get_running_loop().time
+        if self._known is None or clock() > self._known_until:
+            began = clock()
+            self._known = await self.names()
+            many = len(self._known.agents) > MANY
+            self._known_until = clock() + SHARE * (clock() - began) if many else 0.0
+        return self._known
 
     async def entry(self, name: str) -> tuple[str, AgentEntry | None]:
         """Return the present name and its record, None for an unknown name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -23,6 +24,12 @@ class SessionTable:
         """Return the sessions that are online now."""
         now = await self._store.now_ms()
         return set(await self._store.call("ZRANGEBYSCORE", self._store.keys.shared("presence"), f"({now}", "+inf"))
+
+    async def live_of(self, sessions: list[str]) -> set[str]:
+        """Return those of `sessions` that are online now, however many others are."""
+        key, call = self._store.keys.shared("presence"), self._store.call
+        now, *ends = await asyncio.gather(self._store.now_ms(), *(call("ZSCORE", key, each) for each in sessions))
+        return {each for each, end in zip(sessions, ends, strict=True) if end is not None and float(end) > now}
 
     async def join(
         self, session: str, generation: int, name: str, candidates: list[str], about: dict[str, str | int]

@@ -18,6 +18,9 @@ async def test_pages_follow_each_other_and_consume_nothing(broker: Broker) -> No
 
     assert [len(items) for items, _ in pages] == [15, 15, 10, 0]
     assert [each.id for items, _ in pages for each in items] == [f"m{number}" for number in range(40)]
+    for offset in range(42):  # found from either end
+        items, total = await broker.mail.peek("bob", 2, offset)
+        assert ([each.id for each in items], total) == ([f"m{n}" for n in range(offset, min(40, offset + 2))], 40)
     assert {total for _, total in pages} == {40}
     assert (await broker.agents.check("bob")).unread_messages == 40
 

@@ -367,3 +367,16 @@ async def test_an_agent_with_one_session_left_in_an_unnoticed_silence_goes_offli
     await broker._live.expire_presence()
 
     assert told(await events(broker, *CHANGES)) == [("online", "bob"), ("offline", "bob")]
+
+
+async def test_a_sign_of_life_costs_the_same_however_many_others_are_online(broker: Broker, monkeypatch) -> None:
+    async def everybody(_: object) -> set[str]:
+        raise AssertionError("asked for every session that is online")
+
+    await broker.agents.heartbeat("bob")
+    monkeypatch.setattr("postino.store.sessions.SessionTable.live", everybody)
+
+    assert (await broker.agents.heartbeat("bob")).online
+    assert (await broker.agents.one("bob")).sessions == 1
+    await broker.agents.offline("bob")
+    assert not (await broker.agents.one("bob")).online

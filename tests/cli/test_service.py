@@ -69,7 +69,7 @@ told["links"] = [service(doctor).code]
 told["mended"] = [mend(service(doctor), doctor).text, service(doctor).code]
 subprocess.run(["systemctl", "--user", "stop", "postino.service"])
 subprocess.Popen([sys.executable, "-m", "postino", "serve"], cwd="/", stderr=subprocess.DEVNULL)
-while not (HOME / "daemon.sock").exists():
+while not (HOME / "daemon.json").exists():
     time.sleep(0.1)
 told["links"].append(service(doctor).code)
 told["mended"] += [mend(service(doctor), doctor).text, service(doctor).code]
