@@ -43,7 +43,7 @@ class Callers:
         `process` and `sessions` (ids of clients' sessions) are what the caller says; `caller` is its pid, None where
         that is not known.
         """
-        if (above := self._of_ancestors(caller, sessions)) is not None:
+        if (above := self._of_ancestors(caller, process.pid, sessions)) is not None:
             connected, proved = above
             return None if connected is None else SessionAgent(await connected.session.name(), proved)
         start = _start(process.pid)
@@ -55,15 +55,20 @@ class Callers:
             return SessionAgent(await connected.session.name(), proved=False)
         return await self._without_relay(process.pid, start, caller)
 
-    def _of_ancestors(self, caller: int | None, sessions: list[str]) -> tuple[ConnectedSession | None, bool] | None:
+    def _of_ancestors(
+        self, caller: int | None, claude_pid: int, sessions: list[str]
+    ) -> tuple[ConnectedSession | None, bool] | None:
         """Return the session of the nearest client that a process descends from, and whether it certainly is that one.
 
-        None if it descends from no client; without a session if that client runs several and the caller names none.
+        Without a session if that client runs several and the caller names none. None if the process descends from no
+        client that is connected, or the client `claude_pid`, which is not, is nearer.
         """
         for pid in ancestors(caller, MAX_DEPTH) if caller else []:
             start = _start(pid)
             served = [each for each in self._sessions if _is_of(each, pid, start)]
             if not served:
+                if pid == claude_pid:
+                    return None
                 continue
             if len(served) == 1:
                 return served[0], True

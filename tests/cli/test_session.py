@@ -203,3 +203,13 @@ def test_of_two_clients_within_one_another_the_inner_one_counts(postino) -> None
                 inner.stdin.flush()
                 assert inner.wait(60) == 0
     assert sent(postino, "i13-bob") == ("i13-inner", True, "cli")
+
+
+def test_an_inner_client_whose_relay_is_away_is_not_taken_for_the_outer_one(postino) -> None:
+    program = "import os, subprocess, sys; os.environ['CLAUDE_PID'] = str(os.getpid()); "
+    program += "sys.exit(subprocess.call(sys.argv[1:]))"
+    with own_session(postino, "i14-outer"):
+        command = [sys.executable, "-m", "postino", "whoami", "--json"]
+        env = postino.env | {"GEMINI_CLI": "1"}
+        done = subprocess.run([sys.executable, "-c", program, *command], env=env, capture_output=True, check=True)
+    assert json.loads(done.stdout) == {"agent": None, "source": None}

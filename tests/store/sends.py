@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from postino.errors import StoreAway
+from postino.model import Sender
+from postino.store.entries import packed
 from postino.store.pipeline import BATCH_FROM
 from postino.store.store import Store
 
@@ -15,10 +17,10 @@ Open = Callable[..., Awaitable[Store]]
 
 
 async def send(store: Store, id: str, to: str = "bob") -> object:
+    sender = Sender(name="ci", via="http")
     values = {
-        "id": id, "digest": "d", "sender": "ci", "body": "hello", "thread": "", "reply_to": "", "verified": "",
-        "via": "http", "max_inbox": 1000, "ttl_ms": 60_000, "session": "",
-        "max_dead": 10, "marked_until": 0,
+        "id": id, "digest": "d", "sender": sender.name, "message": packed(id, sender, "hello", "", ""),
+        "via": sender.via, "max_inbox": 1000, "ttl_ms": 60_000, "session": "", "max_dead": 10, "marked_until": 0,
     }  # fmt: skip
     return await store.run_named("send", to, **values)
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from postino.errors import PostinoError, StoreAway, WrongStore
+from postino.store.entries import unpacked
 from postino.store.pipeline import BATCH_FROM, Pipeline
 from tests.store.sends import Open, held_up, refused, send, stored
 from tests.waiting import eventually
@@ -213,7 +214,7 @@ async def test_a_hundred_lost_replies_store_nothing_twice(proxy, store_at: Open,
             await send(store, f"m{number:03}", agent)
 
     entries = await direct.call("XRANGE", direct.keys.of("inbox", agent), "-", "+")
-    ids = [fields[fields.index("id") + 1] for _, fields in entries]
+    ids = [unpacked(fields)["id"] for _, fields in entries]
     assert ids == [f"m{number:03}" for number in range(100)]
 
 
