@@ -31,6 +31,8 @@ SCENARIOS = {
     "nats": "NATS JetStream, where nats-server is installed",
     "hooks": "the cost of a Claude Code session: each hook beside a bare curl, characters in its context",
     "attacked": "the owner's calls while others hold 300 connections or flood the daemon",
+    "replicated": "a send that waits for replicas beside one that does not",
+    "mailrooms": "many mailrooms on a cluster of one node and of three",
     "transfer": "export and import of 50,000 messages; minutes",
     "wake": "from a send to the model's request, of an idle Claude Code; 8 minutes",
 }

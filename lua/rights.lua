@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
---[[ rights: tell which commands this user may not call or this server does not have.
+--[[ rights: tell which commands and keys this user may not use, and which commands this server does not have.
 Atomic because it is one question. Every call is made so that it fails or changes nothing.
 KEYS     probe     hash   {po}:probe, which never exists
 ARGV     commands  JSON array of [name, arguments...], '?' for the key
-RETURNS  [name, the server's reason, ...] of those that cannot be called
+         keys      JSON array of key names
+RETURNS  [name, the server's reason, ...] of the commands that cannot be called; [key, 'key', ...] of the keys that cannot
+           be read and written
 ERRORS   NONE
 TIME     O(1)
 ]]
@@ -20,5 +22,9 @@ for _, command in ipairs(cjson.decode(ARGV[1])) do
     or string.find(reason, 'called from script') then
     missing[#missing + 1], missing[#missing + 2] = name, reason
   end
+end
+for _, key in ipairs(cjson.decode(ARGV[2])) do
+  local answered, allowed = pcall(redis.acl_check_cmd, 'COPY', key, key) -- which reads one key and writes the other
+  if answered and not allowed then missing[#missing + 1], missing[#missing + 2] = key, 'key' end
 end
 return missing

@@ -53,7 +53,7 @@ class Node:
         more, self.first = self.first, ()
         file = self.folder / "node.conf"
         if not file.exists():
-            file.write_text(f"port {self.port}\ndir {self.folder}\n{self.config}")
+            file.write_text(f"port {self.port}\ndir {self.folder}\n{self.config}")  # the last of two lines counts
         with (self.folder / "log").open("ab") as log:
             command = [self.executable or str(program()), str(file), *self.options, *more]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -94,10 +94,10 @@ class Node:
 
 
 def synced(primary: Node, replicas: int) -> bool:
-    """Tell whether so many replicas are connected to a primary and loaded."""
+    """Tell whether so many replicas confirm what they get from a primary."""
     with contextlib.suppress(RedisError, OSError):
         role = primary.ask("ROLE")
-        return role[0] == "master" and len(role[2]) >= replicas
+        return role[0] == "master" and sum(int(each[2]) > 0 for each in role[2]) >= replicas
     return False
 
 

@@ -75,7 +75,7 @@ class Fence:
         self._replicas: frozenset[tuple[str, str]] = frozenset()
         self._doubtful_until = 0.0
         self._batches: deque[Batch] = deque()
-        self._tails: dict[int, list[PendingCall]] = {}  # what ends a batch, by the replicas that must have it
+        self._tails: dict[int, list[bytes]] = {}  # what ends a batch, by the replicas that must have it
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -122,17 +122,27 @@ class Fence:
             log.info("replicas", run_id=run_id[:8], online=sorted(":".join(each) for each in online), doubted=fewer)
         self._run_id, self._replicas = run_id, online
 
+    def see(self, role: Any) -> bool:
+        """Take a reply to ROLE that came between two batches; return whether a replica has left, as `objection` would.
+
+        Without this a replica that joined unseen could be promoted unseen.
+        """
+        online = _online(role)
+        left = role[0] != "master" or bool(self._replicas - online)
+        if left:
+            self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
+        self._replicas = online
+        return left
+
     def _needed(self) -> int:
         waited = self._slow_since is not None and self._slow_at - self._slow_since > SLOW_S
         return self._least if waited else max(self._least, len(self._replicas))
 
-    def _commands(self, needed: int) -> list[PendingCall]:
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
+    def _commands(self, needed: int) -> list[bytes]:
         commands: list[Command] = [self._write, ("WAIT", needed, CONFIRM_MS)]
         if self.on_disk:
             commands.append(("WAITAOF", 1, self._least, CONFIRM_MS))
-        return [PendingCall(encode(each), done, float("inf")) for each in (*commands, ("ROLE",))]
+        return [encode(each) for each in (*commands, ("ROLE",))]
 
     def has_room(self) -> bool:
         """Return whether another batch may be sent."""
@@ -145,7 +155,9 @@ class Fence:
         if tail is None:
             tail = self._tails[needed] = self._commands(needed)
         self._batches.append(Batch(calls, needed, len(tail)))
-        return calls + tail
+        nobody: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        nobody.set_result(None)  # the replies to the fence are the batch's
+        return calls + [PendingCall(each, nobody, calls[-1].deadline) for each in tail]
 
     def take(self, reply: Any) -> Batch | None:
         """Take the next reply of the connection; return its batch if that is complete."""
@@ -227,10 +239,10 @@ def _refused(reason: str) -> StoreAway:
 
 
 def _online(role: Any) -> frozenset[tuple[str, str]]:
-    """Return the replicas of a primary that are connected and loaded, by their addresses."""
+    """Return the replicas of a primary that confirm what they get, by their addresses; one that loads does not yet."""
     if role[0] != "master":
         return frozenset()
-    return frozenset((str(host), str(port)) for host, port, _ in role[2])
+    return frozenset((str(host), str(port)) for host, port, confirmed in role[2] if int(confirmed) > 0)
 
 
 def _info(text: Any) -> dict[str, str]:

@@ -37,6 +37,10 @@ class Keys:
         """Return the key of what each agent has, e.g. `{po}:index:alice`."""
         return f"{self.shared(kind)}:{agent}"
 
+    def of_each_kind(self) -> list[str]:
+        """Return one key of each kind, for a question about rights."""
+        return [*map(self.shared, SHARED), *(self.of(kind, "*") for kind in (*PER_AGENT, *PER_NAME))]
+
     def named(self, name: str, agent: str) -> str:
         """Return the key that a script's header calls `name`, for a call about `agent`."""
         return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)

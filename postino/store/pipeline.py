@@ -7,12 +7,13 @@ This one sends it once and reports, when the connection breaks, whether it may h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import MovedError, RedisError, ResponseError
+from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from postino.errors import PostinoError, StoreAway, StoreFull
 from postino.store.fence import Batch, Fence
@@ -243,6 +244,12 @@ class Pipeline:
         await connection.connect()  # type: ignore[no-untyped-call]
         # in one write: thirty scripts one after the other would take a second over a 30 ms line
         setup, replies = self._setup(), []
+        if (
+            setup
+        ):  # who is not let in must hear so: a server resets the connection at the first long script of a stranger
+            await connection.send_command("TIME", check_health=False)
+            with contextlib.suppress(NoPermissionError):
+                await connection.read_response(disconnect_on_error=False)
         await connection.send_packed_command([encode(each) for each in setup], check_health=False)
         for _ in setup:
             try:

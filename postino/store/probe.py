@@ -40,6 +40,7 @@ COMMANDS = tuple(
         HSET ? f v x
         HDEL ? f
         HEXISTS ? f
+        HVALS ?
         HINCRBY ? f x
         HLEN ?
         HSCAN ? 0
@@ -177,6 +178,12 @@ def _check_rights(where: str, server: str, missing: Any) -> None:
     unknown = [name for name, reason in found.items() if "called from script" in reason]
     if unknown:
         raise _refusal(f"{where} ({server}) lacks {', '.join(unknown)}: postino needs Valkey 7.2+ or Redis 7.0+")
+    keys = [name for name, reason in found.items() if reason == "key"]
+    if keys and len(keys) == len(found):
+        raise _refusal(
+            f"{where} ({server}) does not let this user read and write the keys {', '.join(keys)}: "
+            "give the user all keys that begin so, e.g. by ACL SETUSER USER '~{PREFIX}:*'"
+        )
     if found:
         raise _refusal(
             f"{where} ({server}) does not let this user call {', '.join(found)} on postino's keys: "

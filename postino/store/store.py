@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ class Store:
         return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
 
     def _rights(self) -> Command:
-        return (*self._make_head("rights", "", ""), commands_json())
+        return (*self._make_head("rights", "", ""), commands_json(), json.dumps(self.keys.of_each_kind()))
 
     def _identify(self) -> Command:
         return (*self._make_head("identify", "", ""), self.identity.offered, FORMAT)
@@ -199,13 +200,14 @@ class Store:
     async def follow(self) -> None:
         """Find out where the primary is and what replicas it has; connections to a former one end.
 
-        Called every second: a former primary takes writes until it is told, and a replica that has joined unseen may be
-        promoted unseen.
+        Called every second: a former primary under Sentinels takes writes until it is told, and a replica that has
+        joined unseen may be promoted unseen.
         """
         await self.primary.look()
         if self._fence is not None:
             with contextlib.suppress(PostinoError, RedisError):
-                await self.promises.call("TIME")
+                if self._fence.see(await self.writes.call("ROLE")):
+                    self.promises.drop(StoreAway("a replica has left", outcome="unknown"))
 
     async def try_write(self) -> None:
         """Write something, as a send would; but the history does not give way, it only counts as room that is left.

@@ -15,6 +15,7 @@ from redis.asyncio.client import Redis
 
 from postino.errors import StoreAway
 from postino.paths import folder
+from postino.store.keys import Keys
 from postino.store.probe import COMMANDS, Probe, command_name, judge
 from postino.store.store import Store
 from postino.store.valkey.primary import client
@@ -239,3 +240,24 @@ async def test_a_user_without_the_keys_is_refused(run: Run) -> None:
 
     with pytest.raises(StoreAway, match=r"refuses postino's scripts: .*key"):
         await asked(url.replace("unix://", "unix://po:x@"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "missing"),
+    [
+        (("~{po}:[a-hj-z]*",), f"{Keys('po:').of('inbox', '*')}, {Keys('po:').of('index', '*')}"),
+        (("%R~{po}:*", "~{po}:[a-gi-z]*"), "{po}:history"),
+    ],
+    ids=["neither read nor write", "read only"],
+)
+async def test_a_user_without_some_keys_is_refused_with_the_keys_named(
+    run: Run, rules: tuple[str, ...], missing: str
+) -> None:
+    url = await run(*DURABLE)
+    async with connected(url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "po", "on", ">x", "+@all", *rules)
+
+    with pytest.raises(StoreAway) as refused:
+        await asked(url.replace("unix://", "unix://po:x@"))
+
+    assert f"does not let this user read and write the keys {missing}: give the user" in refused.value.message

@@ -114,9 +114,12 @@ class Primary:
             self._hint = None
 
     async def look(self) -> None:
-        """Ask where the primary is, and let every connection to another server end; do nothing if nobody can tell."""
+        """Ask the Sentinels, if any, where the primary is, and let every connection to another server end.
+
+        The nodes of a cluster need not be asked: a former owner redirects.
+        """
         with contextlib.suppress(RedisError, OSError):
-            if self.moves:
+            if self.address.kind == "sentinel":
                 self._note(await self.find())
 
     def _note(self, where: Where) -> None:

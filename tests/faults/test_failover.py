@@ -1,0 +1,74 @@
+"""Failovers under Sentinel and in a cluster, judged by the checker: nothing accepted is lost or doubled.
+
+The short form has each kind of fault once; the long one (`--faults=long`) as many as the docs give figures of.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from postino.paths import Home
+from tests.faults import failovers
+from tests.faults.failovers import Load, load_on
+from tests.nodes import DOWN_AFTER_MS, cluster, watched
+
+pytestmark = pytest.mark.timeout(1800)
+DOWN_S = DOWN_AFTER_MS / 1000
+
+
+def counts(request: pytest.FixtureRequest, short: tuple[int, ...], long: tuple[int, ...]) -> tuple[int, ...]:
+    """Return how often each kind of fault comes."""
+    return long if request.config.getoption("--faults") == "long" else short
+
+
+def report(what: str, load: Load, **seconds: list[float]) -> None:
+    """Print the figures of a run."""
+    outages = {name: [round(each, 2) for each in values] for name, values in seconds.items()}
+    print(f"{what}: {load.figures()}, seconds without an accepted message: {outages}")
+    for case in load.told().get("lost", [])[:3]:
+        print(case, *load.tries_of(case), sep="\n  ")
+
+
+@pytest.mark.parametrize("replicas", [2, 1], ids=["two replicas", "one replica"])
+async def test_what_a_replica_confirmed_outlasts_every_failover(
+    request: pytest.FixtureRequest, home: Home, replicas: int
+) -> None:
+    kills, plans, freezes = counts(request, (1, 1, 0), (10, 5, 3))
+    with watched(replicas) as servers:
+        async with load_on(servers.url, home, 1) as load, load.running():
+            killed = [await failovers.kill(servers, load) for _ in range(kills)]
+            moved = [await failovers.planned(servers, load) for _ in range(plans)]
+            frozen = [await failovers.freeze(servers, load) for _ in range(freezes)]
+        report(f"one primary, {replicas} replicas", load, killed=killed, planned=moved, frozen=frozen)
+
+    assert load.told() == {}
+    assert load.durabilities == {"replicated"}
+    if replicas == 2 and kills > 1:  # with one, nothing is accepted until it is back; the long form has a machine alone
+        assert statistics.median(killed) < DOWN_S + 2
+
+
+async def test_without_the_fence_a_failover_loses_accepted_mail_and_the_checker_finds_it(home: Home) -> None:
+    with watched(2) as servers:
+        async with load_on(servers.url, home, 0) as load, load.running():
+            await failovers.planned(servers, load)
+        report("without the fence", load)
+
+    assert "lost" in load.told()
+
+
+async def test_a_cluster_keeps_what_it_accepted_while_its_slot_moves(
+    request: pytest.FixtureRequest, home: Home
+) -> None:
+    kills, plans, moves = counts(request, (1, 1, 1), (5, 5, 5))
+    with cluster() as servers:
+        async with load_on(servers.url, home, 1) as load, load.running():
+            moved = [await failovers.migrate(servers, load) for _ in range(moves)]
+            planned = [await failovers.fail_over_owner(servers, load) for _ in range(plans)]
+            for _ in range(kills):
+                await failovers.kill_owner(servers, load)
+        report("cluster of three and three", load, migrated=moved, planned=planned)
+
+    assert load.told() == {}
+    assert load.durabilities == {"replicated"}
