@@ -8,6 +8,7 @@ from typing import Any
 from tests.clients.machine import Machine
 from tests.clients.model import Model
 from tests.scripted.model import Calls
+from tests.waiting import until
 
 
 class WorkingTurn:
@@ -44,8 +45,12 @@ class WorkingTurn:
 
     async def woken(self, by: str) -> None:
         """Send m2 to the session, which is idle now, and check that it is woken `by` a way, reads and acknowledges."""
+        await asyncio.to_thread(until, self._is_idle, "the turn has ended")  # else that end tells of the mail
         self._model.script([("msg_read", {})], "thanks")
         await asyncio.to_thread(self._machine.send, self.agent, "the body of m2", id="m2")
         await self._model.until_shown("the body of m2")
         await self._machine.until_state(self.agent, "m2", "acked")
         assert self._machine.state(self.agent, "m2")["notified"] == by
+
+    def _is_idle(self) -> bool:
+        return bool(self._machine.asked(f"agents/{self.agent}")["state"] == "idle")

@@ -205,14 +205,15 @@ async def test_a_server_that_asks_for_a_password_takes_nothing(serve, store_at: 
 
 async def test_a_right_that_is_missing_within_a_script_is_an_unknown_outcome(serve, store_at: Open) -> None:
     store = await store_at(serve().url)
-    await store.call("ACL", "SETUSER", "default", "-zadd")
+    await send(store, "m0")  # so that the recipient is known
+    await store.call("ACL", "SETUSER", "default", "-hset")
 
-    within = await refused(send(store, "m1"))  # its entry was written when the script came to ZADD
+    within = await refused(send(store, "m1"))  # its entry was written when the script came to HSET
     await store.call("ACL", "SETUSER", "default", "-evalsha")
     before = await refused(send(store, "m2"))
 
     assert (within.detail["outcome"], before.detail["outcome"]) == ("unknown", "none")
-    assert await stored(store) == 1
+    assert await stored(store) == 2
 
 
 async def test_a_server_that_becomes_a_replica_ends_a_blocking_read_as_storage_trouble(serve, store_at: Open) -> None:
