@@ -67,6 +67,15 @@ def test_a_body_is_rendered_and_shown_as_written_on_request(visit, served, name)
     expect(body.locator("h4")).to_be_visible()
 
 
+def test_titles_of_links_are_shown_and_numbered_tasks_drawn(visit, served, name) -> None:
+    id = served.send(name, "[site](https://evil.example 'hidden words')\n\n1. [x] one\n5. [ ] five")
+    body = row(visit(f"#/agents/{name}"), id).locator(".body")
+
+    expect(body.locator(".to-host")).to_have_text("site (evil.example) “hidden words”")
+    expect(body.locator("li").last).to_have_text("☐ five")
+    assert body.locator("li").last.get_attribute("value") == "5"
+
+
 def test_a_message_has_an_address_of_its_own_however_old_it_is(visit, served, name) -> None:
     first = served.send(name, "the very first")
     for number in range(60):

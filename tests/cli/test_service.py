@@ -204,6 +204,15 @@ def test_a_secret_in_this_shell_stands_in_the_way_of_the_installation_only(
     assert bare.ok("service", "uninstall", **secret) == "There is no service of this home.\n"
 
 
+def test_a_path_that_a_unit_cannot_hold_is_named(bare: Postino, tmp_path: Path) -> None:
+    odd = f"{tmp_path}/\udcff"
+
+    assert "POSTINO_HOME has a control character or is not UTF-8" in bare.no(
+        2, "service", "install", "--dry-run", POSTINO_HOME=odd
+    )
+    assert "daemon  none runs" in bare.run("service", "status", POSTINO_HOME=odd).out
+
+
 @pytest.mark.parametrize("serves", [False, True])
 def test_the_doctor_does_not_take_settings_from_a_service(bare: Postino, placed: dict[str, str], serves: bool) -> None:
     shown = bare.json("service", "install", "--dry-run", POSTINO_MSG_TTL="2592000", **placed)

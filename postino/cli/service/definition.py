@@ -125,9 +125,11 @@ def _variables(command: Command, strict: bool) -> dict[str, str]:
                     field=variable,
                 )
             found[variable] = text
-    bad = [name for name, text in found.items() if re.search(r"[\x00-\x1f\x7f]", text)]
+    bad = [name for name, text in found.items() if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", text)]
     if bad and strict:
-        raise BadField(f"{bad[0]} has a control character, which a service's file cannot hold", field=bad[0])
+        raise BadField(
+            f"{bad[0]} has a control character or is not UTF-8, which a service's file cannot hold", field=bad[0]
+        )
     return found
 
 

@@ -92,7 +92,7 @@ class Systemd:
 
     def content(self) -> bytes:
         """Return the unit."""
-        return self._definition.unit().encode()
+        return self._definition.unit().encode(errors="surrogateescape")
 
     def settings(self, content: bytes) -> object:
         """Return the lines of a unit that set variables."""

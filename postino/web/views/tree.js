@@ -55,11 +55,11 @@ function code({ lang }, parts) {
 
 const plain = (part) => (typeof part === "string" ? part : String(part[1]));
 
-/** Make a link. One whose text is not its address shows the host that it leads to. */
+/** Make a link. One whose text is not its address shows the host that it leads to, and one with a title that. */
 function link({ href, host, title, image }, children) {
   const inside = children.map(node);
   if (typeof href !== "string" || !ADDRESS.test(href)) return h("span", {}, ...inside);
-  const hint = title ? `${href}\n${visible(title)}` : href;
-  const made = h("a", { href, rel: "noopener noreferrer nofollow", target: "_blank", title: hint }, image && icon("image"), ...inside);
-  return host ? h("span", { class: "to-host" }, made, h("span", { class: "host", text: ` (${visible(host)})` })) : made;
+  const made = h("a", { href, rel: "noopener noreferrer nofollow", target: "_blank", title: href }, image && icon("image"), ...inside);
+  const behind = [host && ` (${visible(host)})`, title && ` “${visible(title)}”`].filter(Boolean).join("");
+  return behind ? h("span", { class: "to-host" }, made, h("span", { class: "host", text: behind })) : made;
 }
