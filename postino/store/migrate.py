@@ -21,7 +21,7 @@ async def migrate(connection: Pipeline, keys: Keys, script: Script) -> None:
     done = 0
     while not done:  # until the names are the same at both commands
         known: list[Any] = await run_plain(connection, ("HGETALL", keys.shared("agents")))
-        names: list[str] = known[::2]  # also aliases: a rename in between may make one the present name
+        names = known[::2]  # also aliases: a rename in between may make one the present name
         touched = keys.to_migrate(names)
-        command = ("EVALSHA", script.sha, len(touched), *touched, FORMAT, json.dumps(names))
+        command: tuple[str | int, ...] = ("EVALSHA", script.sha, len(touched), *touched, FORMAT, json.dumps(names))
         done = await run_script(connection, script, command)
