@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,22 @@ def test_an_unknown_command_names_the_nearest(bare) -> None:
     assert bare.no(2, "snd", "x") == "there is no command 'snd'; did you mean `postino send`?"
     assert bare.no(2, "\x1b[2J") == "there is no command '\\x1b[2J'; `postino help` lists them"
     assert "frobnicate" in bare.no(2, "help", "frobnicate")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("lost", ["stdout", "stderr"])
+def test_a_refusal_that_cannot_be_written_still_is_the_exit_code(unbuffered: str, lost: str) -> None:
+    args = ["snd", "--json"] if lost == "stdout" else ["snd"]
+    with Path("/dev/full").open("wb") as full:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | {lost: full}
+        run = subprocess.run(
+            [sys.executable, "-m", "postino", *args],
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            timeout=20,
+            check=False,
+            **streams,
+        )
+    assert (run.returncode, run.stdout or run.stderr or b"") == (2, b"")
 
 
 def modules_of(*args: str) -> set[str]:
