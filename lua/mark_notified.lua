@@ -11,7 +11,7 @@ ARGV     agent     the agent that the notification was for
          claude    its Claude session id
          newest    stream ID of the newest message found, or ''
          last      number of the last broadcast found, or '' if the notification was not about broadcasts
-         found_ms  when these were found
+         found_ms  until when what returned was found
          greeted   '1': the notification named the agent
          how       how the messages were notified, recorded in their state; or ''
          ids       JSON array of the new messages

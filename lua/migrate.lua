@@ -6,17 +6,21 @@ KEYS     meta          hash     {po}:meta
          agents        hash     {po}:agents
          broadcasts_1  stream   {po}:broadcasts
          broadcasts    stream   {po}:broadcasts2
-         order         zset     {po}:order:all; behind it, of each agent, inbox, its new name, dead, its new name, order
+         order         zset     {po}:order:all; behind it, of each name, inbox, its new name, dead, its new name, order
 ARGV     format        the format that the data has then
-         names         number of names in the hash agents, by which the caller knows all of them
+         names         JSON array of all names in the hash agents, whose keys these are
 RETURNS  1 done, now or before | 0 there are other names by now
 ERRORS   NONE
-TIME     O(n) in the agents
+TIME     O(n) in the names
 ]]
 local meta, agents, broadcasts_1, broadcasts, order = unpack(KEYS, 1, 5)
 local before = redis.call('HMGET', meta, 'format', 'import')
 if tonumber(before[1] or 0) >= tonumber(ARGV[1]) then return 1 end
-if redis.call('HLEN', agents) ~= tonumber(ARGV[2]) then return 0 end
+local names = cjson.decode(ARGV[2])
+if redis.call('HLEN', agents) ~= #names then return 0 end
+for _, name in ipairs(names) do
+  if redis.call('HEXISTS', agents, name) == 0 then return 0 end
+end
 local function move(from, to)
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end

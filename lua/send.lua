@@ -52,7 +52,7 @@ if ARGV[9] ~= '' then
   local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
   if wrong then return wrong end
 end
-local refusal = importing(meta)
+local refusal, format_1 = importing(meta)
 if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
@@ -83,10 +83,10 @@ if redis.call('XLEN', inbox) >= max_inbox then
 end
 
 if not record then save_agent(agents, agent, { since = now, seen = 0 }) end
-if leaves then -- the ids were kept for a time after the removal of an agent, which must end if the name is used again
-  redis.call('PERSIST', index)
-  redis.call('HDEL', index, '#leaves')
-end
+-- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
+-- field that tells of it
+if leaves or format_1 then redis.call('PERSIST', index) end
+if leaves then redis.call('HDEL', index, '#leaves') end
 local seq, time = (tonumber(last) or 0) + 1, digits(now)
 message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', inbox, '*', 'm', message)

@@ -21,7 +21,7 @@ ARGV     agent       the present name, as far as the caller knows
          max_dead    most dead letters stored
 RETURNS  ok, unread messages, unseen broadcasts, senders of the unread messages, new messages (those not notified of, or
          returned since), new broadcasts, senders of the new messages, JSON array of their ids, 1 greeted before | 0,
-         stream ID of the newest message or '', number of the last broadcast, now in ms
+         stream ID of the newest message or '', number of the last broadcast, ms until which what returned is counted
          alias, the present name, or that of the session's agent
 ERRORS   NONE
 TIME     O(log n) in the messages; examines at most 50 for their senders, 100 new ones and 100 returned ones
@@ -66,6 +66,9 @@ end
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local _, seen = load_cursor(cursors, agent)
 seen = math.max(seen or 0, first - 1)
+-- what returns later in this millisecond is to be new to the next notification; where something has returned in it
+-- already, the two cannot be told apart
+local found = redis.call('ZCOUNT', leases, now, now) > 0 and now or now - 1
 local unseen, new_unseen = math.max(0, last - seen), math.max(0, last - math.max(seen, record.feed or 0))
 return { 'ok', unread, unseen, senders, #new, new_unseen, new_senders, #new > 0 and cjson.encode(new) or '[]',
-  record.greeted and 1 or 0, newest or '', last, digits(now) }
+  record.greeted and 1 or 0, newest or '', last, digits(found) }

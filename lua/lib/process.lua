@@ -1,7 +1,8 @@
 --@include lib/agent
 -- sessions: 'process:<host>:<pid>:<start>' -> JSON record of a Claude process
 -- record: session, claude (written by join and bind_claude), at (ms); and what it was notified of: of (agent) and on
---         (Claude session) that this is about, greeted, mail (newest message), feed (last broadcast), found (ms)
+--         (Claude session) that this is about, greeted, mail (newest message), feed (last broadcast), found (ms until
+--         which what returned was counted)
 local function load_process(sessions, agents, process, agent, claude)
   local stored = redis.call('HGET', sessions, 'process:' .. process)
   local record = stored and cjson.decode(stored) or {}

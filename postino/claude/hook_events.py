@@ -124,8 +124,10 @@ async def _user_prompt_submit(turn: Turn) -> str:
     """A turn starts. Greet the session if its SessionStart hook could not, because the daemon was still starting."""
     woken = turn.connected is not None and turn.connected.prompted(turn.event.prompt)
     turn.hook_received(idle=False)
-    if turn.connected is not None and not woken:
-        await turn.connected.session.give_back_unproved()
+    if turn.connected is not None:
+        turn.connected.last_prompt_at = turn.connected.last_hook_at
+        if not woken:
+            await turn.connected.session.give_back_unproved()
     waiting = await turn.unnotified()
     if not waiting.greeted:
         return await turn.greeting(waiting)
@@ -166,8 +168,13 @@ async def _post_tool_use(_: Turn) -> str:
 
 
 async def _stop(turn: Turn) -> str:
-    """A turn ends. Mail it was not notified of continues it, once per turn; later mail wakes the session instead."""
+    """A turn ends. Mail it was not notified of continues it, once per turn; later mail wakes the session instead.
+
+    A round of an earlier turn that has not ended by now was interrupted: what was read in it may be lost to the model.
+    """
     await turn.ack_listed(turn_ended=True)
+    if turn.connected is not None:
+        await turn.connected.session.give_back_interrupted(turn.connected.last_prompt_at)
     waiting = None if turn.event.stop_hook_active else await turn.unnotified()
     if waiting is None or not waiting.new_unread:
         turn.hook_received(idle=True)

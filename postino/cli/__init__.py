@@ -149,12 +149,15 @@ def _failed(error: Exception, *, in_json: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    if in_json:
-        known = error if isinstance(error, PostinoError) else PostinoError(sentence(error))
-        _print(f"{as_json(known.body(), indent=None)}\n")
+    try:
+        if in_json:
+            known = error if isinstance(error, PostinoError) else PostinoError(sentence(error))
+            _print(f"{as_json(known.body(), indent=None)}\n")
+            _discard_output()
+        else:
+            sys.stderr.write(f"postino: {sentence(error)}\n")
+    except OSError:  # nobody hears it: the exit code still says it
         _discard_output()
-    else:
-        sys.stderr.write(f"postino: {sentence(error)}\n")
     if not isinstance(error, PostinoError):
         return 3
     # a daemon that exited at its start says why: 2 a bad setting, which it got from this process, 3 a wrong store

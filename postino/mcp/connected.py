@@ -34,6 +34,7 @@ class ConnectedSession:
     idle: bool | None = None  # None: no hook has reported it
     idle_since: float = 0.0  # loop time at which it was last reported idle; 0: never
     last_hook_at: float = 0.0  # loop time; 0: never
+    last_prompt_at: float = 0.0  # loop time of the last prompt that a hook reported
     wakes_at: deque[float] = field(default_factory=lambda: deque(maxlen=BURST))  # loop times of the last wakes
     woken: bool | None = None  # the client took the last wake; None: there was none
     wake_text: str = ""  # of the last wake; the client's UserPromptSubmit repeats it as the prompt

@@ -194,6 +194,7 @@ class HttpSession:
         if self.ended.is_set():
             return
         self.ended.set()
+        self._keepalive.stop()
         self._lines.put_nowait(None)
         self._notified.set()
         for exchange in self._exchanges.values():

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 import mcp_types as types
 import structlog
@@ -76,7 +77,8 @@ class HttpSessions:
         self._connected = connected
         self._open: dict[str, HttpSession] = {}
         self._serving: dict[str, asyncio.Task[None]] = {}
-        self._opening = asyncio.Lock()
+        #: a store that hangs holds up each client for itself, not those that come after it
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sweeping = asyncio.create_task(self._sweep(), name="idle MCP sessions")
 
     def __len__(self) -> int:
@@ -89,23 +91,31 @@ class HttpSessions:
             BadName: the name cannot name an agent.
             TooMany: MOST sessions are open, or MOST_PER_TOKEN of this token, and none of them is idle.
         """
-        async with self._opening:
-            return await self._open_one(client, modern)
+        consumer = _consumer(client)
+        async with self._lock(consumer):
+            return await self._open_one(client, consumer, modern)
 
-    async def _open_one(self, client: Client, modern: bool) -> HttpSession:
-        for each in [each for each in self._open.values() if client.key and each.session.id == _consumer(client)]:
+    def _lock(self, consumer: str) -> asyncio.Lock:
+        return self._opening.setdefault(consumer, asyncio.Lock())
+
+    async def _open_one(self, client: Client, consumer: str, modern: bool) -> HttpSession:
+        for each in [each for each in self._open.values() if each.session.id == consumer]:
             await self.end(each)
         self._make_room(client.owner)
         # a key may have been used with an earlier daemon: the clock makes this connection the later one
         generation = time.time_ns() // 1_000_000 if client.key else 1
-        hello = Hello(session=_consumer(client), generation=generation, name=client.name, host=os.uname().nodename)
+        hello = Hello(session=consumer, generation=generation, name=client.name, host=os.uname().nodename)
         session = HttpSession(
             secrets.token_hex(16), client.owner, Session(self._broker, hello, client.caller), modern=modern
         )
-        with contextlib.suppress(StoreAway):  # each request tries again, and answers with the error
-            await session.session.join()
-        self._open[session.id] = session
-        self._serving[session.id] = asyncio.create_task(self._serve(session), name="mcp over http")
+        self._open[session.id] = session  # counts from now on
+        try:
+            with contextlib.suppress(StoreAway):  # each request tries again, and answers with the error
+                await session.session.join()
+            self._serving[session.id] = asyncio.create_task(self._serve(session), name="mcp over http")
+        finally:
+            if session.id not in self._serving:
+                self._open.pop(session.id, None)
         log.info("http_session_opened", session=session.session.id, agent=session.session.agent, modern=modern)
         return session
 
@@ -147,11 +157,12 @@ class HttpSessions:
         found = classify_inbound_request(request, headers=headers)
         if isinstance(found, InboundLadderRejection):
             raise Refused(request, found.code, found.message, found.data)
-        async with self._opening:
+        consumer = _consumer(client)
+        async with self._lock(consumer):
             for each in self._open.values():
-                if each.modern and each.session.id == _consumer(client) and not each.ended.is_set():
+                if each.modern and each.session.id == consumer and not each.ended.is_set():
                     return each
-            return await self._open_one(client, True)
+            return await self._open_one(client, consumer, True)
 
     async def end(self, session: HttpSession) -> None:
         """End a session and return once what it held is given back, or after three seconds."""

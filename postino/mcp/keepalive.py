@@ -22,6 +22,7 @@ class Keepalive:
         self._session = session
         self._last = asyncio.get_running_loop().time()
         self._keeping: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def run(self, is_used: Callable[[], bool]) -> None:
         """Keep the session online while it `is_used`, until cancelled."""
@@ -34,8 +35,14 @@ class Keepalive:
     def used(self) -> None:
         """Note a sign of life of a client that keeps no connection open: it is online for the next 20 to 30 s."""
         is_due = asyncio.get_running_loop().time() - self._last >= PAUSE_S
-        if is_due and (self._keeping is None or self._keeping.done()):
+        if is_due and not self._stopped and (self._keeping is None or self._keeping.done()):
             self._keeping = asyncio.create_task(self._keep(), name="keepalive")
+
+    def stop(self) -> None:
+        """Note that the session ends: a sign of life that came with it must not make it online again."""
+        self._stopped = True
+        if self._keeping is not None:
+            self._keeping.cancel()
 
     async def _keep(self) -> None:
         session = self._session

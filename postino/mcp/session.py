@@ -183,21 +183,20 @@ class Session:
                 read.listed = True
 
     async def give_back_unproved(self) -> None:
-        """Give back, labelled, what a line carried after which nothing proved that the model had it.
-
-        Another prompt has come: another program's hook may have refused the line as a prompt and removed it.
-        """
+        """Give back, labelled, what a line carried that another program's hook may have removed: no proof has come."""
         latest = asyncio.get_running_loop().time() - ONE_PROMPT_S
-        for read in list(self._pending):
-            if read.prompted_at is not None and read.prompted_at <= latest:
-                await self._precede(self._give_back(self._take(read.request)))
+        await self._give_back_if(lambda read: read.prompted_at is not None and read.prompted_at <= latest)
 
     async def give_back_shown(self, tool_uses: set[str] | None = None) -> None:
         """Give back, labelled, what was shown to somebody else: by the calls `tool_uses`, by default by all calls."""
-        requests = {
-            each.request for each in self._pending if each.sent and (not tool_uses or each.tool_use in tool_uses)
-        }
-        for request in requests:
+        await self._give_back_if(lambda read: read.sent and (not tool_uses or read.tool_use in tool_uses))
+
+    async def give_back_interrupted(self, before: float) -> None:
+        """Give back, labelled, what the client got before the loop time `before` in a round that never ended."""
+        await self._give_back_if(lambda read: not read.listed and (read.written_at or before) < before)
+
+    async def _give_back_if(self, condition: Callable[[PendingRead], bool]) -> None:
+        for request in {each.request for each in self._pending if condition(each)}:
             await self._precede(self._give_back(self._take(request)))
 
     # operations

@@ -199,11 +199,12 @@ def main() -> int:
         signal.signal(number, lambda *_: os._exit(0))  # the daemon sees the socket close
     setting = os.environ.get("POSTINO_HOME", "")
     home, refusal = home_of("~/.postino" if is_placeholder(setting) else setting or "~/.postino")
+    state = os.environ.pop("POSTINO_RELAY_STATE", None)  # first: a daemon that this relay starts must not inherit it
     relay = Relay(home, refusal)
     signal.signal(signal.SIGCHLD, relay.daemon.child_ended)
-    if "POSTINO_RELAY_STATE" in os.environ:
+    if state is not None:
         from postino.relay.renewal import resume
 
-        resume(relay.daemon)
+        resume(relay.daemon, state)
     debug(f"version {__version__}, session {relay.daemon.session}, home {home}")
     return relay.run()

@@ -17,7 +17,7 @@ TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
     from postino.relay.daemon_link import DaemonLink
 
-STATE = "POSTINO_RELAY_STATE"  # the variable that carries it, removed at once
+STATE = "POSTINO_RELAY_STATE"  # the variable that carries it; main.py removes it
 MAX_STATE = 1 << 16  # characters; Linux takes 128 KB in one variable
 VERSION_S = 5.0  # for the installed relay to say its version, which takes 0.03 s
 TOOLS_CHANGED = b'{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}'
@@ -55,9 +55,9 @@ def _installed(command: list[str]) -> str:
     return done.stdout.decode(errors="replace").strip().rpartition(" ")[2]
 
 
-def resume(link: DaemonLink) -> None:
+def resume(link: DaemonLink, handed_over: str) -> None:
     """Go on where the relay before this one stopped, and let the client list the tools anew."""
-    state = json.loads(os.environ.pop(STATE))
+    state = json.loads(handed_over)
     link.session, link.generation = str(state["session"]), int(state["generation"])
     link.initialize, link.initialized = state["initialize"], str(state["initialized"]).encode()
     link.handshake_done = True

@@ -161,6 +161,8 @@ def _command(home: str) -> list[str]:
             by_manager = file.read().strip()
     except OSError:
         return own
+    if not by_manager:  # a power failure may have emptied it, and the shell takes no command for a success
+        return own
     import shlex
 
     return ["/bin/sh", "-c", f"{by_manager} >/dev/null 2>&1 || exec {shlex.join(own)}"]

@@ -25,6 +25,7 @@ class Renderer:
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._size = 0
         self._thread: ThreadPoolExecutor | None = None
+        self._closed = False
 
     def __contains__(self, body: str) -> bool:
         """Return whether `body` needs no rendering."""
@@ -36,35 +37,48 @@ class Renderer:
         return self._size
 
     async def one(self, body: str) -> msgspec.Raw:
-        """Return the tree of `body` as JSON."""
+        """Return the tree of `body` as JSON; after `close` `null`, unless it is kept."""
         key = _key(body)
         found = self._kept.get(key)
-        if found is None:
-            found = await asyncio.get_running_loop().run_in_executor(self._worker(), render, body)
-            self._keep(key, found)
-        else:
+        if found is not None:
             self._kept.move_to_end(key)
-        return msgspec.Raw(found)
+        elif (found := await self._rendered(body)) is not None:
+            self._keep(key, found)
+        return msgspec.Raw(AS_WRITTEN if found is None else found)
 
     async def page(self, bodies: Sequence[str]) -> list[msgspec.Raw | msgspec.UnsetType]:
         """Return the trees of `bodies`, as many of them as take `PAGE_S` together; for the others UNSET."""
         loop = asyncio.get_running_loop()
         if self._thread is None:  # the import, once, is not at the expense of the first answer
-            await loop.run_in_executor(self._worker(), render, "")
+            await self._rendered("")
         clock = loop.time
         until = clock() + PAGE_S
         found: list[msgspec.Raw | msgspec.UnsetType] = []
         for body in bodies:
-            if clock() < until or body in self:
+            if body in self or (clock() < until and not self._closed):
                 found.append(await self.one(body))
             else:
                 found.append(msgspec.UNSET)
         return found
 
     def close(self) -> None:
-        """End the thread; a body that is being rendered ends within the bounds."""
+        """End the thread; a body that is being rendered ends within the bounds, those that wait are not rendered."""
+        self._closed = True
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _rendered(self, body: str) -> bytes | None:
+        """Render in the thread; None if `close` comes before that has begun."""
+        if self._closed:
+            return None
+        future = asyncio.get_running_loop().run_in_executor(self._worker(), render, body)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._closed or (task is not None and task.cancelling()):
+                raise
+            return None
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._thread is None:

@@ -98,7 +98,7 @@ class Tree:
         if not text:
             return
         if self._task is not None and (found := _TASK.match(text)):
-            self._task.insert(1, {"task": found[1] != " "})
+            _attributes(self._task)["task"] = found[1] != " "
             self._shown.append(found[1])
             text = text[found.end() :]
         self._task = None
@@ -196,11 +196,23 @@ class Tree:
         self._task = self._push("li", **({} if number == self._numbers[-1] else {"value": number}))
         self._numbers[-1] = number + 1 if token.info else 0
 
+    def _list_item_close(self, token: Any) -> None:
+        self._open.pop()
+        self._task = None  # an item without a text
+
     def _td_open(self, token: Any) -> None:
         style = str(token.attrs.get("style", ""))
         self._push(token.tag, **({"align": style.partition(":")[2]} if style else {}))
 
     _th_open = _td_open
+
+
+def _attributes(node: list[Any]) -> dict[str, Any]:
+    """Return the attributes of an element, to be changed."""
+    if len(node) == 1 or not isinstance(node[1], dict):
+        node.insert(1, {})
+    found: dict[str, Any] = node[1]
+    return found
 
 
 def _essence(text: str) -> str:

@@ -6,6 +6,7 @@ with the next page after an update. They are compressed once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -52,6 +53,8 @@ NO_PAGE = "This postino has no page; the API is described at /api/openapi.json\n
 _NUMERIC = re.compile(r"(?:127\.0\.0\.1|\[::1\])(:[0-9]+)?")  # a Host that means this machine
 _PRELOADS = b"<!-- preloads -->"
 
+State = tuple[tuple[str, int], ...]  # name and time of change of each file
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
@@ -74,10 +77,10 @@ async def index(call: ApiCall[PageQuery, Nothing]) -> web.Response:
         asked = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
         response.headers["Location"] = f"http://localhost{numeric[1] or ''}/{asked}"
         return response
-    path = files().get("index.html")
-    if path is None:
+    state = _state()
+    if "index.html" not in dict(state):
         return _response(request, Content(NO_PAGE.encode(), None, "text/plain; charset=utf-8"))
-    return _response(request, _page(_state()))
+    return _response(request, _page(state))
 
 
 async def file(call: ApiCall[Nothing, Nothing]) -> web.Response:
@@ -104,25 +107,32 @@ def files() -> dict[str, Path]:
     return {path.relative_to(FOLDER).as_posix(): path for path in found if not path.name.startswith(".")}
 
 
-def _state() -> tuple[int, ...]:
-    """Return the times of change of all files: in a checkout they change while the daemon runs."""
-    return tuple(path.stat().st_mtime_ns for path in files().values())
+def _state() -> State:
+    """Return the files that are there, and their times of change.
+
+    In a checkout they change while the daemon runs; an update takes some away before it is started anew.
+    """
+    found = []
+    for name, path in files().items():
+        with contextlib.suppress(FileNotFoundError):
+            found.append((name, path.stat().st_mtime_ns))
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=2)
-def _digest(state: tuple[int, ...]) -> str:
+def _digest(state: State) -> str:
     """Return the digest of all files. One for all of them: a module imports the others by relative addresses."""
     digest = hashlib.blake2b(digest_size=8)
-    for name, path in files().items():
-        digest.update(f"{name}\n".encode() + path.read_bytes())
+    for name, _ in state:
+        digest.update(f"{name}\n".encode() + files()[name].read_bytes())
     return digest.hexdigest()
 
 
 @functools.lru_cache(maxsize=2)
-def _page(state: tuple[int, ...]) -> Content:
+def _page(state: State) -> Content:
     """Return index.html, which names the files below their digest, all modules first: no import waits for another."""
     base = f"/web/~{_digest(state)}/"
-    modules = [name for name in files() if name.endswith(".js")]
+    modules = [name for name, _ in state if name.endswith(".js")]
     preloads = "\n    ".join(f'<link rel="modulepreload" href="{base}{name}" />' for name in modules)
     body = files()["index.html"].read_bytes()
     body = body.replace(b'"/web/', f'"{base}'.encode()).replace(_PRELOADS, preloads.encode())
@@ -140,10 +150,10 @@ def _content(body: bytes, suffix: str) -> Content:
 
 
 def _file(request: web.Request, name: str) -> web.Response:
-    path = files().get(name)
-    if path is None:
-        raise NotFound("the page has no such file")
-    return _response(request, _read(path, path.stat().st_mtime_ns))
+    if (path := files().get(name)) is not None:
+        with contextlib.suppress(FileNotFoundError):
+            return _response(request, _read(path, path.stat().st_mtime_ns))
+    raise NotFound("the page has no such file")
 
 
 def _response(request: web.Request, content: Content, status: int = 200) -> web.Response:

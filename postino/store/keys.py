@@ -45,12 +45,12 @@ class Keys:
         """Return the key that a script's header calls `name`, for a call about `agent`."""
         return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)
 
-    def to_migrate(self, agents: list[str]) -> list[str]:
-        """Return the keys of the script `migrate`, for data of format 1 in which there are these agents."""
+    def to_migrate(self, names: list[str]) -> list[str]:
+        """Return the keys of the script `migrate`, for data of format 1 in which there are these names."""
         keys = [self.shared("meta"), self.shared("agents"), f"{self.tag}:broadcasts", self.shared("broadcasts")]
         keys.append(f"{self.tag}:order:{ALL}")
-        for agent in agents:
+        for name in names:
             for kind in ("inbox", "dead"):
-                keys += [f"{self.tag}:{kind}:{agent}", self.of(kind, agent)]
-            keys.append(f"{self.tag}:order:{agent}")
+                keys += [f"{self.tag}:{kind}:{name}", self.of(kind, name)]
+            keys.append(f"{self.tag}:order:{name}")
         return keys

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from postino.store.calls import run_plain, run_script
-from postino.store.entries import alias_target
 from postino.store.identity import FORMAT
 from postino.store.keys import Keys
 from postino.store.pipeline import Pipeline
@@ -19,10 +19,9 @@ async def migrate(connection: Pipeline, keys: Keys, script: Script) -> None:
         StoreAway: no reply; repeating is safe.
     """
     done = 0
-    while not done:  # until no name has come between the two commands
+    while not done:  # until the names are the same at both commands
         known: list[Any] = await run_plain(connection, ("HGETALL", keys.shared("agents")))
-        names = [name for name, value in zip(known[::2], known[1::2], strict=True) if not alias_target(value)]
+        names = known[::2]  # also aliases: a rename in between may make one the present name
         touched = keys.to_migrate(names)
-        done = await run_script(
-            connection, script, ("EVALSHA", script.sha, len(touched), *touched, FORMAT, len(known) // 2)
-        )
+        command: tuple[str | int, ...] = ("EVALSHA", script.sha, len(touched), *touched, FORMAT, json.dumps(names))
+        done = await run_script(connection, script, command)

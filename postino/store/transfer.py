@@ -294,13 +294,13 @@ class TransferTable:
         state, why = ("expired", "ttl") if line.reason == "expired" else ("dead", line.reason)
         row = self._row(line, [*extra, *_fields(line)], state=state)
         assert row.record is not None
-        row.record.e, row.record.w = died, why
+        row.record.e, row.record.w = died, _word(why)
         return row
 
     def _id_row(self, line: IdLine) -> _Row:
         row = self._row(line, None, state=line.state)
         assert row.record is not None
-        row.record.e, row.record.w = _ms_or_none(line.settled_at), line.reason
+        row.record.e, row.record.w = _ms_or_none(line.settled_at), _word(line.reason)
         row.entry = None
         return row
 
@@ -313,9 +313,9 @@ class TransferTable:
             t=to_ms(line.timestamp, "timestamp"),
             f=line.from_,
             n=known.deliveries,
-            r=known.reader,
+            r=_word(known.reader),
             l=_ms_or_none(known.leased_at),
-            h=known.notified,
+            h=_word(known.notified),
             ht=_ms_or_none(known.notified_at),
             d=known.digest,
             x=known.deaths or None,
@@ -336,6 +336,11 @@ def _fields(line: MessageLine | DeadLine | BroadcastLine | HistoryLine) -> list[
 def _history_fields(line: HistoryLine) -> list[str]:
     kind = ["kind", line.kind] if line.kind == "broadcast" else []
     return [*kind, "to", line.to, *_fields(line)]
+
+
+def _word(note: str | None) -> str | None:
+    """Return a note of a file as a record of the index can hold it: without spaces."""
+    return note.replace(" ", "_") if note else None
 
 
 def _ms_or_none(time: str | None) -> int | None:

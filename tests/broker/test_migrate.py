@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from postino.broker import Broker
+from postino.broker import Broker, Hello
 from postino.config import Settings
 from postino.errors import KeyReused, WrongStore
 from postino.model import Draft, Sender, digest
@@ -117,13 +117,42 @@ async def test_a_daemon_of_format_1_finds_nothing_and_stores_nothing(home: Home,
         await opened(home, old)
 
 
-async def test_names_that_come_in_between_are_taken_over_too(home: Home, old: Any, monkeypatch) -> None:
+async def test_data_from_before_stores_had_ids_is_taken_over(home: Home, old: Any) -> None:
+    old.ask("DEL", "{po}:meta")
+
+    broker = await opened(home, old)
+    try:
+        assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "m3"]
+    finally:
+        await broker.close()
+    assert old.ask("HGET", "{po}:meta", "format") == "2"
+
+
+@pytest.mark.parametrize("joined", [False, True])
+async def test_the_ids_of_a_name_that_was_forgotten_stay_once_it_is_used_again(
+    home: Home, old: Any, joined: bool
+) -> None:
+    old.ask("HSET", "{po}:index:eve", "e1", record("e1", "1-1", 1, 1, st="acked"), "#seq", 1)
+    old.ask("PEXPIRE", "{po}:index:eve", 86_400_000)
+    broker = await opened(home, old)
+    try:
+        if joined:
+            await broker.sessions.join(Hello(session="s-1", generation=1, name="eve"))
+        assert (await broker.mail.send(Draft(id="e2", to="eve", body="new"), CI)).seq == 2
+        assert old.ask("PTTL", "{po}:index:eve") == -1, "mail would lose its record, and no reader could acknowledge it"
+    finally:
+        await broker.close()
+
+
+@pytest.mark.parametrize("leaves", ["", "ci", "rob"])
+async def test_names_that_come_in_between_are_taken_over_too(home: Home, old: Any, monkeypatch, leaves: str) -> None:
     taken, calls = Pipeline.call, list[Any]()
 
     async def call(pipeline: Pipeline, *command: Any, **more: Any) -> Any:
         reply = await taken(pipeline, *command, **more)
         if command[0] == "HGETALL" and not calls:  # a daemon of format 1 accepts mail for a new name
             calls.append(command)
+            old.ask("HDEL", "{po}:agents", leaves)  # the number of names may be the same as before
             old.ask("HSET", "{po}:agents", "eve", '{"since":1,"seen":0}')
             old.ask("XADD", "{po}:inbox:eve", "*", *[each for pair in fields("e1", 1, 1).items() for each in pair])
         return reply
@@ -133,6 +162,25 @@ async def test_names_that_come_in_between_are_taken_over_too(home: Home, old: An
     try:
         assert calls
         assert [each.id for each in (await broker.mail.peek("eve", 10, 0))[0]] == ["e1"]
+    finally:
+        await broker.close()
+
+
+async def test_a_rename_back_in_between_is_taken_over_too(home: Home, old: Any, monkeypatch) -> None:
+    taken, calls = Pipeline.call, list[Any]()
+
+    async def call(pipeline: Pipeline, *command: Any, **more: Any) -> Any:
+        reply = await taken(pipeline, *command, **more)
+        if command[0] == "HGETALL" and not calls:
+            calls.append(command)
+            old.ask("HSET", "{po}:agents", "rob", old.ask("HGET", "{po}:agents", "bob"), "bob", "@rob 1")
+            old.ask("RENAME", "{po}:inbox:bob", "{po}:inbox:rob")
+        return reply
+
+    monkeypatch.setattr(Pipeline, "call", call)
+    broker = await opened(home, old)
+    try:
+        assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "m3"]
     finally:
         await broker.close()
 

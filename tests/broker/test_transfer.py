@@ -193,3 +193,20 @@ async def test_what_has_expired_is_still_a_dead_letter_whose_sender_is_to_be_tol
     assert comparable(await raw(second)) == comparable(lines)
     flat = await second._store.call("HGETALL", second._store.keys.shared("notices"))
     assert dict(zip(flat[::2], flat[1::2], strict=True)) == {"bob m1": "ci expired", "bob m2": "ci expired"}
+
+
+async def test_notes_with_spaces_leave_every_record_readable(first: Broker, second: Broker) -> None:
+    lines = await exported(first)
+    for line in lines:
+        if "reason" in line and line["type"] != "notice":
+            line["reason"] = "by my hand"
+        if "remembered" in line:
+            line["remembered"] |= {"reader": "a reader", "notified": "by a bell"}
+
+    await imported(second, lines)
+
+    (letter,), _ = await second.dead.page("robert", 10, 0)
+    assert (letter.id, letter.reason) == ("m0", "by my hand")
+    assert (await second.mail.state("robert", "m2")).state == "acked"
+    assert len((await second.mail.read("robert", "s-c", limit=20)).lease.items) > 5
+    assert await second.dead.requeue("robert", None) == ["m0"]

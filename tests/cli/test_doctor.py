@@ -137,6 +137,9 @@ def test_fix_mends_what_loses_nothing_and_then_all_is_green(bare, examine) -> No
     info = json.loads((bare.home / "daemon.json").read_text())
     (bare.home / "daemon.json").write_text(json.dumps(info | {"version": "0.0.1"}))
     assert wrongs(examine(bare, 3)) == {"daemon": "daemon_older"}
+    done = doctor(bare, "--json", "--fix", POSTINO_MSG_TTL="99")
+    [left] = json.loads(done.out)["mended"]
+    assert not left["ok"] and "the daemon has another POSTINO_MSG_TTL than this shell" in left["text"]
     assert fixed() == ["daemon_older: postino up"]
 
     pid = json.loads((bare.home / "daemon.json").read_text())["pid"]

@@ -153,6 +153,11 @@ def test_a_session_without_hooks_is_named_until_one_is_heard(
     subprocess.run(hook, input=json.dumps(said).encode(), env=env, check=True, capture_output=True)
     assert links()["hooks"].text.startswith("heard: lena ")
 
+    postino.ok("down")
+    postino.ok("up")  # which has not heard the hooks of sessions that have been idle since
+    until(lambda: links()["hooks"].level != "skipped", "the session is connected again")
+    assert (links()["hooks"].code, links()["hooks"].level) == ("hooks_not_yet", "note")
+
 
 @pytest.mark.parametrize(
     ("last", "wakeable", "woken", "code", "word"),

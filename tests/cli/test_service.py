@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from postino.cli.command import Command
+from postino.cli.doctor.mending import mend
+from postino.cli.doctor.service import service
+from postino.config import load
 from tests.cli.conftest import Postino
 from tests.homes import scratch_home
 
@@ -184,9 +188,47 @@ def test_without_a_manager_it_says_what_to_run(bare: Postino, tmp_path: Path) ->
     assert not list(bare.home.iterdir()) and not (tmp_path / ".config").exists()
 
 
-def test_a_unit_of_somebody_else_stays(bare: Postino, tmp_path: Path) -> None:
+@pytest.fixture
+def placed(tmp_path: Path) -> dict[str, str]:
+    """An environment with a `systemctl` that does nothing, and with an empty folder for units."""
     (tmp_path / "systemctl").symlink_to("/bin/true")
-    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+
+def test_a_secret_in_this_shell_stands_in_the_way_of_the_installation_only(
+    bare: Postino, placed: dict[str, str]
+) -> None:
+    secret = placed | {"POSTINO_API_TOKEN": "secret-1"}
+
+    assert bare.run("service", "status", **secret).out.startswith("service not installed")
+    assert bare.ok("service", "uninstall", **secret) == "There is no service of this home.\n"
+
+
+@pytest.mark.parametrize("serves", [False, True])
+def test_the_doctor_does_not_take_settings_from_a_service(bare: Postino, placed: dict[str, str], serves: bool) -> None:
+    shown = bare.json("service", "install", "--dry-run", POSTINO_MSG_TTL="2592000", **placed)
+    file = Path(shown["file"])
+    file.parent.mkdir(parents=True)
+    file.write_text(shown["content"])
+    if serves:  # not as the service
+        bare.ok("up")
+    (bare.home / "service").write_text("true\n")
+
+    def found(**settings: str) -> tuple[str, bool]:
+        environ = bare.env | placed | settings
+        doctor = Command("doctor", [], "", load(environ)[0], environ, False)
+        finding = service(doctor)
+        assert finding is not None
+        return finding.code, finding.code == "service_settings" and mend(finding, doctor) is None
+
+    assert found() == ("service_settings", True)
+    assert found(POSTINO_MSG_TTL="2592000") == ("service_outside" if serves else "ok", False)
+    assert file.read_text() == shown["content"]
+    (bare.home / "service").unlink()  # `down` would ask the manager
+
+
+def test_a_unit_of_somebody_else_stays(bare: Postino, placed: dict[str, str]) -> None:
+    env = placed
     file = Path(json.loads(bare.run("service", "status", "--json", **env).out)["file"])
     file.parent.mkdir(parents=True)
     file.write_text("[Service]\nExecStart=/bin/true\n")

@@ -124,3 +124,10 @@ def test_a_manager_that_cannot_start_it_leaves_nobody_without_a_daemon(home: Hom
     info = process.read_info(home)
     assert info is not None and b"--supervised" in Path(f"/proc/{info.pid}/cmdline").read_bytes()
     process.stop(home)
+
+
+def test_an_emptied_service_file_leaves_nobody_without_a_daemon(home: Home) -> None:
+    home.service.write_text("")  # as a power failure may leave it
+    up = [sys.executable, "-m", "postino", "up"]
+    assert subprocess.run(up, env=environment(home), cwd="/", capture_output=True, check=False).returncode == 0
+    process.stop(home)

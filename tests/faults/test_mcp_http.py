@@ -1,10 +1,15 @@
-"""MCP over HTTP while its daemon is killed: nothing is lost, nothing acknowledged that the client has not seen."""
+"""MCP over HTTP while its daemon is killed: nothing is lost, nothing acknowledged that the client has not seen.
+
+And while its store hangs.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import socket
 import time
 from typing import Any
@@ -92,6 +97,21 @@ async def test_kills_lose_nothing_and_acknowledge_nothing_unseen(daemon: Daemon,
 
     assert set(reader.seen) == sent
     assert reader.unlabelled == []
+
+
+async def test_clients_that_come_while_the_store_hangs_do_not_wait_for_each_other(daemon: Daemon) -> None:
+    async with aiohttp.ClientSession() as http:
+        await HttpClient(http, f"{daemon.url}/mcp").open()  # the code of this face is loaded
+        clients = [HttpClient(http, f"{daemon.url}/mcp") for _ in range(8)]
+        os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            await asyncio.gather(*(each.open() for each in clients))
+            took = time.monotonic() - began
+        finally:
+            os.kill(daemon.valkey_pid(), signal.SIGCONT)
+
+    assert took < 4  # of 1.5 s that the store is waited for; one after the other it would be 12
 
 
 def _restart(daemon: Daemon) -> None:

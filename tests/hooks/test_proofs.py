@@ -92,6 +92,19 @@ async def test_nothing_else_does(daemon: Daemon, hook: Run, bob: RealRelay) -> N
     assert state(daemon) == "queued"
 
 
+async def test_what_was_read_in_a_round_that_was_interrupted_comes_again_with_the_next_turn(
+    daemon: Daemon, hook: Run, bob: RealRelay
+) -> None:
+    await hook("UserPromptSubmit", prompt="after Esc, of which no hook tells, nor of the end of the round")
+    assert state(daemon) == "leased"
+
+    said = await hook("Stop")
+    (again,) = await read(bob)
+
+    assert "1 unread message" in said
+    assert (again["id"], again["delivery"], again["redelivered"]) == ("m1", 2, True)
+
+
 @pytest.mark.parametrize("source", ["clear", "resume"])
 async def test_another_conversation_of_the_process_gets_again_what_the_one_before_did_not_go_on_after(
     daemon: Daemon, hook: Run, bob: RealRelay, source: str

@@ -23,7 +23,12 @@ EXAMPLES: dict[str, tuple[str, list[Any] | None]] = {
     "list": ("- a\n- b", [["ul", ["li", "a"], ["li", "b"]]]),
     "numbers": ("3. a\n4. b\n9. c", [["ol", {"start": 3}, ["li", "a"], ["li", "b"], ["li", {"value": 9}, "c"]]]),
     "tasks": ("- [x] a\n- [ ] b", [["ul", ["li", {"task": True}, "a"], ["li", {"task": False}, "b"]]]),
+    "task with a number": (
+        "1. [x] a\n5. [ ] b",
+        [["ol", ["li", {"task": True}, "a"], ["li", {"value": 5, "task": False}, "b"]]],
+    ),
     "no task": ("[x] a", [["p", "[x] a"]]),
+    "no task of the item before": ("-\n\n[x] a", [["ul", ["li"]], ["p", "[x] a"]]),
     "table": (
         "|a|b|\n|-|:-:|\n|1|2|",
         [

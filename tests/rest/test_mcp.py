@@ -237,6 +237,20 @@ async def test_the_end_of_a_session_gives_back_what_it_has_not_acknowledged(
     assert (await bob.send("POST", bob.message("ping")))[0] == 404
 
 
+async def test_a_session_that_ends_with_an_open_stream_stays_offline(
+    api: Any, connect_mcp: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepalive, "PAUSE_S", 0.01)
+    for _ in range(5):
+        bob = await connect_mcp()
+        async with bob.stream() as stream:
+            await asyncio.sleep(0.05)  # so long that a sign of life would be passed on
+            assert (await bob.end())[0] == 200
+            assert await event(stream) is None
+        await asyncio.sleep(0.05)  # for whatever the end of the stream causes
+        assert (await api.get("agents/bob")).json["online"] is False
+
+
 async def test_a_session_key_takes_its_session_over(broker: Broker, connect_mcp: Open) -> None:
     await mail(broker, "m1")
     first = await connect_mcp(X_Postino_Session="/tmp/claude/42.sock")

@@ -71,6 +71,24 @@ async def test_a_changed_file_has_another_address(api, monkeypatch, tmp_path) ->
     assert body == b"changed"
 
 
+async def test_a_file_that_an_update_has_taken_away_is_no_bug(api, monkeypatch, tmp_path) -> None:
+    for name in ("index.html", "main.js", "api.js"):
+        (tmp_path / name).write_bytes((page.FOLDER / name).read_bytes())
+    monkeypatch.setattr(page, "FOLDER", tmp_path)
+    page.files.cache_clear()
+    try:
+        assert "/api.js" in (await api.get("/")).text
+        (tmp_path / "api.js").unlink()
+        shown, gone = await api.get("/"), await api.get("/web/api.js")
+        (tmp_path / "index.html").unlink()
+        without = await api.get("/")
+    finally:
+        page.files.cache_clear()
+
+    assert (shown.status, "/api.js" in shown.text, gone.status, gone.json["code"]) == (200, False, 404, "not_found")
+    assert (without.status, without.text) == (200, page.NO_PAGE)
+
+
 @pytest.mark.parametrize("name", ["127.0.0.1", "[::1]"])
 async def test_a_browser_that_names_the_machine_by_a_number_is_sent_to_localhost(api, name) -> None:
     status, _, headers = await fetch(api, "/", Host=f"{name}:{api.port}", **NAVIGATION)

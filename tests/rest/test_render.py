@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+
+from postino.rest.app import STATE
 
 TREE = [["p", "a ", ["strong", "b"]]]
 SLOW = "[\n" * 16_000  # uses up its time on any machine, as it would take 400 ms, and is shown as written
@@ -49,3 +53,16 @@ async def test_a_list_of_slow_bodies_answers_in_time_without_some_trees(api) -> 
     assert first[0]["tree"] is None
     assert "tree" not in first[-1], "its turn did not come within the time of one answer"
     assert all("tree" in each for each in last), "what was rendered once is kept"
+
+
+async def test_what_waits_for_its_rendering_when_the_daemon_stops_is_answered_as_written(api, until) -> None:
+    await api.send("bob", "a **b**")
+    renderer = api.client.app[STATE].renderer
+    asked = [asyncio.create_task(api.post("render", {"body": f"{number}\n\n{SLOW}"})) for number in range(8)]
+    await until(lambda: renderer.size, "the first body is rendered, and others wait")
+
+    renderer.close()  # as at the stop of the daemon, which lets calls in progress answer
+
+    assert [(each.status, each.json["tree"]) for each in await asyncio.gather(*asked)] == [(200, None)] * 8
+    assert (await api.post("render", {"body": "later"})).json == {"ok": True, "tree": None}
+    assert "tree" not in (await api.get("messages/bob?render=1")).json["items"][0]

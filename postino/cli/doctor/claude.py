@@ -106,6 +106,7 @@ def server(command: Command) -> Finding:
 def hooks(command: Command, sessions: list[Json] | None) -> Iterator[Finding]:
     """Check that hooks may run, and when those of the connected sessions were heard last."""
     settings = _settings(command)
+    unheard = [each for each in sessions or [] if each["lastHook"] is None]
     if isinstance(settings, str):
         yield wrong("hooks", "settings_unreadable", f"{settings}, so Claude Code ignores it", "correct that file")
     elif settings.get("disableAllHooks") is True:
@@ -115,9 +116,12 @@ def hooks(command: Command, sessions: list[Json] | None) -> Iterator[Finding]:
         yield skipped("hooks", "no daemon is reachable")
     elif not sessions:
         yield skipped("hooks", "no session of Claude Code is connected that could be heard")
-    elif silent := [str(each["agent"]) for each in sessions if each["lastHook"] is None]:
+    elif silent := [str(each["agent"]) for each in unheard if not each.get("reconnected")]:
         text = f"the session {', '.join(silent)} is connected, but none of its hooks was heard"
         yield wrong("hooks", "hooks_silent", text, "start that session anew; /hooks in it shows what is configured")
+    elif unheard:  # they may have had nothing to do since
+        names = ", ".join(str(each["agent"]) for each in unheard)
+        yield note("hooks", "hooks_not_yet", f"{names} connected again, and no hook was heard since then")
     else:
         heard = ", ".join(f"{each['agent']} {_ago(each['lastHook'])}" for each in sessions)
         yield ok("hooks", f"heard: {heard}")

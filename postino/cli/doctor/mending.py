@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from postino import home_store
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding
+from postino.config import comparable, in_effect
 from postino.daemon import process
-from postino.errors import PostinoError
+from postino.errors import BadRequest, PostinoError
 from postino.home import WRITABLE_BY_OTHERS
 
 MEND_S = 120.0  # for one command of postino
@@ -56,12 +58,31 @@ def _up(command: Command) -> str:
     return _postino(command, "up")
 
 
+def _replace(command: Command) -> str:
+    _check_settings(command)
+    return _up(command)
+
+
 def _restart(command: Command) -> str:
     """End what does not answer; its mail is on disk."""
+    _check_settings(command)
     process.stop(command.settings.home)
     _postino(command, "down")
     _postino(command, "up")
     return "postino down && postino up"
+
+
+def _check_settings(command: Command) -> None:
+    """Raise BadRequest if the daemon has a setting, such as its time to live, that one of this shell would not have."""
+    home = command.settings.home
+    if home.service.exists() or (info := process.read_info(home)) is None:
+        return  # the service's file has them; or it never served
+    ours = comparable(in_effect(command.settings, home_store.read(home)))
+    if differ := [name for name, text in ours.items() if info.settings.get(name, text) != text]:
+        raise BadRequest(
+            f"left alone: the daemon has another {', '.join(differ)} than this shell; set that here, or run "
+            "`postino down && postino up` to do without it"
+        )
 
 
 def _install(command: Command) -> str:
@@ -91,7 +112,7 @@ def _postino(command: Command, *words: str) -> str:
 ACTIONS: dict[str, Callable[[Command], str | None]] = {
     "home_refused": _close_home,
     "daemon_down": _up,
-    "daemon_older": _up,
+    "daemon_older": _replace,
     "daemon_silent": _restart,
     "plugin_missing": _install,
     "plugin_version": _install,

@@ -33,7 +33,7 @@ def service(command: Command) -> int:
         raise BadRequest("--manager is for `postino service install --dry-run` only")
     if args.action == "status" and args.dry_run:
         raise BadRequest("`postino service status` changes nothing; leave out --dry-run")
-    found = manager(define(command), command.environ, args.manager)
+    found = manager(define(command, strict=args.action == "install"), command.environ, args.manager)
     if args.action == "install":
         return _install(command, args, found)
     return _uninstall(command, args, found) if args.action == "uninstall" else _status(command, args, found)
@@ -113,15 +113,20 @@ def _daemon_words(known: Json) -> str:
 
 
 def facts(command: Command, found: Manager) -> Json:
-    """Return what is: file, installed, current, active, pid and state of the service; pid of the daemon; serves."""
+    """Return what is: file, installed, current, active, pid and state of the service; pid of the daemon; serves.
+
+    `differs`: it has other settings than this shell.
+    """
     home = command.settings.home
     info = process.read_info(home) if process.is_running(home) else None
     known: Json = {"kind": found.kind, "file": str(found.file), "installed": found.file.exists()}
-    known |= {"current": False, "active": False, "pid": None, "state": "not installed"}
+    known |= {"current": False, "differs": False, "active": False, "pid": None, "state": "not installed"}
     if known["installed"]:
         state = found.state()
         known |= {"active": state.active, "pid": state.pid, "state": state.words}
-        known["current"] = found.file.read_bytes() == found.content() and home.service.exists()
+        written, ours = found.file.read_bytes(), found.content()
+        known["current"] = written == ours and home.service.exists()
+        known["differs"] = found.settings(written) != found.settings(ours)
     known["daemon"] = info and info.pid
     known["serves"] = info is not None and known["pid"] == info.pid
     return known

@@ -91,21 +91,24 @@ WantedBy=default.target
         )
 
 
-def define(command: Command) -> Definition:
-    """Return the service for the home and the settings of this shell.
+def define(command: Command, *, strict: bool = True) -> Definition:
+    """Return the service for the home and the settings of this shell; not `strict`: without those that it cannot have.
 
     Raises:
-        BadField: a secret is set as such; it would stand in the service's file.
+        BadField: a secret is set as such, which would stand in the service's file, or a setting cannot stand there.
     """
     home = command.settings.home
     default = Path(command.environ.get("HOME") or Path.home(), ".postino")
     suffix = "" if home.root == default else f"-{hashlib.sha256(os.fsencode(home.root)).hexdigest()[:8]}"
     return Definition(
-        f"postino{suffix}", home, (sys.executable, "-m", "postino", "serve", "--supervised"), _variables(command)
+        f"postino{suffix}",
+        home,
+        (sys.executable, "-m", "postino", "serve", "--supervised"),
+        _variables(command, strict),
     )
 
 
-def _variables(command: Command) -> dict[str, str]:
+def _variables(command: Command, strict: bool) -> dict[str, str]:
     found = {"POSTINO_HOME": str(command.settings.home.root)}
     for knob in KNOBS:
         for variable in knob.variables:
@@ -114,13 +117,16 @@ def _variables(command: Command) -> dict[str, str]:
                 continue
             is_address = knob.name == "valkey_url" and without_credentials(text) == text
             if knob.name in SECRET and variable == knob.variable and not is_address:
+                if not strict:
+                    continue
                 raise BadField(
                     f"{variable} is a secret, which must not stand in a service's file; write it to a file of mode "
                     f"0600 and set {variable}_FILE to its path instead",
                     field=variable,
                 )
             found[variable] = text
-    if bad := [name for name, text in found.items() if re.search(r"[\x00-\x1f\x7f]", text)]:
+    bad = [name for name, text in found.items() if re.search(r"[\x00-\x1f\x7f]", text)]
+    if bad and strict:
         raise BadField(f"{bad[0]} has a control character, which a service's file cannot hold", field=bad[0])
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import plistlib
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from xml.parsers.expat import ExpatError
 
 from postino.cli.service.definition import Definition
 from postino.errors import Unreachable
@@ -36,6 +38,10 @@ class Manager(Protocol):
 
     def content(self) -> bytes:
         """Return what the service's file says."""
+        ...
+
+    def settings(self, content: bytes) -> object:
+        """Return the settings of the daemon in such a file, to be compared."""
         ...
 
     def reach(self) -> None:
@@ -87,6 +93,10 @@ class Systemd:
     def content(self) -> bytes:
         """Return the unit."""
         return self._definition.unit().encode()
+
+    def settings(self, content: bytes) -> object:
+        """Return the lines of a unit that set variables."""
+        return sorted(line for line in content.splitlines() if line.startswith(b"Environment="))
 
     def reach(self) -> None:
         """Raise Unreachable if there is no manager for this user."""
@@ -159,6 +169,13 @@ class Launchd:
     def content(self) -> bytes:
         """Return the property list."""
         return self._definition.plist()
+
+    def settings(self, content: bytes) -> object:
+        """Return the variables of a property list, None if it cannot be read."""
+        try:
+            return plistlib.loads(content).get("EnvironmentVariables")
+        except (plistlib.InvalidFileException, ValueError, AttributeError, ExpatError):
+            return None
 
     def reach(self) -> None:
         """Raise Unreachable if the user has no login session."""

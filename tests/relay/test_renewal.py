@@ -1,0 +1,30 @@
+"""A relay that takes the place of an older one in an open session."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from postino.relay import main
+from postino.relay.renewal import STATE, TOOLS_CHANGED
+
+
+def test_what_is_handed_over_reaches_no_daemon_that_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"session": "s-1", "generation": 3, "initialize": {"id": 0}, "initialized": "{}"}
+    relays: list[main.Relay] = []
+
+    def run(relay: main.Relay) -> int:
+        relays.append(relay)
+        return 0
+
+    monkeypatch.setenv(STATE, json.dumps(state))
+    monkeypatch.setattr(main.Relay, "run", run)
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+
+    assert main.main() == 0
+
+    link = relays[0].daemon
+    assert (link.session, link.generation, link.initialize) == ("s-1", 3, {"id": 0})
+    assert bytes(link.to_client.data) == TOOLS_CHANGED + b"\n"
+    assert STATE not in link.starter._environ
