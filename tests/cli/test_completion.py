@@ -23,7 +23,7 @@ def offered(postino: Any, *words: str) -> list[str]:
 def test_what_is_begun_is_completed(postino: Any) -> None:
     for name in ("cp-bob", "cp-bill", "cq-ann"):
         postino.ok("send", name, "hello")
-    assert {"send", "serve"} == set(offered(postino, "se"))
+    assert {"send", "serve", "service"} == set(offered(postino, "se"))
     assert set(offered(postino, "")) >= set(ALL)
     assert offered(postino, "send", "cp-") == ["cp-bill", "cp-bob"]
     assert offered(postino, "send", "--from", "cq") == ["cq-ann"]
@@ -36,7 +36,7 @@ def test_what_is_begun_is_completed(postino: Any) -> None:
     assert offered(postino, "token", "re") == ["revoke"]
     assert offered(postino, "token", "create", "ci", "--role", "") == ["publish", "agent", "admin"]
     assert "msg_send" in offered(postino, "watch", "--type", "msg_")
-    assert set(offered(postino, "help", "se")) == {"send", "serve"}
+    assert set(offered(postino, "help", "se")) == {"send", "serve", "service"}
     assert offered(postino, "no-such-command", "") == []
     assert "send\tsend a message to one agent" in postino.ok("completion", "fish", "--for", "se")
 

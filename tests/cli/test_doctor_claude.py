@@ -122,13 +122,14 @@ def test_a_client_that_cannot_do_what_is_needed_is_named(
 
 @pytest.fixture
 def session(postino: Postino, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The relay of a session of Claude Code, whose inbox nobody listens to."""
-    env = postino.env | {
-        "POSTINO_AGENT_NAME": "lena",
-        "CLAUDE_CODE_MESSAGING_SOCKET": str(tmp_path / f"{os.getpid()}.sock"),
-    }
+    """A session of Claude Code with its relay, whose inbox nobody listens to; every line to it is one to the relay.
+
+    Its client is a process of its own: the mailbox keeps a client's session, and this process has other ones.
+    """
+    client = ["sh", "-c", 'CLAUDE_CODE_MESSAGING_SOCKET="$0/$$.sock" "$@"; :', str(tmp_path), *COMMAND]
+    env = postino.env | {"POSTINO_AGENT_NAME": "lena"}
     pipe = subprocess.PIPE
-    with subprocess.Popen(COMMAND, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as relay:
+    with subprocess.Popen(client, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as relay:
         assert relay.stdin and relay.stdout
         first = INITIALIZE | {"clientInfo": {"name": "claude-code", "version": "2.1.332"}}
         for line in ({"id": 1, "method": "initialize", "params": first}, {"method": "notifications/initialized"}):
@@ -149,7 +150,7 @@ def test_a_session_without_hooks_is_named_until_one_is_heard(
 
     said = {"session_id": "c-1", "hook_event_name": "SessionStart", "cwd": "/tmp", "source": "startup"}
     hook = ["sh", str(folder("plugin") / "scripts" / "hook.sh"), "SessionStart"]
-    env = postino.env | {"CLAUDE_PID": str(os.getpid()), "POSTINO_AGENT_NAME": "lena"}
+    env = postino.env | {"CLAUDE_PID": str(session.pid), "POSTINO_AGENT_NAME": "lena"}
     subprocess.run(hook, input=json.dumps(said).encode(), env=env, check=True, capture_output=True)
     assert links()["hooks"].text.startswith("heard: lena ")
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.clients.machine import Machine
 from tests.clients.model import Model
+from tests.relays import WRITTEN_AGO
 
 RUN = {
     "codex": ("exec", "--skip-git-repo-check", "work"),
@@ -46,6 +47,7 @@ async def test_a_client_with_the_printed_entry_sends_reads_and_acknowledges(
     async def has_the_answer(_: Any) -> list[tuple[str, dict[str, Any]]]:
         states["with the answer"] = (await asyncio.to_thread(machine.state, "web-bob", "m1"))["state"]
         states["online"] = await asyncio.to_thread(machine.online)
+        await asyncio.sleep(WRITTEN_AGO)  # a call that comes sooner counts as one beside the read
         return [("msg_send", {"to": "ann", "body": "hello ann", "id": "o1"})]
 
     model.script([("msg_read", {})], has_the_answer, "bye")

@@ -65,7 +65,11 @@ def copies() -> Iterator[Any]:
 
 
 def set_version(folder: Path, version: str) -> None:
-    """Make a copy of postino one of another version."""
+    """Make a copy of postino one of another version.
+
+    What is compiled goes, as with every installer: Python takes it for that of any source of its size and second.
+    """
+    shutil.rmtree(folder / "postino/__pycache__", ignore_errors=True)
     file = folder / "postino/__init__.py"
     file.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', file.read_text()))
 
