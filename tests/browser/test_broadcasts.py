@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import Any
 
@@ -52,8 +51,9 @@ def test_what_the_disk_altered_is_marked_on_the_page_and_in_each_answer(visit, m
     mail = served.send(name, "pay 300")
     for index, id in (("all", sent), (name, mail), (name, dead)):  # another digest has the effect of another body
         key = f"{{po}}:index:{index}"
-        record = json.loads(served.valkey().hget(key, id))
-        served.valkey().hset(key, id, json.dumps(record | {"d": "0" * 32}))
+        words = served.valkey().hget(key, id).split(" ")  # the second is the digest: lua/lib/entry.lua
+        assert len(words[1]) == 32
+        served.valkey().hset(key, id, " ".join([words[0], "0" * 32, *words[2:]]))
 
     note = "Altered on disk: this is not what was sent"
     card(visit("#/broadcasts"), sent).get_by_text(note).wait_for()
@@ -74,6 +74,7 @@ def test_what_the_disk_altered_is_marked_on_the_page_and_in_each_answer(visit, m
 
 
 def test_older_broadcasts_are_loaded_on_request(visit, served, name) -> None:
+    served.call("DELETE", "broadcasts")
     for number in range(60):
         served.call("POST", "broadcasts", {"body": f"number {number}", "from": name})
     page = visit("#/broadcasts")

@@ -237,6 +237,8 @@ def test_the_page_fits_a_narrow_screen(visit, served, name, width) -> None:
 
     for view in ("Threads", "Broadcasts", "Activity", "Messages"):
         page.get_by_role("link", name=view, exact=True).click()
+        if view == "Threads":
+            page.locator(f'li[data-thread="{"t" * 64}"]').wait_for()
         fits(page, width)
     page.get_by_role("button", name="Help").click()
     fits(page, width)

@@ -52,7 +52,7 @@ def test_a_page_recovers_from_a_killed_daemon_without_a_reload(visitor, daemon) 
     state(activity, "live")
     page.evaluate("globalThis.same = true")
     before = [daemon.send("bob", f"before {number}") for number in range(3)]
-    page.get_by_text("before 2").wait_for()
+    page.get_by_text("before 2", exact=True).wait_for()
 
     daemon.kill()
     state(page, "waiting")
@@ -63,7 +63,7 @@ def test_a_page_recovers_from_a_killed_daemon_without_a_reload(visitor, daemon) 
     daemon.start()
     after = [daemon.send("bob", f"after {number}") for number in range(3)]
 
-    page.get_by_text("after 2").wait_for()
+    page.get_by_text("after 2", exact=True).wait_for()
     state(page, "live")
     page.get_by_role("button", name="Send").click()
     page.locator(".prose", has_text="written while it was away").wait_for()
@@ -167,7 +167,7 @@ def test_a_hidden_tab_disconnects_and_catches_up(visitor, daemon, until) -> None
     until(lambda: page.title().startswith("(1)"), "the title counts it")
     page.evaluate("away = false; document.dispatchEvent(new Event('visibilitychange'))")
 
-    page.get_by_text("meanwhile").wait_for()
+    page.get_by_text("meanwhile", exact=True).wait_for()  # the list of agents has it, too, after its sender
     expect(page.locator("article.message")).to_have_count(1)
 
 
@@ -180,7 +180,7 @@ def test_a_machine_that_slept_during_a_request_does_not_delay_the_next_one(visit
     until(lambda: page.evaluate("true") and held, "it loads")  # Playwright dispatches it during the call
     page.clock.fast_forward(3_600_000)
     held[0].continue_()
-    page.get_by_text("before").wait_for()
+    page.get_by_text("before", exact=True).wait_for()
 
     daemon.send("bob", "after")
     page.get_by_text("after", exact=True).wait_for()
@@ -199,7 +199,7 @@ def test_a_page_recovers_from_a_killed_valkey(visitor, daemon, until) -> None:
             return False
 
     until(accepted, "Valkey runs again")
-    page.get_by_text("after the loss").wait_for()
+    page.get_by_text("after the loss", exact=True).wait_for()
 
 
 def test_events_of_an_emptied_store_are_shown(visitor, daemon) -> None:

@@ -52,6 +52,7 @@ AGENT = PUBLISH | {
     ("GET", "stats"),
     ("GET", "openapi.json"),
 }
+AGENT |= {("GET", "threads"), ("GET", "threads/m1"), ("POST", "render")}
 #: of these an agent may name any other, as the state is of one message and the list of agents is open to it
 OF_ANY = {"agents/{agent}", "messages/{agent}/{id}"}
 TO_ANY = ("POST", "messages/{agent}")  # a send
@@ -111,22 +112,21 @@ async def test_a_role_may_use_these_routes_and_no_other(api: Any, token: Make, r
 
 async def test_an_agent_acts_as_no_other_agent(api: Any, token: Make) -> None:
     call, admin = await token("agent"), await token("admin", "boss")
-    await api.send("bob", "secret", id="m1")
+    await api.send("bob", "secret", id="m1", thread="t1")
     before = (await api.get("messages/bob")).text
 
     named = [(method, path) for method, path in EVERY if "{agent}" in path and path not in OF_ANY]
     of_others = [each for each in named if each != TO_ANY]
     for method, path in of_others:
-        target = path.format(agent="bob", id="m1", event="Stop")
-        assert await call.code(method, target, {}) == "not_allowed", target
+        assert await call.code(method, path.format(agent="bob", id="m1", event="Stop"), {}) == "not_allowed", path
     assert await call.code("GET", "messages/bob/m1") == "unknown_message"
-    assert await call.code("GET", "history?agent=bob") == "not_allowed"
-    assert await call.code("GET", "history?agent=bob&with=ci") == "not_allowed"
-    assert (await call("GET", "history")).json["items"] == []
+    for path in ("history?agent=bob", "history?agent=bob&with=ci", "threads?agent=bob"):
+        assert await call.code("GET", path) == "not_allowed", path
+    assert [(await call("GET", path)).json["items"] for path in ("history", "threads", "threads/t1")] == [[], [], []]
     assert (await call("GET", "events?agent=bob")).json["code"] == "not_allowed"
     assert (await call("GET", "events", **{"X-Postino-As": "bob"})).json["code"] == "not_allowed"
     assert (await api.get("messages/bob")).text == before
-    attacked("Named tokens of the role agent on the mail, history and events of another agent", len(of_others) + 6)
+    attacked("Named tokens of the role agent on the mail, history and events of another agent", len(of_others) + 9)
     assert "secret" in (await admin("GET", "messages/bob")).text
 
 
