@@ -7,9 +7,10 @@ import contextlib
 import itertools
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
 from typing import Any
 
-from redis import RedisError
+from redis import RedisError, ResponseError
 
 from postino.broker import Broker
 from postino.config import Settings
@@ -25,6 +26,7 @@ from tests.waiting import eventually
 INBOXES = ("ada", "ben")
 PAUSE_S = 0.015  # of a sender after each answer: four senders make about 150 messages a second
 RETRY_S = 0.05  # after a refusal
+AGAIN_S = 12.0  # after which a planned failover is asked for again: Sentinels give one up after 10 s
 PATIENCE_S = 150.0  # a deadline: Sentinels try a failed failover again after 20 s, on a busy machine several times
 
 
@@ -213,8 +215,18 @@ async def planned(watched: Watched, load: Load, *words: str) -> float:
     before = watched.primary()
 
     async def fault() -> None:
-        watched.sentinels[0].ask("SENTINEL", "FAILOVER", NAME, *words)
-        await eventually(lambda: asyncio.to_thread(promoted, watched, before), "another is promoted", PATIENCE_S)
+        await eventually(lambda: asyncio.to_thread(asked), "another is promoted", PATIENCE_S)
+
+    asked_at = -AGAIN_S
+
+    def asked() -> bool:
+        """Ask for the failover, again if a Sentinel gave it up because no replica was fit at that moment."""
+        nonlocal asked_at
+        if monotonic() - asked_at >= AGAIN_S:
+            asked_at = monotonic()
+            with contextlib.suppress(ResponseError):  # it is under way, or no replica is fit yet
+                watched.sentinels[0].ask("SENTINEL", "FAILOVER", NAME, *words)
+        return promoted(watched, before)
 
     seconds = await load.outage(fault)
     await settled(watched, load)
