@@ -303,6 +303,14 @@ class Forgotten(Record, frozen=True, kw_only=True):
     forgotten: list[str]
 
 
+class NotifyReport(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """How people are notified while no page is open. `error`: why the last try failed, and `since` when all have."""
+
+    service: str
+    error: str | None = None
+    since: str | None = None
+
+
 class HealthReport(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a message can be accepted now. `uptime` is in seconds; `server` has no password."""
 
@@ -315,6 +323,7 @@ class HealthReport(Record, frozen=True, kw_only=True, omit_defaults=True):
     url: str | None = None
     warnings: list[str] = []
     error: str | None = None
+    notify: NotifyReport | None = None
 
 
 class RatesReport(Record, frozen=True, kw_only=True):
