@@ -43,20 +43,19 @@ class Messenger:
         # no image: the services would fetch it from its own site
         asset = apprise.AppriseAsset(app_id="postino", storage_mode="memory", image_url_mask="")
         self._apprise = apprise.Apprise(asset=asset)
-        with contextlib.redirect_stderr(None):
-            good = self._apprise.add(addresses)
-        if not good:
-            raise BadField(f"{SETTING} (hidden) has an address that Apprise cannot use; see its list of services and "
-                           "what each needs", field=SETTING)  # fmt: skip
+        if not self._apprise.add(addresses):
+            text = "has an address that Apprise cannot use; see its list of services and what each needs"
+            raise BadField(f"{SETTING} (hidden) {text}", field=SETTING)
         #: the names of the services, such as `ntfy`
         self.service = ", ".join(dict.fromkeys(str(each.service_name) for each in self._apprise.services))
-        self._thread: threading.Thread | None = None
+        self._sent = asyncio.Event()  # the last one, or why it was not is known
+        self._sent.set()
 
     async def send(self, title: str, body: str) -> str | None:
         """Send to every address; return why that failed, or None. One that hangs has failed after SEND_S."""
-        if self._thread is not None and self._thread.is_alive():
+        if not self._sent.is_set():
             return "the one before it still hangs"
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        loop, sent = asyncio.get_running_loop(), asyncio.Event()
         found: list[str | None] = []
 
         def work() -> None:
@@ -65,13 +64,13 @@ class Messenger:
             except Exception as error:  # a service of Apprise may raise anything
                 found.append(f"it failed ({type(error).__name__})")
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(done.set)
+                loop.call_soon_threadsafe(sent.set)
 
-        self._thread = threading.Thread(target=work, name="notify", daemon=True)
-        self._thread.start()
+        self._sent = sent
+        threading.Thread(target=work, name="notify", daemon=True).start()
         try:
             async with asyncio.timeout(SEND_S + 1):
-                await done.wait()
+                await sent.wait()
         except TimeoutError:
             return f"no answer within {SEND_S:.0f} s"
         return found[0]
