@@ -84,7 +84,9 @@ class Broker:
         self.agents = Agents(table, live)
         self.sessions = Sessions(live, table)
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
-        self.mail = Mail(store, limits, self.agents, self.events, self.housekeeping, wakes=settings.wake != "off")
+        self.mail = Mail(
+            store, limits, self.agents, self.events, self.housekeeping, history, wakes=settings.wake != "off"
+        )
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)

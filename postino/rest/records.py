@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
-from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
+from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Id, Ids, Limit, Name, Text
+from postino.schema import AnyName, Id, Ids, Limit, Name, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -59,14 +59,15 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
-    """A message to one agent."""
+    """A message to one agent; without `to` to the sender of the message `reply_to`, which the agent `from` got."""
 
-    to: Name
+    to: Name | None = None
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None
-    thread: Id | None = None
+    thread: Title | None = None
     reply_to: Id | None = None
+    expects: Expects | None = None
 
     def __post_init__(self) -> None:  # the other members are checked with the draft
         if self.from_ is not None:

@@ -94,7 +94,7 @@ ROUTES: tuple[Route, ...] = (
         Sent,
         body=SendBody,
         headers=SENDING,
-        refusals=(*REUSED, "inbox_full"),
+        refusals=(*REUSED, "inbox_full", "unknown_message"),
         role=PUBLISH,
     ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=RenderedPaging, **OWN),
@@ -158,7 +158,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
     Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
-    Route("GET", "/api/threads/{id}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
+    Route("GET", "/api/threads/{thread}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
     Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
