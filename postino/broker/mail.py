@@ -56,16 +56,20 @@ class Mail(Inboxes):
             InboxFull: the recipient has to read first.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        if draft.to is None:
-            draft = await self._addressed(draft, sender.name)
-        sent = await super().send(draft, sender)
+        sent = await super().send(await self.addressed(draft, sender.name), sender)
         if sent.known:
             return sent
         near = await self._nearest(sent.to)
         return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
 
-    async def _addressed(self, draft: Draft, sender: str) -> Draft:
-        """Return a reply with its recipient, and the thread of the message it answers unless it has one."""
+    async def addressed(self, draft: Draft, sender: str) -> Draft:
+        """Return a reply with its recipient, and the thread of the message it answers unless it has one.
+
+        Raises:
+            UnknownMessage, BadField: that message is not one that `sender` can answer.
+        """
+        if draft.to is not None:
+            return draft
         id = draft.reply_to or ""
         (about, feed) = await self.known([(sender, id), (ALL, id)])
         if about is None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
+from postino.relay.lines import MAX_ASK_S
 from postino.values import (
     ID_PATTERN,
     MAX_BODY,
@@ -116,6 +117,7 @@ MAYBE_TITLE = Kind(
 )
 MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
+TIMEOUT = _whole(1, MAX_ASK_S, "[1-9][0-9]?|[1-5][0-9]{2}|600")
 OFFSET = _whole(0, MAX_OFFSET, "[0-9]{1,6}")
 EXPECTS = Kind({"enum": ["reply", "none", "", None]}, _take_expects, needed=False)
 FLAG = Kind({"type": ["boolean", "string", "null"], "pattern": f"^{_FLAG}$"}, _take_flag, needed=False)
@@ -148,6 +150,17 @@ class Send(Arguments):
     thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
     reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers; `to` defaults to its sender")
     expects: str | None = _argument(EXPECTS, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Arguments):
+    """Of msg_ask."""
+
+    to: str = _argument(NAME, "Agent name")
+    body: str = _argument(TEXT, "The question, complete in itself")
+    timeout: int | None = _argument(TIMEOUT, "Seconds to wait")
+    thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
+    id: str | None = _argument(MAYBE_ID, "The same id is stored once: the call then waits on")
 
 
 @dataclass(frozen=True, kw_only=True)
