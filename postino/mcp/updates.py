@@ -30,9 +30,10 @@ async def announce_mail(session: Session, put: Callable[[dict[str, Any]], object
                     await arrived.wait()
         except TimeoutError:
             continue
+        waits = session.is_waiting  # for a reply, which is then no news
         await asyncio.sleep(COLLECT_S)
         with contextlib.suppress(PostinoError):
-            if session.is_waiting and not await _is_left(session):
+            if waits and not await _is_left(session):
                 continue
             name = await session.name()
             if session.subscribed.is_set():

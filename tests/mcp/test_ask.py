@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from postino.mcp.connected import ConnectedSessions
+from postino.mcp.updates import COLLECT_S
 from postino.model import Draft
 from tests.mcp.mail import ALICE
 from tests.relays import said
@@ -115,14 +116,16 @@ async def test_the_reply_is_announced_to_nobody_and_other_mail_is(broker, connec
     await waits(broker)
     await answer(broker)
     await said_to(bob, call)
+    await asyncio.sleep(3 * COLLECT_S)
+    await bob.call("msg_check")
+    assert bob.others == []
     await broker.mail.send(Draft(id="m1", to="bob", body="x"), ALICE)
 
     async def announced() -> bool:
         await bob.call("msg_check")
-        return bool(bob.others)
+        return [each["method"] for each in bob.others] == ["notifications/resources/updated"]
 
     await eventually(announced)
-    assert len([each for each in bob.others if each["method"] == "notifications/resources/updated"]) == 1
 
 
 async def test_a_session_that_waits_is_not_to_be_woken(broker, connect):
