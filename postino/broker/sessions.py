@@ -26,6 +26,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
     session: str
     generation: int
+    started_ms: int = 0  # Unix time at which the client started the relay; 0: not known
     name: str | None = None
     terminal: str | None = None
     directory: str | None = None

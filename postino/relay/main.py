@@ -72,6 +72,8 @@ class Relay:
             if self.daemon.outdated and self._at_rest():
                 self._renew()
         self.daemon.close()
+        for each in self.daemon.queueing:
+            each.kill()
         return 0
 
     def _at_rest(self) -> bool:

@@ -30,6 +30,7 @@ def renew(link: DaemonLink) -> None:
         {
             "session": link.session,
             "generation": link.generation,
+            "started_ms": link.started_ms,
             "initialize": link.initialize,
             "initialized": link.initialized.decode(),
         }
@@ -59,6 +60,7 @@ def resume(link: DaemonLink, handed_over: str) -> None:
     """Go on where the relay before this one stopped, and let the client list the tools anew."""
     state = json.loads(handed_over)
     link.session, link.generation = str(state["session"]), int(state["generation"])
+    link.started_ms = int(state.get("started_ms", 0))  # 0: from an earlier relay, which did not say
     link.initialize, link.initialized = state["initialize"], str(state["initialized"]).encode()
     link.handshake_done = True
     link.to_client.put(TOOLS_CHANGED)

@@ -11,6 +11,7 @@ from tests.clients.machine import Machine
 from tests.clients.model import Model
 from tests.clients.terminal import Terminal
 from tests.clients.turn import WorkingTurn
+from tests.relays import real_relays
 
 EXEC = ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
@@ -30,6 +31,8 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await terminal.ask_until(b"work", lambda: model.requests)
         await turn.check()
         await turn.woken("queue")
+        async with real_relays() as spawn:
+            await turn.woken_with_the_message(await spawn(machine.env, POSTINO_AGENT_NAME="ada"))
 
         agent = turn.agent
         interrupted = asyncio.Event()
