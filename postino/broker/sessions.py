@@ -36,6 +36,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     claude_socket: str | None = None
     claude_session_id: str | None = None
     version: str | None = None  # of the relay
+    plugin: bool | None = None  # Claude Code's plugin has started it; None: not known
     client: str | None = None  # named by the client's handshake, which may follow
     placeholders: list[str] = []  # variables whose value no program has expanded
 

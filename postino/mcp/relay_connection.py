@@ -114,6 +114,7 @@ def parse_hello(line: bytes) -> Hello:
         claude_start=None if claude.start is None else str(claude.start),
         claude_socket=claude.socket,
         claude_session_id=claude.session_id,
+        plugin=given.plugin,
         version=None if given.version is None else visible(given.version)[:32],
         placeholders=[visible(each)[:64] for each in given.placeholders[:8]],
     )
@@ -131,6 +132,7 @@ class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     generation: int
     started_ms: int = 0
     version: str | None = None
+    plugin: bool | None = None
     name: str | None = None
     terminal: str | None = None
     directory: str | None = None

@@ -187,13 +187,14 @@ class Session:
         await self._give_back_if(lambda read: read.prompted_at is not None and read.prompted_at <= latest)
 
     async def give_back_shown(self, tool_uses: set[str] | None = None, *, coming: bool = True) -> None:
-        """Give back, labelled, what was shown to somebody else: by the calls `tool_uses`, by default by all calls.
-
-        With `coming` also what is in a line that has not become a prompt yet.
-        """
+        """Give back, labelled, what was shown to somebody else: by `tool_uses`, or all, with lines still `coming`."""
         await self._give_back_if(
             lambda read: read.sent and (coming or not read.is_coming) and (not tool_uses or read.tool_use in tool_uses)
         )
+
+    def has_open_round(self) -> bool:
+        """Return whether the client got messages in a round of tool calls whose end no hook has reported."""
+        return any(each.is_written and not each.listed for each in self._pending)
 
     async def give_back_interrupted(self, before: float) -> None:
         """Give back, labelled, what the client got before the loop time `before` in a round that never ended."""
