@@ -53,7 +53,7 @@ async def test_mail_reaches_a_session_in_every_state(
 async def _interrupt(mailbox: Any, open_tab: Open, model: Model) -> Any:
     """Open a session that was interrupted within a round that has read mail, which runs no hook."""
     tab = await open_tab(POSTINO_AGENT_NAME="esc", ANTHROPIC_BASE_URL=model.url)
-    model.script([*READ, ("Bash", {"command": "sleep 30"})])
+    model.script([*READ, ("Bash", {"command": "tail -f /dev/null"})])  # it blocks a `sleep`
     tab.tell({"type": "user", "message": {"role": "user", "content": "work"}})
     await tab.until(lambda: model.requests and tab.hooks("UserPromptSubmit"), "it works")
     await tab.until(lambda: any(each["type"] == "assistant" for each in tab.events), "it calls the tools")
