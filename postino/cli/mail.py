@@ -28,8 +28,9 @@ def send(command: Command) -> int:
     parser.add_argument("to", metavar="TO", help="the receiving agent")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
-    parser.add_argument("--thread", metavar="THREAD", help="the thread of the message")
+    parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
+    parser.add_argument("--expects", choices=("reply", "none"), help="what the receiver is asked to do")
     args = parser.parse_args(command.argv)
     with command.client() as client:
         answer = client.send(
@@ -39,14 +40,16 @@ def send(command: Command) -> int:
             id=args.id,
             thread=args.thread,
             reply_to=args.reply_to,
+            expects=args.expects,
         )
-    return command.show(args, answer, _sent(answer, args.to))
+    return command.show(args, answer, sent(answer))
 
 
-def _sent(answer: Json, to: str) -> str:
+def sent(answer: Json) -> str:
+    """Return what a person is told of an accepted message."""
     what = "sent" if answer.get("created", True) else "was already sent"
     reach = f"\n{render.line(answer['reach'])}" if answer.get("reach") else ""
-    return f"{what} to {render.line(answer.get('to', to))}, id {render.line(answer['id'])}{reach}\n"
+    return f"{what} to {render.line(answer['to'])}, id {render.line(answer['id'])}{reach}\n"
 
 
 def _similar(names: list[str]) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from postino.broker.sessions import candidates, earlier_name
 from postino.errors import naming
-from postino.hint import hint, shortened
+from postino.hint import hint, intents, shortened
 from postino.mcp import answers
 from postino.mcp.arguments import (
     Ack,
@@ -168,6 +168,7 @@ async def msg_send(call: ToolCall, given: Send) -> Any:
         body=given.body,
         thread=given.thread,
         reply_to=given.reply_to,
+        expects=given.expects,  # type: ignore[arg-type]  # checked as an argument
     )
     with naming(draft.id):
         return await call.session.acting(lambda agent: call.session.broker.mail.send(draft, call.sender(agent)))
@@ -199,9 +200,9 @@ def _note(note: str, items: Sequence[Message | Announcement]) -> dict[str, str]:
     names = sorted({each.from_ for each in items if not each.verified} - {ANONYMOUS})
     quoted = ", ".join(f"'{shortened(name)}'" for name in names[:MAX_UNVERIFIED])
     more = f" and {len(names) - MAX_UNVERIFIED} more" if len(names) > MAX_UNVERIFIED else ""
-    return {"note": note} | (
-        {"unverified": f"{quoted}{more}: any program of this user can use such a name"} if names else {}
-    )
+    unverified = {"unverified": f"{quoted}{more}: any program of this user can use such a name"} if names else {}
+    wanted = intents(each.expects for each in items if isinstance(each, Message))
+    return {"note": note} | unverified | ({"expects": wanted} if wanted else {})
 
 
 @tool(Ack, "Acknowledge messages", idempotent=True)

@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.errors import BadField, LeaseLost, UnknownMessage, naming
+from postino.errors import BadField, LeaseLost, NotAllowed, UnknownMessage, naming
 from postino.hint import hint
-from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
+from postino.model import ANONYMOUS, Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
@@ -48,11 +48,22 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent:
 
 
 async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent:
-    draft = Draft(id=call.id(asked.id), to=asked.to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
+    draft = Draft(
+        id=call.id(asked.id),
+        to=asked.to,
+        body=asked.body,
+        thread=asked.thread,
+        reply_to=asked.reply_to,
+        expects=asked.expects,
+    )
+    is_publisher = call.caller is not None and call.caller.role == PUBLISH  # who reads nothing, names neither
+    if draft.to is None and is_publisher:
+        raise NotAllowed("to is missing: a token with the role publish got no message that it could answer", field="to")
     sender = await call.sender(asked.from_)
+    if draft.to is None and sender.name == ANONYMOUS:
+        raise BadField("from is missing: who answers a message has to be who got it; or give `to`", field="from")
     with naming(draft.id):
         sent = await call.broker.mail.send(draft, sender)
-    is_publisher = call.caller is not None and call.caller.role == PUBLISH  # who reads nothing, names neither
     return msgspec.structs.replace(sent, names=[]) if is_publisher else sent
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from postino.errors import BadField
-from postino.model import Record, State, Via, iso
+from postino.model import Expects, Record, State, Via, iso
 from postino.store.keys import ALL
 from postino.values import check_any_name, check_id, check_name, check_text
 
@@ -139,6 +139,7 @@ class MessageLine(_Content, frozen=True, kw_only=True, tag="message"):
     to: str
     thread: str | None = None
     reply_to: str | None = None
+    expects: Expects | None = None
     delayed_until: str | None = None
     remembered: Remembered
 
@@ -153,6 +154,7 @@ class DeadLine(_Content, frozen=True, kw_only=True, tag="dead"):
     to: str
     thread: str | None = None
     reply_to: str | None = None
+    expects: Expects | None = None
     reason: str
     died_at: str
     remembered: Remembered
@@ -229,6 +231,7 @@ class HistoryLine(_Content, frozen=True, kw_only=True, tag="history"):
     to: str
     thread: str | None = None
     reply_to: str | None = None
+    expects: Expects | None = None
 
 
 class BroadcastLine(_Content, frozen=True, kw_only=True, tag="broadcast"):

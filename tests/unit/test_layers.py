@@ -59,9 +59,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "mcp": RECORDS | {"broker", "relay"},
     "claude": RECORDS | {"broker", "mcp", "relay", "versions"},
     "clients": RECORDS | {"broker", "mcp", "claude", "relay"},
+    "notify": RECORDS | {"broker", "store"},
     "render": GROUND | {"values"},
-    "rest": RECORDS | {"broker", "mcp", "claude", "clients", "render"},
-    "daemon": RECORDS | {"locks", "relay", "broker", "mcp", "rest", "client"},
+    "rest": RECORDS | {"broker", "mcp", "claude", "clients", "notify", "render"},
+    "daemon": RECORDS | {"locks", "notify", "relay", "broker", "mcp", "rest", "client"},
     "cli": STORE | {"broker", "daemon", "mcp", "client", "transport", "relay", "versions", "render"},
     "__main__": {"cli", "relay"},
 }
@@ -75,6 +76,7 @@ ONLY = {
     "prometheus_client": ("rest/metrics.py",),
     "mcp": ("mcp/", "cli/conversation.py"),
     "markdown_it": ("render/",),
+    "apprise": ("notify/messenger.py",),
     "pygments": ("render/",),
     "mcp_types": ("mcp/", "cli/conversation.py"),
 }
