@@ -195,7 +195,7 @@ async def _opencode_aborted(turn: Turn) -> str:
     if turn.connected is not None and (calls := {each.tool_use_id for each in turn.event.tool_calls}):
         await turn.connected.session.give_back_shown(calls)
     if turn.connected is not None and _is_about_prompt(turn):
-        await turn.connected.session.give_back_unproved(0)
+        await turn.connected.session.give_back_unproved(turn_ended=True)
     return ""
 
 

@@ -181,9 +181,9 @@ class Session:
                 read.written_at = read.prompted_at = asyncio.get_running_loop().time()
                 read.listed = True
 
-    async def give_back_unproved(self, seconds: float = ONE_PROMPT_S) -> None:
-        """Give back, labelled, what a line carried of which no proof has come `seconds` after it became a prompt."""
-        latest = asyncio.get_running_loop().time() - seconds
+    async def give_back_unproved(self, *, turn_ended: bool = False) -> None:
+        """Give back, labelled, what a line carried of which no proof came, by the end of a turn or another prompt."""
+        latest = asyncio.get_running_loop().time() - (0.0 if turn_ended else ONE_PROMPT_S)
         await self._give_back_if(lambda read: read.prompted_at is not None and read.prompted_at <= latest)
 
     async def give_back_shown(self, tool_uses: set[str] | None = None, *, coming: bool = True) -> None:

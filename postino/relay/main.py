@@ -77,6 +77,8 @@ class Relay:
         self.daemon.close()
         for each in self.daemon.queueing:
             each.kill()
+        if self.renewal is not None:
+            self.renewal.stop()
         return 0
 
     def _at_rest(self) -> bool:

@@ -49,10 +49,15 @@ class Renewal:
         if self._asked is None or self._asked.poll() is not None:
             return True
         if time.monotonic() >= self._answer_by:
-            self._asked.kill()
-            self._asked.wait()
+            self.stop()
             return True
         return False
+
+    def stop(self) -> None:
+        """End the question: the relay ends."""
+        if self._asked is not None and self._asked.poll() is None:
+            self._asked.kill()
+            self._asked.wait()
 
     def renew(self, link: DaemonLink) -> None:
         """Become the installed relay. Returns if that is not newer than this one, or cannot be started."""
