@@ -21,7 +21,7 @@ ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an 
 EVENTS = (
     *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
     *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
-    *("agent_online", "agent_offline", "agent_rename", "agent_forget"),
+    *("agent_online", "agent_offline", "agent_rename", "agent_forget", "group_join", "group_leave"),
 )
 #: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
@@ -248,8 +248,23 @@ class BroadcastBatch(Record, frozen=True, kw_only=True):
     agent: str
 
 
+class Receipt(Record, frozen=True, kw_only=True):
+    """The state of a message to several agents for one of them; None: nothing is known any more."""
+
+    to: str
+    state: State | None
+    deliveries: int = 0
+    settled_at: str | None = None
+    reason: str | None = None
+    notified: str = "none"
+
+
 class HistoryEntry(Record, frozen=True, kw_only=True):
-    """An accepted message or broadcast and its state. `entry` is its position, for `before`."""
+    """An accepted message or broadcast and its state. `entry` is its position, for `before`.
+
+    One to several agents has their `recipients`, `to` names them or the group, and `state` is that of the one who is
+    furthest from having acknowledged it.
+    """
 
     entry: str
     kind: Literal["message", "broadcast"]
@@ -271,6 +286,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     settled_at: str | None = None
     reason: str | None = None
     notified: str = "none"
+    recipients: list[Receipt] | msgspec.UnsetType = msgspec.UNSET
     altered: bool | msgspec.UnsetType = msgspec.UNSET
     tree: Tree | msgspec.UnsetType = msgspec.UNSET
 
@@ -309,6 +325,7 @@ class Agent(Record, frozen=True, kw_only=True):
     last_seen: str | None = msgspec.field(name="lastSeen")
     sessions: int = 0
     aliases: list[str] = []
+    groups: list[str] = []
 
 
 class Check(Record, frozen=True, kw_only=True):

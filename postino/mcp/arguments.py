@@ -20,8 +20,12 @@ from postino.values import (
     MAX_BODY,
     MAX_IDS,
     MAX_PAGE,
+    NAME_PATTERN,
     OWN_NAME,
+    RECIPIENT,
     TEXT_PATTERN,
+    check_any_name,
+    check_group,
     check_id,
     check_name,
     check_text,
@@ -87,12 +91,34 @@ def _take_ids(value: Any, field: str) -> list[str]:
     return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
 
 
+def _take_recipients(value: Any, field: str) -> str | list[str]:
+    """Return an agent, `#group` or list. A list is only looked at by the draft: schemas that say more are long."""
+    if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
+        value = re.findall(r'[^\s",\[\]]+', value)
+    if isinstance(value, str):
+        check_any_name(value.removeprefix("#"), field)
+        return value
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong(field, "an agent, #group or a list of agents", value)
+    return value
+
+
+_AS_TEXT = r"\s*\[.*\]\s*"  # a list as text
 _FLAG = "([Tt]rue|[Ff]alse)?"
 _IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
 
 NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
 TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
+RECIPIENTS = Kind(
+    {
+        "type": ["string", "array"],
+        "pattern": f"^(#?{NAME_PATTERN}|{_AS_TEXT})$",
+        "items": {"type": "string"},
+    },
+    _take_recipients,
+)
+GROUP = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_group))
 IDS = Kind(
     {
         "anyOf": [
@@ -129,7 +155,7 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str = _argument(NAME, "Agent name")
+    to: str | list[str] = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
     id: str | None = _argument(MAYBE_ID, "A repeated call with the same id is stored once; default: a new id")
     thread: str | None = _argument(MAYBE_ID, "Groups the messages of a conversation")
@@ -172,6 +198,13 @@ class ListAgents(Arguments):
 
     limit: int | None = _argument(LIMIT, "Maximum number")
     offset: int | None = _argument(OFFSET, "How many to skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membership(Arguments):
+    """Of msg_join and msg_leave."""
+
+    group: str = _argument(GROUP, "Name of the group")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Id, Ids, Limit, Name, Text
+from postino.schema import AnyName, Id, Ids, Limit, Name, Recipient, Recipients, Text
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -59,9 +59,9 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
-    """A message to one agent."""
+    """A message to one agent, to a list of agents, or to `#` and the name of a group."""
 
-    to: Name
+    to: Recipient | Recipients
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None

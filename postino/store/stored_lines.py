@@ -10,12 +10,14 @@ import msgspec
 from postino.errors import PostinoError
 from postino.model import digest
 from postino.store.entries import members, unpacked
+from postino.store.groups import GroupEntry
 from postino.store.inbox import IndexEntry
 from postino.store.lines import (
     BroadcastLine,
     ClaudeLine,
     DamagedLine,
     DeadLine,
+    GroupLine,
     HistoryLine,
     IdLine,
     Line,
@@ -117,12 +119,19 @@ def has_ended(record: str) -> bool:
 def history_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a history entry."""
     fields = unpacked(flat)
-    return HistoryLine(entry=entry, kind=fields.get("kind", "message"), to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
+    to, group = fields["to"], fields.get("group") or None
+    return HistoryLine(entry=entry, kind=fields.get("kind", "message"), to=to, group=group, **_stored(fields))  # type: ignore[arg-type]
 
 
 def broadcast_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a broadcast."""
     return BroadcastLine(entry=entry, **members(unpacked(flat)))
+
+
+def group_line(value: str) -> Line:
+    """Return the line of a group."""
+    entry = msgspec.json.decode(value, type=GroupEntry)
+    return GroupLine(name=entry.name, members=entry.members)
 
 
 def notice_line(key: str, value: str) -> Line:

@@ -20,6 +20,8 @@ TOOLS = {
     "msg_broadcast": {"body", "id"},
     "msg_broadcasts": {"all", "limit"},
     "msg_list_agents": {"limit", "offset"},
+    "msg_join": {"group"},
+    "msg_leave": {"group"},
     "msg_rename": {"name"},
     "msg_cleanup": set(),
 }
