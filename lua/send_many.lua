@@ -113,9 +113,8 @@ if #new > 0 then
       sweep_index(each.index, ttl_ms, now, 64)
     end
   end
-  local group = ARGV[12] ~= '' and cjson.decode(ARGV[13]).name or ''
   local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'to', table.concat(to, ' '),
-    'group', group, 'm', '0 ' .. time .. ' ' .. message)
+    'm', '0 ' .. time .. ' ' .. message)
   local ms, done = id_parts(entry), {}
   if ms > tonumber(ARGV[11]) then
     new[#new + 1], marked = { past = past_from }, ms

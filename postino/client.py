@@ -61,19 +61,21 @@ class Client:
 
     def send(
         self,
-        to: str | list[str],
+        to: str | list[str] | None,
         body: str,
         *,
         sender: str | None = None,
         id: str | None = None,
         thread: str | None = None,
         reply_to: str | None = None,
+        expects: str | None = None,
     ) -> Json:
         """Send a message to an agent, a list of agents or `#` and a group.
 
-        Without `id` one is generated, so that a retry is stored once.
+        Without `to` it goes to the sender of the message `reply_to`, which `sender` got. Without `id` one is generated,
+        so that a retry is stored once.
         """
-        asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to}
+        asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
     def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:

@@ -227,6 +227,13 @@ class TooMany(PostinoError):
     meaning = "64 event streams, or as many MCP sessions over HTTP as may be, are already open; close one"
 
 
+class NotifyFailed(PostinoError):
+    code = "notify_failed"
+    http = 503
+    retryable = True
+    meaning = "A test notification was not sent; the sentence says which service and why"
+
+
 class WrongStore(PostinoError):
     """Raised at start, before anything is read or written."""
 

@@ -21,6 +21,7 @@ from postino.values import (
     OWN_NAME,
     RECIPIENT,
     TEXT_PATTERN,
+    TITLE_PATTERN,
 )
 
 # the schemas show these constraints; the checks have clearer messages than msgspec's
@@ -32,6 +33,9 @@ Recipients = Annotated[
     list[Name], Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_RECIPIENTS, "uniqueItems": True})
 ]
 Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
+Title = Annotated[str, Meta(extra_json_schema={"pattern": f"^{TITLE_PATTERN}$"})]
+#: the title of a thread, which may be of the time when titles were ids
+Thread = Annotated[str, Meta(extra_json_schema={"pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})$"})]
 Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN})]
 Ids = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]

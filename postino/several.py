@@ -26,15 +26,16 @@ class ManyDraft(Record, frozen=True, kw_only=True):
         return self.to.removeprefix("#") if isinstance(self.to, str) else None
 
 
-def is_many(to: object) -> bool:
-    """Return whether `to` is a list of agents or a group, as far as it is well-formed at all."""
-    return isinstance(to, list) or (isinstance(to, str) and to.startswith("#"))
+def addressed(to: str | list[str] | None) -> tuple[str | None, str | list[str] | None]:
+    """Return the recipient for a draft, and `to` again if it is several agents: the first is then one of their names.
 
-
-def one_of(to: str | list[str]) -> str:
-    """Return a name that stands for all in the draft of a message to several, or raise as `ManyDraft`."""
+    Raises:
+        BadName, BadField: `to` is not an agent, `#` and a group, or a list of agents.
+    """
+    if to is None or (isinstance(to, str) and not to.startswith("#")):
+        return to, None
     check_recipients(to)
-    return to.removeprefix("#") if isinstance(to, str) else to[0]
+    return to.removeprefix("#") if isinstance(to, str) else to[0], to
 
 
 class Delivery(Record, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ MAX_BODY = 32_768  # characters
 MAX_RECIPIENTS = 50  # names in one list of recipients
 MAX_MEMBERS = 200  # of a group
 MAX_GROUPS = 64  # of one agent
+MAX_TITLE = 120  # characters of a thread
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
@@ -34,6 +35,9 @@ RECIPIENT = f"^#?(?!(?:{_RESERVED})$){NAME_PATTERN}$"  # an agent, or `#` and a 
 # C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
 _REFUSED_CHARACTERS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f"
 TEXT_PATTERN = f"^[^{_REFUSED_CHARACTERS}]+$"  # for a schema, whose texts have no lone surrogates
+# also without \t \n \r, and without blanks at its ends: such titles would look alike
+_TITLE_CHARACTERS = "[^\x00-\x1f" + _REFUSED_CHARACTERS[_REFUSED_CHARACTERS.index("\x7f") :] + "]"
+TITLE_PATTERN = rf"(?!\s|.*\s$){_TITLE_CHARACTERS}{{1,{MAX_TITLE}}}"
 
 _REFUSED = f"[{_REFUSED_CHARACTERS}\ud800-\udfff]"
 #: on use: a quick command needs few of them, and one takes half a ms
@@ -55,6 +59,22 @@ def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
             position=found.start(),
         )
     return value
+
+
+def check_title(value: str, field: str = "thread") -> str:
+    """Return `value`, or raise BadField if it cannot be the title of a thread: one line of text."""
+    check_text(value, field, longest=MAX_TITLE)
+    at = next((at for at, each in enumerate(value) if each in "\t\n\r"), None)
+    if at is not None:
+        raise BadField(f"{field} must be one line; it has a tab or line break at position {at}", field=field)
+    if value != value.strip():
+        raise BadField(f"{field} must not begin or end with a blank", field=field)
+    return value
+
+
+def check_thread(value: str, field: str = "thread") -> str:
+    """Return `value`, or raise BadField if no thread can have this title: earlier ones were ids, up to 128 long."""
+    return value if _compiled(ID_PATTERN).fullmatch(value) else check_title(value, field)
 
 
 def check_name(value: str, field: str = "name") -> str:

@@ -69,12 +69,12 @@ class Groups(GroupTable):
             InboxFull: one of them has to read first.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        record, names = await self._recipients(many, sender)
+        record, names, many = await self._recipients(many, sender)
         for _ in range(_MAX_HOPS):
             try:
                 recipients = await self.send(names, many, sender, record)
             except Moved as moved:
-                record, names = await self._recipients(many, sender) if many.group else ("", moved.names)
+                record, names, many = await self._recipients(many, sender) if many.group else ("", moved.names, many)
                 _refuse_duplicates(names, many)
                 continue
             return SentMany(
@@ -86,18 +86,22 @@ class Groups(GroupTable):
             )
         raise StoreAway("the recipients are renamed again and again", outcome="none")
 
-    async def _recipients(self, many: ManyDraft, sender: Sender) -> tuple[str, list[str]]:
-        """Return the record of the group and its members without the sender; of a list '' and its names."""
+    async def _recipients(self, many: ManyDraft, sender: Sender) -> tuple[str, list[str], ManyDraft]:
+        """Return the record of the group, its members without the sender, and the draft with its name as it is spelled.
+
+        Of a list there is no record: ''.
+        """
         if many.group is None:
-            return "", [*many.to]
+            return "", [*many.to], many
         record = await self.record(many.group)
         if record is None:
             raise await self._unknown(many.group)
-        own, *members = await self.present([sender.name, *msgspec.json.decode(record, type=GroupEntry).members])
+        group = msgspec.json.decode(record, type=GroupEntry)
+        own, *members = await self.present([sender.name, *group.members])
         others = [each for each in dict.fromkeys(members) if each.lower() != own.lower()]
         if not others:
-            raise EmptyGroup(f"nobody but {sender.name} is in #{many.group}; nothing was sent")
-        return record, others
+            raise EmptyGroup(f"nobody but {sender.name} is in #{group.name}; nothing was sent")
+        return record, others, msgspec.structs.replace(many, to=f"#{group.name}")
 
     async def _stranger(self, recipient: Delivery) -> Delivery:
         near = await self._mail.nearest(recipient.to)

@@ -8,9 +8,10 @@ import msgspec
 
 from postino.broker.history_filter import Fate, Search
 from postino.errors import BadField
-from postino.model import HistoryEntry, HistoryPage, Receipt, State
+from postino.history_entry import HistoryEntry, HistoryPage, Receipt
+from postino.model import State
 from postino.store.agents import AgentTable, Names
-from postino.store.entries import listed, number
+from postino.store.entries import extras_of, listed, number
 from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
 from postino.store.inbox import Inboxes, Known
 from postino.values import check_id
@@ -129,17 +130,19 @@ def _entry(entry: StreamEntry, of_each: list[Known | None]) -> HistoryEntry:
     fields, known = entry.fields, next((each for each in of_each if each is not None), None)
     same = known is not None and number(fields["t"]) in (0, known.accepted_ms)
     is_broadcast = fields["kind"] == "broadcast"
+    extras = extras_of(fields)
     plain = HistoryEntry(
         **listed(fields, known.digest if known is not None and same else ""),
         entry=entry.id,
         kind="broadcast" if is_broadcast else "message",
-        to=f"#{fields['group']}" if fields.get("group") else ", ".join(entry.recipients),
+        to=f"#{extras['group']}" if "group" in extras else ", ".join(entry.recipients),
         thread=fields.get("thread") or None,
         reply_to=fields.get("reply_to") or None,
+        **extras,
     )
     if known is None or is_broadcast:
         return plain
-    if len(entry.recipients) > 1 or fields.get("group"):
+    if len(entry.recipients) > 1 or "group" in extras:
         receipts = [_receipt(*each) for each in zip(entry.recipients, of_each, strict=True)]
         furthest = min((each.state for each in receipts if each.state), key=_PROGRESS.index)
         return msgspec.structs.replace(plain, state=furthest, recipients=receipts)

@@ -29,8 +29,9 @@ def send(command: Command) -> int:
     parser.add_argument("--to", dest="also", action="append", default=[], metavar="NAME", help="a further agent")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
-    parser.add_argument("--thread", metavar="THREAD", help="the thread of the message")
+    parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
+    parser.add_argument("--expects", choices=("reply", "none"), help="what the receiver is asked to do")
     args = parser.parse_args(command.argv)
     names = [*args.to.split(","), *args.also]
     to = [each.strip() for each in names] if len(names) > 1 else args.to
@@ -42,12 +43,13 @@ def send(command: Command) -> int:
             id=args.id,
             thread=args.thread,
             reply_to=args.reply_to,
+            expects=args.expects,
         )
-    text = _sent_many(answer) if "recipients" in answer else _sent(answer, args.to)
-    return command.show(args, answer, text)
+    return command.show(args, answer, sent_many(answer) if "recipients" in answer else sent(answer))
 
 
-def _sent_many(answer: Json) -> str:
+def sent_many(answer: Json) -> str:
+    """Return what a person is told of a message to several, with the agents that hear of it alike together."""
     reach: dict[str, list[str]] = {}
     for each in answer["recipients"]:
         reach.setdefault(each.get("reach", ""), []).append(each["to"])
@@ -58,10 +60,11 @@ def _sent_many(answer: Json) -> str:
     return f"{what} to {count}{group}, id {render.line(answer['id'])}\n{''.join(lines)}"
 
 
-def _sent(answer: Json, to: str) -> str:
+def sent(answer: Json) -> str:
+    """Return what a person is told of an accepted message."""
     what = "sent" if answer.get("created", True) else "was already sent"
     reach = f"\n{render.line(answer['reach'])}" if answer.get("reach") else ""
-    return f"{what} to {render.line(answer.get('to', to))}, id {render.line(answer['id'])}{reach}\n"
+    return f"{what} to {render.line(answer['to'])}, id {render.line(answer['id'])}{reach}\n"
 
 
 def _similar(names: list[str]) -> str:

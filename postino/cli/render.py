@@ -150,6 +150,8 @@ def _notes(item: Json) -> Iterable[str]:
         yield f"thread {line(item['thread'])}"
     if item.get("reply_to"):
         yield f"reply to {line(item['reply_to'])}"
+    if item.get("expects"):
+        yield f"expects {'a reply' if item['expects'] == 'reply' else 'no reply'}"
 
 
 def messages(items: list[Json], ink: Ink, nothing: str) -> str:

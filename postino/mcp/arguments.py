@@ -24,11 +24,13 @@ from postino.values import (
     OWN_NAME,
     RECIPIENT,
     TEXT_PATTERN,
+    TITLE_PATTERN,
     check_any_name,
     check_group,
     check_id,
     check_name,
     check_text,
+    check_title,
     visible,
 )
 
@@ -81,6 +83,12 @@ def _take_flag(value: Any, field: str) -> bool:
     return value
 
 
+def _take_expects(value: Any, field: str) -> str:
+    if value not in ("reply", "none"):
+        raise _wrong(field, "reply or none", value)
+    return str(value)
+
+
 def _take_ids(value: Any, field: str) -> list[str]:
     if isinstance(value, str) and re.fullmatch(_IDS, value):
         value = json.loads(value)
@@ -112,11 +120,12 @@ TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern":
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
 RECIPIENTS = Kind(
     {
-        "type": ["string", "array"],
-        "pattern": f"^(#?{NAME_PATTERN}|{_AS_TEXT})$",
+        "type": ["string", "array", "null"],
+        "pattern": f"^(#?{NAME_PATTERN}|{_AS_TEXT})?$",
         "items": {"type": "string"},
     },
     _take_recipients,
+    needed=False,
 )
 GROUP = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_group))
 IDS = Kind(
@@ -128,14 +137,18 @@ IDS = Kind(
     },
     _take_ids,
 )
+MAYBE_TITLE = Kind(
+    {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
+)
 MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
 OFFSET = _whole(0, MAX_OFFSET, "[0-9]{1,6}")
+EXPECTS = Kind({"enum": ["reply", "none", "", None]}, _take_expects, needed=False)
 FLAG = Kind({"type": ["boolean", "string", "null"], "pattern": f"^{_FLAG}$"}, _take_flag, needed=False)
 
 
 def _argument(kind: Kind, description: str) -> Any:
-    shown = {**kind.schema, "description": description}
+    shown = kind.schema | ({"description": description} if description else {})
     if kind.needed:
         return dataclasses.field(metadata={"kind": kind, "schema": shown})
     return dataclasses.field(default=None, metadata={"kind": kind, "schema": shown})
@@ -155,11 +168,12 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str | list[str] = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
+    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
-    id: str | None = _argument(MAYBE_ID, "A repeated call with the same id is stored once; default: a new id")
-    thread: str | None = _argument(MAYBE_ID, "Groups the messages of a conversation")
-    reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers")
+    id: str | None = _argument(MAYBE_ID, "The same id is stored once")
+    thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
+    reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers; `to` defaults to its sender")
+    expects: str | None = _argument(EXPECTS, "")
 
 
 @dataclass(frozen=True, kw_only=True)

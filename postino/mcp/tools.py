@@ -13,7 +13,7 @@ import msgspec
 
 from postino.broker.sessions import candidates, earlier_name
 from postino.errors import naming
-from postino.hint import hint, shortened
+from postino.hint import hint, intents, shortened
 from postino.mcp import answers
 from postino.mcp.arguments import (
     Ack,
@@ -31,7 +31,7 @@ from postino.mcp.arguments import (
 from postino.mcp.pending_read import RequestId
 from postino.mcp.session import Session
 from postino.model import ANONYMOUS, Agent, Announcement, BroadcastDraft, Check, Draft, Message, Sender
-from postino.several import ManyDraft, is_many, one_of
+from postino.several import ManyDraft, addressed
 from postino.values import MAX_PAGE
 
 DEFAULT_LIMIT = 10  # items
@@ -164,13 +164,14 @@ async def _check(session: Session) -> Check:
 async def msg_send(call: ToolCall, given: Send) -> Any:
     """Send a message to an agent; if it is offline, the message waits. `reach` in the answer says when it will know,
     or that nobody has that name."""
-    several = given.to if is_many(given.to) else None
+    to, several = addressed(given.to)
     draft = Draft(
         id=_new_id(given.id),
-        to=given.to if isinstance(given.to, str) and several is None else one_of(given.to),
+        to=to,
         body=given.body,
         thread=given.thread,
         reply_to=given.reply_to,
+        expects=given.expects,  # type: ignore[arg-type]  # checked as an argument
     )
     if several is not None:
         return await send_many(call, ManyDraft(to=several, draft=draft))
@@ -216,9 +217,9 @@ def _note(note: str, items: Sequence[Message | Announcement]) -> dict[str, str]:
     names = sorted({each.from_ for each in items if not each.verified} - {ANONYMOUS})
     quoted = ", ".join(f"'{shortened(name)}'" for name in names[:MAX_UNVERIFIED])
     more = f" and {len(names) - MAX_UNVERIFIED} more" if len(names) > MAX_UNVERIFIED else ""
-    return {"note": note} | (
-        {"unverified": f"{quoted}{more}: any program of this user can use such a name"} if names else {}
-    )
+    unverified = {"unverified": f"{quoted}{more}: any program of this user can use such a name"} if names else {}
+    wanted = intents(each.expects for each in items if isinstance(each, Message))
+    return {"note": note} | unverified | ({"expects": wanted} if wanted else {})
 
 
 @tool(Ack, "Acknowledge messages", idempotent=True)

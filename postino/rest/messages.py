@@ -10,9 +10,9 @@ import msgspec
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.errors import BadField, LeaseLost, UnknownMessage, naming
+from postino.errors import BadField, LeaseLost, NotAllowed, UnknownMessage, naming
 from postino.hint import hint
-from postino.model import Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
+from postino.model import ANONYMOUS, Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
@@ -20,7 +20,7 @@ from postino.rest.history_records import RenderedPaging
 from postino.rest.records import Cleared, NackBody, Nothing, Page, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.render import with_trees
 from postino.rest.roles import PUBLISH
-from postino.several import ManyDraft, SentMany, is_many, one_of
+from postino.several import ManyDraft, SentMany, addressed
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
@@ -49,13 +49,23 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent | SentMany:
 
 
 async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany:
-    several = asked.to if is_many(asked.to) else None
-    to = asked.to if isinstance(asked.to, str) and several is None else one_of(asked.to)
-    draft = Draft(id=call.id(asked.id), to=to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
-    many = None if several is None else ManyDraft(to=several, draft=draft)
+    to, several = addressed(asked.to)
+    draft = Draft(
+        id=call.id(asked.id),
+        to=to,
+        body=asked.body,
+        thread=asked.thread,
+        reply_to=asked.reply_to,
+        expects=asked.expects,
+    )
+    if draft.to is None and _is_publisher(call):
+        raise NotAllowed("to is missing: a token with the role publish got no message that it could answer", field="to")
     sender = await call.sender(asked.from_)
+    if draft.to is None and sender.name == ANONYMOUS:
+        raise BadField("from is missing: who answers a message has to be who got it; or give `to`", field="from")
     with naming(draft.id):
-        if many is not None:
+        if several is not None:
+            many = ManyDraft(to=several, draft=draft)
             return _told(call, await call.broker.groups.send_many(many, sender))
         sent = await call.broker.mail.send(draft, sender)
     return msgspec.structs.replace(sent, names=[]) if _is_publisher(call) else sent

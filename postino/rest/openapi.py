@@ -16,7 +16,7 @@ from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, Refusal, schema
 from postino.rest.roles import ROLES
 from postino.rest.route import JSON, PLAIN, Handler, Route
-from postino.values import EVENT_ID, ID_PATTERN, MAX_BODY, OWN_NAME, TEXT_PATTERN
+from postino.values import EVENT_ID, ID_PATTERN, MAX_BODY, OWN_NAME, TEXT_PATTERN, TITLE_PATTERN
 
 Json = dict[str, Any]
 
@@ -43,13 +43,14 @@ HEADERS: dict[str, tuple[Json, str]] = {
         {"type": "string", "pattern": OWN_NAME},
         "The sender; with a named token not needed",
     ),
-    "X-Postino-Thread": (_ID, "The thread of the message"),
+    "X-Postino-Thread": ({"type": "string", "pattern": f"^{TITLE_PATTERN}$"}, "The thread of the message"),
     "X-Postino-As": ({"type": "string", "pattern": OWN_NAME}, "The agent that is online while the stream is open"),
 }
 PARAMETERS: dict[str, Json] = {
     "agent": {"type": "string", "pattern": OWN_NAME},
     "group": {"type": "string", "pattern": OWN_NAME},
     "id": _ID,
+    "thread": {"type": "string", "pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})$"},
     "event": {"enum": sorted(hook_events.EVENTS)},
 }
 _EVENT = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from postino.broker.threads import ThreadPage
 from postino.broker.transfer import Imported
+from postino.history_entry import HistoryPage
 from postino.model import (
     Acknowledged,
     Agent,
@@ -13,7 +14,6 @@ from postino.model import (
     BroadcastSent,
     Check,
     Dead,
-    HistoryPage,
     Lease,
     Message,
     MessageState,
@@ -56,6 +56,7 @@ from postino.rest.records import (
     ImportQuery,
     NackBody,
     NewToken,
+    NotifyReport,
     Page,
     PageQuery,
     Paging,
@@ -95,7 +96,7 @@ ROUTES: tuple[Route, ...] = (
         (Sent, SentMany),
         body=SendBody,
         headers=SENDING,
-        refusals=(*REUSED, *TO_GROUP, "inbox_full"),
+        refusals=(*REUSED, *TO_GROUP, "inbox_full", "unknown_message"),
         role=PUBLISH,
     ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=RenderedPaging, **OWN),
@@ -159,7 +160,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
     Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
-    Route("GET", "/api/threads/{id}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
+    Route("GET", "/api/threads/{thread}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
     Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
@@ -225,6 +226,7 @@ ROUTES: tuple[Route, ...] = (
         needs_token=False,
         longest_body=1024,
     ),
+    Route("POST", "/api/notify", health.notify, NotifyReport, refusals=("bad_request", "notify_failed")),
     Route("POST", "/api/signin/code", signin.code, SignInCode),
     Route("GET", "/api/tokens", tokens.listing, Page[Token], query=Paging),
     Route("POST", "/api/tokens", tokens.create, NewToken, body=TokenBody),

@@ -9,7 +9,7 @@ import msgspec
 
 from postino.model import Activity, Sender, digest, iso
 from postino.several import Delivery, ManyDraft
-from postino.store.entries import alias_target, packed, pairs
+from postino.store.entries import Extras, alias_target, encoded, packed, pairs
 from postino.store.store import Limits, Store, accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
 
@@ -101,12 +101,13 @@ class GroupTable:
             StoreAway: `outcome` says whether it may have been stored.
         """
         marks, keys, draft = self._store.marks, self._store.keys, many.draft
+        extras = encoded(Extras(expects=draft.expects, group=many.group))
         values: dict[str, str | int] = {
             "agents": msgspec.json.encode(names).decode(),
             "id": draft.id,
-            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to),
+            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
             "sender": sender.name,
-            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to),
+            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
             "via": sender.via,
             "max_inbox": self._limits.max_inbox,
             "ttl_ms": self._limits.ttl_ms,

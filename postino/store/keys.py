@@ -11,7 +11,7 @@ PER_AGENT = ("inbox", "leases", "index", "dead")
 PER_NAME = ("past",)
 SHARED = (
     "broadcasts", "feed", "cursors", "agents", "groups", "presence", "sessions", "notices", "events", "history", "meta",
-    "probe",
+    "probe", "notifier",
 )  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index
 ALL = "all"

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from postino.errors import BadField
-from postino.model import Record, State, Via, iso
+from postino.model import Expects, Record, State, Via, iso
 from postino.store.keys import ALL
 from postino.values import MAX_MEMBERS, check_any_name, check_id, check_name, check_text
 
@@ -105,7 +105,7 @@ class _Content(Line, frozen=True, kw_only=True):
         check_any_name(self.from_, "from")
         check_text(self.body, "body")
         _check_times(self, "timestamp")
-        for name in ("to", "thread", "reply_to"):
+        for name in ("to", "thread", "reply_to", "group"):
             if (value := getattr(self, name, None)) is not None:
                 check_text(value, name, longest=_LONGEST_LIST if name == "to" else _LONGEST_NOTE)
 
@@ -140,6 +140,8 @@ class MessageLine(_Content, frozen=True, kw_only=True, tag="message"):
     to: str
     thread: str | None = None
     reply_to: str | None = None
+    expects: Expects | None = None
+    group: str | None = None
     delayed_until: str | None = None
     remembered: Remembered
 
@@ -154,6 +156,8 @@ class DeadLine(_Content, frozen=True, kw_only=True, tag="dead"):
     to: str
     thread: str | None = None
     reply_to: str | None = None
+    expects: Expects | None = None
+    group: str | None = None
     reason: str
     died_at: str
     remembered: Remembered
@@ -228,14 +232,10 @@ class HistoryLine(_Content, frozen=True, kw_only=True, tag="history"):
 
     kind: Literal["message", "broadcast"]
     to: str
-    group: str | None = None
     thread: str | None = None
     reply_to: str | None = None
-
-    def __post_init__(self) -> None:
-        _Content.__post_init__(self)
-        if self.group is not None:
-            check_name(self.group, "group")
+    expects: Expects | None = None
+    group: str | None = None
 
 
 class GroupLine(Line, frozen=True, kw_only=True, tag="group"):

@@ -9,7 +9,7 @@ import msgspec
 
 from postino.errors import PostinoError
 from postino.model import digest
-from postino.store.entries import members, unpacked
+from postino.store.entries import Extras, encoded, extras_of, members, unpacked
 from postino.store.groups import GroupEntry
 from postino.store.inbox import IndexEntry
 from postino.store.lines import (
@@ -39,7 +39,7 @@ def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
 
 def _stored(fields: dict[str, str]) -> dict[str, Any]:
     letters = {name: fields[name] or None for name in ("thread", "reply_to") if name in fields}
-    return members(fields) | letters
+    return members(fields) | letters | extras_of(fields)
 
 
 def _remembered(record: str, deliveries: int, fallback: str) -> Remembered:
@@ -119,8 +119,7 @@ def has_ended(record: str) -> bool:
 def history_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a history entry."""
     fields = unpacked(flat)
-    to, group = fields["to"], fields.get("group") or None
-    return HistoryLine(entry=entry, kind=fields.get("kind", "message"), to=to, group=group, **_stored(fields))  # type: ignore[arg-type]
+    return HistoryLine(entry=entry, kind=fields.get("kind", "message"), to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
 
 
 def broadcast_line(entry: str, flat: list[str]) -> Line:
@@ -148,4 +147,5 @@ def claude_line(key: str, value: str) -> Line:
 
 
 def _digest(stored: dict[str, Any]) -> str:
-    return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"])
+    extras = encoded(Extras(expects=stored.get("expects"), group=stored.get("group")))
+    return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"], extras)

@@ -10,7 +10,7 @@ import msgspec
 from postino.errors import NotEmpty, PostinoError
 from postino.model import Sender, digest
 from postino.store.agents import AgentEntry
-from postino.store.entries import alias_target, packed, pairs
+from postino.store.entries import Extras, alias_target, encoded, packed, pairs
 from postino.store.groups import GroupTable
 from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
@@ -335,21 +335,24 @@ class TransferTable:
             a=known.requeued or None,
         )
         if not isinstance(line, IdLine) and not known.digest:
-            record.d = digest(line.from_, line.body, line.thread, line.reply_to)
+            record.d = digest(line.from_, line.body, line.thread, line.reply_to, _extras(line))
         return _Row(entry=line.entry, fields=fields, id=line.id, record=record)
 
 
 def _fields(line: MessageLine | DeadLine | BroadcastLine | HistoryLine) -> list[str]:
     """Return the flat fields of a stream entry, as the scripts write them."""
     sender = Sender(name=line.from_, via=line.via, verified=line.verified)
-    letters = (None, None) if isinstance(line, BroadcastLine) else (line.thread, line.reply_to)
+    letters = () if isinstance(line, BroadcastLine) else (line.thread, line.reply_to, _extras(line))
     return ["m", f"{line.seq} {to_ms(line.timestamp, 'timestamp')} {packed(line.id, sender, line.body, *letters)}"]
+
+
+def _extras(line: MessageLine | DeadLine | HistoryLine) -> str:
+    return encoded(Extras(expects=line.expects, group=line.group))
 
 
 def _history_fields(line: HistoryLine) -> list[str]:
     kind = ["kind", line.kind] if line.kind == "broadcast" else []
-    group = ["group", line.group] if line.group else []
-    return [*kind, "to", line.to, *group, *_fields(line)]
+    return [*kind, "to", line.to, *_fields(line)]
 
 
 def _word(note: str | None) -> str | None:

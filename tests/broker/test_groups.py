@@ -9,7 +9,7 @@ import pytest
 from postino.broker import Broker
 from postino.errors import BadField, BadName, EmptyGroup, GroupFull, InboxFull, KeyReused, UnknownGroup
 from postino.model import Draft, Sender
-from postino.several import ManyDraft, SentMany, one_of
+from postino.several import ManyDraft, SentMany, addressed
 from postino.values import MAX_GROUPS, MAX_MEMBERS
 
 CI = Sender(name="ci", via="http")
@@ -17,7 +17,7 @@ ADA = Sender(name="ada", via="mcp", verified=True)
 
 
 async def send_many(broker: Broker, id: str, to: str | list[str], sender: Sender = CI, body: str = "hello") -> SentMany:
-    draft = Draft(id=id, to=one_of(to), body=body)
+    draft = Draft(id=id, to=addressed(to)[0], body=body)
     return await broker.groups.send_many(ManyDraft(to=to, draft=draft), sender)
 
 
@@ -109,7 +109,7 @@ async def test_one_full_inbox_refuses_the_message_for_all(open_broker, events) -
 )
 def test_a_wrong_recipient_is_refused_before_anything_is_stored(to, error, words: str) -> None:
     with pytest.raises(error, match=words.replace("[", r"\[").replace("]", r"\]")) as refused:
-        one_of(to)
+        addressed(to)
 
     assert refused.value.detail["field"].startswith("to")
 
@@ -138,9 +138,10 @@ async def test_a_group_reaches_its_members_but_not_the_sender(broker: Broker) ->
         ("Team", 3, True, False),
     ]
     assert (again.changed, again.members) == (False, 3)
-    assert (sent.group, [each.to for each in sent.recipients]) == ("TEAM", ["bob", "eve"])
+    assert (sent.group, [each.to for each in sent.recipients]) == ("Team", ["bob", "eve"])
     assert [(await broker.agents.one(each)).groups for each in ("bob", "eve")] == [["team"], []]
     assert await unread(broker, "ada", "bob", "eve") == [1, 2, 1]
+    assert [each.group for each in (await broker.mail.peek("bob", 2, 0))[0]] == ["Team", "Team"]
     assert [each.to for each in (await broker.history.search(agent="bob")).items] == ["#Team", "#Team"]
 
 

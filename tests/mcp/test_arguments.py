@@ -52,6 +52,7 @@ ODD: list[Any] = [
         "999999",
         "1000000",
         "m1",
+        "reply",
         "a b",
         "all",
         "bob",
@@ -102,7 +103,7 @@ async def test_every_fault_of_a_call_is_told_at_once(broker, connect):
     refused = await bob.call("msg_send", to=5, text="x", id="a b", thread=["t"])
     assert [each["field"] for each in refused["faults"]] == ["text", "to", "body", "id", "thread"]
     assert refused["error"] == (
-        "msg_send does not know text; it takes to, body, id, thread, reply_to; to: must be an agent, "
+        "msg_send does not know text; it takes to, body, id, thread, reply_to, expects; to: must be an agent, "
         "#group or a list of agents, not 5; msg_send needs body; id must be 1 to 128 of A-Z a-z 0-9 "
         ". _ : -; thread: must be text, not a list"
     )
@@ -117,7 +118,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("msg_list_agents", {"agent": "bob"}, "agent"),
     ("msg_list_agents", {"offset": 1_000_000}, "offset"),
     ("msg_cleanup", {"force": True}, "force"),
-    ("msg_send", {}, "to"),
+    ("msg_send", {}, "body"),
+    ("msg_send", {"body": "x"}, "to"),
     ("msg_send", {"to": "bob"}, "body"),
     ("msg_send", {"to": "bob", "body": "x", "from": "human"}, "from"),
     ("msg_send", {"to": 5, "body": "x"}, "to"),
@@ -143,6 +145,10 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("msg_send", {"to": "bob", "body": "x", "id": 5.0}, "id"),
     ("msg_send", {"to": "bob", "body": "x", "id": 7}, "id"),
     ("msg_send", {"to": "bob", "body": "x", "thread": "t\n"}, "thread"),
+    ("msg_send", {"to": "bob", "body": "x", "thread": " t"}, "thread"),
+    ("msg_send", {"to": "bob", "body": "x", "thread": "t" * 121}, "thread"),
+    ("msg_send", {"to": "bob", "body": "x", "expects": "thanks"}, "expects"),
+    ("msg_send", {"to": "bob", "body": "x", "expects": ["none"]}, "expects"),
     ("msg_send", {"to": "bob", "body": "x", "reply_to": "r" * 129}, "reply_to"),
     ("msg_send", {"to": "bob", "body": "x", "\ud800": 1}, "\\u{d800}"),
     ("msg_read", {"limit": 0}, "limit"),
@@ -186,7 +192,11 @@ IN_WORDS = [
     ("msg_read", {"limit": "three"}, 'limit: must be a whole number from 1 to 200, not "three"'),
     ("msg_read", {"limit": 0}, "limit: must be a whole number from 1 to 200, not 0"),
     ("msg_broadcasts", {"all": "yes"}, 'all: must be true or false, not "yes"'),
-    ("msg_send", {"to": None, "body": "x"}, "to: must be an agent, #group or a list of agents, not null"),
+    (
+        "msg_send",
+        {"to": None, "body": "x"},
+        "to is missing; without it, `reply_to` says which message this answers",
+    ),
     ("msg_send", {"to": "bob", "body": "x", "thread": {}}, "thread: must be text, not an object"),
     ("msg_ack", {"ids": "m1"}, 'ids: must be a list of ids, not "m1"'),
     ("msg_ack", {"ids": []}, "ids: must be a list of 1 to 200 ids, not of 0"),

@@ -15,17 +15,19 @@ from tests.rest.refusals import GOOD, NOT_JSON, POSTS, nothing_happened
 
 #: bodies of POST /api/messages, with the field that is named
 BAD_SENDS: list[tuple[Any, str, str]] = [
-    ({}, "to", "bad_field"),
+    ({}, "body", "bad_field"),
     ({"to": "bob"}, "body", "bad_field"),
     ({"body": "x"}, "to", "bad_field"),
     *[(GOOD | {"to": wrong}, "to", "bad_field") for wrong in (None, 1, 1.5, True, [], {}, ["bob", 1])],
+    (GOOD | {"to": None, "reply_to": "m1"}, "from", "bad_field"),
+    *[(GOOD | {"expects": wrong}, "expects", "bad_field") for wrong in (1, [], "", "thanks", True)],
     *[(GOOD | {"body": wrong}, "body", "bad_field") for wrong in (None, 1, True, [], {}, ["x"])],
     *[(GOOD | {"from": wrong}, "from", "bad_field") for wrong in (1, True, [], {})],
     *[
         (GOOD | {"id": wrong}, "id", "bad_field")
         for wrong in (1, True, [], {}, "", "a b", "ä", "x" * 129, "a/b", "a\n")
     ],
-    *[(GOOD | {"thread": wrong}, "thread", "bad_field") for wrong in (1, [], "", "a b", "x" * 129)],
+    *[(GOOD | {"thread": wrong}, "thread", "bad_field") for wrong in (1, [], "", " a", "a\nb", "x" * 121)],
     *[(GOOD | {"reply_to": wrong}, "reply_to", "bad_field") for wrong in (1, [], "", "a b", "x" * 129)],
     *[
         (GOOD | {"to": wrong}, "to", "bad_name")

@@ -21,6 +21,7 @@ from postino.several import ManyDraft
 from postino.store import scripts
 from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
 from postino.store.migrate import migrate
+from postino.store.notifier import Told
 from postino.store.scripts import Script
 from postino.store.store import Store
 from postino.store.valkey.primary import client
@@ -356,6 +357,8 @@ async def conversation(broker: Broker) -> None:
     assert (await broker.mail.read("robert", "s-bad")).died == 1
     await broker.mail.clear("robert")
     await broker.agents.cleanup()
+    assert (await broker.notifier.take(1000))[0]
+    assert await broker.notifier.save(Told(), 0)
     await broker.housekeeping.sweep()
     await broker.housekeeping.send_notices()
     await broker._live.expire_presence()
