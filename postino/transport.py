@@ -8,7 +8,7 @@ import json
 import os
 import time
 
-from postino.errors import ERRORS, BadField, Forbidden, PostinoError, Unreachable
+from postino.errors import ERRORS, BadField, BadName, Forbidden, PostinoError, Unreachable
 from postino.home import check
 from postino.light import dataclass
 from postino.unix_http import CHUNK, UnixConnection
@@ -246,3 +246,32 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def segment(value: str, field: str) -> str:
+    """Return `value` as a segment of a path. The daemon checks it, except what cannot stand in a path."""
+    if not value.strip("."):
+        raise (BadName if field == "name" else BadField)(f"{field} must not be {value!r}", field=field)
+    if value.isascii() and value.replace("-", "").replace(".", "").replace("_", "").isalnum():
+        return value
+    from urllib.parse import quote  # 4 ms, which a quick command need not pay
+
+    return quote(value, safe="", errors="surrogatepass")
+
+
+def query_of(asked: Json) -> str:
+    """Return the query of `asked` with its question mark, '' if every value is None."""
+    given = {key: value for key, value in asked.items() if value is not None}
+    if not given:
+        return ""
+    from urllib.parse import urlencode
+
+    return f"?{urlencode(given, errors='surrogatepass')}"
+
+
+def encoded(body: Json) -> bytes:
+    """Return JSON in UTF-8: with escapes, the longest body allowed would make the request too large."""
+    try:
+        return json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a lone surrogate can only be sent escaped; the daemon then names its position
+        return json.dumps(body).encode()

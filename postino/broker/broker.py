@@ -17,6 +17,7 @@ from postino.broker.broadcasts import Broadcasts
 from postino.broker.claude import ClaudeProcesses
 from postino.broker.dead import Dead
 from postino.broker.events import Events
+from postino.broker.groups import Groups
 from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
@@ -87,6 +88,7 @@ class Broker:
         self.mail = Mail(
             store, limits, self.agents, self.events, self.housekeeping, history, wakes=settings.wake != "off"
         )
+        self.groups = Groups(store, limits, self.agents, self.mail)
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)

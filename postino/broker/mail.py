@@ -61,7 +61,7 @@ class Mail(Inboxes):
         sent = await super().send(draft, sender)
         if sent.known:
             return sent
-        near = await self._nearest(sent.to)
+        near = await self.nearest(sent.to)
         return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
 
     async def _addressed(self, draft: Draft, sender: str) -> Draft:
@@ -95,7 +95,7 @@ class Mail(Inboxes):
         """Return in words when a known agent will know of a message."""
         return reach(self._agents.activity(agent), online=online, away_s=away_s, wakes=self._wakes)
 
-    async def _nearest(self, name: str) -> list[str]:
+    async def nearest(self, name: str) -> list[str]:
         """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""
         try:
             async with asyncio.timeout(NEAREST_S):

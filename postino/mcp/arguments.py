@@ -20,9 +20,13 @@ from postino.values import (
     MAX_BODY,
     MAX_IDS,
     MAX_PAGE,
+    NAME_PATTERN,
     OWN_NAME,
+    RECIPIENT,
     TEXT_PATTERN,
     TITLE_PATTERN,
+    check_any_name,
+    check_group,
     check_id,
     check_name,
     check_text,
@@ -96,12 +100,35 @@ def _take_ids(value: Any, field: str) -> list[str]:
     return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
 
 
+def _take_recipients(value: Any, field: str) -> str | list[str]:
+    """Return an agent, `#group` or list. A list is only looked at by the draft: schemas that say more are long."""
+    if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
+        value = re.findall(r'[^\s",\[\]]+', value)
+    if isinstance(value, str):
+        check_any_name(value.removeprefix("#"), field)
+        return value
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong(field, "an agent, #group or a list of agents", value)
+    return value
+
+
+_AS_TEXT = r"\s*\[.*\]\s*"  # a list as text
 _FLAG = "([Tt]rue|[Ff]alse)?"
 _IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
 
 NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
 TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
+RECIPIENTS = Kind(
+    {
+        "type": ["string", "array", "null"],
+        "pattern": f"^(#?{NAME_PATTERN}|{_AS_TEXT})?$",
+        "items": {"type": "string"},
+    },
+    _take_recipients,
+    needed=False,
+)
+GROUP = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_group))
 IDS = Kind(
     {
         "anyOf": [
@@ -111,7 +138,6 @@ IDS = Kind(
     },
     _take_ids,
 )
-MAYBE_NAME = Kind({"type": ["string", "null"], "pattern": f"^$|{OWN_NAME}"}, NAME.take, needed=False)
 MAYBE_TITLE = Kind(
     {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
 )
@@ -143,7 +169,7 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str | None = _argument(MAYBE_NAME, "Agent name")
+    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
     id: str | None = _argument(MAYBE_ID, "The same id is stored once")
     thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
@@ -187,6 +213,13 @@ class ListAgents(Arguments):
 
     limit: int | None = _argument(LIMIT, "Maximum number")
     offset: int | None = _argument(OFFSET, "How many to skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membership(Arguments):
+    """Of msg_join and msg_leave."""
+
+    group: str = _argument(GROUP, "Name of the group")
 
 
 @dataclass(frozen=True, kw_only=True)

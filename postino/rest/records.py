@@ -10,7 +10,7 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Id, Ids, Limit, Name, Text, Title
+from postino.schema import AnyName, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -59,9 +59,12 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
-    """A message to one agent; without `to` to the sender of the message `reply_to`, which the agent `from` got."""
+    """A message to one agent, a list of agents, or `#` and a group.
 
-    to: Name | None = None
+    Without `to` it goes to the sender of the message `reply_to`, which the agent `from` got.
+    """
+
+    to: Recipient | Recipients | None = None
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None
