@@ -100,9 +100,9 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon_of(home: Home) -> Iterator[Daemon]:
+def daemon_of(home: Home, **settings: str) -> Iterator[Daemon]:
     """Start a daemon on a home and kill it at the end; whoever made the home ends its Valkey."""
-    made = Daemon(home, environment(home))
+    made = Daemon(home, environment(home, **settings))
     try:
         yield made.start()
     finally:
