@@ -35,6 +35,7 @@ from postino.values import (
 )
 
 LONGEST_SHOWN = 24  # characters of a wrong value in the sentence that refuses it
+MOST_SHOWN = 10  # unknown arguments that an error names
 MAX_OFFSET = 999_999
 
 Schema = dict[str, Any]
@@ -255,11 +256,12 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
 
 
 def _unknown(tool: str, fields: dict[str, Kind], given: dict[str, Any]) -> list[PostinoError]:
-    names = [visible(each)[:64] for each in given if each not in fields]
-    if not names:
+    unknown = [each for each in given if each not in fields]
+    if not unknown:
         return []
-    takes = ", ".join(fields) or "no arguments"
-    return [BadField(f"{tool} does not know {', '.join(names)}; it takes {takes}", field=names[0])]
+    names, takes = [visible(each)[:64] for each in unknown[:MOST_SHOWN]], ", ".join(fields) or "no arguments"
+    more = f" and {len(unknown) - MOST_SHOWN} more" if len(unknown) > MOST_SHOWN else ""
+    return [BadField(f"{tool} does not know {', '.join(names)}{more}; it takes {takes}", field=names[0])]
 
 
 def _all(faults: list[PostinoError]) -> PostinoError:

@@ -109,6 +109,8 @@ async def test_every_fault_of_a_call_is_told_at_once(broker, connect):
     )
     assert (refused["code"], refused["field"]) == ("bad_field", "text")
     assert "faults" not in await bob.call("msg_send", to=5, body="x")
+    many = await bob.call("msg_check", **{f"a{number}": 1 for number in range(1000)})
+    assert many["error"].endswith("a8, a9 and 990 more; it takes no arguments") and len(many["error"]) < 120
     assert (await broker.stats())["messageCount"] == 0
 
 
