@@ -307,6 +307,36 @@ async def migrate(cluster: Cluster, load: Load) -> float:
     return seconds
 
 
+async def migrate_by_keys(cluster: Cluster, load: Load) -> float:
+    """Move the slot to another primary in the classic way: key after key, while both nodes refuse scripts on parts."""
+    owner = cluster.owner()
+    target = next(each for each in cluster.nodes if each is not owner and each.role() == "master")
+    from_id, to_id = str(owner.ask("CLUSTER", "MYID")), str(target.ask("CLUSTER", "MYID"))
+
+    def move(keys: int) -> None:
+        names = owner.ask("CLUSTER", "GETKEYSINSLOT", SLOT, keys)
+        owner.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
+
+    def refused() -> int:
+        return sum(each.outcome == NONE for each in load.history.of(Try))
+
+    async def fault() -> None:
+        target.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", from_id)
+        owner.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", to_id)
+        before = refused()
+        move(int(owner.ask("CLUSTER", "COUNTKEYSINSLOT", SLOT)) // 2)
+        await eventually(lambda: refused() > before + 5, "what needs keys of both nodes is refused")
+        while left := int(owner.ask("CLUSTER", "COUNTKEYSINSLOT", SLOT)):
+            move(left)
+        for node in (target, owner):
+            node.ask("CLUSTER", "SETSLOT", SLOT, "NODE", to_id)
+        await eventually(lambda: asyncio.to_thread(lambda: cluster.owner() is target), "the slot has moved", PATIENCE_S)
+
+    seconds = await load.outage(fault)
+    await covered(cluster, load)
+    return seconds
+
+
 async def covered(cluster: Cluster, load: Load) -> None:
     """Return when the owner of the slot has a replica that has confirmed messages."""
     await eventually(

@@ -65,10 +65,11 @@ async def test_a_cluster_keeps_what_it_accepted_while_its_slot_moves(
     with cluster() as servers:
         async with load_on(servers.url, home, 1) as load, load.running():
             moved = [await failovers.migrate(servers, load) for _ in range(moves)]
+            by_keys = [await failovers.migrate_by_keys(servers, load) for _ in range(moves)]
             planned = [await failovers.fail_over_owner(servers, load) for _ in range(plans)]
             for _ in range(kills):
                 await failovers.kill_owner(servers, load)
-        report("cluster of three and three", load, migrated=moved, planned=planned)
+        report("cluster of three and three", load, migrated=moved, by_keys=by_keys, planned=planned)
 
     assert load.told() == {}
     assert load.durabilities == {"replicated"}
