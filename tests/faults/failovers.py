@@ -112,6 +112,11 @@ class Load:
         wanted = len(self.accepted_at) + more
         await eventually(lambda: len(self.accepted_at) >= wanted, "messages are accepted again", PATIENCE_S)
 
+    async def until_accepted(self, wanted: int) -> None:
+        """Return when so many messages were accepted in all."""
+        while len(self.accepted_at) < wanted:
+            await self.progress()
+
     async def _read_out(self, inbox: str) -> None:
         while True:
             answer = next(self._answers)
@@ -193,14 +198,20 @@ async def opened(settings: Settings) -> Broker:
 # faults
 
 
-async def kill(watched: Watched, load: Load) -> float:
-    """kill -9 the primary, start it again after the failover; return the seconds in which nothing was accepted."""
+async def kill(watched: Watched, load: Load, *, as_replica: bool = False) -> float:
+    """kill -9 the primary, start it again after the failover; return the seconds in which nothing was accepted.
+
+    It comes back as a primary, as its configuration says, until the Sentinels tell it; or as a replica of the present
+    one, as whoever starts it may have asked a Sentinel.
+    """
     primary = watched.primary()
 
     async def fault() -> None:
         primary.kill()
         if len(watched.nodes) == 2:  # the fence accepts nothing before the other node is back
             await eventually(lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S)
+            if as_replica:
+                primary.first = ("--replicaof", "127.0.0.1", str(watched.primary().port))
             await asyncio.to_thread(primary.start)
 
     seconds = await load.outage(fault)
