@@ -1,6 +1,6 @@
-"""Mail reaches a session of the real client in every state: one test, because one of the states takes a minute.
+"""Mail reaches a session of the real client in every state: one test, because an interrupted one is woken late.
 
-An interrupted session is woken 60 s after it fell silent; meanwhile the other states are tried, with another model.
+That is 60 s after it fell silent, here a few; meanwhile the other states are tried, with another model.
 """
 
 from __future__ import annotations
@@ -12,15 +12,26 @@ from typing import Any
 
 import pytest
 
+from postino.claude import wake
+from tests.hooks.machine import Machine
 from tests.hooks.model import Model
 from tests.relays import RealRelay, real_relays
 from tests.scripted.model import serving
 
 TOOL = "mcp__plugin_postino_postino__msg_"
 READ = [(f"{TOOL}read", {})]
-AFTER_ESC_S = 100.0  # the claim is 65; a busy machine may be late
+SILENCE_S, LOOK_S = 8.0, 2.0  # instead of 60 and 5
 
 Open = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def mailbox(machine: Machine) -> Machine:
+    """The machine with the plugin and a daemon that takes a session for interrupted soon."""
+    assert (wake.SILENCE_S, wake.LOOK_S) == (60, 5)
+    machine.install()
+    machine.serve(**{"postino.claude.wake.SILENCE_S": SILENCE_S, "postino.claude.wake.LOOK_S": LOOK_S})
+    return machine
 
 
 @pytest.fixture
@@ -43,7 +54,7 @@ async def test_mail_reaches_a_session_in_every_state(
         await _background_agent(mailbox, open_tab, model, ada)
         await _compaction(mailbox, open_tab, model, ada)
 
-        await interrupted.until(lambda: "for the interrupted one" in other.seen(), "Esc is overcome", AFTER_ESC_S)
+        await interrupted.until(lambda: "for the interrupted one" in other.seen(), "Esc is overcome")
         await interrupted.until(lambda: mailbox.state("esc", "esc-1")["state"] == "acked", "it is acknowledged")
         assert mailbox.state("esc", "esc-0")["state"] == "acked"
         (_, woken) = [json.dumps(each["messages"]) for each in other.requests]
