@@ -7,7 +7,8 @@ import os
 import time
 
 from postino import __version__
-from postino.errors import BadField, BadName, PostinoError, StoreAway, Unreachable
+from postino.client_people import PeopleCalls, segment
+from postino.errors import PostinoError, StoreAway, Unreachable
 from postino.transport import Answer, Transport
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
@@ -22,7 +23,7 @@ RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
 
-class Client:
+class Client(PeopleCalls):
     """A client of one daemon, by the path of its unix socket or by URL and token. Not thread-safe.
 
     `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
@@ -69,14 +70,15 @@ class Client:
         id: str | None = None,
         thread: str | None = None,
         reply_to: str | None = None,
+        choices: list[str] | None = None,
     ) -> Json:
         """Send a message. Without `id` one is generated, so that a retry is stored once."""
-        asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to}
+        asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "choices": choices}
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
     def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List an inbox, oldest first, without leasing."""
-        return self._call("GET", f"messages/{_segment(agent, 'name')}", query={"limit": limit, "offset": offset})
+        return self._call("GET", f"messages/{segment(agent, 'name')}", query={"limit": limit, "offset": offset})
 
     def read(
         self, agent: str, *, limit: int | None = None, wait: float = 0, ack_now: bool = False, resume: bool = False
@@ -88,7 +90,7 @@ class Client:
         """
         asked = {"limit": limit, "wait": wait or None, "ack": "now" if ack_now else None, "resume": resume or None}
         asked["consumer"] = self.consumer
-        path = f"messages/{_segment(agent, 'name')}/read"
+        path = f"messages/{segment(agent, 'name')}/read"
         if ack_now:
             return self._call("POST", path, body=asked, repeat=False, wait=wait)
         return self._call("POST", path, body=asked, retry={"resume": True}, wait=wait)
@@ -111,11 +113,11 @@ class Client:
 
     def state(self, agent: str, id: str) -> Json:
         """Return the state of one message."""
-        return self._call("GET", f"messages/{_segment(agent, 'name')}/{_segment(id, 'id')}")
+        return self._call("GET", f"messages/{segment(agent, 'name')}/{segment(id, 'id')}")
 
     def clear(self, agent: str) -> Json:
         """Delete every message of an inbox, leased ones too."""
-        return self._call("DELETE", f"messages/{_segment(agent, 'name')}", repeat=False)
+        return self._call("DELETE", f"messages/{segment(agent, 'name')}", repeat=False)
 
     def broadcast(self, body: str, *, sender: str | None = None, id: str | None = None) -> Json:
         """Send a broadcast. Without `id` one is generated, so that a retry is stored once."""
@@ -133,11 +135,11 @@ class Client:
         With `lease` the cursor moves only by `broadcasts_seen`; until then they are returned again, as `redelivered`.
         """
         asked = {"limit": limit, "ack": "lease" if lease else None}
-        return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/read", body=asked, repeat=lease)
+        return self._call("POST", f"broadcasts/{segment(agent, 'name')}/read", body=asked, repeat=lease)
 
     def broadcasts_seen(self, agent: str, id: str) -> Json:
         """Move an agent's cursor past the broadcast `id`: it and all earlier ones are not returned again."""
-        return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/seen", body={"id": id})
+        return self._call("POST", f"broadcasts/{segment(agent, 'name')}/seen", body={"id": id})
 
     def clear_broadcasts(self) -> Json:
         """Delete all broadcasts."""
@@ -145,15 +147,15 @@ class Client:
 
     def dead(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List an agent's dead letters."""
-        return self._call("GET", f"dead/{_segment(agent, 'name')}", query={"limit": limit, "offset": offset})
+        return self._call("GET", f"dead/{segment(agent, 'name')}", query={"limit": limit, "offset": offset})
 
     def requeue(self, agent: str, ids: list[str] | None = None) -> Json:
         """Move the named dead letters, or all of them, to the tail of the inbox."""
-        return self._call("POST", f"dead/{_segment(agent, 'name')}/requeue", body={"ids": ids}, repeat=False)
+        return self._call("POST", f"dead/{segment(agent, 'name')}/requeue", body={"ids": ids}, repeat=False)
 
     def clear_dead(self, agent: str) -> Json:
         """Delete an agent's dead letters."""
-        return self._call("DELETE", f"dead/{_segment(agent, 'name')}", repeat=False)
+        return self._call("DELETE", f"dead/{segment(agent, 'name')}", repeat=False)
 
     def history(
         self,
@@ -170,11 +172,7 @@ class Client:
 
     def check(self, agent: str) -> Json:
         """Count what an agent can read now."""
-        return self._call("GET", f"check/{_segment(agent, 'name')}")
-
-    def whoami(self) -> Json:
-        """Return which agent this client is to the daemon: that of its named token, or of the session it runs in."""
-        return self._call("GET", "whoami")
+        return self._call("GET", f"check/{segment(agent, 'name')}")
 
     def agents(self, *, limit: int | None = None, offset: int | None = None, online: bool = False) -> Json:
         """List the known agents, or those that are online."""
@@ -188,15 +186,11 @@ class Client:
         Raises:
             UnknownAgent: `detail["names"]` lists similar names.
         """
-        return self._call("GET", f"agents/{_segment(name, 'name')}")
-
-    def heartbeat(self, name: str) -> Json:
-        """Keep an agent online for 30 s."""
-        return self._call("POST", f"agents/{_segment(name, 'name')}/heartbeat", body={})
+        return self._call("GET", f"agents/{segment(name, 'name')}")
 
     def rename(self, old: str, new: str) -> Json:
         """Rename an agent. Messages to the old name still arrive."""
-        return self._call("POST", f"agents/{_segment(old, 'name')}/rename", body={"name": new}, repeat=False)
+        return self._call("POST", f"agents/{segment(old, 'name')}/rename", body={"name": new}, repeat=False)
 
     def forget(self, name: str) -> Json:
         """Forget an agent that is offline and has no mail.
@@ -204,15 +198,11 @@ class Client:
         Raises:
             AgentBusy: it is online or has mail.
         """
-        return self._call("DELETE", f"agents/{_segment(name, 'name')}", repeat=False)
+        return self._call("DELETE", f"agents/{segment(name, 'name')}", repeat=False)
 
     def cleanup(self) -> Json:
         """Forget every agent that is offline and has no mail."""
         return self._call("POST", "agents/cleanup", body={}, repeat=False)
-
-    def signin_code(self) -> Json:
-        """Return the address of the page, with a single-use code if a token is set. Over the unix socket only."""
-        return self._call("POST", "signin/code", body={})
 
     def create_token(self, name: str, role: str, ttl_s: int | None = None) -> Json:
         """Create a named token; only this answer has it. Over the unix socket only."""
@@ -228,8 +218,8 @@ class Client:
         Raises:
             UnknownToken: there is none.
         """
-        one = "" if id is None else f"/{_segment(id, 'id')}"
-        return self._call("DELETE", f"tokens/{_segment(name, 'name')}{one}", repeat=False)
+        one = "" if id is None else f"/{segment(id, 'id')}"
+        return self._call("DELETE", f"tokens/{segment(name, 'name')}{one}", repeat=False)
 
     def sessions(self, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List the sessions that are connected to this daemon."""
@@ -313,7 +303,7 @@ class Client:
 
     def _settle(self, verb: str, agent: str, asked: Json, consumer: str | None, *, repeat: bool) -> Json:
         body = asked | {"consumer": consumer or self.consumer}
-        return self._call("POST", f"messages/{_segment(agent, 'name')}/{verb}", body=body, repeat=repeat)
+        return self._call("POST", f"messages/{segment(agent, 'name')}/{verb}", body=body, repeat=repeat)
 
     def _call(
         self,
@@ -362,17 +352,6 @@ class Client:
 
 def _unique() -> str:
     return os.urandom(16).hex()  # as unique as uuid4 without its import
-
-
-def _segment(value: str, field: str) -> str:
-    """Return `value` as a segment of a path. The daemon checks it, except what cannot stand in a path."""
-    if not value.strip("."):
-        raise (BadName if field == "name" else BadField)(f"{field} must not be {value!r}", field=field)
-    if value.isascii() and value.replace("-", "").replace(".", "").replace("_", "").isalnum():
-        return value
-    from urllib.parse import quote  # 4 ms, which a quick command need not pay
-
-    return quote(value, safe="", errors="surrogatepass")
 
 
 def _query(asked: Json) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from postino.values import ANONYMOUS as ANONYMOUS
 from postino.values import SYSTEM as SYSTEM
-from postino.values import check_id, check_name, check_text
+from postino.values import check_choices, check_id, check_recipient, check_text
 
 ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an answer at 25,000 tokens
 
@@ -21,7 +21,7 @@ ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an 
 EVENTS = (
     *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
     *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
-    *("agent_online", "agent_offline", "agent_rename", "agent_forget"),
+    *("agent_online", "agent_offline", "agent_rename", "agent_forget", "msg_done"),
 )
 #: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
@@ -46,11 +46,14 @@ class Draft(Record, frozen=True, kw_only=True):
     body: str
     thread: str | None = None
     reply_to: str | None = None
+    choices: list[str] | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)
-        check_name(self.to, "to")
+        msgspec.structs.force_setattr(self, "to", check_recipient(self.to))
         check_text(self.body, "body")
+        if self.choices is not None:
+            check_choices(self.choices)
         for name in ("thread", "reply_to"):
             if (value := getattr(self, name)) is not None:
                 check_id(value, name)
@@ -108,6 +111,7 @@ class BroadcastSent(Record, frozen=True, kw_only=True):
 class Stored(Record, frozen=True, kw_only=True):
     """What a message and a dead letter have in common. `delivery` counts from 1.
 
+    `choices` is there only if the sender offers some: a reply to the message whose body is one of them chooses it.
     `altered`, here and below, is there only if it is true: the content is not what was accepted; the disk changed it.
     """
 
@@ -121,6 +125,7 @@ class Stored(Record, frozen=True, kw_only=True):
     timestamp: str
     thread: str | None = None
     reply_to: str | None = None
+    choices: list[str] | msgspec.UnsetType = msgspec.UNSET
     delivery: int = 0
     altered: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -133,6 +138,16 @@ class Message(Stored, frozen=True, kw_only=True):
 
     redelivered: bool = False
     tree: Tree | msgspec.UnsetType = msgspec.UNSET
+
+
+class OpenMessage(Message, frozen=True, kw_only=True):
+    """A message in a person's inbox. `opened_at` and `opened_by` are None until somebody has seen it.
+
+    `to` is the person, or `human` for a message to all people, which another of them may have opened.
+    """
+
+    opened_at: str | None = None
+    opened_by: str | None = None
 
 
 class Dead(Stored, frozen=True, kw_only=True):
@@ -263,6 +278,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     timestamp: str
     thread: str | None = None
     reply_to: str | None = None
+    choices: list[str] | msgspec.UnsetType = msgspec.UNSET
     state: State | None = None
     deliveries: int = 0
     reader: str | None = None
@@ -367,7 +383,7 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def digest(sender: str, body: str, thread: str | None, reply_to: str | None) -> str:
+def digest(sender: str, body: str, thread: str | None, reply_to: str | None, choices: list[str] | None = None) -> str:
     """Return the fingerprint that decides whether a repeated id has the same content."""
-    content = msgspec.json.encode([sender, body, thread, reply_to])
+    content = msgspec.json.encode([sender, body, thread, reply_to, *([choices] if choices else [])])
     return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -11,13 +11,30 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from postino.values import ID_PATTERN, MAX_BODY, MAX_IDS, MAX_PAGE, NAME_PATTERN, OWN_NAME, TEXT_PATTERN
+from postino.values import (
+    CHOICE_PATTERN,
+    ID_PATTERN,
+    MAX_BODY,
+    MAX_CHOICE,
+    MAX_CHOICES,
+    MAX_IDS,
+    MAX_PAGE,
+    NAME_PATTERN,
+    OWN_NAME,
+    RECIPIENT,
+    TEXT_PATTERN,
+)
 
 # the schemas show these constraints; the checks have clearer messages than msgspec's
 Name = Annotated[str, Meta(extra_json_schema={"pattern": OWN_NAME})]
+Recipient = Annotated[str, Meta(extra_json_schema={"pattern": RECIPIENT})]
 AnyName = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
 Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
 Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN})]
+Choices = Annotated[
+    list[Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_CHOICE, "pattern": CHOICE_PATTERN})]],
+    Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_CHOICES, "uniqueItems": True}),
+]
 Ids = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 

@@ -15,21 +15,30 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
 EVENT_ID = "^[0-9]{1,15}(-[0-9]{1,19})?$"  # as in Last-Event-ID
 RESERVED = frozenset({"all", "human", "system", "postino"})
+HUMAN = "human"  # the mailbox of all people: reserved as the name of a sender only
 SYSTEM = "system"
 ANONYMOUS = "anonymous"
 LEAST_MEMORY = 8 << 20  # bytes that a server is allowed at least; an empty one takes 2 MB
 MAX_BODY = 32_768  # characters
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
+MAX_CHOICES = 5
+MAX_CHOICE = 40  # characters
 DEFAULT_PAGE = 50
 ESCAPE = "\x1b"
 COLOURS = ": it begins a colour or another terminal sequence, which `postino send --strip-ansi` takes out"
 
-_RESERVED = "|".join("".join(f"[{each}{each.upper()}]" for each in name) for name in sorted(RESERVED))
-OWN_NAME = f"^(?!(?:{_RESERVED})$){NAME_PATTERN}$"
+
+def _any_case(names: frozenset[str]) -> str:
+    return "|".join("".join(f"[{each}{each.upper()}]" for each in name) for name in sorted(names))
+
+
+OWN_NAME = f"^(?!(?:{_any_case(RESERVED)})$){NAME_PATTERN}$"
+RECIPIENT = f"^(?!(?:{_any_case(RESERVED - {HUMAN})})$){NAME_PATTERN}$"
 # C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
 _REFUSED_CHARACTERS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f"
 TEXT_PATTERN = f"^[^{_REFUSED_CHARACTERS}]+$"  # for a schema, whose texts have no lone surrogates
+CHOICE_PATTERN = rf"^(?=.*\S)[^\n\r{_REFUSED_CHARACTERS}]+$"
 
 _REFUSED = f"[{_REFUSED_CHARACTERS}\ud800-\udfff]"
 #: on use: a quick command needs few of them, and one takes half a ms
@@ -61,6 +70,24 @@ def check_name(value: str, field: str = "name") -> str:
             f"{field}: {value!r} is a reserved name (all, human, system, postino); choose another", field=field
         )
     return value
+
+
+def check_recipient(value: str, field: str = "to") -> str:
+    """Return the name that `value` addresses, or raise BadName. `human` is the mailbox of all people."""
+    return HUMAN if value.lower() == HUMAN else check_name(value, field)
+
+
+def check_choices(values: list[str], field: str = "choices") -> list[str]:
+    """Return `values`, or raise BadField if they cannot be shown as buttons."""
+    if not 1 <= len(values) <= MAX_CHOICES:
+        raise BadField(f"{field}: there must be 1 to {MAX_CHOICES} of them, not {len(values)}", field=field)
+    for each in values:
+        check_text(each, field, longest=MAX_CHOICE)
+        if "\n" in each or "\r" in each or not each.strip():
+            raise BadField(f"{field}: each must be text on one line", field=field)
+    if len(set(values)) < len(values):
+        raise BadField(f"{field}: two of them are the same", field=field)
+    return values
 
 
 def check_any_name(value: str, field: str) -> str:

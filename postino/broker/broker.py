@@ -20,6 +20,7 @@ from postino.broker.events import Events
 from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
+from postino.broker.people import People
 from postino.broker.sessions import Sessions
 from postino.broker.threads import Threads
 from postino.broker.transfer import Transfer
@@ -33,6 +34,7 @@ from postino.store.events import EventStream
 from postino.store.history import HistoryStream
 from postino.store.identity import Identity
 from postino.store.inbox import Inboxes
+from postino.store.people import PeopleTable
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.transfer import TransferTable
@@ -82,6 +84,7 @@ class Broker:
         self.events = Events(EventStream(store), self.restart_valkey)
         self.agents = Agents(table, live)
         self.sessions = Sessions(live, table)
+        self.people = People(PeopleTable(store), table, live)
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
         self.mail = Mail(store, limits, self.agents, self.events, self.housekeeping, wakes=settings.wake != "off")
         self.dead = Dead(store, limits, self.agents)

@@ -10,7 +10,7 @@ from postino.broker.history_filter import Fate, Search
 from postino.errors import BadField
 from postino.model import HistoryEntry, HistoryPage
 from postino.store.agents import AgentTable, Names
-from postino.store.entries import listed, number
+from postino.store.entries import choices, listed, number
 from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
 from postino.store.inbox import Inboxes, Known
 from postino.values import check_id
@@ -133,6 +133,7 @@ def _entry(entry: StreamEntry, known: Known | None) -> HistoryEntry:
         to=fields["to"],
         thread=fields.get("thread") or None,
         reply_to=fields.get("reply_to") or None,
+        choices=choices(fields) or msgspec.UNSET,
     )
     if known is None or is_broadcast:
         return plain

@@ -10,7 +10,7 @@ import structlog
 from postino.broker.agents import Agents
 from postino.broker.events import Events
 from postino.broker.housekeeping import Housekeeping
-from postino.broker.reach import nobody, reach
+from postino.broker.reach import nobody, reach, reach_person
 from postino.model import Batch, Draft, Returned, Sender, Sent
 from postino.store.inbox import Inboxes
 from postino.store.store import Limits, Store
@@ -53,8 +53,10 @@ class Mail(Inboxes):
         near = await self._nearest(sent.to)
         return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
 
-    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message."""
+        if person:
+            return reach_person(agent, online=online, away_s=away_s)
         return reach(self._agents.activity(agent), online=online, away_s=away_s, wakes=self._wakes)
 
     async def _nearest(self, name: str) -> list[str]:

@@ -24,12 +24,13 @@ LONGEST_WAIT = 60.0  # s of one long poll
 
 def send(command: Command) -> int:
     """Send BODY to one agent, which need not exist yet."""
-    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
+    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else you)")
     parser.add_argument("to", metavar="TO", help="the receiving agent")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
     parser.add_argument("--thread", metavar="THREAD", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
+    parser.add_argument("--choice", action="append", metavar="TEXT", help="an answer that a person can click; up to 5")
     args = parser.parse_args(command.argv)
     with command.client() as client:
         answer = client.send(
@@ -39,6 +40,7 @@ def send(command: Command) -> int:
             id=args.id,
             thread=args.thread,
             reply_to=args.reply_to,
+            choices=args.choice,
         )
     return command.show(args, answer, _sent(answer, args.to))
 

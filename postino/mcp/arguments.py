@@ -7,6 +7,7 @@ as they are: a number is no id.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -21,9 +22,12 @@ from postino.values import (
     MAX_IDS,
     MAX_PAGE,
     OWN_NAME,
+    RECIPIENT,
     TEXT_PATTERN,
+    check_choices,
     check_id,
     check_name,
+    check_recipient,
     check_text,
     visible,
 )
@@ -87,10 +91,20 @@ def _take_ids(value: Any, field: str) -> list[str]:
     return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
 
 
+def _take_choices(value: Any, field: str) -> list[str]:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, list):
+        raise _wrong(field, "a list of texts", value)
+    return check_choices([TEXT.take(each, f"{field}[{at}]") for at, each in enumerate(value)], field)
+
+
 _FLAG = "([Tt]rue|[Ff]alse)?"
 _IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
 
 NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
+RECIPIENT_NAME = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_recipient))
 TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
 IDS = Kind(
@@ -102,6 +116,7 @@ IDS = Kind(
     },
     _take_ids,
 )
+CHOICES = Kind({"type": ["array", "string", "null"]}, _take_choices, needed=False)
 MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
 OFFSET = _whole(0, MAX_OFFSET, "[0-9]{1,6}")
@@ -129,11 +144,12 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str = _argument(NAME, "Agent name")
+    to: str = _argument(RECIPIENT_NAME, "Agent name")
     body: str = _argument(TEXT, "The text")
-    id: str | None = _argument(MAYBE_ID, "A repeated call with the same id is stored once; default: a new id")
+    id: str | None = _argument(MAYBE_ID, "Stored once per id; default: a new one")
     thread: str | None = _argument(MAYBE_ID, "Groups the messages of a conversation")
-    reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers")
+    reply_to: str | None = _argument(MAYBE_ID, "Message id this answers")
+    choices: list[str] | None = _argument(CHOICES, "Buttons for a person")  # noqa: RUF009 - as below
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,7 +107,9 @@ async def msg_whoami(call: ToolCall, _: Nothing) -> dict[str, Any]:
     """Return your agent name and its origin, who else is online, your waiting mail and what to call next."""
     session, agents = call.session, call.session.broker.agents
     waiting = await _check(session)
-    agent, (online, total) = await asyncio.gather(agents.one(waiting.agent), agents.page_online(MAX_ONLINE + 1))
+    agent, (online, total), people = await asyncio.gather(
+        agents.one(waiting.agent), agents.page_online(MAX_ONLINE + 1), session.broker.people.names()
+    )
     others = [each for each in online if each.name != agent.name][:MAX_ONLINE]
     return {
         "agent": agent.name,
@@ -116,6 +118,7 @@ async def msg_whoami(call: ToolCall, _: Nothing) -> dict[str, Any]:
         "sharedWith": max(0, agent.sessions - 1),
         "online": [{"name": each.name, "kind": each.kind, "state": each.activity} for each in others],
         "onlineAgents": total,
+        "people": people[:MAX_ONLINE],
         "unreadMessages": waiting.unread_messages,
         "unseenBroadcasts": waiting.unseen_broadcasts,
         "next": await _hint(session, waiting) or NEXT,
@@ -161,13 +164,14 @@ async def _check(session: Session) -> Check:
 @tool(Send, "Send a message", always_loaded=True)
 async def msg_send(call: ToolCall, given: Send) -> Any:
     """Send a message to one agent; if it is offline, the message waits. `reach` in the answer says when it will know,
-    or that nobody has that name."""
+    or that nobody has that name. Ask people (kind `human`) only if they must act."""
     draft = Draft(
         id=_new_id(given.id),
         to=given.to,
         body=given.body,
         thread=given.thread,
         reply_to=given.reply_to,
+        choices=given.choices,
     )
     with naming(draft.id):
         return await call.session.acting(lambda agent: call.session.broker.mail.send(draft, call.sender(agent)))

@@ -48,10 +48,19 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent:
 
 
 async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent:
-    draft = Draft(id=call.id(asked.id), to=asked.to, body=asked.body, thread=asked.thread, reply_to=asked.reply_to)
+    draft = Draft(
+        id=call.id(asked.id),
+        to=asked.to,
+        body=asked.body,
+        thread=asked.thread,
+        reply_to=asked.reply_to,
+        choices=asked.choices,
+    )
     sender = await call.sender(asked.from_)
     with naming(draft.id):
         sent = await call.broker.mail.send(draft, sender)
+    if draft.reply_to is not None:
+        await call.broker.people.answered(sender.name, draft.reply_to)
     is_publisher = call.caller is not None and call.caller.role == PUBLISH  # who reads nothing, names neither
     return msgspec.structs.replace(sent, names=[]) if is_publisher else sent
 
@@ -59,7 +68,7 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent:
 async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
     """List an inbox, oldest first, without leasing."""
     page = call.query
-    items, total = await call.broker.mail.peek(call.agent(), page.limit, page.offset)
+    items, total = await call.broker.mail.peek(call.recipient(), page.limit, page.offset)
     if page.render:
         items = await with_trees(call.state.renderer, items)
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
@@ -106,7 +115,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
     A named token below admin sees that of what it sent, and as an agent of what it was sent.
     """
     id = check_id(call.request.match_info["id"])
-    found = await call.broker.mail.state(call.agent(), id)
+    found = await call.broker.mail.state(call.recipient(), id)
     if call.restricted is not None:
         parties = (found.from_,) if call.restricted.role == PUBLISH else (found.from_, found.to)
         if not any([await call.is_own(each) for each in parties]):
@@ -126,7 +135,7 @@ async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
 
 async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:
     """Delete every message of an inbox, leased ones too."""
-    return Cleared(cleared=await call.broker.mail.clear(call.agent()))
+    return Cleared(cleared=await call.broker.mail.clear(call.recipient()))
 
 
 async def _lease(call: ApiCall[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:

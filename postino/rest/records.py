@@ -10,7 +10,7 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Id, Ids, Limit, Name, Text
+from postino.schema import AnyName, Choices, Id, Ids, Limit, Name, Recipient, Text
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -61,12 +61,13 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
 class SendBody(Asked, frozen=True, kw_only=True):
     """A message to one agent."""
 
-    to: Name
+    to: Recipient
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None
     thread: Id | None = None
     reply_to: Id | None = None
+    choices: Choices | None = None
 
     def __post_init__(self) -> None:  # the other members are checked with the draft
         if self.from_ is not None:
@@ -100,6 +101,15 @@ class SettleBody(Asked, frozen=True, kw_only=True):
 
     ids: Ids
     consumer: Id | None = None
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids)
+
+
+class MessageIds(Asked, frozen=True, kw_only=True):
+    """Messages of a person."""
+
+    ids: Ids
 
     def __post_init__(self) -> None:
         _check_ids(self.ids)
@@ -262,19 +272,24 @@ class TokensRevoked(Record, frozen=True, kw_only=True):
 
 
 class SignInCode(Record, frozen=True, kw_only=True):
-    """The address of the page (None: TCP is off) and the code in it (None: no token is set)."""
+    """The address of the page (None: TCP is off) and the code in it."""
 
     ok: bool = True
-    code: str | None
+    code: str
     url: str | None
     expires_s: int
 
 
 class SignedIn(Record, frozen=True, kw_only=True):
-    """The token for this browser tab; None if none is set."""
+    """The token for this browser tab, None if none is set; and the person as whom it sends from now on.
+
+    With the header X-Postino-Person: `proof`, what it sends as `person` is verified. None: nobody has vouched for it.
+    """
 
     ok: bool = True
     token: str | None
+    person: str | None = None
+    proof: str | None = None
 
 
 class Done(Record, frozen=True, kw_only=True):

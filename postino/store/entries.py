@@ -11,6 +11,7 @@ import msgspec
 from postino.model import Message, Sender, digest, iso
 
 SHOWN = 8  # characters of a consumer name
+PERSON = "@"  # begins the reader of a message that a person has opened, and no consumer
 #: what every message, broadcast and history entry has, as far as no disk has altered it
 BLANK = {"id": "", "seq": "0", "from": "", "verified": "", "via": "", "body": "", "t": "0"}
 #: what `members` raises for names and numbers that a disk has altered
@@ -23,12 +24,31 @@ def pairs(flat: list[str]) -> dict[str, str]:
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(tuple[str, str | None, str | None, str]).decode
 
 
-def packed(id: str, sender: Sender, body: str, thread: str | None = None, reply_to: str | None = None) -> str:
+class _Packed(msgspec.Struct, array_like=True):
+    """The JSON of a message; members of later versions may follow."""
+
+    via: str
+    thread: str | None
+    reply_to: str | None
+    body: str
+    choices: list[str] = []
+
+
+_decode = msgspec.json.Decoder(_Packed).decode
+
+
+def packed(
+    id: str,
+    sender: Sender,
+    body: str,
+    thread: str | None = None,
+    reply_to: str | None = None,
+    choices: list[str] | None = None,
+) -> str:
     """Return a message as its sender's daemon gives it to a script, which adds number and time; see `unpacked`."""
-    rest = _encode((sender.via, thread, reply_to, body)).decode()
+    rest = _encode((sender.via, thread, reply_to, body, *([choices] if choices else []))).decode()
     return f"{id} {sender.name} {'v' if sender.verified else '-'} {len(body)} {rest}"
 
 
@@ -43,8 +63,10 @@ def unpacked(flat: list[str]) -> dict[str, str]:
         fields["seq"], fields["t"], fields["id"], fields["from"], verified, _, fields["body"] = words
         fields["verified"] = "1" if verified == "v" else ""
         with contextlib.suppress(msgspec.DecodeError):
-            fields["via"], thread, reply_to, fields["body"] = _decode(words[6])
-            fields |= {"thread": thread or "", "reply_to": reply_to or ""}
+            rest = _decode(words[6])
+            fields |= {"via": rest.via, "thread": rest.thread or "", "reply_to": rest.reply_to or "", "body": rest.body}
+            if rest.choices:
+                fields["choices"] = _encode(rest.choices).decode()
     return fields
 
 
@@ -72,8 +94,13 @@ def is_altered(fields: Mapping[str, str], fingerprint: str) -> bool:
         members(fields)
     except _UNREADABLE:
         return True
-    content = digest(fields["from"], fields["body"], fields.get("thread") or None, fields.get("reply_to") or None)
-    return bool(fingerprint) and content != fingerprint
+    letter = fields.get("thread") or None, fields.get("reply_to") or None, choices(fields)
+    return bool(fingerprint) and digest(fields["from"], fields["body"], *letter) != fingerprint
+
+
+def choices(fields: Mapping[str, str]) -> list[str] | None:
+    """Return the choices that the fields of a message hold."""
+    return msgspec.json.decode(fields["choices"], type=list[str]) if "choices" in fields else None
 
 
 def listed(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
@@ -95,6 +122,7 @@ def message(
         to=agent,
         thread=fields.get("thread") or None,
         reply_to=fields.get("reply_to") or None,
+        choices=choices(fields) or msgspec.UNSET,
         delivery=delivery,
         redelivered=redelivered,
     )
@@ -102,7 +130,7 @@ def message(
 
 def short_consumer(consumer: str) -> str:
     """Return what others may see of a reading session: whoever knows all of it can acknowledge in its place."""
-    return consumer[:SHOWN]
+    return consumer.removeprefix(PERSON) if consumer.startswith(PERSON) else consumer[:SHOWN]
 
 
 def alias_target(value: str | None) -> str | None:

@@ -15,6 +15,7 @@ from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
+PERSON_TTL_MS = 30 * 24 * 3600 * 1000  # least time to live of mail to people, as in lua/lib/people.lua
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
 
 
@@ -36,13 +37,13 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         marks = self._store.marks
-        agent, (seq, created, known, marked, online, seen, now) = await self._store.run_named(
+        agent, (seq, created, known, marked, online, seen, now, person) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
-            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to),
+            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, draft.choices),
             sender=sender.name,
-            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to),
+            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, draft.choices),
             via=sender.via,
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
@@ -60,10 +61,10 @@ class Inboxes:
             durability=self._store.durability,
             online=bool(online),
             last_seen=iso(int(seen)) if int(seen) else None,
-            reach=self.reach(agent, online=bool(online), away_s=(int(now) - int(seen)) / 1000),
+            reach=self.reach(agent, online=bool(online), away_s=(int(now) - int(seen)) / 1000, person=bool(person)),
         )
 
-    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message; the store cannot say."""
         return ""
 
@@ -200,12 +201,13 @@ class Inboxes:
             return None
 
     async def _known(self, agent: str, id: str) -> Known:
-        agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id)
+        agent, (value, lease_end, now, person) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
         entry = IndexEntry.parse(value)
         lease_ms = int(float(lease_end)) if lease_end else None
-        return Known(entry.state(agent, id, lease_ms, int(now), self._limits.ttl_ms), entry.d, entry.t)
+        ttl_ms = max(self._limits.ttl_ms, PERSON_TTL_MS) if person else self._limits.ttl_ms
+        return Known(entry.state(agent, id, lease_ms, int(now), ttl_ms), entry.d, entry.t)
 
     async def accepted_at(self, agents: list[str], id: str) -> list[int]:
         """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""

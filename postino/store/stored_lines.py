@@ -9,7 +9,7 @@ import msgspec
 
 from postino.errors import PostinoError
 from postino.model import digest
-from postino.store.entries import members, unpacked
+from postino.store.entries import choices, members, unpacked
 from postino.store.inbox import IndexEntry
 from postino.store.lines import (
     BroadcastLine,
@@ -21,10 +21,12 @@ from postino.store.lines import (
     Line,
     MessageLine,
     NoticeLine,
+    OpenLine,
     Remembered,
     position,
     to_time,
 )
+from postino.store.people import OpenedMessage
 
 
 def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
@@ -37,7 +39,7 @@ def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
 
 def _stored(fields: dict[str, str]) -> dict[str, Any]:
     letters = {name: fields[name] or None for name in ("thread", "reply_to") if name in fields}
-    return members(fields) | letters
+    return members(fields) | letters | {"choices": choices(fields) or []}
 
 
 def _remembered(record: str, deliveries: int, fallback: str) -> Remembered:
@@ -82,6 +84,14 @@ def dead_line(agent: str, item: list[Any]) -> Line:
         remembered=known,
         reason=fields["reason"],
         died_at=to_time(fields["died"]) or "",
+    )
+
+
+def open_line(agent: str, opened: OpenedMessage) -> Line:
+    """Return the line of a message that a person has opened."""
+    stored = _stored(unpacked(opened.fields))
+    return OpenLine(
+        entry=opened.entry, to=agent, **stored, opened_by=opened.reader, opened_at=to_time(opened.opened_ms) or ""
     )
 
 
@@ -139,4 +149,4 @@ def claude_line(key: str, value: str) -> Line:
 
 
 def _digest(stored: dict[str, Any]) -> str:
-    return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"])
+    return digest(*(stored[name] for name in ("from_", "body", "thread", "reply_to", "choices")))
