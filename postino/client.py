@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 from postino import __version__
-from postino.client_people import PeopleCalls, segment
+from postino.client_people import PeopleCalls
 from postino.errors import PostinoError, StoreAway, Unreachable
-from postino.transport import Answer, Transport
+from postino.transport import Answer, Transport, encoded, query_of, segment
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -63,17 +62,23 @@ class Client(PeopleCalls):
 
     def send(
         self,
-        to: str,
+        to: str | list[str] | None,
         body: str,
         *,
         sender: str | None = None,
         id: str | None = None,
         thread: str | None = None,
         reply_to: str | None = None,
+        expects: str | None = None,
         choices: list[str] | None = None,
     ) -> Json:
-        """Send a message. Without `id` one is generated, so that a retry is stored once."""
-        asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "choices": choices}
+        """Send a message to an agent, a list of agents or `#` and a group.
+
+        Without `to` it goes to the sender of the message `reply_to`, which `sender` got. Without `id` one is generated,
+        so that a retry is stored once.
+        """
+        asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
+        asked["choices"] = choices
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
     def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
@@ -204,6 +209,18 @@ class Client(PeopleCalls):
         """Forget every agent that is offline and has no mail."""
         return self._call("POST", "agents/cleanup", body={}, repeat=False)
 
+    def groups(self, *, limit: int | None = None, offset: int | None = None) -> Json:
+        """List the groups with their members."""
+        return self._call("GET", "groups", query={"limit": limit, "offset": offset})
+
+    def join(self, group: str, agent: str) -> Json:
+        """Make an agent a member of a group."""
+        return self._call("POST", _membership(group, agent), body={})
+
+    def leave(self, group: str, agent: str) -> Json:
+        """Take an agent out of a group."""
+        return self._call("DELETE", _membership(group, agent))
+
     def create_token(self, name: str, role: str, ttl_s: int | None = None) -> Json:
         """Create a named token; only this answer has it. Over the unix socket only."""
         return self._call("POST", "tokens", body={"name": name, "role": role, "ttl_s": ttl_s}, repeat=False)
@@ -251,7 +268,7 @@ class Client(PeopleCalls):
         """
         self._start_if_missing()
         headers = self._headers | {"Content-Type": "application/x-ndjson"}
-        target = f"/api/import{_query({'check': 'true' if check else None})}"
+        target = f"/api/import{query_of({'check': 'true' if check else None})}"
         return self._transport.upload(target, parts, headers, SILENCE).payload()
 
     def abandon_import(self) -> Json:
@@ -276,7 +293,7 @@ class Client(PeopleCalls):
         """
         self._start_if_missing()
         return self._follow(
-            f"/api/events{_query({'agent': agent, 'type': ','.join(types) if types else None})}", since, patience
+            f"/api/events{query_of({'agent': agent, 'type': ','.join(types) if types else None})}", since, patience
         )
 
     def _start_if_missing(self) -> None:
@@ -317,7 +334,7 @@ class Client(PeopleCalls):
         wait: float = 0,
     ) -> Json:
         """Try up to three times if nothing was done; with `repeat` also if that is unknown, then with `retry` added."""
-        target = f"/api/{path}{_query(query or {})}"
+        target = f"/api/{path}{query_of(query or {})}"
         began = time.monotonic()
         unknown: PostinoError | None = None  # an error with an unknown outcome is the one to report at last
         for pause in (*PAUSES, None):
@@ -345,22 +362,13 @@ class Client(PeopleCalls):
         headers = dict(self._headers)
         payload = None
         if body is not None:
-            payload = _encoded({key: value for key, value in body.items() if value is not None})
+            payload = encoded({key: value for key, value in body.items() if value is not None})
             headers["Content-Type"] = "application/json"
         return self._transport.exchange(method, target, payload, headers, self._seconds + wait)
 
 
 def _unique() -> str:
     return os.urandom(16).hex()  # as unique as uuid4 without its import
-
-
-def _query(asked: Json) -> str:
-    given = {key: value for key, value in asked.items() if value is not None}
-    if not given:
-        return ""
-    from urllib.parse import urlencode
-
-    return f"?{urlencode(given, errors='surrogatepass')}"
 
 
 def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
@@ -370,9 +378,5 @@ def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
     return error
 
 
-def _encoded(body: Json) -> bytes:
-    """Return JSON in UTF-8: with escapes, the longest body allowed would make the request too large."""
-    try:
-        return json.dumps(body, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # a lone surrogate can only be sent escaped; the daemon then names its position
-        return json.dumps(body).encode()
+def _membership(group: str, agent: str) -> str:
+    return f"groups/{segment(group, 'group')}/members/{segment(agent, 'name')}"

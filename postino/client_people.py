@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postino.errors import BadField, BadName
+from postino.transport import segment
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -56,14 +56,3 @@ class PeopleCalls:
     def signin_code(self) -> Json:
         """Return the address of the page with a single-use code in it. Over the unix socket only."""
         return self._call("POST", "signin/code", body={})
-
-
-def segment(value: str, field: str) -> str:
-    """Return `value` as a segment of a path. The daemon checks it, except what cannot stand in a path."""
-    if not value.strip("."):
-        raise (BadName if field == "name" else BadField)(f"{field} must not be {value!r}", field=field)
-    if value.isascii() and value.replace("-", "").replace(".", "").replace("_", "").isalnum():
-        return value
-    from urllib.parse import quote  # 4 ms, which a quick command need not pay
-
-    return quote(value, safe="", errors="surrogatepass")

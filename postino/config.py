@@ -16,6 +16,7 @@ from postino.setting_values import (
     host_names,
     key_prefix,
     memory_size,
+    notify_url,
     replicas,
     store_url,
     whole_number,
@@ -61,6 +62,7 @@ class Settings:
     behind_proxy: bool = False
     allowed_hosts: tuple[str, ...] = ()
     proxy_uid: int | None = None
+    notify_url: str | None = None
     wake: str = "auto"
     inline: str = "verified"
     log_level: str = "info"
@@ -71,7 +73,7 @@ class Settings:
         return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
-SECRET = frozenset({"api_token", "valkey_url"})
+SECRET = frozenset({"api_token", "valkey_url", "notify_url"})
 
 #: not part of `comparable`: the home is how a daemon is found, and the agent name belongs to the process that starts it
 NOT_COMPARED = frozenset({"home", "agent_name"})
@@ -191,6 +193,12 @@ KNOBS: tuple[Knob, ...] = (
         "0 to 9, or strict",
         "Replicas that must have a message on disk before it is accepted; strict: every one that may be promoted",
         replicas,
+    ),
+    Knob(
+        "notify_url",
+        "addresses of Apprise such as ntfys://host/topic or mailto://…, separated by commas",
+        "Where people are notified while no page is open; needs the extra `notify`",
+        notify_url,
     ),
     Knob(
         "wake",

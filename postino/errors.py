@@ -99,6 +99,12 @@ class UnknownAgent(PostinoError):
     meaning = "The named agent does not exist; `names` lists similar names"
 
 
+class UnknownGroup(PostinoError):
+    code = "unknown_group"
+    http = 404
+    meaning = "There is no group of this name, or nobody is in it; `names` lists similar names"
+
+
 class UnknownMessage(PostinoError):
     code = "unknown_message"
     http = 404
@@ -160,6 +166,18 @@ class LeaseLost(PostinoError):
     meaning = "Some of the ids are not leased to this consumer; see `rejected`"
 
 
+class GroupFull(PostinoError):
+    code = "group_full"
+    http = 409
+    meaning = "The group has 200 members, or the agent is in 64 groups; nobody was added"
+
+
+class EmptyGroup(PostinoError):
+    code = "empty_group"
+    http = 409
+    meaning = "Nobody but the sender is in the group, and a message to a group does not go to its sender"
+
+
 class NotEmpty(PostinoError):
     code = "not_empty"
     http = 409
@@ -207,6 +225,13 @@ class TooMany(PostinoError):
     http = 503
     retryable = True
     meaning = "64 event streams, or as many MCP sessions over HTTP as may be, are already open; close one"
+
+
+class NotifyFailed(PostinoError):
+    code = "notify_failed"
+    http = 503
+    retryable = True
+    meaning = "A test notification was not sent; the sentence says which service and why"
 
 
 class WrongStore(PostinoError):

@@ -10,10 +10,19 @@ import re
 
 from postino.values import NAME_PATTERN
 
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MARK = "[postino]"  # begins every line that postino puts into a session
 MAX_SENDERS = 3
 LONGEST_NAME = 24  # characters
 _NAME = re.compile(NAME_PATTERN)
+#: what a sender expects -> what the recipient's model is told, once for all messages that it gets together
+_INTENTS = {
+    "none": "`expects: none` means no reply expected: do not answer",
+    "reply": "`expects: reply` means that the sender waits: answer once, with `reply_to`",
+}
 
 
 def hint(unread: int, unseen: int, senders: list[str]) -> str:
@@ -33,6 +42,12 @@ def what_waits(unread: int, unseen: int, senders: list[str]) -> str:
         parts.append(count(unseen, "unseen broadcast"))
         tools.append("msg_broadcasts")
     return f"{', '.join(parts)}: call {' and '.join(tools)}" if parts else ""
+
+
+def intents(expected: Iterable[object]) -> str:
+    """Return what a model is told of messages whose senders expect this of it; "" if none expects anything."""
+    found = set(expected)
+    return "; ".join(text for kind, text in _INTENTS.items() if kind in found)
 
 
 def count(number: int, noun: str) -> str:

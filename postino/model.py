@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from postino.errors import BadField
 from postino.values import ANONYMOUS as ANONYMOUS
 from postino.values import SYSTEM as SYSTEM
-from postino.values import check_choices, check_id, check_recipient, check_text
+from postino.values import check_choices, check_id, check_recipient, check_text, check_title
 
 ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an answer at 25,000 tokens
 
@@ -21,7 +22,7 @@ ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an 
 EVENTS = (
     *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
     *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
-    *("agent_online", "agent_offline", "agent_rename", "agent_forget", "msg_done"),
+    *("agent_online", "agent_offline", "agent_rename", "agent_forget", "group_join", "group_leave", "msg_done"),
 )
 #: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
@@ -29,6 +30,7 @@ STREAM_EVENTS = ("connected", "gap", "dropped")
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
 Kind = Literal["agent", "human"]
+Expects = Literal["reply", "none"]  # what a sender expects of the recipient
 Activity = Literal["busy", "idle", "asking", "unknown"]
 #: a body as a tree of tags and texts, see postino/render/tree.py; null: it is to be shown as written
 Tree = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": ["array", "null"]})]
@@ -39,24 +41,32 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Draft(Record, frozen=True, kw_only=True):
-    """A message to send. Making one raises BadName or BadField, naming the field, if a member is not allowed."""
+    """A message to send. Making one raises BadName or BadField, naming the field, if a member is not allowed.
+
+    Without `to` it goes to the sender of the message `reply_to`.
+    """
 
     id: str
-    to: str
+    to: str | None = None
     body: str
     thread: str | None = None
     reply_to: str | None = None
+    expects: Expects | None = None
     choices: list[str] | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)
-        msgspec.structs.force_setattr(self, "to", check_recipient(self.to))
+        if self.to is not None:
+            msgspec.structs.force_setattr(self, "to", check_recipient(self.to))
+        elif self.reply_to is None:
+            raise BadField("to is missing; without it, `reply_to` says which message this answers", field="to")
         check_text(self.body, "body")
+        if self.thread is not None:
+            check_title(self.thread)
+        if self.reply_to is not None:
+            check_id(self.reply_to, "reply_to")
         if self.choices is not None:
             check_choices(self.choices)
-        for name in ("thread", "reply_to"):
-            if (value := getattr(self, name)) is not None:
-                check_id(value, name)
 
 
 class BroadcastDraft(Record, frozen=True, kw_only=True):
@@ -125,6 +135,8 @@ class Stored(Record, frozen=True, kw_only=True):
     timestamp: str
     thread: str | None = None
     reply_to: str | None = None
+    expects: Expects | msgspec.UnsetType = msgspec.UNSET
+    group: str | msgspec.UnsetType = msgspec.UNSET
     choices: list[str] | msgspec.UnsetType = msgspec.UNSET
     delivery: int = 0
     altered: bool | msgspec.UnsetType = msgspec.UNSET
@@ -263,46 +275,6 @@ class BroadcastBatch(Record, frozen=True, kw_only=True):
     agent: str
 
 
-class HistoryEntry(Record, frozen=True, kw_only=True):
-    """An accepted message or broadcast and its state. `entry` is its position, for `before`."""
-
-    entry: str
-    kind: Literal["message", "broadcast"]
-    id: str
-    seq: int
-    from_: str = msgspec.field(name="from")
-    verified: bool
-    via: str
-    to: str
-    body: str
-    timestamp: str
-    thread: str | None = None
-    reply_to: str | None = None
-    choices: list[str] | msgspec.UnsetType = msgspec.UNSET
-    state: State | None = None
-    deliveries: int = 0
-    reader: str | None = None
-    leased_at: str | None = None
-    lease_until: str | None = None
-    settled_at: str | None = None
-    reason: str | None = None
-    notified: str = "none"
-    altered: bool | msgspec.UnsetType = msgspec.UNSET
-    tree: Tree | msgspec.UnsetType = msgspec.UNSET
-
-
-class HistoryPage(Record, frozen=True, kw_only=True):
-    """A page of history, newest first: what fits among the `looked` entries that were looked at.
-
-    While `more`, older entries were not looked at yet: the next page is the one `before` this `before`.
-    """
-
-    items: list[HistoryEntry]
-    looked: int = 0
-    more: bool
-    before: str | None = None
-
-
 class Agent(Record, frozen=True, kw_only=True):
     """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called.
 
@@ -325,6 +297,7 @@ class Agent(Record, frozen=True, kw_only=True):
     last_seen: str | None = msgspec.field(name="lastSeen")
     sessions: int = 0
     aliases: list[str] = []
+    groups: list[str] = []
 
 
 class Check(Record, frozen=True, kw_only=True):
@@ -383,7 +356,10 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def digest(sender: str, body: str, thread: str | None, reply_to: str | None, choices: list[str] | None = None) -> str:
-    """Return the fingerprint that decides whether a repeated id has the same content."""
-    content = msgspec.json.encode([sender, body, thread, reply_to, *([choices] if choices else [])])
+def digest(sender: str, body: str, thread: str | None, reply_to: str | None, extras: str = "") -> str:
+    """Return the fingerprint that decides whether a repeated id has the same content.
+
+    `extras` is the JSON of what few messages have, '' for nothing.
+    """
+    content = msgspec.json.encode([sender, body, thread, reply_to, *([msgspec.Raw(extras.encode())] if extras else [])])
     return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -35,6 +35,13 @@ def replicas(text: str) -> int | Literal["strict"]:
     return "strict" if text.lower() == "strict" else whole_number(0, 9)(text)
 
 
+def notify_url(text: str) -> str:
+    """Return addresses of Apprise, which the daemon checks at its start: loading Apprise takes 200 ms."""
+    if not re.fullmatch(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S.*", text) or not text.isprintable():
+        raise ValueError
+    return text.strip()
+
+
 UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 

@@ -26,12 +26,16 @@ def environment(home: Home, **settings: str) -> dict[str, str]:
 
 @dataclass
 class Daemon:
-    """A daemon that a test may stop, kill and start again."""
+    """A daemon that a test may stop, kill and start again.
+
+    `constants`: times that a test would wait out, and shorter ones: {"postino.claude.wake.SILENCE_S": 5.0}.
+    """
 
     home: Home
     env: dict[str, str]
     process: prefork.Forked | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, float] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -52,7 +56,7 @@ class Daemon:
     def start(self, **extra: str) -> Daemon:
         """Start it and return when it answers."""
         self.extra = extra
-        self.process = prefork.source().fork(self.env | extra, self.home.log)
+        self.process = prefork.source().fork(self.env | extra, self.home.log, self.constants)
         until(self.answers, "the daemon answers", START_S)
         return self
 
@@ -96,9 +100,9 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon_of(home: Home) -> Iterator[Daemon]:
+def daemon_of(home: Home, **settings: str) -> Iterator[Daemon]:
     """Start a daemon on a home and kill it at the end; whoever made the home ends its Valkey."""
-    made = Daemon(home, environment(home))
+    made = Daemon(home, environment(home, **settings))
     try:
         yield made.start()
     finally:

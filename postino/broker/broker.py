@@ -17,6 +17,7 @@ from postino.broker.broadcasts import Broadcasts
 from postino.broker.claude import ClaudeProcesses
 from postino.broker.dead import Dead
 from postino.broker.events import Events
+from postino.broker.groups import Groups
 from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
@@ -34,6 +35,7 @@ from postino.store.events import EventStream
 from postino.store.history import HistoryStream
 from postino.store.identity import Identity
 from postino.store.inbox import Inboxes
+from postino.store.notifier import NotifierTable
 from postino.store.people import PeopleTable
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
@@ -86,11 +88,15 @@ class Broker:
         self.sessions = Sessions(live, table)
         self.people = People(PeopleTable(store), table, live)
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
-        self.mail = Mail(store, limits, self.agents, self.events, self.housekeeping, wakes=settings.wake != "off")
+        self.mail = Mail(
+            store, limits, self.agents, self.events, self.housekeeping, history, wakes=settings.wake != "off"
+        )
+        self.groups = Groups(store, limits, self.agents, self.mail)
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
         self.threads = Threads(self.history)
+        self.notifier = NotifierTable(store)
         self.transfer = Transfer(store, TransferTable(store, limits))
 
     @classmethod

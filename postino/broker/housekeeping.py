@@ -38,10 +38,14 @@ log = structlog.get_logger()
 
 
 class Unread(NamedTuple):
-    """All unacknowledged messages, and when the oldest of them was accepted, in ms; None: there are none."""
+    """All unacknowledged messages, and when the oldest of them was accepted, in ms; None: there are none.
+
+    `oldest_of`: the same for each agent that has any.
+    """
 
     messages: int
     oldest_ms: int | None
+    oldest_of: dict[str, int]
 
 
 class Housekeeping:
@@ -140,8 +144,9 @@ class Housekeeping:
         while names:
             left |= {name: swept for name in names if (swept := await self._sweep_one(name))}
             names = [name for name in names if name in left and left[name].more]
-        oldest = min((each.oldest_ms for each in left.values() if each.oldest_ms is not None), default=None)
-        self.unread = Unread(sum(each.unread for each in left.values()), oldest)
+        oldest_of = {name: each.oldest_ms for name, each in left.items() if each.oldest_ms is not None}
+        oldest = min(oldest_of.values(), default=None)
+        self.unread = Unread(sum(each.unread for each in left.values()), oldest, oldest_of)
         await self._sessions.forget_sessions()
         await self._history.trim()
 

@@ -11,8 +11,12 @@ from postino.broker.agents import Agents
 from postino.broker.events import Events
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach, reach_person
-from postino.model import Batch, Draft, Returned, Sender, Sent
+from postino.errors import BadField, UnknownMessage
+from postino.model import ANONYMOUS, SYSTEM, Batch, Draft, Returned, Sender, Sent
+from postino.store.entries import number
+from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
+from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
 NEAREST_S = 0.3  # a sender waits this long for the names that resemble an unknown one
@@ -30,6 +34,7 @@ class Mail(Inboxes):
         agents: Agents,
         events: Events,
         housekeeping: Housekeeping,
+        history: HistoryStream,
         *,
         wakes: bool,
     ) -> None:
@@ -37,21 +42,54 @@ class Mail(Inboxes):
         self._agents = agents
         self._events = events
         self._housekeeping = housekeeping
+        self._history = history
         self._wakes = wakes  # idle sessions are woken
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id; when this returns, Valkey has stored it.
 
+        A draft without a recipient goes to the sender of the message it answers, in its thread.
+
         Raises:
+            UnknownMessage, BadField: that message is not one that the sender can answer.
             KeyReused: the id was accepted with other content.
             InboxFull: the recipient has to read first.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
+        if draft.to is None:
+            draft = await self._addressed(draft, sender.name)
         sent = await super().send(draft, sender)
         if sent.known:
             return sent
-        near = await self._nearest(sent.to)
+        near = await self.nearest(sent.to)
         return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
+
+    async def _addressed(self, draft: Draft, sender: str) -> Draft:
+        """Return a reply with its recipient, and the thread of the message it answers unless it has one."""
+        id = draft.reply_to or ""
+        (about, feed) = await self.known([(sender, id), (ALL, id)])
+        if about is None:
+            if feed is not None:
+                raise BadField(f"reply_to: {id} is a broadcast; give the recipient in `to`", field="reply_to")
+            raise UnknownMessage(
+                f"reply_to: no message {id} is known in the inbox of {sender}; give the recipient in `to`",
+                field="reply_to",
+            )
+        to = about.state.from_
+        if to in (ANONYMOUS, SYSTEM):
+            raise BadField(
+                f"reply_to: the sender of {id} is {to}, who has no inbox; give another recipient in `to`",
+                field="reply_to",
+            )
+        thread = draft.thread or await self._thread(id, about.accepted_ms)
+        return msgspec.structs.replace(draft, to=to, thread=thread)
+
+    async def _thread(self, id: str, accepted_ms: int) -> str | None:
+        """Return the thread of a message, None if it has none or the history has it no longer."""
+        for entry in await self._history.at(accepted_ms):
+            if entry.fields["id"] == id and number(entry.fields["t"]) == accepted_ms:
+                return entry.fields.get("thread") or None
+        return None
 
     def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message."""
@@ -59,7 +97,7 @@ class Mail(Inboxes):
             return reach_person(agent, online=online, away_s=away_s)
         return reach(self._agents.activity(agent), online=online, away_s=away_s, wakes=self._wakes)
 
-    async def _nearest(self, name: str) -> list[str]:
+    async def nearest(self, name: str) -> list[str]:
         """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""
         try:
             async with asyncio.timeout(NEAREST_S):

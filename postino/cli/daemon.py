@@ -207,6 +207,10 @@ def _status(data: Json, ink: render.Ink) -> str:
         rows.append(("holds", _holds(stats)))
     if data.get("person"):
         rows.append(("you", _reached(data["person"])))
+    if notify := health.get("notify"):
+        service, failing = render.line(notify["service"]), notify.get("error")
+        since = f" since {render.line(notify['since'])}" if failing else ""
+        rows.append(("notify", ink(f"failing{since}: {render.line(failing)}", "red") if failing else service))
     rows += [("warning", ink(render.line(warning), "yellow")) for warning in health.get("warnings", [])]
     return "".join(f"{ink(f'{name:<7}', 'dim')} {value}\n" for name, value in rows)
 

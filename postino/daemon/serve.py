@@ -24,6 +24,7 @@ from postino.daemon.relays import Relays
 from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
 from postino.daemon.supervision import Supervisor, shorten_log
 from postino.mcp.face import spare_collector
+from postino.notify.messenger import Messenger
 from postino.rest.app import GUARD, STATE, build_app
 from postino.rest.connection import HttpConnections
 from postino.rest.named_tokens import NamedTokens
@@ -43,7 +44,7 @@ def main(settings: Settings, *, supervised: bool = False) -> int:
     service manager or a container, ends or waits for every process that it started.
 
     Raises:
-        BadField: the home, the address, the port, the tokens or the certificate cannot be used.
+        BadField: the home, the address, the port, the tokens, the certificate or where to notify cannot be used.
         StoreAway: Valkey cannot be reached, by this process or by the daemon that serves the home.
         WrongStore: it is not the one that the home remembers, or its data has a newer format.
         Unreachable: another daemon holds the lock and does not answer.
@@ -53,6 +54,7 @@ def main(settings: Settings, *, supervised: bool = False) -> int:
     tokens, secured = NamedTokens(settings.home.tokens), tls.context(settings)
     check_exposure(settings, named_tokens=tokens.any_valid())
     logs.set_up(settings)
+    messenger = None if settings.notify_url is None else Messenger(settings.notify_url)
     _raise_file_limit()
     supervisor = Supervisor(os.environ, ends_valkey=supervised)
     if supervised:
@@ -63,7 +65,8 @@ def main(settings: Settings, *, supervised: bool = False) -> int:
         return 0
     try:
         remembered = home_store.read(settings.home)
-        asyncio.run(serve(in_effect(settings, remembered), lock, began, remembered, tokens, secured, supervisor))
+        used = in_effect(settings, remembered)
+        asyncio.run(serve(used, lock, began, remembered, tokens, secured, supervisor, messenger))
     finally:
         lock.release()
     return 0
@@ -99,6 +102,7 @@ async def serve(
     tokens: NamedTokens,
     secured: ssl.SSLContext | None,
     supervisor: Supervisor,
+    messenger: Messenger | None = None,
 ) -> None:
     """Open the sockets and the broker, write daemon.json, and close everything after a signal."""
     stop = asyncio.Event()
@@ -114,7 +118,7 @@ async def serve(
         url = _url(settings, sockets)
         try:
             await broker.people.settle(settings.human_name)
-            app = build_app(broker, settings, tokens=tokens)
+            app = build_app(broker, settings, tokens=tokens, messenger=messenger)
             app[STATE].url = url
             async with _listening(app, Relays(app[STATE].mcp), unix, sockets, secured):
                 lock.write_info(url, __version__, comparable(settings))

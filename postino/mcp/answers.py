@@ -10,7 +10,7 @@ import msgspec
 from postino.model import ANSWER_BUDGET
 from postino.schema import encode_visible
 
-ENVELOPE = 400  # characters of an answer besides its items: the note, the names of the members
+ENVELOPE = 550  # characters of an answer besides its items: the notes, the names of the members
 PER_ITEM = 230  # characters of a message besides its body: members, id, names, time
 ESTIMATED_ITEMS = 10  # a longer list seldom fits, so the body budget reserves PER_ITEM for no more
 

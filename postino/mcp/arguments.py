@@ -16,23 +16,28 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
+from postino.values import GROUP as GROUP_PATTERN
 from postino.values import (
     ID_PATTERN,
     MAX_BODY,
     MAX_IDS,
     MAX_PAGE,
+    NAME_PATTERN,
     OWN_NAME,
-    RECIPIENT,
     TEXT_PATTERN,
+    TITLE_PATTERN,
+    check_any_name,
     check_choices,
+    check_group,
     check_id,
     check_name,
-    check_recipient,
     check_text,
+    check_title,
     visible,
 )
 
 LONGEST_SHOWN = 24  # characters of a wrong value in the sentence that refuses it
+MOST_SHOWN = 10  # unknown arguments that an error names
 MAX_OFFSET = 999_999
 
 Schema = dict[str, Any]
@@ -81,6 +86,12 @@ def _take_flag(value: Any, field: str) -> bool:
     return value
 
 
+def _take_expects(value: Any, field: str) -> str:
+    if value not in ("reply", "none"):
+        raise _wrong(field, "reply or none", value)
+    return str(value)
+
+
 def _take_ids(value: Any, field: str) -> list[str]:
     if isinstance(value, str) and re.fullmatch(_IDS, value):
         value = json.loads(value)
@@ -100,13 +111,35 @@ def _take_choices(value: Any, field: str) -> list[str]:
     return check_choices([TEXT.take(each, f"{field}[{at}]") for at, each in enumerate(value)], field)
 
 
+def _take_recipients(value: Any, field: str) -> str | list[str]:
+    """Return an agent, `#group` or list. A list is only looked at by the draft: schemas that say more are long."""
+    if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
+        value = re.findall(r'[^\s",\[\]]+', value)
+    if isinstance(value, str):
+        check_any_name(value.removeprefix("#"), field)
+        return value
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong(field, "an agent, #group or a list of agents", value)
+    return value
+
+
+_AS_TEXT = r"\s*\[.*\]\s*"  # a list as text
 _FLAG = "([Tt]rue|[Ff]alse)?"
 _IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
 
 NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
-RECIPIENT_NAME = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_recipient))
 TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
+RECIPIENTS = Kind(
+    {
+        "type": ["string", "array", "null"],
+        "pattern": f"^(#?{NAME_PATTERN}|{_AS_TEXT})?$",
+        "items": {"type": "string"},
+    },
+    _take_recipients,
+    needed=False,
+)
+GROUP = Kind({"type": "string", "pattern": GROUP_PATTERN}, _of_text(check_group))
 IDS = Kind(
     {
         "anyOf": [
@@ -116,15 +149,19 @@ IDS = Kind(
     },
     _take_ids,
 )
-CHOICES = Kind({"type": ["array", "string", "null"]}, _take_choices, needed=False)
+CHOICES = Kind({"type": ["array", "null"]}, _take_choices, needed=False)
+MAYBE_TITLE = Kind(
+    {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
+)
 MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
 OFFSET = _whole(0, MAX_OFFSET, "[0-9]{1,6}")
+EXPECTS = Kind({"enum": ["reply", "none", "", None]}, _take_expects, needed=False)
 FLAG = Kind({"type": ["boolean", "string", "null"], "pattern": f"^{_FLAG}$"}, _take_flag, needed=False)
 
 
 def _argument(kind: Kind, description: str) -> Any:
-    shown = {**kind.schema, "description": description}
+    shown = kind.schema | ({"description": description} if description else {})
     if kind.needed:
         return dataclasses.field(metadata={"kind": kind, "schema": shown})
     return dataclasses.field(default=None, metadata={"kind": kind, "schema": shown})
@@ -144,12 +181,13 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str = _argument(RECIPIENT_NAME, "Agent name")
+    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
-    id: str | None = _argument(MAYBE_ID, "Stored once per id; default: a new one")
-    thread: str | None = _argument(MAYBE_ID, "Groups the messages of a conversation")
-    reply_to: str | None = _argument(MAYBE_ID, "Message id this answers")
-    choices: list[str] | None = _argument(CHOICES, "Buttons for a person")  # noqa: RUF009 - as below
+    id: str | None = _argument(MAYBE_ID, "The same id is stored once")
+    thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
+    reply_to: str | None = _argument(MAYBE_ID, "Message id it answers; `to` defaults to its sender")
+    expects: str | None = _argument(EXPECTS, "")
+    choices: list[str] | None = _argument(CHOICES, "Buttons for people")  # noqa: RUF009 - as below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +229,13 @@ class ListAgents(Arguments):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Membership(Arguments):
+    """Of msg_join and msg_leave."""
+
+    group: str = _argument(GROUP, "Name of the group")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rename(Arguments):
     """Of msg_rename."""
 
@@ -224,11 +269,12 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
 
 
 def _unknown(tool: str, fields: dict[str, Kind], given: dict[str, Any]) -> list[PostinoError]:
-    names = [visible(each)[:64] for each in given if each not in fields]
-    if not names:
+    unknown = [each for each in given if each not in fields]
+    if not unknown:
         return []
-    takes = ", ".join(fields) or "no arguments"
-    return [BadField(f"{tool} does not know {', '.join(names)}; it takes {takes}", field=names[0])]
+    names, takes = [visible(each)[:64] for each in unknown[:MOST_SHOWN]], ", ".join(fields) or "no arguments"
+    more = f" and {len(unknown) - MOST_SHOWN} more" if len(unknown) > MOST_SHOWN else ""
+    return [BadField(f"{tool} does not know {', '.join(names)}{more}; it takes {takes}", field=names[0])]
 
 
 def _all(faults: list[PostinoError]) -> PostinoError:

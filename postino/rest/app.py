@@ -33,7 +33,9 @@ from postino.errors import (
 from postino.mcp.connected import ConnectedSessions
 from postino.mcp.face import McpFace
 from postino.model import Event
-from postino.rest import parse
+from postino.notify.messenger import Messenger
+from postino.notify.notifications import Notifications
+from postino.rest import parse, signin
 from postino.rest.answers import answer, closing, refusal
 from postino.rest.call import WAITED, ApiCall, AppState
 from postino.rest.connection import LOG, HttpConnection
@@ -59,8 +61,12 @@ def build_app(
     settings: Settings,
     sessions: ConnectedSessions | None = None,
     tokens: NamedTokens | None = None,
+    messenger: Messenger | None = None,
 ) -> web.Application:
-    """Return the application that serves `broker`; `sessions` are those of the connected relays."""
+    """Return the application that serves `broker`; `sessions` are those of the connected relays.
+
+    Without `messenger` nobody is notified while no page is open.
+    """
     sessions = ConnectedSessions() if sessions is None else sessions
     broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
@@ -70,13 +76,17 @@ def build_app(
     metrics = Metrics(broker, sessions)
     state = AppState(broker, settings, Rates(), turns, clients, Callers(broker, sessions), tokens, mcp, metrics, wakes)
     metrics.streams, wakes.on_wake = lambda: state.streams, metrics.woken
+    works, counts = [wakes.run], [state.rates.count, metrics.count]
+    if messenger is not None:
+        state.notifications = notifications = Notifications(broker, messenger, lambda: signin.public_url(state))
+        works, counts = [*works, notifications.run], [*counts, notifications.note]
     guard = Guard(settings, tokens)
     unrouted = _unrouted(guard, metrics)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
     app[STATE] = state
     app[GUARD] = guard
-    app.cleanup_ctx.append(_counting(broker, state.rates.count, metrics.count))
-    app.cleanup_ctx.append(_background(wakes.run))
+    app.cleanup_ctx.append(_counting(broker, *counts))
+    app.cleanup_ctx.append(_background(*works))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
         endpoint, answer_expect = _endpoint(route, state, guard), _expect_handler(guard, route.needs_token)

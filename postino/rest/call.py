@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from postino.clients.turns import ClientTurns
     from postino.config import Settings
     from postino.mcp.face import McpFace
+    from postino.notify.notifications import Notifications
     from postino.rest.metrics import Metrics
     from postino.rest.named_tokens import Caller, NamedTokens
     from postino.rest.rates import Rates
@@ -74,6 +75,7 @@ class AppState:
         self.metrics = metrics
         self.wakes = wakes
         self.renderer = Renderer()
+        self.notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
 

@@ -8,9 +8,12 @@ import msgspec
 from aiohttp import web
 
 from postino import __version__
+from postino.errors import BadRequest, Forbidden, NotifyFailed
+from postino.model import iso
 from postino.rest.answers import answer
-from postino.rest.call import ApiCall
-from postino.rest.records import HealthReport, Nothing, StatsReport
+from postino.rest.call import ApiCall, AppState
+from postino.rest.connection import is_unix
+from postino.rest.records import HealthReport, Nothing, NotifyReport, StatsReport
 
 
 async def health(call: ApiCall[Nothing, Nothing]) -> web.Response:
@@ -26,8 +29,32 @@ async def health(call: ApiCall[Nothing, Nothing]) -> web.Response:
         url=call.state.url,
         warnings=found.warnings,
         error=found.error,
+        notify=notify_report(call.state),
     )
     return answer(report, 200 if found.ok else 503)
+
+
+def notify_report(state: AppState) -> NotifyReport | None:
+    """Return how people are notified; None: POSTINO_NOTIFY_URL is not set."""
+    notifications = state.notifications
+    if notifications is None:
+        return None
+    failure = notifications.failure
+    if failure is None:
+        return NotifyReport(service=notifications.service)
+    return NotifyReport(service=notifications.service, error=failure.why, since=iso(failure.since_ms))
+
+
+async def notify(call: ApiCall[Nothing, Nothing]) -> NotifyReport:
+    """Send a notification that says that it is a test. On the unix socket only."""
+    if not is_unix(call.request):
+        raise Forbidden("a test is sent on the unix socket only; run `postino doctor --notify`")
+    notifications = call.state.notifications
+    if notifications is None:
+        raise BadRequest("POSTINO_NOTIFY_URL is not set in the daemon: set it, then `postino down && postino up`")
+    if why := await notifications.test():
+        raise NotifyFailed(f"the notification was not sent: {why}")
+    return NotifyReport(service=notifications.service)
 
 
 async def metrics(call: ApiCall[Nothing, Nothing]) -> web.Response:

@@ -8,13 +8,13 @@ import msgspec
 
 from postino.broker.threads import ThreadPage
 from postino.errors import BadPage
-from postino.model import HistoryPage
+from postino.history_entry import HistoryPage
 from postino.rest.call import ApiCall
 from postino.rest.history_records import HistoryQuery, ThreadQuery, ThreadsQuery
 from postino.rest.parse import stream_id
 from postino.rest.records import Nothing
 from postino.rest.render import with_trees
-from postino.values import check_id
+from postino.values import check_thread
 
 
 async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
@@ -51,7 +51,7 @@ async def thread(call: ApiCall[ThreadQuery, Nothing]) -> HistoryPage:
     """Return the newest messages of a thread, oldest first; with a token below admin only those of its agent."""
     asked = call.query
     agent, before = await _allowed(call, None), _entry(asked.before, "before")
-    name = check_id(call.request.match_info["id"], "thread")
+    name = check_thread(call.request.match_info["thread"])
     if before == "0-0":
         return HistoryPage(items=[], more=False)
     page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)

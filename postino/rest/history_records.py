@@ -9,8 +9,8 @@ from msgspec import Meta, field
 from postino.broker.history_filter import Fate
 from postino.model import Record, Tree
 from postino.rest.records import Asked, Paging
-from postino.schema import AnyName, Id, Limit, Text
-from postino.values import DEFAULT_PAGE, TEXT_PATTERN, check_any_name, check_id, check_text
+from postino.schema import AnyName, Limit, Text, Thread
+from postino.values import DEFAULT_PAGE, TEXT_PATTERN, check_any_name, check_text, check_thread
 
 QUERY = 256  # characters of a text to search for
 
@@ -58,7 +58,7 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
     with_: AnyName | None = field(name="with", default=None)
     from_: AnyName | None = field(name="from", default=None)
     to: AnyName | None = None
-    thread: Id | None = None
+    thread: Thread | None = None
     state: Fate | None = None
     q: _SoughtText | None = None
     after: _Entry | None = None
@@ -73,7 +73,7 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
             if value is not None:
                 check_any_name(value, name)
         if self.thread is not None:
-            check_id(self.thread, "thread")
+            check_thread(self.thread)
         if self.q is not None:
             check_text(self.q, "q", longest=QUERY)
 

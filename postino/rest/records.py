@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
-from postino.model import EVENTS, STREAM_EVENTS, Record, UnseenBroadcast
+from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Choices, Id, Ids, Limit, Name, Recipient, Text
+from postino.schema import AnyName, Choices, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -59,15 +59,19 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
-    """A message to one agent."""
+    """A message to one agent, a list of agents, or `#` and a group.
 
-    to: Recipient
+    Without `to` it goes to the sender of the message `reply_to`, which the agent `from` got.
+    """
+
+    to: Recipient | Recipients | None = None
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None
-    thread: Id | None = None
+    thread: Title | None = None
     reply_to: Id | None = None
     choices: Choices | None = None
+    expects: Expects | None = None
 
     def __post_init__(self) -> None:  # the other members are checked with the draft
         if self.from_ is not None:
@@ -318,6 +322,14 @@ class Forgotten(Record, frozen=True, kw_only=True):
     forgotten: list[str]
 
 
+class NotifyReport(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """How people are notified while no page is open. `error`: why the last try failed, and `since` when all have."""
+
+    service: str
+    error: str | None = None
+    since: str | None = None
+
+
 class HealthReport(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Whether a message can be accepted now. `uptime` is in seconds; `server` has no password."""
 
@@ -330,6 +342,7 @@ class HealthReport(Record, frozen=True, kw_only=True, omit_defaults=True):
     url: str | None = None
     warnings: list[str] = []
     error: str | None = None
+    notify: NotifyReport | None = None
 
 
 class RatesReport(Record, frozen=True, kw_only=True):

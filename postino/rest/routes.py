@@ -7,6 +7,7 @@ from typing import Any
 from postino.broker.people import Ended, Opened, Person, PersonInbox
 from postino.broker.threads import ThreadPage
 from postino.broker.transfer import Imported
+from postino.history_entry import HistoryPage
 from postino.model import (
     Acknowledged,
     Agent,
@@ -14,7 +15,6 @@ from postino.model import (
     BroadcastSent,
     Check,
     Dead,
-    HistoryPage,
     Lease,
     Message,
     MessageState,
@@ -27,6 +27,7 @@ from postino.rest import (
     broadcasts,
     dead,
     events,
+    groups,
     health,
     history,
     hooks,
@@ -66,6 +67,7 @@ from postino.rest.records import (
     MessageIds,
     NackBody,
     NewToken,
+    NotifyReport,
     Page,
     PageQuery,
     Paging,
@@ -89,9 +91,10 @@ from postino.rest.records import (
 from postino.rest.roles import AGENT, PUBLISH
 from postino.rest.route import NDJSON, PLAIN, Route
 from postino.rest.sessions import SessionReport
+from postino.several import Group, Member, SentMany
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
-UNKNOWN = ("unknown_agent",)
+UNKNOWN, TO_GROUP = ("unknown_agent",), ("unknown_group", "empty_group")
 REUSED = ("key_reused", "importing", "rate_limited")
 SENDING, READING = ("Idempotency-Key", "X-Postino-Via", "X-Postino-Person", *IN_SESSION), ("X-Postino-Consumer",)
 LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
@@ -101,10 +104,10 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/api/messages",
         messages.send,
-        Sent,
+        (Sent, SentMany),
         body=SendBody,
         headers=SENDING,
-        refusals=(*REUSED, "inbox_full"),
+        refusals=(*REUSED, *TO_GROUP, "inbox_full", "unknown_message"),
         role=PUBLISH,
     ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=RenderedPaging, **OWN),
@@ -112,10 +115,10 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/api/messages/{agent}",
         messages.send_text,
-        Sent,
+        (Sent, SentMany),
         accepts=PLAIN,
         headers=("X-Postino-From", "X-Postino-Thread", *SENDING),
-        refusals=(*REUSED, "inbox_full"),
+        refusals=(*REUSED, *TO_GROUP, "inbox_full"),
         role=PUBLISH,
     ),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared, **OWN),
@@ -168,7 +171,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
     Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
-    Route("GET", "/api/threads/{id}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
+    Route("GET", "/api/threads/{thread}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
     Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
@@ -199,6 +202,9 @@ ROUTES: tuple[Route, ...] = (
         body=RenameBody,
         refusals=(*UNKNOWN, "name_taken", "alias_limit"),
     ),
+    Route("GET", "/api/groups", groups.listing, Page[Group], query=Paging, role=AGENT),
+    Route("POST", "/api/groups/{group}/members/{agent}", groups.join, Member, refusals=("group_full",), **OWN),
+    Route("DELETE", "/api/groups/{group}/members/{agent}", groups.leave, Member, **OWN),
     Route(
         "GET",
         "/api/events",
@@ -236,6 +242,7 @@ ROUTES: tuple[Route, ...] = (
         needs_token=False,
         longest_body=1024,
     ),
+    Route("POST", "/api/notify", health.notify, NotifyReport, refusals=("bad_request", "notify_failed")),
     Route("POST", "/api/signin/code", signin.code, SignInCode),
     Route("GET", "/api/tokens", tokens.listing, Page[Token], query=Paging),
     Route("POST", "/api/tokens", tokens.create, NewToken, body=TokenBody),

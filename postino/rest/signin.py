@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit, urlunsplit
 
 from postino.errors import CodeSpent, Forbidden
-from postino.rest.call import ApiCall
+from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import HttpConnection, is_unix
 from postino.rest.records import CodeBody, Nothing, SignedIn, SignInCode
 from postino.rest.signin_codes import CODE_S
@@ -33,7 +33,15 @@ async def sign_in(call: ApiCall[Nothing, CodeBody]) -> SignedIn:
     return SignedIn(token=call.state.settings.api_token, person=person, proof=proof)
 
 
-def address(url: str, code: str) -> str:
+def public_url(state: AppState) -> str | None:
+    """Return the address of the page for other devices: an origin of POSTINO_ALLOWED_HOSTS, else the local one."""
+    origins = [host for host in state.settings.allowed_hosts if "://" in host]
+    if origins:
+        return f"{origins[0]}/"
+    return None if state.url is None else address(state.url, None)
+
+
+def address(url: str, code: str | None) -> str:
     """Return the address of the page for a browser. Loopback is `localhost`: the page's storage is kept by name."""
     parts = urlsplit(url)
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc.rpartition(":")[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
-from postino.store.entries import listed, number, pairs, unpacked
+from postino.store.entries import extras_of, listed, number, pairs, unpacked
 from postino.store.inbox import id_array
 from postino.store.store import Limits, Store
 
@@ -86,6 +86,7 @@ def _dead(agent: str, fields: dict[str, str], fingerprint: str) -> Dead:
         to=agent,
         thread=fields.get("thread") or None,
         reply_to=fields.get("reply_to") or None,
+        **extras_of(fields),
         delivery=number(fields.get("deliveries")),
         reason=fields.get("reason", ""),
         died_at=iso(number(fields.get("died"))),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from postino.model import Message, Sender, digest, iso
+from postino.model import Expects, Message, Sender, digest, iso
 
 SHOWN = 8  # characters of a consumer name
 PERSON = "@"  # begins the reader of a message that a person has opened, and no consumer
@@ -23,32 +23,48 @@ def pairs(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-_encode = msgspec.json.Encoder().encode
+class Extras(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What few messages have: a fifth member of the packed JSON, and of the digest, only where there is any."""
+
+    expects: Expects | None = None
+    group: str | None = None  # it was sent to
+    choices: list[str] | None = None
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    """The JSON of a message; members of later versions may follow."""
-
     via: str
     thread: str | None
     reply_to: str | None
     body: str
-    choices: list[str] = []
+    extras: msgspec.Raw = msgspec.Raw(b"")
 
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Packed).decode
+_decode_extras = msgspec.json.Decoder(Extras).decode
+_NO_EXTRAS = Extras()
+
+
+def encoded(extras: Extras) -> str:
+    """Return extras as JSON, '' if there are none."""
+    return "" if extras == _NO_EXTRAS else _encode(extras).decode()
+
+
+def extras_of(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the extras of a message as members of a record; none that a disk has altered."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        if text := fields.get("extras"):
+            found = _decode_extras(text)
+            return {name: value for name in found.__struct_fields__ if (value := getattr(found, name)) is not None}
+    return {}
 
 
 def packed(
-    id: str,
-    sender: Sender,
-    body: str,
-    thread: str | None = None,
-    reply_to: str | None = None,
-    choices: list[str] | None = None,
+    id: str, sender: Sender, body: str, thread: str | None = None, reply_to: str | None = None, extras: str = ""
 ) -> str:
     """Return a message as its sender's daemon gives it to a script, which adds number and time; see `unpacked`."""
-    rest = _encode((sender.via, thread, reply_to, body, *([choices] if choices else []))).decode()
+    content = (sender.via, thread, reply_to, body, *([msgspec.Raw(extras.encode())] if extras else []))
+    rest = _encode(content).decode()
     return f"{id} {sender.name} {'v' if sender.verified else '-'} {len(body)} {rest}"
 
 
@@ -65,8 +81,8 @@ def unpacked(flat: list[str]) -> dict[str, str]:
         with contextlib.suppress(msgspec.DecodeError):
             rest = _decode(words[6])
             fields |= {"via": rest.via, "thread": rest.thread or "", "reply_to": rest.reply_to or "", "body": rest.body}
-            if rest.choices:
-                fields["choices"] = _encode(rest.choices).decode()
+            if rest.extras:
+                fields["extras"] = bytes(rest.extras).decode()
     return fields
 
 
@@ -94,13 +110,9 @@ def is_altered(fields: Mapping[str, str], fingerprint: str) -> bool:
         members(fields)
     except _UNREADABLE:
         return True
-    letter = fields.get("thread") or None, fields.get("reply_to") or None, choices(fields)
-    return bool(fingerprint) and digest(fields["from"], fields["body"], *letter) != fingerprint
-
-
-def choices(fields: Mapping[str, str]) -> list[str] | None:
-    """Return the choices that the fields of a message hold."""
-    return msgspec.json.decode(fields["choices"], type=list[str]) if "choices" in fields else None
+    thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
+    content = digest(fields["from"], fields["body"], thread, reply_to, fields.get("extras", ""))
+    return bool(fingerprint) and content != fingerprint
 
 
 def listed(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
@@ -122,7 +134,7 @@ def message(
         to=agent,
         thread=fields.get("thread") or None,
         reply_to=fields.get("reply_to") or None,
-        choices=choices(fields) or msgspec.UNSET,
+        **extras_of(fields),
         delivery=delivery,
         redelivered=redelivered,
     )

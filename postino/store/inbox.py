@@ -10,7 +10,7 @@ import structlog
 
 from postino.errors import PostinoError, UnknownMessage
 from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
-from postino.store.entries import is_altered, message, packed, short_consumer, unpacked
+from postino.store.entries import Extras, encoded, is_altered, message, packed, short_consumer, unpacked
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
@@ -30,20 +30,21 @@ class Inboxes:
         self._limits = limits
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
-        """Accept a message once per id.
+        """Accept a message once per id; its draft names the recipient.
 
         Raises:
             KeyReused, InboxFull: nothing was stored.
             StoreAway: `outcome` says whether it may have been stored.
         """
-        marks = self._store.marks
+        assert draft.to is not None
+        marks, extras = self._store.marks, encoded(Extras(expects=draft.expects, choices=draft.choices))
         agent, (seq, created, known, marked, online, seen, now, person) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
-            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, draft.choices),
+            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
             sender=sender.name,
-            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, draft.choices),
+            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
             via=sender.via,
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,

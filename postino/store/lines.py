@@ -12,14 +12,23 @@ from typing import Literal
 import msgspec
 
 from postino.errors import BadField
-from postino.model import Record, State, Via, iso
+from postino.model import Expects, Record, State, Via, iso
 from postino.store.keys import ALL
-from postino.values import check_any_name, check_choices, check_id, check_name, check_recipient, check_text
+from postino.values import (
+    MAX_MEMBERS,
+    check_any_name,
+    check_choices,
+    check_id,
+    check_name,
+    check_recipient,
+    check_text,
+)
 
 FORMAT = 1  # of the file
 
 _ENTRY = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # the numbers of a stream ID are exact in Lua up to 15 digits
 _DIGEST = re.compile(r"[0-9a-f]{32}|")
+_LONGEST_LIST = 13_000  # of the recipients of a message, up to 200 names with a space between
 _LONGEST_NOTE = 256  # characters of what is neither name, id nor body: threads, reasons, sessions
 _MOST = 10**12  # for numbers
 _MOST_MS = 10**14  # for times, in the year 5138: cjson writes no more than 14 digits
@@ -105,9 +114,9 @@ class _Content(Line, frozen=True, kw_only=True):
         check_any_name(self.from_, "from")
         check_text(self.body, "body")
         _check_times(self, "timestamp")
-        for name in ("to", "thread", "reply_to"):
+        for name in ("to", "thread", "reply_to", "group"):
             if (value := getattr(self, name, None)) is not None:
-                check_text(value, name, longest=_LONGEST_NOTE)
+                check_text(value, name, longest=_LONGEST_LIST if name == "to" else _LONGEST_NOTE)
 
 
 class _Letter(_Content, frozen=True, kw_only=True):
@@ -116,11 +125,13 @@ class _Letter(_Content, frozen=True, kw_only=True):
     to: str
     thread: str | None = None
     reply_to: str | None = None
-    choices: list[str] = []
+    expects: Expects | None = None
+    group: str | None = None
+    choices: list[str] | None = None
 
     def __post_init__(self) -> None:
         _Content.__post_init__(self)
-        if self.choices:
+        if self.choices is not None:
             check_choices(self.choices)
 
 
@@ -244,9 +255,23 @@ class ClaudeLine(Line, frozen=True, kw_only=True, tag="claude"):
 
 
 class HistoryLine(_Letter, frozen=True, kw_only=True, tag="history"):
-    """A message or broadcast that was once accepted."""
+    """A message or broadcast that was once accepted. `to` may be several agents, members of `group` if it is given."""
 
     kind: Literal["message", "broadcast"]
+
+
+class GroupLine(Line, frozen=True, kw_only=True, tag="group"):
+    """A group and its members."""
+
+    name: str
+    members: list[str]
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not 1 <= len(self.members) <= MAX_MEMBERS:
+            raise BadField(f"members: a group has 1 to {MAX_MEMBERS}", field="members")
+        for each in self.members:
+            check_name(each, "members")
 
 
 class BroadcastLine(_Content, frozen=True, kw_only=True, tag="broadcast"):
@@ -289,6 +314,7 @@ AnyLine = (
     | HistoryLine
     | BroadcastLine
     | FeedLine
+    | GroupLine
     | DamagedLine
     | EndLine
 )

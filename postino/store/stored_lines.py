@@ -9,13 +9,15 @@ import msgspec
 
 from postino.errors import PostinoError
 from postino.model import digest
-from postino.store.entries import choices, members, unpacked
+from postino.store.entries import Extras, encoded, extras_of, members, unpacked
+from postino.store.groups import GroupEntry
 from postino.store.inbox import IndexEntry
 from postino.store.lines import (
     BroadcastLine,
     ClaudeLine,
     DamagedLine,
     DeadLine,
+    GroupLine,
     HistoryLine,
     IdLine,
     Line,
@@ -39,7 +41,7 @@ def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
 
 def _stored(fields: dict[str, str]) -> dict[str, Any]:
     letters = {name: fields[name] or None for name in ("thread", "reply_to") if name in fields}
-    return members(fields) | letters | {"choices": choices(fields) or []}
+    return members(fields) | letters | extras_of(fields)
 
 
 def _remembered(record: str, deliveries: int, fallback: str) -> Remembered:
@@ -135,6 +137,12 @@ def broadcast_line(entry: str, flat: list[str]) -> Line:
     return BroadcastLine(entry=entry, **members(unpacked(flat)))
 
 
+def group_line(value: str) -> Line:
+    """Return the line of a group."""
+    entry = msgspec.json.decode(value, type=GroupEntry)
+    return GroupLine(name=entry.name, members=entry.members)
+
+
 def notice_line(key: str, value: str) -> Line:
     """Return the line of a notice that is yet to be sent."""
     agent, id, *death = key.split(" ")
@@ -149,4 +157,5 @@ def claude_line(key: str, value: str) -> Line:
 
 
 def _digest(stored: dict[str, Any]) -> str:
-    return digest(*(stored[name] for name in ("from_", "body", "thread", "reply_to", "choices")))
+    extras = encoded(Extras(*(stored.get(name) for name in Extras.__struct_fields__)))
+    return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"], extras)

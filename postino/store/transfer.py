@@ -10,7 +10,8 @@ import msgspec
 from postino.errors import NotEmpty, PostinoError
 from postino.model import Sender, digest
 from postino.store.agents import AgentEntry
-from postino.store.entries import alias_target, packed, pairs
+from postino.store.entries import Extras, alias_target, encoded, packed, pairs
+from postino.store.groups import GroupTable
 from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
 from postino.store.lines import (
@@ -21,6 +22,7 @@ from postino.store.lines import (
     Cursor,
     DeadLine,
     FeedLine,
+    GroupLine,
     HistoryLine,
     IdLine,
     Line,
@@ -37,6 +39,7 @@ from postino.store.stored_lines import (
     broadcast_line,
     claude_line,
     dead_line,
+    group_line,
     has_ended,
     history_line,
     id_line,
@@ -165,6 +168,11 @@ class TransferTable:
             return []
         return [FeedLine(last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]]))]
 
+    async def groups(self) -> list[Line]:
+        """Return every group."""
+        found = pairs(await self._store.query("HGETALL", self._store.keys.shared("groups")))
+        return [or_damaged(key, group_line, value) for key, value in found.items()]
+
     async def notices(self) -> list[Line]:
         """Return the dead letters whose senders have yet to be notified."""
         flat = await self._store.query("HGETALL", self._store.keys.shared("notices"))
@@ -286,6 +294,11 @@ class TransferTable:
             "sessions", [(f"claude:{line.session}", record) for line, record in zip(lines, records, strict=True)]
         )
 
+    async def add_group(self, line: GroupLine) -> int:
+        """Restore a group; return 1 if it lacked one of the members."""
+        table = GroupTable(self._store, self._limits)
+        return int(any([(await table.join(line.name, each)).changed for each in line.members]))
+
     async def add_feed(self, line: FeedLine) -> int:
         """Restore the numbers of the broadcasts; return 1 if they were not there."""
         values = [("cleared", _json(line.cleared))] if line.cleared else []
@@ -336,7 +349,7 @@ class TransferTable:
             a=known.requeued or None,
         )
         if not isinstance(line, IdLine) and not known.digest:
-            record.d = digest(line.from_, line.body, line.thread, line.reply_to, line.choices)
+            record.d = digest(line.from_, line.body, line.thread, line.reply_to, _extras(line))
         return _Row(entry=line.entry, fields=fields, id=line.id, record=record)
 
 
@@ -347,8 +360,12 @@ def _opened(line: OpenLine) -> OpenedMessage:
 def _fields(line: MessageLine | DeadLine | OpenLine | BroadcastLine | HistoryLine) -> list[str]:
     """Return the flat fields of a stream entry, as the scripts write them."""
     sender = Sender(name=line.from_, via=line.via, verified=line.verified)
-    letters = () if isinstance(line, BroadcastLine) else (line.thread, line.reply_to, line.choices)
+    letters = () if isinstance(line, BroadcastLine) else (line.thread, line.reply_to, _extras(line))
     return ["m", f"{line.seq} {to_ms(line.timestamp, 'timestamp')} {packed(line.id, sender, line.body, *letters)}"]
+
+
+def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> str:
+    return encoded(Extras(expects=line.expects, group=line.group, choices=line.choices))
 
 
 def _history_fields(line: HistoryLine) -> list[str]:

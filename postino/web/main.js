@@ -149,7 +149,10 @@ function onMail(act) {
 
 async function checkHealth() {
   try {
-    if (!demo) frame.warn(warning(await api.health()));
+    if (demo) return;
+    const health = await api.health();
+    frame.warn(warning(health));
+    strip.notify = health.notify ?? null;
   } catch {
     // the connection state shows it
   }

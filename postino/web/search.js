@@ -17,8 +17,9 @@ export function parseSearch(text, now = Date.now()) {
   const query = {};
   const words = [];
   let problem = "";
-  for (const part of text.trim().split(/\s+/)) {
-    const [, name, value] = /^(\w+):(.+)$/.exec(part) ?? [];
+  for (const part of text.match(/\w+:"[^"]*"|\S+/g) ?? []) {
+    const [, name, quoted, plain] = /^(\w+):(?:"([^"]+)"|(.+))$/.exec(part) ?? [];
+    const value = quoted ?? plain;
     if (!FILTERS.has(name)) words.push(part);
     else if (name === "is" && STATES.has(value)) query.state = value;
     else if (name === "is") problem = `is: takes waiting, read or dead, not ${value}`;

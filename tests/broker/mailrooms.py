@@ -13,11 +13,12 @@ Open = Callable[..., Awaitable[Broker]]
 Lines = list[dict[str, Any]]
 CI = Sender(name="ci", via="http")
 ALICE = Sender(name="alice", via="mcp", verified=True)
+LETTERS = {"thread": "a title: t1", "reply_to": "earlier", "expects": "none"}
 BODIES = ['{"a": "\\u0000"}', "naïve ✉ 漢字", "line\nline\r\n\ttab", " ", '"\\' * 50, "x" * 32_768, "🎉" * 32_768]
 IDS = (*(f"m{number}" for number in range(12)), "same", "after")
 
 
-async def send(broker: Broker, id: str, to: str = "bob", sender: Sender = CI, **more: str) -> bool:
+async def send(broker: Broker, id: str, to: str = "bob", sender: Sender = CI, **more: Any) -> bool:
     sent = await broker.mail.send(Draft(id=id, to=to, **({"body": f"body of {id}"} | more)), sender)
     return sent.created
 
@@ -25,7 +26,14 @@ async def send(broker: Broker, id: str, to: str = "bob", sender: Sender = CI, **
 async def fill(broker: Broker) -> None:
     await broker.sessions.join(Hello(session="s-a", generation=1, name="alice", claude_session_id="c-1"))
     for number in range(12):
-        await send(broker, f"m{number}", sender=CI if number % 2 else ALICE, thread="t1", reply_to="earlier")
+        await send(
+            broker,
+            f"m{number}",
+            sender=CI if number % 2 else ALICE,
+            thread="a title: t1",
+            reply_to="earlier",
+            expects="none",
+        )
     for _ in range(2):  # m0 and m1 die
         await broker.mail.read("bob", "s-b", limit=2)
         await broker.mail.nack("bob", "s-b", ["m0", "m1"])

@@ -12,7 +12,7 @@ from postino.broker import Broker
 from postino.errors import KeyReused
 from postino.model import BroadcastDraft, Draft
 from postino.store.keys import PER_AGENT, SHARED
-from tests.broker.mailrooms import ALICE, CI, IDS, Open, comparable, exported, imported, raw, send
+from tests.broker.mailrooms import ALICE, CI, IDS, LETTERS, Open, comparable, exported, imported, raw, send
 
 NAMES = ("alice", "robert", "bob", "texts", "cleared", "nobody")
 
@@ -57,7 +57,7 @@ async def keys(broker: Broker) -> dict[str, Any]:
     for agent in (*NAMES, "all"):
         for kind in PER_AGENT:
             found[names.of(kind, agent).partition("}")[2]] = names.of(kind, agent)
-    for kind in set(SHARED) - {"events", "presence", "meta", "sessions"}:
+    for kind in set(SHARED) - {"events", "presence", "meta", "sessions", "notifier"}:
         found[kind] = names.shared(kind)
     values = {}
     for name, key in found.items():
@@ -139,9 +139,9 @@ async def test_a_retry_of_an_id_is_recognised_and_numbers_go_on(first: Broker, s
 
     for id in ("m0", "m2", "m7"):  # dead, acknowledged, waiting
         with pytest.raises(KeyReused):
-            await send(second, id, body="other", thread="t1", reply_to="earlier")
+            await send(second, id, body="other", **LETTERS)
         sender = CI if int(id[1:]) % 2 else ALICE
-        assert not await send(second, id, sender=sender, thread="t1", reply_to="earlier")
+        assert not await send(second, id, sender=sender, **LETTERS)
     assert not await send(second, "gone", to="cleared")
     again = await second.broadcasts.broadcast(BroadcastDraft(id="b0", body="hear 0"), CI)
     assert (again.created, again.seq) == (False, 1)

@@ -294,15 +294,21 @@ def test_a_draft_is_kept_while_another_view_is_shown(visit, served, name) -> Non
 
 
 def test_a_reply_stays_in_its_thread(visit, served, name) -> None:
-    id = served.send(name, "a question", thread="branch-1")
+    id = served.send(name, "a question", thread="branch 1: red?")
     page = visit(f"#/agents/{name}")
     message(page, id).get_by_role("button", name="Reply").click()
-    page.get_by_text("Reply to tester · thread branch-1").wait_for()
-    write(page, "an answer")
+    page.get_by_text("Reply to tester · thread branch 1: red?").wait_for()
+    page.get_by_role("textbox", name="From").fill(name)
+    with page.expect_request(lambda each: each.method == "POST") as sent:
+        write(page, "an answer")
     page.get_by_text("No agent named tester").or_(page.get_by_text("Sent to tester")).wait_for()
 
+    assert "to" not in sent.value.post_data_json  # the daemon knows whom it answers
     (answer,) = [each for each in served.history("tester") if each["reply_to"] == id]
-    assert (answer["thread"], answer["to"], answer["body"]) == ("branch-1", "tester", "an answer")
+    assert (answer["thread"], answer["to"], answer["body"]) == ("branch 1: red?", "tester", "an answer")
+    page.get_by_role("link", name="Threads").click()
+    page.get_by_role("list", name="Threads").get_by_role("link", name="branch 1: red?").first.click()
+    expect(page.locator("article.message")).to_have_count(2)
 
 
 def test_a_thread_can_be_linked_to(visit, served, name) -> None:

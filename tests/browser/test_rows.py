@@ -170,6 +170,22 @@ def test_mail_that_waits_for_long_is_stuck(visit, served, name) -> None:
     expect(page.locator(f'li[data-agent="{name}"] .age')).to_have_class("age old")
 
 
+def test_notifications_that_fail_stand_in_the_strip(visit) -> None:
+    def failing(route) -> None:
+        report = route.fetch().json()
+        notify = {"service": "ntfy", "error": "ntfy: it cannot be reached", "since": "2026-11-30T09:00:00.000Z"}
+        route.fulfill(json=report | {"notify": notify})
+
+    page = visit("#/activity", clock=True)
+    live(page)
+    page.route("**/api/health", failing)
+    page.clock.fast_forward(61_000)  # ms, after which the page asks again
+
+    chip = page.get_by_role("region", name="Needs attention").get_by_text("ntfy: notification failing")
+    chip.wait_for()
+    assert "ntfy: it cannot be reached" in chip.get_attribute("title")
+
+
 def test_an_agent_is_renamed_and_forgotten_from_the_page(visit, served, name) -> None:
     served.read(name)
     page = visit(f"#/agents/{name}")

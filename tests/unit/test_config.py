@@ -52,6 +52,10 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_PROXY_UID": (("33", 33), ("-1", "www-data")),
     "POSTINO_REPLICAS": (("Strict", "strict"), ("-1", "10", "all", "majority")),
     "POSTINO_MAX_MEMORY": (("8MB", 8 << 20), ("7mb", "1.5gb", "8388607", "-1", "1tb", "8 mb", "all")),
+    "POSTINO_NOTIFY_URL": (
+        (" ntfys://h/t, mailto://me:pw@h ", "ntfys://h/t, mailto://me:pw@h"),
+        ("h/t", "ntfy:", "://x", "ntfy://", "1x://h", "ntfy://h/\n"),
+    ),
     "POSTINO_WAKE": (("OFF", "off"), ("on", "no", "channels")),
     "POSTINO_INLINE": (("Verified", "verified"), ("on", "all")),
     "POSTINO_LOG_LEVEL": (("Debug", "debug"), ("verbose", "trace")),

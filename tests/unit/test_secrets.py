@@ -87,7 +87,7 @@ def test_of_a_good_address_all_but_the_credentials_is_shown(url: str, shown: str
     assert "secret" not in repr(settings)
 
 
-SECRETS = {"api_token": "t0ken", "valkey_url": "redis://:pw@host"}
+SECRETS = {"api_token": "t0ken", "valkey_url": "redis://:pw@host", "notify_url": "ntfy://pw@host/topic"}
 
 
 @pytest.mark.parametrize("name", sorted(SECRET))
@@ -106,6 +106,7 @@ def test_only_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     assert [knob.variables[1] for knob in KNOBS if len(knob.variables) > 1] == [
         "POSTINO_VALKEY_URL_FILE",
         "POSTINO_API_TOKEN_FILE",
+        "POSTINO_NOTIFY_URL_FILE",
     ]
     assert load({"POSTINO_WEB_PORT_FILE": str(tmp_path)})[1]
 

@@ -12,6 +12,7 @@ from postino.cli.command import Command, as_json, sentence
 from postino.cli.doctor import claude, daemon, machine, messages
 from postino.cli.doctor.finding import Finding, skipped, wrong
 from postino.cli.doctor.mending import Mend, mend
+from postino.cli.doctor.notify import notify
 from postino.cli.doctor.service import service
 from postino.daemon import process
 from postino.errors import PostinoError, Unreachable
@@ -30,13 +31,14 @@ def doctor(command: Command) -> int:
         action="store_true",
         help="mend what loses nothing (mode of the home, the daemon, the plugin, the service), then check everything",
     )
+    parser.add_argument("--notify", action="store_true", help="send a test notification to POSTINO_NOTIFY_URL, too")
     args = parser.parse_args(command.argv)
     ink = render.Ink(command.colour)
     mended = _mend(command) if args.fix else []
     if not args.json:
         sys.stdout.write("".join(_mended(each, ink) for each in mended))
     found: list[Finding] = []
-    for each in _examine(command):
+    for each in _examine(command, notifies=args.notify):
         found.append(each)
         if not args.json:
             sys.stdout.write(_line(each, ink))
@@ -56,7 +58,7 @@ def doctor(command: Command) -> int:
     return WRONG if levels["wrong"] else 0
 
 
-def _examine(command: Command) -> Iterator[Finding]:
+def _examine(command: Command, *, notifies: bool) -> Iterator[Finding]:
     yield machine.python()
     yield machine.path(command)
     home = machine.home(command)
@@ -74,6 +76,7 @@ def _examine(command: Command) -> Iterator[Finding]:
         yield its_service
     if info is not None:
         yield from _asked(command, info, status.health or {})
+        yield notify(status.health or {}, command, send=notifies)
     yield from claude.links(command, up=info is not None)
     yield from machine.clients(command)
     if info is None:

@@ -67,7 +67,7 @@ export class DemoApi {
       }),
     );
 
-  send = async ({ to, from = "anonymous", body, id, thread, reply_to }) => {
+  send = async ({ from = "anonymous", body, id, thread, reply_to, to = this.#senderOf(reply_to) }) => {
     const sent = this.#entry([0, from, to, "queued", body, { thread, reply_to, via: "web", verified: false }], this.#entries.length);
     Object.assign(sent, { id, timestamp: iso(Date.now()), entry: `${Date.now()}-0` });
     this.#entries.push(sent);
@@ -133,6 +133,10 @@ export class DemoApi {
       oldestUnread: mail[0]?.timestamp ?? null,
       lastSeen: seen === null ? null : iso(Date.now() - seen * MINUTE),
     };
+  }
+
+  #senderOf(id) {
+    return this.#entries.find((entry) => entry.id === id)?.from;
   }
 
   #thread(thread) {

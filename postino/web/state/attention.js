@@ -1,4 +1,4 @@
-/* Who needs a person: dead letters, agents that are stuck, inboxes that are nearly full. */
+/* What needs a person: dead letters, agents that are stuck, inboxes that are nearly full, notifications that fail. */
 
 const STUCK_MS = 600_000; // an agent whose oldest message waits longer than this while it is not busy is stuck
 const FULL = 0.8; // of an inbox
@@ -17,9 +17,9 @@ export const needsAttention = (agent, now = Date.now()) => agent.dead > 0 || isS
 
 /**
  * Return what needs attention, the worst first: `{kind, name, number, since, most}`. `most` is how many messages an
- * inbox holds, 0 if that is not known.
+ * inbox holds, 0 if that is not known; `notify` how people are notified while no page is open, null if they are not.
  */
-export function attention(agents, most, now = Date.now()) {
+export function attention(agents, most, notify = null, now = Date.now()) {
   const all = [...agents.byName.values()];
   const dead = all.filter((agent) => agent.dead).map(({ name, dead: number }) => ({ kind: "dead", name, number }));
   const stuck = all
@@ -29,7 +29,8 @@ export function attention(agents, most, now = Date.now()) {
   const full = all
     .filter((agent) => most && agent.messageCount >= FULL * most)
     .map(({ name, messageCount: number }) => ({ kind: "full", name, number, most }));
-  return [...dead, ...stuck, ...full];
+  const failing = notify?.error ? [{ kind: "notify", name: null, ...notify }] : [];
+  return [...dead, ...stuck, ...full, ...failing];
 }
 
 /** Return the numbers that every screen shows. */

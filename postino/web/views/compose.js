@@ -110,7 +110,7 @@ export class Compose {
     // a reply to the user's own message goes to the recipient of that message
     const to = entry.from === this.#from.value.trim() && entry.kind === "message" ? entry.to : entry.from;
     if (this.#target === null) this.#to.value = to;
-    this.#setContext({ thread: entry.thread, reply_to: entry.id, to });
+    this.#setContext({ thread: entry.thread, reply_to: entry.id, to, got: to === entry.from && entry.to });
     this.focus();
   }
 
@@ -149,14 +149,17 @@ export class Compose {
     const message = this.#message();
     const wrong = this.#check(message);
     if (wrong) return this.#setStatus({ text: wrong, kind: "bad" });
+    const { reply_to: replyTo, got } = draft.context;
+    const { to, ...answer } = message;
+    const asked = replyTo && got && got === message.from ? answer : message; // the daemon knows whom it answers
     const putBack = this.#takeOut(message);
     this.#body.focus();
     let status;
     try {
-      const answer = await this.#send({ ...message, id: idFor(draft, message) });
+      const sent = await this.#send({ ...asked, id: idFor(draft, message) });
       draft.attempt = null;
       keepName(draft, message);
-      status = this.#onSent(answer, message, draft === this.#draft);
+      status = this.#onSent(sent, message, draft === this.#draft);
     } catch (error) {
       status = sendFailed(error, putBack());
     }
@@ -260,8 +263,8 @@ export class Compose {
 }
 
 /**
- * Make an empty draft. `from` is a name that was typed and not accepted yet, or null; `context` holds thread, reply_to
- * and to; `attempt` is a send without an answer, which may have been accepted.
+ * Make an empty draft. `from` is a name that was typed and not accepted yet, or null; `context` holds thread, reply_to,
+ * to, and who `got` the message that is answered; `attempt` is a send without an answer, which may have been accepted.
  */
 function newDraft() {
   return { body: "", from: null, context: {}, attempt: null, sending: false, status: NO_STATUS };

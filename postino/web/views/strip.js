@@ -12,6 +12,7 @@ const REDRAW_MS = 15_000;
 export class Strip {
   element = h("section", { class: "strip", "aria-label": "Needs attention", hidden: true });
   inboxMost = 0; // messages that an inbox holds
+  #notify = null; // how people are notified while no page is open
   #agents;
   #drawn = "";
 
@@ -26,8 +27,13 @@ export class Strip {
     return [...new Set(attention(this.#agents, this.inboxMost).map(({ name }) => name))];
   }
 
+  set notify(report) {
+    this.#notify = report;
+    this.draw();
+  }
+
   draw() {
-    const found = attention(this.#agents, this.inboxMost);
+    const found = attention(this.#agents, this.inboxMost, this.#notify);
     const drawn = JSON.stringify([found, Math.floor(Date.now() / REDRAW_MS)]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
@@ -44,6 +50,10 @@ const TEXTS = {
   stuck: ({ name, number, since }) => [
     `${name} ${number} · ${lasting(since)}`,
     `${count(number, "message")} for ${name}, the oldest for ${lasting(since)}, and it is not busy`,
+  ],
+  notify: ({ service, error, since }) => [
+    `${service}: notification failing`,
+    `No notification was sent for ${lasting(since)}: ${error}. \`postino doctor --notify\` tries it.`,
   ],
   full: ({ name, number, most }) => [`${name} ${number} of ${most}`, `the inbox of ${name} is nearly full`],
 };

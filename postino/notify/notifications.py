@@ -1,0 +1,197 @@
+"""Decides when people are notified: gathered, at most PER_HOUR an hour, by one of several daemons.
+
+Mail, dead letters and refusals are there to be told of until the store says that they were, so a restart, a failure or
+another daemon's turn costs nothing and repeats nothing; only a daemon that dies between a notification and its record
+leaves it to be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from postino.broker import Broker
+from postino.errors import StoreAway, UnknownAgent
+from postino.model import Event
+from postino.notify.messenger import Messenger
+from postino.notify.occasions import Occasions, Stuck
+from postino.store.notifier import Failure, Told
+
+MOST_EVENTS = 10_000  # that wait to be told of: as many as the store keeps
+MOST_STUCK = 200  # agents that are asked for in one look
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When people are notified; seconds, where it says nothing else."""
+
+    look: float = 5.0
+    gather: float = 30.0  # after the first occasion, for what follows it
+    per_hour: int = 6
+    hour: float = 3600.0
+    unseen: float = 60.0  # that a person's message was not opened
+    stuck: float = 600.0  # that an agent's message was not read
+    retry: float = 60.0  # after a failure, then twice as long each time
+    longest_retry: float = 900.0
+    hold: float = 60.0  # that the place of the notifier is taken: a send may take 16 of them
+
+    @property
+    def hold_ms(self) -> int:
+        """The same in ms."""
+        return int(self.hold * 1000)
+
+
+class Notifications:
+    """The periodic work of one daemon. `url` gives the address of the page."""
+
+    def __init__(
+        self, broker: Broker, messenger: Messenger, url: Callable[[], str | None], pace: Pace | None = None
+    ) -> None:
+        self._broker = broker
+        self._messenger = messenger
+        self._url = url
+        self._pace = pace or Pace()
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._replayed = False
+        self._gathering_since: int | None = None  # ms; None: there is nothing to tell
+        self._failures = 0
+        self._not_before = 0.0  # time.monotonic()
+        self._unsaved: Told | None = None  # what was told and could not be stored yet
+        self.failure: Failure | None = None  # of the daemon that has the place, as of the last look
+
+    @property
+    def service(self) -> str:
+        """The names of the services that are used."""
+        return self._messenger.service
+
+    def note(self, event: Event) -> None:
+        """Keep an event that people are notified of. Called with every event."""
+        if is_told(event):
+            self._events.append(event)
+
+    async def test(self) -> str | None:
+        """Send a notification now, which says that it is a test; return why that failed, or None.
+
+        What waits for another try is then sent at the next look, or is known to fail.
+        """
+        why = await self._messenger.send("postino: a test", "\n".join(filter(None, ["It arrived.", self._url()])))
+        mine, told, now = await self._broker.notifier.take(self._pace.hold_ms)
+        self.failure = told.failure = _failure(why, told, now)
+        if mine:
+            await self._broker.notifier.save(told, self._pace.hold_ms)
+        if why is None:
+            self._failures, self._not_before = 0, 0.0
+        return why
+
+    async def run(self) -> None:
+        """Look every few seconds, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except StoreAway:
+                pass
+            except Exception:  # one failure must not end the task
+                log.exception("notifications_failed")
+            await asyncio.sleep(self._pace.look)
+
+    async def look(self) -> None:
+        """Tell what is to be told, if it is this daemon's turn and the time for it."""
+        if self._unsaved is not None:
+            await self._broker.notifier.save(self._unsaved, self._pace.hold_ms)
+            self._unsaved = None
+        hold_ms = 0 if time.monotonic() < self._not_before else self._pace.hold_ms
+        mine, told, now = await self._broker.notifier.take(hold_ms)
+        self.failure = told.failure
+        if mine and not self._replayed:
+            told = await self._replay(told)
+        while self._events and _place(self._events[0].id) <= _place(told.after):
+            self._events.popleft()
+        if not mine:
+            self._gathering_since = None
+            return
+        overdue = self._overdue(now)
+        if any(name not in overdue for name in told.stuck):  # they have read
+            told.stuck = [name for name in told.stuck if name in overdue]
+            await self._broker.notifier.save(told, self._pace.hold_ms)
+        occasions, after = await self._to_tell(told, overdue, now)
+        if not occasions:
+            self._gathering_since = None
+            return
+        if self._gathering_since is None:
+            self._gathering_since = now
+        if now - self._gathering_since >= self._pace.gather * 1000 and len(after.sent) <= self._pace.per_hour:
+            await self._tell(occasions, told, after)
+
+    async def _replay(self, told: Told) -> Told:
+        """Find the events since the last notification, which no daemon may have seen; without one begin now."""
+        if not told.after:
+            told.after = await self._broker.events.last()
+            await self._broker.notifier.save(told, self._pace.hold_ms)
+        missed, _ = await self._broker.events.replay(told.after, MOST_EVENTS)
+        found = {each.id: each for each in (*missed, *self._events) if is_told(each)}
+        self._events = deque(sorted(found.values(), key=lambda each: _place(each.id)), maxlen=MOST_EVENTS)
+        self._replayed = True
+        return told
+
+    def _overdue(self, now: int) -> dict[str, int]:
+        """Return for how long the oldest message of each agent waits that has waited too long, at the last sweep."""
+        unread = self._broker.housekeeping.unread
+        ages = {name: now - oldest_ms for name, oldest_ms in unread.oldest_of.items()} if unread else {}
+        return {name: age for name, age in ages.items() if age >= self._pace.stuck * 1000}
+
+    async def _to_tell(self, told: Told, overdue: dict[str, int], now: int) -> tuple[Occasions, Told]:
+        """Return what was not told yet, and what will have been told once it is."""
+        sent = [each for each in told.sent if now - self._pace.hour * 1000 < each <= now]
+        after = Told(after=told.after, sent=[*sent, now], mail=told.mail, stuck=told.stuck)
+        found = Occasions()
+        for event in self._events:
+            counted = found.too_fast if event.type == "too_fast" else found.dead
+            counted[str(event.data.get("from" if event.type == "too_fast" else "to"))] += 1
+            after.after = event.id
+        for name in [name for name in overdue if name not in told.stuck][:MOST_STUCK]:
+            with contextlib.suppress(UnknownAgent):
+                agent = await self._broker.agents.one(name)
+                if agent.unread and agent.kind != "human":
+                    found.stuck[name] = Stuck(agent.unread, overdue[name])
+                    after.stuck = [*after.stuck, name]
+        return found, after
+
+    async def _tell(self, occasions: Occasions, told: Told, after: Told) -> None:
+        why = await self._messenger.send(occasions.title, occasions.body(self._url()))
+        if why is None:
+            self._failures, self._gathering_since = 0, None
+            log.info("notified", service=self.service)
+            self._unsaved = after
+            await self._broker.notifier.save(after, self._pace.hold_ms)
+            self._unsaved = None
+        else:
+            told.failure = _failure(why, told, after.sent[-1])
+            wait_s = min(self._pace.retry * 2**self._failures, self._pace.longest_retry)
+            self._failures, self._not_before = self._failures + 1, time.monotonic() + wait_s
+            log.warning("notification_failed", service=self.service, why=why, again_in_s=wait_s)
+            await self._broker.notifier.save(told, 0)  # another daemon may reach the service
+        self.failure = told.failure if why else None
+
+
+def _failure(why: str | None, told: Told, now: int) -> Failure | None:
+    return Failure(why, told.failure.since_ms if told.failure else now) if why else None
+
+
+def is_told(event: Event) -> bool:
+    """Return whether people are notified of `event`: a new dead letter, or a refusal of the loop guard."""
+    return event.type in ("msg_dead", "too_fast") or (
+        event.type == "msg_expired" and event.data.get("reason") != "dead_letters_full"
+    )
+
+
+def _place(id: str) -> tuple[int, int]:
+    ms, _, number = id.partition("-")
+    return int(ms or 0), int(number or 0)

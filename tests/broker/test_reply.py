@@ -1,0 +1,104 @@
+"""A reply names the message it answers, not its recipient; a title names a thread; a message may want no reply."""
+
+from __future__ import annotations
+
+import pytest
+
+from postino.errors import BadField, KeyReused, UnknownMessage
+from postino.model import Draft, Sender
+
+
+async def reply(broker, answered: str, *, sender: str = "bob", id: str = "r1", **more):
+    draft = Draft(id=id, body="yes", reply_to=answered, **more)
+    return await broker.mail.send(draft, Sender(name=sender, via="http"))
+
+
+async def test_a_reply_goes_to_the_sender_in_the_thread_of_the_message(broker, send) -> None:
+    await send(broker, "q1", sender="ann", thread="Red build: who?")
+
+    sent = await reply(broker, "q1")
+
+    (got,) = (await broker.mail.read("ann", "c1")).items
+    assert (sent.to, got.reply_to, got.thread, got.from_) == ("ann", "q1", "Red build: who?", "bob")
+
+
+async def test_a_reply_finds_its_message_after_it_was_read_acknowledged_or_given_up(broker, send) -> None:
+    for id in ("q1", "q2"):
+        await send(broker, id, sender="ann", thread=f"thread of {id}")
+    await broker.mail.read("bob", "c1", limit=1, ack_now=True)
+    await broker.mail.clear("bob")
+
+    for id in ("q1", "q2"):
+        await reply(broker, id, id=f"r-{id}")
+
+    assert [each.thread for each in (await broker.mail.read("ann", "c1")).items] == ["thread of q1", "thread of q2"]
+
+
+async def test_a_thread_that_the_reply_names_wins(broker, send) -> None:
+    await send(broker, "q1", sender="ann", thread="old")
+    await reply(broker, "q1", thread="new")
+    assert (await broker.mail.read("ann", "c1")).items[0].thread == "new"
+
+
+async def test_a_reply_follows_both_parties_to_their_new_names(broker, send) -> None:
+    await send(broker, "q1", sender="ann")
+    await reply(broker, "q1", id="r0")  # both are known now
+    await broker.agents.rename("ann", "anna")
+    await broker.agents.rename("bob", "bert")
+
+    assert (await reply(broker, "q1", sender="bert")).to == "anna"
+    assert (await reply(broker, "q1", sender="bob", id="r2")).to == "anna"
+
+
+async def test_a_repeated_reply_is_stored_once(broker, send) -> None:
+    await send(broker, "q1", sender="ann", thread="t")
+    first, again = await reply(broker, "q1"), await reply(broker, "q1")
+    assert (first.created, again.created, first.seq) == (True, False, again.seq)
+    with pytest.raises(KeyReused):
+        await reply(broker, "q1", expects="none")
+
+
+async def test_a_reply_to_an_id_that_the_sender_never_got_is_refused(broker, send) -> None:
+    await send(broker, "mine", to="bob", sender="ann")
+    for sender, id in (("bob", "no-such"), ("eve", "mine")):
+        with pytest.raises(UnknownMessage, match=f"no message {id} is known in the inbox of {sender}.*`to`") as refused:
+            await reply(broker, id, sender=sender)
+        assert refused.value.detail["field"] == "reply_to"
+    assert await broker.mail.length("ann") == 0
+
+
+@pytest.mark.parametrize("sender", ["anonymous", "system"])
+async def test_a_reply_to_nobody_is_refused(broker, send, sender) -> None:
+    await send(broker, "q1", sender=sender)
+    with pytest.raises(BadField, match=f"the sender of q1 is {sender}, who has no inbox"):
+        await reply(broker, "q1")
+
+
+async def test_a_reply_to_a_broadcast_is_refused(broker, say) -> None:
+    await say(broker, "b1")
+    with pytest.raises(BadField, match="b1 is a broadcast"):
+        await reply(broker, "b1")
+
+
+async def test_a_reply_with_a_recipient_may_name_any_message(broker, send) -> None:
+    """As before: what it answers may be known to the recipient alone, or have come another way."""
+    assert (await send(broker, "r1", to="ann", sender="bob", reply_to="JIRA-12")).created
+
+
+@pytest.mark.parametrize("wrong", ["", " a", "a ", "a\nb", "a\tb", "x" * 121, "a\x1bb", "a\u202eb", "\u3000"])
+def test_a_title_is_one_line_of_text(wrong: str) -> None:
+    with pytest.raises(BadField) as refused:
+        Draft(id="m1", to="bob", body="x", thread=wrong)
+    assert refused.value.detail["field"] == "thread"
+
+
+async def test_what_a_sender_expects_stays_with_the_message(broker, send) -> None:
+    await send(broker, "m1", sender="ann", expects="none")
+    await send(broker, "m2", sender="ann")
+
+    first, second = (await broker.mail.read("bob", "c1")).items
+    found = {each.id: each.expects for each in (await broker.history.search(agent="bob")).items}
+
+    assert (first.expects, bool(second.expects)) == ("none", False)
+    assert found["m1"] == "none" and not found["m2"]
+    assert not first.altered
