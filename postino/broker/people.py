@@ -6,13 +6,14 @@ import asyncio
 import os
 import pwd
 import re
+from collections.abc import Callable
 
 import msgspec
 import structlog
 
 from postino.errors import NameTaken, PostinoError, UnknownAgent
 from postino.model import Message, OpenMessage, Record, iso
-from postino.store.agents import AgentEntry, AgentTable
+from postino.store.agents import AgentEntry, AgentTable, Names
 from postino.store.entries import message, unpacked
 from postino.store.history import stream_parts
 from postino.store.people import OpenedMessage, PeopleTable, Taken, open_message
@@ -69,6 +70,8 @@ class People:
     """The people of one store, and the one whose daemon this is."""
 
     def __init__(self, table: PeopleTable, agents: AgentTable, sessions: SessionTable) -> None:
+        #: is given the names of all people, in lower case, whenever they are read
+        self.on_names: Callable[[frozenset[str]], object] = lambda _: None
         self._table = table
         self._agents = agents
         self._sessions = sessions
@@ -84,6 +87,7 @@ class People:
         for each in (name, f"{name[: LONGEST_NAME - 6]}.human"):
             try:
                 self.here = await self._table.register(each, chosen=chosen is not None)
+                self._noted(await self._agents.names())
                 break
             except NameTaken as error:
                 log.warning("person_name_taken", name=each, error=error.message)
@@ -104,16 +108,23 @@ class People:
         Raises:
             NameTaken: an agent of that name is online.
         """
-        return await self.one(await self._table.register(name, chosen=True))
+        present = await self._table.register(name, chosen=True)
+        self._noted(await self._agents.names())
+        return await self.one(present)
 
     async def names(self) -> list[str]:
         """Return the names of all people, sorted."""
-        return (await self._agents.names_lately()).people()
+        return self._noted(await self._agents.names_lately())
+
+    def _noted(self, names: Names) -> list[str]:
+        people = names.people()
+        self.on_names(frozenset(name.lower() for each in people for name in names.all_of(each)))
+        return people
 
     async def page(self, limit: int, offset: int) -> tuple[list[Person], int]:
         """Return people in the order of their names, and how many there are."""
         names = await self._agents.names()
-        people, shared = names.people(), await self._table.opened(HUMAN)
+        people, shared = self._noted(names), await self._table.opened(HUMAN)
         wanted = people[offset : offset + limit]
         found = [self._describe(name, names.agents[name], shared) for name in wanted]
         return list(await asyncio.gather(*found)), len(people)

@@ -180,7 +180,8 @@ class Store:
         try:
             await self.ping()
             if self.identity.format < FORMAT:
-                await migrate(self.writes, self.keys, self.scripts["migrate"])
+                confirm = (lambda: self.run("fence", "", {})) if self._fence is not None else None
+                await migrate(self.writes, self.keys, self.scripts["migrate"], confirm)
         finally:
             self.identity.migrates = False
 

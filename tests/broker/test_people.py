@@ -47,6 +47,7 @@ async def test_people_are_agents_of_their_own_kind(people: Broker, send: Any) ->
 
     assert kinds == {"ann": "human", "bob": "agent", "robert": "human"}
     assert await people.people.names() == ["ann", "robert"]
+    assert people.guard.people == {"ann", "robert"}
 
 
 async def test_a_seen_message_is_read_and_stays_open_until_it_is_done(people: Broker, send: Any) -> None:
