@@ -220,6 +220,16 @@ class RateLimited(PostinoError):
     )
 
 
+class TooFast(PostinoError):
+    code = "too_fast"
+    http = 429
+    retryable = True
+    meaning = (
+        "The loop guard: a verified sender has sent POSTINO_SEND_RATE times within a minute, or two agents have "
+        "answered each other POSTINO_PAIR_RATE times; nothing was stored, see `reason` and `retry_after_s`"
+    )
+
+
 class TooMany(PostinoError):
     code = "too_many"
     http = 503

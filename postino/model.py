@@ -22,7 +22,7 @@ ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an 
 EVENTS = (
     *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
     *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
-    *("agent_online", "agent_offline", "agent_rename", "agent_forget", "group_join", "group_leave"),
+    *("agent_online", "agent_offline", "agent_rename", "agent_forget", "group_join", "group_leave", "too_fast"),
 )
 #: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")

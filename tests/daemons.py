@@ -15,13 +15,15 @@ from tests import prefork
 from tests.homes import scratch_home
 from tests.waiting import until
 
+#: without the loop guard: tests send as fast as they can, also by turns; tests/broker/test_guard.py is about it
+UNGUARDED = {"POSTINO_SEND_RATE": "0", "POSTINO_PAIR_RATE": "0"}
 START_S = 40  # a deadline
 
 
 def environment(home: Home, **settings: str) -> dict[str, str]:
     """Return the environment of a command that works on a home; `settings` are further variables."""
     plain = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
-    return plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | settings
+    return plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | UNGUARDED | settings
 
 
 @dataclass

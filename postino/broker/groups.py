@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 
 from postino.broker.agents import Agents
+from postino.broker.guard import Guard
 from postino.broker.mail import Mail
 from postino.broker.reach import nobody
 from postino.errors import BadField, EmptyGroup, StoreAway, UnknownGroup
@@ -22,8 +23,9 @@ _MAX_HOPS = 4  # renames and changes of a group that one send follows
 class Groups(GroupTable):
     """Mailing lists, and what is sent to several agents at once."""
 
-    def __init__(self, store: Store, limits: Limits, agents: Agents, mail: Mail) -> None:
+    def __init__(self, store: Store, limits: Limits, agents: Agents, mail: Mail, guard: Guard) -> None:
         super().__init__(store, limits)
+        self._guard = guard
         self._agents = agents
         self._mail = mail
 
@@ -67,12 +69,15 @@ class Groups(GroupTable):
             BadField: a list names an agent twice, under one name or two.
             KeyReused: one of them has the id with other content.
             InboxFull: one of them has to read first.
+            TooFast: the loop guard has stopped the sender, or it and one of them.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
         record, names, many = await self._recipients(many, sender)
         for _ in range(_MAX_HOPS):
             try:
-                recipients = await self.send(names, many, sender, record)
+                with self._guard.counting(sender, names, many.draft.id) as counted:
+                    recipients = await self.send(names, many, sender, record)
+                    counted.created = sum(each.created for each in recipients)
             except Moved as moved:
                 record, names, many = await self._recipients(many, sender) if many.group else ("", moved.names, many)
                 _refuse_duplicates(names, many)

@@ -10,6 +10,7 @@ import structlog
 
 from postino.broker.agents import Agents
 from postino.broker.events import Events
+from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach
 from postino.errors import BadField, StoreAway, UnknownMessage
@@ -38,6 +39,7 @@ class Mail(Inboxes):
         events: Events,
         housekeeping: Housekeeping,
         history: HistoryStream,
+        guard: Guard,
         *,
         wakes: bool,
     ) -> None:
@@ -46,6 +48,7 @@ class Mail(Inboxes):
         self._events = events
         self._housekeeping = housekeeping
         self._history = history
+        self._guard = guard
         self._wakes = wakes  # idle sessions are woken
 
     @staticmethod
@@ -77,11 +80,16 @@ class Mail(Inboxes):
             UnknownMessage, BadField: that message is not one that the sender can answer.
             KeyReused: the id was accepted with other content.
             InboxFull: the recipient has to read first.
+            TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
         if draft.to is None:
             draft = await self._addressed(draft, sender.name)
-        sent = await super().send(draft, sender)
+        to = draft.to or ""
+        with self._guard.counting(sender, [to], draft.id) as counted:
+            sent = await super().send(draft, sender)
+            counted.created = int(sent.created)
+        self._guard.note_name(sender.name, to, sent.to)
         if sent.known:
             return sent
         near = await self.nearest(sent.to)

@@ -358,7 +358,8 @@ class StatsReport(Record, frozen=True, kw_only=True):
 class Refusal(Record, frozen=True, kw_only=True):
     """An error. Further members where they apply: field, position, line, names, allow, acknowledged, rejected.
 
-    With `outcome: unknown`, `id` is the one under which a send or broadcast can be repeated safely.
+    `too_fast` has its `reason`, and the agent `to` whom it is. With `outcome: unknown`, `id` is the one under which a
+    send or broadcast can be repeated safely.
     """
 
     ok: bool = False
@@ -372,6 +373,8 @@ class Refusal(Record, frozen=True, kw_only=True):
     names: list[str] | None = None
     line: int | None = None
     retry_after_s: int | None = None
+    reason: str | None = None
+    to: str | None = None
 
 
 def _check_ids(ids: list[str]) -> None:

@@ -84,7 +84,7 @@ from postino.several import Group, Member, SentMany
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
 UNKNOWN, TO_GROUP = ("unknown_agent",), ("unknown_group", "empty_group")
-REUSED = ("key_reused", "importing", "rate_limited")
+REUSED = ("key_reused", "importing", "rate_limited", "too_fast")
 SENDING, READING = ("Idempotency-Key", "X-Postino-Via", *IN_SESSION), ("X-Postino-Consumer",)
 LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
 

@@ -304,6 +304,7 @@ async def conversation(broker: Broker) -> None:
     )
     await refused(broker.groups.send_many(ManyDraft(to=["alice", bob], draft=replace(one, id="m13")), ci), "inbox_full")
     await broker.groups.remove("team", "alice")
+    await broker.events.tell_too_fast("alice", "carol", "pair_rate", 60)
     waiting = await broker.claude.unnotified(bob, "h:2:0", "c-2")
     await broker.claude.mark_notified(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
     await broker.mail.read(bob, "s-2", limit=5, budget=1000)
