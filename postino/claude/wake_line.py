@@ -108,7 +108,7 @@ class WakeLines:
                 await connected.wake_prompted.wait()
         except TimeoutError:
             taken_back = connected.take_back is not None and await connected.take_back()
-            connected.takes_bodies = taken_back
+            connected.takes_bodies = False
             _log.warning("wake_not_reported", session=connected.session.id, taken_back=taken_back)
             await connected.session.give_back(msg_id, shown=not taken_back)
 
