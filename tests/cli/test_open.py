@@ -37,6 +37,7 @@ def test_a_browser_gets_the_code_and_the_terminal_does_not(bare, tmp_path) -> No
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/address\n')
     browser.chmod(0o755)
 
+    bare.serve(POSTINO_API_TOKEN=TOKEN)
     shown = bare.ok("open", POSTINO_API_TOKEN=TOKEN, BROWSER=f"{browser} %s")
 
     assert re.fullmatch(r"opened http://localhost:\d+/\n", shown)
@@ -44,6 +45,7 @@ def test_a_browser_gets_the_code_and_the_terminal_does_not(bare, tmp_path) -> No
 
 
 def test_a_code_is_changed_into_the_token_once(bare) -> None:
+    bare.serve(POSTINO_API_TOKEN=TOKEN)
     url, _, code = bare.json("open", "--print", POSTINO_API_TOKEN=TOKEN)["url"].partition("#code=")
 
     assert post(f"{url}api/signin", {"code": code}) == (200, {"ok": True, "token": TOKEN})
@@ -52,6 +54,7 @@ def test_a_code_is_changed_into_the_token_once(bare) -> None:
 
 
 def test_a_code_is_made_for_the_unix_socket_alone(bare) -> None:
+    bare.serve(POSTINO_API_TOKEN=TOKEN)
     url = bare.json("open", "--print", POSTINO_API_TOKEN=TOKEN)["url"].partition("#")[0]
 
     assert post(f"{url}api/signin/code", {})[0] == 401
@@ -59,8 +62,8 @@ def test_a_code_is_made_for_the_unix_socket_alone(bare) -> None:
     assert (status, refusal["code"]) == (403, "forbidden")
 
 
-def test_a_code_that_nobody_made_is_none(bare) -> None:
-    url = bare.json("open", "--print")["url"]
+def test_a_code_that_nobody_made_is_none(postino) -> None:
+    url = postino.json("open", "--print")["url"]
 
     for code in ("", "x", "ä" * 40):
         assert post(f"{url}api/signin", {"code": code})[0] == 403

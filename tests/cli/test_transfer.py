@@ -20,7 +20,7 @@ from tests.cli.conftest import Postino
 @pytest.fixture
 def source(bare: Postino) -> Postino:
     """A home with some mail in it."""
-    bare.ok("up")
+    bare.serve()
     bare.ok("send", "bob", "one", "--from", "ci", "--id", "m1")
     bare.ok("send", "bob", "two\nlines", "--from", "ci")
     bare.ok("broadcast", "hear", "--from", "ci")
