@@ -5,6 +5,7 @@ Times are ISO 8601 in UTC with milliseconds in answers, and `*_ms` inside: milli
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -354,7 +355,12 @@ class Event(Record, frozen=True, kw_only=True):
 
 def iso(ms: int) -> str:
     """Return `ms` of Valkey's clock as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(ms // 1000)}.{ms % 1000:03}Z"
+
+
+@functools.lru_cache(1024)  # a busy daemon names the same seconds again and again
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def digest(sender: str, body: str, thread: str | None, reply_to: str | None, extras: str = "") -> str:

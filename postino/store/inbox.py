@@ -38,7 +38,7 @@ class Inboxes:
         """
         assert draft.to is not None
         marks, extras = self._store.marks, encoded(Extras(expects=draft.expects, choices=draft.choices))
-        agent, (seq, created, known, marked, online, seen, now, person) = await self._store.run_named(
+        agent, (answer,) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
@@ -52,6 +52,7 @@ class Inboxes:
             max_dead=self._limits.max_inbox,
             marked_until=marks.until(sender.name, draft.to),
         )
+        seq, created, known, marked, online, seen, now, person = map(int, answer.split())
         marks.note(marked, sender.name, agent)
         return Sent(
             id=draft.id,
@@ -61,8 +62,8 @@ class Inboxes:
             known=bool(known),
             durability=self._store.durability,
             online=bool(online),
-            last_seen=iso(int(seen)) if int(seen) else None,
-            reach=self.reach(agent, online=bool(online), away_s=(int(now) - int(seen)) / 1000, person=bool(person)),
+            last_seen=iso(seen) if seen else None,
+            reach=self.reach(agent, online=bool(online), away_s=(now - seen) / 1000, person=bool(person)),
         )
 
     def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
