@@ -58,8 +58,9 @@ async def _claude() -> Rows:
             async with real_relays() as spawn:
                 ada = await spawn(machine.env, POSTINO_AGENT_NAME="ada")
                 verified = [await _verified(model, ada, "bob", number, tab) for number in range(ROUNDS)]
-                unverified = [await _unverified(model, machine, "bob", number, tab) for number in range(ROUNDS)]
                 interrupted = [await _interrupted(model, ada, tab, ROUNDS + number) for number in range(ESC_ROUNDS)]
+                # last: nobody reads these, and a line holds no message behind one of them
+                unverified = [await _unverified(model, machine, "bob", number, tab) for number in range(ROUNDS)]
             await tab.kill()
     return [
         _row("Claude Code: verified send to the request with its body", verified),

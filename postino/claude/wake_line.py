@@ -111,9 +111,10 @@ class WakeLines:
             async with asyncio.timeout(PROMPT_S):
                 await connected.wake_prompted.wait()
         except TimeoutError:
+            taken_back = connected.take_back is not None and await connected.take_back()
             connected.takes_bodies = False
-            _log.warning("wake_not_reported", session=connected.session.id)
-            await connected.session.give_back(msg_id, shown=True)
+            _log.warning("wake_not_reported", session=connected.session.id, taken_back=taken_back)
+            await connected.session.give_back(msg_id, shown=not taken_back)
 
     def _send_to_channel(self, connected: ConnectedSession, waiting: Waiting) -> None:
         # the client drops `meta` keys with other characters than letters, digits and _, and values that are not strings

@@ -7,6 +7,7 @@ as they are: a number is no id.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
+from postino.values import GROUP as GROUP_PATTERN
 from postino.values import (
     ID_PATTERN,
     MAX_BODY,
@@ -22,10 +24,10 @@ from postino.values import (
     MAX_PAGE,
     NAME_PATTERN,
     OWN_NAME,
-    RECIPIENT,
     TEXT_PATTERN,
     TITLE_PATTERN,
     check_any_name,
+    check_choices,
     check_group,
     check_id,
     check_name,
@@ -100,6 +102,15 @@ def _take_ids(value: Any, field: str) -> list[str]:
     return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
 
 
+def _take_choices(value: Any, field: str) -> list[str]:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, list):
+        raise _wrong(field, "a list of texts", value)
+    return check_choices([TEXT.take(each, f"{field}[{at}]") for at, each in enumerate(value)], field)
+
+
 def _take_recipients(value: Any, field: str) -> str | list[str]:
     """Return an agent, `#group` or list. A list is only looked at by the draft: schemas that say more are long."""
     if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
@@ -128,7 +139,7 @@ RECIPIENTS = Kind(
     _take_recipients,
     needed=False,
 )
-GROUP = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_group))
+GROUP = Kind({"type": "string", "pattern": GROUP_PATTERN}, _of_text(check_group))
 IDS = Kind(
     {
         "anyOf": [
@@ -138,6 +149,7 @@ IDS = Kind(
     },
     _take_ids,
 )
+CHOICES = Kind({"type": ["array", "null"]}, _take_choices, needed=False)
 MAYBE_TITLE = Kind(
     {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
 )
@@ -173,8 +185,9 @@ class Send(Arguments):
     body: str = _argument(TEXT, "The text")
     id: str | None = _argument(MAYBE_ID, "The same id is stored once")
     thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
-    reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers; `to` defaults to its sender")
+    reply_to: str | None = _argument(MAYBE_ID, "Message id it answers; `to` defaults to its sender")
     expects: str | None = _argument(EXPECTS, "")
+    choices: list[str] | None = _argument(CHOICES, "Buttons for people")  # noqa: RUF009 - as below
 
 
 @dataclass(frozen=True, kw_only=True)
