@@ -65,11 +65,15 @@ class WakeLines:
         if not took:
             await connected.session.give_back(msg_id, shown=took is None)
             return False
+        failed: Exception | None = None  # not a cancellation: when the daemon stops, nothing is waited for
         try:
             await self._mark_notified(connected, waiting, claude_session, way)
-        finally:
-            if batch is not None:
-                await self._await_prompt(connected, msg_id)
+        except Exception as error:
+            failed = error
+        if batch is not None:
+            await self._await_prompt(connected, msg_id)
+        if failed is not None:
+            raise failed
         return True
 
     async def _mark_notified(self, connected: ConnectedSession, waiting: Waiting, claude: str, how: str) -> None:

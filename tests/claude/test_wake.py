@@ -281,6 +281,27 @@ async def test_a_prompt_that_another_hook_removed_acknowledges_nothing(broker, h
     await has_state(broker, "m1", "queued")
 
 
+async def test_wakes_that_end_while_one_is_recorded_wait_for_no_prompt(broker, connect, monkeypatch):
+    recording = asyncio.Event()
+
+    async def record(*_: Any, **__: Any) -> None:
+        recording.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ClaudeProcesses, "mark_notified", record)
+    sessions = ConnectedSessions()
+    waking = asyncio.create_task(Wakes(broker, sessions, "auto").run())
+    bob = await connect("bob", sessions=sessions, claude={"pid": 1, "socket": "/tmp/1.sock"})
+    next(iter(sessions)).hook_received("c-1", idle=True)
+    await mail(broker, "m1", sender=ADA)
+    assert bodies(await woken(bob)) == ["secret"]
+    await recording.wait()
+
+    waking.cancel()
+
+    assert await asyncio.wait([waking], timeout=3) == ({waking}, set())
+
+
 async def test_a_session_that_ends_after_the_line_leaves_its_mail_to_the_next_one(broker, hooked, connect):
     bob, connected = await hooked()
     await mail(broker, "m1", sender=ADA)

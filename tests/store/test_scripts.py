@@ -163,8 +163,8 @@ def test_every_key_of_a_header_is_used_and_none_beside_it(script: Script) -> Non
     for left, first in re.findall(r"local ([\w, ]+) = unpack\(KEYS(?:, (\d+), \d+)?\)", code):
         named |= {name: int(first or 1) + at for at, name in enumerate(left.split(", "))}
     places = {int(place) for place in re.findall(r"KEYS\[(\d+)\]", code)}
-    if re.search(r"KEYS\[at", code):  # a rename goes through the four kinds of both names
-        places |= set(range(1, 9))
+    if re.search(r"KEYS\[at", code):  # a rename goes through the kinds of both names
+        places |= set(range(1, 2 * len(PER_AGENT) + 1))
     table = {name: int(place) for name, place in re.findall(r"(\w+) = KEYS\[(\d+)\]", code)}
 
     for name, place in (named | table).items():
@@ -342,6 +342,14 @@ async def conversation(broker: Broker) -> None:
     await refused(broker.agents.rename("robert", "alice"), "name_taken")
     await refused(broker.agents.rename("robert-never", "x"), "unknown_agent")
     await broker.mail.send(Draft(id="alias", to="alice", body="hello"), ci)
+    await broker.people.register("ann")
+    await refused(broker.people.register("alice"), "name_taken")
+    await refused(broker.sessions.join(hello("s-3", name="ann")), "name_taken")
+    await refused(broker.people.seen("robert", ["m1"]), "unknown_agent")
+    await broker.mail.send(Draft(id="ask", to="ann", body="Which?", choices=["one", "two"]), ci)
+    await broker.mail.send(Draft(id="ask", to="human", body="Who?"), ci)
+    await broker.people.seen("ann", ["ask", "nonsense"])
+    await broker.people.done("ann", ["ask"])
     await broker.claude.bind("s-1", "h:1:0", "c-1")
     await broker.agents.heartbeat("web")
     await broker.agents.offline("web")
