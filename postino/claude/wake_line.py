@@ -63,6 +63,8 @@ class WakeLines:
             batch = None  # the way that is left is none for messages
             took = await self._send(connected, waker, msg_id, wake_text(waiting, None), has_messages=False)
         if not took:
+            if took is None:
+                connected.takes_bodies = False  # each such line would count as a delivery, until the message is dead
             await connected.session.give_back(msg_id, shown=took is None)
             return False
         failed: Exception | None = None  # not a cancellation: when the daemon stops, nothing is waited for

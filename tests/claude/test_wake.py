@@ -268,6 +268,17 @@ async def test_a_line_that_never_becomes_a_prompt_gives_back_what_it_held_and_is
     assert (again["delivery"], again["redelivered"]) == (2, True)
 
 
+async def test_a_line_of_which_nothing_is_known_is_followed_by_lines_without_messages(broker, hooked, monkeypatch):
+    monkeypatch.setattr(wake_line, "RELAY_S", 0.1)
+    bob, connected = await hooked()
+    await mail(broker, "m1", sender=ADA)
+    assert "secret" in (await bob.next())["text"]  # and no answer
+
+    for _ in range(2):
+        assert "secret" not in await woken(bob, ok=False)
+    assert (await broker.mail.state("bob", "m1")).deliveries == 1
+
+
 async def test_a_prompt_that_another_hook_removed_acknowledges_nothing(broker, hooked, monkeypatch):
     monkeypatch.setattr(session, "ONE_PROMPT_S", 0.0)
     bob, connected = await hooked()
