@@ -6,6 +6,8 @@ import os
 import time
 
 from postino import __version__
+from postino.client_asks import AskCalls
+from postino.client_people import PeopleCalls
 from postino.errors import PostinoError, StoreAway, Unreachable
 from postino.transport import Answer, Transport, encoded, query_of, segment
 
@@ -18,11 +20,10 @@ if TYPE_CHECKING:
 PAUSES = (0.1, 1.0)  # s before the second and the third try
 PATIENCE = 5.0  # s after which nothing is tried again
 RECONNECT = 0.2  # s between two tries to reopen an event stream
-LONGEST_WAIT = 60.0  # s of one long poll
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
 
-class Client:
+class Client(PeopleCalls, AskCalls):
     """A client of one daemon, by the path of its unix socket or by URL and token. Not thread-safe.
 
     `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
@@ -62,7 +63,7 @@ class Client:
 
     def send(
         self,
-        to: str | None,
+        to: str | list[str] | None,
         body: str,
         *,
         sender: str | None = None,
@@ -70,42 +71,16 @@ class Client:
         thread: str | None = None,
         reply_to: str | None = None,
         expects: str | None = None,
+        choices: list[str] | None = None,
     ) -> Json:
-        """Send a message. Without `id` one is generated, so that a retry is stored once.
+        """Send a message to an agent, a list of agents or `#` and a group.
 
-        Without `to` it goes to the sender of the message `reply_to`, which `sender` got.
+        Without `to` it goes to the sender of the message `reply_to`, which `sender` got. Without `id` one is generated,
+        so that a retry is stored once.
         """
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
+        asked["choices"] = choices
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
-
-    def ask(
-        self,
-        to: str | None,
-        body: str,
-        *,
-        seconds: float,
-        sender: str,
-        id: str | None = None,
-        thread: str | None = None,
-    ) -> Json:
-        """Send a message and wait up to `seconds` for its `reply`, leased to this client; null if none came.
-
-        The wait goes on over daemons that come and go. Acknowledge the reply with `ack`, for the agent it is `to`.
-        """
-        asked = {"to": to, "body": body, "from": sender, "thread": thread, "id": _unique() if id is None else id}
-        asked |= {"ack": "lease", "consumer": self.consumer}
-        until = time.monotonic() + seconds
-        while True:
-            began = time.monotonic()
-            wait = min(max(until - began, 0.001), LONGEST_WAIT)
-            try:
-                answer = self._call("POST", "messages", body=asked | {"wait_reply": round(wait, 3)}, wait=wait)
-            except (Unreachable, StoreAway):
-                if time.monotonic() - began <= PATIENCE or time.monotonic() >= until:
-                    raise
-                continue  # it was lost while it waited
-            if answer["reply"] is not None or time.monotonic() >= until:
-                return answer
 
     def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List an inbox, oldest first, without leasing."""
@@ -196,18 +171,16 @@ class Client:
         q: str | None = None,
         before: str | None = None,
         limit: int | None = None,
+        render: bool = False,
     ) -> Json:
         """List accepted messages and broadcasts, newest first. The answer's `before` gives the next page."""
         asked = {"agent": agent, "with": with_, "q": q, "before": before, "limit": limit}
+        asked["render"] = "true" if render else None
         return self._call("GET", "history", query=asked)
 
     def check(self, agent: str) -> Json:
         """Count what an agent can read now."""
         return self._call("GET", f"check/{segment(agent, 'name')}")
-
-    def whoami(self) -> Json:
-        """Return which agent this client is to the daemon: that of its named token, or of the session it runs in."""
-        return self._call("GET", "whoami")
 
     def agents(self, *, limit: int | None = None, offset: int | None = None, online: bool = False) -> Json:
         """List the known agents, or those that are online."""
@@ -222,10 +195,6 @@ class Client:
             UnknownAgent: `detail["names"]` lists similar names.
         """
         return self._call("GET", f"agents/{segment(name, 'name')}")
-
-    def heartbeat(self, name: str) -> Json:
-        """Keep an agent online for 30 s."""
-        return self._call("POST", f"agents/{segment(name, 'name')}/heartbeat", body={})
 
     def rename(self, old: str, new: str) -> Json:
         """Rename an agent. Messages to the old name still arrive."""
@@ -243,9 +212,17 @@ class Client:
         """Forget every agent that is offline and has no mail."""
         return self._call("POST", "agents/cleanup", body={}, repeat=False)
 
-    def signin_code(self) -> Json:
-        """Return the address of the page, with a single-use code if a token is set. Over the unix socket only."""
-        return self._call("POST", "signin/code", body={})
+    def groups(self, *, limit: int | None = None, offset: int | None = None) -> Json:
+        """List the groups with their members."""
+        return self._call("GET", "groups", query={"limit": limit, "offset": offset})
+
+    def join(self, group: str, agent: str) -> Json:
+        """Make an agent a member of a group."""
+        return self._call("POST", _membership(group, agent), body={})
+
+    def leave(self, group: str, agent: str) -> Json:
+        """Take an agent out of a group."""
+        return self._call("DELETE", _membership(group, agent))
 
     def create_token(self, name: str, role: str, ttl_s: int | None = None) -> Json:
         """Create a named token; only this answer has it. Over the unix socket only."""
@@ -402,3 +379,7 @@ def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
     if body and "id" in body:
         error.detail.setdefault("id", body["id"])
     return error
+
+
+def _membership(group: str, agent: str) -> str:
+    return f"groups/{segment(group, 'group')}/members/{segment(agent, 'name')}"

@@ -46,6 +46,7 @@ class Settings:
     web_enabled: bool = True
     api_token: str | None = None
     agent_name: str | None = None
+    human_name: str | None = None
     msg_ttl: int = 86_400
     message_lease: int = 120
     max_deliveries: int = 5
@@ -54,6 +55,7 @@ class Settings:
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
     send_rate: int = 120
+    pair_rate: int = 30
     max_memory: int | None = None
     replicas: int | Literal["strict"] = 0
     tls_cert: Path | None = None
@@ -132,6 +134,7 @@ KNOBS: tuple[Knob, ...] = (
         word,
     ),
     Knob("agent_name", "an agent name", "Name of this session, instead of a derived one", check_name),
+    Knob("human_name", "an agent name", "Name of the person whose daemon this is; unset: the login name", check_name),
     Knob(
         "msg_ttl",
         "1 to 31536000 s",
@@ -154,7 +157,18 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", whole_number(1, 100_000)),
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", whole_number(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", whole_number(1024, 16_777_216)),
-    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", whole_number(1, 100_000)),
+    Knob(
+        "send_rate",
+        "0 to 100000 per minute",
+        "Messages and broadcasts of one verified sender; 0: no limit",
+        whole_number(0, 100_000),
+    ),
+    Knob(
+        "pair_rate",
+        "0 to 100000 per minute",
+        "Answers that two agents give each other by turns; a person's message to one of them starts again; 0: no limit",
+        whole_number(0, 100_000),
+    ),
     Knob(
         "tls_cert",
         "an absolute path",

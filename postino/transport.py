@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
 
-from postino.errors import ERRORS, BadField, BadName, PostinoError, Unreachable
+from postino.errors import ERRORS, BadField, BadName, Forbidden, PostinoError, Unreachable
 from postino.home import check
 from postino.light import dataclass
 from postino.unix_http import CHUNK, UnixConnection
@@ -195,6 +196,12 @@ class Transport:
         try:
             return make(seconds)
         except OSError as error:
+            if error.errno == errno.EPERM:  # an ordinary refusal is EACCES
+                raise Forbidden(
+                    f"this command may not use {self.address} ({_reason(error)}): it probably runs in a sandbox, as "
+                    "Codex gives the commands of a session; call postino's tools there (msg_send, msg_read), or let "
+                    "the command run outside of the sandbox"
+                ) from None
             raise Unreachable(
                 f"no postino daemon answers at {self.address} ({_reason(error)}); run `postino up`", outcome="none"
             ) from None
@@ -253,7 +260,7 @@ def segment(value: str, field: str) -> str:
 
 
 def query_of(asked: Json) -> str:
-    """Return the members of `asked` that are given as the query of an address, with its question mark."""
+    """Return the query of `asked` with its question mark, '' if every value is None."""
     given = {key: value for key, value in asked.items() if value is not None}
     if not given:
         return ""

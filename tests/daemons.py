@@ -10,28 +10,35 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from postino.daemon import process
 from postino.paths import Home
 from tests import prefork
 from tests.homes import scratch_home
 from tests.waiting import until
 
+#: without the loop guard: tests send as fast as they can, also by turns; tests/broker/test_guard.py is about it
+UNGUARDED = {"POSTINO_SEND_RATE": "0", "POSTINO_PAIR_RATE": "0"}
 START_S = 40  # a deadline
 
 
 def environment(home: Home, **settings: str) -> dict[str, str]:
     """Return the environment of a command that works on a home; `settings` are further variables."""
     plain = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
-    return plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | settings
+    return plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | UNGUARDED | settings
 
 
 @dataclass
 class Daemon:
-    """A daemon that a test may stop, kill and start again."""
+    """A daemon that a test may stop, kill and start again.
+
+    `constants`: times that a test would wait out, and shorter ones: {"postino.claude.wake.SILENCE_S": 5.0}.
+    """
 
     home: Home
     env: dict[str, str]
     process: prefork.Forked | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, float] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -52,15 +59,15 @@ class Daemon:
     def start(self, **extra: str) -> Daemon:
         """Start it and return when it answers."""
         self.extra = extra
-        self.process = prefork.source().fork(self.env | extra, self.home.log)
+        self.process = prefork.source().fork(self.env | extra, self.home.log, self.constants)
         until(self.answers, "the daemon answers", START_S)
         return self
 
     def answers(self) -> bool:
-        """Tell whether /api/health says over the unix socket that Valkey answers, too."""
+        """Tell whether /api/health says over the unix socket that Valkey answers, too; curl would cost more."""
         assert self.process is not None
         assert self.process.poll() is None, self.home.log.read_text()
-        return self.home.socket.exists() and self.health().get("valkey") is True
+        return self.home.socket.exists() and process.is_healthy(self.home)
 
     def health(self) -> dict[str, object]:
         """Ask /api/health with real curl; {} when nobody answers."""

@@ -98,7 +98,7 @@ class Asks:
         while place is not None and looked < MAX_LOOKED and stream_parts(place)[0] >= since:
             part = await self._history.part(names, place, _PART)
             for entry in part.entries:
-                if entry.fields.get("reply_to") == ask.sent.id and entry.fields["to"] in names:
+                if entry.fields.get("reply_to") == ask.sent.id and not set(names).isdisjoint(entry.recipients):
                     found = entry
             place, looked = part.before, looked + len(part.entries)
         if found is None:

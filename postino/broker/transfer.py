@@ -25,12 +25,14 @@ from postino.store.lines import (
     DeadLine,
     EndLine,
     FeedLine,
+    GroupLine,
     Header,
     HistoryLine,
     IdLine,
     Line,
     MessageLine,
     NoticeLine,
+    OpenLine,
     type_of,
 )
 from postino.store.store import Store
@@ -86,6 +88,7 @@ class Transfer:
             done: set[str] = set()
             async for lines in self._mail(agent.name, done):
                 yield lines
+            yield await self._table.open(agent.name)
             async for lines in self._table.ids(agent.name):
                 yield [line for line in lines if not isinstance(line, IdLine) or line.id not in done]
         yield await self._table.notices()
@@ -98,6 +101,7 @@ class Transfer:
         async for lines in self._table.ids(ALL):
             yield lines
         yield await self._table.feed()
+        yield await self._table.groups()
 
     async def _mail(self, agent: str, done: set[str]) -> AsyncIterator[list[Line]]:
         """Yield the messages and dead letters of an agent, each once; put their ids into `done`.
@@ -162,6 +166,8 @@ class Transfer:
                 return await table.add_messages(lines)  # type: ignore[arg-type]  # all lines of a batch have one type
             case [DeadLine(), *_]:
                 return await table.add_dead(lines)  # type: ignore[arg-type]
+            case [OpenLine(), *_]:
+                return await table.add_open(lines)  # type: ignore[arg-type]
             case [IdLine(), *_]:
                 return await table.add_ids(lines)  # type: ignore[arg-type]
             case [HistoryLine(), *_]:
@@ -181,6 +187,8 @@ class Transfer:
                 return 1
             case FeedLine():
                 return await self._table.add_feed(line)
+            case GroupLine():
+                return await self._table.add_group(line)
         return 0
 
 

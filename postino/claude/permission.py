@@ -14,7 +14,9 @@ import msgspec
 from postino.claude.hook_events import Event
 from postino.relay.lines import IDEMPOTENT_TOOLS, REPEATABLE_TOOLS
 
-READING = frozenset({"msg_broadcasts", "msg_check", "msg_list_agents", "msg_read", "msg_whoami"})
+READING = frozenset(
+    {"msg_broadcasts", "msg_check", "msg_history", "msg_list_agents", "msg_read", "msg_status", "msg_whoami"}
+)
 READ_RESOURCE = "ReadMcpResourceTool"  # the client's own tool; our inbox is a resource, too
 REFUSED = (
     "postino: a subagent cannot read or acknowledge mail, or wait for a reply: mail belongs to the main session. "

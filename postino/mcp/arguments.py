@@ -7,32 +7,42 @@ as they are: a number is no id.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
 from postino.relay.lines import MAX_ASK_S
+from postino.values import GROUP as GROUP_PATTERN
 from postino.values import (
     ID_PATTERN,
     MAX_BODY,
     MAX_IDS,
     MAX_PAGE,
+    NAME_PATTERN,
     OWN_NAME,
     TEXT_PATTERN,
     TITLE_PATTERN,
+    check_any_name,
+    check_choices,
+    check_group,
     check_id,
     check_name,
     check_text,
+    check_thread,
     check_title,
     visible,
 )
 
 LONGEST_SHOWN = 24  # characters of a wrong value in the sentence that refuses it
+MOST_SHOWN = 10  # unknown arguments that an error names
 MAX_OFFSET = 999_999
+MAX_SOUGHT = 256  # characters of a text to search for
 
 Schema = dict[str, Any]
 
@@ -96,12 +106,44 @@ def _take_ids(value: Any, field: str) -> list[str]:
     return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
 
 
+def _take_choices(value: Any, field: str) -> list[str]:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, list):
+        raise _wrong(field, "a list of texts", value)
+    return check_choices([TEXT.take(each, f"{field}[{at}]") for at, each in enumerate(value)], field)
+
+
+def _take_recipients(value: Any, field: str) -> str | list[str]:
+    """Return an agent, `#group` or list. A list is only looked at by the draft: schemas that say more are long."""
+    if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
+        value = re.findall(r'[^\s",\[\]]+', value)
+    if isinstance(value, str):
+        check_any_name(value.removeprefix("#"), field)
+        return value
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong(field, "an agent, #group or a list of agents", value)
+    return value
+
+
+_AS_TEXT = r"\s*\[.*\]\s*"  # a list as text
 _FLAG = "([Tt]rue|[Ff]alse)?"
 _IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
 
 NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
 TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
+RECIPIENTS = Kind(
+    {
+        "type": ["string", "array", "null"],
+        "pattern": f"^(#?{NAME_PATTERN}|{_AS_TEXT})?$",
+        "items": {"type": "string"},
+    },
+    _take_recipients,
+    needed=False,
+)
+GROUP = Kind({"type": "string", "pattern": GROUP_PATTERN}, _of_text(check_group))
 IDS = Kind(
     {
         "anyOf": [
@@ -111,9 +153,29 @@ IDS = Kind(
     },
     _take_ids,
 )
-MAYBE_NAME = Kind({"type": ["string", "null"], "pattern": f"^$|{OWN_NAME}"}, NAME.take, needed=False)
+CHOICES = Kind({"type": ["array", "null"]}, _take_choices, needed=False)
 MAYBE_TITLE = Kind(
     {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
+)
+MAYBE_NAME = Kind({"type": ["string", "null"], "pattern": f"^$|{OWN_NAME}"}, NAME.take, needed=False)
+MAYBE_THREAD = Kind(
+    {"type": ["string", "null"], "pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})?$"}, _of_text(check_thread), needed=False
+)
+SOUGHT = Kind(
+    {"type": ["string", "null"], "maxLength": MAX_SOUGHT, "pattern": f"^$|{TEXT_PATTERN}"},
+    _of_text(lambda value, field: check_text(value, field, longest=MAX_SOUGHT)),
+    needed=False,
+)
+MAYBE_IDS = Kind(
+    {
+        "anyOf": [
+            {"type": "array", "items": ID.schema, "minItems": 1, "maxItems": MAX_IDS},
+            {"type": "string", "pattern": f"^({_IDS})?$"},
+            {"type": "null"},
+        ]
+    },
+    _take_ids,
+    needed=False,
 )
 MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
@@ -144,12 +206,13 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str | None = _argument(MAYBE_NAME, "Agent name")
+    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or a list")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
     id: str | None = _argument(MAYBE_ID, "The same id is stored once")
-    thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
-    reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers; `to` defaults to its sender")
+    thread: str | None = _argument(MAYBE_TITLE, "Conversation title")
+    reply_to: str | None = _argument(MAYBE_ID, "Id it answers; `to` defaults to its sender")
     expects: str | None = _argument(EXPECTS, "")
+    choices: list[str] | None = _argument(CHOICES, "Buttons for people")  # noqa: RUF009 - as below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +227,27 @@ class Ask(Arguments):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Status(Arguments):
+    """Of msg_status."""
+
+    ids: list[str] | None = _argument(MAYBE_IDS, "Ids of messages you sent; default: your last ten")  # noqa: RUF009
+
+
+@dataclass(frozen=True, kw_only=True)
+class History(Arguments):
+    """Of msg_history."""
+
+    with_: str | None = _argument(MAYBE_NAME, "Only mail with this agent")
+    thread: str | None = _argument(MAYBE_THREAD, "Only this conversation")
+    q: str | None = _argument(SOUGHT, "A part of the text, or an id")
+    limit: int | None = _argument(LIMIT, "Maximum number")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Read(Arguments):
     """Of msg_read."""
 
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,15 +270,22 @@ class ReadBroadcasts(Arguments):
     """Of msg_broadcasts."""
 
     all: bool | None = _argument(FLAG, "Return the newest ones, seen or not; marks none as seen")
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListAgents(Arguments):
     """Of msg_list_agents."""
 
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
     offset: int | None = _argument(OFFSET, "How many to skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Membership(Arguments):
+    """Of msg_join and msg_leave."""
+
+    group: str = _argument(GROUP, "Name of the group")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +304,7 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
     Raises:
         BadField, BadName: names every fault of the call; `faults` lists them where there are several.
     """
-    fields = {each.name: each.metadata["kind"] for each in dataclasses.fields(kind)}
+    fields = {_told(each.name): each.metadata["kind"] for each in dataclasses.fields(kind)}
     faults, taken = _unknown(tool, fields, given), dict[str, Any]()
     for name, argument in fields.items():
         value = given.get(name)
@@ -231,15 +318,21 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
             faults.append(fault)
     if faults:
         raise _all(faults)
-    return kind(**taken)
+    return kind(**{f"{name}_" if iskeyword(name) else name: value for name, value in taken.items()})
+
+
+def _told(name: str) -> str:
+    """Return the name of an argument as clients know it: a word of Python has an underscore behind it here."""
+    return name.removesuffix("_")
 
 
 def _unknown(tool: str, fields: dict[str, Kind], given: dict[str, Any]) -> list[PostinoError]:
-    names = [visible(each)[:64] for each in given if each not in fields]
-    if not names:
+    unknown = [each for each in given if each not in fields]
+    if not unknown:
         return []
-    takes = ", ".join(fields) or "no arguments"
-    return [BadField(f"{tool} does not know {', '.join(names)}; it takes {takes}", field=names[0])]
+    names, takes = [visible(each)[:64] for each in unknown[:MOST_SHOWN]], ", ".join(fields) or "no arguments"
+    more = f" and {len(unknown) - MOST_SHOWN} more" if len(unknown) > MOST_SHOWN else ""
+    return [BadField(f"{tool} does not know {', '.join(names)}{more}; it takes {takes}", field=names[0])]
 
 
 def _all(faults: list[PostinoError]) -> PostinoError:
@@ -267,10 +360,10 @@ def _shown(value: Any) -> str:
 def schema(kind: type[Arguments]) -> Schema:
     """Return the JSON schema of a tool's arguments: exactly what `parse` takes."""
     fields = dataclasses.fields(kind)
-    required = [each.name for each in fields if each.metadata["kind"].needed]
+    required = [_told(each.name) for each in fields if each.metadata["kind"].needed]
     return {
         "type": "object",
-        "properties": {each.name: each.metadata["schema"] for each in fields},
+        "properties": {_told(each.name): each.metadata["schema"] for each in fields},
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }

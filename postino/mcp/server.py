@@ -88,12 +88,16 @@ class PostinoServer(Server[Any]):
         if tool is None:
             name = visible(params.name)[:64]
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name}; the tools are {', '.join(TOOLS)}")
+        mail = self.session.broker.mail
         report = context.session.report_progress if (context.meta or {}).get("progress_token") is not None else None
         call, began, code = ToolCall(self.session, _id(context), report), time.monotonic(), None
         try:
             self.session.caller.check_tool(params.name)
             arguments = parse(params.name, tool.arguments, params.arguments or {})
+            leased = mail.clock()
             answer = await self.session.run(call.request, tool.handler(call, arguments))
+            if params.name == "msg_read":
+                mail.check_lease(leased)
         except PostinoError as error:
             code = error.code
             return _result(error.body(), failed=True)

@@ -32,18 +32,19 @@ from postino.rest.history_records import RenderedPaging
 from postino.rest.records import Cleared, NackBody, Nothing, Page, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.render import with_trees
 from postino.rest.roles import PUBLISH
+from postino.several import ManyDraft, SentMany, addressed
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
 
 
-async def send(call: ApiCall[Nothing, SendBody]) -> Sent:
-    """Accept a message for one agent."""
+async def send(call: ApiCall[Nothing, SendBody]) -> Sent | SentMany:
+    """Accept a message for one agent, or for several: for all of them or for none."""
     return await _send(call, call.body)
 
 
-async def send_text(call: ApiCall[Nothing, str]) -> Sent:
-    """Accept a message for one agent whose body is the request's body as it stands.
+async def send_text(call: ApiCall[Nothing, str]) -> Sent | SentMany:
+    """Accept a message for one agent, or a group, whose body is the request's body as it stands.
 
     A web page can send plain text without a preflight. It cannot add the header X-Postino-From, nor the header
     Authorization of a named token, without one.
@@ -59,28 +60,49 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent:
     return await _send(call, SendBody(to=to, body=call.body, from_=sender, thread=thread))
 
 
-async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent:
+async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany:
+    to, several = addressed(asked.to)
     draft = Draft(
         id=call.id(asked.id),
-        to=asked.to,
+        to=to,
         body=asked.body,
         thread=asked.thread,
         reply_to=asked.reply_to,
         expects=asked.expects,
+        choices=asked.choices,
     )
-    is_publisher = call.caller is not None and call.caller.role == PUBLISH  # who reads nothing, names neither
-    if draft.to is None and is_publisher:
+    if draft.to is None and _is_publisher(call):
         raise NotAllowed("to is missing: a token with the role publish got no message that it could answer", field="to")
-    if asked.wait_reply is not None and is_publisher:
+    if asked.wait_reply is not None and _is_publisher(call):
         raise NotAllowed("wait_reply: a token with the role publish reads nothing", field="wait_reply")
+    if asked.wait_reply is not None and several is not None:
+        raise BadField("wait_reply waits for the reply of one agent; send to several without it", field="wait_reply")
     sender = await call.sender(asked.from_)
     if draft.to is None and sender.name == ANONYMOUS:
         raise BadField("from is missing: who answers a message has to be who got it; or give `to`", field="from")
     with naming(draft.id):
+        if several is not None:
+            many = ManyDraft(to=several, draft=draft)
+            return _told(call, await call.broker.groups.send_many(many, sender))
         if asked.wait_reply is not None:
             return await _ask(call, draft, sender, asked, asked.wait_reply)
         sent = await call.broker.mail.send(draft, sender)
-    return msgspec.structs.replace(sent, names=[]) if is_publisher else sent
+    if draft.reply_to is not None:
+        await call.broker.people.answered(sender.name, draft.reply_to)
+    return msgspec.structs.replace(sent, names=[]) if _is_publisher(call) else sent
+
+
+def _told(call: ApiCall[Nothing, Any], sent: SentMany) -> SentMany:
+    """Return what the caller may know: a publisher no names but those that it gave."""
+    if not _is_publisher(call):
+        return sent
+    named = [] if sent.group else [msgspec.structs.replace(each, names=[]) for each in sent.recipients]
+    return msgspec.structs.replace(sent, recipients=named)
+
+
+def _is_publisher(call: ApiCall[Nothing, Any]) -> bool:
+    """Return whether the caller may only send: it reads nothing, names of others neither."""
+    return call.caller is not None and call.caller.role == PUBLISH
 
 
 async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked: SendBody, seconds: float) -> Sent:
@@ -102,6 +124,8 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
 
     try:
         ask = await call.broker.asks.send(draft, sender)
+        if draft.reply_to is not None:
+            await call.broker.people.answered(sender.name, draft.reply_to)
         reply = await ask.reply(seconds, take, disconnected(call.request), stopping, ended)
         if call.caller is not None:
             call.caller.check_valid()
@@ -114,7 +138,7 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
 async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
     """List an inbox, oldest first, without leasing."""
     page = call.query
-    items, total = await call.broker.mail.peek(call.agent(), page.limit, page.offset)
+    items, total = await call.broker.mail.peek(call.recipient(), page.limit, page.offset)
     if page.render:
         items = await with_trees(call.state.renderer, items)
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
@@ -161,7 +185,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
     A named token below admin sees that of what it sent, and as an agent of what it was sent.
     """
     id = check_id(call.request.match_info["id"])
-    found = await call.broker.mail.state(call.agent(), id)
+    found = await call.broker.mail.state(call.recipient(), id)
     if call.restricted is not None:
         parties = (found.from_,) if call.restricted.role == PUBLISH else (found.from_, found.to)
         if not any([await call.is_own(each) for each in parties]):
@@ -181,7 +205,7 @@ async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
 
 async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:
     """Delete every message of an inbox, leased ones too."""
-    return Cleared(cleared=await call.broker.mail.clear(call.agent()))
+    return Cleared(cleared=await call.broker.mail.clear(call.recipient()))
 
 
 async def _lease(call: ApiCall[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:

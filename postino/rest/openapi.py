@@ -43,11 +43,13 @@ HEADERS: dict[str, tuple[Json, str]] = {
         {"type": "string", "pattern": OWN_NAME},
         "The sender; with a named token not needed",
     ),
+    "X-Postino-Person": ({"type": "string"}, "The proof of a signed-in page: it sends as that person, verified"),
     "X-Postino-Thread": ({"type": "string", "pattern": f"^{TITLE_PATTERN}$"}, "The thread of the message"),
     "X-Postino-As": ({"type": "string", "pattern": OWN_NAME}, "The agent that is online while the stream is open"),
 }
 PARAMETERS: dict[str, Json] = {
     "agent": {"type": "string", "pattern": OWN_NAME},
+    "group": {"type": "string", "pattern": OWN_NAME},
     "id": _ID,
     "thread": {"type": "string", "pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})$"},
     "event": {"enum": sorted(hook_events.EVENTS)},
@@ -97,7 +99,12 @@ def describe(every: Iterable[Route]) -> Json:
 
 
 def _kinds(route: Route) -> tuple[Any, ...]:
-    return (route.answers, route.query, route.body, *route.bodies.values())
+    return (*_answers(route), route.query, route.body, *route.bodies.values())
+
+
+def _answers(route: Route) -> tuple[Any, ...]:
+    """Return the records that a 200 may be."""
+    return route.answers if isinstance(route.answers, tuple) else (route.answers,)
 
 
 def _operation(route: Route, named: dict[Any, Json]) -> Json:
@@ -163,7 +170,8 @@ def _in_head(names: Iterable[str]) -> list[Json]:
 def _responses(route: Route, named: dict[Any, Json]) -> Json:
     good: Json = {"description": "Done"}
     if route.answers is not None:
-        good["content"] = {"application/json": {"schema": named[route.answers]}}
+        kinds = [named[kind] for kind in _answers(route)]
+        good["content"] = {"application/json": {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}
     elif route.gives != JSON:
         good["content"] = {route.gives: {"schema": {"type": "string"}}}
     elif route.path == "/api/events":

@@ -10,7 +10,7 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Id, Ids, Limit, Name, Text, Title
+from postino.schema import AnyName, Choices, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -59,17 +59,18 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
-    """A message to one agent; without `to` to the sender of the message `reply_to`, which the agent `from` got.
+    """A message to one agent, a list of agents, or `#` and a group.
 
-    `wait_reply` (s) waits for the reply, which then is acknowledged at once, or with `ack: lease` leased to `consumer`.
+    Without `to` it goes to the sender of the message `reply_to`, which the agent `from` got.
     """
 
-    to: Name | None = None
+    to: Recipient | Recipients | None = None
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None
     thread: Title | None = None
     reply_to: Id | None = None
+    choices: Choices | None = None
     expects: Expects | None = None
     wait_reply: Annotated[float, Meta(gt=0, le=WAIT_S)] | None = None
     ack: Literal["lease", "now"] | None = None
@@ -112,6 +113,15 @@ class SettleBody(Asked, frozen=True, kw_only=True):
 
     ids: Ids
     consumer: Id | None = None
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids)
+
+
+class MessageIds(Asked, frozen=True, kw_only=True):
+    """Messages of a person."""
+
+    ids: Ids
 
     def __post_init__(self) -> None:
         _check_ids(self.ids)
@@ -274,19 +284,24 @@ class TokensRevoked(Record, frozen=True, kw_only=True):
 
 
 class SignInCode(Record, frozen=True, kw_only=True):
-    """The address of the page (None: TCP is off) and the code in it (None: no token is set)."""
+    """The address of the page (None: TCP is off) and the code in it."""
 
     ok: bool = True
-    code: str | None
+    code: str
     url: str | None
     expires_s: int
 
 
 class SignedIn(Record, frozen=True, kw_only=True):
-    """The token for this browser tab; None if none is set."""
+    """The token for this browser tab, None if none is set; and the person as whom it sends from now on.
+
+    With the header X-Postino-Person: `proof`, what it sends as `person` is verified. None: nobody has vouched for it.
+    """
 
     ok: bool = True
     token: str | None
+    person: str | None = None
+    proof: str | None = None
 
 
 class Done(Record, frozen=True, kw_only=True):
@@ -366,7 +381,8 @@ class StatsReport(Record, frozen=True, kw_only=True):
 class Refusal(Record, frozen=True, kw_only=True):
     """An error. Further members where they apply: field, position, line, names, allow, acknowledged, rejected.
 
-    With `outcome: unknown`, `id` is the one under which a send or broadcast can be repeated safely.
+    `too_fast` has its `reason`, and the agent `to` whom it is. With `outcome: unknown`, `id` is the one under which a
+    send or broadcast can be repeated safely.
     """
 
     ok: bool = False
@@ -380,6 +396,8 @@ class Refusal(Record, frozen=True, kw_only=True):
     names: list[str] | None = None
     line: int | None = None
     retry_after_s: int | None = None
+    reason: str | None = None
+    to: str | None = None
 
 
 def _check_ids(ids: list[str]) -> None:

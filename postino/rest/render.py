@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from postino.model import Broadcast, HistoryEntry, Message
+from postino.history_entry import HistoryEntry
+from postino.model import Broadcast, Message, OpenMessage
 from postino.rest.call import ApiCall
 from postino.rest.history_records import RenderBody, Rendered
 from postino.rest.records import Nothing
@@ -14,7 +15,7 @@ from postino.rest.records import Nothing
 if TYPE_CHECKING:
     from postino.render.renderer import Renderer
 
-Item = TypeVar("Item", Message, Broadcast, HistoryEntry)
+Item = TypeVar("Item", Message, OpenMessage, Broadcast, HistoryEntry)
 
 
 async def render(call: ApiCall[Nothing, RenderBody]) -> Rendered:

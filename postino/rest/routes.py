@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from postino.broker.people import Ended, Opened, Person, PersonInbox
 from postino.broker.threads import ThreadPage
 from postino.broker.transfer import Imported
+from postino.history_entry import HistoryPage
 from postino.model import (
     Acknowledged,
     Agent,
@@ -13,7 +15,6 @@ from postino.model import (
     BroadcastSent,
     Check,
     Dead,
-    HistoryPage,
     Lease,
     Message,
     MessageState,
@@ -26,6 +27,7 @@ from postino.rest import (
     broadcasts,
     dead,
     events,
+    groups,
     health,
     history,
     hooks,
@@ -33,6 +35,7 @@ from postino.rest import (
     messages,
     openapi,
     page,
+    people,
     render,
     sessions,
     signin,
@@ -40,7 +43,15 @@ from postino.rest import (
     transfer,
 )
 from postino.rest.client_process import IN_SESSION
-from postino.rest.history_records import HistoryQuery, RenderBody, Rendered, RenderedPaging, ThreadQuery, ThreadsQuery
+from postino.rest.history_records import (
+    HistoryQuery,
+    InboxQuery,
+    RenderBody,
+    Rendered,
+    RenderedPaging,
+    ThreadQuery,
+    ThreadsQuery,
+)
 from postino.rest.records import (
     Abandoned,
     AgentsQuery,
@@ -53,6 +64,7 @@ from postino.rest.records import (
     Forgotten,
     HealthReport,
     ImportQuery,
+    MessageIds,
     NackBody,
     NewToken,
     NotifyReport,
@@ -79,11 +91,12 @@ from postino.rest.records import (
 from postino.rest.roles import AGENT, PUBLISH
 from postino.rest.route import NDJSON, PLAIN, Route
 from postino.rest.sessions import SessionReport
+from postino.several import Group, Member, SentMany
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
-UNKNOWN = ("unknown_agent",)
-REUSED = ("key_reused", "importing", "rate_limited")
-SENDING, READING = ("Idempotency-Key", "X-Postino-Via", *IN_SESSION), ("X-Postino-Consumer",)
+UNKNOWN, TO_GROUP = ("unknown_agent",), ("unknown_group", "empty_group")
+REUSED = ("key_reused", "importing", "rate_limited", "too_fast")
+SENDING, READING = ("Idempotency-Key", "X-Postino-Via", "X-Postino-Person", *IN_SESSION), ("X-Postino-Consumer",)
 LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
 ROUTES: tuple[Route, ...] = (
@@ -91,10 +104,10 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/api/messages",
         messages.send,
-        Sent,
+        (Sent, SentMany),
         body=SendBody,
         headers=SENDING,
-        refusals=(*REUSED, "inbox_full", "unknown_message"),
+        refusals=(*REUSED, *TO_GROUP, "inbox_full", "unknown_message"),
         role=PUBLISH,
     ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=RenderedPaging, **OWN),
@@ -102,10 +115,10 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/api/messages/{agent}",
         messages.send_text,
-        Sent,
+        (Sent, SentMany),
         accepts=PLAIN,
         headers=("X-Postino-From", "X-Postino-Thread", *SENDING),
-        refusals=(*REUSED, "inbox_full"),
+        refusals=(*REUSED, *TO_GROUP, "inbox_full"),
         role=PUBLISH,
     ),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared, **OWN),
@@ -171,7 +184,12 @@ ROUTES: tuple[Route, ...] = (
         **OWN,
     ),
     Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared, **OWN),
-    Route("GET", "/api/whoami", agents.whoami, WhoAmI, headers=IN_SESSION, role=PUBLISH),
+    Route("GET", "/api/whoami", agents.whoami, WhoAmI, headers=(*IN_SESSION, "X-Postino-Person"), role=PUBLISH),
+    Route("GET", "/api/people", people.listing, Page[Person], query=Paging, role=AGENT),
+    Route("GET", "/api/people/{agent}", people.inbox, PersonInbox, query=InboxQuery, refusals=UNKNOWN, **OWN),
+    Route("POST", "/api/people/{agent}", people.register, Person, refusals=("name_taken",), **OWN),
+    Route("POST", "/api/people/{agent}/seen", people.seen, Opened, body=MessageIds, refusals=UNKNOWN, **OWN),
+    Route("POST", "/api/people/{agent}/done", people.done, Ended, body=MessageIds, refusals=UNKNOWN, **OWN),
     Route("GET", "/api/agents", agents.listing, Page[Agent], query=AgentsQuery, role=AGENT),
     Route("POST", "/api/agents/cleanup", agents.cleanup, Forgotten),
     Route("GET", "/api/agents/{agent}", agents.one, Agent, refusals=UNKNOWN, role=AGENT),
@@ -184,6 +202,9 @@ ROUTES: tuple[Route, ...] = (
         body=RenameBody,
         refusals=(*UNKNOWN, "name_taken", "alias_limit"),
     ),
+    Route("GET", "/api/groups", groups.listing, Page[Group], query=Paging, role=AGENT),
+    Route("POST", "/api/groups/{group}/members/{agent}", groups.join, Member, refusals=("group_full",), **OWN),
+    Route("DELETE", "/api/groups/{group}/members/{agent}", groups.leave, Member, **OWN),
     Route(
         "GET",
         "/api/events",

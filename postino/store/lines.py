@@ -14,12 +14,21 @@ import msgspec
 from postino.errors import BadField
 from postino.model import Expects, Record, State, Via, iso
 from postino.store.keys import ALL
-from postino.values import check_any_name, check_id, check_name, check_text
+from postino.values import (
+    MAX_MEMBERS,
+    check_any_name,
+    check_choices,
+    check_id,
+    check_name,
+    check_recipient,
+    check_text,
+)
 
 FORMAT = 1  # of the file
 
 _ENTRY = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # the numbers of a stream ID are exact in Lua up to 15 digits
 _DIGEST = re.compile(r"[0-9a-f]{32}|")
+_LONGEST_LIST = 13_000  # of the recipients of a message, up to 200 names with a space between
 _LONGEST_NOTE = 256  # characters of what is neither name, id nor body: threads, reasons, sessions
 _MOST = 10**12  # for numbers
 _MOST_MS = 10**14  # for times, in the year 5138: cjson writes no more than 14 digits
@@ -66,12 +75,13 @@ class AgentLine(Line, frozen=True, kw_only=True, tag="agent"):
     since: str | None = None
     last_seen: str | None = None
     reads: bool = False
+    human: bool = False
     aliases: list[Alias] = []
     seq: int = 0
     cursor: Cursor | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        check_recipient(self.name, "name")  # the mailbox of all people is exported as well
         if len(self.aliases) > _MOST_ALIASES:
             raise BadField(f"aliases: at most {_MOST_ALIASES} are allowed", field="aliases")
         for each in self.aliases:
@@ -104,9 +114,25 @@ class _Content(Line, frozen=True, kw_only=True):
         check_any_name(self.from_, "from")
         check_text(self.body, "body")
         _check_times(self, "timestamp")
-        for name in ("to", "thread", "reply_to"):
+        for name in ("to", "thread", "reply_to", "group"):
             if (value := getattr(self, name, None)) is not None:
-                check_text(value, name, longest=_LONGEST_NOTE)
+                check_text(value, name, longest=_LONGEST_LIST if name == "to" else _LONGEST_NOTE)
+
+
+class _Letter(_Content, frozen=True, kw_only=True):
+    """Members of every message, wherever it lies."""
+
+    to: str
+    thread: str | None = None
+    reply_to: str | None = None
+    expects: Expects | None = None
+    group: str | None = None
+    choices: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        _Content.__post_init__(self)
+        if self.choices is not None:
+            check_choices(self.choices)
 
 
 class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -133,36 +159,40 @@ class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         _check_times(self, "leased_at", "notified_at", "forget_at")
 
 
-class MessageLine(_Content, frozen=True, kw_only=True, tag="message"):
+class MessageLine(_Letter, frozen=True, kw_only=True, tag="message"):
     """A message that was not acknowledged. A leased one is exported as queued, with its deliveries so far."""
 
-    to: str
-    thread: str | None = None
-    reply_to: str | None = None
-    expects: Expects | None = None
     delayed_until: str | None = None
     remembered: Remembered
 
     def __post_init__(self) -> None:
-        _Content.__post_init__(self)
+        _Letter.__post_init__(self)
         _check_times(self, "delayed_until")
 
 
-class DeadLine(_Content, frozen=True, kw_only=True, tag="dead"):
+class DeadLine(_Letter, frozen=True, kw_only=True, tag="dead"):
     """A dead letter."""
 
-    to: str
-    thread: str | None = None
-    reply_to: str | None = None
-    expects: Expects | None = None
     reason: str
     died_at: str
     remembered: Remembered
 
     def __post_init__(self) -> None:
-        _Content.__post_init__(self)
+        _Letter.__post_init__(self)
         check_text(self.reason, "reason", longest=_LONGEST_NOTE)
         _check_times(self, "died_at")
+
+
+class OpenLine(_Letter, frozen=True, kw_only=True, tag="open"):
+    """A message that a person has opened and neither answered nor marked as done."""
+
+    opened_by: str
+    opened_at: str
+
+    def __post_init__(self) -> None:
+        _Letter.__post_init__(self)
+        check_name(self.opened_by, "opened_by")
+        _check_times(self, "opened_at")
 
 
 class IdLine(Line, frozen=True, kw_only=True, tag="id"):
@@ -203,7 +233,7 @@ class NoticeLine(Line, frozen=True, kw_only=True, tag="notice"):
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.agent, "agent")
+        check_recipient(self.agent, "agent")
         check_id(self.id)
         _check_number(self.death, "death")
         check_any_name(self.sender, "sender")
@@ -224,14 +254,24 @@ class ClaudeLine(Line, frozen=True, kw_only=True, tag="claude"):
         _check_times(self, "at")
 
 
-class HistoryLine(_Content, frozen=True, kw_only=True, tag="history"):
-    """A message or broadcast that was once accepted."""
+class HistoryLine(_Letter, frozen=True, kw_only=True, tag="history"):
+    """A message or broadcast that was once accepted. `to` may be several agents, members of `group` if it is given."""
 
     kind: Literal["message", "broadcast"]
-    to: str
-    thread: str | None = None
-    reply_to: str | None = None
-    expects: Expects | None = None
+
+
+class GroupLine(Line, frozen=True, kw_only=True, tag="group"):
+    """A group and its members."""
+
+    name: str
+    members: list[str]
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not 1 <= len(self.members) <= MAX_MEMBERS:
+            raise BadField(f"members: a group has 1 to {MAX_MEMBERS}", field="members")
+        for each in self.members:
+            check_name(each, "members")
 
 
 class BroadcastLine(_Content, frozen=True, kw_only=True, tag="broadcast"):
@@ -267,12 +307,14 @@ AnyLine = (
     AgentLine
     | MessageLine
     | DeadLine
+    | OpenLine
     | IdLine
     | NoticeLine
     | ClaudeLine
     | HistoryLine
     | BroadcastLine
     | FeedLine
+    | GroupLine
     | DamagedLine
     | EndLine
 )

@@ -10,21 +10,25 @@ import msgspec
 from postino.errors import PostinoError
 from postino.model import digest
 from postino.store.entries import Extras, encoded, extras_of, members, unpacked
+from postino.store.groups import GroupEntry
 from postino.store.inbox import IndexEntry
 from postino.store.lines import (
     BroadcastLine,
     ClaudeLine,
     DamagedLine,
     DeadLine,
+    GroupLine,
     HistoryLine,
     IdLine,
     Line,
     MessageLine,
     NoticeLine,
+    OpenLine,
     Remembered,
     position,
     to_time,
 )
+from postino.store.people import OpenedMessage
 
 
 def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
@@ -85,6 +89,14 @@ def dead_line(agent: str, item: list[Any]) -> Line:
     )
 
 
+def open_line(agent: str, opened: OpenedMessage) -> Line:
+    """Return the line of a message that a person has opened."""
+    stored = _stored(unpacked(opened.fields))
+    return OpenLine(
+        entry=opened.entry, to=agent, **stored, opened_by=opened.reader, opened_at=to_time(opened.opened_ms) or ""
+    )
+
+
 def id_line(agent: str, item: list[Any]) -> Line:
     """Return the line of an id whose message has ended."""
     id, record = item
@@ -125,6 +137,12 @@ def broadcast_line(entry: str, flat: list[str]) -> Line:
     return BroadcastLine(entry=entry, **members(unpacked(flat)))
 
 
+def group_line(value: str) -> Line:
+    """Return the line of a group."""
+    entry = msgspec.json.decode(value, type=GroupEntry)
+    return GroupLine(name=entry.name, members=entry.members)
+
+
 def notice_line(key: str, value: str) -> Line:
     """Return the line of a notice that is yet to be sent."""
     agent, id, *death = key.split(" ")
@@ -139,5 +157,5 @@ def claude_line(key: str, value: str) -> Line:
 
 
 def _digest(stored: dict[str, Any]) -> str:
-    extras = encoded(Extras(expects=stored.get("expects")))
+    extras = encoded(Extras(*(stored.get(name) for name in Extras.__struct_fields__)))
     return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"], extras)

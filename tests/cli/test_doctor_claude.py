@@ -127,7 +127,7 @@ def session(postino: Postino, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
     Its client is a process of its own: the mailbox keeps a client's session, and this process has other ones.
     """
     client = ["sh", "-c", 'CLAUDE_CODE_MESSAGING_SOCKET="$0/$$.sock" "$@"; :', str(tmp_path), *COMMAND]
-    env = postino.env | {"POSTINO_AGENT_NAME": "lena"}
+    env = postino.env | {"POSTINO_AGENT_NAME": "lena", "CLAUDE_PLUGIN_ROOT": "/plugin"}
     pipe = subprocess.PIPE
     with subprocess.Popen(client, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as relay:
         assert relay.stdin and relay.stdout
@@ -179,5 +179,9 @@ def test_what_became_of_wakes(
     found = claude.wake(command, [session])
 
     assert (found.code, word in found.text) == (code, True), found
+    plain = session | {"lastHook": None, "plugin": False}
+    found = list(claude.hooks(command, [plain, plain | {"agent": "eve", "plugin": True}]))
+    assert [(each.code, each.level) for each in found] == [("hooks_none", "note"), ("hooks_silent", "wrong")]
+    assert "lena has postino by an MCP entry" in found[0].text and "the session eve is" in found[1].text
     off = Command("doctor", [], "", load(environ | {"POSTINO_WAKE": "off"})[0], environ, False)
     assert claude.wake(off, [session]).code == "wake_off"

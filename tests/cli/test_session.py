@@ -83,8 +83,10 @@ def test_a_command_sends_as_the_agent_of_its_session(postino) -> None:
     assert postino.json("whoami", **inside) == {"agent": None, "source": None}
 
 
-def test_outside_of_a_session_a_command_is_nobody(postino) -> None:
-    assert postino.ok("whoami").startswith("nobody: messages are from anonymous; ")
+def test_outside_of_a_session_a_command_is_of_a_person_and_in_one_without_a_mailbox_of_nobody(postino) -> None:
+    person = next(each["name"] for each in postino.json("agents")["items"] if each["kind"] == "human")
+    assert postino.ok("whoami") == f"{person} (you: agents reach you by this name, or as human)\n"
+    assert postino.ok("whoami", CLAUDE_PID="1").startswith("nobody: messages are from anonymous; ")
     assert postino.ok("whoami", POSTINO_AGENT_NAME="i2-bob") == "i2-bob (POSTINO_AGENT_NAME)\n"
     assert postino.json("whoami", CLAUDE_PID="1", CLAUDE_CODE_SESSION_ID="i2") == {"agent": None, "source": None}
 
@@ -189,6 +191,23 @@ def test_of_the_sessions_of_one_process_of_codex_a_command_only_says_which_is_it
     assert sent(postino, "i12-cid") == ("i12-ada", False, "cli")
     assert sent(postino, "i12-dan") == ("i12-eve", False, "cli")
     assert sent(postino, "i12-fay") == ("anonymous", False, "cli")
+
+
+def test_a_command_of_a_session_of_codex_without_a_mailbox_is_not_taken_for_that_of_another(postino) -> None:
+    """Codex's server runs the sessions of all terminals, and only one of them is connected here."""
+    program = "import subprocess, sys; sys.stdin.readline(); sys.exit(subprocess.call(sys.argv[2:]))"
+    for thread, sender, verified in (("i15-other", "anonymous", False), ("i15-first", "i15-ada", True)):
+        command = [sys.executable, "-m", "postino", "send", f"{thread}-bob", "hello"]
+        env = postino.env | {"CODEX_THREAD_ID": thread}
+        with subprocess.Popen(
+            [sys.executable, "-c", program, "app-server", *command], env=env, stdin=subprocess.PIPE
+        ) as server:
+            assert server.stdin is not None
+            with session(postino, "i15-ada", server.pid, start_time(server.pid), codex="i15-first"):
+                server.stdin.write(b"\n")
+                server.stdin.flush()
+                assert server.wait(60) == 0
+        assert sent(postino, f"{thread}-bob") == (sender, verified, "cli")
 
 
 def test_of_two_clients_within_one_another_the_inner_one_counts(postino) -> None:

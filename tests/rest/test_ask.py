@@ -95,6 +95,8 @@ async def test_an_ask_in_reply_goes_to_the_sender(api: Any) -> None:
         ({"wait_reply": 1, "ack": "lease"}, "consumer"),
         ({"wait_reply": 1, "expects": "none"}, "expects"),
         ({"wait_reply": 1, "to": "ann"}, "to"),
+        ({"wait_reply": 1, "to": ["bob", "eve"]}, "wait_reply"),
+        ({"wait_reply": 1, "to": "#team"}, "wait_reply"),
         ({"wait_reply": 1, "from": None}, "from"),
     ],
 )
