@@ -26,7 +26,7 @@ ARGV     agent       the recipient's present name
          max_dead    most dead letters stored
          marked_until  ms until which the caller knows entries of both names to be marked in the history
 RETURNS  ok, one text of: seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0,
-           1 recipient online | 0, ms when it was last seen | 0, ms of now
+           1 recipient online | 0, ms when it was last seen | 0, ms of now, 1 recipient is a person | 0
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -56,16 +56,18 @@ if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
 if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
 local seen, online = record and string.match(record, '"seen":(%d+)[,}]') or '0', '0'
-local known = seen ~= '0' and '1' or '0'
+local person = (agent == 'human' or record and string.find(record, '"human":true', 1, true)) and '1' or '0'
+local known = (seen ~= '0' or person == '1') and '1' or '0'
 -- not decoded: a record that a disk has damaged must not refuse the message
-for session in string.gmatch(known == '1' and string.match(record, '"sessions":(%b[])') or '', '"([^"]+)"') do
+for session in string.gmatch(record and seen ~= '0' and string.match(record, '"sessions":(%b[])') or '', '"([^"]+)"') do
   local ends = redis.call('ZSCORE', presence, session)
   if ends and tonumber(ends) > now then online = '1' end
 end
 
 -- one text: a reply of eight parts costs as much as a look-up
 local function answer(seq, created, marked)
-  return { 'ok', seq .. ' ' .. created .. ' ' .. known .. ' ' .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time }
+  return { 'ok', seq .. ' ' .. created .. ' ' .. known .. ' ' .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time .. ' '
+    .. person }
 end
 
 local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
@@ -81,12 +83,14 @@ if redis.call('XLEN', inbox) >= max_inbox then
   --@include lib/expire
   local keys = { inbox = inbox, leases = leases, index = index, dead = KEYS[12], events = events, agents = agents,
     notices = KEYS[13] }
-  if expire(keys, agent, tonumber(ttl_ms), now, tonumber(ARGV[10])) == 0 then
+  --@include lib/people
+  local mail_ttl_ms = person == '1' and person_ttl(tonumber(ttl_ms)) or tonumber(ttl_ms)
+  if expire(keys, agent, mail_ttl_ms, now, tonumber(ARGV[10])) == 0 then
     return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')
   end
 end
 
-if not record then save_agent(agents, agent, { since = now, seen = 0 }) end
+if not record then save_agent(agents, agent, { since = now, seen = 0, human = person == '1' or nil }) end
 -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
 -- field that tells of it
 if leaves or format_1 then redis.call('PERSIST', index) end

@@ -72,7 +72,8 @@ def test_the_name_comes_from_the_environment_too(postino) -> None:
     item = postino.json("read", POSTINO_AGENT_NAME="m3-bob")["items"][0]
     assert (item["from"], item["to"]) == ("m3-ada", "m3-bob")
     assert postino.ok("send", "m3-bob", "hello")
-    assert postino.json("read", "--from", "m3-bob", POSTINO_AGENT_NAME="m3-ada")["items"][0]["from"] == "anonymous"
+    item = postino.json("read", "--from", "m3-bob", POSTINO_AGENT_NAME="m3-ada")["items"][0]
+    assert (item["from"], item["verified"]) == (postino.json("whoami")["agent"], True)
 
 
 @pytest.mark.parametrize("command", ["read", "check", "dead", "clear", "rename"])

@@ -32,6 +32,6 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         "ids" in body
         and not body.get("consumer")
         and "X-Postino-Consumer" not in headers
-        and "requeue" not in case.path
+        and not any(verb in case.path for verb in ("requeue", "seen", "done"))
     ):
         body["consumer"] = "c1"  # the consumer must be in either
