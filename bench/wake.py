@@ -20,7 +20,7 @@ from typing import Any
 from bench.table import Rows
 from tests.clients import machine as clients
 from tests.clients import model as client_model
-from tests.clients.terminal import Terminal
+from tests.clients.terminal import Terminal, begin_codex
 from tests.hooks.conftest import scratch_machine
 from tests.hooks.model import Model
 from tests.relays import RealRelay, real_relays
@@ -89,10 +89,7 @@ async def _in_codex(machine: clients.Machine, model: client_model.Model) -> tupl
     machine.postino("up")
     terminal = Terminal([machine.binary], machine.env, machine.project())
     try:
-        await terminal.until("Trust all and continue")
-        await terminal.press(b"2", "› 2. Trust all and continue")
-        await terminal.press(b"\r", "Ask Codex to do anything")
-        await terminal.ask_until(b"work", lambda: model.requests)
+        await begin_codex(terminal, model.requests)
         (bob,) = machine.online()
         await asyncio.sleep(REST_S)
         async with real_relays() as spawn:

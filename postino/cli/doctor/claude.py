@@ -16,6 +16,7 @@ from postino.cli import claude_needs, render
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding, first_line, note, ok, skipped, wrong
 from postino.cli.install import claude_program, installed
+from postino.cli.program import finished
 from postino.client import Client
 from postino.errors import PostinoError
 
@@ -77,17 +78,7 @@ def server(command: Command) -> Finding:
     environ |= {"POSTINO_HOME": str(command.settings.home.root), "POSTINO_AGENT_NAME": agent}
     began = time.monotonic()
     try:
-        done = subprocess.run(
-            [str(claude_program(command)), "mcp", "get", SERVER],
-            env=environ,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SERVER_S,
-            check=False,
-        )
+        done = finished([str(claude_program(command)), "mcp", "get", SERVER], environ, SERVER_S, "/")
     except (OSError, subprocess.TimeoutExpired) as error:
         return wrong("server", "server_failed", f"the client did not start the plugin's MCP server: {error}")
     finally:
