@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -54,9 +55,12 @@ def kind_of(name: str, entry: AgentEntry) -> Kind:
     return "human" if entry.human or name == HUMAN else "agent"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Names:
-    """Every known name at one moment: agents with their records, and aliases with the present name."""
+    """Every known name at one moment: agents with their records, and aliases with the present name.
+
+    What is derived from them is made once, since `names_lately` gives the same ones to many callers.
+    """
 
     agents: dict[str, AgentEntry]
     aliases: dict[str, str]
@@ -70,9 +74,15 @@ class Names:
         present = self.present(name)
         return [present, *(alias for alias, target in self.aliases.items() if target == present)]
 
+    @cached_property
     def seen(self) -> list[str]:
-        """Return the agents that have acted at least once, not only been written to."""
+        """The agents that have acted at least once, not only been written to."""
         return [name for name, entry in self.agents.items() if entry.seen]
+
+    @cached_property
+    def in_order(self) -> list[str]:
+        """The agents, sorted."""
+        return sorted(self.agents, key=str.lower)
 
     def people(self) -> list[str]:
         """Return the people, sorted."""
@@ -80,8 +90,11 @@ class Names:
 
     def online(self, live: set[str]) -> list[str]:
         """Return the agents with a session in `live`, sorted."""
-        found = [name for name, entry in self.agents.items() if not live.isdisjoint(entry.sessions)]
-        return sorted(found, key=str.lower)
+        return sorted({agent for each in live if (agent := self._of_session.get(each))}, key=str.lower)
+
+    @cached_property
+    def _of_session(self) -> dict[str, str]:
+        return {session: name for name, entry in self.agents.items() for session in entry.sessions}
 
 
 class AgentTable:
