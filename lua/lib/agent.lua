@@ -1,6 +1,6 @@
 -- agents: name -> JSON record, or for an alias '@<present name> <made ms>'
--- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, groups, given
---         (number of the last broadcast that an answer to it held or counted as missed)
+-- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, groups, human (it
+--         is a person), given (number of the last broadcast that an answer to it held or counted as missed)
 -- names that differ only in case are one: the first spelling is the agent's, and if it has capitals, its lower case leads
 -- to it, as '@<spelling> 0'. Two agents of older data that differ only in case stay two; other spellings are then the
 -- lower case one

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from postino.broker.nearest import Nearest
 from postino.errors import AgentBusy, UnknownAgent, partly_done
 from postino.model import Activity, Agent, Check, Renamed
-from postino.store.agents import AgentEntry, AgentTable, Names
+from postino.store.agents import AgentEntry, AgentTable, Names, kind_of
 from postino.store.sessions import SessionTable
 
 
@@ -113,10 +113,10 @@ class Agents:
             raise await self._unknown(name)
 
     async def cleanup(self) -> list[str]:
-        """Remove every agent that is offline and has no mail; return their names."""
+        """Remove every agent, but no person, that is offline and has no mail; return their names."""
         names = await self._table.names()
         forgotten: list[str] = []
-        for name in sorted(names.agents):
+        for name in sorted(name for name, entry in names.agents.items() if kind_of(name, entry) == "agent"):
             with contextlib.suppress(AgentBusy), partly_done(bool(forgotten)):
                 if await self._table.forget(name):
                     forgotten.append(name)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from postino.model import Activity, Agent, iso
+from postino.model import Activity, Agent, Kind, iso
 from postino.store.entries import alias_target, pairs
 from postino.store.keys import PER_AGENT
 from postino.store.spellings import clashes, spelling_target
 from postino.store.store import Limits, Store
-from postino.values import visible
+from postino.values import HUMAN, visible
 
 LONGEST_PLACE = 1024  # characters of a directory or client
 _MAX_RENAME_TRIES = 8  # each meets another rename of one of the two names
@@ -32,6 +32,7 @@ class AgentEntry(msgspec.Struct):
     sessions: list[str] = []
     aliases: list[str] = []
     groups: list[str] = []
+    human: bool = False
 
 
 class _Place(msgspec.Struct):
@@ -47,6 +48,11 @@ def _place(session: str | None) -> _Place:
     except msgspec.MsgspecError:  # another program damaged the record
         return _Place()
     return _Place(*(each and visible(each)[:LONGEST_PLACE] for each in (found.client, found.directory)))
+
+
+def kind_of(name: str, entry: AgentEntry) -> Kind:
+    """Return whether an agent is a person; the mailbox of all people counts as one."""
+    return "human" if entry.human or name == HUMAN else "agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,10 @@ class Names:
     def seen(self) -> list[str]:
         """Return the agents that have acted at least once, not only been written to."""
         return [name for name, entry in self.agents.items() if entry.seen]
+
+    def people(self) -> list[str]:
+        """Return the people, sorted."""
+        return sorted((name for name, entry in self.agents.items() if entry.human and name != HUMAN), key=str.lower)
 
     def online(self, live: set[str]) -> list[str]:
         """Return the agents with a session in `live`, sorted."""
@@ -156,6 +166,7 @@ class AgentTable:
         place = _place(session)
         return Agent(
             name=name,
+            kind=kind_of(name, entry),
             online=bool(online),
             activity=activity if online else "unknown",
             client=place.client,
