@@ -64,7 +64,7 @@ class Daemon:
         return self
 
     def answers(self) -> bool:
-        """Tell whether /api/health says over the unix socket that Valkey answers, too; curl would cost as much again."""
+        """Tell whether /api/health says over the unix socket that Valkey answers, too; curl would cost more."""
         assert self.process is not None
         assert self.process.poll() is None, self.home.log.read_text()
         return self.home.socket.exists() and process.is_healthy(self.home)

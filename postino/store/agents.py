@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -55,11 +56,12 @@ def kind_of(name: str, entry: AgentEntry) -> Kind:
     return "human" if entry.human or name == HUMAN else "agent"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Names:
     """Every known name at one moment: agents with their records, and aliases with the present name.
 
-    `spellings` has those with capitals, by their lower case.
+    `spellings` has those with capitals, by their lower case. What is derived from them is made once, since
+    `names_lately` gives the same ones to many callers.
     """
 
     agents: dict[str, AgentEntry]
@@ -93,9 +95,15 @@ class Names:
             for one, other in clashes(self.agents)
         ]
 
+    @cached_property
     def seen(self) -> list[str]:
-        """Return the agents that have acted at least once, not only been written to."""
+        """The agents that have acted at least once, not only been written to."""
         return [name for name, entry in self.agents.items() if entry.seen]
+
+    @cached_property
+    def in_order(self) -> list[str]:
+        """The agents, sorted."""
+        return sorted(self.agents, key=str.lower)
 
     def people(self) -> list[str]:
         """Return the people, sorted."""
@@ -103,8 +111,11 @@ class Names:
 
     def online(self, live: set[str]) -> list[str]:
         """Return the agents with a session in `live`, sorted."""
-        found = [name for name, entry in self.agents.items() if not live.isdisjoint(entry.sessions)]
-        return sorted(found, key=str.lower)
+        return sorted({agent for each in live if (agent := self._of_session.get(each))}, key=str.lower)
+
+    @cached_property
+    def _of_session(self) -> dict[str, str]:
+        return {session: name for name, entry in self.agents.items() for session in entry.sessions}
 
 
 class AgentTable:

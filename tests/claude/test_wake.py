@@ -270,7 +270,7 @@ async def test_a_line_that_never_becomes_a_prompt_gives_back_what_it_held_and_is
 
 async def test_a_line_of_which_nothing_is_known_is_followed_by_lines_without_messages(broker, hooked, monkeypatch):
     monkeypatch.setattr(wake_line, "RELAY_S", 0.1)
-    bob, connected = await hooked()
+    bob, _ = await hooked()
     await mail(broker, "m1", sender=ADA)
     assert "secret" in (await bob.next())["text"]  # and no answer
 
