@@ -156,7 +156,7 @@ async def test_an_export_with_two_such_agents_is_imported_as_it_is(broker: Broke
     await broker._store.call("HSET", broker._store.keys.shared("agents"), "reviewer", '{"since":1,"seen":2}')
     await send(broker, "m2", "reviewer")
     lines = b"".join([part async for part in broker.transfer.export()]).splitlines()
-    second = await open_broker(key_prefix="second:")
+    second = await open_broker(key_prefix="spelled:")
 
     async def file():
         for line in lines:
