@@ -181,11 +181,11 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
+    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or a list")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
     id: str | None = _argument(MAYBE_ID, "The same id is stored once")
-    thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
-    reply_to: str | None = _argument(MAYBE_ID, "Message id it answers; `to` defaults to its sender")
+    thread: str | None = _argument(MAYBE_TITLE, "Conversation title")
+    reply_to: str | None = _argument(MAYBE_ID, "Id it answers; `to` defaults to its sender")
     expects: str | None = _argument(EXPECTS, "")
     choices: list[str] | None = _argument(CHOICES, "Buttons for people")  # noqa: RUF009 - as below
 
@@ -194,7 +194,7 @@ class Send(Arguments):
 class Read(Arguments):
     """Of msg_read."""
 
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,14 +217,14 @@ class ReadBroadcasts(Arguments):
     """Of msg_broadcasts."""
 
     all: bool | None = _argument(FLAG, "Return the newest ones, seen or not; marks none as seen")
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListAgents(Arguments):
     """Of msg_list_agents."""
 
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
     offset: int | None = _argument(OFFSET, "How many to skip")
 
 
