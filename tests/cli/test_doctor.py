@@ -123,6 +123,7 @@ def test_a_wrong_token_and_another_store(postino, examine) -> None:
     assert "POSTINO_API_TOKEN" in found["tcp"]["fix"]
 
 
+@pytest.mark.timeout(180)
 def test_fix_mends_what_loses_nothing_and_then_all_is_green(bare, examine) -> None:
     def fixed(**settings: str) -> list[str]:
         done = doctor(bare, "--json", "--fix", **settings)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.clients.machine import Machine
 from tests.clients.model import Model
 from tests.clients.terminal import Terminal, begin_codex
@@ -17,6 +19,7 @@ from tests.waiting import until
 EXEC = ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
 
+@pytest.mark.timeout(180)
 async def test_a_session_sends_receives_while_it_works_and_is_woken(
     machine_of: Callable[[str], Machine], model: Model
 ) -> None:
