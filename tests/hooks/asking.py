@@ -9,7 +9,7 @@ import time
 from tests.hooks.machine import TOOL
 from tests.scripted.model import Calls, Json
 
-_QUESTION = re.compile(r'\\"id\\":\\"([^"\\]+)\\"[^\n]*?\\"body\\":\\"question-(\d+)\\"')
+_ID = re.compile(r'\\"id\\":\\"([^"\\]+)')
 
 
 class Asking:
@@ -26,7 +26,7 @@ class Asking:
         last = json.dumps(body["messages"][-1], ensure_ascii=False)
         if "this session is agent ann" in said:
             return self._ann(last)
-        return self._bob(said, last)
+        return self._bob(last)
 
     def _ann(self, last: str) -> str | Calls:
         if f"answer-{self.number}" in last:
@@ -37,9 +37,9 @@ class Asking:
         self.asked_at[self.number] = time.perf_counter()
         return [(f"{TOOL}ask", {"to": "bob", "body": f"question-{self.number}", "timeout": 60})]
 
-    def _bob(self, said: str, last: str) -> str | Calls:
+    def _bob(self, last: str) -> str | Calls:
         if "tool_result" in last:
             return "answered"
-        questions = _QUESTION.findall(said)
-        id, number = questions[-1]
-        return [(f"{TOOL}send", {"body": f"answer-{number}", "reply_to": id, "expects": "none"})]
+        head, _, body = last.rpartition("question-")
+        answer = f"answer-{body.partition('\\')[0]}"
+        return [(f"{TOOL}send", {"body": answer, "reply_to": _ID.findall(head)[-1], "expects": "none"})]
