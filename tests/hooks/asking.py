@@ -9,6 +9,7 @@ import time
 from tests.hooks.machine import TOOL
 from tests.scripted.model import Calls, Json
 
+_NUMBER = re.compile(r"\d+")
 _ID = re.compile(r'\\"id\\":\\"([^"\\]+)')
 
 
@@ -40,6 +41,6 @@ class Asking:
     def _bob(self, last: str) -> str | Calls:
         if "tool_result" in last:
             return "answered"
-        head, _, body = last.rpartition("question-")
-        answer = f"answer-{body.partition('\\')[0]}"
-        return [(f"{TOOL}send", {"body": answer, "reply_to": _ID.findall(head)[-1], "expects": "none"})]
+        head, _, number = last.rpartition("question-")
+        answer = {"body": f"answer-{_NUMBER.match(number)[0]}", "reply_to": _ID.findall(head)[-1], "expects": "none"}
+        return [(f"{TOOL}send", answer)]
