@@ -9,7 +9,7 @@ import time
 from tests.hooks.machine import TOOL
 from tests.scripted.model import Calls, Json
 
-_NUMBER = re.compile(r"\d+")
+_QUESTION = re.compile(r"question-(\d+)")
 _ID = re.compile(r'\\"id\\":\\"([^"\\]+)')
 
 
@@ -41,6 +41,6 @@ class Asking:
     def _bob(self, last: str) -> str | Calls:
         if "tool_result" in last:
             return "answered"
-        head, _, number = last.rpartition("question-")
-        answer = {"body": f"answer-{_NUMBER.match(number)[0]}", "reply_to": _ID.findall(head)[-1], "expects": "none"}
-        return [(f"{TOOL}send", answer)]
+        question = [*_QUESTION.finditer(last)][-1]
+        asked = _ID.findall(last[: question.start()])[-1]
+        return [(f"{TOOL}send", {"body": f"answer-{question[1]}", "reply_to": asked, "expects": "none"})]
