@@ -27,7 +27,7 @@ class Asking:
         last = json.dumps(body["messages"][-1], ensure_ascii=False)
         if "this session is agent ann" in said:
             return self._ann(last)
-        return self._bob(last)
+        return self._bob(said, last)
 
     def _ann(self, last: str) -> str | Calls:
         if f"answer-{self.number}" in last:
@@ -38,9 +38,9 @@ class Asking:
         self.asked_at[self.number] = time.perf_counter()
         return [(f"{TOOL}ask", {"to": "bob", "body": f"question-{self.number}", "timeout": 60})]
 
-    def _bob(self, last: str) -> str | Calls:
+    def _bob(self, said: str, last: str) -> str | Calls:
         if "tool_result" in last:
             return "answered"
-        question = [*_QUESTION.finditer(last)][-1]
-        asked = _ID.findall(last[: question.start()])[-1]
+        question = [*_QUESTION.finditer(said)][-1]
+        asked = _ID.findall(said[: question.start()])[-1]
         return [(f"{TOOL}send", {"body": f"answer-{question[1]}", "reply_to": asked, "expects": "none"})]
