@@ -45,4 +45,4 @@ def address(url: str, code: str | None) -> str:
     """Return the address of the page for a browser. Loopback is `localhost`: the page's storage is kept by name."""
     parts = urlsplit(url)
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc.rpartition(":")[0]
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}", "/", "", f"code={code}"))
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}", "/", "", f"code={code}" if code else ""))

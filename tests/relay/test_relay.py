@@ -26,7 +26,7 @@ async def test_the_sdks_client_talks_through_it(steady, sdk_client, mode):
     async with sdk_client(steady.env, "alice", mode) as alice, sdk_client(steady.env, steady.name, mode) as bob:
         assert alice.protocol_version == "2025-11-25"
         assert alice.server_capabilities.experimental == {"claude/channel": {}}
-        assert len((await alice.list_tools()).tools) == 10
+        assert {"msg_send", "msg_read"} <= {each.name for each in (await alice.list_tools()).tools}
         sent = await alice.call_tool("msg_send", {"to": steady.name, "body": "hello"})
         read = await bob.call_tool("msg_read", {})
         assert not sent.is_error and not read.is_error
