@@ -26,9 +26,10 @@ Json = dict[str, Any]
 
 REFRESH_S = 0.5  # between two times that what is shown is asked for again, however many events there are
 REDRAW_S = 30.0  # between two times that ages are drawn again
+SAID_S = 6.0  # that a sentence is shown
 SEEN_S = 1.0  # that a message of the inbox has to be shown until it counts as opened
 SEQUENCE_S = 1.2  # between the two keys of a sequence
-SUMMARY = "j k move  Enter open  r reply  w write  e done  s search  / filter  ? help  q quit"
+SUMMARY = "j k move  Enter open  r reply  w write  e done  s search  / filter  ? help"
 
 
 class Inbox(App[None]):
@@ -58,8 +59,8 @@ class Inbox(App[None]):
     ]
 
     def __init__(self, mailroom: Mailroom, me: str | None) -> None:
-        super().__init__()
-        self.theme = "ansi-dark"  # the terminal's own colours; it draws no background
+        super().__init__(ansi_color=True)  # the terminal's own colours, with NO_COLOR none
+        self.theme = "ansi-dark"
         self.me = me
         self._mailroom = mailroom
         self._place = Place(view="inbox" if me else "messages")
@@ -72,6 +73,7 @@ class Inbox(App[None]):
         self._loading = False
         self._sequence = 0.0
         self._seen_timer: Timer | None = None
+        self._saying: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Make the panes."""
@@ -166,7 +168,12 @@ class Inbox(App[None]):
         return next((item for item in self._page.items if views.key(item) == self._chosen), None)
 
     def _say(self, text: str) -> None:
-        self.notify(rows.line(text), markup=False)
+        """Show a sentence in the last line for a while, in place of the keys."""
+        hint = self.query_one("#hint", Static)
+        hint.update(Content.assemble((rows.line(text), "bold")))
+        if self._saying is not None:
+            self._saying.stop()
+        self._saying = self.set_timer(SAID_S, lambda: hint.update(Content(SUMMARY)))
 
     def _draw(self) -> None:
         self._draw_top()

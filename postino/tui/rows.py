@@ -123,7 +123,7 @@ def fate(item: Json, me: str | None = None) -> str:
         by = "" if item["opened_by"] == me else f" by {line(item['opened_by'])}"
         return f"opened{by} {clock(item.get('opened_at'))}"
     if "seen" in item and "agents" in item:
-        return f"seen by {item['seen']} of {item['agents']}  {clock(item.get('timestamp'))}"
+        return f"seen by {item['seen']} of {max(item['seen'], item['agents'])}"
     words = {
         "queued": f"waiting {lasting(seconds_since(item.get('timestamp')))}",
         "leased": "being read",

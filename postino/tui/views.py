@@ -44,11 +44,10 @@ class Page:
 
 def refreshed(before: Page, now: Page) -> Page:
     """Return what is shown after a refresh: the first page again, and the older messages that were there."""
-    if not before.items or not now.items:
-        return now
-    known, oldest = {key(item) for item in now.items}, now.items[-1]["timestamp"]
-    older = [item for item in before.items if key(item) not in known and item["timestamp"] < oldest]
-    return replace(now, items=[*now.items, *older], before=before.before) if older and now.before else now
+    known = {key(item) for item in now.items}
+    places = [at for at, item in enumerate(before.items) if key(item) in known]
+    older = before.items[places[-1] + 1 :] if places and now.before else []
+    return replace(now, items=[*now.items, *older], before=before.before) if older else now
 
 
 def key(item: Json) -> str:
