@@ -34,7 +34,7 @@ SCENARIOS = {
     "replicated": "a send that waits for replicas beside one that does not",
     "mailrooms": "many mailrooms on a cluster of one node and of three",
     "transfer": "export and import of 50,000 messages; minutes",
-    "wake": "from a send to the model's request, of an idle Claude Code; 8 minutes",
+    "wake": "from a send to the model's request, of an idle Claude Code and an idle Codex; 14 minutes",
 }
 REPORTED = ("throughput", "latency", "store", "growth", "start", "idle", "nats")
 PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"

@@ -48,7 +48,8 @@ class Stack:
 def environment(home: Path, **extra: str) -> dict[str, str]:
     """Return the environment of a daemon in `home`."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
-    return plain | {"POSTINO_HOME": str(home), "POSTINO_WEB_PORT": "0"} | extra
+    unguarded = {"POSTINO_SEND_RATE": "0", "POSTINO_PAIR_RATE": "0"}  # few agents send as fast as they can
+    return plain | {"POSTINO_HOME": str(home), "POSTINO_WEB_PORT": "0"} | unguarded | extra
 
 
 @contextlib.contextmanager

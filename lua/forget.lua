@@ -7,6 +7,7 @@ KEYS     inbox     stream   {po}:inbox2:<agent>
          dead      stream   {po}:dead2:<agent>
          agents    hash     {po}:agents
          cursors   hash     {po}:cursors
+         groups    hash     {po}:groups
          presence  zset     {po}:presence
          events    stream   {po}:events
 ARGV     agent     the present name
@@ -14,13 +15,14 @@ ARGV     agent     the present name
 RETURNS  ok, 1 removed | 0 unknown
          alias, present name
 ERRORS   AGENT_BUSY  it is online or has mail
-TIME     O(n) in the aliases
+TIME     O(n) in the aliases and in the members of its groups
 ]]
 --@include lib/agent
 --@include lib/event
+--@include lib/group
 --@include lib/now
 --@include lib/presence
-local inbox, leases, index, dead, agents, cursors, presence, events = unpack(KEYS)
+local inbox, leases, index, dead, agents, cursors, groups, presence, events = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -36,5 +38,6 @@ redis.call('UNLINK', inbox, leases, dead)
 if redis.call('PEXPIRE', index, ttl_ms) == 1 then redis.call('HSET', index, '#leaves', 1) end -- see send.lua
 redis.call('HDEL', agents, agent, unpack(record.aliases or {}))
 redis.call('HDEL', cursors, agent)
+replace_member(groups, record, agent, nil)
 emit(events, 'agent_forget', 'agent', agent)
 return { 'ok', 1 }

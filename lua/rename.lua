@@ -11,6 +11,7 @@ KEYS     inbox      stream   {po}:inbox2:<old>
          dead_to    stream   {po}:dead2:<new>
          agents     hash     {po}:agents
          cursors    hash     {po}:cursors
+         groups     hash     {po}:groups
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
          events     stream   {po}:events
@@ -26,15 +27,16 @@ RETURNS  ok, the new name, JSON array of aliases
 ERRORS   UNKNOWN_AGENT  nobody has this name
          NAME_TAKEN     the new name is online, has mail or is an alias in use
          ALIAS_LIMIT    there are 32 aliases, and the oldest is in use
-TIME     O(n) in the aliases and sessions of the agent
+TIME     O(n) in the aliases and sessions of the agent and in the members of its groups
 ]]
 --@include lib/agent
 --@include lib/event
+--@include lib/group
 --@include lib/json
 --@include lib/now
 --@include lib/number
 --@include lib/presence
-local agents, cursors, presence, sessions, events = unpack(KEYS, 9, 13)
+local agents, cursors, groups, presence, sessions, events = unpack(KEYS, 9, 14)
 local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = now_ms()
 
@@ -60,7 +62,7 @@ local other = nil
 if owner and owner ~= old then
   if owner ~= ARGV[3] then return { 'owner', owner } end
   other = load_agent(agents, owner)
-  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[14], KEYS[15]) > 0) then
+  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[15], KEYS[16]) > 0) then
     return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
   end
 elseif not owner then
@@ -82,6 +84,10 @@ if other and owner then
   save_agent(agents, owner, other)
 elseif other then
   for _, each in ipairs(other.aliases or {}) do redis.call('HDEL', agents, each) end
+  for _, group in ipairs(other.groups or {}) do -- those that somebody put the new name into
+    record.groups = without(record.groups, group)
+    record.groups[#record.groups + 1] = group
+  end
 end
 if unused then redis.call('HDEL', agents, unused) end
 aliases[#aliases + 1] = old
@@ -108,6 +114,7 @@ for _, session in ipairs(record.sessions or {}) do
 end
 record.aliases, record.seen = aliases, now
 redis.call('HDEL', agents, old)
+replace_member(groups, record, old, new)
 for _, alias in ipairs(aliases) do
   local _, made = alias_of(agents, alias)
   redis.call('HSET', agents, alias, '@' .. new .. ' ' .. digits(made or now))

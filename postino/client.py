@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 from postino import __version__
-from postino.errors import BadField, BadName, PostinoError, StoreAway, Unreachable
-from postino.transport import Answer, Transport
+from postino.errors import PostinoError, StoreAway, Unreachable
+from postino.transport import Answer, Transport, encoded, query_of, segment
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Client:
 
     def send(
         self,
-        to: str | None,
+        to: str | list[str] | None,
         body: str,
         *,
         sender: str | None = None,
@@ -71,16 +70,17 @@ class Client:
         reply_to: str | None = None,
         expects: str | None = None,
     ) -> Json:
-        """Send a message. Without `id` one is generated, so that a retry is stored once.
+        """Send a message to an agent, a list of agents or `#` and a group.
 
-        Without `to` it goes to the sender of the message `reply_to`, which `sender` got.
+        Without `to` it goes to the sender of the message `reply_to`, which `sender` got. Without `id` one is generated,
+        so that a retry is stored once.
         """
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
     def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List an inbox, oldest first, without leasing."""
-        return self._call("GET", f"messages/{_segment(agent, 'name')}", query={"limit": limit, "offset": offset})
+        return self._call("GET", f"messages/{segment(agent, 'name')}", query={"limit": limit, "offset": offset})
 
     def read(
         self, agent: str, *, limit: int | None = None, wait: float = 0, ack_now: bool = False, resume: bool = False
@@ -92,7 +92,7 @@ class Client:
         """
         asked = {"limit": limit, "wait": wait or None, "ack": "now" if ack_now else None, "resume": resume or None}
         asked["consumer"] = self.consumer
-        path = f"messages/{_segment(agent, 'name')}/read"
+        path = f"messages/{segment(agent, 'name')}/read"
         if ack_now:
             return self._call("POST", path, body=asked, repeat=False, wait=wait)
         return self._call("POST", path, body=asked, retry={"resume": True}, wait=wait)
@@ -115,11 +115,11 @@ class Client:
 
     def state(self, agent: str, id: str) -> Json:
         """Return the state of one message."""
-        return self._call("GET", f"messages/{_segment(agent, 'name')}/{_segment(id, 'id')}")
+        return self._call("GET", f"messages/{segment(agent, 'name')}/{segment(id, 'id')}")
 
     def clear(self, agent: str) -> Json:
         """Delete every message of an inbox, leased ones too."""
-        return self._call("DELETE", f"messages/{_segment(agent, 'name')}", repeat=False)
+        return self._call("DELETE", f"messages/{segment(agent, 'name')}", repeat=False)
 
     def broadcast(self, body: str, *, sender: str | None = None, id: str | None = None) -> Json:
         """Send a broadcast. Without `id` one is generated, so that a retry is stored once."""
@@ -137,11 +137,11 @@ class Client:
         With `lease` the cursor moves only by `broadcasts_seen`; until then they are returned again, as `redelivered`.
         """
         asked = {"limit": limit, "ack": "lease" if lease else None}
-        return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/read", body=asked, repeat=lease)
+        return self._call("POST", f"broadcasts/{segment(agent, 'name')}/read", body=asked, repeat=lease)
 
     def broadcasts_seen(self, agent: str, id: str) -> Json:
         """Move an agent's cursor past the broadcast `id`: it and all earlier ones are not returned again."""
-        return self._call("POST", f"broadcasts/{_segment(agent, 'name')}/seen", body={"id": id})
+        return self._call("POST", f"broadcasts/{segment(agent, 'name')}/seen", body={"id": id})
 
     def clear_broadcasts(self) -> Json:
         """Delete all broadcasts."""
@@ -149,15 +149,15 @@ class Client:
 
     def dead(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List an agent's dead letters."""
-        return self._call("GET", f"dead/{_segment(agent, 'name')}", query={"limit": limit, "offset": offset})
+        return self._call("GET", f"dead/{segment(agent, 'name')}", query={"limit": limit, "offset": offset})
 
     def requeue(self, agent: str, ids: list[str] | None = None) -> Json:
         """Move the named dead letters, or all of them, to the tail of the inbox."""
-        return self._call("POST", f"dead/{_segment(agent, 'name')}/requeue", body={"ids": ids}, repeat=False)
+        return self._call("POST", f"dead/{segment(agent, 'name')}/requeue", body={"ids": ids}, repeat=False)
 
     def clear_dead(self, agent: str) -> Json:
         """Delete an agent's dead letters."""
-        return self._call("DELETE", f"dead/{_segment(agent, 'name')}", repeat=False)
+        return self._call("DELETE", f"dead/{segment(agent, 'name')}", repeat=False)
 
     def history(
         self,
@@ -174,7 +174,7 @@ class Client:
 
     def check(self, agent: str) -> Json:
         """Count what an agent can read now."""
-        return self._call("GET", f"check/{_segment(agent, 'name')}")
+        return self._call("GET", f"check/{segment(agent, 'name')}")
 
     def whoami(self) -> Json:
         """Return which agent this client is to the daemon: that of its named token, or of the session it runs in."""
@@ -192,15 +192,15 @@ class Client:
         Raises:
             UnknownAgent: `detail["names"]` lists similar names.
         """
-        return self._call("GET", f"agents/{_segment(name, 'name')}")
+        return self._call("GET", f"agents/{segment(name, 'name')}")
 
     def heartbeat(self, name: str) -> Json:
         """Keep an agent online for 30 s."""
-        return self._call("POST", f"agents/{_segment(name, 'name')}/heartbeat", body={})
+        return self._call("POST", f"agents/{segment(name, 'name')}/heartbeat", body={})
 
     def rename(self, old: str, new: str) -> Json:
         """Rename an agent. Messages to the old name still arrive."""
-        return self._call("POST", f"agents/{_segment(old, 'name')}/rename", body={"name": new}, repeat=False)
+        return self._call("POST", f"agents/{segment(old, 'name')}/rename", body={"name": new}, repeat=False)
 
     def forget(self, name: str) -> Json:
         """Forget an agent that is offline and has no mail.
@@ -208,11 +208,23 @@ class Client:
         Raises:
             AgentBusy: it is online or has mail.
         """
-        return self._call("DELETE", f"agents/{_segment(name, 'name')}", repeat=False)
+        return self._call("DELETE", f"agents/{segment(name, 'name')}", repeat=False)
 
     def cleanup(self) -> Json:
         """Forget every agent that is offline and has no mail."""
         return self._call("POST", "agents/cleanup", body={}, repeat=False)
+
+    def groups(self, *, limit: int | None = None, offset: int | None = None) -> Json:
+        """List the groups with their members."""
+        return self._call("GET", "groups", query={"limit": limit, "offset": offset})
+
+    def join(self, group: str, agent: str) -> Json:
+        """Make an agent a member of a group."""
+        return self._call("POST", _membership(group, agent), body={})
+
+    def leave(self, group: str, agent: str) -> Json:
+        """Take an agent out of a group."""
+        return self._call("DELETE", _membership(group, agent))
 
     def signin_code(self) -> Json:
         """Return the address of the page, with a single-use code if a token is set. Over the unix socket only."""
@@ -232,8 +244,8 @@ class Client:
         Raises:
             UnknownToken: there is none.
         """
-        one = "" if id is None else f"/{_segment(id, 'id')}"
-        return self._call("DELETE", f"tokens/{_segment(name, 'name')}{one}", repeat=False)
+        one = "" if id is None else f"/{segment(id, 'id')}"
+        return self._call("DELETE", f"tokens/{segment(name, 'name')}{one}", repeat=False)
 
     def sessions(self, *, limit: int | None = None, offset: int | None = None) -> Json:
         """List the sessions that are connected to this daemon."""
@@ -265,7 +277,7 @@ class Client:
         """
         self._start_if_missing()
         headers = self._headers | {"Content-Type": "application/x-ndjson"}
-        target = f"/api/import{_query({'check': 'true' if check else None})}"
+        target = f"/api/import{query_of({'check': 'true' if check else None})}"
         return self._transport.upload(target, parts, headers, SILENCE).payload()
 
     def abandon_import(self) -> Json:
@@ -290,7 +302,7 @@ class Client:
         """
         self._start_if_missing()
         return self._follow(
-            f"/api/events{_query({'agent': agent, 'type': ','.join(types) if types else None})}", since, patience
+            f"/api/events{query_of({'agent': agent, 'type': ','.join(types) if types else None})}", since, patience
         )
 
     def _start_if_missing(self) -> None:
@@ -317,7 +329,7 @@ class Client:
 
     def _settle(self, verb: str, agent: str, asked: Json, consumer: str | None, *, repeat: bool) -> Json:
         body = asked | {"consumer": consumer or self.consumer}
-        return self._call("POST", f"messages/{_segment(agent, 'name')}/{verb}", body=body, repeat=repeat)
+        return self._call("POST", f"messages/{segment(agent, 'name')}/{verb}", body=body, repeat=repeat)
 
     def _call(
         self,
@@ -331,7 +343,7 @@ class Client:
         wait: float = 0,
     ) -> Json:
         """Try up to three times if nothing was done; with `repeat` also if that is unknown, then with `retry` added."""
-        target = f"/api/{path}{_query(query or {})}"
+        target = f"/api/{path}{query_of(query or {})}"
         began = time.monotonic()
         unknown: PostinoError | None = None  # an error with an unknown outcome is the one to report at last
         for pause in (*PAUSES, None):
@@ -359,33 +371,13 @@ class Client:
         headers = dict(self._headers)
         payload = None
         if body is not None:
-            payload = _encoded({key: value for key, value in body.items() if value is not None})
+            payload = encoded({key: value for key, value in body.items() if value is not None})
             headers["Content-Type"] = "application/json"
         return self._transport.exchange(method, target, payload, headers, self._seconds + wait)
 
 
 def _unique() -> str:
     return os.urandom(16).hex()  # as unique as uuid4 without its import
-
-
-def _segment(value: str, field: str) -> str:
-    """Return `value` as a segment of a path. The daemon checks it, except what cannot stand in a path."""
-    if not value.strip("."):
-        raise (BadName if field == "name" else BadField)(f"{field} must not be {value!r}", field=field)
-    if value.isascii() and value.replace("-", "").replace(".", "").replace("_", "").isalnum():
-        return value
-    from urllib.parse import quote  # 4 ms, which a quick command need not pay
-
-    return quote(value, safe="", errors="surrogatepass")
-
-
-def _query(asked: Json) -> str:
-    given = {key: value for key, value in asked.items() if value is not None}
-    if not given:
-        return ""
-    from urllib.parse import urlencode
-
-    return f"?{urlencode(given, errors='surrogatepass')}"
 
 
 def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
@@ -395,9 +387,5 @@ def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
     return error
 
 
-def _encoded(body: Json) -> bytes:
-    """Return JSON in UTF-8: with escapes, the longest body allowed would make the request too large."""
-    try:
-        return json.dumps(body, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # a lone surrogate can only be sent escaped; the daemon then names its position
-        return json.dumps(body).encode()
+def _membership(group: str, agent: str) -> str:
+    return f"groups/{segment(group, 'group')}/members/{segment(agent, 'name')}"

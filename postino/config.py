@@ -54,6 +54,7 @@ class Settings:
     max_broadcasts: int = 500
     max_body_bytes: int = 196_608
     send_rate: int = 120
+    pair_rate: int = 30
     max_memory: int | None = None
     replicas: int | Literal["strict"] = 0
     tls_cert: Path | None = None
@@ -154,7 +155,18 @@ KNOBS: tuple[Knob, ...] = (
     Knob("max_inbox", "1 to 100000", "Unacknowledged messages that one inbox holds", whole_number(1, 100_000)),
     Knob("max_broadcasts", "1 to 100000", "Broadcasts that are kept", whole_number(1, 100_000)),
     Knob("max_body_bytes", "1024 to 16777216 bytes", "Largest request", whole_number(1024, 16_777_216)),
-    Knob("send_rate", "1 to 100000 per minute", "Messages and broadcasts of one named token", whole_number(1, 100_000)),
+    Knob(
+        "send_rate",
+        "0 to 100000 per minute",
+        "Messages and broadcasts of one verified sender; 0: no limit",
+        whole_number(0, 100_000),
+    ),
+    Knob(
+        "pair_rate",
+        "0 to 100000 per minute",
+        "Answers that two agents give each other by turns; a person's message to one of them starts again; 0: no limit",
+        whole_number(0, 100_000),
+    ),
     Knob(
         "tls_cert",
         "an absolute path",

@@ -99,6 +99,12 @@ class UnknownAgent(PostinoError):
     meaning = "The named agent does not exist; `names` lists similar names"
 
 
+class UnknownGroup(PostinoError):
+    code = "unknown_group"
+    http = 404
+    meaning = "There is no group of this name, or nobody is in it; `names` lists similar names"
+
+
 class UnknownMessage(PostinoError):
     code = "unknown_message"
     http = 404
@@ -160,6 +166,18 @@ class LeaseLost(PostinoError):
     meaning = "Some of the ids are not leased to this consumer; see `rejected`"
 
 
+class GroupFull(PostinoError):
+    code = "group_full"
+    http = 409
+    meaning = "The group has 200 members, or the agent is in 64 groups; nobody was added"
+
+
+class EmptyGroup(PostinoError):
+    code = "empty_group"
+    http = 409
+    meaning = "Nobody but the sender is in the group, and a message to a group does not go to its sender"
+
+
 class NotEmpty(PostinoError):
     code = "not_empty"
     http = 409
@@ -199,6 +217,16 @@ class RateLimited(PostinoError):
     retryable = True
     meaning = (
         "The named token has sent POSTINO_SEND_RATE times within a minute; nothing was stored, see `retry_after_s`"
+    )
+
+
+class TooFast(PostinoError):
+    code = "too_fast"
+    http = 429
+    retryable = True
+    meaning = (
+        "The loop guard: a verified sender has sent POSTINO_SEND_RATE times within a minute, or two agents have "
+        "answered each other POSTINO_PAIR_RATE times; nothing was stored, see `reason` and `retry_after_s`"
     )
 
 

@@ -22,7 +22,7 @@ ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an 
 EVENTS = (
     *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
     *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
-    *("agent_online", "agent_offline", "agent_rename", "agent_forget"),
+    *("agent_online", "agent_offline", "agent_rename", "agent_forget", "group_join", "group_leave", "too_fast"),
 )
 #: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
@@ -132,6 +132,7 @@ class Stored(Record, frozen=True, kw_only=True):
     thread: str | None = None
     reply_to: str | None = None
     expects: Expects | msgspec.UnsetType = msgspec.UNSET
+    group: str | msgspec.UnsetType = msgspec.UNSET
     delivery: int = 0
     altered: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -259,46 +260,6 @@ class BroadcastBatch(Record, frozen=True, kw_only=True):
     agent: str
 
 
-class HistoryEntry(Record, frozen=True, kw_only=True):
-    """An accepted message or broadcast and its state. `entry` is its position, for `before`."""
-
-    entry: str
-    kind: Literal["message", "broadcast"]
-    id: str
-    seq: int
-    from_: str = msgspec.field(name="from")
-    verified: bool
-    via: str
-    to: str
-    body: str
-    timestamp: str
-    thread: str | None = None
-    reply_to: str | None = None
-    expects: Expects | msgspec.UnsetType = msgspec.UNSET
-    state: State | None = None
-    deliveries: int = 0
-    reader: str | None = None
-    leased_at: str | None = None
-    lease_until: str | None = None
-    settled_at: str | None = None
-    reason: str | None = None
-    notified: str = "none"
-    altered: bool | msgspec.UnsetType = msgspec.UNSET
-    tree: Tree | msgspec.UnsetType = msgspec.UNSET
-
-
-class HistoryPage(Record, frozen=True, kw_only=True):
-    """A page of history, newest first: what fits among the `looked` entries that were looked at.
-
-    While `more`, older entries were not looked at yet: the next page is the one `before` this `before`.
-    """
-
-    items: list[HistoryEntry]
-    looked: int = 0
-    more: bool
-    before: str | None = None
-
-
 class Agent(Record, frozen=True, kw_only=True):
     """A known agent. `messageCount` counts unacknowledged messages; `lastSeen` is None if it never called.
 
@@ -321,6 +282,7 @@ class Agent(Record, frozen=True, kw_only=True):
     last_seen: str | None = msgspec.field(name="lastSeen")
     sessions: int = 0
     aliases: list[str] = []
+    groups: list[str] = []
 
 
 class Check(Record, frozen=True, kw_only=True):

@@ -16,8 +16,10 @@ from postino.values import (
     MAX_BODY,
     MAX_IDS,
     MAX_PAGE,
+    MAX_RECIPIENTS,
     NAME_PATTERN,
     OWN_NAME,
+    RECIPIENT,
     TEXT_PATTERN,
     TITLE_PATTERN,
 )
@@ -25,6 +27,11 @@ from postino.values import (
 # the schemas show these constraints; the checks have clearer messages than msgspec's
 Name = Annotated[str, Meta(extra_json_schema={"pattern": OWN_NAME})]
 AnyName = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"})]
+#: of a message: an agent, `#` and a group, or a list of agents
+Recipient = Annotated[str, Meta(extra_json_schema={"pattern": RECIPIENT})]
+Recipients = Annotated[
+    list[Name], Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_RECIPIENTS, "uniqueItems": True})
+]
 Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
 Title = Annotated[str, Meta(extra_json_schema={"pattern": f"^{TITLE_PATTERN}$"})]
 #: the title of a thread, which may be of the time when titles were ids

@@ -19,6 +19,9 @@ SYSTEM = "system"
 ANONYMOUS = "anonymous"
 LEAST_MEMORY = 8 << 20  # bytes that a server is allowed at least; an empty one takes 2 MB
 MAX_BODY = 32_768  # characters
+MAX_RECIPIENTS = 50  # names in one list of recipients
+MAX_MEMBERS = 200  # of a group
+MAX_GROUPS = 64  # of one agent
 MAX_TITLE = 120  # characters of a thread
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
@@ -28,6 +31,7 @@ COLOURS = ": it begins a colour or another terminal sequence, which `postino sen
 
 _RESERVED = "|".join("".join(f"[{each}{each.upper()}]" for each in name) for name in sorted(RESERVED))
 OWN_NAME = f"^(?!(?:{_RESERVED})$){NAME_PATTERN}$"
+RECIPIENT = f"^#?(?!(?:{_RESERVED})$){NAME_PATTERN}$"  # an agent, or `#` and a group
 # C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
 _REFUSED_CHARACTERS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f"
 TEXT_PATTERN = f"^[^{_REFUSED_CHARACTERS}]+$"  # for a schema, whose texts have no lone surrogates
@@ -81,6 +85,31 @@ def check_name(value: str, field: str = "name") -> str:
             f"{field}: {value!r} is a reserved name (all, human, system, postino); choose another", field=field
         )
     return value
+
+
+def check_group(value: str, field: str = "group") -> str:
+    """Return the name of a group without its `#`, or raise BadName if it cannot name one."""
+    return check_name(value.removeprefix("#"), field)
+
+
+def check_recipients(value: str | list[str], field: str = "to") -> None:
+    """Raise BadName or BadField unless `value` is an agent's name, `#` and a group's, or a list of 1 to 50 agents."""
+    if isinstance(value, str):
+        check_name(value.removeprefix("#"), field)
+        return
+    if not 1 <= len(value) <= MAX_RECIPIENTS:
+        raise BadField(
+            f"{field} has {len(value)} names; a list has 1 to {MAX_RECIPIENTS}: more agents are reached as a group "
+            f"(#name, up to {MAX_MEMBERS} members)",
+            field=field,
+        )
+    for at, each in enumerate(value):
+        if each.startswith("#"):
+            raise BadName(f"{field}[{at}]: {visible(each)} is a group; a group cannot be in a list", field=field)
+        check_name(each, f"{field}[{at}]")
+    twice = next((each for at, each in enumerate(value) if each.lower() in map(str.lower, value[:at])), None)
+    if twice is not None:
+        raise BadField(f"{field} names {twice} twice", field=field)
 
 
 def check_any_name(value: str, field: str) -> str:

@@ -21,7 +21,7 @@ from postino.config import Settings
 from postino.paths import Home
 from postino.store.valkey.process import program
 from tests import processes, servers
-from tests.daemons import Daemon, daemon_of, scratch_daemon
+from tests.daemons import UNGUARDED, Daemon, daemon_of, scratch_daemon
 from tests.homes import scratch_home
 
 for name in [name for name in os.environ if name.startswith(("POSTINO_", "CLAUDE")) and name != "CLAUDE_BINARY"]:
@@ -98,7 +98,9 @@ def valkey(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def settings(valkey: str, home: Home) -> Settings:
     """Settings on the shared server, under a key prefix of this test's own."""
-    made, _ = config.load({"POSTINO_HOME": str(home.root), "POSTINO_VALKEY_URL": valkey, "POSTINO_WEB_PORT": "0"})
+    made, _ = config.load(
+        {"POSTINO_HOME": str(home.root), "POSTINO_VALKEY_URL": valkey, "POSTINO_WEB_PORT": "0"} | UNGUARDED
+    )
     return replace(made, key_prefix=f"t{secrets.token_hex(6)}:")
 
 

@@ -15,23 +15,29 @@ from tests import prefork
 from tests.homes import scratch_home
 from tests.waiting import until
 
+#: without the loop guard: tests send as fast as they can, also by turns; tests/broker/test_guard.py is about it
+UNGUARDED = {"POSTINO_SEND_RATE": "0", "POSTINO_PAIR_RATE": "0"}
 START_S = 40  # a deadline
 
 
 def environment(home: Home, **settings: str) -> dict[str, str]:
     """Return the environment of a command that works on a home; `settings` are further variables."""
     plain = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
-    return plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | settings
+    return plain | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | UNGUARDED | settings
 
 
 @dataclass
 class Daemon:
-    """A daemon that a test may stop, kill and start again."""
+    """A daemon that a test may stop, kill and start again.
+
+    `constants`: times that a test would wait out, and shorter ones: {"postino.claude.wake.SILENCE_S": 5.0}.
+    """
 
     home: Home
     env: dict[str, str]
     process: prefork.Forked | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    constants: dict[str, float] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -52,7 +58,7 @@ class Daemon:
     def start(self, **extra: str) -> Daemon:
         """Start it and return when it answers."""
         self.extra = extra
-        self.process = prefork.source().fork(self.env | extra, self.home.log)
+        self.process = prefork.source().fork(self.env | extra, self.home.log, self.constants)
         until(self.answers, "the daemon answers", START_S)
         return self
 

@@ -81,9 +81,9 @@ class Source:
             )
         atexit.register(self._end)
 
-    def fork(self, env: Mapping[str, str], log: Path) -> Forked:
-        """Start a daemon with this environment and log."""
-        self._line.send(json.dumps([dict(env), str(log)]).encode())
+    def fork(self, env: Mapping[str, str], log: Path, constants: Mapping[str, float]) -> Forked:
+        """Start a daemon with this environment and log; `constants` of its modules have other values in it."""
+        self._line.send(json.dumps([dict(env), str(log), dict(constants)]).encode())
         while "started" not in (said := self._receive()):
             pass
         self.codes.pop(said["started"], None)  # of an earlier one with that pid
@@ -147,7 +147,11 @@ def _ended() -> list[tuple[int, int]]:
     return found
 
 
-def _become(env: dict[str, str], log: str) -> None:
+def _become(env: dict[str, str], log: str, constants: dict[str, float]) -> None:
+    for path, value in constants.items():
+        module, _, name = path.rpartition(".")
+        assert isinstance(getattr(sys.modules[module], name), float)
+        setattr(sys.modules[module], name, value)
     os.setsid()
     os.chdir("/")
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

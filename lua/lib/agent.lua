@@ -1,6 +1,6 @@
 -- agents: name -> JSON record, or for an alias '@<present name> <made ms>'
--- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, given (number
---         of the last broadcast that an answer to it held or counted as missed)
+-- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, groups, given
+--         (number of the last broadcast that an answer to it held or counted as missed)
 local function alias_of(agents, name)
   local value = redis.call('HGET', agents, name)
   if value and string.sub(value, 1, 1) == '@' then
@@ -20,6 +20,7 @@ local function save_agent(agents, name, record)
   -- cjson encodes an empty list as {}, so leave it out
   if record.sessions and #record.sessions == 0 then record.sessions = nil end
   if record.aliases and #record.aliases == 0 then record.aliases = nil end
+  if record.groups and #record.groups == 0 then record.groups = nil end
   redis.call('HSET', agents, name, cjson.encode(record))
 end
 

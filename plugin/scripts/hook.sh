@@ -68,7 +68,7 @@ command -v curl >/dev/null 2>&1 || missing curl
 if [ -n "$agent" ] && [ -n "$CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS" ]; then
   # A teammate in a process of its own has inherited the name of its team's lead: see explicit_name in the relay.
   teammate=$({ tr '\0' '\n' <"/proc/$pid/cmdline" || ps -o args= -p "$pid" | tr ' ' '\n'; } 2>/dev/null |
-    sed -n '/^--agent-name$/{n;p;q;}')
+    sed -n '/^--agent-name$/{n;p;q;}' | tr -d '\n' | LC_ALL=C tr -c 'A-Za-z0-9._-' '-')
   [ -z "$teammate" ] || agent=$(printf '%.31s.%.32s' "$agent" "$teammate")
 fi
 input=$(cat)

@@ -53,6 +53,8 @@ export const Postino = async ({ client, directory }) => {
   const answered = new Map() // call -> { session, message }; the model has not gone on after them yet
   const messages = new Map() // call -> the model's message that made it
   let current // the main session that was active last
+  let line // { text, message } of the last line a turn was started with, until the model says something to it
+  let proving = Promise.resolve() // reports of what the model was shown; the end of a turn is reported after them
   let waiting = false
   let reading = Promise.resolve() // calls that read are made one by one, so that the daemon can tell them apart
 
@@ -73,25 +75,31 @@ export const Postino = async ({ client, directory }) => {
     waiting = true
     let last = {}
     for (;;) {
-      const answer = await post("AwaitWake", about(current, last), 60_000)
+      const answer = await post("AwaitWake", about(current, { messages: true, ...last }), 60_000)
       last = {}
       if (!answer) {
         await pause(answer === undefined ? 2000 : 100)
         continue
       }
       const { wake, woken } = JSON.parse(answer)
+      line = { text: wake }
       const prompt = { path: { id: current }, body: { parts: [{ type: "text", text: wake }] } }
       const started = await client.session.promptAsync(prompt).catch(() => undefined)
       last = { woken, ok: started !== undefined && !started.error }
     }
   }
 
-  // The model has gone on after the answers of all calls that an earlier message made.
+  // The model has gone on after the answers of all calls that an earlier message made, and after our line if that came
+  // before (the client's ids sort by time).
   const proved = async (session, message) => {
     const calls = [...answered].filter(([, each]) => each.session === session && each.message !== message)
-    if (!calls.length) return
+    const prompted = session === current && line?.message !== undefined && line.message < message
+    if (!calls.length && !prompted) return
     for (const [call] of calls) answered.delete(call)
-    await post("Seen", about(session, { tool_calls: calls.map(([call]) => ({ tool_use_id: call })) }))
+    if (prompted) line = undefined
+    const tool_calls = calls.map(([call]) => ({ tool_use_id: call }))
+    proving = proving.then(() => post("Seen", about(session, { tool_calls, prompted })))
+    await proving
   }
 
   const partUpdated = async (part) => {
@@ -112,7 +120,10 @@ export const Postino = async ({ client, directory }) => {
       done()
     }
     const calls = aborted.map(([call]) => ({ tool_use_id: call }))
-    if (calls.length) await post("Aborted", about(session, { tool_calls: calls }))
+    await proving
+    const prompted = session === current && line?.message !== undefined
+    if (prompted) line = undefined
+    if (calls.length || prompted) await post("Aborted", about(session, { tool_calls: calls, prompted }))
     await post("Stop", about(session))
   }
 
@@ -133,9 +144,10 @@ export const Postino = async ({ client, directory }) => {
       current = sessionID
       const prompt = output.parts.filter((each) => each.type === "text" && !each.synthetic)
       const text = prompt.map((each) => each.text).join("\n")
-      const line = context(await post("UserPromptSubmit", about(sessionID, { prompt: text })))
-      if (line && output.parts.length) {
-        const part = { ...output.parts[0], type: "text", text: line, synthetic: true }
+      if (line?.text === text) line.message = output.message.id
+      const told = context(await post("UserPromptSubmit", about(sessionID, { prompt: text })))
+      if (told && output.parts.length) {
+        const part = { ...output.parts[0], type: "text", text: told, synthetic: true }
         output.parts.push({ ...part, id: `${output.parts[0].id.slice(0, -7)}zzzzzzz` }) // an id that sorts after it
       }
       void wait()

@@ -17,6 +17,8 @@ from postino.broker.broadcasts import Broadcasts
 from postino.broker.claude import ClaudeProcesses
 from postino.broker.dead import Dead
 from postino.broker.events import Events
+from postino.broker.groups import Groups
+from postino.broker.guard import Guard
 from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
@@ -81,14 +83,24 @@ class Broker:
             store, inboxes, DeadLetters(store, limits), history, table, live, sweep_s=sweep_s
         )
         self.events = Events(EventStream(store), self.restart_valkey)
+        self.guard = Guard(send_rate=settings.send_rate, pair_rate=settings.pair_rate, tell=self.events.tell_too_fast)
+        self.events.count_by(self.guard.count)
         self.agents = Agents(table, live)
         self.sessions = Sessions(live, table)
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
         self.mail = Mail(
-            store, limits, self.agents, self.events, self.housekeeping, history, wakes=settings.wake != "off"
+            store,
+            limits,
+            self.agents,
+            self.events,
+            self.housekeeping,
+            history,
+            self.guard,
+            wakes=settings.wake != "off",
         )
+        self.groups = Groups(store, limits, self.agents, self.mail, self.guard)
         self.dead = Dead(store, limits, self.agents)
-        self.broadcasts = Broadcasts(store, table, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
+        self.broadcasts = Broadcasts(store, table, self.guard, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
         self.threads = Threads(self.history)
         self.notifier = NotifierTable(store)
@@ -135,6 +147,7 @@ class Broker:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self.housekeeping.close()
+        await self.guard.close()
         await self.events.close()
         if self.embedded is not None and not self.embedded.data_in_place():
             with contextlib.suppress(PostinoError):  # it has ended already

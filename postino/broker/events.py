@@ -92,6 +92,14 @@ class Events:
         finally:
             self._subscriptions.discard(subscription)
 
+    def count_by(self, count: Callable[[Event], object]) -> None:
+        """Call `count` with every event for as long as these are followed."""
+        self._counters.append(count)
+
+    async def tell_too_fast(self, sender: str, to: str, reason: str, retry_after_s: int) -> None:
+        """Tell everybody that the loop guard has refused a message."""
+        await self._stream.note_too_fast(sender, to, reason, retry_after_s)
+
     @contextlib.contextmanager
     def counted_by(self, count: Callable[[Event], object]) -> Iterator[None]:
         """Call `count` with every event, where it is read: a queue and a task for each would cost a send more."""

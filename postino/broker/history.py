@@ -8,7 +8,8 @@ import msgspec
 
 from postino.broker.history_filter import Fate, Search
 from postino.errors import BadField
-from postino.model import HistoryEntry, HistoryPage
+from postino.history_entry import HistoryEntry, HistoryPage, Receipt
+from postino.model import State
 from postino.store.agents import AgentTable, Names
 from postino.store.entries import extras_of, listed, number
 from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
@@ -18,6 +19,8 @@ from postino.values import check_id
 MAX_LOOKED = 5_000  # entries per call, so that a search for a rare word does not occupy the store
 MAX_SECONDS = 1.0  # per call; long bodies take longer than short ones
 MOST_INDEXES = 500  # inboxes that are asked for an id, one look-up each
+#: states of a message, the one furthest from its acknowledgement first
+_PROGRESS: tuple[State, ...] = ("queued", "leased", "dead", "expired", "cleared", "acked")
 _PART = 50  # entries of the first round trip: some megabytes if all bodies are of the maximum length
 _PART_CHARACTERS = 250_000  # of bodies, which the further round trips aim at
 
@@ -111,8 +114,9 @@ class History:
         return list(found.values())
 
     async def _with_states(self, found: list[StreamEntry], names: Names) -> list[HistoryEntry]:
-        known = await self._inboxes.known([(names.present(each.fields["to"]), each.fields["id"]) for each in found])
-        return [_entry(each, about) for each, about in zip(found, known, strict=True)]
+        wanted = [(names.present(to), each.fields["id"]) for each in found for to in each.recipients]
+        known = iter(await self._inboxes.known(wanted))
+        return [_entry(each, [next(known) for _ in each.recipients]) for each in found]
 
 
 def _next_count(entries: list[StreamEntry]) -> int:
@@ -121,22 +125,27 @@ def _next_count(entries: list[StreamEntry]) -> int:
     return max(_PART, min(10 * _PART, _PART_CHARACTERS // (length + 1)))
 
 
-def _entry(entry: StreamEntry, known: Known | None) -> HistoryEntry:
+def _entry(entry: StreamEntry, of_each: list[Known | None]) -> HistoryEntry:
     """Return an entry, marked if it does not fit the digest of its id, which may by now stand for a later message."""
-    fields = entry.fields
+    fields, known = entry.fields, next((each for each in of_each if each is not None), None)
     same = known is not None and number(fields["t"]) in (0, known.accepted_ms)
     is_broadcast = fields["kind"] == "broadcast"
+    extras = extras_of(fields)
     plain = HistoryEntry(
         **listed(fields, known.digest if known is not None and same else ""),
         entry=entry.id,
         kind="broadcast" if is_broadcast else "message",
-        to=fields["to"],
+        to=f"#{extras['group']}" if "group" in extras else ", ".join(entry.recipients),
         thread=fields.get("thread") or None,
         reply_to=fields.get("reply_to") or None,
-        **extras_of(fields),
+        **extras,
     )
     if known is None or is_broadcast:
         return plain
+    if len(entry.recipients) > 1 or "group" in extras:
+        receipts = [_receipt(*each) for each in zip(entry.recipients, of_each, strict=True)]
+        furthest = min((each.state for each in receipts if each.state), key=_PROGRESS.index)
+        return msgspec.structs.replace(plain, state=furthest, recipients=receipts)
     state = known.state
     return msgspec.structs.replace(
         plain,
@@ -145,6 +154,20 @@ def _entry(entry: StreamEntry, known: Known | None) -> HistoryEntry:
         reader=state.reader,
         leased_at=state.leased_at,
         lease_until=state.lease_until,
+        settled_at=state.settled_at,
+        reason=state.reason,
+        notified=state.notified,
+    )
+
+
+def _receipt(to: str, known: Known | None) -> Receipt:
+    if known is None:
+        return Receipt(to=to, state=None)
+    state = known.state
+    return Receipt(
+        to=state.to,
+        state=state.state,
+        deliveries=state.deliveries,
         settled_at=state.settled_at,
         reason=state.reason,
         notified=state.notified,

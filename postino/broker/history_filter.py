@@ -47,11 +47,12 @@ class Search:
     def fits(self, entry: StreamEntry, names: Names) -> bool:
         """Return whether an entry is asked for, as far as its fields tell."""
         fields = entry.fields
-        sender, recipient = names.present(fields["from"]), names.present(fields["to"])
+        sender, recipients = names.present(fields["from"]), entry.recipients
+        present = {names.present(each) for each in recipients}
         return (
-            self._has_parties(sender, recipient, names)
+            self._has_parties(sender, present, names)
             and self.from_ in (None, sender, fields["from"])
-            and self.to in (None, recipient, fields["to"])
+            and (self.to is None or self.to in present or self.to in recipients)
             and (self.thread is None or self.thread in (fields.get("thread"), fields["id"]))
             and (not self.threaded or bool(fields.get("thread")))
             and not self.is_over(entry)
@@ -63,9 +64,8 @@ class Search:
         """Return whether a message in this state is asked for."""
         return self.state is None or state in _GROUPS.get(self.state, (self.state,))
 
-    def _has_parties(self, sender: str, recipient: str, names: Names) -> bool:
+    def _has_parties(self, sender: str, recipients: set[str], names: Names) -> bool:
         one, other = (name and names.present(name) for name in (self.agent, self.with_))
-        parties = {sender, recipient}
-        if not {one, other} - {None} <= parties:
-            return False
-        return not (one is not None and one == other and len(parties) > 1)
+        if one is None or other is None:
+            return {one, other} - {None} <= {sender, *recipients}
+        return (one == sender and other in recipients) or (other == sender and one in recipients)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import structlog
 
 from postino.broker.agents import Agents
 from postino.broker.events import Events
+from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach
-from postino.errors import BadField, UnknownMessage
+from postino.errors import BadField, StoreAway, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Batch, Draft, Returned, Sender, Sent
 from postino.store.entries import number
 from postino.store.history import HistoryStream
@@ -19,6 +21,8 @@ from postino.store.inbox import Inboxes
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
+#: goes on while the machine sleeps or this process is stopped, where the system has such a clock
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 NEAREST_S = 0.3  # a sender waits this long for the names that resemble an unknown one
 
 log = structlog.get_logger()
@@ -35,6 +39,7 @@ class Mail(Inboxes):
         events: Events,
         housekeeping: Housekeeping,
         history: HistoryStream,
+        guard: Guard,
         *,
         wakes: bool,
     ) -> None:
@@ -43,7 +48,28 @@ class Mail(Inboxes):
         self._events = events
         self._housekeeping = housekeeping
         self._history = history
+        self._guard = guard
         self._wakes = wakes  # idle sessions are woken
+
+    @staticmethod
+    def clock() -> float:
+        """Return seconds that also pass while the machine sleeps, for `check_lease`."""
+        return time.clock_gettime(_CLOCK)
+
+    def check_lease(self, began: float) -> None:
+        """Refuse to show messages whose lease may have ended since `began`: others may have been given them.
+
+        A daemon that was stopped would show them late, and without the label of a repeat.
+
+        Raises:
+            StoreAway: a lease or more has passed.
+        """
+        late = self.clock() - began
+        if late * 1000 >= self._limits.lease_ms:
+            log.warning("read_held_up", seconds=round(late, 1))
+            raise StoreAway(
+                f"this read was held up for {late:.0f} s, longer than its lease: read again", outcome="unknown"
+            )
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id; when this returns, Valkey has stored it.
@@ -54,14 +80,19 @@ class Mail(Inboxes):
             UnknownMessage, BadField: that message is not one that the sender can answer.
             KeyReused: the id was accepted with other content.
             InboxFull: the recipient has to read first.
+            TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
         if draft.to is None:
             draft = await self._addressed(draft, sender.name)
-        sent = await super().send(draft, sender)
+        to = draft.to or ""
+        with self._guard.counting(sender, [to], draft.id) as counted:
+            sent = await super().send(draft, sender)
+            counted.created = int(sent.created)
+        self._guard.note_name(sender.name, to, sent.to)
         if sent.known:
             return sent
-        near = await self._nearest(sent.to)
+        near = await self.nearest(sent.to)
         return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
 
     async def _addressed(self, draft: Draft, sender: str) -> Draft:
@@ -95,7 +126,7 @@ class Mail(Inboxes):
         """Return in words when a known agent will know of a message."""
         return reach(self._agents.activity(agent), online=online, away_s=away_s, wakes=self._wakes)
 
-    async def _nearest(self, name: str) -> list[str]:
+    async def nearest(self, name: str) -> list[str]:
         """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""
         try:
             async with asyncio.timeout(NEAREST_S):
@@ -126,7 +157,9 @@ class Mail(Inboxes):
 
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
+            StoreAway: the answer comes after the lease: others may have been given the messages.
         """
+        began = self.clock()
         batch = await super().read(
             agent,
             consumer,
@@ -138,6 +171,8 @@ class Mail(Inboxes):
             acting=acting,
             verified=verified,
         )
+        if not ack_now:
+            self.check_lease(began)
         if batch.died:
             self._housekeeping.run_soon()
         return batch

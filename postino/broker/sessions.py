@@ -26,6 +26,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
     session: str
     generation: int
+    started_ms: int = 0  # Unix time at which the client started the relay; 0: not known
     name: str | None = None
     terminal: str | None = None
     directory: str | None = None
@@ -35,6 +36,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     claude_socket: str | None = None
     claude_session_id: str | None = None
     version: str | None = None  # of the relay
+    plugin: bool | None = None  # Claude Code's plugin has started it; None: not known
     client: str | None = None  # named by the client's handshake, which may follow
     placeholders: list[str] = []  # variables whose value no program has expanded
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from postino.broker.history import MAX_SECONDS, History
-from postino.model import HistoryEntry, Record
+from postino.history_entry import HistoryEntry
+from postino.model import Record
 
 MAX_LOOKED = 4_000  # entries of one call
 _PART = 200
@@ -65,7 +68,7 @@ class Threads:
 
 def _thread(name: str, entries: list[HistoryEntry]) -> Thread:
     """Describe the messages of a thread, the newest first."""
-    participants = {party: None for each in reversed(entries) for party in (each.from_, each.to)}
+    participants = {party: None for each in reversed(entries) for party in (each.from_, *_recipients(each))}
     last = entries[0]
     return Thread(
         thread=name,
@@ -79,3 +82,7 @@ def _thread(name: str, entries: list[HistoryEntry]) -> Thread:
         last_to=last.to,
         text=" ".join(last.body.split())[:SHOWN],
     )
+
+
+def _recipients(entry: HistoryEntry) -> list[str]:
+    return [entry.to] if isinstance(entry.recipients, msgspec.UnsetType) else [each.to for each in entry.recipients]

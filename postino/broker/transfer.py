@@ -25,6 +25,7 @@ from postino.store.lines import (
     DeadLine,
     EndLine,
     FeedLine,
+    GroupLine,
     Header,
     HistoryLine,
     IdLine,
@@ -98,6 +99,7 @@ class Transfer:
         async for lines in self._table.ids(ALL):
             yield lines
         yield await self._table.feed()
+        yield await self._table.groups()
 
     async def _mail(self, agent: str, done: set[str]) -> AsyncIterator[list[Line]]:
         """Yield the messages and dead letters of an agent, each once; put their ids into `done`.
@@ -181,6 +183,8 @@ class Transfer:
                 return 1
             case FeedLine():
                 return await self._table.add_feed(line)
+            case GroupLine():
+                return await self._table.add_group(line)
         return 0
 
 

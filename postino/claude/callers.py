@@ -13,6 +13,7 @@ from postino.broker import Broker
 from postino.broker.sessions import process_key
 from postino.claude.hook_events import HookProcess
 from postino.errors import UnknownAgent
+from postino.mcp.codex_session import runs_many_sessions
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.relay.claude_process import ancestors, start_time
 
@@ -60,8 +61,8 @@ class Callers:
     ) -> tuple[ConnectedSession | None, bool] | None:
         """Return the session of the nearest client that a process descends from, and whether it certainly is that one.
 
-        Without a session if that client runs several and the caller names none. None if the process descends from no
-        client that is connected, or the client `claude_pid`, which is not, is nearer.
+        Without a session if that client may run several, connected or not, and the caller names none that is. None if
+        the process descends from no client that is connected, or the client `claude_pid`, which is not, is nearer.
         """
         for pid in ancestors(caller, MAX_DEPTH) if caller else []:
             start = _start(pid)
@@ -70,12 +71,11 @@ class Callers:
                 if pid == claude_pid:
                     return None
                 continue
-            if len(served) == 1:
-                return served[0], True
             named = next((each for each in served if each.claude_session in sessions), None)
-            if any(each.shares_process for each in served):
-                return named, False
-            return named or served[0], True  # two entries of postino in one client
+            may_be_other = len(served) > 1 or runs_many_sessions(pid)
+            if may_be_other and any(each.shares_process for each in served):
+                return named, named is not None and len(served) == 1
+            return named or served[0], True  # of two entries of postino in one client, any
         return None
 
     async def _without_relay(self, pid: int, start: str | None, caller: int | None) -> SessionAgent | None:

@@ -38,6 +38,8 @@ class Turns:
         text = await EVENTS[name](turn)
         if turn.connected is not None and turn.connected.idle:
             self._wakes.schedule(turn.connected)  # for mail that arrived while the session counted as busy
+        elif turn.connected is not None and name == "PreToolUse":
+            self._wakes.look_later(turn.connected)
         return text, turn
 
     async def _turn(self, event: Event, process: HookProcess, *, joins: bool) -> Turn | None:

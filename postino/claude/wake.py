@@ -64,6 +64,11 @@ class Wakes:
         self._scheduled.add(connected)
         self._due.set()
 
+    def look_later(self, connected: ConnectedSession) -> None:
+        """Look in SILENCE_S whether `connected` was interrupted in a round of tool calls, which no hook reports."""
+        if connected.retry is None:
+            self._schedule_in(connected, SILENCE_S)
+
     def _schedule_all(self) -> None:
         for connected in self._sessions:
             connected.waking = False
@@ -136,7 +141,14 @@ class Wakes:
             with contextlib.suppress(PostinoError):  # the next mail, or the next prompt, tries again
                 claude_session = connected.claude_session or connected.session.hello.claude_session_id or ""
                 waiting = await self._broker.claude.unnotified(agent, connected.process, claude_session)
-                if not waiting.new_unread or not await self._is_idle(connected):
+                if not (waiting.new_unread or connected.session.has_open_round()):
+                    return
+                if not await self._is_idle(connected):
+                    return
+                if connected.session.has_open_round():
+                    await connected.session.give_back_interrupted(asyncio.get_running_loop().time())
+                    waiting = await self._broker.claude.unnotified(agent, connected.process, claude_session)
+                if not waiting.new_unread:
                     return
                 took = await self._lines.deliver(connected, waiting, claude_session)
                 connected.woken = took

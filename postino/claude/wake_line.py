@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -19,7 +19,7 @@ from postino.broker import Broker
 from postino.broker.claude import Waiting
 from postino.claude import notice
 from postino.hint import MARK, count, hint, intents, sender_names, what_waits
-from postino.mcp.connected import ConnectedSession, ConnectedSessions
+from postino.mcp.connected import ConnectedSession, ConnectedSessions, Waker
 from postino.model import Batch, Message
 
 RELAY_S = 2.0  # for the relay's answer; the relay gives the inbox socket half a second
@@ -50,26 +50,23 @@ class WakeLines:
     async def deliver(self, connected: ConnectedSession, waiting: Waiting, claude_session: str) -> bool:
         """Send the line; once the client took it, record what it notifies of. Return whether the client took it."""
         connected.wakes_at.append(asyncio.get_running_loop().time())
-        if connected.waker is not None:  # the line has the user's authority there, so it holds no body
-            connected.wake_text, connected.wake_id = wake_text(waiting, None), ""
-            if not await _start_turn(connected.waker, connected):
-                return False
-            await self._mark_notified(connected, waiting, claude_session, connected.woken_by)
-            return True
-        if self._mode == "channel":
+        waker, way = connected.waker, self.way(connected)
+        if way == "channel":
             self._send_to_channel(connected, waiting)  # the client never says whether it took the notification
-            await self._mark_notified(connected, waiting, claude_session, "channel")
+            await self._mark_notified(connected, waiting, claude_session, way)
             return True
         msg_id = f"postino-{secrets.token_hex(8)}"
         batch = await self._lease(connected, msg_id)
-        connected.wake_prompted.clear()
-        connected.wake_text, connected.wake_id = wake_text(waiting, batch), msg_id
-        took = await self._send_to_inbox(connected, msg_id)
+        took = await self._send(connected, waker, msg_id, wake_text(waiting, batch), has_messages=batch is not None)
+        if took is False and batch is not None and waker is not None:
+            await connected.session.give_back(msg_id, shown=False)
+            batch = None  # the way that is left is none for messages
+            took = await self._send(connected, waker, msg_id, wake_text(waiting, None), has_messages=False)
         if not took:
             await connected.session.give_back(msg_id, shown=took is None)
             return False
         try:
-            await self._mark_notified(connected, waiting, claude_session, "socket")
+            await self._mark_notified(connected, waiting, claude_session, way)
         finally:
             if batch is not None:
                 await self._await_prompt(connected, msg_id)
@@ -80,19 +77,26 @@ class WakeLines:
         await self._broker.claude.mark_notified(waiting, connected.process, claude, broadcasts=True, how=how)
 
     async def _lease(self, connected: ConnectedSession, msg_id: str) -> Batch | None:
-        """Lease what the line may hold; None for nothing. Without hooks nothing would prove that it was seen."""
-        wanted = self._broker.settings.inline == "verified" and connected.takes_bodies
-        if not (wanted and connected.idle and connected.hooks_active() and connected in self._sessions):
+        """Lease what the line may hold; None for nothing. Without hooks nothing would prove that it was seen.
+
+        The hook that reported a session as idle may be long ago: an idle session runs none.
+        """
+        wanted = self._broker.settings.inline == "verified" and connected.takes_bodies and connected.proves_wakes
+        if not (wanted and connected.idle and connected in self._sessions):
             return None
         batch = await connected.session.lease_for_wake(msg_id, MAX_MESSAGES, MAX_CHARACTERS)
         return batch if batch.items else None
 
-    async def _send_to_inbox(self, connected: ConnectedSession, msg_id: str) -> bool | None:
+    async def _send(
+        self, connected: ConnectedSession, waker: Waker | None, msg_id: str, text: str, *, has_messages: bool
+    ) -> bool | None:
         """Return whether the client took the line; None: it is not known."""
+        connected.wake_prompted.clear()
+        connected.wake_text, connected.wake_id = text, msg_id
+        if waker is not None:
+            return await _start_turn(connected, waker(text, has_messages))
         try:
-            answer = await connected.ask(
-                "wake", RELAY_S, text=connected.wake_text, msg_id=msg_id, session_id=connected.claude_session
-            )
+            answer = await connected.ask("wake", RELAY_S, text=text, msg_id=msg_id, session_id=connected.claude_session)
         except TimeoutError:
             return None
         return answer.get("ok") is True
@@ -116,17 +120,16 @@ class WakeLines:
         connected.put({"jsonrpc": "2.0", "method": "notifications/claude/channel", "params": params})
 
 
-async def _start_turn(waker: Callable[[str], Awaitable[bool]], connected: ConnectedSession) -> bool:
-    """Start a turn by another client's way; return whether it has started.
+async def _start_turn(connected: ConnectedSession, waking: Coroutine[None, None, bool | None]) -> bool | None:
+    """Start a turn by another client's way; return whether it has started, None where that is not known.
 
-    The turn may ask what is new before the command that started it has ended: the prompt that it reports is enough.
+    The turn may ask what is new before whatever started it has ended: the prompt that it reports is enough.
     """
-    connected.wake_prompted.clear()
-    taking = asyncio.ensure_future(waker(connected.wake_text))
+    taking = asyncio.ensure_future(waking)
     prompted = asyncio.ensure_future(connected.wake_prompted.wait())
     try:
         await asyncio.wait({taking, prompted}, return_when=asyncio.FIRST_COMPLETED)
-        return prompted.done() or taking.result()
+        return True if prompted.done() else taking.result()
     finally:
         taking.cancel()
         prompted.cancel()

@@ -21,7 +21,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "doctor": ("doctor", "check every link from the clients to the store, and send test messages"),
     },
     "Mail": {
-        "send": ("mail", "send a message to one agent"),
+        "send": ("mail", "send a message to an agent, a list of agents or a group"),
         "reply": ("replies", "answer a message, in its thread"),
         "read": ("mail", "print the next messages of an inbox and acknowledge them"),
         "check": ("mail", "count the unread messages and unseen broadcasts of an agent"),
@@ -38,6 +38,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "agents": ("agents", "list or forget agents"),
         "whoami": ("agents", "print the agent that commands act as here"),
         "rename": ("agents", "rename an agent"),
+        "groups": ("groups", "list the groups of agents, join or leave one"),
     },
     "Backup": {
         "export": ("transfer", "write the whole mailroom to a file"),

@@ -23,18 +23,21 @@ LONGEST_WAIT = 60.0  # s of one long poll
 
 
 def send(command: Command) -> int:
-    """Send BODY to one agent, which need not exist yet."""
+    """Send BODY to one agent, which need not exist yet, or to several: to all of them or to none."""
     parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
-    parser.add_argument("to", metavar="TO", help="the receiving agent")
+    parser.add_argument("to", metavar="TO", help="the receiving agent, several as in ada,bob, or a group as in '#team'")
+    parser.add_argument("--to", dest="also", action="append", default=[], metavar="NAME", help="a further agent")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
     parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
     parser.add_argument("--expects", choices=("reply", "none"), help="what the receiver is asked to do")
     args = parser.parse_args(command.argv)
+    names = [*args.to.split(","), *args.also]
+    to = [each.strip() for each in names] if len(names) > 1 else args.to
     with command.client() as client:
         answer = client.send(
-            args.to,
+            to,
             body.of(args),
             sender=command.sender(args),
             id=args.id,
@@ -42,7 +45,19 @@ def send(command: Command) -> int:
             reply_to=args.reply_to,
             expects=args.expects,
         )
-    return command.show(args, answer, sent(answer))
+    return command.show(args, answer, sent_many(answer) if "recipients" in answer else sent(answer))
+
+
+def sent_many(answer: Json) -> str:
+    """Return what a person is told of a message to several, with the agents that hear of it alike together."""
+    reach: dict[str, list[str]] = {}
+    for each in answer["recipients"]:
+        reach.setdefault(each.get("reach", ""), []).append(each["to"])
+    what = "sent" if answer.get("created", True) else "was already sent"
+    group = f" of #{render.line(answer['group'])}" if answer.get("group") else ""
+    count = render.count(len(answer["recipients"]), "agent")
+    lines = [f"{', '.join(map(render.line, names))}: {render.line(words)}\n" for words, names in reach.items()]
+    return f"{what} to {count}{group}, id {render.line(answer['id'])}\n{''.join(lines)}"
 
 
 def sent(answer: Json) -> str:

@@ -173,10 +173,21 @@ def history(items: list[Json], ink: Ink) -> str:
 def _entry(item: Json, ink: Ink) -> str:
     way = f"{ink(line(item['from']), 'bold', 'cyan')} → {ink(line(item['to']), 'bold')}"
     state = item.get("state") or item.get("kind")
-    head = [way, ink(ago(item.get("timestamp")), "dim"), ink(line(state), STATE_STYLES.get(str(state), "yellow"))]
+    head = [
+        way,
+        ink(ago(item.get("timestamp")), "dim"),
+        ink(_state(item, state), STATE_STYLES.get(str(state), "yellow")),
+    ]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
     return "  ".join(head) + "\n" + block(item["body"], width=ink.width)
+
+
+def _state(item: Json, state: object) -> str:
+    """Return the state; of a message to several how many have acknowledged it, unless all or none have."""
+    recipients = item.get("recipients", [])
+    acked = sum(1 for each in recipients if each["state"] == "acked")
+    return line(state) + (f", {acked} of {len(recipients)} acked" if 0 < acked < len(recipients) else "")
 
 
 STATE_STYLES = {"acked": "green", "broadcast": "dim", "dead": "red", "expired": "red"}

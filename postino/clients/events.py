@@ -36,6 +36,8 @@ class ClientEvent(Event, frozen=True):
     transcript_path: str | None = None  # Codex: where it writes what the model was sent and said
     woken: str | None = None  # AwaitWake: the wake that the plugin has carried out
     ok: bool = False  # AwaitWake: it started a turn
+    messages: bool = False  # AwaitWake: a line may hold messages, because Seen and Aborted report what became of it
+    prompted: bool = False  # Seen: the model has gone on after the last prompt; Aborted: it has not
 
 
 Handler = Callable[[Turn], Awaitable[str]]
@@ -69,7 +71,7 @@ async def _codex_prompt(turn: Turn) -> str:
     event = turn.event
     if turn.connected is not None and isinstance(event, ClientEvent):
         if event.turn_id != turn.connected.turn_id:
-            await _lost(turn.connected)
+            await _lost(turn.connected, coming=False)  # this prompt may be our line
         turn.connected.turn_id = event.turn_id
     return await _SAME["UserPromptSubmit"](turn)
 
@@ -85,13 +87,23 @@ async def _codex_interrupted(turn: Turn) -> str:
     return ""
 
 
-async def _lost(connected: ConnectedSession) -> None:
+async def _lost(connected: ConnectedSession, *, coming: bool = True) -> None:
     connected.unproved.clear()
-    await connected.session.give_back_shown()
+    await connected.session.give_back_shown(coming=coming)
+
+
+async def _codex_went_on(turn: Turn) -> None:
+    """Acknowledge the messages of the line that began this turn: its model has called a tool."""
+    connected, event = turn.connected, turn.event
+    if connected is not None and isinstance(event, ClientEvent) and event.turn_id == connected.turn_id:
+        await connected.session.ack_listed()
 
 
 async def _codex_tool_called(turn: Turn) -> str:
-    turn.hook_received(idle=False if turn.event.agent_id is None else None)
+    main = turn.event.agent_id is None
+    turn.hook_received(idle=False if main else None)
+    if main:
+        await _codex_went_on(turn)
     return ""
 
 
@@ -101,10 +113,11 @@ async def _codex_tool_ended(turn: Turn) -> str:
         if connected is not None and _tool_use(turn):
             await connected.session.give_back_shown(_tool_use(turn))  # was not refused: its PreToolUse was late
         return await _nothing(turn)
+    await _codex_went_on(turn)
     if connected is not None:
         if connected.unproved and isinstance(event, ClientEvent) and event.transcript_path:
             seen = await asyncio.to_thread(answered_calls, event.transcript_path, connected.unproved)
-            await connected.session.ack_listed(calls=seen)
+            await connected.session.ack_calls(seen)
             connected.unproved -= seen
         if event.tool_name.endswith(READS):
             connected.unproved |= _tool_use(turn)
@@ -113,7 +126,8 @@ async def _codex_tool_ended(turn: Turn) -> str:
 
 async def _codex_turn_ended(turn: Turn) -> str:
     if turn.connected is not None:
-        await turn.connected.session.ack_listed(turn_ended=True, calls=turn.connected.unproved)
+        await turn.connected.session.ack_listed(turn_ended=True)
+        await turn.connected.session.ack_calls(turn.connected.unproved)
         turn.connected.unproved.clear()
     return await _SAME["Stop"](turn)
 
@@ -166,19 +180,27 @@ async def _opencode_tool_called(turn: Turn) -> str:
 
 
 async def _opencode_seen(turn: Turn) -> str:
-    """The model has gone on after the answers of these calls."""
+    """The model has gone on after the answers of these calls, and maybe after the line that began this turn."""
     turn.hook_received(idle=None)
     if turn.connected is not None:
-        await turn.connected.session.ack_listed(calls={each.tool_use_id for each in turn.event.tool_calls})
+        await turn.connected.session.ack_calls({each.tool_use_id for each in turn.event.tool_calls})
+        if _is_about_prompt(turn):
+            await turn.connected.session.ack_listed()
     return ""
 
 
 async def _opencode_aborted(turn: Turn) -> str:
-    """The answers of these calls never became part of the conversation."""
+    """The answers of these calls never became part of the conversation, or the model said nothing to our line."""
     turn.hook_received(idle=None)
     if turn.connected is not None and (calls := {each.tool_use_id for each in turn.event.tool_calls}):
         await turn.connected.session.give_back_shown(calls)
+    if turn.connected is not None and _is_about_prompt(turn):
+        await turn.connected.session.give_back_unproved(turn_ended=True)
     return ""
+
+
+def _is_about_prompt(turn: Turn) -> bool:
+    return isinstance(turn.event, ClientEvent) and turn.event.prompted
 
 
 async def _opencode_idle(turn: Turn) -> str:

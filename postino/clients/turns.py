@@ -10,9 +10,10 @@ import structlog
 from postino.broker import Broker
 from postino.claude.hook_events import HookProcess, Turn
 from postino.clients.events import CLIENTS, ClientEvent
-from postino.clients.wakers import PluginWaker, queue_waker
+from postino.clients.wakers import PluginWaker, codex_waker
 from postino.errors import PostinoError
 from postino.hint import MARK
+from postino.mcp.codex_session import begins_with, runs_many_sessions
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.relay.claude_process import start_time
 
@@ -42,17 +43,16 @@ class ClientTurns:
 
         A session whose mailbox is not connected yet gets nothing: a later event of it will do.
         """
-        found = self._connected(client, event, process)
-        if len(found) != 1:
-            _log.info("hook_without_mailbox", client=client, hook=name, session=event.session_id, possible=len(found))
-            return UNDECIDED if found and name in CLIENTS[client].starts else "", None
-        connected = found[0]
+        connected, possible = self._connected(client, event, process)
+        if connected is None:
+            _log.info("hook_without_mailbox", client=client, hook=name, session=event.session_id, possible=possible)
+            return UNDECIDED if possible and name in CLIENTS[client].starts else "", None
         connected.client = client
         turn = Turn(self._broker, self._sessions, event, "", connected, connected.session.id, None)
         turn.agent = await self._agent(turn, connected, binds=name in CLIENTS[client].starts)
         turn.process = connected.process
         if client == "codex":
-            connected.waker, connected.woken_by = queue_waker(connected), "queue"
+            connected.waker, connected.woken_by = codex_waker(connected), "queue"
         text = await CLIENTS[client].events[name](turn)
         if connected.idle:
             self._wakes.schedule(connected)
@@ -66,6 +66,7 @@ class ClientTurns:
         connected = turn.connected
         if event.woken:
             connected.answered({"msg_id": event.woken, "ok": event.ok})
+        connected.proves_wakes = event.messages
         waker = PluginWaker(connected)
         connected.waker, connected.woken_by = waker.wake, "plugin"
         if connected.idle is not False:
@@ -76,25 +77,24 @@ class ClientTurns:
             if connected.waker == waker.wake:
                 connected.waker = None
 
-    def _connected(self, client: str, event: ClientEvent, process: HookProcess) -> list[ConnectedSession]:
-        """Find the mailbox of the event's session: by what its calls have said, else by the process that ran the hook.
+    def _connected(self, client: str, event: ClientEvent, process: HookProcess) -> tuple[ConnectedSession | None, int]:
+        """Return the mailbox of the event's session, or how many it could be.
 
-        One process of Codex may run many sessions. The mailbox is then one that no session has yet and that works in
-        the same directory; where there are several of these, the session's first call will tell.
+        What the session's calls have said counts, and else, but for Codex, the process that ran the hook. A process of
+        Codex may run many sessions: then a mailbox that no session has yet is this one's if it began with the session.
+        Where that is not certain, the session's first call will tell.
         """
         known = self._sessions.of_client_session(event.session_id)
         if known is None and client != "codex":
             start = start_time(process.pid) if process.pid else None
             known = self._sessions.find(process.pid, None if start is None else str(start), "")
         if known is not None or client != "codex":
-            return [known] if known else []
-        return [
-            each
-            for each in self._sessions
-            if each.claude_session is None
-            and each.session.hello.claude_pid == process.pid
-            and each.session.hello.directory == event.cwd
-        ]
+            return known, 0
+        free = [each for each in self._sessions if _is_free(each, event, process)]
+        began = [each for each in free if begins_with(each.session.hello.started_ms, event.session_id)]
+        if not began and not runs_many_sessions(process.pid):
+            began = free
+        return (began[0] if len(began) == 1 else None), len(free)
 
     async def _agent(self, turn: Turn, connected: ConnectedSession, *, binds: bool) -> str:
         """Return the session's agent; where the client's session is new to it, that is recorded first."""
@@ -109,3 +109,9 @@ class ClientTurns:
         if agent != before:
             connected.session.agent_changed()
         return agent
+
+
+def _is_free(connected: ConnectedSession, event: ClientEvent, process: HookProcess) -> bool:
+    """Return whether no session has this mailbox, of those of a process in a directory."""
+    hello = connected.session.hello
+    return connected.claude_session is None and (hello.claude_pid, hello.directory) == (process.pid, event.cwd)

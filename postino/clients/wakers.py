@@ -1,35 +1,43 @@
-"""Ways to start a turn in an idle session of another client. The line has the user's authority: it holds no body.
+"""Ways to start a turn in an idle session of another client. The line has its user's authority there.
 
-Codex has a command that queues a prompt; the relay runs it, because it has the client's environment. opencode's plugin
-waits for a line in a request of its own.
+Codex's own server takes a line from the relay; where it does not answer, the relay runs Codex's command, whose
+arguments others can see: no message goes that way. opencode's plugin waits for a line in a request of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+import structlog
 
-from postino.mcp.connected import ConnectedSession
+from postino.mcp.connected import ConnectedSession, Waker
 
-QUEUE_S = 20.0  # for `codex queue`, which took up to 8 s without Codex's own daemon
+SERVER_S = 3.0  # for Codex's server, to which the relay gives a second
+QUEUE_S = 20.0  # for `codex queue`, which took up to 8 s without Codex's own server; the relay kills it after 15
 PROMPT_S = 10.0  # for the plugin to hand a line to opencode and ask again
 
+_log = structlog.get_logger()
 
-def queue_waker(connected: ConnectedSession) -> Callable[[str], Awaitable[bool]]:
-    """Return what makes the relay run `codex queue` for the connected session."""
 
-    async def wake(text: str) -> bool:
+def codex_waker(connected: ConnectedSession) -> Waker:
+    """Return what makes the relay give a line to the connected session of Codex."""
+
+    async def ask(client: str, seconds: float, text: str) -> bool | None:
         try:
-            answer = await connected.ask(
-                "wake", QUEUE_S, client="codex", text=text, session_id=connected.claude_session
-            )
+            answer = await connected.ask("wake", seconds, client=client, text=text, session_id=connected.claude_session)
         except TimeoutError:
-            return False
-        return answer.get("ok") is True
+            _log.warning("wake_unanswered", session=connected.session.id, by=client, seconds=seconds)
+            return None
+        if error := answer.get("error"):
+            _log.warning("wake_failed", session=connected.session.id, error=str(error)[:200])
+        return answer.get("ok") if isinstance(answer.get("ok"), bool) else None
+
+    async def wake(text: str, has_messages: bool) -> bool | None:
+        taken = await ask("codex-server", SERVER_S, text)
+        return await ask("codex", QUEUE_S, text) if taken is False and not has_messages else taken
 
     return wake
 
@@ -49,7 +57,7 @@ class PluginWaker:
         except TimeoutError:
             return b""
 
-    async def wake(self, text: str) -> bool:
+    async def wake(self, text: str, has_messages: bool) -> bool | None:
         """Hand `text` to the plugin; return whether its next request says that a turn has started."""
         if self._line.done():
             return False
@@ -61,6 +69,6 @@ class PluginWaker:
             async with asyncio.timeout(PROMPT_S):
                 return (await answer).get("ok") is True
         except TimeoutError:
-            return False
+            return None
         finally:
             del self._connected.questions[id]

@@ -20,9 +20,13 @@ from postino.values import (
     MAX_BODY,
     MAX_IDS,
     MAX_PAGE,
+    NAME_PATTERN,
     OWN_NAME,
+    RECIPIENT,
     TEXT_PATTERN,
     TITLE_PATTERN,
+    check_any_name,
+    check_group,
     check_id,
     check_name,
     check_text,
@@ -31,6 +35,7 @@ from postino.values import (
 )
 
 LONGEST_SHOWN = 24  # characters of a wrong value in the sentence that refuses it
+MOST_SHOWN = 10  # unknown arguments that an error names
 MAX_OFFSET = 999_999
 
 Schema = dict[str, Any]
@@ -95,12 +100,35 @@ def _take_ids(value: Any, field: str) -> list[str]:
     return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
 
 
+def _take_recipients(value: Any, field: str) -> str | list[str]:
+    """Return an agent, `#group` or list. A list is only looked at by the draft: schemas that say more are long."""
+    if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
+        value = re.findall(r'[^\s",\[\]]+', value)
+    if isinstance(value, str):
+        check_any_name(value.removeprefix("#"), field)
+        return value
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong(field, "an agent, #group or a list of agents", value)
+    return value
+
+
+_AS_TEXT = r"\s*\[.*\]\s*"  # a list as text
 _FLAG = "([Tt]rue|[Ff]alse)?"
 _IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
 
 NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
 TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
+RECIPIENTS = Kind(
+    {
+        "type": ["string", "array", "null"],
+        "pattern": f"^(#?{NAME_PATTERN}|{_AS_TEXT})?$",
+        "items": {"type": "string"},
+    },
+    _take_recipients,
+    needed=False,
+)
+GROUP = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_group))
 IDS = Kind(
     {
         "anyOf": [
@@ -110,7 +138,6 @@ IDS = Kind(
     },
     _take_ids,
 )
-MAYBE_NAME = Kind({"type": ["string", "null"], "pattern": f"^$|{OWN_NAME}"}, NAME.take, needed=False)
 MAYBE_TITLE = Kind(
     {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
 )
@@ -142,7 +169,7 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str | None = _argument(MAYBE_NAME, "Agent name")
+    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
     id: str | None = _argument(MAYBE_ID, "The same id is stored once")
     thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
@@ -189,6 +216,13 @@ class ListAgents(Arguments):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Membership(Arguments):
+    """Of msg_join and msg_leave."""
+
+    group: str = _argument(GROUP, "Name of the group")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rename(Arguments):
     """Of msg_rename."""
 
@@ -222,11 +256,12 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
 
 
 def _unknown(tool: str, fields: dict[str, Kind], given: dict[str, Any]) -> list[PostinoError]:
-    names = [visible(each)[:64] for each in given if each not in fields]
-    if not names:
+    unknown = [each for each in given if each not in fields]
+    if not unknown:
         return []
-    takes = ", ".join(fields) or "no arguments"
-    return [BadField(f"{tool} does not know {', '.join(names)}; it takes {takes}", field=names[0])]
+    names, takes = [visible(each)[:64] for each in unknown[:MOST_SHOWN]], ", ".join(fields) or "no arguments"
+    more = f" and {len(unknown) - MOST_SHOWN} more" if len(unknown) > MOST_SHOWN else ""
+    return [BadField(f"{tool} does not know {', '.join(names)}{more}; it takes {takes}", field=names[0])]
 
 
 def _all(faults: list[PostinoError]) -> PostinoError:

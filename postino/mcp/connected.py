@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -20,6 +20,8 @@ EARLY = 64  # processes
 BURST = 6  # wakes of one session of which the times are kept
 
 Line = dict[str, Any]
+#: Starts a turn with a line; the flag: it holds messages. Returns whether the client took it, None if that is not known
+Waker = Callable[[str, bool], Coroutine[None, None, bool | None]]
 
 
 @dataclass(eq=False)
@@ -47,7 +49,8 @@ class ConnectedSession:
     questions: dict[str, asyncio.Future[Line]] = field(default_factory=dict)  # to the relay, by their ids
     client: str = ""  # whose hooks report, if they are not Claude Code's
     bound_to: str | None = None  # that client's session which the store knows to be served here
-    waker: Callable[[str], Awaitable[bool]] | None = None  # starts a turn with a line, in a client but Claude Code
+    waker: Waker | None = None  # starts a turn with a line, in a client but Claude Code
+    proves_wakes: bool = True  # the client reports what its model does after a line, so that a line may hold messages
     woken_by: str = ""  # what the state of a message calls that way
     announced: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))  # see `tool_use_of`
     turn_id: str | None = None  # of the client's present turn, where its hooks name one
@@ -67,7 +70,7 @@ class ConnectedSession:
 
     @property
     def shares_process(self) -> bool:
-        """Whether the client runs other sessions in the same process."""
+        """Whether the client may run other sessions in the same process."""
         return "codex" in (self.client or self.session.hello.client or "").lower()
 
     def tool_use_of(self, tool: str, tool_use: str | None) -> str | None:
@@ -173,6 +176,13 @@ class ConnectedSessions:
         """Return whether a session of `agent` is idle, or else busy, as the hooks of its client reported."""
         idle = {each.idle for each in self._open if agent in (each.agent, each.session.agent)}
         return "idle" if True in idle else "busy" if False in idle else "unknown"
+
+    def serves(self, connected: ConnectedSession, client_session: str) -> None:
+        """Note that a call on this connection named its session of the client: no other connection serves that one."""
+        for each in self._open:
+            if each is not connected and each.claude_session == client_session:
+                each.claude_session = each.bound_to = None
+        connected.claude_session = client_session
 
     def of_client_session(self, client_session: str) -> ConnectedSession | None:
         """Return the session that serves a session of the client, as a hook or a call named it."""

@@ -36,12 +36,12 @@ class McpFace:
         self._http: HttpSessions | None = None
 
     async def loaded(self) -> None:
-        """Return once the code is imported.
+        """Return once the code is imported. An import that failed, as during an update, is tried again.
 
         Raises:
             Exception: whatever the import raised.
         """
-        if self._import is None:
+        if self._import is None or (self._import.done() and self._import.exception() is not None):
             self._import = asyncio.create_task(_import_sdk(), name="import the MCP face")
         await asyncio.shield(self._import)
 

@@ -43,6 +43,7 @@ MOST_PER_TOKEN = 16
 RECENT_S = 30.0  # of use, in which no other session may take a session's place
 IDLE_S = 1800.0  # without a request or an open stream, after which a session ends
 SWEEP_S = 5.0
+END_S = 3.0  # for a session that ends to finish what it does; then it answers what is ready
 FAREWELL_S = 1.2  # for sessions to answer what is in progress and release what they hold
 KEY_HEADER = "X-Postino-Session"
 
@@ -79,6 +80,7 @@ class HttpSessions:
         self._serving: dict[str, asyncio.Task[None]] = {}
         #: a store that hangs holds up each client for itself, not those that come after it
         self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._sweeping = asyncio.create_task(self._sweep(), name="idle MCP sessions")
 
     def __len__(self) -> int:
@@ -109,15 +111,29 @@ class HttpSessions:
             secrets.token_hex(16), client.owner, Session(self._broker, hello, client.caller), modern=modern
         )
         self._open[session.id] = session  # counts from now on
+        joining = asyncio.ensure_future(session.session.join())
         try:
             with contextlib.suppress(StoreAway):  # each request tries again, and answers with the error
-                await session.session.join()
+                await asyncio.shield(joining)
             self._serving[session.id] = asyncio.create_task(self._serve(session), name="mcp over http")
         finally:
             if session.id not in self._serving:
                 self._open.pop(session.id, None)
+                self._leave(session, joining)
         log.info("http_session_opened", session=session.session.id, agent=session.session.agent, modern=modern)
         return session
+
+    def _leave(self, session: HttpSession, joining: asyncio.Future[Any]) -> None:
+        """Let a session leave that has joined, or still does, for a client that has gone."""
+
+        async def leave() -> None:
+            await asyncio.wait([joining])
+            if not joining.cancelled() and joining.exception() is None:
+                await session.session.close()
+
+        leaving = asyncio.create_task(leave(), name="leave")
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def find(self, id: str, owner: str, version: str | None) -> HttpSession:
         """Return the session that a client names.
@@ -165,10 +181,13 @@ class HttpSessions:
             return await self._open_one(client, consumer, True)
 
     async def end(self, session: HttpSession) -> None:
-        """End a session and return once what it held is given back, or after three seconds."""
+        """End a session and return once what it held is given back, or after END_S and FAREWELL_S: a store may hang."""
         session.close()
-        if serving := self._serving.get(session.id):
-            await asyncio.wait([serving])
+        if (serving := self._serving.get(session.id)) is None:
+            return
+        await asyncio.wait([serving], timeout=END_S)
+        serving.cancel()
+        await asyncio.wait([serving], timeout=FAREWELL_S)
 
     async def close(self) -> None:
         """End all sessions."""
@@ -176,6 +195,7 @@ class HttpSessions:
         tasks = list(self._serving.values())
         for task in tasks:
             task.cancel()  # makes it answer what is ready
+        tasks += self._leaving
         if tasks:
             await asyncio.wait(tasks, timeout=FAREWELL_S)
 

@@ -105,6 +105,7 @@ def parse_hello(line: bytes) -> Hello:
     return Hello(
         session=given.session,
         generation=given.generation,
+        started_ms=given.started_ms,
         name=given.name,
         terminal=given.terminal,
         directory=given.directory,
@@ -113,6 +114,7 @@ def parse_hello(line: bytes) -> Hello:
         claude_start=None if claude.start is None else str(claude.start),
         claude_socket=claude.socket,
         claude_session_id=claude.session_id,
+        plugin=given.plugin,
         version=None if given.version is None else visible(given.version)[:32],
         placeholders=[visible(each)[:64] for each in given.placeholders[:8]],
     )
@@ -128,7 +130,9 @@ class _Claude(msgspec.Struct):
 class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     session: str
     generation: int
+    started_ms: int = 0
     version: str | None = None
+    plugin: bool | None = None
     name: str | None = None
     terminal: str | None = None
     directory: str | None = None
@@ -329,7 +333,7 @@ class RelayConnection:
         codex = _text(meta.get("sessionId"))
         if codex and "x-codex-turn-metadata" in meta and _ID.fullmatch(codex):
             self._connected.client = "codex"
-            self._connected.claude_session = codex
+            self._sessions.serves(self._connected, codex)
         named = _text(meta.get("claudecode/toolUseId")) or _text(meta.get("callId"))
         return self._connected.tool_use_of(str((request.params or {}).get("name")), named)
 

@@ -87,11 +87,15 @@ class PostinoServer(Server[Any]):
         if tool is None:
             name = visible(params.name)[:64]
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name}; the tools are {', '.join(TOOLS)}")
+        mail = self.session.broker.mail
         call, began, code = ToolCall(self.session, _id(context)), time.monotonic(), None
         try:
             self.session.caller.check_tool(params.name)
             arguments = parse(params.name, tool.arguments, params.arguments or {})
+            leased = mail.clock()
             answer = await self.session.run(call.request, tool.handler(call, arguments))
+            if params.name == "msg_read":
+                mail.check_lease(leased)
         except PostinoError as error:
             code = error.code
             return _result(error.body(), failed=True)

@@ -22,7 +22,7 @@ import structlog
 from postino.broker import Broker, Hello, WrongAgent
 from postino.errors import PostinoError, StoreAway, UnknownAgent
 from postino.mcp.caller import Caller
-from postino.mcp.pending_read import PendingRead, RequestId
+from postino.mcp.pending_read import PendingRead, RequestId, deliveries
 from postino.model import Acknowledged, Batch, BroadcastBatch, Joined
 
 ACK_AFTER_S = 0.05  # calls that a client sends side by side with the read arrive sooner than this after its answer
@@ -149,7 +149,7 @@ class Session:
             self._precede(self._give_back(self._take(request)))
 
     def agent_changed(self) -> None:
-        """Forget the place in the broadcasts: a hook has bound this session to another agent, which has its own."""
+        """Forget the place in the broadcasts: this session is bound to another agent, which has its own."""
         self._cursor = None
         for read in self._pending:
             read.cursor, read.agent_changed = None, True
@@ -159,19 +159,18 @@ class Session:
     def round_ended(self, tool_uses: set[str]) -> None:
         """Note a round of tool calls whose answers go to the model next; a read of no tool call is of any round."""
         for read in self._pending:
-            if read.tool_use in tool_uses or (read.tool_use is None and read.written_at is not None):
+            if read.tool_use in tool_uses or (read.tool_use is None and read.is_written):
                 read.listed = True
 
-    async def ack_listed(self, *, turn_ended: bool = False, calls: Container[str | None] = ()) -> None:
-        """Acknowledge the reads of ended rounds and of these `calls`: the model went on after them.
+    async def ack_listed(self, *, turn_ended: bool = False) -> None:
+        """Acknowledge the reads of ended rounds, and at the end of a turn those of no tool call: the model went on."""
+        await self._ack_if(lambda read: read.listed or (turn_ended and read.tool_use is None and read.is_written))
 
-        The end of a turn proves it of a read of no tool call, too.
-        """
+    async def ack_calls(self, calls: Container[str | None]) -> None:
+        """Acknowledge the reads of these tool calls: the model went on after them."""
+        await self._ack_if(lambda read: read.tool_use in calls and read.is_written)
 
-        def seen(read: PendingRead) -> bool:
-            proved = read.tool_use in calls or (turn_ended and read.tool_use is None)
-            return read.listed or (proved and read.written_at is not None)
-
+    async def _ack_if(self, seen: Callable[[PendingRead], bool]) -> None:
         if reads := self._take_if(seen):
             await asyncio.wait({self._precede(self._ack(each)) for each in reads})
 
@@ -182,14 +181,20 @@ class Session:
                 read.written_at = read.prompted_at = asyncio.get_running_loop().time()
                 read.listed = True
 
-    async def give_back_unproved(self) -> None:
-        """Give back, labelled, what a line carried that another program's hook may have removed: no proof has come."""
-        latest = asyncio.get_running_loop().time() - ONE_PROMPT_S
+    async def give_back_unproved(self, *, turn_ended: bool = False) -> None:
+        """Give back, labelled, what a line carried of which no proof came, by the end of a turn or another prompt."""
+        latest = asyncio.get_running_loop().time() - (0.0 if turn_ended else ONE_PROMPT_S)
         await self._give_back_if(lambda read: read.prompted_at is not None and read.prompted_at <= latest)
 
-    async def give_back_shown(self, tool_uses: set[str] | None = None) -> None:
-        """Give back, labelled, what was shown to somebody else: by the calls `tool_uses`, by default by all calls."""
-        await self._give_back_if(lambda read: read.sent and (not tool_uses or read.tool_use in tool_uses))
+    async def give_back_shown(self, tool_uses: set[str] | None = None, *, coming: bool = True) -> None:
+        """Give back, labelled, what was shown to somebody else: by `tool_uses`, or all, with lines still `coming`."""
+        await self._give_back_if(
+            lambda read: read.sent and (coming or not read.is_coming) and (not tool_uses or read.tool_use in tool_uses)
+        )
+
+    def has_open_round(self) -> bool:
+        """Return whether the client got messages in a round of tool calls whose end no hook has reported."""
+        return any(each.is_written and not each.listed for each in self._pending)
 
     async def give_back_interrupted(self, before: float) -> None:
         """Give back, labelled, what the client got before the loop time `before` in a round that never ended."""
@@ -223,15 +228,15 @@ class Session:
 
     async def read(self, request: RequestId, limit: int, budget: int, *, verified: bool = False) -> Batch:
         """Lease messages to this session: first those that an earlier read leased and did not show. Hold `reading`."""
-        shown = self._deliveries(self._pending)
+        shown = deliveries(self._pending)
         batch = await self.acting(
             lambda agent: self.broker.mail.read(
                 agent, self.id, limit=limit, budget=budget, shown=shown, acting=True, verified=verified
             )
         )
         if batch.items:
-            deliveries = {each.id: each.delivery for each in batch.items}
-            self._pending.append(self._new_read(request, batch.agent, deliveries))
+            leased = {each.id: each.delivery for each in batch.items}
+            self._pending.append(self._new_read(request, batch.agent, leased))
         return batch
 
     async def lease_for_wake(self, request: RequestId, limit: int, budget: int) -> Batch:
@@ -242,7 +247,8 @@ class Session:
         async with self.reading:
             batch = await self.read(request, limit, budget, verified=True)
         for read in self._pending:
-            read.sent |= read.request == request  # it is about to be
+            if read.request == request:
+                read.sent = read.wake = True  # it is about to be sent
         return batch
 
     async def give_back(self, request: RequestId, *, shown: bool) -> None:
@@ -273,8 +279,8 @@ class Session:
             if read.request == request and read.cursor is not None:
                 await self.broker.broadcasts.mark_given(read.agent, read.cursor)
 
-    def _new_read(self, request: RequestId, agent: str, deliveries: dict[str, int]) -> PendingRead:
-        return PendingRead(request, agent, deliveries, tool_use=self._unwritten.get(request))
+    def _new_read(self, request: RequestId, agent: str, leased: dict[str, int]) -> PendingRead:
+        return PendingRead(request, agent, leased, tool_use=self._unwritten.get(request))
 
     async def undo_read(self, request: RequestId) -> None:
         """Give back all that `request` read: its answer does not carry it, so the delivery does not count."""
@@ -298,7 +304,7 @@ class Session:
 
     def shown(self) -> dict[str, int]:
         """Return the messages of the present agent that were given to the client, and their delivery counts."""
-        return self._deliveries([each for each in self._pending if not each.settling])
+        return deliveries([each for each in self._pending if not each.settling])
 
     async def close(self, timeout: float = CLOSE_S) -> None:
         """Finish what is under way within `timeout` seconds, release everything held, and leave. Never raises."""
@@ -307,7 +313,7 @@ class Session:
                 while self._tasks:  # an operation that ends may start another task to give back what it read
                     await asyncio.wait(self._tasks)
                 # `leave` releases the present agent's inbox only, and nothing once a later connection has joined
-                await self._give_back([each for each in self._pending if each.agent_changed or each.written_at is None])
+                await self._give_back([each for each in self._pending if each.agent_changed or not each.is_written])
                 if self.joined is not None:
                     await self.broker.sessions.leave(self.id, self.hello.generation)
         for task in self._tasks:
@@ -363,11 +369,6 @@ class Session:
 
     def _forget(self, read: PendingRead) -> None:
         self._pending = [each for each in self._pending if each is not read]
-
-    @staticmethod
-    def _deliveries(reads: list[PendingRead]) -> dict[str, int]:
-        """Return the messages of the present agent in `reads`, and their delivery counts."""
-        return {id: count for read in reads if not read.agent_changed for id, count in read.deliveries.items()}
 
     async def _undo_when_done(self, request: RequestId, task: asyncio.Task[Any]) -> None:
         await asyncio.wait([task])

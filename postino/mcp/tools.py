@@ -20,6 +20,7 @@ from postino.mcp.arguments import (
     Arguments,
     Broadcast,
     ListAgents,
+    Membership,
     Nothing,
     Read,
     ReadBroadcasts,
@@ -30,6 +31,7 @@ from postino.mcp.arguments import (
 from postino.mcp.pending_read import RequestId
 from postino.mcp.session import Session
 from postino.model import ANONYMOUS, Agent, Announcement, BroadcastDraft, Check, Draft, Message, Sender
+from postino.several import ManyDraft, addressed
 from postino.values import MAX_PAGE
 
 DEFAULT_LIMIT = 10  # items
@@ -160,18 +162,33 @@ async def _check(session: Session) -> Check:
 
 @tool(Send, "Send a message", always_loaded=True)
 async def msg_send(call: ToolCall, given: Send) -> Any:
-    """Send a message to one agent; if it is offline, the message waits. `reach` in the answer says when it will know,
+    """Send a message to an agent; if it is offline, the message waits. `reach` in the answer says when it will know,
     or that nobody has that name."""
+    to, several = addressed(given.to)
     draft = Draft(
         id=_new_id(given.id),
-        to=given.to,
+        to=to,
         body=given.body,
         thread=given.thread,
         reply_to=given.reply_to,
         expects=given.expects,  # type: ignore[arg-type]  # checked as an argument
     )
+    if several is not None:
+        return await send_many(call, ManyDraft(to=several, draft=draft))
     with naming(draft.id):
         return await call.session.acting(lambda agent: call.session.broker.mail.send(draft, call.sender(agent)))
+
+
+async def send_many(call: ToolCall, many: ManyDraft) -> dict[str, Any]:
+    """Send a message to several agents; return the answer, with the agents that hear of it alike together."""
+    session, groups = call.session, call.session.broker.groups
+    with naming(many.draft.id):
+        sent = await session.acting(lambda agent: groups.send_many(many, call.sender(agent)))
+    reach: dict[str, list[str]] = {}
+    for each in sent.recipients:
+        reach.setdefault(each.reach, []).append(each.to)
+    answer = {"id": sent.id, "created": sent.created, "durability": sent.durability, "recipients": len(sent.recipients)}
+    return {"ok": True, **({"group": sent.group} if sent.group else {}), **answer, "reach": reach}
 
 
 @tool(Read, "Read my messages", read_only=True, always_loaded=True)  # Claude Code's plan mode allows no other call
@@ -280,6 +297,20 @@ def _entry(agent: Agent) -> dict[str, Any]:
     whole: dict[str, Any] = msgspec.to_builtins(agent)
     where = {name: whole[name] for name in ("state", "client", "directory") if whole[name] not in (None, "unknown")}
     return {name: whole[name] for name in ("name", "kind", "online", "messageCount", "lastSeen")} | where
+
+
+@tool(Membership, "Join a group", idempotent=True)
+async def msg_join(call: ToolCall, given: Membership) -> Any:
+    """Join a group: messages to `#group` then reach you too. A group exists from its first member on."""
+    groups = call.session.broker.groups
+    return await groups.add(given.group, await call.session.name())
+
+
+@tool(Membership, "Leave a group", idempotent=True)
+async def msg_leave(call: ToolCall, given: Membership) -> Any:
+    """Leave a group: messages to `#group` no longer reach you."""
+    groups = call.session.broker.groups
+    return await groups.remove(given.group, await call.session.name())
 
 
 @tool(Rename, "Rename me", idempotent=True)

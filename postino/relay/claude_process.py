@@ -89,14 +89,19 @@ def explicit_name(claude_pid: int) -> str | None:
     """Return the agent's name that the user gave; None without one.
 
     A teammate in a process of its own (a pane) has inherited the name of its team's lead, whose mail is not for it: for
-    NAME it gets `NAME.TEAMMATE`. plugin/scripts/hook.sh does the same.
+    NAME it gets `NAME.TEAMMATE`, with hyphens for what a name may not hold. plugin/scripts/hook.sh does the same.
     """
     name = variable("POSTINO_AGENT_NAME") or variable("CLAUDE_PLUGIN_OPTION_AGENT_NAME")
     if name is None or TEAMS not in os.environ:
         return name
     words = _arguments(claude_pid)
     teammate = words[words.index(b"--agent-name") + 1 :][:1] if b"--agent-name" in words else []
-    return f"{name[:31]}.{teammate[0].decode(errors='replace')[:32]}" if teammate else name
+    return f"{name[:31]}.{_in_names(teammate[0])[:32]}" if teammate else name
+
+
+def _in_names(text: bytes) -> str:
+    """Return a text with a hyphen for each byte that no agent's name may hold."""
+    return "".join(chr(each) if chr(each) in _NAME_CHARACTERS else "-" for each in text)
 
 
 def _arguments(pid: int) -> list[bytes]:

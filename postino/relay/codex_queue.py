@@ -1,13 +1,17 @@
 """Run `codex queue`, which gives a line to the Codex session this relay belongs to; an idle one starts a turn with it.
 
-The relay has that session's environment, so the command finds the same Codex home. Standard library only; imported when
-the first line is queued.
+The relay has that session's environment, so the command finds the same Codex home. Every user of the machine can see
+the arguments of a command, so the line holds no message: see codex_server. Standard library only; imported when the
+first line is queued.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import time
 
 TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
@@ -18,22 +22,44 @@ class Queueing:
     """One command that runs. `control` is the `wake` line of the daemon."""
 
     PAUSE_S = 0.05  # between two looks at whether the command has ended, which takes 0.1 to 8 s
+    LIMIT_S = 15.0  # after which it is killed
 
     def __init__(self, control: dict[str, Any]) -> None:
         self._msg_id = str(control.get("msg_id"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._error = "`codex` cannot be started"
+        self._ends_by = time.monotonic() + self.LIMIT_S
         words = [codex(), "queue", "--thread", str(control.get("session_id")), "--message", str(control.get("text"))]
         try:
             self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # the command may start others, which end with it
             )
         except OSError:
             return
 
     def answer(self) -> dict[str, Any] | None:
-        """Return the `woken` line once the command has ended, None until then."""
+        """Return the `woken` line once the command has ended, None until then. It may take LIMIT_S."""
         code = 1 if self._process is None else self._process.poll()
-        return None if code is None else {"postino": "woken", "msg_id": self._msg_id, "ok": code == 0}
+        if self._process is not None and code is None:
+            if time.monotonic() < self._ends_by:
+                return None
+            self._error = f"`codex queue` did not end within {self.LIMIT_S:.0f} s and was killed"
+            self.kill()
+        elif code:
+            self._error = self._error if self._process is None else f"`codex queue` ended with code {code}"
+        answer = {"postino": "woken", "msg_id": self._msg_id, "ok": code == 0}
+        return answer if code == 0 else answer | {"error": self._error}
+
+    def kill(self) -> None:
+        """End the command and whatever it has started."""
+        if self._process is not None and self._process.poll() is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 def codex() -> str:

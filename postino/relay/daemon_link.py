@@ -51,6 +51,7 @@ class DaemonLink:
         self.refusal = refusal
         self.requests = Requests(to_client)
         self.session = "s-" + os.urandom(8).hex()
+        self.started_ms = int(time.time() * 1000)  # just after the client has started this process
         self.generation = 0
         self.socket: _socket.socket | None = None
         self.from_daemon, self.to_daemon = LineBuffer(), WriteBuffer()
@@ -229,7 +230,7 @@ class DaemonLink:
         self.generation += 1
         self.welcome_by = now + WELCOME_S
         self.from_daemon, self.to_daemon = LineBuffer(), WriteBuffer()
-        self._send_control(_hello(self.session, self.generation))
+        self._send_control(_hello(self))
 
     def _disconnected(self) -> None:
         """Forget this daemon and dial again.
@@ -286,6 +287,10 @@ class DaemonLink:
             from postino.relay.codex_queue import Queueing  # as below
 
             self.queueing.append(Queueing(control))
+        elif kind == "wake" and control.get("client") == "codex-server":
+            from postino.relay.codex_server import wake as wake_by_server
+
+            self._send_control(wake_by_server(control))
         elif kind == "wake":
             from postino.relay.claude_inbox import wake  # few relays ever need it
 
@@ -330,14 +335,16 @@ class DaemonLink:
         self._disconnected()
 
 
-def _hello(session: str, generation: int) -> dict[str, Any]:
+def _hello(link: DaemonLink) -> dict[str, Any]:
     """Return the first line of a connection: the session, and what its agent's name can be derived from."""
     claude = claude_process()
     return {
         "postino": "hello",
         "version": __version__,
-        "session": session,
-        "generation": generation,
+        "session": link.session,
+        "generation": link.generation,
+        "started_ms": link.started_ms,
+        "plugin": variable("CLAUDE_PLUGIN_ROOT") is not None,
         "name": explicit_name(claude["pid"]),
         "terminal": terminal_suffix(variable("TERM_SESSION_ID") or variable("ITERM_SESSION_ID") or ""),
         "directory": _directory(),

@@ -22,7 +22,10 @@ MAX_DEPTH = 100  # levels of arrays and objects: ten are used, and json fails at
 END_BYTES = 512  # kept of the start and of the end of a line over LINE_LIMIT
 IDEMPOTENT_TOOLS = ("msg_send", "msg_broadcast")  # a repeated call with the same argument `id` is stored once
 #: of a read whose answer was lost, the next one begins with what that one leased
-REPEATABLE_TOOLS = ("msg_ack", "msg_broadcasts", "msg_check", "msg_list_agents", "msg_read", "msg_rename", "msg_whoami")
+REPEATABLE_TOOLS = (
+    *("msg_ack", "msg_broadcasts", "msg_check", "msg_join", "msg_leave", "msg_list_agents", "msg_read", "msg_rename"),
+    "msg_whoami",
+)
 
 METHOD_NOT_FOUND, PARSE_ERROR, INVALID_REQUEST, SERVER_ERROR = -32601, -32700, -32600, -32000
 

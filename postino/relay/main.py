@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import signal
     from typing import Any
 
+    from postino.relay.renewal import Renewal
+
     Id = str | int
 else:
     import _signal as signal  # all that is needed: the enums of signal would cost 0.5 ms and 40 KB
@@ -61,6 +63,7 @@ class Relay:
         self.stdin_open = True
         self.client_gone = False  # stdout has been closed
         self.exit_at = 0.0  # once stdin has ended
+        self.renewal: Renewal | None = None  # it is asked which version is installed now
 
     def run(self) -> int:
         """Carry lines until the client has gone, or has closed stdin and nothing is under way; return 0."""
@@ -69,9 +72,13 @@ class Relay:
             self.daemon.tick(now)
             for descriptor, event in self._poll(now):
                 self._serve(descriptor, event)
-            if self.daemon.outdated and self._at_rest():
+            if self.daemon.outdated:
                 self._renew()
         self.daemon.close()
+        for each in self.daemon.queueing:
+            each.kill()
+        if self.renewal is not None:
+            self.renewal.stop()
         return 0
 
     def _at_rest(self) -> bool:
@@ -82,10 +89,13 @@ class Relay:
         return bool(ready) and not (client or daemon.busy() or daemon.queueing or daemon.from_daemon.rest)
 
     def _renew(self) -> None:
-        from postino.relay.renewal import renew  # once in the life of a session, if at all
+        if self.renewal is None and self._at_rest():
+            from postino.relay.renewal import Renewal  # once in the life of a session, if at all
 
-        self.daemon.outdated = False
-        renew(self.daemon)
+            self.renewal = Renewal()
+        if self.renewal is not None and self.renewal.is_answered() and self._at_rest():
+            renewal, self.renewal, self.daemon.outdated = self.renewal, None, False
+            renewal.renew(self.daemon)
 
     def _finished(self) -> bool:
         done = not (self.to_client or self.daemon.busy())
@@ -98,6 +108,8 @@ class Relay:
             poll.register(0, select.POLLIN)
         poll.register(1, select.POLLOUT if self.to_client else 0)  # 0 still reports that the client has gone
         deadlines = self.daemon.deadlines() + ([] if self.stdin_open else [self.exit_at])
+        if self.renewal is not None and not self.renewal.is_answered():
+            deadlines.append(now + self.renewal.PAUSE_S)
         return poll.poll(max(0.0, min(deadlines) - now) * 1000 + 1 if deadlines else None)
 
     def _serve(self, descriptor: int, event: int) -> None:

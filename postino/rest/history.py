@@ -8,7 +8,7 @@ import msgspec
 
 from postino.broker.threads import ThreadPage
 from postino.errors import BadPage
-from postino.model import HistoryPage
+from postino.history_entry import HistoryPage
 from postino.rest.call import ApiCall
 from postino.rest.history_records import HistoryQuery, ThreadQuery, ThreadsQuery
 from postino.rest.parse import stream_id

@@ -20,18 +20,19 @@ from postino.rest.history_records import RenderedPaging
 from postino.rest.records import Cleared, NackBody, Nothing, Page, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.render import with_trees
 from postino.rest.roles import PUBLISH
+from postino.several import ManyDraft, SentMany, addressed
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
 
 
-async def send(call: ApiCall[Nothing, SendBody]) -> Sent:
-    """Accept a message for one agent."""
+async def send(call: ApiCall[Nothing, SendBody]) -> Sent | SentMany:
+    """Accept a message for one agent, or for several: for all of them or for none."""
     return await _send(call, call.body)
 
 
-async def send_text(call: ApiCall[Nothing, str]) -> Sent:
-    """Accept a message for one agent whose body is the request's body as it stands.
+async def send_text(call: ApiCall[Nothing, str]) -> Sent | SentMany:
+    """Accept a message for one agent, or a group, whose body is the request's body as it stands.
 
     A web page can send plain text without a preflight. It cannot add the header X-Postino-From, nor the header
     Authorization of a named token, without one.
@@ -47,24 +48,40 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent:
     return await _send(call, SendBody(to=to, body=call.body, from_=sender, thread=thread))
 
 
-async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent:
+async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany:
+    to, several = addressed(asked.to)
     draft = Draft(
         id=call.id(asked.id),
-        to=asked.to,
+        to=to,
         body=asked.body,
         thread=asked.thread,
         reply_to=asked.reply_to,
         expects=asked.expects,
     )
-    is_publisher = call.caller is not None and call.caller.role == PUBLISH  # who reads nothing, names neither
-    if draft.to is None and is_publisher:
+    if draft.to is None and _is_publisher(call):
         raise NotAllowed("to is missing: a token with the role publish got no message that it could answer", field="to")
     sender = await call.sender(asked.from_)
     if draft.to is None and sender.name == ANONYMOUS:
         raise BadField("from is missing: who answers a message has to be who got it; or give `to`", field="from")
     with naming(draft.id):
+        if several is not None:
+            many = ManyDraft(to=several, draft=draft)
+            return _told(call, await call.broker.groups.send_many(many, sender))
         sent = await call.broker.mail.send(draft, sender)
-    return msgspec.structs.replace(sent, names=[]) if is_publisher else sent
+    return msgspec.structs.replace(sent, names=[]) if _is_publisher(call) else sent
+
+
+def _told(call: ApiCall[Nothing, Any], sent: SentMany) -> SentMany:
+    """Return what the caller may know: a publisher no names but those that it gave."""
+    if not _is_publisher(call):
+        return sent
+    named = [] if sent.group else [msgspec.structs.replace(each, names=[]) for each in sent.recipients]
+    return msgspec.structs.replace(sent, recipients=named)
+
+
+def _is_publisher(call: ApiCall[Nothing, Any]) -> bool:
+    """Return whether the caller may only send: it reads nothing, names of others neither."""
+    return call.caller is not None and call.caller.role == PUBLISH
 
 
 async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:

@@ -86,7 +86,9 @@ class Caller:
             )
 
     def count_send(self, most: int) -> None:
-        """Count one send, or raise RateLimited if there were `most` in the last minute."""
+        """Count one send, or raise RateLimited if there were `most` in the last minute; 0: no limit."""
+        if not most:
+            return
         now = monotonic()
         while self._sends and now - self._sends[0] >= MINUTE_S:
             self._sends.popleft()

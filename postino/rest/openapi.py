@@ -48,6 +48,7 @@ HEADERS: dict[str, tuple[Json, str]] = {
 }
 PARAMETERS: dict[str, Json] = {
     "agent": {"type": "string", "pattern": OWN_NAME},
+    "group": {"type": "string", "pattern": OWN_NAME},
     "id": _ID,
     "thread": {"type": "string", "pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})$"},
     "event": {"enum": sorted(hook_events.EVENTS)},
@@ -97,7 +98,12 @@ def describe(every: Iterable[Route]) -> Json:
 
 
 def _kinds(route: Route) -> tuple[Any, ...]:
-    return (route.answers, route.query, route.body, *route.bodies.values())
+    return (*_answers(route), route.query, route.body, *route.bodies.values())
+
+
+def _answers(route: Route) -> tuple[Any, ...]:
+    """Return the records that a 200 may be."""
+    return route.answers if isinstance(route.answers, tuple) else (route.answers,)
 
 
 def _operation(route: Route, named: dict[Any, Json]) -> Json:
@@ -163,7 +169,8 @@ def _in_head(names: Iterable[str]) -> list[Json]:
 def _responses(route: Route, named: dict[Any, Json]) -> Json:
     good: Json = {"description": "Done"}
     if route.answers is not None:
-        good["content"] = {"application/json": {"schema": named[route.answers]}}
+        kinds = [named[kind] for kind in _answers(route)]
+        good["content"] = {"application/json": {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}
     elif route.gives != JSON:
         good["content"] = {route.gives: {"schema": {"type": "string"}}}
     elif route.path == "/api/events":

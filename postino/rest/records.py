@@ -10,7 +10,7 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Id, Ids, Limit, Name, Text, Title
+from postino.schema import AnyName, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -59,9 +59,12 @@ class AgentsQuery(Paging, frozen=True, kw_only=True):
 
 
 class SendBody(Asked, frozen=True, kw_only=True):
-    """A message to one agent; without `to` to the sender of the message `reply_to`, which the agent `from` got."""
+    """A message to one agent, a list of agents, or `#` and a group.
 
-    to: Name | None = None
+    Without `to` it goes to the sender of the message `reply_to`, which the agent `from` got.
+    """
+
+    to: Recipient | Recipients | None = None
     body: Text
     from_: Name | None = field(name="from", default=None)
     id: Id | None = None
@@ -355,7 +358,8 @@ class StatsReport(Record, frozen=True, kw_only=True):
 class Refusal(Record, frozen=True, kw_only=True):
     """An error. Further members where they apply: field, position, line, names, allow, acknowledged, rejected.
 
-    With `outcome: unknown`, `id` is the one under which a send or broadcast can be repeated safely.
+    `too_fast` has its `reason`, and the agent `to` whom it is. With `outcome: unknown`, `id` is the one under which a
+    send or broadcast can be repeated safely.
     """
 
     ok: bool = False
@@ -369,6 +373,8 @@ class Refusal(Record, frozen=True, kw_only=True):
     names: list[str] | None = None
     line: int | None = None
     retry_after_s: int | None = None
+    reason: str | None = None
+    to: str | None = None
 
 
 def _check_ids(ids: list[str]) -> None:

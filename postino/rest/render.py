@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from postino.model import Broadcast, HistoryEntry, Message
+from postino.history_entry import HistoryEntry
+from postino.model import Broadcast, Message
 from postino.rest.call import ApiCall
 from postino.rest.history_records import RenderBody, Rendered
 from postino.rest.records import Nothing

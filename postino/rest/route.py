@@ -19,7 +19,7 @@ Handler = Callable[[ApiCall[Any, Any]], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one path. `answers` is the record of a 200; None: the answer is not JSON.
+    """One method of one path. `answers` is the record of a 200, or all that it may be; None: the answer is no JSON.
 
     `refusals` are the error codes beyond those of every route. `bodies` has the records of those statuses whose answer
     is more than an error.

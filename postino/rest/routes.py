@@ -6,6 +6,7 @@ from typing import Any
 
 from postino.broker.threads import ThreadPage
 from postino.broker.transfer import Imported
+from postino.history_entry import HistoryPage
 from postino.model import (
     Acknowledged,
     Agent,
@@ -13,7 +14,6 @@ from postino.model import (
     BroadcastSent,
     Check,
     Dead,
-    HistoryPage,
     Lease,
     Message,
     MessageState,
@@ -26,6 +26,7 @@ from postino.rest import (
     broadcasts,
     dead,
     events,
+    groups,
     health,
     history,
     hooks,
@@ -79,10 +80,11 @@ from postino.rest.records import (
 from postino.rest.roles import AGENT, PUBLISH
 from postino.rest.route import NDJSON, PLAIN, Route
 from postino.rest.sessions import SessionReport
+from postino.several import Group, Member, SentMany
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
-UNKNOWN = ("unknown_agent",)
-REUSED = ("key_reused", "importing", "rate_limited")
+UNKNOWN, TO_GROUP = ("unknown_agent",), ("unknown_group", "empty_group")
+REUSED = ("key_reused", "importing", "rate_limited", "too_fast")
 SENDING, READING = ("Idempotency-Key", "X-Postino-Via", *IN_SESSION), ("X-Postino-Consumer",)
 LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
@@ -91,10 +93,10 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/api/messages",
         messages.send,
-        Sent,
+        (Sent, SentMany),
         body=SendBody,
         headers=SENDING,
-        refusals=(*REUSED, "inbox_full", "unknown_message"),
+        refusals=(*REUSED, *TO_GROUP, "inbox_full", "unknown_message"),
         role=PUBLISH,
     ),
     Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=RenderedPaging, **OWN),
@@ -102,10 +104,10 @@ ROUTES: tuple[Route, ...] = (
         "POST",
         "/api/messages/{agent}",
         messages.send_text,
-        Sent,
+        (Sent, SentMany),
         accepts=PLAIN,
         headers=("X-Postino-From", "X-Postino-Thread", *SENDING),
-        refusals=(*REUSED, "inbox_full"),
+        refusals=(*REUSED, *TO_GROUP, "inbox_full"),
         role=PUBLISH,
     ),
     Route("DELETE", "/api/messages/{agent}", messages.clear, Cleared, **OWN),
@@ -184,6 +186,9 @@ ROUTES: tuple[Route, ...] = (
         body=RenameBody,
         refusals=(*UNKNOWN, "name_taken", "alias_limit"),
     ),
+    Route("GET", "/api/groups", groups.listing, Page[Group], query=Paging, role=AGENT),
+    Route("POST", "/api/groups/{group}/members/{agent}", groups.join, Member, refusals=("group_full",), **OWN),
+    Route("DELETE", "/api/groups/{group}/members/{agent}", groups.leave, Member, **OWN),
     Route(
         "GET",
         "/api/events",

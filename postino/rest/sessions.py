@@ -17,8 +17,9 @@ class SessionReport(Record, frozen=True, kw_only=True):
     """A session that is connected to this daemon, as its client's hooks and the wakes have shown it.
 
     `client` is as its handshake names it, `version` that of its relay. `last_hook` None: no hook has been heard on this
-    connection; `reconnected`: it had an earlier one, for instance to a daemon that has been replaced. `wakeable`: there
-    is a way to start a turn in it. `woken` tells whether the client took the last wake; None: there was none.
+    connection; `reconnected`: it had an earlier one, for instance to a daemon that has been replaced. `plugin`: Claude
+    Code's plugin has started it; None: its relay does not say. `wakeable`: there is a way to start a turn in it.
+    `woken` tells whether the client took the last wake; None: there was none.
     """
 
     agent: str | None
@@ -28,6 +29,7 @@ class SessionReport(Record, frozen=True, kw_only=True):
     state: Activity
     last_hook: str | None = field(name="lastHook")
     reconnected: bool
+    plugin: bool | None = None
     wakeable: bool
     last_wake: str | None = field(name="lastWake")
     woken: bool | None
@@ -50,6 +52,7 @@ def _session(connected: ConnectedSession, wakeable: bool) -> SessionReport:
         state={True: "idle", False: "busy", None: "unknown"}[connected.idle],  # type: ignore[arg-type]
         last_hook=_when(connected.last_hook_at),
         reconnected=hello.generation > 1,
+        plugin=hello.plugin,
         wakeable=wakeable,
         last_wake=_when(connected.wakes_at[-1] if connected.wakes_at else 0.0),
         woken=connected.woken,

@@ -30,6 +30,7 @@ class AgentEntry(msgspec.Struct):
     reads: bool = False
     sessions: list[str] = []
     aliases: list[str] = []
+    groups: list[str] = []
 
 
 class _Place(msgspec.Struct):
@@ -143,6 +144,7 @@ class AgentTable:
             last_seen=iso(entry.seen) if entry.seen else None,
             sessions=len(online),
             aliases=entry.aliases,
+            groups=entry.groups,
         )
 
     async def check(self, agent: str, session: str) -> tuple[str, int, int]:

@@ -26,6 +26,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True):
     """What few messages have: a fifth member of the packed JSON, and of the digest, only where there is any."""
 
     expects: Expects | None = None
+    group: str | None = None  # it was sent to
 
 
 class _Packed(msgspec.Struct, array_like=True):

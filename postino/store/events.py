@@ -9,7 +9,7 @@ from postino.store.entries import pairs, short_consumer
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 
-_NUMBERS = ("seq", "count", "delay_ms", "redelivered")
+_NUMBERS = ("seq", "count", "delay_ms", "redelivered", "retry_after_s")
 
 
 class EventStream:
@@ -26,6 +26,11 @@ class EventStream:
     async def now_ms(self) -> int:
         """Return Valkey's clock."""
         return await self._store.now_ms()
+
+    async def note_too_fast(self, sender: str, to: str, reason: str, retry_after_s: int) -> None:
+        """Tell that the loop guard has refused a message."""
+        values: dict[str, str | int] = {"sender": sender, "to": to, "reason": reason, "retry_after_s": retry_after_s}
+        await self._store.run("note_too_fast", "", values)
 
     async def last(self) -> str:
         """Return the id of the newest event, `0-0` if there is none."""

@@ -32,8 +32,17 @@ _NO_REPLID = "0" * 40
 
 #: the scripts whose answer promises that what they did lasts; `retain_ids` and `fence` belong to them
 PROMISING = frozenset(
-    {"send", "broadcast", "requeue", "clear", "clear_dead", "clear_broadcasts", "rename", "retain_ids", "fence"}
-    | {"try_write", "import_begin", "import_agent", "import_entries", "import_ids", "import_fields"}
+    {"send", "send_many", "broadcast", "requeue", "clear", "clear_dead", "clear_broadcasts", "rename", "retain_ids"}
+    | {
+        "fence",
+        "try_write",
+        "group_join",
+        "import_begin",
+        "import_agent",
+        "import_entries",
+        "import_ids",
+        "import_fields",
+    }
 )
 
 #: asked on every new connection: who it is, what replicas it has, whether it can wait for them

@@ -29,6 +29,11 @@ class StreamEntry:
     id: str
     fields: dict[str, str]
 
+    @property
+    def recipients(self) -> list[str]:
+        """The agents it was accepted for, as they were named then; `all` for a broadcast."""
+        return self.fields["to"].split(" ")
+
 
 @dataclass(frozen=True, slots=True)
 class HistoryPart:

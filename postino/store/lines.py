@@ -14,12 +14,13 @@ import msgspec
 from postino.errors import BadField
 from postino.model import Expects, Record, State, Via, iso
 from postino.store.keys import ALL
-from postino.values import check_any_name, check_id, check_name, check_text
+from postino.values import MAX_MEMBERS, check_any_name, check_id, check_name, check_text
 
 FORMAT = 1  # of the file
 
 _ENTRY = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")  # the numbers of a stream ID are exact in Lua up to 15 digits
 _DIGEST = re.compile(r"[0-9a-f]{32}|")
+_LONGEST_LIST = 13_000  # of the recipients of a message, up to 200 names with a space between
 _LONGEST_NOTE = 256  # characters of what is neither name, id nor body: threads, reasons, sessions
 _MOST = 10**12  # for numbers
 _MOST_MS = 10**14  # for times, in the year 5138: cjson writes no more than 14 digits
@@ -104,9 +105,9 @@ class _Content(Line, frozen=True, kw_only=True):
         check_any_name(self.from_, "from")
         check_text(self.body, "body")
         _check_times(self, "timestamp")
-        for name in ("to", "thread", "reply_to"):
+        for name in ("to", "thread", "reply_to", "group"):
             if (value := getattr(self, name, None)) is not None:
-                check_text(value, name, longest=_LONGEST_NOTE)
+                check_text(value, name, longest=_LONGEST_LIST if name == "to" else _LONGEST_NOTE)
 
 
 class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -140,6 +141,7 @@ class MessageLine(_Content, frozen=True, kw_only=True, tag="message"):
     thread: str | None = None
     reply_to: str | None = None
     expects: Expects | None = None
+    group: str | None = None
     delayed_until: str | None = None
     remembered: Remembered
 
@@ -155,6 +157,7 @@ class DeadLine(_Content, frozen=True, kw_only=True, tag="dead"):
     thread: str | None = None
     reply_to: str | None = None
     expects: Expects | None = None
+    group: str | None = None
     reason: str
     died_at: str
     remembered: Remembered
@@ -225,13 +228,28 @@ class ClaudeLine(Line, frozen=True, kw_only=True, tag="claude"):
 
 
 class HistoryLine(_Content, frozen=True, kw_only=True, tag="history"):
-    """A message or broadcast that was once accepted."""
+    """A message or broadcast that was once accepted. `to` may be several agents, members of `group` if it is given."""
 
     kind: Literal["message", "broadcast"]
     to: str
     thread: str | None = None
     reply_to: str | None = None
     expects: Expects | None = None
+    group: str | None = None
+
+
+class GroupLine(Line, frozen=True, kw_only=True, tag="group"):
+    """A group and its members."""
+
+    name: str
+    members: list[str]
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not 1 <= len(self.members) <= MAX_MEMBERS:
+            raise BadField(f"members: a group has 1 to {MAX_MEMBERS}", field="members")
+        for each in self.members:
+            check_name(each, "members")
 
 
 class BroadcastLine(_Content, frozen=True, kw_only=True, tag="broadcast"):
@@ -273,6 +291,7 @@ AnyLine = (
     | HistoryLine
     | BroadcastLine
     | FeedLine
+    | GroupLine
     | DamagedLine
     | EndLine
 )

@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -37,7 +36,7 @@ from postino.store.wire import Command
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
 #: the scripts for which the history gives way in a full memory: those that accept new mail
-_MAKES_ROOM = frozenset({"send", "broadcast"})
+_MAKES_ROOM = frozenset({"send", "send_many", "broadcast"})
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
@@ -181,7 +180,8 @@ class Store:
         try:
             await self.ping()
             if self.identity.format < FORMAT:
-                await migrate(self.writes, self.keys, self.scripts["migrate"])
+                confirm = (lambda: self.run("fence", "", {})) if self._fence is not None else None
+                await migrate(self.writes, self.keys, self.scripts["migrate"], confirm)
         finally:
             self.identity.migrates = False
 
@@ -293,9 +293,14 @@ class Store:
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def run(
-        self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None
+        self,
+        name: str,
+        agent: str,
+        values: Mapping[str, str | int],
+        keys: Mapping[str, str] | None = None,
+        more: Sequence[str] = (),
     ) -> Any:
-        """Run the script `name` for `agent`; `keys` replaces keys by their names in the script's header.
+        """Run the script `name` for `agent`; `keys` replaces keys by their names in the header, `more` follow them.
 
         In a full memory the history gives way to new mail, and to nothing else.
 
@@ -305,7 +310,8 @@ class Store:
         """
         script = self.scripts[name]
         sender = str(values.get("sender", agent))
-        head = self._call_head(name, agent, sender) if keys is None else self._make_head(name, agent, sender, keys)
+        is_common = keys is None and not more
+        head = self._call_head(name, agent, sender) if is_common else self._make_head(name, agent, sender, keys, more)
         command = head + script.arguments(values)
         try:
             return await run_script(self._connection(name), script, command)
@@ -343,10 +349,10 @@ class Store:
         return await run_script(self.reads, script, head + script.arguments(values))
 
     def _make_head(
-        self, name: str, agent: str, sender: str, keys: Mapping[str, str] = MappingProxyType({})
+        self, name: str, agent: str, sender: str, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
     ) -> tuple[str | int, ...]:
-        script, places = self.scripts[name], {"past_from": self.keys.of("past", sender), **keys}
-        names = [places.get(key) or self.keys.named(key, agent) for key in script.keys]
+        script, places = self.scripts[name], {"past_from": self.keys.of("past", sender), **(keys or {})}
+        names = [*(places.get(key) or self.keys.named(key, agent) for key in script.keys), *more]
         return "EVALSHA", script.sha, len(names), *names
 
     async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:

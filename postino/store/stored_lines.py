@@ -10,12 +10,14 @@ import msgspec
 from postino.errors import PostinoError
 from postino.model import digest
 from postino.store.entries import Extras, encoded, extras_of, members, unpacked
+from postino.store.groups import GroupEntry
 from postino.store.inbox import IndexEntry
 from postino.store.lines import (
     BroadcastLine,
     ClaudeLine,
     DamagedLine,
     DeadLine,
+    GroupLine,
     HistoryLine,
     IdLine,
     Line,
@@ -125,6 +127,12 @@ def broadcast_line(entry: str, flat: list[str]) -> Line:
     return BroadcastLine(entry=entry, **members(unpacked(flat)))
 
 
+def group_line(value: str) -> Line:
+    """Return the line of a group."""
+    entry = msgspec.json.decode(value, type=GroupEntry)
+    return GroupLine(name=entry.name, members=entry.members)
+
+
 def notice_line(key: str, value: str) -> Line:
     """Return the line of a notice that is yet to be sent."""
     agent, id, *death = key.split(" ")
@@ -139,5 +147,5 @@ def claude_line(key: str, value: str) -> Line:
 
 
 def _digest(stored: dict[str, Any]) -> str:
-    extras = encoded(Extras(expects=stored.get("expects")))
+    extras = encoded(Extras(expects=stored.get("expects"), group=stored.get("group")))
     return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"], extras)

@@ -11,6 +11,7 @@ from postino.errors import NotEmpty, PostinoError
 from postino.model import Sender, digest
 from postino.store.agents import AgentEntry
 from postino.store.entries import Extras, alias_target, encoded, packed, pairs
+from postino.store.groups import GroupTable
 from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
 from postino.store.lines import (
@@ -21,6 +22,7 @@ from postino.store.lines import (
     Cursor,
     DeadLine,
     FeedLine,
+    GroupLine,
     HistoryLine,
     IdLine,
     Line,
@@ -35,6 +37,7 @@ from postino.store.stored_lines import (
     broadcast_line,
     claude_line,
     dead_line,
+    group_line,
     has_ended,
     history_line,
     id_line,
@@ -156,6 +159,11 @@ class TransferTable:
             return []
         return [FeedLine(last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]]))]
 
+    async def groups(self) -> list[Line]:
+        """Return every group."""
+        found = pairs(await self._store.query("HGETALL", self._store.keys.shared("groups")))
+        return [or_damaged(key, group_line, value) for key, value in found.items()]
+
     async def notices(self) -> list[Line]:
         """Return the dead letters whose senders have yet to be notified."""
         flat = await self._store.query("HGETALL", self._store.keys.shared("notices"))
@@ -272,6 +280,11 @@ class TransferTable:
             "sessions", [(f"claude:{line.session}", record) for line, record in zip(lines, records, strict=True)]
         )
 
+    async def add_group(self, line: GroupLine) -> int:
+        """Restore a group; return 1 if it lacked one of the members."""
+        table = GroupTable(self._store, self._limits)
+        return int(any([(await table.join(line.name, each)).changed for each in line.members]))
+
     async def add_feed(self, line: FeedLine) -> int:
         """Restore the numbers of the broadcasts; return 1 if they were not there."""
         values = [("cleared", _json(line.cleared))] if line.cleared else []
@@ -334,7 +347,7 @@ def _fields(line: MessageLine | DeadLine | BroadcastLine | HistoryLine) -> list[
 
 
 def _extras(line: MessageLine | DeadLine | HistoryLine) -> str:
-    return encoded(Extras(expects=line.expects))
+    return encoded(Extras(expects=line.expects, group=line.group))
 
 
 def _history_fields(line: HistoryLine) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from postino.broker import Broker
 from postino.broker.history import MOST_INDEXES
-from postino.model import HistoryPage
+from postino.history_entry import HistoryPage
 from postino.store.marks import Marks
 from tests.filling import fill
 

@@ -38,7 +38,9 @@ def test_what_is_begun_is_completed(postino: Any) -> None:
     assert "msg_send" in offered(postino, "watch", "--type", "msg_")
     assert set(offered(postino, "help", "se")) == {"send", "serve", "service"}
     assert offered(postino, "no-such-command", "") == []
-    assert "send\tsend a message to one agent" in postino.ok("completion", "fish", "--for", "se")
+    assert "send\tsend a message to an agent, a list of agents or a group" in postino.ok(
+        "completion", "fish", "--for", "se"
+    )
 
 
 def test_no_daemon_is_started_for_it(bare: Any) -> None:

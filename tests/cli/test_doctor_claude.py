@@ -127,7 +127,7 @@ def session(postino: Postino, tmp_path: Path) -> Iterator[subprocess.Popen[bytes
     Its client is a process of its own: the mailbox keeps a client's session, and this process has other ones.
     """
     client = ["sh", "-c", 'CLAUDE_CODE_MESSAGING_SOCKET="$0/$$.sock" "$@"; :', str(tmp_path), *COMMAND]
-    env = postino.env | {"POSTINO_AGENT_NAME": "lena"}
+    env = postino.env | {"POSTINO_AGENT_NAME": "lena", "CLAUDE_PLUGIN_ROOT": "/plugin"}
     pipe = subprocess.PIPE
     with subprocess.Popen(client, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as relay:
         assert relay.stdin and relay.stdout
@@ -179,5 +179,7 @@ def test_what_became_of_wakes(
     found = claude.wake(command, [session])
 
     assert (found.code, word in found.text) == (code, True), found
+    plain = list(claude.hooks(command, [session | {"lastHook": None, "plugin": False}]))
+    assert [(each.code, each.level) for each in plain] == [("hooks_none", "note")]
     off = Command("doctor", [], "", load(environ | {"POSTINO_WAKE": "off"})[0], environ, False)
     assert claude.wake(off, [session]).code == "wake_off"

@@ -191,6 +191,23 @@ def test_of_the_sessions_of_one_process_of_codex_a_command_only_says_which_is_it
     assert sent(postino, "i12-fay") == ("anonymous", False, "cli")
 
 
+def test_a_command_of_a_session_of_codex_without_a_mailbox_is_not_taken_for_that_of_another(postino) -> None:
+    """Codex's server runs the sessions of all terminals, and only one of them is connected here."""
+    program = "import subprocess, sys; sys.stdin.readline(); sys.exit(subprocess.call(sys.argv[2:]))"
+    for thread, sender, verified in (("i15-other", "anonymous", False), ("i15-first", "i15-ada", True)):
+        command = [sys.executable, "-m", "postino", "send", f"{thread}-bob", "hello"]
+        env = postino.env | {"CODEX_THREAD_ID": thread}
+        with subprocess.Popen(
+            [sys.executable, "-c", program, "app-server", *command], env=env, stdin=subprocess.PIPE
+        ) as server:
+            assert server.stdin is not None
+            with session(postino, "i15-ada", server.pid, start_time(server.pid), codex="i15-first"):
+                server.stdin.write(b"\n")
+                server.stdin.flush()
+                assert server.wait(60) == 0
+        assert sent(postino, f"{thread}-bob") == (sender, verified, "cli")
+
+
 def test_of_two_clients_within_one_another_the_inner_one_counts(postino) -> None:
     program = "import subprocess, sys; sys.stdin.readline(); sys.exit(subprocess.call(sys.argv[1:]))"
     with own_session(postino, "i13-outer") as outer:

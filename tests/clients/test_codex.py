@@ -11,6 +11,8 @@ from tests.clients.machine import Machine
 from tests.clients.model import Model
 from tests.clients.terminal import Terminal
 from tests.clients.turn import WorkingTurn
+from tests.relays import real_relays
+from tests.waiting import until
 
 EXEC = ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
@@ -30,6 +32,8 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await terminal.ask_until(b"work", lambda: model.requests)
         await turn.check()
         await turn.woken("queue")
+        async with real_relays() as spawn:
+            await turn.woken_with_the_message(await spawn(machine.env, POSTINO_AGENT_NAME="ada"))
 
         agent = turn.agent
         interrupted = asyncio.Event()
@@ -49,11 +53,30 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await terminal.ask_until(b"more", lambda: len(model.requests) > asked)
         await model.until_shown('\\"delivery\\":2,\\"redelivered\\":true')
         await machine.until_state(agent, "m3", "acked")
+        await _two_more(machine, model, agent)
     finally:
         await terminal.kill()
     machine.postino("uninstall", "--client", "codex")
     assert machine.leftovers() == []
     assert machine.file(".codex/config.toml").read_text().startswith('model = "scripted"')
+
+
+async def _two_more(machine: Machine, model: Model, first: str) -> None:
+    """Open two more sessions in the directory, which Codex's server runs, too: each learns its own name at once."""
+    terminals, names = [], [first]
+    try:
+        for _ in range(2):
+            terminals.append(Terminal([machine.binary], machine.env, machine.project()))
+            await terminals[-1].until("Ask Codex to do anything")
+            names += await asyncio.to_thread(
+                until, lambda known=set(names): set(machine.online()) - known, "its mailbox"
+            )
+        for terminal, name in reversed(list(zip(terminals, names[1:], strict=True))):
+            asked = len(model.requests)
+            await terminal.ask_until(b"hi", lambda before=asked: len(model.requests) > before)  # type: ignore[misc]
+            assert f"this session is agent {name};" in model.shown(asked)
+    finally:
+        await asyncio.gather(*(each.kill() for each in terminals))
 
 
 async def test_a_run_acknowledges_at_its_end_or_the_next_one_gets_the_mail_again(

@@ -11,6 +11,7 @@ from typing import Any
 from tests.clients.machine import Machine
 from tests.clients.model import Model
 from tests.clients.turn import WorkingTurn
+from tests.relays import real_relays
 from tests.waiting import eventually, until
 
 
@@ -37,6 +38,8 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
         await turn.check()
         assert machine.sender("eve") == (turn.agent, True)
         await turn.woken("plugin")
+        async with real_relays() as spawn:
+            await turn.woken_with_the_message(await spawn(machine.env, POSTINO_AGENT_NAME="ada"))
 
         child = await asyncio.to_thread(_post, machine, f"{found[0]}/session", {"parentID": session["id"]})
         model.script([("msg_read", {})], "end")

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.clients.machine import Machine
 from tests.clients.model import Model
+from tests.relays import RealRelay
 from tests.scripted.model import Calls
 from tests.waiting import until
 
@@ -51,6 +52,22 @@ class WorkingTurn:
         await self._model.until_shown("the body of m2")
         await self._machine.until_state(self.agent, "m2", "acked")
         assert self._machine.state(self.agent, "m2")["notified"] == by
+
+    async def woken_with_the_message(self, ada: RealRelay) -> None:
+        """Send m5, verified, to the idle session: it is in the first request, and acknowledged after the answer."""
+        await asyncio.to_thread(until, self._is_idle, "the turn has ended")
+        states: list[str] = []
+
+        async def answer(_: Any) -> str:
+            states.append((await asyncio.to_thread(self._machine.state, self.agent, "m5"))["state"])
+            return "thanks"
+
+        self._model.script(answer)
+        asked = len(self._model.requests)
+        await ada.call("msg_send", to=self.agent, body="the body of m5 <b>", id="m5")
+        assert await self._model.until_shown("the body of m5 \\\\u003cb\\\\u003e") == asked
+        await self._machine.until_state(self.agent, "m5", "acked")
+        assert states == ["leased"]
 
     def _is_idle(self) -> bool:
         return bool(self._machine.asked(f"agents/{self.agent}")["state"] == "idle")

@@ -21,6 +21,7 @@ from postino.versions import is_older
 from tests.daemons import Daemon, environment
 from tests.homes import scratch
 from tests.relays import real_relays
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "plugin/scripts/hook.sh"
@@ -60,8 +61,13 @@ def copies() -> Iterator[Any]:
         return folder
 
     yield copy
-    for each in made:
-        shutil.rmtree(each)
+    for each in made:  # a relay that was killed may have left a process that compiles there
+        until(lambda folder=each: _removed(folder), "nothing writes there any more")  # type: ignore[misc]
+
+
+def _removed(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def set_version(folder: Path, version: str) -> None:

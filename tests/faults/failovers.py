@@ -112,6 +112,11 @@ class Load:
         wanted = len(self.accepted_at) + more
         await eventually(lambda: len(self.accepted_at) >= wanted, "messages are accepted again", PATIENCE_S)
 
+    async def until_accepted(self, wanted: int) -> None:
+        """Return when so many messages were accepted in all."""
+        while len(self.accepted_at) < wanted:
+            await self.progress()
+
     async def _read_out(self, inbox: str) -> None:
         while True:
             answer = next(self._answers)
@@ -193,14 +198,20 @@ async def opened(settings: Settings) -> Broker:
 # faults
 
 
-async def kill(watched: Watched, load: Load) -> float:
-    """kill -9 the primary, start it again after the failover; return the seconds in which nothing was accepted."""
+async def kill(watched: Watched, load: Load, *, as_replica: bool = False) -> float:
+    """kill -9 the primary, start it again after the failover; return the seconds in which nothing was accepted.
+
+    It comes back as a primary, as its configuration says, until the Sentinels tell it; or as a replica of the present
+    one, as whoever starts it may have asked a Sentinel.
+    """
     primary = watched.primary()
 
     async def fault() -> None:
         primary.kill()
         if len(watched.nodes) == 2:  # the fence accepts nothing before the other node is back
             await eventually(lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S)
+            if as_replica:
+                primary.first = ("--replicaof", "127.0.0.1", str(watched.primary().port))
             await asyncio.to_thread(primary.start)
 
     seconds = await load.outage(fault)
@@ -300,6 +311,36 @@ async def migrate(cluster: Cluster, load: Load) -> float:
 
     async def fault() -> None:
         owner.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", str(target.ask("CLUSTER", "MYID")))
+        await eventually(lambda: asyncio.to_thread(lambda: cluster.owner() is target), "the slot has moved", PATIENCE_S)
+
+    seconds = await load.outage(fault)
+    await covered(cluster, load)
+    return seconds
+
+
+async def migrate_by_keys(cluster: Cluster, load: Load) -> float:
+    """Move the slot to another primary in the classic way: key after key, while both nodes refuse scripts on parts."""
+    owner = cluster.owner()
+    target = next(each for each in cluster.nodes if each is not owner and each.role() == "master")
+    from_id, to_id = str(owner.ask("CLUSTER", "MYID")), str(target.ask("CLUSTER", "MYID"))
+
+    def move(keys: int) -> None:
+        names = owner.ask("CLUSTER", "GETKEYSINSLOT", SLOT, keys)
+        owner.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
+
+    def refused() -> int:
+        return sum(each.outcome == NONE for each in load.history.of(Try))
+
+    async def fault() -> None:
+        target.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", from_id)
+        owner.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", to_id)
+        before = refused()
+        move(int(owner.ask("CLUSTER", "COUNTKEYSINSLOT", SLOT)) // 2)
+        await eventually(lambda: refused() > before + 5, "what needs keys of both nodes is refused")
+        while left := int(owner.ask("CLUSTER", "COUNTKEYSINSLOT", SLOT)):
+            move(left)
+        for node in (target, owner):
+            node.ask("CLUSTER", "SETSLOT", SLOT, "NODE", to_id)
         await eventually(lambda: asyncio.to_thread(lambda: cluster.owner() is target), "the slot has moved", PATIENCE_S)
 
     seconds = await load.outage(fault)

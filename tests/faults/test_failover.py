@@ -16,11 +16,17 @@ from tests.nodes import DOWN_AFTER_MS, cluster, watched
 
 pytestmark = pytest.mark.timeout(1800)
 DOWN_S = DOWN_AFTER_MS / 1000
+MOST = 20_000  # messages that the long form has accepted in each of its three runs
 
 
 def counts(request: pytest.FixtureRequest, short: tuple[int, ...], long: tuple[int, ...]) -> tuple[int, ...]:
     """Return how often each kind of fault comes."""
     return long if request.config.getoption("--faults") == "long" else short
+
+
+def wanted(request: pytest.FixtureRequest) -> int:
+    """Return how many messages have to be accepted."""
+    return MOST if request.config.getoption("--faults") == "long" else 0
 
 
 def report(what: str, load: Load, **seconds: list[float]) -> None:
@@ -38,15 +44,17 @@ async def test_what_a_replica_confirmed_outlasts_every_failover(
     kills, plans, freezes = counts(request, (1, 1, 0), (10, 5, 3))
     with watched(replicas) as servers:
         async with load_on(servers.url, home, 1) as load, load.running():
-            killed = [await failovers.kill(servers, load) for _ in range(kills)]
+            killed = [await failovers.kill(servers, load, as_replica=at % 2 == 0) for at in range(kills)]
             moved = [await failovers.planned(servers, load) for _ in range(plans)]
             frozen = [await failovers.freeze(servers, load) for _ in range(freezes)]
+            await load.until_accepted(wanted(request))
         report(f"one primary, {replicas} replicas", load, killed=killed, planned=moved, frozen=frozen)
 
     assert load.told() == {}
     assert load.durabilities == {"replicated"}
-    if replicas == 2 and kills > 1:  # with one, nothing is accepted until it is back; the long form has a machine alone
-        assert statistics.median(killed) < DOWN_S + 2
+    if kills > 1:  # the long form has a machine alone
+        # with one replica nothing is accepted until the former primary is back as one, which Sentinels make it late
+        assert statistics.median(killed if replicas == 2 else killed[::2]) < DOWN_S + 2
 
 
 async def test_without_the_fence_a_failover_loses_accepted_mail_and_the_checker_finds_it(home: Home) -> None:
@@ -65,10 +73,12 @@ async def test_a_cluster_keeps_what_it_accepted_while_its_slot_moves(
     with cluster() as servers:
         async with load_on(servers.url, home, 1) as load, load.running():
             moved = [await failovers.migrate(servers, load) for _ in range(moves)]
+            by_keys = [await failovers.migrate_by_keys(servers, load) for _ in range(moves)]
             planned = [await failovers.fail_over_owner(servers, load) for _ in range(plans)]
             for _ in range(kills):
                 await failovers.kill_owner(servers, load)
-        report("cluster of three and three", load, migrated=moved, planned=planned)
+            await load.until_accepted(wanted(request))
+        report("cluster of three and three", load, migrated=moved, by_keys=by_keys, planned=planned)
 
     assert load.told() == {}
     assert load.durabilities == {"replicated"}

@@ -115,7 +115,8 @@ class Session:
         """Ask, wait for the end of the turn, and return what the model said last."""
         turns = len(self.results())
         self.tell({"type": "user", "message": {"role": "user", "content": text}})
-        await self.until(lambda: len(self.results()) > turns, f"the turn of {text!r} ends")
+        await self.until(lambda: len(self.results()) > turns or self.has_ended(), f"the turn of {text!r} ends")
+        assert len(self.results()) > turns, "the session ended within the turn"
         return str(self.results()[-1].get("result"))
 
     def results(self) -> list[Json]:
@@ -181,6 +182,10 @@ class Session:
         """Return the present session's transcript as it lies on disk."""
         slug = re.sub(r"[^A-Za-z0-9]", "-", str(self.cwd))
         return (self.machine.root / ".claude/projects" / slug / f"{self.session_id}.jsonl").read_text()
+
+    def has_ended(self) -> bool:
+        """Tell whether the client has printed its last line."""
+        return self._reader is not None and self._reader.done()
 
     async def close(self) -> None:
         """End the session as a user would, and wait for it."""

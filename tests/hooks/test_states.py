@@ -1,6 +1,6 @@
-"""Mail reaches a session of the real client in every state: one test, because one of the states takes a minute.
+"""Mail reaches a session of the real client in every state: one test, because an interrupted one is woken late.
 
-An interrupted session is woken 60 s after it fell silent; meanwhile the other states are tried, with another model.
+That is 60 s after it fell silent, here a few; meanwhile the other states are tried, with another model.
 """
 
 from __future__ import annotations
@@ -12,15 +12,26 @@ from typing import Any
 
 import pytest
 
+from postino.claude import wake
+from tests.hooks.machine import Machine
 from tests.hooks.model import Model
 from tests.relays import RealRelay, real_relays
 from tests.scripted.model import serving
 
 TOOL = "mcp__plugin_postino_postino__msg_"
 READ = [(f"{TOOL}read", {})]
-AFTER_ESC_S = 100.0  # the claim is 65; a busy machine may be late
+SILENCE_S, LOOK_S = 8.0, 2.0  # instead of 60 and 5
 
 Open = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def mailbox(machine: Machine) -> Machine:
+    """The machine with the plugin and a daemon that takes a session for interrupted soon."""
+    assert (wake.SILENCE_S, wake.LOOK_S) == (60, 5)
+    machine.install()
+    machine.serve(**{"postino.claude.wake.SILENCE_S": SILENCE_S, "postino.claude.wake.LOOK_S": LOOK_S})
+    return machine
 
 
 @pytest.fixture
@@ -35,28 +46,32 @@ async def test_mail_reaches_a_session_in_every_state(
     mailbox: Any, open_tab: Open, model: Model, ada: RealRelay
 ) -> None:
     async with serving(Model()) as other:
-        interrupted = await _interrupt(open_tab, other)
+        await ada.call("msg_send", to="esc", body="read before Esc", id="esc-0")
+        interrupted = await _interrupt(mailbox, open_tab, other)
         await ada.call("msg_send", to="esc", body="for the interrupted one", id="esc-1")
         await _modes(mailbox, open_tab, model)
         await _one_shot(mailbox, model)
         await _background_agent(mailbox, open_tab, model, ada)
         await _compaction(mailbox, open_tab, model, ada)
 
-        await interrupted.until(lambda: "for the interrupted one" in other.seen(), "Esc is overcome", AFTER_ESC_S)
+        await interrupted.until(lambda: "for the interrupted one" in other.seen(), "Esc is overcome")
         await interrupted.until(lambda: mailbox.state("esc", "esc-1")["state"] == "acked", "it is acknowledged")
-        assert len(other.requests) == 2
+        assert mailbox.state("esc", "esc-0")["state"] == "acked"
+        (_, woken) = [json.dumps(each["messages"]) for each in other.requests]
+        assert '\\"redelivered\\":true,\\"body\\":\\"read before Esc' in woken.replace("\\\\", "\\")
 
 
-async def _interrupt(open_tab: Open, model: Model) -> Any:
-    """Open a session that was interrupted within a tool call, which runs no hook."""
+async def _interrupt(mailbox: Any, open_tab: Open, model: Model) -> Any:
+    """Open a session that was interrupted within a round that has read mail, which runs no hook."""
     tab = await open_tab(POSTINO_AGENT_NAME="esc", ANTHROPIC_BASE_URL=model.url)
-    model.script([("Bash", {"command": "sleep 30"})])
+    model.script([*READ, ("Bash", {"command": "tail -f /dev/null"})])  # it blocks a `sleep`
     tab.tell({"type": "user", "message": {"role": "user", "content": "work"}})
     await tab.until(lambda: model.requests and tab.hooks("UserPromptSubmit"), "it works")
-    await tab.until(lambda: any(each["type"] == "assistant" for each in tab.events), "it calls the tool")
+    await tab.until(lambda: any(each["type"] == "assistant" for each in tab.events), "it calls the tools")
+    await tab.until(lambda: mailbox.state("esc", "esc-0")["state"] == "leased", "it has read")
     tab.tell({"type": "control_request", "request_id": "esc", "request": {"subtype": "interrupt"}})
     await tab.until(tab.results, "it is interrupted")
-    assert tab.hooks("Stop") == []
+    assert tab.hooks("Stop") == tab.hooks("PostToolBatch") == []
     return tab
 
 

@@ -82,19 +82,19 @@ async def test_a_teammate_in_a_pane_is_an_agent_of_its_own(mailbox: Any, open_ta
     mailbox.extra |= TEAMS | {"POSTINO_AGENT_NAME": "lead"}
     first = await open_tab()
     team = f"session-{first.session_id[:8]}"
-    about = ["--agent-id", f"worker@{team}", "--agent-name", "worker", "--team-name", team]
+    about = ["--agent-id", f"worker@{team}", "--agent-name", "the worker", "--team-name", team]
     second = await open_tab(*about, "--parent-session-id", first.session_id)
-    assert (first.agent(), second.agent()) == ("lead", "lead.worker")
-    assert (await first.whoami(), await second.whoami()) == ("lead", "lead.worker")
+    assert (first.agent(), second.agent()) == ("lead", "lead.the-worker")
+    assert (await first.whoami(), await second.whoami()) == ("lead", "lead.the-worker")
 
     async def step(body: Any) -> Any:
         shown = json.dumps(body["messages"])
-        return READ if "this session is agent lead.worker" in shown and "for the worker" not in shown else "done"
+        return READ if "this session is agent lead.the-worker" in shown and "for the worker" not in shown else "done"
 
     model.script(*[step] * 50)
     mailbox.send("lead", "for the lead", id="l1")
-    mailbox.send("lead.worker", "for the worker", id="w1")
-    await second.until(lambda: mailbox.state("lead.worker", "w1")["state"] == "acked", "it reads its mail")
+    mailbox.send("lead.the-worker", "for the worker", id="w1")
+    await second.until(lambda: mailbox.state("lead.the-worker", "w1")["state"] == "acked", "it reads its mail")
 
     assert "for the worker" in model.seen()
     assert "for the lead" not in model.seen()
@@ -104,7 +104,7 @@ async def test_a_teammate_in_a_pane_is_an_agent_of_its_own(mailbox: Any, open_ta
     model.script([("Bash", {"command": "postino whoami && postino send eve hello"})])
     await second.prompt("run it")
     (sent,) = mailbox.data("read", "--agent", "eve", "--peek")["items"]
-    assert (sent["from"], sent["verified"]) == ("lead.worker", True)
+    assert (sent["from"], sent["verified"]) == ("lead.the-worker", True)
 
 
 def _is_teammate(body: Any) -> bool:

@@ -66,7 +66,7 @@ ODD: list[Any] = [
 def test_the_schema_promises_exactly_what_is_taken(tool):
     """Each value for each argument, the others right: valid by the schema if and only if the call takes it."""
     kind, shown = TOOLS[tool].arguments, TOOLS[tool].definition.input_schema
-    right = {"to": "bob", "body": "x", "ids": ["m1"], "name": "bob"}
+    right = {"to": "bob", "body": "x", "ids": ["m1"], "name": "bob", "group": "team"}
     plain = {name: right[name] for name in shown.get("required", [])}
     Draft202012Validator.check_schema(shown)
     promised = Draft202012Validator(shown)
@@ -103,11 +103,14 @@ async def test_every_fault_of_a_call_is_told_at_once(broker, connect):
     refused = await bob.call("msg_send", to=5, text="x", id="a b", thread=["t"])
     assert [each["field"] for each in refused["faults"]] == ["text", "to", "body", "id", "thread"]
     assert refused["error"] == (
-        "msg_send does not know text; it takes to, body, id, thread, reply_to, expects; to: must be text, not 5; "
-        "msg_send needs body; id must be 1 to 128 of A-Z a-z 0-9 . _ : -; thread: must be text, not a list"
+        "msg_send does not know text; it takes to, body, id, thread, reply_to, expects; to: must be an agent, "
+        "#group or a list of agents, not 5; msg_send needs body; id must be 1 to 128 of A-Z a-z 0-9 "
+        ". _ : -; thread: must be text, not a list"
     )
     assert (refused["code"], refused["field"]) == ("bad_field", "text")
     assert "faults" not in await bob.call("msg_send", to=5, body="x")
+    many = await bob.call("msg_check", **{f"a{number}": 1 for number in range(1000)})
+    assert many["error"].endswith("a8, a9 and 990 more; it takes no arguments") and len(many["error"]) < 120
     assert (await broker.stats())["messageCount"] == 0
 
 
@@ -127,6 +130,13 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("msg_send", {"to": "a b", "body": "x"}, "to"),
     ("msg_send", {"to": "n" * 65, "body": "x"}, "to"),
     ("msg_send", {"to": "All", "body": "x"}, "to"),
+    ("msg_send", {"to": ["ada", 5], "body": "x"}, "to"),
+    ("msg_send", {"to": [], "body": "x"}, "to"),
+    ("msg_send", {"to": "[]", "body": "x"}, "to"),
+    ("msg_send", {"to": ["ada", "a b"], "body": "x"}, "to[1]"),
+    ("msg_send", {"to": [f"a{number}" for number in range(51)], "body": "x"}, "to"),
+    ("msg_send", {"to": "#all", "body": "x"}, "to"),
+    ("msg_join", {"group": "#"}, "group"),
     ("msg_send", {"to": "bob", "body": ""}, "body"),
     ("msg_send", {"to": "bob", "body": ["x"]}, "body"),
     ("msg_send", {"to": "bob", "body": "x" * (MAX_BODY + 1)}, "body"),

@@ -14,12 +14,14 @@ from tests.mcp.mail import ALICE, mail, text_of
 TOOLS = {
     "msg_whoami": set(),
     "msg_check": set(),
-    "msg_send": {"to", "body", "id", "thread", "reply_to"},
+    "msg_send": {"to", "body", "id", "thread", "reply_to", "expects"},
     "msg_read": {"limit"},
     "msg_ack": {"ids"},
     "msg_broadcast": {"body", "id"},
     "msg_broadcasts": {"all", "limit"},
     "msg_list_agents": {"limit", "offset"},
+    "msg_join": {"group"},
+    "msg_leave": {"group"},
     "msg_rename": {"name"},
     "msg_cleanup": set(),
 }

@@ -18,7 +18,7 @@ BAD_SENDS: list[tuple[Any, str, str]] = [
     ({}, "body", "bad_field"),
     ({"to": "bob"}, "body", "bad_field"),
     ({"body": "x"}, "to", "bad_field"),
-    *[(GOOD | {"to": wrong}, "to", "bad_field") for wrong in (None, 1, 1.5, True, [], {}, ["bob"])],
+    *[(GOOD | {"to": wrong}, "to", "bad_field") for wrong in (None, 1, 1.5, True, [], {}, ["bob", 1])],
     (GOOD | {"to": None, "reply_to": "m1"}, "from", "bad_field"),
     *[(GOOD | {"expects": wrong}, "expects", "bad_field") for wrong in (1, [], "", "thanks", True)],
     *[(GOOD | {"body": wrong}, "body", "bad_field") for wrong in (None, 1, True, [], {}, ["x"])],
@@ -198,7 +198,7 @@ async def test_what_is_not_one_json_object_is_refused_by_every_post(api: Any) ->
     for path in POSTS:
         for data, code in NOT_JSON:
             expected = (413, "too_large") if path == "/api/signin" and len(data) > 1024 else (400, code)
-            answer = await api.post(path.format(agent="bob"), data=data)
+            answer = await api.post(path.format(agent="bob", group="team"), data=data)
             assert (answer.status, answer.json["code"]) == expected, (path, data[:40], answer.text[:300])
             is_refusal(answer)
             assert len(answer.text) < 1000

@@ -40,7 +40,11 @@ async def test_a_post_that_does_not_say_it_is_json_is_refused(api: Any, kind: st
     for path in POSTS:
         headers = {} if kind is None else {"Content-Type": kind}
         answer = await api.client.request(
-            "POST", path.format(agent="bob"), data=b"{}", headers=headers, skip_auto_headers=["Content-Type"]
+            "POST",
+            path.format(agent="bob", group="team"),
+            data=b"{}",
+            headers=headers,
+            skip_auto_headers=["Content-Type"],
         )
         said = await answer.json()
         assert (answer.status, said["code"]) == (415, "unsupported_type"), (path, kind, said)

@@ -244,7 +244,7 @@ async def test_a_link_from_another_site_shows_the_page_and_nothing_else(api: Any
 async def test_every_get_answers_head_without_a_body(api: Any) -> None:
     for route in ROUTES:
         if route.method == "GET":
-            path = route.path.replace("{path:.+}", "main.js").format(agent="bob", id="m1")
+            path = route.path.replace("{path:.+}", "main.js").format(agent="bob", id="m1", group="team", thread="m1")
             got, head = await api.get(path) if "events" not in path else None, await api.call("HEAD", path)
             assert head.status == (got.status if got else 200), path
             assert head.text == ""

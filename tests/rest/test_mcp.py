@@ -15,6 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from postino.broker import Broker
 from postino.mcp import http_session, http_sessions, keepalive
+from postino.mcp.session import Session
 from postino.mcp.tools import TOOLS
 from postino.model import Draft, Sender
 from postino.store import sessions as stored_sessions
@@ -249,6 +250,28 @@ async def test_a_session_that_ends_with_an_open_stream_stays_offline(
             assert await event(stream) is None
         await asyncio.sleep(0.05)  # for whatever the end of the stream causes
         assert (await api.get("agents/bob")).json["online"] is False
+
+
+async def test_a_client_that_leaves_while_its_session_is_opened_leaves_none_behind(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions, joins = await front(api), asyncio.Event()
+    join = Session.join
+
+    async def slowly(session: Session) -> Any:
+        joins.set()
+        await asyncio.sleep(0.05)
+        return await join(session)
+
+    monkeypatch.setattr(Session, "join", slowly)
+    opening = asyncio.create_task(sessions.open(http_sessions.Client(name="bob")))
+    await joins.wait()
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert len(sessions) == 0
+
+    await asyncio.gather(*sessions._leaving)
+    assert (await api.get("agents/bob")).json["online"] is False
 
 
 async def test_a_session_key_takes_its_session_over(broker: Broker, connect_mcp: Open) -> None:

@@ -52,6 +52,7 @@ AGENT = PUBLISH | {
     ("GET", "stats"),
     ("GET", "openapi.json"),
 }
+AGENT |= {("GET", "groups"), ("POST", "groups/team/members/ci"), ("DELETE", "groups/team/members/ci")}
 AGENT |= {("GET", "threads"), ("GET", "threads/m1"), ("POST", "render")}
 #: of these an agent may name any other, as the state is of one message and the list of agents is open to it
 OF_ANY = {"agents/{agent}", "messages/{agent}/{id}"}
@@ -100,11 +101,13 @@ async def test_a_role_may_use_these_routes_and_no_other(api: Any, token: Make, r
     await api.send("ci", "for ci", id="m1", **{"from": "ci"})
     allowed = set()
     for method, path in EVERY:
-        target = path.format(agent="ci", id="m1", event="Stop")
+        target = path.format(agent="ci", id="m1", event="Stop", group="team", thread="m1")
         if await call.code(method, target, {}) != "not_allowed":
             allowed.add((method, target))
 
-    everything = {(method, path.format(agent="ci", id="m1", event="Stop")) for method, path in EVERY}
+    everything = {
+        (method, path.format(agent="ci", id="m1", event="Stop", group="team", thread="m1")) for method, path in EVERY
+    }
     assert allowed == (everything if may is None else may)
     if role == "publish":
         attacked("Named tokens of the role publish on every route that they may not use", len(everything - allowed))
@@ -118,7 +121,10 @@ async def test_an_agent_acts_as_no_other_agent(api: Any, token: Make) -> None:
     named = [(method, path) for method, path in EVERY if "{agent}" in path and path not in OF_ANY]
     of_others = [each for each in named if each != TO_ANY]
     for method, path in of_others:
-        assert await call.code(method, path.format(agent="bob", id="m1", event="Stop"), {}) == "not_allowed", path
+        assert (
+            await call.code(method, path.format(agent="bob", id="m1", event="Stop", group="team", thread="m1"), {})
+            == "not_allowed"
+        ), path
     assert await call.code("GET", "messages/bob/m1") == "unknown_message"
     for path in ("history?agent=bob", "history?agent=bob&with=ci", "threads?agent=bob"):
         assert await call.code("GET", path) == "not_allowed", path

@@ -70,10 +70,10 @@ class ScriptedMachine(Generic[M]):
         """Run postino's own command line."""
         return self.run(sys.executable, "-m", "postino", *args, **options)
 
-    def serve(self) -> None:
+    def serve(self, **constants: float) -> None:
         """Start the daemon, as `postino up` does, without its second of imports."""
         env = {name: text for name, text in self.env.items() if not name.startswith("CLAUDE")}
-        Daemon(Home(self.root / "po").prepare(), env).start()
+        Daemon(Home(self.root / "po").prepare(), env, constants=constants).start()
 
     def data(self, *args: str) -> Any:
         """Run postino with --json and return what it says."""

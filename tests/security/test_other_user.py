@@ -78,7 +78,9 @@ def as_stranger(calls: list[tuple[Any, str]]) -> list[str]:
 def requests(host: str) -> Iterator[str]:
     """Yield a request for every route."""
     for route in ROUTES:
-        path = route.path.replace("{path:.+}", "main.js").format(agent="bob", id="m1", event="Stop")
+        path = route.path.replace("{path:.+}", "main.js").format(
+            agent="bob", id="m1", event="Stop", group="team", thread="m1"
+        )
         data = '{"to": "bob", "body": "from a stranger", "name": "eve", "ids": ["m1"], "consumer": "c-1"}'
         body = f"Content-Type: {route.accepts}\r\nContent-Length: {len(data)}\r\n\r\n{data}"
         rest = body if route.method == "POST" else "\r\n"

@@ -68,7 +68,9 @@ def seed(daemon: Daemon) -> None:
 
 
 def path_of(route: Route) -> str:
-    return route.path.replace("{path:.+}", "main.js").format(agent="bob", id="m1", event="Stop")
+    return route.path.replace("{path:.+}", "main.js").format(
+        agent="bob", id="m1", event="Stop", group="team", thread="m1"
+    )
 
 
 def asked(port: int, route: Route, headers: dict[str, str | None]) -> tuple[int, bytes]:

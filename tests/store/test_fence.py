@@ -306,3 +306,21 @@ async def test_a_user_who_may_not_wait_is_refused_with_the_command_named(pair: l
 
     assert refusal.detail["outcome"] == "none"
     assert "WAITAOF is refused" in refusal.message
+
+
+async def test_data_of_an_older_format_is_converted_on_replicas_too_before_a_store_is_used(pair: list[Node]) -> None:
+    primary, replica = pair
+    primary.ask("HSET", "{po}:meta", "id", "0123456789abcdef", "format", "1")
+    until(lambda: replica.ask("HGET", "{po}:meta", "format") == "1", "the replica has it")
+    replica.signal(signal.SIGSTOP)
+    store = Store(f"redis://127.0.0.1:{primary.port}", "po:", replicas=1)
+    store.open()
+    opening = asyncio.create_task(store.connect(patience_s=20))
+
+    await eventually(lambda: primary.ask("HGET", "{po}:meta", "format") == "2", "it is converted")
+    assert not opening.done()
+    replica.signal(signal.SIGCONT)
+    await opening
+
+    assert replica.ask("HGET", "{po}:meta", "format") == "2"
+    await store.close()

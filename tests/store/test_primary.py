@@ -11,9 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
+from postino.config import Settings
 from postino.errors import StoreAway
+from postino.paths import Home
 from postino.store.store import Store
+from postino.store.valkey import vitals
 from postino.store.valkey.primary import ASK_S, Primary
+from tests.broker.mailrooms import comparable, fill, imported, raw
+from tests.faults.failovers import opened
+from tests.homes import scratch_home
 from tests.nodes import NAME, Cluster, Watched, cluster, watched
 from tests.waiting import eventually
 
@@ -201,6 +207,38 @@ async def test_a_call_waits_through_the_move_of_its_slot(nodes: Cluster) -> None
         await patiently(store.try_write)
 
         assert store.primary.where == ("127.0.0.1", target.port)
+
+
+async def test_the_doctor_asks_the_server_that_takes_writes(servers: Watched, nodes: Cluster) -> None:
+    for url, port in ((servers.url, servers.primary().port), (nodes.url, nodes.owner().port)):
+        node = next(each for each in (*servers.nodes, *nodes.nodes) if each.port == port)
+        node.ask("CONFIG", "SET", "maxmemory", 123_000_000 + port)
+
+        found = await asyncio.to_thread(vitals.ask, url, "po:", 5.0)
+
+        assert found.memory_limit == 123_000_000 + port
+        assert abs(found.time_s - found.before_s) < 60
+        node.ask("CONFIG", "SET", "maxmemory", 0)
+    with pytest.raises(OSError, match="does not know that name"):
+        await asyncio.to_thread(vitals.ask, servers.url.replace(f"/{NAME}", "/other"), "po:", 5.0)
+
+
+async def test_a_mailroom_moves_to_another_prefix_which_another_node_of_the_cluster_owns(nodes: Cluster) -> None:
+    def settings(prefix: str, home: Home) -> Settings:
+        return Settings(home=home, valkey_url=nodes.url, key_prefix=prefix, max_deliveries=3)
+
+    with scratch_home() as home:
+        here, there = [await opened(settings(each, home)) for each in ("a:", "b:")]
+        try:
+            assert here._store.primary.where != there._store.primary.where
+            await fill(here)
+            lines = await raw(here)
+            await imported(there, lines)
+            assert comparable(await raw(there)) == comparable(lines)
+            assert (await there.mail.read("robert", "s-b", limit=20)).items
+        finally:
+            for each in (here, there):
+                await each.close()
 
 
 async def test_a_frozen_node_holds_up_nothing(nodes: Cluster) -> None:

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from postino.broker import Broker, Hello
 from postino.config import Settings
 from postino.errors import ERRORS, PostinoError
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home, folder
+from postino.several import ManyDraft
 from postino.store import scripts
 from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
 from postino.store.migrate import migrate
@@ -141,6 +143,7 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
         "retain_ids": {"index_to"},
         "migrate": {"broadcasts_1", "order"},
         "send": {"past_from"},
+        "send_many": {"past_from"},
         "broadcast": {"past_from"},
         "read_broadcasts": {"ids"},
     }
@@ -292,6 +295,16 @@ async def conversation(broker: Broker) -> None:
         )
     await refused(broker.mail.send(Draft(id="m0", to=bob, body="other"), ci), "key_reused")
     await refused(broker.mail.send(Draft(id="m12", to=bob, body="x"), ci), "inbox_full")
+    await broker.groups.add("team", "alice")
+    await broker.groups.add("team", "carol")
+    one = Draft(id="many", to="team", body="hello")
+    await broker.groups.send_many(ManyDraft(to="#team", draft=one), ci)
+    await refused(
+        broker.groups.send_many(ManyDraft(to=["alice", "dave"], draft=replace(one, body="other")), ci), "key_reused"
+    )
+    await refused(broker.groups.send_many(ManyDraft(to=["alice", bob], draft=replace(one, id="m13")), ci), "inbox_full")
+    await broker.groups.remove("team", "alice")
+    await broker.events.tell_too_fast("alice", "carol", "pair_rate", 60)
     waiting = await broker.claude.unnotified(bob, "h:2:0", "c-2")
     await broker.claude.mark_notified(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
     await broker.mail.read(bob, "s-2", limit=5, budget=1000)

@@ -40,7 +40,8 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_MAX_INBOX": (("100000", 100_000), ("0", "100001", "many")),
     "POSTINO_MAX_BROADCASTS": (("1", 1), ("0", "100001", "")),
     "POSTINO_MAX_BODY_BYTES": (("16777216", 16_777_216), ("1023", "16777217", "1M")),
-    "POSTINO_SEND_RATE": (("1", 1), ("0", "100001", "2/s")),
+    "POSTINO_SEND_RATE": (("0", 0), ("-1", "100001", "2/s")),
+    "POSTINO_PAIR_RATE": (("0", 0), ("-1", "100001", "2/s")),
     "POSTINO_TLS_CERT": (("/etc/ssl/x.pem", Path("/etc/ssl/x.pem")), ("x.pem", "./x")),
     "POSTINO_TLS_KEY": (("/etc/ssl/x.key", Path("/etc/ssl/x.key")), ("x.key",)),
     "POSTINO_BEHIND_PROXY": (("1", True), ("nginx",)),
@@ -76,7 +77,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     contract = {
         "valkey_url": None, "web_host": "127.0.0.1", "web_port": 3333, "web_enabled": True, "api_token": None,
         "agent_name": None, "msg_ttl": 86400, "message_lease": 120, "max_deliveries": 5, "key_prefix": "po:",
-        "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "send_rate": 120,
+        "max_inbox": 1000, "max_broadcasts": 500, "max_body_bytes": 196608, "send_rate": 120, "pair_rate": 30,
         "max_memory": None, "replicas": 0, "wake": "auto", "inline": "verified",
         "log_level": "info", "log_format": None, "allowed_hosts": (), "proxy_uid": None,
         "tls_cert": None, "tls_key": None, "behind_proxy": False,

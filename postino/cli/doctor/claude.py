@@ -116,6 +116,9 @@ def hooks(command: Command, sessions: list[Json] | None) -> Iterator[Finding]:
         yield skipped("hooks", "no daemon is reachable")
     elif not sessions:
         yield skipped("hooks", "no session of Claude Code is connected that could be heard")
+    elif plain := [str(each["agent"]) for each in unheard if each.get("plugin") is False]:
+        text = f"the session {', '.join(plain)} has postino by an MCP entry, not by the plugin: no hooks run there"
+        yield note("hooks", "hooks_none", text, "`claude mcp list` shows that entry; remove it and start anew")
     elif silent := [str(each["agent"]) for each in unheard if not each.get("reconnected")]:
         text = f"the session {', '.join(silent)} is connected, but none of its hooks was heard"
         yield wrong("hooks", "hooks_silent", text, "start that session anew; /hooks in it shows what is configured")

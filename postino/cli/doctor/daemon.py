@@ -97,7 +97,7 @@ def _asked(health: Json, command: Command) -> Iterator[Finding]:
         yield skipped("clock", "the address of the daemon's store is not known here")
         return
     try:
-        vitals = ask(address, ASK_S)
+        vitals = ask(address, command.settings.key_prefix, ASK_S)
     except OSError as error:
         yield note("memory", "store_unasked", f"this command cannot ask the store ({error})")
         yield skipped("clock", "this command cannot ask the store")

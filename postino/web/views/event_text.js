@@ -57,6 +57,16 @@ const SENTENCES = {
   agent_online: ["agents", "play", (e) => [agent(e.agent), " is online"]],
   agent_offline: ["agents", "pause", (e) => [agent(e.agent), " is offline"]],
   agent_rename: ["agents", "pen", (e) => [visible(String(e.old)), " was renamed to ", agent(e.agent)]],
+  too_fast: [
+    "trouble",
+    "clock",
+    (e) =>
+      e.reason === "pair_rate"
+        ? ["Loop guard: ", agent(e.from), " and ", agent(e.to), ` answer each other too fast · ${e.retry_after_s} s`]
+        : ["Loop guard: ", agent(e.from), ` sends too fast · ${e.retry_after_s} s`],
+  ],
+  group_join: ["agents", "play", (e) => [agent(e.agent), ` has joined the group #${visible(String(e.group))}`]],
+  group_leave: ["agents", "pause", (e) => [agent(e.agent), ` has left the group #${visible(String(e.group))}`]],
   agent_forget: ["agents", "cross", (e) => [visible(String(e.agent)), " was forgotten"]],
 };
 

@@ -1,0 +1,73 @@
+"""The command groups."""
+
+from __future__ import annotations
+
+from postino.cli import render
+from postino.cli.command import Command
+from postino.errors import BadRequest, UnknownGroup
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from postino.client import Client
+
+    Json = dict[str, Any]
+
+VERBS = ("join", "leave", "members")
+PAGE = 200  # groups of one call
+
+
+def groups(command: Command) -> int:
+    """List the groups, show the members of one, or let an agent join or leave one."""
+    parser = command.parser(agent="who joins or leaves (default: POSTINO_AGENT_NAME, else the agent of the session)")
+    parser.add_argument("verb", nargs="?", choices=VERBS, metavar="VERB", help=f"{', '.join(VERBS)}; without: list")
+    parser.add_argument("group", nargs="?", metavar="GROUP", help="the group, with or without its #")
+    args = parser.parse_args(command.argv)
+    if args.verb and not args.group:
+        raise BadRequest(f"group name missing: give it, as in `postino groups {args.verb} team` (a shell takes # off)")
+    if args.verb in ("join", "leave"):
+        name = command.own_name(args)
+        with command.client() as client:
+            answer = (client.join if args.verb == "join" else client.leave)(args.group.removeprefix("#"), name)
+        return command.show(args, answer, _changed(args.verb, answer))
+    with command.client() as client:
+        items = _all(client)
+    if args.verb == "members":
+        items = [_one(items, args.group.removeprefix("#"))]
+        return command.show(args, items[0], "".join(f"{render.line(each)}\n" for each in items[0]["members"]))
+    return command.show(args, {"items": items, "total": len(items)}, _table(command, items), pages=True)
+
+
+def _all(client: Client) -> list[Json]:
+    items: list[Json] = []
+    while True:
+        answer = client.groups(limit=PAGE, offset=len(items))
+        items += answer["items"]
+        if not answer["items"] or len(items) >= answer["total"]:
+            return items
+
+
+def _one(items: list[Json], name: str) -> Json:
+    found = next((each for each in items if each["name"].lower() == name.lower()), None)
+    if found is None:
+        raise UnknownGroup(f"there is no group #{name}", names=[each["name"] for each in items][:3])
+    return found
+
+
+def _changed(verb: str, answer: Json) -> str:
+    who, group = render.line(answer["agent"]), f"#{render.line(answer['group'])}"
+    said = {"join": ("joined", "is in"), "leave": ("left", "was not in")}[verb][0 if answer["changed"] else 1]
+    near = f"; similar names: {', '.join(render.line(each) for each in answer['names'])}" if answer.get("names") else ""
+    return f"{who} {said} {group}, which has {render.count(answer['members'], 'member')}{near}\n"
+
+
+def _table(command: Command, items: list[Json]) -> str:
+    if not items:
+        return "No groups yet. `postino groups join NAME` makes one.\n"
+    rows = [["GROUP", "MEMBERS", ""]]
+    rows += [
+        [f"#{render.line(each['name'])}", str(len(each["members"])), ", ".join(map(render.line, each["members"]))]
+        for each in items
+    ]
+    return render.table(rows, command.ink)

@@ -1,0 +1,150 @@
+"""Groups: mailing lists of agents, and messages to several agents at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from postino.model import Activity, Sender, digest, iso
+from postino.several import Delivery, ManyDraft
+from postino.store.entries import Extras, alias_target, encoded, packed, pairs
+from postino.store.store import Limits, Store, accepted
+from postino.values import MAX_GROUPS, MAX_MEMBERS
+
+_RECIPIENT_KEYS = ("inbox", "leases", "index", "dead", "past")  # as lua/send_many.lua has them
+_PER_RECIPIENT = 5  # values of its reply
+
+
+class GroupEntry(msgspec.Struct):
+    """The record of a group, as lua/lib/group.lua writes it."""
+
+    name: str
+    since: int
+    members: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What a change of a group has come to."""
+
+    group: str
+    agent: str
+    members: int
+    changed: bool
+    known: bool = True
+
+
+class Moved(Exception):
+    """Recipients are known under other names by now: `names` are the present ones; none: the group has changed."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(names)
+        self.names = names
+
+
+def group_key(name: str) -> str:
+    """Return what a group is found by: names that differ only in case are one."""
+    return name.lower()
+
+
+class GroupTable:
+    """Every group."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def all(self) -> list[GroupEntry]:
+        """Return every group, by name."""
+        found = pairs(await self._store.query("HGETALL", self._store.keys.shared("groups")))
+        return [msgspec.json.decode(found[key], type=GroupEntry) for key in sorted(found)]
+
+    async def record(self, name: str) -> str | None:
+        """Return the record of a group as it is stored."""
+        value: str | None = await self._store.call("HGET", self._store.keys.shared("groups"), group_key(name))
+        return value
+
+    async def present(self, names: Sequence[str]) -> list[str]:
+        """Return the present names of agents."""
+        values = await self._store.call("HMGET", self._store.keys.shared("agents"), *names)
+        return [alias_target(value) or name for name, value in zip(names, values, strict=True)]
+
+    async def join(self, group: str, agent: str) -> Membership:
+        """Make an agent a member. Repeating does nothing.
+
+        Raises:
+            GroupFull: nobody was added.
+        """
+        agent, (name, members, joined, known) = await self._store.run_named(
+            "group_join",
+            agent,
+            group=group_key(group),
+            title=group,
+            max_members=MAX_MEMBERS,
+            max_groups=MAX_GROUPS,
+        )
+        return Membership(name, agent, int(members), bool(joined), bool(known))
+
+    async def leave(self, group: str, agent: str) -> Membership:
+        """End a membership. Repeating does nothing."""
+        agent, (name, members, left) = await self._store.run_named("group_leave", agent, group=group_key(group))
+        return Membership(name or group, agent, int(members), bool(left))
+
+    async def send(self, names: list[str], many: ManyDraft, sender: Sender, record: str = "") -> list[Delivery]:
+        """Accept a message once per id for each of `names`, or for none; `record`: of the group whose members they are.
+
+        Raises:
+            Moved: some are by now other agents, or the group has other members; nothing was stored.
+            KeyReused, InboxFull: nothing was stored.
+            StoreAway: `outcome` says whether it may have been stored.
+        """
+        marks, keys, draft = self._store.marks, self._store.keys, many.draft
+        extras = encoded(Extras(expects=draft.expects, group=many.group))
+        values: dict[str, str | int] = {
+            "agents": msgspec.json.encode(names).decode(),
+            "id": draft.id,
+            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
+            "sender": sender.name,
+            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
+            "via": sender.via,
+            "max_inbox": self._limits.max_inbox,
+            "ttl_ms": self._limits.ttl_ms,
+            "session": sender.session,
+            "max_dead": self._limits.max_inbox,
+            "marked_until": min(marks.until(sender.name, each) for each in names),
+            "group": group_key(many.group or ""),
+            "record": record,
+        }
+        more = [keys.of(kind, each) for each in names for kind in _RECIPIENT_KEYS]
+        reply = await self._store.run("send_many", sender.name, values, more=more)
+        if reply[0] in ("alias", "members"):
+            raise Moved(reply[1:])
+        marked, now, *flat = accepted(reply)
+        rows = [flat[at : at + _PER_RECIPIENT] for at in range(0, len(flat), _PER_RECIPIENT)]
+        for name, row in zip(names, rows, strict=True):
+            if row[1]:
+                marks.note(marked, sender.name, name)
+        return [self._delivery(name, *row, now=int(now)) for name, row in zip(names, rows, strict=True)]
+
+    def _delivery(self, name: str, seq: int, created: int, known: int, online: int, seen: str, *, now: int) -> Delivery:
+        activity = self.activity(name) if online else "unknown"
+        return Delivery(
+            to=name,
+            seq=int(seq),
+            created=bool(created),
+            known=bool(known),
+            online=bool(online),
+            activity=activity,
+            last_seen=iso(int(seen)) if int(seen) else None,
+            reach=self.reach(name, online=bool(online), away_s=(now - int(seen)) / 1000) if known else "",
+        )
+
+    def activity(self, agent: str) -> Activity:
+        """Return what an agent does; the store cannot say."""
+        return "unknown"
+
+    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+        """Return in words when a known agent will know of a message; the store cannot say."""
+        return ""
