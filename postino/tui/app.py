@@ -68,7 +68,7 @@ class Inbox(App[None]):
         self._person: Json | None = None
         self._chosen: str | None = None  # id of the message that is shown
         self._shows_written = False
-        self._live = False
+        self._connected = False
         self._stale = True
         self._loading = False
         self._sequence = 0.0
@@ -105,9 +105,9 @@ class Inbox(App[None]):
         self._stale = True
 
     def _on_state(self, live: bool) -> None:
-        if live and not self._live:
+        if live and not self._connected:
             self._stale = True
-        self._live = live
+        self._connected = live
         self._draw_top()
 
     def _refresh(self) -> None:
@@ -190,7 +190,7 @@ class Inbox(App[None]):
             parts.append((f"· {rows.line(self._place.agent)}", ""))
         trouble = sum(map(rows.needs_attention, self.query_one(Side).agents))
         state = [f"{trouble} need attention"] if trouble else []
-        state += [rows.line(self.me or "nobody signed in"), "live" if self._live else "not connected"]
+        state += [rows.line(self.me or "nobody signed in"), "live" if self._connected else "not connected"]
         self.query_one("#top", Static).update(rows.row(parts, (" · ".join(state), ""), max(20, self.size.width - 2)))
 
     def _draw_list(self) -> None:
