@@ -41,12 +41,6 @@ def _growth(grown: str) -> Callable[[Scenarios], float | None]:
     return find
 
 
-def _wake(client: str, verified: bool) -> Callable[[Scenarios], float | None]:
-    what = "verified send to the request with its body" if verified else "unverified send to the request with the line"
-    return _cell("wake", f"{client}: {what}", "p50 s")
-
-
-ESC = "Claude Code: Esc to the request with the body"
 HANDLER, TAB = "of a bare aiohttp handler", "a tab: relay from its start to the answer of initialize"
 SEND, CHECK, STORE = "send over HTTP", "check over HTTP", "send in process"
 
@@ -83,9 +77,4 @@ GOALS = (
     Goal("memory of these ten", "MB", True, 45, _cell("start", "10 tabs at once", "memory MB")),
     Goal("idle daemon with 100 sessions", "MB", True, 100, _cell("idle", "100 sessions", "daemon MB")),
     Goal("its CPU", "%", True, 0.5, _cell("idle", "100 sessions", "CPU %")),
-    Goal("idle Claude Code, verified send to the request with its body", "s", True, 0.20, _wake("Claude Code", True)),
-    Goal("the same, unverified, to the request with the line", "s", True, 0.20, _wake("Claude Code", False)),
-    Goal("idle Codex, verified send to the request with its body", "s", True, 0.20, _wake("Codex", True)),
-    Goal("the same, unverified, to the request with the line", "s", True, 0.20, _wake("Codex", False)),
-    Goal("Esc in Claude Code to the request with the body", "s", True, 65, _cell("wake", ESC, "worst s")),
 )

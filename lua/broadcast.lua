@@ -63,7 +63,7 @@ local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, from))
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'to', 'all',
   'm', message)
-local marked = mark_both(past, past_from, entry, tonumber(ARGV[9]), ttl_ms, now)
+local marked = mark_both(past, past_from, entry, ARGV[9], ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)

@@ -31,6 +31,7 @@ TIME     O(log n) in the messages
 --@include lib/cursor
 --@include lib/expire
 --@include lib/now
+--@include lib/people
 local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions, dead, notices = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
@@ -40,7 +41,8 @@ local wrong = not_acting_as(agents, presence, sessions, ARGV[3], agent, now)
 if wrong then return wrong end
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }
-local _, left = expire(keys, agent, ttl_ms, now, tonumber(ARGV[4]))
+local mail_ttl_ms = bounds_of(agents, agent, ttl_ms)
+local _, left = expire(keys, agent, mail_ttl_ms, now, tonumber(ARGV[4]))
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local _, seen = load_cursor(cursors, agent)
 return { 'ok', available(inbox, leases, now) - left, math.max(0, last - math.max(seen or 0, first - 1)) }

@@ -5,6 +5,7 @@ KEYS     inbox     stream   {po}:inbox2:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
          dead      stream   {po}:dead2:<agent>
+         open      hash     {po}:open:<agent>
          agents    hash     {po}:agents
          cursors   hash     {po}:cursors
          groups    hash     {po}:groups
@@ -22,7 +23,7 @@ TIME     O(n) in the aliases and in the members of its groups
 --@include lib/group
 --@include lib/now
 --@include lib/presence
-local inbox, leases, index, dead, agents, cursors, groups, presence, events = unpack(KEYS)
+local inbox, leases, index, dead, open, agents, cursors, groups, presence, events = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -31,9 +32,9 @@ if not record then return { 'ok', 0 } end
 if live_sessions(presence, record, now_ms()) > 0 then
   return redis.error_reply('AGENT_BUSY ' .. agent .. ' is online')
 end
-local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead)
+local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead) + redis.call('HLEN', open)
 if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: ' .. mail) end
-redis.call('UNLINK', inbox, leases, dead)
+redis.call('UNLINK', inbox, leases, dead, open)
 -- the ids are kept a while longer, because a sender may still retry one
 if redis.call('PEXPIRE', index, ttl_ms) == 1 then redis.call('HSET', index, '#leaves', 1) end -- see send.lua
 redis.call('HDEL', agents, agent, unpack(record.aliases or {}))

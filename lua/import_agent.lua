@@ -7,8 +7,9 @@ KEYS     agents   hash     {po}:agents
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
          dead     stream   {po}:dead2:<agent>
+         open     hash     {po}:open:<agent>
 ARGV     agent    the name
-         line     JSON: since, seen (ms), reads, aliases ([name, made ms]), seq (last number given), cursor or ''
+         line     JSON: since, seen (ms), reads, aliases ([name, made ms]), human, seq (last number given), cursor or ''
 RETURNS  ok
 ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
 TIME     O(n) in the aliases
@@ -16,7 +17,7 @@ TIME     O(n) in the aliases
 --@include lib/agent
 --@include lib/cursor
 --@include lib/number
-local agents, cursors, inbox, leases, index, dead = unpack(KEYS)
+local agents, cursors, inbox, leases, index, dead, open = unpack(KEYS)
 local agent, line = ARGV[1], cjson.decode(ARGV[2])
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
@@ -29,7 +30,7 @@ end
 
 local record = load_agent(agents, agent)
 -- what a forgotten agent of this name has left: its ids
-if not record then redis.call('UNLINK', inbox, leases, index, dead) end
+if not record then redis.call('UNLINK', inbox, leases, index, dead, open) end
 record = record or {}
 local aliases = {}
 for _, alias in ipairs(line.aliases) do
@@ -53,6 +54,7 @@ record.aliases = aliases
 record.since = math.min(record.since or line.since, line.since)
 record.seen = math.max(record.seen or 0, line.seen)
 record.reads = record.reads or line.reads or nil
+record.human = record.human or line.human or nil
 save_agent(agents, agent, record)
 if line.seq > tonumber(redis.call('HGET', index, '#seq') or 0) then redis.call('HSET', index, '#seq', line.seq) end
 local _, seen = load_cursor(cursors, agent)

@@ -1,7 +1,7 @@
 #!lua
 --[[ import_fields: set those fields of a hash that it lacks. Repeating adds nothing.
 Atomic because another process may set one of them meanwhile.
-KEYS     feed    hash   {po}:feed, or {po}:notices, or {po}:sessions
+KEYS     feed    hash   {po}:feed, {po}:notices, {po}:sessions, or {po}:open:<agent>
 ARGV     pairs   JSON array of names and values
 RETURNS  number of fields added
 ERRORS   NONE

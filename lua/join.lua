@@ -13,6 +13,7 @@ ARGV     session     session id, the consumer name
          online_ms   how long the session stays online
 RETURNS  agent, number of other live sessions of that agent, 1 derived | 0 explicit
 ERRORS   STALE_SESSION  a later connection of this session has joined
+         NAME_TAKEN     the explicit name is that of a person
 TIME     O(n) in the candidates and the sessions of the agent
 ]]
 --@include lib/agent
@@ -22,6 +23,7 @@ TIME     O(n) in the candidates and the sessions of the agent
 --@include lib/json
 --@include lib/lasts
 --@include lib/now
+--@include lib/people
 --@include lib/presence
 --@include lib/session
 local agents, presence, sessions, events = unpack(KEYS)
@@ -65,6 +67,9 @@ if known then
   agent, derived = known.agent, known.derived
 elseif name ~= '' then
   agent = present(name)
+end
+if name ~= '' and is_person(load_agent(agents, agent), agent) then
+  return redis.error_reply('NAME_TAKEN ' .. agent .. ' is a person; give the agent another name')
 end
 -- while this session was away, another one may have derived its name
 local lost = known and derived == 1 and derived_by_another(agents, presence, sessions, agent, session, now)

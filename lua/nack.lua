@@ -27,6 +27,7 @@ TIME     O(n) in the ids
 --@include lib/event
 --@include lib/move_to_dead
 --@include lib/now
+--@include lib/people
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
@@ -35,7 +36,8 @@ local max_deliveries, max_dead, undo = tonumber(ARGV[5]), tonumber(ARGV[6]), ARG
 local counts = ARGV[8] ~= '' and cjson.decode(ARGV[8])
 local target = alias_of(keys.agents, agent)
 if target then return { 'alias', target } end
-local now = now_ms()
+local now, _ = now_ms(), nil
+_, max_deliveries = bounds_of(keys.agents, agent, 0, max_deliveries)
 local returned, rejected, dead = {}, {}, {}
 for at, id in ipairs(ids) do
   local entry = load_entry(keys.index, id)

@@ -49,6 +49,7 @@ TIME     O(limit + due)
 --@include lib/message
 --@include lib/move_to_dead
 --@include lib/now
+--@include lib/people
 --@include lib/shown
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
@@ -67,6 +68,7 @@ local now = now_ms()
 local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[12] == '1' and consumer or '', agent, now)
 if wrong then return wrong end
 local record = load_agent(keys.agents, agent) or { since = now, seen = 0 }
+if is_person(record, agent) then ttl_ms, max_deliveries = person_ttl(ttl_ms), math.huge end
 if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now
   save_agent(keys.agents, agent, record)

@@ -5,10 +5,12 @@ KEYS     inbox      stream   {po}:inbox2:<old>
          leases     zset     {po}:leases:<old>
          index      hash     {po}:index:<old>
          dead       stream   {po}:dead2:<old>
+         open       hash     {po}:open:<old>
          inbox_to   stream   {po}:inbox2:<new>
          leases_to  zset     {po}:leases:<new>
          index_to   hash     {po}:index:<new>
          dead_to    stream   {po}:dead2:<new>
+         open_to    hash     {po}:open:<new>
          agents     hash     {po}:agents
          cursors    hash     {po}:cursors
          groups     hash     {po}:groups
@@ -25,7 +27,7 @@ RETURNS  ok, the new name, JSON array of aliases
          alias, present name
          owner, the agent whose alias the new name is
 ERRORS   UNKNOWN_AGENT  nobody has this name
-         NAME_TAKEN     the new name is online, has mail or is an alias in use
+         NAME_TAKEN     the new name is online, has mail, is a person or is an alias in use
          ALIAS_LIMIT    there are 32 aliases, and the oldest is in use
 TIME     O(n) in the aliases and sessions of the agent and in the members of its groups
 ]]
@@ -35,8 +37,9 @@ TIME     O(n) in the aliases and sessions of the agent and in the members of its
 --@include lib/json
 --@include lib/now
 --@include lib/number
+--@include lib/people
 --@include lib/presence
-local agents, cursors, groups, presence, sessions, events = unpack(KEYS, 9, 14)
+local agents, cursors, groups, presence, sessions, events = unpack(KEYS, 11, 16)
 local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = now_ms()
 
@@ -62,13 +65,14 @@ local other = nil
 if owner and owner ~= old then
   if owner ~= ARGV[3] then return { 'owner', owner } end
   other = load_agent(agents, owner)
-  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[15], KEYS[16]) > 0) then
+  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[17], KEYS[18]) > 0) then
     return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
   end
 elseif not owner then
   other = load_agent(agents, new)
   if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
-  local count = mail(KEYS[5], KEYS[8])
+  if is_person(other, new) then return redis.error_reply('NAME_TAKEN ' .. new .. ' is a person') end
+  local count = mail(KEYS[6], KEYS[9])
   if count > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' has mail: ' .. count) end
 end
 local aliases = without(record.aliases, new)
@@ -91,11 +95,11 @@ elseif other then
 end
 if unused then redis.call('HDEL', agents, unused) end
 aliases[#aliases + 1] = old
-for at = 1, 4 do
+for at = 1, 5 do
   if redis.call('EXISTS', KEYS[at]) == 1 then
-    redis.call('RENAME', KEYS[at], KEYS[at + 4])
+    redis.call('RENAME', KEYS[at], KEYS[at + 5])
   else
-    redis.call('UNLINK', KEYS[at + 4])
+    redis.call('UNLINK', KEYS[at + 5])
   end
 end
 local cursor = redis.call('HGET', cursors, old)

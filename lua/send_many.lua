@@ -25,7 +25,7 @@ ARGV     agents        JSON array of the recipients' present names, whose keys t
          group         the group in lower case whose members these are, or ''
          record        the group's record from which the caller took the members
 RETURNS  ok, ms of new marks | 0, ms of now; of each recipient seq, 1 created | 0 repeated, 1 known | 0 never acted,
-           1 online | 0, ms when it was last seen
+           1 online | 0, ms when it was last seen, 1 a person | 0
          alias, the present name of each recipient, if one of them is an alias
          members, if the group has another record by now
          acts as, the session's agent, when it acts as another
@@ -44,6 +44,7 @@ TIME     O(n log m) in the recipients and the messages of an inbox
 --@include lib/now
 --@include lib/number
 --@include lib/past
+--@include lib/people
 --@include lib/presence
 --@include lib/stream
 --@include lib/sweep_index
@@ -77,7 +78,7 @@ for at, name in ipairs(names) do
   local readable, record = pcall(load_agent, agents, name) -- one that a disk has damaged must not refuse the message
   each.record = readable and type(record) == 'table' and record or nil
   each.stranger = readable and not record
-  each.seen = each.record and tonumber(each.record.seen) or 0
+  each.seen, each.person = each.record and tonumber(each.record.seen) or 0, is_person(each.record, name)
   each.online = each.record and each.seen > 0 and live_sessions(presence, each.record, now) > 0
   local existing, last, leaves = unpack(redis.call('HMGET', each.index, id, '#seq', '#leaves'))
   each.last, each.leaves = tonumber(last) or 0, leaves
@@ -88,7 +89,7 @@ for at, name in ipairs(names) do
     end
     each.seq = existing.q
   else
-    if redis.call('XLEN', each.inbox) >= max_inbox and expire(each, name, ttl_ms, now, max_dead) == 0 then
+    if redis.call('XLEN', each.inbox) >= max_inbox and expire(each, name, each.person and person_ttl(ttl_ms) or ttl_ms, now, max_dead) == 0 then
       return redis.error_reply('INBOX_FULL ' .. name .. ' already holds ' .. max_inbox
         .. ' unacknowledged messages; nothing was sent to the others')
     end
@@ -101,7 +102,7 @@ if #new > 0 then
   local to = {}
   for at, each in ipairs(new) do
     to[at] = each.name
-    if each.stranger then save_agent(agents, each.name, { since = now, seen = 0 }) end
+    if each.stranger then save_agent(agents, each.name, { since = now, seen = 0, human = each.person or nil }) end
     if each.leaves or format_1 then redis.call('PERSIST', each.index) end -- see send.lua
     if each.leaves then redis.call('HDEL', each.index, '#leaves') end
     each.seq, each.created = each.last + 1, true
@@ -128,8 +129,9 @@ local reply = { 'ok', marked, time }
 for _, each in ipairs(recipients) do
   reply[#reply + 1] = each.seq
   reply[#reply + 1] = each.created and 1 or 0
-  reply[#reply + 1] = each.seen > 0 and 1 or 0
+  reply[#reply + 1] = (each.seen > 0 or each.person) and 1 or 0
   reply[#reply + 1] = each.online and 1 or 0
   reply[#reply + 1] = digits(each.seen)
+  reply[#reply + 1] = each.person and 1 or 0
 end
 return reply

@@ -6,7 +6,7 @@ KEYS     index    hash     {po}:index:<agent>
          agents   hash     {po}:agents
 ARGV     agent    the recipient's present name
          id       message id
-RETURNS  ok, index record or '', lease end ms or '', now ms
+RETURNS  ok, index record or '', lease end ms or '', now ms, 1 the recipient is a person | 0
          alias, present name
 ERRORS   NONE
 TIME     O(1)
@@ -15,10 +15,12 @@ TIME     O(1)
 --@include lib/entry
 --@include lib/now
 --@include lib/number
+--@include lib/people
 local index, leases, agents = unpack(KEYS)
 local target = alias_of(agents, ARGV[1])
 if target then return { 'alias', target } end
 local value = redis.call('HGET', index, ARGV[2])
-if not value then return { 'ok', '', '', '0' } end
+if not value then return { 'ok', '', '', '0', 0 } end
 local lease_end = redis.call('ZSCORE', leases, entry_of(value).s)
-return { 'ok', value, lease_end or '', digits(now_ms()) }
+local person = is_person(load_agent(agents, ARGV[1]), ARGV[1])
+return { 'ok', value, lease_end or '', digits(now_ms()), person and 1 or 0 }

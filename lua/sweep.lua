@@ -31,6 +31,7 @@ TIME     O(n) in the messages ended
 --@include lib/message
 --@include lib/move_to_dead
 --@include lib/now
+--@include lib/people
 --@include lib/stream
 --@include lib/sweep_index
 local inbox, leases, index, events, agents, dead, notices = unpack(KEYS)
@@ -41,8 +42,10 @@ local keys = { inbox = inbox, leases = leases, index = index, dead = dead, event
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now, ended, deleted, more = now_ms(), 0, 0, 0
+local mail_ttl_ms
+mail_ttl_ms, max_deliveries = bounds_of(agents, agent, ttl_ms, max_deliveries)
 if redis.call('EXISTS', inbox) == 1 then
-  ended = expire(keys, agent, ttl_ms, now, max_dead)
+  ended = expire(keys, agent, mail_ttl_ms, now, max_dead)
   if ended == most_ended then more = 1 end
   local died, shown_again = 0, {}
   for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do

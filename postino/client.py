@@ -6,6 +6,7 @@ import os
 import time
 
 from postino import __version__
+from postino.client_people import PeopleCalls
 from postino.errors import PostinoError, StoreAway, Unreachable
 from postino.transport import Answer, Transport, encoded, query_of, segment
 
@@ -21,7 +22,7 @@ RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
 
-class Client:
+class Client(PeopleCalls):
     """A client of one daemon, by the path of its unix socket or by URL and token. Not thread-safe.
 
     `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
@@ -69,6 +70,7 @@ class Client:
         thread: str | None = None,
         reply_to: str | None = None,
         expects: str | None = None,
+        choices: list[str] | None = None,
     ) -> Json:
         """Send a message to an agent, a list of agents or `#` and a group.
 
@@ -76,6 +78,7 @@ class Client:
         so that a retry is stored once.
         """
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
+        asked["choices"] = choices
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
     def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
@@ -176,10 +179,6 @@ class Client:
         """Count what an agent can read now."""
         return self._call("GET", f"check/{segment(agent, 'name')}")
 
-    def whoami(self) -> Json:
-        """Return which agent this client is to the daemon: that of its named token, or of the session it runs in."""
-        return self._call("GET", "whoami")
-
     def agents(self, *, limit: int | None = None, offset: int | None = None, online: bool = False) -> Json:
         """List the known agents, or those that are online."""
         return self._call(
@@ -193,10 +192,6 @@ class Client:
             UnknownAgent: `detail["names"]` lists similar names.
         """
         return self._call("GET", f"agents/{segment(name, 'name')}")
-
-    def heartbeat(self, name: str) -> Json:
-        """Keep an agent online for 30 s."""
-        return self._call("POST", f"agents/{segment(name, 'name')}/heartbeat", body={})
 
     def rename(self, old: str, new: str) -> Json:
         """Rename an agent. Messages to the old name still arrive."""
@@ -225,10 +220,6 @@ class Client:
     def leave(self, group: str, agent: str) -> Json:
         """Take an agent out of a group."""
         return self._call("DELETE", _membership(group, agent))
-
-    def signin_code(self) -> Json:
-        """Return the address of the page, with a single-use code if a token is set. Over the unix socket only."""
-        return self._call("POST", "signin/code", body={})
 
     def create_token(self, name: str, role: str, ttl_s: int | None = None) -> Json:
         """Create a named token; only this answer has it. Over the unix socket only."""

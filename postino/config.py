@@ -46,6 +46,7 @@ class Settings:
     web_enabled: bool = True
     api_token: str | None = None
     agent_name: str | None = None
+    human_name: str | None = None
     msg_ttl: int = 86_400
     message_lease: int = 120
     max_deliveries: int = 5
@@ -133,6 +134,7 @@ KNOBS: tuple[Knob, ...] = (
         word,
     ),
     Knob("agent_name", "an agent name", "Name of this session, instead of a derived one", check_name),
+    Knob("human_name", "an agent name", "Name of the person whose daemon this is; unset: the login name", check_name),
     Knob(
         "msg_ttl",
         "1 to 31536000 s",

@@ -41,6 +41,7 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     reply_to: str | None = None
     expects: Expects | msgspec.UnsetType = msgspec.UNSET
     group: str | msgspec.UnsetType = msgspec.UNSET
+    choices: list[str] | msgspec.UnsetType = msgspec.UNSET
     state: State | None = None
     deliveries: int = 0
     reader: str | None = None

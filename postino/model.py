@@ -5,6 +5,7 @@ Times are ISO 8601 in UTC with milliseconds in answers, and `*_ms` inside: milli
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -14,7 +15,7 @@ import msgspec
 from postino.errors import BadField
 from postino.values import ANONYMOUS as ANONYMOUS
 from postino.values import SYSTEM as SYSTEM
-from postino.values import check_id, check_name, check_text, check_title
+from postino.values import check_choices, check_id, check_recipient, check_text, check_title
 
 ANSWER_BUDGET = 24_000  # characters of one MCP read; known clients truncate an answer at 25,000 tokens
 
@@ -23,6 +24,7 @@ EVENTS = (
     *("msg_send", "msg_read", "msg_ack", "msg_nack", "msg_release", "msg_dead", "msg_requeue", "msg_expired"),
     *("msg_clear", "msg_notified", "dead_clear", "broadcast", "broadcast_read", "broadcast_clear"),
     *("agent_online", "agent_offline", "agent_rename", "agent_forget", "group_join", "group_leave", "too_fast"),
+    "msg_done",
 )
 #: types of the events about an event stream itself
 STREAM_EVENTS = ("connected", "gap", "dropped")
@@ -52,11 +54,12 @@ class Draft(Record, frozen=True, kw_only=True):
     thread: str | None = None
     reply_to: str | None = None
     expects: Expects | None = None
+    choices: list[str] | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)
         if self.to is not None:
-            check_name(self.to, "to")
+            msgspec.structs.force_setattr(self, "to", check_recipient(self.to))
         elif self.reply_to is None:
             raise BadField("to is missing; without it, `reply_to` says which message this answers", field="to")
         check_text(self.body, "body")
@@ -64,6 +67,8 @@ class Draft(Record, frozen=True, kw_only=True):
             check_title(self.thread)
         if self.reply_to is not None:
             check_id(self.reply_to, "reply_to")
+        if self.choices is not None:
+            check_choices(self.choices)
 
 
 class BroadcastDraft(Record, frozen=True, kw_only=True):
@@ -118,6 +123,7 @@ class BroadcastSent(Record, frozen=True, kw_only=True):
 class Stored(Record, frozen=True, kw_only=True):
     """What a message and a dead letter have in common. `delivery` counts from 1.
 
+    `choices` is there only if the sender offers some: a reply to the message whose body is one of them chooses it.
     `altered`, here and below, is there only if it is true: the content is not what was accepted; the disk changed it.
     """
 
@@ -133,6 +139,7 @@ class Stored(Record, frozen=True, kw_only=True):
     reply_to: str | None = None
     expects: Expects | msgspec.UnsetType = msgspec.UNSET
     group: str | msgspec.UnsetType = msgspec.UNSET
+    choices: list[str] | msgspec.UnsetType = msgspec.UNSET
     delivery: int = 0
     altered: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -145,6 +152,16 @@ class Message(Stored, frozen=True, kw_only=True):
 
     redelivered: bool = False
     tree: Tree | msgspec.UnsetType = msgspec.UNSET
+
+
+class OpenMessage(Message, frozen=True, kw_only=True):
+    """A message in a person's inbox. `opened_at` and `opened_by` are None until somebody has seen it.
+
+    `to` is the person, or `human` for a message to all people, which another of them may have opened.
+    """
+
+    opened_at: str | None = None
+    opened_by: str | None = None
 
 
 class Dead(Stored, frozen=True, kw_only=True):
@@ -338,7 +355,12 @@ class Event(Record, frozen=True, kw_only=True):
 
 def iso(ms: int) -> str:
     """Return `ms` of Valkey's clock as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(ms // 1000)}.{ms % 1000:03}Z"
+
+
+@functools.lru_cache(1024)  # a busy daemon names the same seconds again and again
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def digest(sender: str, body: str, thread: str | None, reply_to: str | None, extras: str = "") -> str:

@@ -97,6 +97,11 @@ class Home:
         return self.root / "tokens.json"
 
     @property
+    def person_key(self) -> Path:
+        """The key of the proofs with which a signed-in page sends as a person, see rest.proofs."""
+        return self.root / "person.key"
+
+    @property
     def service(self) -> Path:
         """The shell command that starts the daemon where a service manager runs it, see relay.starter."""
         return self.root / "service"

@@ -12,8 +12,11 @@ import msgspec
 from msgspec import Meta
 
 from postino.values import (
+    ADDRESSEE,
+    CHOICE_PATTERN,
     ID_PATTERN,
     MAX_BODY,
+    MAX_CHOICES,
     MAX_IDS,
     MAX_PAGE,
     MAX_RECIPIENTS,
@@ -30,13 +33,18 @@ AnyName = Annotated[str, Meta(extra_json_schema={"pattern": f"^{NAME_PATTERN}$"}
 #: of a message: an agent, `#` and a group, or a list of agents
 Recipient = Annotated[str, Meta(extra_json_schema={"pattern": RECIPIENT})]
 Recipients = Annotated[
-    list[Name], Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_RECIPIENTS, "uniqueItems": True})
+    list[Annotated[str, Meta(extra_json_schema={"pattern": ADDRESSEE})]],
+    Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_RECIPIENTS, "uniqueItems": True}),
 ]
 Id = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
 Title = Annotated[str, Meta(extra_json_schema={"pattern": f"^{TITLE_PATTERN}$"})]
 #: the title of a thread, which may be of the time when titles were ids
 Thread = Annotated[str, Meta(extra_json_schema={"pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})$"})]
 Text = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN})]
+Choices = Annotated[
+    list[Annotated[str, Meta(extra_json_schema={"pattern": f"^{CHOICE_PATTERN}$"})]],
+    Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_CHOICES, "uniqueItems": True}),
+]
 Ids = Annotated[list[Id], Meta(min_length=1, max_length=MAX_IDS)]
 Limit = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from postino.model import Activity, Draft, Record
-from postino.values import check_recipients
+from postino.values import check_recipient, check_recipients
 
 
 class ManyDraft(Record, frozen=True, kw_only=True):
@@ -19,6 +19,8 @@ class ManyDraft(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_recipients(self.to)
+        if not isinstance(self.to, str):
+            msgspec.structs.force_setattr(self, "to", [check_recipient(each) for each in self.to])
 
     @property
     def group(self) -> str | None:

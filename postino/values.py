@@ -15,6 +15,7 @@ NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
 EVENT_ID = "^[0-9]{1,15}(-[0-9]{1,19})?$"  # as in Last-Event-ID
 RESERVED = frozenset({"all", "human", "system", "postino"})
+HUMAN = "human"  # the mailbox of all people: reserved as the name of a sender only
 SYSTEM = "system"
 ANONYMOUS = "anonymous"
 LEAST_MEMORY = 8 << 20  # bytes that a server is allowed at least; an empty one takes 2 MB
@@ -25,19 +26,30 @@ MAX_GROUPS = 64  # of one agent
 MAX_TITLE = 120  # characters of a thread
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
+MAX_CHOICES = 5
+MAX_CHOICE = 40  # characters
 DEFAULT_PAGE = 50
 ESCAPE = "\x1b"
 COLOURS = ": it begins a colour or another terminal sequence, which `postino send --strip-ansi` takes out"
 
-_RESERVED = "|".join("".join(f"[{each}{each.upper()}]" for each in name) for name in sorted(RESERVED))
-OWN_NAME = f"^(?!(?:{_RESERVED})$){NAME_PATTERN}$"
-RECIPIENT = f"^#?(?!(?:{_RESERVED})$){NAME_PATTERN}$"  # an agent, or `#` and a group
+
+def _any_case(names: frozenset[str]) -> str:
+    return "|".join("".join(f"[{each}{each.upper()}]" for each in name) for name in sorted(names))
+
+
+_OWN = f"(?!(?:{_any_case(RESERVED)})$)"
+_NAMED = f"(?!(?:{_any_case(RESERVED - {HUMAN})})$)"
+OWN_NAME = f"^{_OWN}{NAME_PATTERN}$"
+ADDRESSEE = f"^{_NAMED}{NAME_PATTERN}$"  # an agent, a person, or all people
+GROUP = f"^#?{_OWN}{NAME_PATTERN}$"
+RECIPIENT = f"^(?:{_NAMED}|#{_OWN}){NAME_PATTERN}$"  # an addressee, or `#` and a group
 # C0 except \t \n \r, DEL and C1, bidi overrides and isolates, tag characters, lone surrogates
 _REFUSED_CHARACTERS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f"
 TEXT_PATTERN = f"^[^{_REFUSED_CHARACTERS}]+$"  # for a schema, whose texts have no lone surrogates
 # also without \t \n \r, and without blanks at its ends: such titles would look alike
 _TITLE_CHARACTERS = "[^\x00-\x1f" + _REFUSED_CHARACTERS[_REFUSED_CHARACTERS.index("\x7f") :] + "]"
 TITLE_PATTERN = rf"(?!\s|.*\s$){_TITLE_CHARACTERS}{{1,{MAX_TITLE}}}"
+CHOICE_PATTERN = rf"(?!\s|.*\s$){_TITLE_CHARACTERS}{{1,{MAX_CHOICE}}}"
 
 _REFUSED = f"[{_REFUSED_CHARACTERS}\ud800-\udfff]"
 #: on use: a quick command needs few of them, and one takes half a ms
@@ -61,9 +73,9 @@ def check_text(value: str, field: str, *, longest: int = MAX_BODY) -> str:
     return value
 
 
-def check_title(value: str, field: str = "thread") -> str:
+def check_title(value: str, field: str = "thread", *, longest: int = MAX_TITLE) -> str:
     """Return `value`, or raise BadField if it cannot be the title of a thread: one line of text."""
-    check_text(value, field, longest=MAX_TITLE)
+    check_text(value, field, longest=longest)
     at = next((at for at, each in enumerate(value) if each in "\t\n\r"), None)
     if at is not None:
         raise BadField(f"{field} must be one line; it has a tab or line break at position {at}", field=field)
@@ -87,6 +99,22 @@ def check_name(value: str, field: str = "name") -> str:
     return value
 
 
+def check_recipient(value: str, field: str = "to") -> str:
+    """Return the name that `value` addresses, or raise BadName. `human` is the mailbox of all people."""
+    return HUMAN if value.lower() == HUMAN else check_name(value, field)
+
+
+def check_choices(values: list[str], field: str = "choices") -> list[str]:
+    """Return `values`, or raise BadField if they cannot be shown as buttons."""
+    if not 1 <= len(values) <= MAX_CHOICES:
+        raise BadField(f"{field}: there must be 1 to {MAX_CHOICES} of them, not {len(values)}", field=field)
+    for each in values:
+        check_title(each, field, longest=MAX_CHOICE)
+    if len(set(values)) < len(values):
+        raise BadField(f"{field}: two of them are the same", field=field)
+    return values
+
+
 def check_group(value: str, field: str = "group") -> str:
     """Return the name of a group without its `#`, or raise BadName if it cannot name one."""
     return check_name(value.removeprefix("#"), field)
@@ -106,7 +134,7 @@ def check_recipients(value: str | list[str], field: str = "to") -> None:
     for at, each in enumerate(value):
         if each.startswith("#"):
             raise BadName(f"{field}[{at}]: {visible(each)} is a group; a group cannot be in a list", field=field)
-        check_name(each, f"{field}[{at}]")
+        check_recipient(each, f"{field}[{at}]")
     twice = next((each for at, each in enumerate(value) if each.lower() in map(str.lower, value[:at])), None)
     if twice is not None:
         raise BadField(f"{field} names {twice} twice", field=field)

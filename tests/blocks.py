@@ -117,6 +117,7 @@ class Shell:
         script += 'export -p >"$S/variables"; pwd >"$S/directory"; exit $code'
         kept = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
         env = kept | {"HOME": str(self.home), "S": str(self.root), "POSTINO_WEB_PORT": "0", "TERM": "dumb"}
+        env |= {"POSTINO_HUMAN_NAME": "robert"}
         with subprocess.Popen(
             ["bash", "-c", script],
             env=env,

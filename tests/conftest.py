@@ -50,8 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Use one worker more than cores, because tests wait much; none for single tests, which answer sooner so."""
-    return 0 if all("::" in each for each in config.args) else (os.cpu_count() or 1) + 1
+    """Use two workers more than cores, because tests wait much; none for single tests, which answer sooner so."""
+    return 0 if all("::" in each for each in config.args) else (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -163,7 +163,7 @@ def watched(replicas: int, *options: str) -> Iterator[Watched]:
             for each in sentinels:
                 each.start()
             made = Watched(nodes, sentinels)
-            until(made.settled, "the Sentinels know all")
+            until(made.settled, "the Sentinels know all", poll_s=0.1)
             until(lambda: all(_others(each) == 2 for each in sentinels), "the Sentinels know each other")
             yield made
         finally:

@@ -36,9 +36,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = [item for item in rest if is_long(item, usual_s)]
     files = [list(group) for _, group in groupby(long, lambda item: item.path)]  # what they share is made once
     others = [item for item in rest if not is_long(item, usual_s)]
+    timed = min(workers, (os.cpu_count() or 1) + 1)  # the workers that run marked tests: more would disturb these
     ordered: list[pytest.Item] = []
     for number in range(workers):
-        share = [*marked[number::workers], *chain(*files[number::workers])]
+        share = [*(marked[number::timed] if number < timed else ()), *chain(*files[number::workers])]
         room = max(0, (len(items) - len(ordered)) // (workers - number) - len(share))
         ordered += share + others[:room]
         del others[:room]

@@ -1,6 +1,6 @@
 -- agents: name -> JSON record, or for an alias '@<present name> <made ms>'
--- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, groups, given
---         (number of the last broadcast that an answer to it held or counted as missed)
+-- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, groups, human (it
+--         is a person), given (number of the last broadcast that an answer to it held or counted as missed)
 local function alias_of(agents, name)
   local value = redis.call('HGET', agents, name)
   if value and string.sub(value, 1, 1) == '@' then

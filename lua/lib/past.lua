@@ -1,5 +1,4 @@
 --@include lib/number
---@include lib/stream
 -- past: marks of one name: the history ID of an entry that gives it as sender or recipient. A mark stands for all of the
 -- name's entries in the MARK_MS of postino/store/marks.py from its own on: a search reads those, and busy names cost no
 -- write per message, because the caller says until when it knows them to be marked.
@@ -13,11 +12,12 @@ local function mark(past, history_id, ttl_ms, now)
   end
 end
 
--- mark an entry under both of its names, unless marks that the caller knows of stand for it; returns the milliseconds of
--- the new marks, or 0
+-- mark an entry under both of its names, unless marks that the caller knows of stand for it, until the text `marked_until`;
+-- returns the milliseconds of the new marks, or 0
 local function mark_both(past, past_from, history_id, marked_until, ttl_ms, now)
-  local ms = id_parts(history_id)
-  if ms <= marked_until then return 0 end
+  local ms = string.match(history_id, '^%d+')
+  if #ms == #marked_until and ms <= marked_until then return 0 end
+  ttl_ms = tonumber(ttl_ms)
   mark(past, history_id, ttl_ms, now)
   if past_from ~= past then mark(past_from, history_id, ttl_ms, now) end
   return ms

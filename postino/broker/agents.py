@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from itertools import islice
 
 from postino.broker.nearest import Nearest
 from postino.errors import AgentBusy, UnknownAgent, partly_done
 from postino.model import Activity, Agent, Check, Renamed
-from postino.store.agents import AgentEntry, AgentTable, Names
+from postino.store.agents import AgentEntry, AgentTable, Names, kind_of
 from postino.store.sessions import SessionTable
 
 
@@ -29,23 +30,22 @@ class Agents:
     async def page(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
         """Return known agents in the order of their names, and how many there are."""
         names = await self._table.names_lately()
-        live = await self._sessions.live() if online_first else set[str]()
-        wanted = _ordered(names.agents, live)[offset : offset + limit]
-        if not online_first:
-            live = await self._sessions.live_of([each for name in wanted for each in names.agents[name].sessions])
+        first = names.online(await self._sessions.live()) if online_first else []
+        wanted = _leading(first, names.in_order, offset, limit)
+        live = await self._sessions.live_of([each for name in wanted for each in names.agents[name].sessions])
         items = [self._describe(name, names.agents[name], live) for name in wanted]
         return list(await asyncio.gather(*items)), len(names.agents)
 
     async def page_online(self, limit: int, offset: int = 0) -> tuple[list[Agent], int]:
         """Return up to `limit` of the agents that are online, in the order of their names, and how many there are."""
-        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
+        names, live = await asyncio.gather(self._table.names_lately(), self._sessions.live())
         online = names.online(live)
         items = [self._describe(name, names.agents[name], live) for name in online[offset : offset + limit]]
         return list(await asyncio.gather(*items)), len(online)
 
     async def online(self) -> list[str]:
         """Return the names of the agents that are online, sorted."""
-        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
+        names, live = await asyncio.gather(self._table.names_lately(), self._sessions.live())
         return names.online(live)
 
     def online_lately(self) -> list[str]:
@@ -54,9 +54,11 @@ class Agents:
 
     async def addressees(self, prefix: str) -> list[str]:
         """Return every name that begins with `prefix`, ignoring case; those online first."""
-        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
+        names, live = await asyncio.gather(self._table.names_lately(), self._sessions.live())
         prefix = prefix.lower()
-        return [each for each in _ordered(names.agents, live) if each.lower().startswith(prefix)]
+        found = [each for each in names.in_order if each.lower().startswith(prefix)]
+        online = set(names.online(live))
+        return sorted(found, key=lambda each: each not in online)
 
     async def one(self, name: str) -> Agent:
         """Return an agent by its present name or an alias.
@@ -113,10 +115,10 @@ class Agents:
             raise await self._unknown(name)
 
     async def cleanup(self) -> list[str]:
-        """Remove every agent that is offline and has no mail; return their names."""
+        """Remove every agent, but no person, that is offline and has no mail; return their names."""
         names = await self._table.names()
         forgotten: list[str] = []
-        for name in sorted(names.agents):
+        for name in sorted(name for name, entry in names.agents.items() if kind_of(name, entry) == "agent"):
             with contextlib.suppress(AgentBusy), partly_done(bool(forgotten)):
                 if await self._table.forget(name):
                     forgotten.append(name)
@@ -150,6 +152,9 @@ def _unknown(_: str) -> Activity:
     return "unknown"
 
 
-def _ordered(agents: dict[str, AgentEntry], live: set[str]) -> list[str]:
-    """Return the names of `agents`, those with a session in `live` first."""
-    return sorted(agents, key=lambda name: (live.isdisjoint(agents[name].sessions), name.lower()))
+def _leading(first: list[str], names: list[str], offset: int, limit: int) -> list[str]:
+    """Return a page of `names` in which those that are in `first` precede the others."""
+    leading, skipped = set(first), max(0, offset - len(first))
+    page = first[offset : offset + limit]
+    others = (name for name in names if name not in leading) if first else iter(names)
+    return page + list(islice(others, skipped, skipped + limit - len(page)))

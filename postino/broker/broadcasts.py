@@ -34,5 +34,5 @@ class Broadcasts(BroadcastStream):
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
         """Return broadcasts oldest first, each with how many agents of how many have seen it, and the total."""
         items, total = await super().page(limit, offset)
-        agents = len((await self._agents.names()).seen())
+        agents = len((await self._agents.names_lately()).seen)
         return [msgspec.structs.replace(each, agents=agents) for each in items], total

@@ -22,6 +22,7 @@ from postino.broker.guard import Guard
 from postino.broker.history import History
 from postino.broker.housekeeping import SWEEP_S, Housekeeping
 from postino.broker.mail import Mail
+from postino.broker.people import People
 from postino.broker.sessions import Sessions
 from postino.broker.threads import Threads
 from postino.broker.transfer import Transfer
@@ -36,6 +37,7 @@ from postino.store.history import HistoryStream
 from postino.store.identity import Identity
 from postino.store.inbox import Inboxes
 from postino.store.notifier import NotifierTable
+from postino.store.people import PeopleTable
 from postino.store.sessions import SessionTable
 from postino.store.store import Limits, Store
 from postino.store.transfer import TransferTable
@@ -87,6 +89,8 @@ class Broker:
         self.events.count_by(self.guard.count)
         self.agents = Agents(table, live)
         self.sessions = Sessions(live, table)
+        self.people = People(PeopleTable(store), table, live)
+        self.people.on_names = self._note_people
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
         self.mail = Mail(
             store,
@@ -155,6 +159,9 @@ class Broker:
         await self._store.close()
         if and_server and self.embedded is not None and self.embedded.data_in_place():
             await self.embedded.stop()
+
+    def _note_people(self, names: frozenset[str]) -> None:
+        self.guard.people = names
 
     @property
     def durability(self) -> str:

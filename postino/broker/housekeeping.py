@@ -30,6 +30,7 @@ IDLE_MS = 600_000  # after which a consumer with nothing pending is deleted
 WHY = {
     "max_deliveries": "its last allowed delivery ended without acknowledgement",
     "expired": "it was not read and acknowledged within its time to live",
+    "unopened": "nobody opened it within 30 days",
     "altered": "it was altered on disk, so it was not given out",
 }
 
@@ -124,8 +125,8 @@ class Housekeeping:
     async def _send_notice(self, notice: Notice) -> None:
         agent, id = notice.agent, notice.id
         why = WHY.get(notice.reason, notice.reason)
-        place = f"It lies in the dead letters of {agent} and can be requeued."
-        body = f"Your message {id} to {agent} was given up: {why}. {place}"
+        place = "" if notice.reason == "unopened" else f" It lies in the dead letters of {agent} and can be requeued."
+        body = f"Your message {id} to {agent} was given up: {why}.{place}"
         again = f":{notice.death}" if notice.death > 1 else ""
         for about in (id, f"{agent}:{id}"):  # an id may die in two inboxes; dead:<id> is then taken
             draft = Draft(id=notice_id(about + again), to=notice.sender, body=body, reply_to=id)

@@ -20,6 +20,7 @@ from postino.store.lines import (
     IdLine,
     Line,
     MessageLine,
+    OpenLine,
     position,
     type_of,
 )
@@ -87,7 +88,7 @@ class ImportFile:
         match line:
             case AgentLine():
                 self._begin_section(line)
-            case MessageLine() | DeadLine() | IdLine():
+            case MessageLine() | DeadLine() | OpenLine() | IdLine():
                 self._check_section(line)
             case EndLine():
                 self._check_counts(line)
@@ -104,13 +105,15 @@ class ImportFile:
         for each in ("message", "dead"):
             self._entries.pop(each, None)
 
-    def _check_section(self, line: MessageLine | DeadLine | IdLine) -> None:
+    def _check_section(self, line: MessageLine | DeadLine | OpenLine | IdLine) -> None:
         if isinstance(line, IdLine):
             if line.to not in (ALL, self._agent):
                 raise BadField("to must be the agent whose section this is, or all", field="to")
             return
         if line.to != self._agent:
             raise BadField("to must be the agent whose section this is", field="to")
+        if isinstance(line, OpenLine):
+            return
         if line.id in self._ids:
             raise BadField(f"the id {line.id} is in the section before", field="id")
         self._ids.add(line.id)

@@ -12,7 +12,7 @@ from postino.broker.agents import Agents
 from postino.broker.events import Events
 from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
-from postino.broker.reach import nobody, reach
+from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Batch, Draft, Returned, Sender, Sent
 from postino.store.entries import number
@@ -122,8 +122,10 @@ class Mail(Inboxes):
                 return entry.fields.get("thread") or None
         return None
 
-    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message."""
+        if person:
+            return reach_person(agent, online=online, away_s=away_s)
         return reach(self._agents.activity(agent), online=online, away_s=away_s, wakes=self._wakes)
 
     async def nearest(self, name: str) -> list[str]:

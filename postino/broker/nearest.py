@@ -15,7 +15,7 @@ from postino.store.sessions import SessionTable
 FRESH_S = 0.1  # names may be this old: a thousand sends to unknown names then read them ten times a second
 STALE_S = 1.0  # and this old while another send reads them
 FEW = 200  # names that are all compared with one
-COMPARED = 40  # of more, those that share most of its rarest pairs of characters
+COMPARED = 20  # of more, those that share most of its rarest pairs of characters
 LOOKED = 2000  # at that many places of those pairs
 
 log = structlog.get_logger()
@@ -97,7 +97,7 @@ class Nearest:
         began = clock()
         names, live = await asyncio.gather(self._agents.names(), self._sessions.live())
         self.online = names.online(live)
-        self._index = await asyncio.to_thread(NameIndex, [*names.seen(), *names.aliases])
+        self._index = await asyncio.to_thread(NameIndex, [*names.seen, *names.aliases])
         self._answers = {}
         self._read_at = clock()
         self._took_s = self._read_at - began

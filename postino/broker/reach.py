@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from postino.model import Activity
+from postino.values import HUMAN
 
+NEVER_S = 1e9  # s since 1970: no more than since a sight, and less than without one
 MAX_ONLINE = 8  # agents named to a sender whose recipient nobody knows
 _ONLINE: dict[Activity, str] = {
     "busy": "online and busy: will be told between two steps of its work",
@@ -21,6 +23,16 @@ def reach(activity: Activity, *, online: bool, away_s: float, wakes: bool) -> st
     if activity == "idle" and not wakes:
         return "online and idle: will be told at its next prompt"
     return _ONLINE[activity]
+
+
+def reach_person(name: str, *, online: bool, away_s: float) -> str:
+    """Return when a person will see a message. `away_s` is the time since 1970 for one who was never there."""
+    if name == HUMAN:
+        return "for all people: the first who opens it takes it, within 30 days"
+    if online:
+        return "a person, who is there: will see it in the inbox"
+    since = "" if away_s > NEVER_S else f", away for {duration(away_s)}"
+    return f"a person{since}: will see it in the inbox, within 30 days"
 
 
 def nobody(near: list[str], online: list[str]) -> str:

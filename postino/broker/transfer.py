@@ -32,6 +32,7 @@ from postino.store.lines import (
     Line,
     MessageLine,
     NoticeLine,
+    OpenLine,
     type_of,
 )
 from postino.store.store import Store
@@ -87,6 +88,7 @@ class Transfer:
             done: set[str] = set()
             async for lines in self._mail(agent.name, done):
                 yield lines
+            yield await self._table.open(agent.name)
             async for lines in self._table.ids(agent.name):
                 yield [line for line in lines if not isinstance(line, IdLine) or line.id not in done]
         yield await self._table.notices()
@@ -164,6 +166,8 @@ class Transfer:
                 return await table.add_messages(lines)  # type: ignore[arg-type]  # all lines of a batch have one type
             case [DeadLine(), *_]:
                 return await table.add_dead(lines)  # type: ignore[arg-type]
+            case [OpenLine(), *_]:
+                return await table.add_open(lines)  # type: ignore[arg-type]
             case [IdLine(), *_]:
                 return await table.add_ids(lines)  # type: ignore[arg-type]
             case [HistoryLine(), *_]:

@@ -56,6 +56,11 @@ class Callers:
             return SessionAgent(await connected.session.name(), proved=False)
         return await self._without_relay(process.pid, start, caller)
 
+    def is_in_session(self, caller: int | None) -> bool:
+        """Return whether a process descends from a client that is connected."""
+        above = ancestors(caller, MAX_DEPTH) if caller else []
+        return any(_is_of(each, pid, _start(pid)) for pid in above for each in self._sessions)
+
     def _of_ancestors(
         self, caller: int | None, claude_pid: int, sessions: list[str]
     ) -> tuple[ConnectedSession | None, bool] | None:

@@ -63,13 +63,19 @@ class WakeLines:
             batch = None  # the way that is left is none for messages
             took = await self._send(connected, waker, msg_id, wake_text(waiting, None), has_messages=False)
         if not took:
+            if took is None:
+                connected.takes_bodies = False  # each such line would count as a delivery, until the message is dead
             await connected.session.give_back(msg_id, shown=took is None)
             return False
+        failed: Exception | None = None  # not a cancellation: when the daemon stops, nothing is waited for
         try:
             await self._mark_notified(connected, waiting, claude_session, way)
-        finally:
-            if batch is not None:
-                await self._await_prompt(connected, msg_id)
+        except Exception as error:
+            failed = error
+        if batch is not None:
+            await self._await_prompt(connected, msg_id)
+        if failed is not None:
+            raise failed
         return True
 
     async def _mark_notified(self, connected: ConnectedSession, waiting: Waiting, claude: str, how: str) -> None:
@@ -107,9 +113,10 @@ class WakeLines:
             async with asyncio.timeout(PROMPT_S):
                 await connected.wake_prompted.wait()
         except TimeoutError:
+            taken_back = connected.take_back is not None and await connected.take_back()
             connected.takes_bodies = False
-            _log.warning("wake_not_reported", session=connected.session.id)
-            await connected.session.give_back(msg_id, shown=True)
+            _log.warning("wake_not_reported", session=connected.session.id, taken_back=taken_back)
+            await connected.session.give_back(msg_id, shown=not taken_back)
 
     def _send_to_channel(self, connected: ConnectedSession, waiting: Waiting) -> None:
         # the client drops `meta` keys with other characters than letters, digits and _, and values that are not strings

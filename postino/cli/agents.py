@@ -78,11 +78,14 @@ def _styles(column: int, text: str) -> tuple[str, ...]:
 
 
 def whoami(command: Command) -> int:
-    """Print the agent that the commands act as here: POSTINO_AGENT_NAME, or the agent of the session it runs in."""
+    """Print who the commands act as here: POSTINO_AGENT_NAME, the agent of the session, or outside of one you."""
     args = command.parser().parse_args(command.argv)
     name, source = command.agent_setting(), "POSTINO_AGENT_NAME"
     if name is None or name != command.settings.agent_name:
         name, source = command.session_agent(), "session"
+    if name is None and (name := command.person()) is not None:
+        text = f"{render.line(name)} (you: agents reach you by this name, or as human)\n"
+        return command.show(args, {"agent": name, "source": "person"}, text)
     if name is None:
         text = "nobody: messages are from anonymous; give --agent NAME or set POSTINO_AGENT_NAME\n"
         return command.show(args, {"agent": None, "source": None}, text)

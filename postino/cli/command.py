@@ -119,6 +119,13 @@ class Command:
         with self._connection() as client:
             return session.agent(client)
 
+    def person(self) -> str | None:
+        """Return the person as whom this command acts; None in a session, or if the daemon knows none."""
+        if session.headers(self.environ):
+            return None
+        with self._connection() as client:
+            return session.agent(client)
+
     def own_name(self, args: argparse.Namespace, *, in_session: bool = True) -> str:
         """Return the agent as `sender` does.
 

@@ -57,7 +57,15 @@ def up(command: Command) -> int:
     if others := [each for each in different if each != STORE]:
         until = "`postino service install`" if command.settings.home.service.exists() else "`postino down`"
         text += f"it runs with a different {', '.join(others)} than this shell and keeps it until {until}\n"
-    return command.show(args, asdict(info) | {"differs": different, "replaced": replaced and replaced.version}, text)
+    person = None if refused else command.person()
+    if person:
+        text += f"{_reached(person)}\n"
+    data = asdict(info) | {"differs": different, "replaced": replaced and replaced.version, "person": person}
+    return command.show(args, data, text)
+
+
+def _reached(person: str) -> str:
+    return f"agents write to you as {render.line(person)}, or to human; POSTINO_HUMAN_NAME sets another name"
 
 
 def _replaced(before: process.DaemonInfo | None, now: process.DaemonInfo) -> str:
@@ -137,6 +145,7 @@ def status(command: Command) -> int:
     if found.state == "up":
         healthy = (found.health or {}).get("ok")  # otherwise stats would wait for Valkey
         data |= {"health": found.health, "stats": _stats(command) if healthy else None}
+        data["person"] = command.person() if healthy else None
     if found.state == "down" and _valkey_runs(command):
         data["valkey"] = True
     command.show(args, data, _status(data, render.Ink(command.colour)))
@@ -196,6 +205,8 @@ def _status(data: Json, ink: render.Ink) -> str:
         rows.append(("port", ink(moved, "yellow")))
     if stats:
         rows.append(("holds", _holds(stats)))
+    if data.get("person"):
+        rows.append(("you", _reached(data["person"])))
     if notify := health.get("notify"):
         service, failing = render.line(notify["service"]), notify.get("error")
         since = f" since {render.line(notify['since'])}" if failing else ""

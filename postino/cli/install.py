@@ -15,6 +15,7 @@ from postino.cli import claude_needs, render
 from postino.cli.client_install import install_client, others_found, uninstall_client
 from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, Parser
+from postino.cli.program import finished
 from postino.errors import BadField, Unreachable
 from postino.paths import folder
 from postino.values import check_name
@@ -164,16 +165,7 @@ def _finished(
     command: Command, claude: str, words: list[str], directory: str | None
 ) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            [claude, *words],
-            env=dict(command.environ),
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        return finished([claude, *words], command.environ, TIMEOUT_S, directory)
     except OSError as error:  # for example, its interpreter is missing
         raise Unreachable(f"{claude} cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:

@@ -24,13 +24,14 @@ LONGEST_WAIT = 60.0  # s of one long poll
 
 def send(command: Command) -> int:
     """Send BODY to one agent, which need not exist yet, or to several: to all of them or to none."""
-    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
+    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else you)")
     parser.add_argument("to", metavar="TO", help="the receiving agent, several as in ada,bob, or a group as in '#team'")
     parser.add_argument("--to", dest="also", action="append", default=[], metavar="NAME", help="a further agent")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the message; repeating an id stores nothing new")
     parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
     parser.add_argument("--reply-to", metavar="ID", help="the message that it answers")
+    parser.add_argument("--choice", action="append", metavar="TEXT", help="an answer that a person can click; up to 5")
     parser.add_argument("--expects", choices=("reply", "none"), help="what the receiver is asked to do")
     args = parser.parse_args(command.argv)
     names = [*args.to.split(","), *args.also]
@@ -43,6 +44,7 @@ def send(command: Command) -> int:
             id=args.id,
             thread=args.thread,
             reply_to=args.reply_to,
+            choices=args.choice,
             expects=args.expects,
         )
     return command.show(args, answer, sent_many(answer) if "recipients" in answer else sent(answer))

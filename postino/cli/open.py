@@ -13,7 +13,7 @@ SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")  # one of these is set where
 
 
 def open(command: Command) -> int:
-    """Open the page in a browser. If a token is set, sign in with a code that works once and for 30 s."""
+    """Open the page in a browser, signed in by a code that works once and for 30 s: what you send there is verified."""
     parser = command.parser()
     parser.add_argument("--print", action="store_true", help="print the address without starting a browser")
     args = parser.parse_args(command.argv)
@@ -23,8 +23,8 @@ def open(command: Command) -> int:
     if url is None:
         raise Unreachable("the page is not served because TCP is off; unset POSTINO_WEB_ENABLED and restart postino")
     opened = not args.print and in_browser(url, command.environ)
-    if answer["code"] and not opened and sys.stdout.isatty():
-        sys.stderr.write(f"postino: this address works once, for {answer['expires_s']} s\n")
+    if not opened and sys.stdout.isatty():
+        sys.stderr.write(f"postino: this address signs you in once, within {answer['expires_s']} s\n")
     shown = f"opened {url.partition('#')[0]}" if opened else url
     return command.show(args, {"url": url, "opened": opened}, f"{render.line(shown)}\n")
 

@@ -51,7 +51,7 @@ class ClientTurns:
         turn = Turn(self._broker, self._sessions, event, "", connected, connected.session.id, None)
         turn.agent = await self._agent(turn, connected, binds=name in CLIENTS[client].starts)
         turn.process = connected.process
-        if client == "codex":
+        if client == "codex" and connected.session.hello.claude_pid is not None:  # else it has no relay
             connected.waker, connected.woken_by = codex_waker(connected), "queue"
         text = await CLIENTS[client].events[name](turn)
         if connected.idle:

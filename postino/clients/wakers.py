@@ -7,6 +7,7 @@ arguments others can see: no message goes that way. opencode's plugin waits for 
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 from typing import Any
 
@@ -25,19 +26,26 @@ _log = structlog.get_logger()
 def codex_waker(connected: ConnectedSession) -> Waker:
     """Return what makes the relay give a line to the connected session of Codex."""
 
-    async def ask(client: str, seconds: float, text: str) -> bool | None:
+    async def ask(client: str, seconds: float, **what: str) -> bool | None:
+        connected.take_back = None
+        session = connected.claude_session
         try:
-            answer = await connected.ask("wake", seconds, client=client, text=text, session_id=connected.claude_session)
+            answer = await connected.ask("wake", seconds, client=client, session_id=session, **what)
         except TimeoutError:
             _log.warning("wake_unanswered", session=connected.session.id, by=client, seconds=seconds)
             return None
         if error := answer.get("error"):
             _log.warning("wake_failed", session=connected.session.id, error=str(error)[:200])
+        if queued := answer.get("queued"):
+            connected.take_back = functools.partial(take_back, str(queued))
         return answer.get("ok") if isinstance(answer.get("ok"), bool) else None
 
+    async def take_back(queued: str) -> bool:
+        return await ask("codex-server", SERVER_S, take_back=queued) is True
+
     async def wake(text: str, has_messages: bool) -> bool | None:
-        taken = await ask("codex-server", SERVER_S, text)
-        return await ask("codex", QUEUE_S, text) if taken is False and not has_messages else taken
+        taken = await ask("codex-server", SERVER_S, text=text)
+        return await ask("codex", QUEUE_S, text=text) if taken is False and not has_messages else taken
 
     return wake
 

@@ -117,6 +117,7 @@ async def serve(
             home_store.write(settings.home, used)
         url = _url(settings, sockets)
         try:
+            await broker.people.settle(settings.human_name)
             app = build_app(broker, settings, tokens=tokens, messenger=messenger)
             app[STATE].url = url
             async with _listening(app, Relays(app[STATE].mcp), unix, sockets, secured):

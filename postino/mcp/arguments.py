@@ -7,6 +7,7 @@ as they are: a number is no id.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
+from postino.values import GROUP as GROUP_PATTERN
 from postino.values import (
     ID_PATTERN,
     MAX_BODY,
@@ -22,10 +24,10 @@ from postino.values import (
     MAX_PAGE,
     NAME_PATTERN,
     OWN_NAME,
-    RECIPIENT,
     TEXT_PATTERN,
     TITLE_PATTERN,
     check_any_name,
+    check_choices,
     check_group,
     check_id,
     check_name,
@@ -100,6 +102,15 @@ def _take_ids(value: Any, field: str) -> list[str]:
     return [ID.take(each, f"{field}[{at}]") for at, each in enumerate(value)]
 
 
+def _take_choices(value: Any, field: str) -> list[str]:
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, list):
+        raise _wrong(field, "a list of texts", value)
+    return check_choices([TEXT.take(each, f"{field}[{at}]") for at, each in enumerate(value)], field)
+
+
 def _take_recipients(value: Any, field: str) -> str | list[str]:
     """Return an agent, `#group` or list. A list is only looked at by the draft: schemas that say more are long."""
     if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
@@ -128,7 +139,7 @@ RECIPIENTS = Kind(
     _take_recipients,
     needed=False,
 )
-GROUP = Kind({"type": "string", "pattern": RECIPIENT}, _of_text(check_group))
+GROUP = Kind({"type": "string", "pattern": GROUP_PATTERN}, _of_text(check_group))
 IDS = Kind(
     {
         "anyOf": [
@@ -138,6 +149,7 @@ IDS = Kind(
     },
     _take_ids,
 )
+CHOICES = Kind({"type": ["array", "null"]}, _take_choices, needed=False)
 MAYBE_TITLE = Kind(
     {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
 )
@@ -169,19 +181,20 @@ class Nothing(Arguments):
 class Send(Arguments):
     """Of msg_send."""
 
-    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or list of agents")  # noqa: RUF009 - as below
+    to: str | list[str] | None = _argument(RECIPIENTS, "Agent, #group, or a list")  # noqa: RUF009 - as below
     body: str = _argument(TEXT, "The text")
     id: str | None = _argument(MAYBE_ID, "The same id is stored once")
-    thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
-    reply_to: str | None = _argument(MAYBE_ID, "Id of the message this answers; `to` defaults to its sender")
+    thread: str | None = _argument(MAYBE_TITLE, "Conversation title")
+    reply_to: str | None = _argument(MAYBE_ID, "Id it answers; `to` defaults to its sender")
     expects: str | None = _argument(EXPECTS, "")
+    choices: list[str] | None = _argument(CHOICES, "Buttons for people")  # noqa: RUF009 - as below
 
 
 @dataclass(frozen=True, kw_only=True)
 class Read(Arguments):
     """Of msg_read."""
 
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,14 +217,14 @@ class ReadBroadcasts(Arguments):
     """Of msg_broadcasts."""
 
     all: bool | None = _argument(FLAG, "Return the newest ones, seen or not; marks none as seen")
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListAgents(Arguments):
     """Of msg_list_agents."""
 
-    limit: int | None = _argument(LIMIT, "Maximum number")
+    limit: int | None = _argument(LIMIT, "At most")
     offset: int | None = _argument(OFFSET, "How many to skip")
 
 

@@ -50,6 +50,7 @@ class ConnectedSession:
     client: str = ""  # whose hooks report, if they are not Claude Code's
     bound_to: str | None = None  # that client's session which the store knows to be served here
     waker: Waker | None = None  # starts a turn with a line, in a client but Claude Code
+    take_back: Callable[[], Coroutine[None, None, bool]] | None = None  # removes the last line if it is no prompt yet
     proves_wakes: bool = True  # the client reports what its model does after a line, so that a line may hold messages
     woken_by: str = ""  # what the state of a message calls that way
     announced: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))  # see `tool_use_of`

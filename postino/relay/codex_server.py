@@ -31,10 +31,19 @@ _UPGRADE = (
 def wake(control: dict[str, Any]) -> dict[str, Any]:
     """Carry out a `wake` line of the daemon; return the `woken` line that answers it.
 
-    Its `ok` is None where the server got the line and did not say what became of it.
+    Its `ok` is None where the server got the line and did not say what became of it. Its `queued` names the line for a
+    later `wake` with `take_back`, whose `ok` tells whether the line has been removed before it became a prompt.
     """
-    ok = _queue(str(control.get("session_id")), str(control.get("text")), str(control.get("msg_id")))
-    return {"postino": "woken", "msg_id": control.get("msg_id"), "ok": ok}
+    session, msg_id = str(control.get("session_id")), str(control.get("msg_id"))
+    if "take_back" in control:
+        ok, result = _ask("thread/queue/delete", {"threadId": session, "queuedSubmissionId": control["take_back"]})
+        ok = ok and result.get("deleted") is True
+    else:
+        line = {"type": "text", "text": str(control.get("text")), "text_elements": []}
+        ok, result = _ask("thread/queue/add", {"threadId": session, "clientUserMessageId": msg_id, "input": [line]})
+    queued = result.get("queuedSubmission")
+    id = queued.get("id") if isinstance(queued, dict) else None
+    return {"postino": "woken", "msg_id": msg_id, "ok": ok, "queued": id}
 
 
 def _path() -> str:
@@ -47,44 +56,40 @@ def _path() -> str:
         return path
 
 
-def _queue(session: str, text: str, msg_id: str) -> bool | None:
+def _ask(method: str, params: dict[str, Any]) -> tuple[bool | None, dict[str, Any]]:
+    """Return whether the server has done something, None where it did not say, and its result."""
     server = _socket.socket(_socket.AF_UNIX)
     sent = False
     try:
         deadline, path = time.monotonic() + SERVER_S, _path()
         if os.stat(path).st_uid != os.getuid():  # noqa: PTH116 - as in claude_process.py
-            return False
+            return False, {}
         server.settimeout(SERVER_S)
         server.connect(path)
         _send(server, _UPGRADE, deadline)
         head, _, rest = _until(server, b"\r\n\r\n", deadline)
         if not head.startswith(b"HTTP/1.1 101 "):
-            return False
+            return False, {}
         sent = True
-        _send(server, b"".join(_frame(each) for each in _requests(session, text, msg_id)), deadline)
+        _send(server, b"".join(_frame(each) for each in _requests(method, params)), deadline)
         return _answer(server, rest, deadline)
     except (OSError, ValueError):
-        return None if sent else False
+        return None if sent else False, {}
     finally:
         server.close()
 
 
-def _requests(session: str, text: str, msg_id: str) -> list[dict[str, Any]]:
+def _requests(method: str, params: dict[str, Any]) -> list[dict[str, Any]]:
     about = {"clientInfo": {"name": "postino", "title": None, "version": __version__}}
-    line = {"type": "text", "text": text, "text_elements": []}
     return [
         {"id": 1, "method": "initialize", "params": about | {"capabilities": {"experimentalApi": True}}},
         {"method": "initialized"},
-        {
-            "id": 2,
-            "method": "thread/queue/add",
-            "params": {"threadId": session, "clientUserMessageId": msg_id, "input": [line]},
-        },
+        {"id": 2, "method": method, "params": params},
     ]
 
 
-def _answer(server: _socket.socket, data: bytes, deadline: float) -> bool:
-    """Return whether the server took the line; what it says about other things is skipped.
+def _answer(server: _socket.socket, data: bytes, deadline: float) -> tuple[bool, dict[str, Any]]:
+    """Return whether the server has done what was asked, and its result; what else it says is skipped.
 
     Raises:
         ValueError: it did not say.
@@ -97,9 +102,9 @@ def _answer(server: _socket.socket, data: bytes, deadline: float) -> bool:
             break
         message = json.loads(payload) if kind == TEXT else None
         if isinstance(message, dict) and message.get("id") in (1, 2) and "error" in message:
-            return False
+            return False, {}
         if isinstance(message, dict) and message.get("id") == 2 and "result" in message:
-            return True
+            return True, message["result"] if isinstance(message["result"], dict) else {}
     raise ValueError("no answer")
 
 

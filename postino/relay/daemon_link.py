@@ -344,7 +344,7 @@ def _hello(link: DaemonLink) -> dict[str, Any]:
         "session": link.session,
         "generation": link.generation,
         "started_ms": link.started_ms,
-        "plugin": variable("CLAUDE_PLUGIN_ROOT") is not None,
+        "plugin": "CLAUDE_PLUGIN_ROOT" in os.environ or "CLAUDE_PLUGIN_OPTION_AGENT_NAME" in os.environ,
         "name": explicit_name(claude["pid"]),
         "terminal": terminal_suffix(variable("TERM_SESSION_ID") or variable("ITERM_SESSION_ID") or ""),
         "directory": _directory(),

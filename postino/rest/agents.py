@@ -8,11 +8,13 @@ from postino.rest.records import AgentsQuery, Done, Forgotten, Nothing, Page, Re
 
 
 async def whoami(call: ApiCall[Nothing, Nothing]) -> WhoAmI:
-    """Return which agent the caller is: that of its named token, or of the client's session in which it runs."""
+    """Return who the caller is: the agent of its named token or of the session in which it runs, or a person."""
     if call.caller is not None:
         return WhoAmI(agent=await call.broker.mail.present(call.caller.name), verified=True)
-    found = await call.session_agent()
-    return WhoAmI(agent=found.name if found else None, verified=found is not None and found.proved)
+    if (found := await call.session_agent()) is not None:
+        return WhoAmI(agent=found.name, verified=found.proved)
+    person = await call.person()
+    return WhoAmI(agent=person, verified=person is not None)
 
 
 async def listing(call: ApiCall[AgentsQuery, Nothing]) -> Page[Agent]:
@@ -25,7 +27,7 @@ async def listing(call: ApiCall[AgentsQuery, Nothing]) -> Page[Agent]:
 
 async def one(call: ApiCall[Nothing, Nothing]) -> Agent:
     """Return one agent."""
-    return await call.broker.agents.one(call.agent())
+    return await call.broker.agents.one(call.recipient())
 
 
 async def forget(call: ApiCall[Nothing, Nothing]) -> Done:

@@ -17,8 +17,9 @@ from postino.render.renderer import Renderer
 from postino.rest import peer
 from postino.rest.client_process import client_process, client_sessions, is_in_session
 from postino.rest.connection import is_unix
+from postino.rest.proofs import HEADER, Proofs
 from postino.rest.signin_codes import SignInCodes
-from postino.values import check_id, check_name
+from postino.values import check_id, check_name, check_recipient
 
 if TYPE_CHECKING:
     from postino.broker import Broker
@@ -68,6 +69,7 @@ class AppState:
         self.streams = 0  # open event streams
         self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
         self.signin_codes = SignInCodes()
+        self.proofs = Proofs(settings.home.person_key)
         self.tokens = tokens
         self.mcp = mcp
         self.metrics = metrics
@@ -98,6 +100,10 @@ class ApiCall(Generic[Q, B]):
         """Return the agent named in the path, or raise BadName."""
         return check_name(self.request.match_info["agent"], "agent")
 
+    def recipient(self) -> str:
+        """Return the agent named in the path, or the mailbox of all people."""
+        return check_recipient(self.request.match_info["agent"], "agent")
+
     @property
     def restricted(self) -> Caller | None:
         """The holder of a named token that acts as the agent of its name only; None for all who may do more."""
@@ -108,8 +114,7 @@ class ApiCall(Generic[Q, B]):
         assert self.caller is not None
         if name == self.caller.name:
             return True
-        present = self.broker.mail.present
-        return await present(name) == await present(self.caller.name)
+        return await self._is_same(name, self.caller.name)
 
     async def check_own(self, name: str, field: str) -> None:
         """Raise NotAllowed if the caller may not act as the agent `name`."""
@@ -123,7 +128,8 @@ class ApiCall(Generic[Q, B]):
     async def sender(self, name: str | None) -> Sender:
         """Return the sender, and count what it sends: a named token's own name, verified, or the name that is given.
 
-        The name given by a command is verified if the command runs in a session of that agent.
+        The name given by a command is verified if the command runs in a session of that agent. A person's commands and
+        signed-in page send as that person, verified; without a name they do so, too.
 
         Raises:
             NotAllowed: the name given is not that of the token.
@@ -133,7 +139,10 @@ class ApiCall(Generic[Q, B]):
         if self.caller is None:
             if name is not None and via == "cli" and await self._is_proved(name):
                 return Sender(name=name, via=via, verified=True)
-            return Sender(name=ANONYMOUS if name is None else name, via=via)
+            person = await self.person() if via in _FACES.values() else None
+            if person is None:
+                return Sender(name=ANONYMOUS if name is None else name, via=via)
+            return Sender(name=name or person, via=via, verified=name is None or await self._is_same(name, person))
         if name is not None and not await self.is_own(name):
             raise NotAllowed(
                 f"from: this token sends as {self.caller.name}, not as {name}; "
@@ -143,6 +152,24 @@ class ApiCall(Generic[Q, B]):
         self.caller.count_send(self.state.settings.send_rate)
         return Sender(name=self.caller.name, via=via, verified=True)
 
+    async def person(self) -> str | None:
+        """Return the person who calls; None if nobody vouches for that.
+
+        A page is vouched for by the code with which `postino open` signed it in; a command by the unix socket, to which
+        nobody else can connect, unless it runs in a session: what an agent runs is not what its user writes.
+        """
+        proof = self.header(HEADER)
+        if proof is not None:
+            return self.state.proofs.check(proof)
+        if not is_unix(self.request) or is_in_session(self.request) or self.state.callers.is_in_session(self._pid()):
+            return None
+        return await self.broker.people.own()
+
+    def _pid(self) -> int | None:
+        """Return the pid of the caller on the unix socket, where it is known."""
+        assert self.request.transport is not None
+        return peer.pid_of_unix(self.request.transport.get_extra_info("socket"))
+
     async def session_agent(self) -> SessionAgent | None:
         """Return the agent of the session in which the caller says it runs; None if it does not say so on this machine.
 
@@ -150,14 +177,15 @@ class ApiCall(Generic[Q, B]):
         """
         if not is_unix(self.request) or not is_in_session(self.request):
             return None
-        assert self.request.transport is not None
-        pid = peer.pid_of_unix(self.request.transport.get_extra_info("socket"))
-        return await self.state.callers.find(client_process(self.request), client_sessions(self.request), pid)
+        return await self.state.callers.find(client_process(self.request), client_sessions(self.request), self._pid())
 
     async def _is_proved(self, name: str) -> bool:
         """Return whether the caller certainly runs in a session of the agent `name`."""
         found = await self.session_agent()
         return found is not None and found.proved and await self.broker.mail.present(name) == found.name
+
+    async def _is_same(self, name: str, other: str) -> bool:
+        return name == other or await self.broker.mail.present(name) == await self.broker.mail.present(other)
 
     def ended(self) -> asyncio.Future[str]:
         """Return a future of why the caller is not admitted any more; the caller of this method cancels it."""

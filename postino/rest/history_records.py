@@ -24,6 +24,13 @@ class RenderedPaging(Paging, frozen=True, kw_only=True):
     render: bool = False
 
 
+class InboxQuery(Asked, frozen=True, kw_only=True):
+    """How much of a person's inbox; `render`: each message with its body as a tree."""
+
+    limit: Limit = DEFAULT_PAGE
+    render: bool = False
+
+
 class RenderBody(Asked, frozen=True, kw_only=True):
     """A body to render."""
 

@@ -57,6 +57,7 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
         thread=asked.thread,
         reply_to=asked.reply_to,
         expects=asked.expects,
+        choices=asked.choices,
     )
     if draft.to is None and _is_publisher(call):
         raise NotAllowed("to is missing: a token with the role publish got no message that it could answer", field="to")
@@ -68,6 +69,8 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
             many = ManyDraft(to=several, draft=draft)
             return _told(call, await call.broker.groups.send_many(many, sender))
         sent = await call.broker.mail.send(draft, sender)
+    if draft.reply_to is not None:
+        await call.broker.people.answered(sender.name, draft.reply_to)
     return msgspec.structs.replace(sent, names=[]) if _is_publisher(call) else sent
 
 
@@ -87,7 +90,7 @@ def _is_publisher(call: ApiCall[Nothing, Any]) -> bool:
 async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
     """List an inbox, oldest first, without leasing."""
     page = call.query
-    items, total = await call.broker.mail.peek(call.agent(), page.limit, page.offset)
+    items, total = await call.broker.mail.peek(call.recipient(), page.limit, page.offset)
     if page.render:
         items = await with_trees(call.state.renderer, items)
     return Page(items=items, total=total, limit=page.limit, offset=page.offset)
@@ -134,7 +137,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
     A named token below admin sees that of what it sent, and as an agent of what it was sent.
     """
     id = check_id(call.request.match_info["id"])
-    found = await call.broker.mail.state(call.agent(), id)
+    found = await call.broker.mail.state(call.recipient(), id)
     if call.restricted is not None:
         parties = (found.from_,) if call.restricted.role == PUBLISH else (found.from_, found.to)
         if not any([await call.is_own(each) for each in parties]):
@@ -154,7 +157,7 @@ async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
 
 async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:
     """Delete every message of an inbox, leased ones too."""
-    return Cleared(cleared=await call.broker.mail.clear(call.agent()))
+    return Cleared(cleared=await call.broker.mail.clear(call.recipient()))
 
 
 async def _lease(call: ApiCall[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:

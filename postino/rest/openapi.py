@@ -43,6 +43,7 @@ HEADERS: dict[str, tuple[Json, str]] = {
         {"type": "string", "pattern": OWN_NAME},
         "The sender; with a named token not needed",
     ),
+    "X-Postino-Person": ({"type": "string"}, "The proof of a signed-in page: it sends as that person, verified"),
     "X-Postino-Thread": ({"type": "string", "pattern": f"^{TITLE_PATTERN}$"}, "The thread of the message"),
     "X-Postino-As": ({"type": "string", "pattern": OWN_NAME}, "The agent that is online while the stream is open"),
 }

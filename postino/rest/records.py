@@ -10,7 +10,7 @@ from msgspec import Meta, field
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
 from postino.rest.roles import Role
-from postino.schema import AnyName, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
+from postino.schema import AnyName, Choices, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
     EVENT_ID,
@@ -70,6 +70,7 @@ class SendBody(Asked, frozen=True, kw_only=True):
     id: Id | None = None
     thread: Title | None = None
     reply_to: Id | None = None
+    choices: Choices | None = None
     expects: Expects | None = None
 
     def __post_init__(self) -> None:  # the other members are checked with the draft
@@ -104,6 +105,15 @@ class SettleBody(Asked, frozen=True, kw_only=True):
 
     ids: Ids
     consumer: Id | None = None
+
+    def __post_init__(self) -> None:
+        _check_ids(self.ids)
+
+
+class MessageIds(Asked, frozen=True, kw_only=True):
+    """Messages of a person."""
+
+    ids: Ids
 
     def __post_init__(self) -> None:
         _check_ids(self.ids)
@@ -266,19 +276,24 @@ class TokensRevoked(Record, frozen=True, kw_only=True):
 
 
 class SignInCode(Record, frozen=True, kw_only=True):
-    """The address of the page (None: TCP is off) and the code in it (None: no token is set)."""
+    """The address of the page (None: TCP is off) and the code in it."""
 
     ok: bool = True
-    code: str | None
+    code: str
     url: str | None
     expires_s: int
 
 
 class SignedIn(Record, frozen=True, kw_only=True):
-    """The token for this browser tab; None if none is set."""
+    """The token for this browser tab, None if none is set; and the person as whom it sends from now on.
+
+    With the header X-Postino-Person: `proof`, what it sends as `person` is verified. None: nobody has vouched for it.
+    """
 
     ok: bool = True
     token: str | None
+    person: str | None = None
+    proof: str | None = None
 
 
 class Done(Record, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from postino.history_entry import HistoryEntry
-from postino.model import Broadcast, Message
+from postino.model import Broadcast, Message, OpenMessage
 from postino.rest.call import ApiCall
 from postino.rest.history_records import RenderBody, Rendered
 from postino.rest.records import Nothing
@@ -15,7 +15,7 @@ from postino.rest.records import Nothing
 if TYPE_CHECKING:
     from postino.render.renderer import Renderer
 
-Item = TypeVar("Item", Message, Broadcast, HistoryEntry)
+Item = TypeVar("Item", Message, OpenMessage, Broadcast, HistoryEntry)
 
 
 async def render(call: ApiCall[Nothing, RenderBody]) -> Rendered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from postino.broker.people import Ended, Opened, Person, PersonInbox
 from postino.broker.threads import ThreadPage
 from postino.broker.transfer import Imported
 from postino.history_entry import HistoryPage
@@ -34,6 +35,7 @@ from postino.rest import (
     messages,
     openapi,
     page,
+    people,
     render,
     sessions,
     signin,
@@ -41,7 +43,15 @@ from postino.rest import (
     transfer,
 )
 from postino.rest.client_process import IN_SESSION
-from postino.rest.history_records import HistoryQuery, RenderBody, Rendered, RenderedPaging, ThreadQuery, ThreadsQuery
+from postino.rest.history_records import (
+    HistoryQuery,
+    InboxQuery,
+    RenderBody,
+    Rendered,
+    RenderedPaging,
+    ThreadQuery,
+    ThreadsQuery,
+)
 from postino.rest.records import (
     Abandoned,
     AgentsQuery,
@@ -54,6 +64,7 @@ from postino.rest.records import (
     Forgotten,
     HealthReport,
     ImportQuery,
+    MessageIds,
     NackBody,
     NewToken,
     NotifyReport,
@@ -85,7 +96,7 @@ from postino.several import Group, Member, SentMany
 OWN: dict[str, Any] = {"role": AGENT, "own": True}
 UNKNOWN, TO_GROUP = ("unknown_agent",), ("unknown_group", "empty_group")
 REUSED = ("key_reused", "importing", "rate_limited", "too_fast")
-SENDING, READING = ("Idempotency-Key", "X-Postino-Via", *IN_SESSION), ("X-Postino-Consumer",)
+SENDING, READING = ("Idempotency-Key", "X-Postino-Via", "X-Postino-Person", *IN_SESSION), ("X-Postino-Consumer",)
 LOST: dict[str, Any] = {"headers": READING, "refusals": ("lease_lost",), "bodies": {409: Rejected}}
 
 ROUTES: tuple[Route, ...] = (
@@ -173,7 +184,12 @@ ROUTES: tuple[Route, ...] = (
         **OWN,
     ),
     Route("DELETE", "/api/dead/{agent}", dead.clear, Cleared, **OWN),
-    Route("GET", "/api/whoami", agents.whoami, WhoAmI, headers=IN_SESSION, role=PUBLISH),
+    Route("GET", "/api/whoami", agents.whoami, WhoAmI, headers=(*IN_SESSION, "X-Postino-Person"), role=PUBLISH),
+    Route("GET", "/api/people", people.listing, Page[Person], query=Paging, role=AGENT),
+    Route("GET", "/api/people/{agent}", people.inbox, PersonInbox, query=InboxQuery, refusals=UNKNOWN, **OWN),
+    Route("POST", "/api/people/{agent}", people.register, Person, refusals=("name_taken",), **OWN),
+    Route("POST", "/api/people/{agent}/seen", people.seen, Opened, body=MessageIds, refusals=UNKNOWN, **OWN),
+    Route("POST", "/api/people/{agent}/done", people.done, Ended, body=MessageIds, refusals=UNKNOWN, **OWN),
     Route("GET", "/api/agents", agents.listing, Page[Agent], query=AgentsQuery, role=AGENT),
     Route("POST", "/api/agents/cleanup", agents.cleanup, Forgotten),
     Route("GET", "/api/agents/{agent}", agents.one, Agent, refusals=UNKNOWN, role=AGENT),

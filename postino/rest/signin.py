@@ -1,4 +1,4 @@
-"""Routes of signing in: `postino open` gets a code over the unix socket, the page exchanges it for the token."""
+"""Routes of signing in: `postino open` gets a code over the unix socket; the page exchanges it for token and proof."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from postino.rest.signin_codes import CODE_S
 
 
 async def code(call: ApiCall[Nothing, Nothing]) -> SignInCode:
-    """Return the address of the page, with a single-use code if a token is set. On the unix socket only."""
+    """Return the address of the page with a single-use code in it. On the unix socket only."""
     if not is_unix(call.request):
         raise Forbidden("sign-in codes are created on the unix socket only; run `postino open`")
-    made = call.state.signin_codes.make() if call.state.settings.api_token else None
+    made = call.state.signin_codes.make(await call.person())
     url = None if call.state.url is None else address(call.state.url, made)
     return SignInCode(code=made, url=url, expires_s=CODE_S)
 
 
 async def sign_in(call: ApiCall[Nothing, CodeBody]) -> SignedIn:
-    """Exchange a sign-in code for the token, once, for a browser of this user on this machine."""
+    """Exchange a sign-in code for the token and a proof of who sends, once, for a browser of this user, here."""
     connection = call.request.protocol
     policy = connection.policy if isinstance(connection, HttpConnection) else None
     if policy is None or not policy.local:  # other users can read the code in the browser's arguments
         raise Forbidden("a sign-in code works on this machine only; elsewhere enter the token itself")
-    if not call.state.signin_codes.spend(call.body.code):
+    is_valid, person = call.state.signin_codes.spend(call.body.code)
+    if not is_valid:
         raise CodeSpent(f"this sign-in code is unknown, used or older than {CODE_S} s; run `postino open` again")
-    return SignedIn(token=call.state.settings.api_token)
+    proof = call.state.proofs.make(person) if person else None
+    return SignedIn(token=call.state.settings.api_token, person=person, proof=proof)
 
 
 def public_url(state: AppState) -> str | None:
@@ -43,4 +45,4 @@ def address(url: str, code: str | None) -> str:
     """Return the address of the page for a browser. Loopback is `localhost`: the page's storage is kept by name."""
     parts = urlsplit(url)
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc.rpartition(":")[0]
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}", "/", "", f"code={code}" if code else ""))
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}", "/", "", f"code={code}"))

@@ -16,16 +16,17 @@ class SignInCodes:
     """The valid codes of one daemon, in memory only."""
 
     def __init__(self) -> None:
-        self._ends: dict[str, float] = {}
+        self._valid: dict[str, tuple[float, str | None]] = {}  # code -> its end, and the person it signs in
 
-    def make(self) -> str:
-        """Return a new code."""
+    def make(self, person: str | None) -> str:
+        """Return a new code that signs a page in as `person`."""
         now = time.monotonic()
-        self._ends = dict([each for each in self._ends.items() if each[1] > now][-MOST + 1 :])
+        self._valid = dict([each for each in self._valid.items() if each[1][0] > now][-MOST + 1 :])
         code = secrets.token_urlsafe(24)
-        self._ends[code] = now + CODE_S
+        self._valid[code] = now + CODE_S, person
         return code
 
-    def spend(self, code: str) -> bool:
-        """Return whether the code was valid, and make it invalid."""
-        return self._ends.pop(code, 0.0) > time.monotonic()
+    def spend(self, code: str) -> tuple[bool, str | None]:
+        """Return whether the code was valid, and for whom; make it invalid."""
+        until, person = self._valid.pop(code, (0.0, None))
+        return until > time.monotonic(), person

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
-from postino.model import Activity, Agent, iso
+from postino.model import Activity, Agent, Kind, iso
 from postino.store.entries import alias_target, pairs
 from postino.store.keys import PER_AGENT
 from postino.store.store import Limits, Store
-from postino.values import visible
+from postino.values import HUMAN, visible
 
 LONGEST_PLACE = 1024  # characters of a directory or client
 _MAX_RENAME_TRIES = 8  # each meets another rename of one of the two names
@@ -31,6 +32,7 @@ class AgentEntry(msgspec.Struct):
     sessions: list[str] = []
     aliases: list[str] = []
     groups: list[str] = []
+    human: bool = False
 
 
 class _Place(msgspec.Struct):
@@ -48,9 +50,17 @@ def _place(session: str | None) -> _Place:
     return _Place(*(each and visible(each)[:LONGEST_PLACE] for each in (found.client, found.directory)))
 
 
-@dataclass(frozen=True, slots=True)
+def kind_of(name: str, entry: AgentEntry) -> Kind:
+    """Return whether an agent is a person; the mailbox of all people counts as one."""
+    return "human" if entry.human or name == HUMAN else "agent"
+
+
+@dataclass(frozen=True)
 class Names:
-    """Every known name at one moment: agents with their records, and aliases with the present name."""
+    """Every known name at one moment: agents with their records, and aliases with the present name.
+
+    What is derived from them is made once, since `names_lately` gives the same ones to many callers.
+    """
 
     agents: dict[str, AgentEntry]
     aliases: dict[str, str]
@@ -64,14 +74,27 @@ class Names:
         present = self.present(name)
         return [present, *(alias for alias, target in self.aliases.items() if target == present)]
 
+    @cached_property
     def seen(self) -> list[str]:
-        """Return the agents that have acted at least once, not only been written to."""
+        """The agents that have acted at least once, not only been written to."""
         return [name for name, entry in self.agents.items() if entry.seen]
+
+    @cached_property
+    def in_order(self) -> list[str]:
+        """The agents, sorted."""
+        return sorted(self.agents, key=str.lower)
+
+    def people(self) -> list[str]:
+        """Return the people, sorted."""
+        return sorted((name for name, entry in self.agents.items() if entry.human and name != HUMAN), key=str.lower)
 
     def online(self, live: set[str]) -> list[str]:
         """Return the agents with a session in `live`, sorted."""
-        found = [name for name, entry in self.agents.items() if not live.isdisjoint(entry.sessions)]
-        return sorted(found, key=str.lower)
+        return sorted({agent for each in live if (agent := self._of_session.get(each))}, key=str.lower)
+
+    @cached_property
+    def _of_session(self) -> dict[str, str]:
+        return {session: name for name, entry in self.agents.items() for session in entry.sessions}
 
 
 class AgentTable:
@@ -133,6 +156,7 @@ class AgentTable:
         place = _place(session)
         return Agent(
             name=name,
+            kind=kind_of(name, entry),
             online=bool(online),
             activity=activity if online else "unknown",
             client=place.client,

@@ -42,7 +42,7 @@ class BroadcastStream:
         }
         ids = {"index": keys.of("index", ALL)}
         seq, created, marked = accepted(await self._store.run("broadcast", ALL, values, ids))
-        marks.note(marked, sender.name, ALL)
+        marks.note(int(marked), sender.name, ALL)
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
 
     async def read(

@@ -11,6 +11,7 @@ import msgspec
 from postino.model import Expects, Message, Sender, digest, iso
 
 SHOWN = 8  # characters of a consumer name
+PERSON = "@"  # begins the reader of a message that a person has opened, and no consumer
 #: what every message, broadcast and history entry has, as far as no disk has altered it
 BLANK = {"id": "", "seq": "0", "from": "", "verified": "", "via": "", "body": "", "t": "0"}
 #: what `members` raises for names and numbers that a disk has altered
@@ -27,6 +28,7 @@ class Extras(msgspec.Struct, frozen=True, omit_defaults=True):
 
     expects: Expects | None = None
     group: str | None = None  # it was sent to
+    choices: list[str] | None = None
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -140,7 +142,7 @@ def message(
 
 def short_consumer(consumer: str) -> str:
     """Return what others may see of a reading session: whoever knows all of it can acknowledge in its place."""
-    return consumer[:SHOWN]
+    return consumer.removeprefix(PERSON) if consumer.startswith(PERSON) else consumer[:SHOWN]
 
 
 def alias_target(value: str | None) -> str | None:

@@ -14,7 +14,7 @@ from postino.store.store import Limits, Store, accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
 
 _RECIPIENT_KEYS = ("inbox", "leases", "index", "dead", "past")  # as lua/send_many.lua has them
-_PER_RECIPIENT = 5  # values of its reply
+_PER_RECIPIENT = 6  # values of its reply
 
 
 class GroupEntry(msgspec.Struct):
@@ -101,7 +101,7 @@ class GroupTable:
             StoreAway: `outcome` says whether it may have been stored.
         """
         marks, keys, draft = self._store.marks, self._store.keys, many.draft
-        extras = encoded(Extras(expects=draft.expects, group=many.group))
+        extras = encoded(Extras(expects=draft.expects, group=many.group, choices=draft.choices))
         values: dict[str, str | int] = {
             "agents": msgspec.json.encode(names).decode(),
             "id": draft.id,
@@ -128,7 +128,10 @@ class GroupTable:
                 marks.note(marked, sender.name, name)
         return [self._delivery(name, *row, now=int(now)) for name, row in zip(names, rows, strict=True)]
 
-    def _delivery(self, name: str, seq: int, created: int, known: int, online: int, seen: str, *, now: int) -> Delivery:
+    def _delivery(
+        self, name: str, seq: int, created: int, known: int, online: int, seen: str, person: int, *, now: int
+    ) -> Delivery:
+        away_s = (now - int(seen)) / 1000
         activity = self.activity(name) if online else "unknown"
         return Delivery(
             to=name,
@@ -138,13 +141,13 @@ class GroupTable:
             online=bool(online),
             activity=activity,
             last_seen=iso(int(seen)) if int(seen) else None,
-            reach=self.reach(name, online=bool(online), away_s=(now - int(seen)) / 1000) if known else "",
+            reach=self.reach(name, online=bool(online), away_s=away_s, person=bool(person)) if known else "",
         )
 
     def activity(self, agent: str) -> Activity:
         """Return what an agent does; the store cannot say."""
         return "unknown"
 
-    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message; the store cannot say."""
         return ""

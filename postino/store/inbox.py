@@ -15,6 +15,7 @@ from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
+PERSON_TTL_MS = 30 * 24 * 3600 * 1000  # least time to live of mail to people, as in lua/lib/people.lua
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
 
 
@@ -36,8 +37,8 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         assert draft.to is not None
-        marks, extras = self._store.marks, encoded(Extras(expects=draft.expects))
-        agent, (seq, created, known, marked, online, seen, now) = await self._store.run_named(
+        marks, extras = self._store.marks, encoded(Extras(expects=draft.expects, choices=draft.choices))
+        agent, (answer,) = await self._store.run_named(
             "send",
             draft.to,
             id=draft.id,
@@ -51,6 +52,7 @@ class Inboxes:
             max_dead=self._limits.max_inbox,
             marked_until=marks.until(sender.name, draft.to),
         )
+        seq, created, known, marked, online, seen, now, person = map(int, answer.split())
         marks.note(marked, sender.name, agent)
         return Sent(
             id=draft.id,
@@ -60,11 +62,11 @@ class Inboxes:
             known=bool(known),
             durability=self._store.durability,
             online=bool(online),
-            last_seen=iso(int(seen)) if int(seen) else None,
-            reach=self.reach(agent, online=bool(online), away_s=(int(now) - int(seen)) / 1000),
+            last_seen=iso(seen) if seen else None,
+            reach=self.reach(agent, online=bool(online), away_s=(now - seen) / 1000, person=bool(person)),
         )
 
-    def reach(self, agent: str, *, online: bool, away_s: float) -> str:
+    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message; the store cannot say."""
         return ""
 
@@ -201,12 +203,13 @@ class Inboxes:
             return None
 
     async def _known(self, agent: str, id: str) -> Known:
-        agent, (value, lease_end, now) = await self._store.run_named("state", agent, id=id)
+        agent, (value, lease_end, now, person) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
         entry = IndexEntry.parse(value)
         lease_ms = int(float(lease_end)) if lease_end else None
-        return Known(entry.state(agent, id, lease_ms, int(now), self._limits.ttl_ms), entry.d, entry.t)
+        ttl_ms = max(self._limits.ttl_ms, PERSON_TTL_MS) if person else self._limits.ttl_ms
+        return Known(entry.state(agent, id, lease_ms, int(now), ttl_ms), entry.d, entry.t)
 
     async def accepted_at(self, agents: list[str], id: str) -> list[int]:
         """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""

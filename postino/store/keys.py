@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 #: one per agent, in the order in which a rename moves them
-PER_AGENT = ("inbox", "leases", "index", "dead")
+PER_AGENT = ("inbox", "leases", "index", "dead", "open")
 #: one per name that a history entry gives as sender or recipient; a rename moves none
 PER_NAME = ("past",)
 SHARED = (

@@ -14,7 +14,15 @@ import msgspec
 from postino.errors import BadField
 from postino.model import Expects, Record, State, Via, iso
 from postino.store.keys import ALL
-from postino.values import MAX_MEMBERS, check_any_name, check_id, check_name, check_text
+from postino.values import (
+    MAX_MEMBERS,
+    check_any_name,
+    check_choices,
+    check_id,
+    check_name,
+    check_recipient,
+    check_text,
+)
 
 FORMAT = 1  # of the file
 
@@ -67,12 +75,13 @@ class AgentLine(Line, frozen=True, kw_only=True, tag="agent"):
     since: str | None = None
     last_seen: str | None = None
     reads: bool = False
+    human: bool = False
     aliases: list[Alias] = []
     seq: int = 0
     cursor: Cursor | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name)
+        check_recipient(self.name, "name")  # the mailbox of all people is exported as well
         if len(self.aliases) > _MOST_ALIASES:
             raise BadField(f"aliases: at most {_MOST_ALIASES} are allowed", field="aliases")
         for each in self.aliases:
@@ -110,6 +119,22 @@ class _Content(Line, frozen=True, kw_only=True):
                 check_text(value, name, longest=_LONGEST_LIST if name == "to" else _LONGEST_NOTE)
 
 
+class _Letter(_Content, frozen=True, kw_only=True):
+    """Members of every message, wherever it lies."""
+
+    to: str
+    thread: str | None = None
+    reply_to: str | None = None
+    expects: Expects | None = None
+    group: str | None = None
+    choices: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        _Content.__post_init__(self)
+        if self.choices is not None:
+            check_choices(self.choices)
+
+
 class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is remembered with an id. `forget_at` is of an earlier postino and means nothing."""
 
@@ -134,38 +159,40 @@ class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         _check_times(self, "leased_at", "notified_at", "forget_at")
 
 
-class MessageLine(_Content, frozen=True, kw_only=True, tag="message"):
+class MessageLine(_Letter, frozen=True, kw_only=True, tag="message"):
     """A message that was not acknowledged. A leased one is exported as queued, with its deliveries so far."""
 
-    to: str
-    thread: str | None = None
-    reply_to: str | None = None
-    expects: Expects | None = None
-    group: str | None = None
     delayed_until: str | None = None
     remembered: Remembered
 
     def __post_init__(self) -> None:
-        _Content.__post_init__(self)
+        _Letter.__post_init__(self)
         _check_times(self, "delayed_until")
 
 
-class DeadLine(_Content, frozen=True, kw_only=True, tag="dead"):
+class DeadLine(_Letter, frozen=True, kw_only=True, tag="dead"):
     """A dead letter."""
 
-    to: str
-    thread: str | None = None
-    reply_to: str | None = None
-    expects: Expects | None = None
-    group: str | None = None
     reason: str
     died_at: str
     remembered: Remembered
 
     def __post_init__(self) -> None:
-        _Content.__post_init__(self)
+        _Letter.__post_init__(self)
         check_text(self.reason, "reason", longest=_LONGEST_NOTE)
         _check_times(self, "died_at")
+
+
+class OpenLine(_Letter, frozen=True, kw_only=True, tag="open"):
+    """A message that a person has opened and neither answered nor marked as done."""
+
+    opened_by: str
+    opened_at: str
+
+    def __post_init__(self) -> None:
+        _Letter.__post_init__(self)
+        check_name(self.opened_by, "opened_by")
+        _check_times(self, "opened_at")
 
 
 class IdLine(Line, frozen=True, kw_only=True, tag="id"):
@@ -206,7 +233,7 @@ class NoticeLine(Line, frozen=True, kw_only=True, tag="notice"):
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.agent, "agent")
+        check_recipient(self.agent, "agent")
         check_id(self.id)
         _check_number(self.death, "death")
         check_any_name(self.sender, "sender")
@@ -227,15 +254,10 @@ class ClaudeLine(Line, frozen=True, kw_only=True, tag="claude"):
         _check_times(self, "at")
 
 
-class HistoryLine(_Content, frozen=True, kw_only=True, tag="history"):
+class HistoryLine(_Letter, frozen=True, kw_only=True, tag="history"):
     """A message or broadcast that was once accepted. `to` may be several agents, members of `group` if it is given."""
 
     kind: Literal["message", "broadcast"]
-    to: str
-    thread: str | None = None
-    reply_to: str | None = None
-    expects: Expects | None = None
-    group: str | None = None
 
 
 class GroupLine(Line, frozen=True, kw_only=True, tag="group"):
@@ -285,6 +307,7 @@ AnyLine = (
     AgentLine
     | MessageLine
     | DeadLine
+    | OpenLine
     | IdLine
     | NoticeLine
     | ClaudeLine

@@ -23,10 +23,12 @@ from postino.store.lines import (
     Line,
     MessageLine,
     NoticeLine,
+    OpenLine,
     Remembered,
     position,
     to_time,
 )
+from postino.store.people import OpenedMessage
 
 
 def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
@@ -84,6 +86,14 @@ def dead_line(agent: str, item: list[Any]) -> Line:
         remembered=known,
         reason=fields["reason"],
         died_at=to_time(fields["died"]) or "",
+    )
+
+
+def open_line(agent: str, opened: OpenedMessage) -> Line:
+    """Return the line of a message that a person has opened."""
+    stored = _stored(unpacked(opened.fields))
+    return OpenLine(
+        entry=opened.entry, to=agent, **stored, opened_by=opened.reader, opened_at=to_time(opened.opened_ms) or ""
     )
 
 
@@ -147,5 +157,5 @@ def claude_line(key: str, value: str) -> Line:
 
 
 def _digest(stored: dict[str, Any]) -> str:
-    extras = encoded(Extras(expects=stored.get("expects"), group=stored.get("group")))
+    extras = encoded(Extras(*(stored.get(name) for name in Extras.__struct_fields__)))
     return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"], extras)

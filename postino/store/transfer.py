@@ -28,10 +28,12 @@ from postino.store.lines import (
     Line,
     MessageLine,
     NoticeLine,
+    OpenLine,
     position,
     to_ms,
     to_time,
 )
+from postino.store.people import OpenedMessage, PeopleTable
 from postino.store.store import Limits, Store
 from postino.store.stored_lines import (
     broadcast_line,
@@ -43,6 +45,7 @@ from postino.store.stored_lines import (
     id_line,
     message_line,
     notice_line,
+    open_line,
     or_damaged,
 )
 
@@ -88,6 +91,7 @@ class TransferTable:
                     since=to_time(entry.since),
                     last_seen=to_time(entry.seen),
                     reads=entry.reads,
+                    human=entry.human,
                     aliases=[Alias(name=alias, since=to_time(ms) or "") for alias, ms in made if ms],
                     cursor=Cursor(entry=seen, seq=int(number)) if number else None,
                 )
@@ -113,6 +117,11 @@ class TransferTable:
         (items,) = await self._page("export_entries", agent, values, kind)
         lines = [or_damaged(item[0], made, agent, item) for item in items]
         return lines, items[-1][0] if items else after
+
+    async def open(self, agent: str) -> list[Line]:
+        """Return what a person has opened and neither answered nor marked as done."""
+        found = await PeopleTable(self._store).opened(agent)
+        return [or_damaged(each.entry, open_line, agent, each) for each in found]
 
     async def ids(self, agent: str) -> AsyncIterator[list[Line]]:
         """Yield the ended ids of an agent, or of broadcasts for `all`; one may come twice."""
@@ -223,6 +232,7 @@ class TransferTable:
             "since": to_ms(line.since, "since") if line.since else await self._store.now_ms(),
             "seen": to_ms(line.last_seen, "last_seen") if line.last_seen else 0,
             "reads": line.reads,
+            "human": line.human,
             "aliases": [(each.name, to_ms(each.since, "aliases")) for each in line.aliases],
             "seq": line.seq,
             "cursor": f"{line.cursor.entry} {line.cursor.seq}" if line.cursor else "",
@@ -236,6 +246,10 @@ class TransferTable:
     async def add_dead(self, lines: Sequence[DeadLine]) -> int:
         """Append dead letters of one agent; return how many were not there yet."""
         return await self._add(lines[0].to, "dead", [self._dead_row(line) for line in lines])
+
+    async def add_open(self, lines: Sequence[OpenLine]) -> int:
+        """Restore what one person has opened; return how many were not there yet."""
+        return await PeopleTable(self._store).restore(lines[0].to, {line.id: _opened(line) for line in lines})
 
     async def add_history(self, lines: Sequence[HistoryLine]) -> int:
         """Append to the history; return how many entries were not there yet."""
@@ -339,15 +353,19 @@ class TransferTable:
         return _Row(entry=line.entry, fields=fields, id=line.id, record=record)
 
 
-def _fields(line: MessageLine | DeadLine | BroadcastLine | HistoryLine) -> list[str]:
+def _opened(line: OpenLine) -> OpenedMessage:
+    return OpenedMessage(line.entry, line.opened_by, to_ms(line.opened_at, "opened_at"), _fields(line))
+
+
+def _fields(line: MessageLine | DeadLine | OpenLine | BroadcastLine | HistoryLine) -> list[str]:
     """Return the flat fields of a stream entry, as the scripts write them."""
     sender = Sender(name=line.from_, via=line.via, verified=line.verified)
     letters = () if isinstance(line, BroadcastLine) else (line.thread, line.reply_to, _extras(line))
     return ["m", f"{line.seq} {to_ms(line.timestamp, 'timestamp')} {packed(line.id, sender, line.body, *letters)}"]
 
 
-def _extras(line: MessageLine | DeadLine | HistoryLine) -> str:
-    return encoded(Extras(expects=line.expects, group=line.group))
+def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> str:
+    return encoded(Extras(expects=line.expects, group=line.group, choices=line.choices))
 
 
 def _history_fields(line: HistoryLine) -> list[str]:

@@ -20,6 +20,7 @@ from tests.daemons import Daemon
 
 ROOT = Path(__file__).resolve().parents[2]
 MOMENT = 0.05  # s of each measurement
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

@@ -130,6 +130,22 @@ async def test_the_events_kept_are_bounded(broker: Broker) -> None:
     assert 10_000 <= await broker._store.call("XLEN", key) <= 10_200
 
 
+async def test_sends_keep_events_and_history_short(broker: Broker, send) -> None:
+    call, events, history = broker._store.call, *map(broker._store.keys.shared, ("events", "history"))
+    for _ in range(22):
+        await asyncio.gather(*(call("XADD", events, "*", "type", "old") for _ in range(500)))
+    for number in range(1, 301):
+        await call("XADD", history, f"1-{number}", "to", "bob", "m", "old")
+
+    for number in range(300):  # each trims with a chance of one in ten
+        await send(broker, f"m{number}")
+        if await call("XLEN", history) < 300:
+            break
+
+    assert await call("XLEN", history) < 300
+    assert 10_000 <= await call("XLEN", events) <= 10_200
+
+
 async def test_a_slow_listener_is_dropped_after_what_it_had(broker: Broker, send) -> None:
     async with broker.events.subscribe(3) as slow, broker.events.subscribe(100) as quick:
         for number in range(6):

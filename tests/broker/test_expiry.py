@@ -132,7 +132,7 @@ async def test_a_record_without_an_end_stops_no_send(broker: Broker, send, say) 
     for agent in ("bob", "all"):
         await broker._store.call("HSET", keys.of("index", agent), "old", record)
 
-    for number in range(32):  # the last one sweeps
+    for number in range(64):  # the last one sweeps
         await send(broker, f"m{number}")
     await say(broker, "b1")
 

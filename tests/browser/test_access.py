@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser.page import live
+
 TOKEN = "a-token-of-this-test"
 
 
@@ -35,10 +37,6 @@ def visitor(url: str, visit_other: Any) -> Any:
 def sign_in(page: Any, token: str) -> None:
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Sign in").click()
-
-
-def live(page: Any) -> None:
-    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def test_the_token_is_entered_once_per_tab(visitor) -> None:

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
+from tests.browser.page import live
+
 PLACES = {"list": "#/", "mail": "#/mail", "agent": "#/agents/{}", "empty": "#/agents/nobody"}
 PLACES |= {"broadcasts": "#/broadcasts", "activity": "#/activity"}
-
-
-def live(page: Any) -> None:
-    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def focused(page: Any) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.page import live
+
 BODY = """# Title
 
 **bold** [site](https://evil.example/x) and `code`
@@ -26,10 +28,6 @@ BODY = """# Title
 
 def row(page: Any, id: str) -> Any:
     return page.locator(f'[data-message-id="{id}"]')
-
-
-def live(page: Any) -> None:
-    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def test_twelve_messages_of_one_line_fit_a_usual_screen(visit, served, name) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.page import live
+
 TABS = 8  # a browser opens six connections to one server
 # counts the event streams of this page: the open ones, and all that it ever opened
 COUNT = """
@@ -22,10 +24,6 @@ globalThis.fetch = async (path, options) => {
   return fetch(path, options);
 };
 """
-
-
-def live(page: Any) -> None:
-    page.locator('.connection[data-state="live"]').wait_for()
 
 
 def shows(page: Any, text: str) -> None:

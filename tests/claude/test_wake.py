@@ -268,6 +268,17 @@ async def test_a_line_that_never_becomes_a_prompt_gives_back_what_it_held_and_is
     assert (again["delivery"], again["redelivered"]) == (2, True)
 
 
+async def test_a_line_of_which_nothing_is_known_is_followed_by_lines_without_messages(broker, hooked, monkeypatch):
+    monkeypatch.setattr(wake_line, "RELAY_S", 0.1)
+    bob, _ = await hooked()
+    await mail(broker, "m1", sender=ADA)
+    assert "secret" in (await bob.next())["text"]  # and no answer
+
+    for _ in range(2):
+        assert "secret" not in await woken(bob, ok=False)
+    assert (await broker.mail.state("bob", "m1")).deliveries == 1
+
+
 async def test_a_prompt_that_another_hook_removed_acknowledges_nothing(broker, hooked, monkeypatch):
     monkeypatch.setattr(session, "ONE_PROMPT_S", 0.0)
     bob, connected = await hooked()
@@ -279,6 +290,27 @@ async def test_a_prompt_that_another_hook_removed_acknowledges_nothing(broker, h
     await connected.session.ack_listed()
 
     await has_state(broker, "m1", "queued")
+
+
+async def test_wakes_that_end_while_one_is_recorded_wait_for_no_prompt(broker, connect, monkeypatch):
+    recording = asyncio.Event()
+
+    async def record(*_: Any, **__: Any) -> None:
+        recording.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ClaudeProcesses, "mark_notified", record)
+    sessions = ConnectedSessions()
+    waking = asyncio.create_task(Wakes(broker, sessions, "auto").run())
+    bob = await connect("bob", sessions=sessions, claude={"pid": 1, "socket": "/tmp/1.sock"})
+    next(iter(sessions)).hook_received("c-1", idle=True)
+    await mail(broker, "m1", sender=ADA)
+    assert bodies(await woken(bob)) == ["secret"]
+    await recording.wait()
+
+    waking.cancel()
+
+    assert await asyncio.wait([waking], timeout=3) == ({waking}, set())
 
 
 async def test_a_session_that_ends_after_the_line_leaves_its_mail_to_the_next_one(broker, hooked, connect):

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from postino.paths import Home
+from tests.daemons import Daemon
 from tests.homes import scratch_home
 
 
@@ -38,6 +40,10 @@ class Postino:
             name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE", "PYTHON"))
         }
         return kept | {"POSTINO_HOME": str(self.home), "POSTINO_WEB_PORT": "0"} | self.settings
+
+    def serve(self, **settings: str) -> None:
+        """Start the daemon that `up` would start, without its imports: for tests of something else."""
+        Daemon(Home(self.home).prepare(), self.env | settings).start()
 
     def open(self, *args: str, **options: Any) -> subprocess.Popen[bytes]:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

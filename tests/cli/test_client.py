@@ -78,7 +78,7 @@ def test_the_rest_of_the_verbs(client) -> None:
 
 
 def test_over_tcp_with_a_token_and_never_without(bare) -> None:
-    bare.ok("up", POSTINO_API_TOKEN="hush")
+    bare.serve(POSTINO_API_TOKEN="hush")
     url = bare.json("status")["url"]
     with Client(url, token="hush") as client:
         assert client.send("bob", "hello", id="1")["created"]
@@ -89,7 +89,7 @@ def test_over_tcp_with_a_token_and_never_without(bare) -> None:
 
 
 def test_a_send_through_a_killed_daemon_is_stored_once(bare) -> None:
-    bare.ok("up")
+    bare.serve()
     env, home = bare.env, Home(bare.home)
     with Client(home.socket, start=lambda: process.start(env, home)) as client:
         for number in range(3):
@@ -101,7 +101,7 @@ def test_a_send_through_a_killed_daemon_is_stored_once(bare) -> None:
 
 
 def test_a_flood_through_a_kill_loses_and_doubles_nothing(bare) -> None:
-    bare.ok("up")
+    bare.serve()
     env, home = bare.env, Home(bare.home)
     killer = threading.Timer(0.3, lambda: os.kill(process.status(home).pid, signal.SIGKILL))
     with Client(home.socket, start=lambda: process.start(env, home)) as client:

@@ -123,6 +123,7 @@ def test_a_wrong_token_and_another_store(postino, examine) -> None:
     assert "POSTINO_API_TOKEN" in found["tcp"]["fix"]
 
 
+@pytest.mark.timeout(180)
 def test_fix_mends_what_loses_nothing_and_then_all_is_green(bare, examine) -> None:
     def fixed(**settings: str) -> list[str]:
         done = doctor(bare, "--json", "--fix", **settings)
@@ -177,7 +178,7 @@ def test_a_taken_port_another_version_a_store_that_hangs_and_a_daemon_that_does(
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         taken = stranger.getsockname()[1]
-        bare.ok("up", POSTINO_WEB_PORT=str(taken))
+        bare.serve(POSTINO_WEB_PORT=str(taken))
         found = examine(bare, 3, POSTINO_WEB_PORT=str(taken))
     assert wrongs(found) == {"port": "port_taken"}
     assert f"another program uses port {taken}; postino listens on " in found["port"]["text"]
@@ -209,7 +210,7 @@ def test_a_taken_port_another_version_a_store_that_hangs_and_a_daemon_that_does(
 
 def test_a_store_of_ones_own_that_keeps_nothing_and_then_is_gone(bare, serve, examine) -> None:
     own = serve("--appendonly", "no")
-    bare.ok("up", POSTINO_VALKEY_URL=own.url)
+    bare.serve(POSTINO_VALKEY_URL=own.url)
     found = examine(bare, 3)
     assert found["store"]["level"] == "wrong"
     assert found["store"]["code"] in ("store_volatile", "store_warns")

@@ -179,7 +179,9 @@ def test_what_became_of_wakes(
     found = claude.wake(command, [session])
 
     assert (found.code, word in found.text) == (code, True), found
-    plain = list(claude.hooks(command, [session | {"lastHook": None, "plugin": False}]))
-    assert [(each.code, each.level) for each in plain] == [("hooks_none", "note")]
+    plain = session | {"lastHook": None, "plugin": False}
+    found = list(claude.hooks(command, [plain, plain | {"agent": "eve", "plugin": True}]))
+    assert [(each.code, each.level) for each in found] == [("hooks_none", "note"), ("hooks_silent", "wrong")]
+    assert "lena has postino by an MCP entry" in found[0].text and "the session eve is" in found[1].text
     off = Command("doctor", [], "", load(environ | {"POSTINO_WAKE": "off"})[0], environ, False)
     assert claude.wake(off, [session]).code == "wake_off"

@@ -72,7 +72,8 @@ def test_the_name_comes_from_the_environment_too(postino) -> None:
     item = postino.json("read", POSTINO_AGENT_NAME="m3-bob")["items"][0]
     assert (item["from"], item["to"]) == ("m3-ada", "m3-bob")
     assert postino.ok("send", "m3-bob", "hello")
-    assert postino.json("read", "--from", "m3-bob", POSTINO_AGENT_NAME="m3-ada")["items"][0]["from"] == "anonymous"
+    item = postino.json("read", "--from", "m3-bob", POSTINO_AGENT_NAME="m3-ada")["items"][0]
+    assert (item["from"], item["verified"]) == (postino.json("whoami")["agent"], True)
 
 
 @pytest.mark.parametrize("command", ["read", "check", "dead", "clear", "rename"])
@@ -306,7 +307,7 @@ def test_a_terminal_without_utf8_gets_escapes_and_the_mail_is_read(postino) -> N
 
 
 def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
-    bare.ok("up", POSTINO_MAX_DELIVERIES="1")
+    bare.serve(POSTINO_MAX_DELIVERIES="1")
     bare.ok("send", "bob", "x" * 30_000, "--from", "ada", "--id", "1")
     for number in range(2, 5):
         bare.ok("send", "bob", "y" * 30_000, "--from", "ada", "--id", f"{number}")
@@ -330,7 +331,7 @@ def test_a_name_that_was_read_as_an_id_is_told(postino) -> None:
 
 
 def test_the_notices_of_system_can_be_looked_up(bare) -> None:
-    bare.ok("up", POSTINO_MAX_DELIVERIES="1")
+    bare.serve(POSTINO_MAX_DELIVERIES="1")
     bare.ok("read", "ada")  # only who reads is told
     bare.ok("send", "bob", "hello", "--from", "ada", "--id", "n1")
     with Client(bare.home / "daemon.sock") as client:

@@ -22,9 +22,21 @@ def post(url: str, body: dict[str, str], **headers: str) -> tuple[int, Any]:
         return refused.code, json.load(refused)
 
 
-def test_without_a_token_the_plain_address_is_opened(bare) -> None:
-    shown = bare.ok("open", "--print")
-    assert re.fullmatch(r"http://localhost:\d+/\n", shown)
+def test_without_a_token_the_code_only_tells_who_you_are(bare) -> None:
+    shown = bare.ok("open", "--print", POSTINO_HUMAN_NAME="robert")
+    assert re.fullmatch(r"http://localhost:\d+/#code=[\w-]{32}\n", shown)
+    url, _, code = shown.strip().partition("#code=")
+
+    status, answer = post(f"{url}api/signin", {"code": code})
+
+    assert (status, answer["token"], answer["person"]) == (200, None, "robert")
+    sent = post(
+        f"{url}api/messages",
+        {"to": "bob", "body": "x"},
+        **{"X-Postino-Via": "web", "X-Postino-Person": answer["proof"]},
+    )[1]
+    found = bare.json("history", "--search", sent["id"])["items"][0]
+    assert (found["from"], found["verified"]) == ("robert", True)
 
 
 def test_where_there_is_no_screen_the_address_is_printed(bare) -> None:
@@ -37,6 +49,7 @@ def test_a_browser_gets_the_code_and_the_terminal_does_not(bare, tmp_path) -> No
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/address\n')
     browser.chmod(0o755)
 
+    bare.serve(POSTINO_API_TOKEN=TOKEN)
     shown = bare.ok("open", POSTINO_API_TOKEN=TOKEN, BROWSER=f"{browser} %s")
 
     assert re.fullmatch(r"opened http://localhost:\d+/\n", shown)
@@ -44,14 +57,17 @@ def test_a_browser_gets_the_code_and_the_terminal_does_not(bare, tmp_path) -> No
 
 
 def test_a_code_is_changed_into_the_token_once(bare) -> None:
+    bare.serve(POSTINO_API_TOKEN=TOKEN)
     url, _, code = bare.json("open", "--print", POSTINO_API_TOKEN=TOKEN)["url"].partition("#code=")
 
-    assert post(f"{url}api/signin", {"code": code}) == (200, {"ok": True, "token": TOKEN})
+    status, answer = post(f"{url}api/signin", {"code": code})
+    assert (status, answer["token"]) == (200, TOKEN)
     status, refusal = post(f"{url}api/signin", {"code": code})
     assert (status, refusal["code"]) == (403, "code_spent")
 
 
 def test_a_code_is_made_for_the_unix_socket_alone(bare) -> None:
+    bare.serve(POSTINO_API_TOKEN=TOKEN)
     url = bare.json("open", "--print", POSTINO_API_TOKEN=TOKEN)["url"].partition("#")[0]
 
     assert post(f"{url}api/signin/code", {})[0] == 401
@@ -59,8 +75,8 @@ def test_a_code_is_made_for_the_unix_socket_alone(bare) -> None:
     assert (status, refusal["code"]) == (403, "forbidden")
 
 
-def test_a_code_that_nobody_made_is_none(bare) -> None:
-    url = bare.json("open", "--print")["url"]
+def test_a_code_that_nobody_made_is_none(postino) -> None:
+    url = postino.json("open", "--print")["url"].partition("#")[0]
 
     for code in ("", "x", "ä" * 40):
         assert post(f"{url}api/signin", {"code": code})[0] == 403
@@ -72,9 +88,9 @@ def test_without_tcp_there_is_no_page(bare) -> None:
 
 def test_a_code_ends_by_time_and_the_oldest_by_number(monkeypatch) -> None:
     kept = signin_codes.SignInCodes()
-    first, *others = [kept.make() for _ in range(signin_codes.MOST + 1)]
-    assert not kept.spend(first)
-    assert all(kept.spend(each) for each in others)
+    first, *others = [kept.make("robert") for _ in range(signin_codes.MOST + 1)]
+    assert kept.spend(first) == (False, None)
+    assert all(kept.spend(each) == (True, "robert") for each in others)
 
     monkeypatch.setattr(signin_codes, "CODE_S", 0)
-    assert not kept.spend(kept.make())
+    assert not kept.spend(kept.make(None))[0]

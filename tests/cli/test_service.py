@@ -99,6 +99,7 @@ def story(root: Path, program: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.timeout(180)
 def test_systemd_runs_the_daemon_and_leaves_no_trace_of_it() -> None:
     with scratch_home() as made:
         told = story(made.root, STORY)

@@ -20,7 +20,7 @@ from tests.cli.conftest import Postino
 @pytest.fixture
 def source(bare: Postino) -> Postino:
     """A home with some mail in it."""
-    bare.ok("up")
+    bare.serve()
     bare.ok("send", "bob", "one", "--from", "ci", "--id", "m1")
     bare.ok("send", "bob", "two\nlines", "--from", "ci")
     bare.ok("broadcast", "hear", "--from", "ci")
@@ -40,21 +40,23 @@ def test_a_mailroom_goes_through_a_file_into_an_empty_one(source: Postino, tmp_p
 
     told = source.ok("export", str(file))
 
-    assert told == f"exported 1 agent, 2 messages, 0 dead letters, 1 broadcast, 1 remembered id to {file}\n"
+    assert told == f"exported 2 agents, 2 messages, 0 dead letters, 1 broadcast, 1 remembered id to {file}\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["mail.ndjson"]
     assert "m1" not in source.no(3, "import", str(file)) + source.no(3, "import", str(file), "--json")
     other = emptied(source)
-    assert other.ok("import", str(file), "--check").startswith("holds 1 agent, 2 messages, 0 dead letters, 1 broadcast")
+    assert other.ok("import", str(file), "--check").startswith(
+        "holds 2 agents, 2 messages, 0 dead letters, 1 broadcast"
+    )
     assert other.json("check", "bob")["unreadMessages"] == 0
-    assert other.ok("import", str(file)).startswith("imported 1 agent, 2 messages, 0 dead letters, 1 broadcast")
+    assert other.ok("import", str(file)).startswith("imported 2 agents, 2 messages, 0 dead letters, 1 broadcast")
     assert "two\n    lines" in other.ok("read", "bob")
     assert other.json("send", "bob", "one", "--from", "ci", "--id", "m1")["created"] is False
 
 
 def test_standard_output_and_input_do_as_well(source: Postino, tmp_path: Path) -> None:
     done = source.run("export")
-    assert (done.code, done.err) == (0, "exported 1 agent, 2 messages, 0 dead letters, 1 broadcast, 1 remembered id\n")
+    assert (done.code, done.err) == (0, "exported 2 agents, 2 messages, 0 dead letters, 1 broadcast, 1 remembered id\n")
     other = emptied(source)
 
     answer = other.json("import", stdin=done.out.encode())  # a pipe: it cannot be read twice
@@ -83,7 +85,7 @@ def test_a_file_that_was_cut_off_changes_nothing(source: Postino, tmp_path: Path
 
     assert other.no(2, "import", str(file)).startswith("line ")
 
-    assert other.json("agents")["total"] == 0
+    assert "bob" not in [each["name"] for each in other.json("agents")["items"]]
     assert other.json("send", "bob", "x", "--from", "ci")["created"] is True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,14 @@ class Machine(ScriptedMachine[Model]):
         name, text = written[self.client]
         self.file(name).parent.mkdir(parents=True)
         self.file(name).write_text(text)
+        if self.client == "opencode" and "OPENCODE_PLUGIN" in os.environ:
+            self._install_plugin(Path(os.environ["OPENCODE_PLUGIN"]))
+
+    def _install_plugin(self, installed: Path) -> None:
+        """Let opencode find @opencode-ai/plugin: it installs it into each HOME, 96 MB in 5 s of CPU, for any plugin."""
+        for file in installed.glob("package*.json"):
+            shutil.copy(file, self.file(".config/opencode"))
+        self.file(".config/opencode/node_modules").symlink_to(installed / "node_modules")
 
     async def client_run(self, *args: str, code: int | None = 0, **env: str) -> str:
         """Run the client to its end and return its output."""

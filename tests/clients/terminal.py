@@ -100,6 +100,14 @@ class Terminal:
             os.close(self._master)
 
 
+async def begin_codex(terminal: Terminal, requests: Sequence[object]) -> None:
+    """Trust postino's hooks in a session of Codex that has just started, and ask for its first turn."""
+    await terminal.until("Trust all and continue")
+    await terminal.press(b"2", "› 2. Trust all and continue")
+    await terminal.press(b"\r", "Ask Codex to do anything")
+    await terminal.ask_until(b"work", lambda: requests)
+
+
 def _bare(text: str) -> str:
     """Return a text without spaces and the Braille characters with which Codex draws."""
     return re.sub(r"[\s\u2800-\u28ff]+", "", text)

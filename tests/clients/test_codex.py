@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.clients.machine import Machine
 from tests.clients.model import Model
-from tests.clients.terminal import Terminal
+from tests.clients.terminal import Terminal, begin_codex
 from tests.clients.turn import WorkingTurn
 from tests.relays import real_relays
 from tests.waiting import until
@@ -17,6 +19,7 @@ from tests.waiting import until
 EXEC = ("exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
 
+@pytest.mark.timeout(180)
 async def test_a_session_sends_receives_while_it_works_and_is_woken(
     machine_of: Callable[[str], Machine], model: Model
 ) -> None:
@@ -26,10 +29,7 @@ async def test_a_session_sends_receives_while_it_works_and_is_woken(
     turn = WorkingTurn(machine, model, "c1")
     terminal = Terminal([machine.binary], machine.env, machine.project())
     try:
-        await terminal.until("Trust all and continue")
-        await terminal.press(b"2", "› 2. Trust all and continue")
-        await terminal.press(b"\r", "Ask Codex to do anything")
-        await terminal.ask_until(b"work", lambda: model.requests)
+        await begin_codex(terminal, model.requests)
         await turn.check()
         await turn.woken("queue")
         async with real_relays() as spawn:

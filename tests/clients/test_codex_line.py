@@ -29,7 +29,8 @@ class Server:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []  # session, text
-        self.answer: dict[str, Any] | None = {"result": {}}
+        self.answer: dict[str, Any] | None = {"result": {"queuedSubmission": {"id": "q1"}}}
+        self.removed: list[str] = []
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -44,6 +45,9 @@ class Server:
                 self.lines.append((given["threadId"], given["input"][0]["text"]))
                 await socket.ping()
                 await socket.send_str(json.dumps({"id": message["id"]} | self.answer))
+            elif message.get("method") == "thread/queue/delete":
+                self.removed.append(message["params"]["queuedSubmissionId"])
+                await socket.send_str(json.dumps({"id": message["id"], "result": {"deleted": True}}))
         return socket
 
 
@@ -139,6 +143,18 @@ async def test_a_prompt_of_the_user_that_comes_before_the_line_does_not_take_its
     await codex.event("UserPromptSubmit", prompt=server.lines[0][1], turn_id="t3")
     await codex.event("Stop", turn_id="t3")
     assert codex.state(id) == "acked"
+
+
+async def test_a_line_that_becomes_no_prompt_is_removed_and_its_messages_wait(idle: Any, server: Server) -> None:
+    codex, relay, ada = idle
+    id = f"to-{codex.agent}"
+    await ada.call("msg_send", to=codex.agent, body=BODY, id=id)
+    await eventually(lambda: server.removed, "the line is taken back after ten seconds")
+    await asyncio.to_thread(until, lambda: codex.state(id) == "queued", "the message waits again")
+
+    assert server.removed == ["q1"]
+    (message,) = said(await relay.ask("tools/call", {"name": "msg_read", "arguments": {}}))["messages"]
+    assert (message["delivery"], message["redelivered"]) == (1, False)  # it was never shown
 
 
 async def test_no_message_stands_in_the_arguments_of_the_command(idle: Any, server: Server, home: Path) -> None:

@@ -252,6 +252,27 @@ async def test_an_idle_opencode_gets_a_line_to_start_a_turn_with(served: Daemon,
         await again
 
 
+@pytest.mark.parametrize("proof", ["Seen", "Aborted"])
+async def test_the_line_to_an_idle_opencode_holds_a_verified_message(served: Daemon, relays: Any, proof: str) -> None:
+    opencode, _ = await opened(served, relays, "opencode")
+    await opencode.event("UserPromptSubmit", prompt="hi")
+    await opencode.event("Stop")
+    waiting = asyncio.create_task(opencode.event("AwaitWake", messages=True))
+    ada = await relays(served.env, POSTINO_AGENT_NAME="ada")
+    id = f"to-{opencode.agent}"
+    await ada.call("msg_send", to=opencode.agent, body="the-body", id=id)
+    line = await asyncio.wait_for(waiting, 30)
+    assert '"body":"the-body"' in line["wake"]
+
+    await opencode.event("UserPromptSubmit", prompt=line["wake"])
+    await opencode.event("Seen", tool_calls=[{"tool_use_id": "call_1"}])  # of calls before the line
+    await opencode.event("Stop")
+    assert opencode.state(id) == "leased"
+
+    await opencode.event(proof, prompted=True)
+    assert opencode.state(id) == ("acked" if proof == "Seen" else "queued")
+
+
 async def test_no_event_makes_the_daemon_fail(served: Daemon, relays: Any) -> None:
     await opened(served, relays, "gemini")
     line = http.client.HTTPConnection("localhost", timeout=60)

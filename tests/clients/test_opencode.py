@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.clients.machine import Machine
 from tests.clients.model import Model
 from tests.clients.turn import WorkingTurn
@@ -15,6 +17,7 @@ from tests.relays import real_relays
 from tests.waiting import eventually, until
 
 
+@pytest.mark.timeout(180)
 async def test_a_session_sends_receives_while_it_works_and_is_woken(
     machine_of: Callable[[str], Machine], model: Model
 ) -> None:

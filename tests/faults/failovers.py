@@ -26,6 +26,7 @@ from tests.waiting import eventually
 INBOXES = ("ada", "ben")
 PAUSE_S = 0.015  # of a sender after each answer: four senders make about 150 messages a second
 RETRY_S = 0.05  # after a refusal
+LOOK_S = 0.1  # between two looks at the servers, each of which opens some ten connections
 AGAIN_S = 12.0  # after which a planned failover is asked for again: Sentinels give one up after 10 s
 PATIENCE_S = 150.0  # a deadline: Sentinels try a failed failover again after 20 s, on a busy machine several times
 
@@ -209,7 +210,9 @@ async def kill(watched: Watched, load: Load, *, as_replica: bool = False) -> flo
     async def fault() -> None:
         primary.kill()
         if len(watched.nodes) == 2:  # the fence accepts nothing before the other node is back
-            await eventually(lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S)
+            await eventually(
+                lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S, poll_s=LOOK_S
+            )
             if as_replica:
                 primary.first = ("--replicaof", "127.0.0.1", str(watched.primary().port))
             await asyncio.to_thread(primary.start)
@@ -226,7 +229,7 @@ async def planned(watched: Watched, load: Load, *words: str) -> float:
     before = watched.primary()
 
     async def fault() -> None:
-        await eventually(lambda: asyncio.to_thread(asked), "another is promoted", PATIENCE_S)
+        await eventually(lambda: asyncio.to_thread(asked), "another is promoted", PATIENCE_S, poll_s=LOOK_S)
 
     asked_at = -AGAIN_S
 
@@ -250,7 +253,9 @@ async def freeze(watched: Watched, load: Load) -> float:
 
     async def fault() -> None:
         primary.signal(signal.SIGSTOP)
-        await eventually(lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S)
+        await eventually(
+            lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S, poll_s=LOOK_S
+        )
         if len(watched.nodes) == 2:
             primary.signal(signal.SIGCONT)
 
@@ -269,7 +274,7 @@ def promoted(watched: Watched, before: Node) -> bool:
 
 async def settled(watched: Watched, load: Load) -> None:
     """Return when all nodes are back, and messages were accepted by all."""
-    await eventually(lambda: asyncio.to_thread(watched.settled), "all nodes are back", PATIENCE_S)
+    await eventually(lambda: asyncio.to_thread(watched.settled), "all nodes are back", PATIENCE_S, poll_s=LOOK_S)
     await load.progress()
 
 
@@ -280,7 +285,10 @@ async def kill_owner(cluster: Cluster, load: Load) -> None:
     async def fault() -> None:
         owner.kill()
         await eventually(
-            lambda: asyncio.to_thread(lambda: cluster.owner() is not owner), "the replica has taken over", PATIENCE_S
+            lambda: asyncio.to_thread(lambda: cluster.owner() is not owner),
+            "the replica has taken over",
+            PATIENCE_S,
+            poll_s=LOOK_S,
         )
         await asyncio.to_thread(owner.start)
 
@@ -296,7 +304,10 @@ async def fail_over_owner(cluster: Cluster, load: Load) -> float:
     async def fault() -> None:
         replica.ask("CLUSTER", "FAILOVER")
         await eventually(
-            lambda: asyncio.to_thread(lambda: cluster.owner() is replica), "the replica has taken over", PATIENCE_S
+            lambda: asyncio.to_thread(lambda: cluster.owner() is replica),
+            "the replica has taken over",
+            PATIENCE_S,
+            poll_s=LOOK_S,
         )
 
     seconds = await load.outage(fault)
@@ -311,7 +322,12 @@ async def migrate(cluster: Cluster, load: Load) -> float:
 
     async def fault() -> None:
         owner.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", str(target.ask("CLUSTER", "MYID")))
-        await eventually(lambda: asyncio.to_thread(lambda: cluster.owner() is target), "the slot has moved", PATIENCE_S)
+        await eventually(
+            lambda: asyncio.to_thread(lambda: cluster.owner() is target),
+            "the slot has moved",
+            PATIENCE_S,
+            poll_s=LOOK_S,
+        )
 
     seconds = await load.outage(fault)
     await covered(cluster, load)
@@ -341,7 +357,12 @@ async def migrate_by_keys(cluster: Cluster, load: Load) -> float:
             move(left)
         for node in (target, owner):
             node.ask("CLUSTER", "SETSLOT", SLOT, "NODE", to_id)
-        await eventually(lambda: asyncio.to_thread(lambda: cluster.owner() is target), "the slot has moved", PATIENCE_S)
+        await eventually(
+            lambda: asyncio.to_thread(lambda: cluster.owner() is target),
+            "the slot has moved",
+            PATIENCE_S,
+            poll_s=LOOK_S,
+        )
 
     seconds = await load.outage(fault)
     await covered(cluster, load)
@@ -354,5 +375,6 @@ async def covered(cluster: Cluster, load: Load) -> None:
         lambda: asyncio.to_thread(lambda: bool(cluster.replicas(cluster.owner()))),
         "the owner has a replica",
         PATIENCE_S,
+        poll_s=LOOK_S,
     )
     await load.progress()

@@ -9,10 +9,14 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 
+from postino.paths import Home
+from tests.hooks import hook_script
+from tests.hooks.hook_script import Run
 from tests.hooks.machine import Machine, Session
 from tests.hooks.model import Model
 from tests.scripted.machine import scratch_root
@@ -71,3 +75,18 @@ async def open_tab(machine: Machine) -> AsyncIterator[Callable[..., Awaitable[Se
 
     yield open_one
     await asyncio.gather(*(each.kill() for each in opened))
+
+
+@pytest.fixture
+def claude() -> Iterator[int]:
+    """The pid of a process that can pass for Claude."""
+    process = subprocess.Popen(["sleep", "600"])
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def hook(home: Home, claude: int) -> Run:
+    """Run the hook as the client would: `hook("SessionStart")`."""
+    return hook_script.runner(home, claude)

@@ -14,7 +14,7 @@ from tests.mcp.mail import ALICE, mail, text_of
 TOOLS = {
     "msg_whoami": set(),
     "msg_check": set(),
-    "msg_send": {"to", "body", "id", "thread", "reply_to", "expects"},
+    "msg_send": {"to", "body", "id", "thread", "reply_to", "expects", "choices"},
     "msg_read": {"limit"},
     "msg_ack": {"ids"},
     "msg_broadcast": {"body", "id"},

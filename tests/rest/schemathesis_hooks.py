@@ -21,6 +21,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         body["wait"] = 0
     if case.path == "/api/messages" and body.get("to") is None:
         body["to"] = "bob"  # may be absent where `reply_to` is a message that `from` got
+    names = body.get("to")
+    if isinstance(names, list) and all(isinstance(each, str) for each in names) and len({*names}) == len(names):
+        body["to"] = list({each.casefold(): each for each in names}.values())  # names that differ in case are one agent
     for name in set(body) & set(query):  # a member may be in either, and must not differ
         del query[name]
     if "id" in body:
@@ -29,6 +32,6 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         "ids" in body
         and not body.get("consumer")
         and "X-Postino-Consumer" not in headers
-        and "requeue" not in case.path
+        and not any(verb in case.path for verb in ("requeue", "seen", "done"))
     ):
         body["consumer"] = "c1"  # the consumer must be in either

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Generic
 
 from postino.paths import Home
+from postino.transport import Transport
 from tests import homes, processes
 from tests.daemons import Daemon
 from tests.scripted.model import Json, M
+from tests.waiting import PATIENCE_S
 
 
 @dataclass(kw_only=True)
@@ -85,9 +87,9 @@ class ScriptedMachine(Generic[M]):
         return str(sent["id"])
 
     def asked(self, path: str) -> Any:
-        """Return the answer of the daemon to a GET."""
-        socket = str(self.root / "po/daemon.sock")
-        return json.loads(self.run("curl", "-s", "--unix-socket", socket, f"http://localhost/api/{path}"))
+        """Return the answer of the daemon to a GET; who waits for one asks often, so without a process."""
+        with contextlib.closing(Transport(self.root / "po/daemon.sock")) as transport:
+            return json.loads(transport.exchange("GET", f"/api/{path}", None, {}, PATIENCE_S).body)
 
     def state(self, agent: str, id: str) -> Json:
         """Return what became of a message."""

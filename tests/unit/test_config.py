@@ -33,6 +33,7 @@ CASES: dict[str, tuple[tuple[str, object], tuple[str, ...]]] = {
     "POSTINO_WEB_ENABLED": (("No", False), ("maybe", "2", "on/off")),
     "POSTINO_API_TOKEN": (("s3cret-token", "s3cret-token"), ("with blank", "tab\t", "ümlaut")),
     "POSTINO_AGENT_NAME": (("reviewer-1", "reviewer-1"), ("all", "System", "-x", "a b", "x" * 65)),
+    "POSTINO_HUMAN_NAME": (("robert.m", "robert.m"), ("human", "a b", "-x")),
     "POSTINO_MSG_TTL": (("1", 1), ("0", "-5", "31536001", "1h", "1e3")),
     "POSTINO_MESSAGE_LEASE": (("86400", 86400), ("0", "86401", "2m")),
     "POSTINO_MAX_DELIVERIES": (("1", 1), ("0", "101", "five")),

@@ -34,6 +34,7 @@ def document(name: str) -> str:
 
 OPERATIONS = document("docs/operations.md")
 SETTINGS = document("docs/settings.md")
+MOST_LOADED = 377 + 1616 + 200  # characters that every session of Claude Code loads at its start: a budget
 CODES = document("docs/errors.md")
 
 
@@ -67,6 +68,7 @@ def test_the_size_of_a_sessions_context_is_that_of_the_code() -> None:
     instructions, loaded, _ = characters(instructions_for("claude-code"), tools).values()
 
     guide = document("docs/claude-code.md")
+    assert instructions + loaded <= MOST_LOADED
     assert f"{instructions} characters of instructions and {loaded:,} of definitions of the three tools" in guide
 
 
@@ -82,7 +84,7 @@ class _Parsed(Exception):
 
 
 class _Dry(Command):
-    def client(self) -> NoReturn:
+    def _connection(self) -> NoReturn:
         raise _Parsed
 
 

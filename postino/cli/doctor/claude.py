@@ -16,6 +16,7 @@ from postino.cli import claude_needs, render
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding, first_line, note, ok, skipped, wrong
 from postino.cli.install import claude_program, installed
+from postino.cli.program import finished
 from postino.client import Client
 from postino.errors import PostinoError
 
@@ -77,17 +78,7 @@ def server(command: Command) -> Finding:
     environ |= {"POSTINO_HOME": str(command.settings.home.root), "POSTINO_AGENT_NAME": agent}
     began = time.monotonic()
     try:
-        done = subprocess.run(
-            [str(claude_program(command)), "mcp", "get", SERVER],
-            env=environ,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SERVER_S,
-            check=False,
-        )
+        done = finished([str(claude_program(command)), "mcp", "get", SERVER], environ, SERVER_S, "/")
     except (OSError, subprocess.TimeoutExpired) as error:
         return wrong("server", "server_failed", f"the client did not start the plugin's MCP server: {error}")
     finally:
@@ -106,7 +97,6 @@ def server(command: Command) -> Finding:
 def hooks(command: Command, sessions: list[Json] | None) -> Iterator[Finding]:
     """Check that hooks may run, and when those of the connected sessions were heard last."""
     settings = _settings(command)
-    unheard = [each for each in sessions or [] if each["lastHook"] is None]
     if isinstance(settings, str):
         yield wrong("hooks", "settings_unreadable", f"{settings}, so Claude Code ignores it", "correct that file")
     elif settings.get("disableAllHooks") is True:
@@ -116,18 +106,28 @@ def hooks(command: Command, sessions: list[Json] | None) -> Iterator[Finding]:
         yield skipped("hooks", "no daemon is reachable")
     elif not sessions:
         yield skipped("hooks", "no session of Claude Code is connected that could be heard")
-    elif plain := [str(each["agent"]) for each in unheard if each.get("plugin") is False]:
-        text = f"the session {', '.join(plain)} has postino by an MCP entry, not by the plugin: no hooks run there"
-        yield note("hooks", "hooks_none", text, "`claude mcp list` shows that entry; remove it and start anew")
-    elif silent := [str(each["agent"]) for each in unheard if not each.get("reconnected")]:
-        text = f"the session {', '.join(silent)} is connected, but none of its hooks was heard"
-        yield wrong("hooks", "hooks_silent", text, "start that session anew; /hooks in it shows what is configured")
-    elif unheard:  # they may have had nothing to do since
-        names = ", ".join(str(each["agent"]) for each in unheard)
-        yield note("hooks", "hooks_not_yet", f"{names} connected again, and no hook was heard since then")
     else:
-        heard = ", ".join(f"{each['agent']} {_ago(each['lastHook'])}" for each in sessions)
-        yield ok("hooks", f"heard: {heard}")
+        yield from _heard(sessions)
+
+
+def _heard(sessions: list[Json]) -> Iterator[Finding]:
+    unheard = [each for each in sessions if each["lastHook"] is None]
+    plain = [each for each in unheard if each.get("plugin") is False]
+    if plain:
+        text = f"the session {_names(plain)} has postino by an MCP entry, not by the plugin: no hooks run there"
+        yield note("hooks", "hooks_none", text, "`claude mcp list` shows that entry; remove it and start anew")
+    others = [each for each in unheard if each not in plain]
+    if silent := [each for each in others if not each.get("reconnected")]:
+        text = f"the session {_names(silent)} is connected, but none of its hooks was heard"
+        yield wrong("hooks", "hooks_silent", text, "start that session anew; /hooks in it shows what is configured")
+    elif others:  # they may have had nothing to do since
+        yield note("hooks", "hooks_not_yet", f"{_names(others)} connected again, and no hook was heard since then")
+    elif heard := [f"{each['agent']} {_ago(each['lastHook'])}" for each in sessions if each["lastHook"]]:
+        yield ok("hooks", f"heard: {', '.join(heard)}")
+
+
+def _names(sessions: list[Json]) -> str:
+    return ", ".join(str(each["agent"]) for each in sessions)
 
 
 def permission(command: Command) -> Finding:

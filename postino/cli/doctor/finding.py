@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from postino.cli.command import Command
+from postino.cli.program import finished
 
 VERSION_S = 20.0  # for `--version` of a program
 
@@ -47,16 +48,7 @@ def skipped(check: str, text: str) -> Finding:
 def first_line(command: Command, program: str, option: str) -> str:
     """Return the first line that a program prints, "" if it prints none or fails."""
     try:
-        done = subprocess.run(
-            [program, option],
-            env=dict(command.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=VERSION_S,
-            check=False,
-        )
+        done = finished([program, option], command.environ, VERSION_S)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return (done.stdout.strip().splitlines() or [""])[0]

@@ -12,6 +12,7 @@ from typing import Any
 from postino import home_store
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding
+from postino.cli.program import finished
 from postino.config import comparable, in_effect
 from postino.daemon import process
 from postino.errors import BadRequest, PostinoError
@@ -94,15 +95,7 @@ def _service(command: Command) -> str:
 
 
 def _postino(command: Command, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "postino", *words],
-        env=dict(command.environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=MEND_S,
-        check=False,
-    )
+    done = finished([sys.executable, "-m", "postino", *words], command.environ, MEND_S)
     if done.returncode:
         raise OSError(done.returncode, f"`postino {' '.join(words)}` failed: {done.stderr.strip()}")
     return f"postino {' '.join(words)}"

@@ -16,6 +16,7 @@ from typing import Any
 from postino import __version__
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
+from postino.cli.program import finished
 from postino.client import Client
 from postino.daemon.process import DaemonInfo
 from postino.errors import AgentBusy, PostinoError, UnknownAgent
@@ -190,16 +191,7 @@ def _run_hook(command: Command, name: str, session: str, event: str, *, silent: 
 
 
 def _postino(command: Command, *args: str) -> Json:
-    done = subprocess.run(
-        [sys.executable, "-m", "postino", *args],
-        env=_environ(command, None),
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
+    done = finished([sys.executable, "-m", "postino", *args], _environ(command, None), WAIT_S, "/")
     if done.returncode:
         raise NotArrived(f"`postino {args[0]}` failed: {done.stderr.strip()}")
     answer: Json = json.loads(done.stdout)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from xml.parsers.expat import ExpatError
 
+from postino.cli.program import finished
 from postino.cli.service.definition import Definition
 from postino.errors import Unreachable
 
@@ -249,16 +250,7 @@ def _run(environ: Mapping[str, str], *words: str) -> subprocess.CompletedProcess
     if program is None:
         raise Unreachable(f"{words[0]} is not on PATH")
     try:
-        return subprocess.run(
-            [program, *words[1:]],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        return finished([program, *words[1:]], environ, TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{shlex.join(words)} did not end within {TIMEOUT_S:.0f} s") from None
 

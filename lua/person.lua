@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+--[[ person: make a name that of a person. Repeating changes nothing.
+Atomic because a session that starts at once must not take the name as well.
+KEYS     agents    hash     {po}:agents
+         presence  zset     {po}:presence
+ARGV     agent     the present name
+         chosen    '1': somebody chose this name for the person, so that an agent of that name which is away gives way
+RETURNS  ok, 1 new | 0 it was one
+         alias, present name
+ERRORS   NAME_TAKEN  it is the name of an agent
+TIME     O(n) in the sessions of the agent
+]]
+--@include lib/agent
+--@include lib/lasts
+--@include lib/now
+local agents, presence = unpack(KEYS)
+local agent, chosen, now = ARGV[1], ARGV[2] == '1', now_ms()
+local target = alias_of(agents, agent)
+if target then return { 'alias', target } end
+local record = load_agent(agents, agent) or { since = now, seen = 0 }
+if record.human then return { 'ok', 0 } end
+for _, session in ipairs(record.sessions or {}) do
+  if string.sub(session, 1, 5) ~= 'http:' and lasts(presence, session, now) then
+    return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent that is online')
+  end
+end
+if record.reads and not chosen then return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent') end
+record.human = true
+save_agent(agents, agent, record)
+return { 'ok', 1 }

@@ -1,0 +1,41 @@
+"""Routes of people: list, register, inbox, seen, done."""
+
+from __future__ import annotations
+
+import msgspec
+
+from postino.broker.people import Ended, Opened, Person, PersonInbox
+from postino.rest.call import ApiCall
+from postino.rest.history_records import InboxQuery
+from postino.rest.records import MessageIds, Nothing, Page, Paging
+from postino.rest.render import with_trees
+
+
+async def listing(call: ApiCall[Paging, Nothing]) -> Page[Person]:
+    """List the people that agents can write to."""
+    page = call.query
+    items, total = await call.broker.people.page(page.limit, page.offset)
+    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+
+
+async def register(call: ApiCall[Nothing, Nothing]) -> Person:
+    """Make a name that of a person; repeating changes nothing."""
+    return await call.broker.people.register(call.agent())
+
+
+async def inbox(call: ApiCall[InboxQuery, Nothing]) -> PersonInbox:
+    """Return what is open in a person's inbox and in that of all people, newest first."""
+    found = await call.broker.people.inbox(call.agent(), call.query.limit)
+    if not call.query.render:
+        return found
+    return msgspec.structs.replace(found, items=await with_trees(call.state.renderer, found.items))
+
+
+async def seen(call: ApiCall[Nothing, MessageIds]) -> Opened:
+    """Note that a person has seen messages: read and acknowledged, they stay open until answered or done."""
+    return await call.broker.people.seen(call.agent(), call.body.ids)
+
+
+async def done(call: ApiCall[Nothing, MessageIds]) -> Ended:
+    """Mark messages of a person as done, seen or not."""
+    return await call.broker.people.done(call.agent(), call.body.ids)

@@ -1,0 +1,125 @@
+"""People: their inboxes, and what of them is open: seen, and neither answered nor done."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from postino.model import Message, OpenMessage, Record, iso
+from postino.store.entries import message, pairs, unpacked
+from postino.store.inbox import id_array
+from postino.store.store import SLICE_BYTES, Store
+
+_PART = 50  # entries of one round trip
+
+
+class Taken(Record, frozen=True, kw_only=True):
+    """A message to `human` that another person has opened."""
+
+    id: str
+    by: str
+
+
+class _Opened(msgspec.Struct):
+    """A message that was opened, as lua/lib/open_message.lua writes it."""
+
+    s: str
+    r: str
+    t: int
+    f: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMessage:
+    """A message that was opened: its entry in the inbox, by whom and when."""
+
+    entry: str
+    reader: str
+    opened_ms: int
+    fields: list[str]
+
+
+class PeopleTable:
+    """The inboxes of people, and that of all people, `human`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def register(self, name: str, *, chosen: bool) -> str:
+        """Make a name that of a person; return the present name.
+
+        Raises:
+            NameTaken: it is the name of an agent.
+        """
+        present, _ = await self._store.run_named("person", name, chosen="1" if chosen else "")
+        return present
+
+    async def seen(self, inbox: str, reader: str, ids: list[str]) -> tuple[list[str], list[Taken], list[str]]:
+        """Open messages; return the ids of those opened by `reader`, those that others have taken, and the others.
+
+        Raises:
+            UnknownAgent: the inbox is no person's.
+        """
+        _, (seen, taken, unknown) = await self._store.run_named("seen", inbox, reader=reader, ids=id_array(ids))
+        return seen, [Taken(id=id, by=by) for by, id in zip(taken[::2], taken[1::2], strict=True)], unknown
+
+    async def done(self, inbox: str, reader: str, ids: list[str]) -> tuple[list[str], list[str]]:
+        """Mark messages as done; return the ids of those that are, and of those not in the inbox.
+
+        Raises:
+            UnknownAgent: the inbox is no person's.
+        """
+        _, (done, unknown) = await self._store.run_named("done", inbox, reader=reader, ids=id_array(ids))
+        return done, unknown
+
+    async def lengths(self, inbox: str) -> tuple[int, int]:
+        """Return how many messages nobody has opened, and how many are open since."""
+        keys, query = self._store.keys, self._store.query
+        found = await asyncio.gather(query("XLEN", keys.of("inbox", inbox)), query("HLEN", keys.of("open", inbox)))
+        return int(found[0]), int(found[1])
+
+    async def opened(self, inbox: str) -> list[OpenedMessage]:
+        """Return what was opened and is neither answered nor done; what a disk has altered is left out."""
+        flat = await self._store.query("HGETALL", self._store.keys.of("open", inbox))
+        return [each for value in pairs(flat).values() if (each := opened_message(value))]
+
+    async def restore(self, inbox: str, messages: dict[str, OpenedMessage]) -> int:
+        """Store opened messages, by id, of an export; return how many were not there."""
+        values = {id: _Opened(each.entry, each.reader, each.opened_ms, each.fields) for id, each in messages.items()}
+        rows = [(id, msgspec.json.encode(value).decode()) for id, value in values.items()]
+        keys = {"feed": self._store.keys.of("open", inbox)}
+        return int(await self._store.run("import_fields", inbox, {"pairs": msgspec.json.encode(rows).decode()}, keys))
+
+    async def unopened(self, inbox: str, limit: int) -> list[Message]:
+        """Return the newest `limit` messages that nobody has opened, newest first; fewer if they are long."""
+        keys, query = self._store.keys, self._store.query
+        found: list[tuple[str, list[str]]] = []
+        size, before = 0, "+"
+        while len(found) < limit and size < SLICE_BYTES:
+            part = await query("XREVRANGE", keys.of("inbox", inbox), before, "-", "COUNT", min(_PART, limit))
+            found += part
+            size += sum(len(text) for _, fields in part for text in fields)
+            if len(part) < min(_PART, limit):
+                break
+            before = f"({part[-1][0]}"
+        return [message(inbox, unpacked(fields)) for _, fields in found[:limit]]
+
+
+def opened_message(value: str) -> OpenedMessage | None:
+    """Return a value of the hash of opened messages; None if a disk has altered it."""
+    try:
+        found = msgspec.json.decode(value, type=_Opened)
+    except msgspec.MsgspecError:
+        return None
+    return OpenedMessage(found.s, found.r, found.t, found.f)
+
+
+def open_message(whole: Message, opened: OpenedMessage | None = None, *, by: str | None = None) -> OpenMessage:
+    """Return a message as a person's inbox shows it: `opened`, `by` whom."""
+    known: dict[str, Any] = {name: getattr(whole, name) for name in whole.__struct_fields__}
+    if opened is None:
+        return OpenMessage(**known)
+    return OpenMessage(**known, opened_at=iso(opened.opened_ms), opened_by=by)

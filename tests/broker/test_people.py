@@ -1,0 +1,303 @@
+"""People: an inbox that is read by eye, the one that all people share, and what of them is open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from postino.broker import Broker
+from postino.errors import AgentBusy, BadField, KeyReused, NameReserved, NameTaken, UnknownAgent
+from postino.model import Draft, Sender
+from tests.broker.mailrooms import exported, imported
+
+DAY_MS = 24 * 3600 * 1000
+
+
+@pytest.fixture
+async def people(broker: Broker) -> Broker:
+    """A mailroom with the people ann and robert."""
+    for name in ("ann", "robert"):
+        await broker.people.register(name)
+    return broker
+
+
+async def open_ids(broker: Broker, name: str) -> dict[str, str | None]:
+    """Return what a person's inbox shows: message id -> who has opened it."""
+    return {each.id: each.opened_by for each in (await broker.people.inbox(name, 50)).items}
+
+
+async def older(broker: Broker, agent: str, id: str, days: int) -> None:
+    """Make an unread message as old as if it had been sent that many days ago."""
+    keys, call = broker._store.keys, broker._store.call
+    ((stream_id, fields),) = await call("XRANGE", keys.of("inbox", agent), "-", "+")
+    sent = int(stream_id.partition("-")[0]) - days * DAY_MS
+    await call("UNLINK", keys.of("inbox", agent))
+    await call("XADD", keys.of("inbox", agent), f"{sent}-1", *fields)
+    record = await call("HGET", keys.of("index", agent), id)
+    await call("HSET", keys.of("index", agent), id, record.replace(stream_id, f"{sent}-1", 1))
+
+
+async def test_people_are_agents_of_their_own_kind(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="bob")
+
+    kinds = {each.name: each.kind for each in (await people.agents.page(10, 0))[0]}
+
+    assert kinds == {"ann": "human", "bob": "agent", "robert": "human"}
+    assert await people.people.names() == ["ann", "robert"]
+    assert people.guard.people == {"ann", "robert"}
+
+
+async def test_a_seen_message_is_read_and_stays_open_until_it_is_done(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert")
+    assert await open_ids(people, "robert") == {"m1": None}
+
+    answer = await people.people.seen("robert", ["m1", "never"])
+
+    assert (answer.seen, answer.taken, answer.unknown) == (["m1"], [], ["never"])
+    state = await people.mail.state("robert", "m1")
+    assert (state.state, state.reader) == ("acked", "robert")
+    assert await open_ids(people, "robert") == {"m1": "robert"}
+    assert (await people.people.seen("robert", ["m1"])).seen == ["m1"]
+    assert (await people.people.done("robert", ["m1"])).done == ["m1"]
+    assert await open_ids(people, "robert") == {}
+    assert (await people.people.done("robert", ["m1", "never"])).unknown == ["never"]
+
+
+async def test_a_message_marked_done_unseen_counts_as_read(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert")
+
+    await people.people.done("robert", ["m1"])
+
+    assert (await people.mail.state("robert", "m1")).reader == "robert"
+    assert await open_ids(people, "robert") == {}
+
+
+async def test_an_answer_marks_the_message_as_done(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert")
+    await send(people, "m2", to="human")
+
+    await people.people.answered("robert", "m1")
+    await people.people.answered("ann", "m2")
+    await people.people.answered("ci", "m2")  # no person
+
+    assert await open_ids(people, "robert") == {}
+
+
+async def test_who_opens_a_message_to_human_takes_it_and_the_others_see_by_whom(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="human", body="Who?")
+
+    answers = await asyncio.gather(*(people.people.seen(name, ["m1"]) for name in ("ann", "robert")))
+
+    taker = next(name for name, answer in zip(("ann", "robert"), answers, strict=True) if answer.seen)
+    other = answers[1] if taker == "ann" else answers[0]
+    assert [(each.id, each.by) for each in other.taken] == [("m1", taker)]
+    assert await open_ids(people, "ann") == await open_ids(people, "robert") == {"m1": taker}
+    counts = {each.name: (each.unread, each.open) for each in (await people.people.page(10, 0))[0]}
+    assert counts[taker] == (0, 1)
+    assert sum(open for _, open in counts.values()) == 1
+    assert (await people.mail.state("human", "m1")).reader == taker
+
+
+async def test_mail_to_human_waits_until_there_is_a_person(broker: Broker, send: Any) -> None:
+    sent = await send(broker, "m1", to="Human")
+    assert (sent.to, sent.known) == ("human", True)
+    assert "first who opens it" in sent.reach
+
+    await broker.people.register("robert")
+
+    assert await open_ids(broker, "robert") == {"m1": None}
+
+
+async def test_human_is_no_sender_and_no_name_to_take(people: Broker) -> None:
+    with pytest.raises(NameReserved):
+        Draft(id="m1", to="all", body="hello")
+    with pytest.raises(UnknownAgent):
+        await people.people.seen("human", ["m1"])
+    with pytest.raises(UnknownAgent, match="people: ann, robert"):
+        await people.people.inbox("bob", 10)
+
+
+async def test_an_agents_mail_cannot_be_opened_as_a_person(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="bob")
+
+    for verb in (people.people.seen, people.people.done):
+        with pytest.raises(UnknownAgent):
+            await verb("bob", ["m1"])
+
+    assert (await people.mail.state("bob", "m1")).state == "queued"
+
+
+async def test_a_person_and_an_agent_never_share_a_name(people: Broker, hello: Any) -> None:
+    with pytest.raises(NameTaken, match="is a person"):
+        await people.sessions.join(hello(name="robert"))
+    await people.sessions.join(hello(name="bob"))
+    with pytest.raises(NameTaken, match="is a person"):
+        await people.agents.rename("bob", "robert")
+    with pytest.raises(NameTaken, match="agent that is online"):
+        await people.people.register("bob")
+    await people.sessions.join(hello("s-1", name="eve"))
+    await people.sessions.leave("s-1", 1)
+    await people.people.register("eve")
+    with pytest.raises(NameTaken, match="is a person"):
+        await people.sessions.join(hello("s-1", 2, name="eve"))
+
+
+async def test_the_login_name_gives_way_to_an_agent_and_a_chosen_name_does_not(broker: Broker, send: Any) -> None:
+    await send(broker, "m1", to="robert")
+    await broker.mail.read("robert", "c1")
+
+    await broker.people.settle("robert")
+    assert await broker.people.own() == "robert"
+
+    await broker.mail.read("root", "c1")
+    table = broker.people._table
+    with pytest.raises(NameTaken):
+        await table.register("root", chosen=False)
+    assert await table.register("root", chosen=True) == "root"
+
+
+async def test_the_name_is_followed_by_dot_human_where_an_agent_is_online(broker: Broker, hello: Any) -> None:
+    await broker.sessions.join(hello(name="robert"))
+
+    await broker.people.settle("robert")
+
+    assert await broker.people.own() == "robert.human"
+
+
+async def test_a_rename_takes_everything_along(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert")
+    await send(people, "m2", to="robert")
+    await send(people, "h1", to="human")
+    await people.people.seen("robert", ["m1", "h1"])
+    await people.people.settle("robert")
+
+    await people.agents.rename("robert", "bob")
+
+    assert await people.people.own() == "bob"
+    assert await open_ids(people, "bob") == {"m1": "bob", "m2": None, "h1": "bob"}
+    assert (await people.people.seen("bob", ["h1"])).seen == ["h1"]
+    assert (await people.people.done("robert", ["m1", "m2", "h1"])).done == ["m1", "m2", "h1"]
+
+
+async def test_mail_to_people_outlives_that_to_agents_and_needs_no_acknowledgement(
+    people: Broker, send: Any, open_broker: Any
+) -> None:
+    await send(people, "m1", to="robert")
+    await older(people, "robert", "m1", 29)
+
+    for number in range(people.settings.max_deliveries + 2):
+        batch = await people.mail.read("robert", f"c{number}")
+        assert [each.id for each in batch.items] == ["m1"]
+        await people.mail.nack("robert", f"c{number}", ["m1"])
+    await people.housekeeping.sweep()
+
+    assert (await people.mail.state("robert", "m1")).state == "queued"
+    assert (await people.agents.check("robert")).unread_messages == 1
+
+
+async def test_mail_that_nobody_opens_for_30_days_ends_and_its_sender_is_told(people: Broker, send: Any) -> None:
+    await people.mail.read("ci", "c1")  # only who reads is told
+    await send(people, "m1", to="robert", sender="ci")
+    await older(people, "robert", "m1", 31)
+
+    await people.housekeeping.sweep()
+    await people.housekeeping.send_notices()
+
+    assert (await people.mail.state("robert", "m1")).state == "expired"
+    assert (await people.dead.page("robert", 10, 0))[1] == 0
+    notices = (await people.mail.read("ci", "c1")).items
+    assert [each.body for each in notices] == [
+        "Your message m1 to robert was given up: nobody opened it within 30 days."
+    ]
+
+
+async def test_people_are_not_forgotten_by_a_clean_up_nor_while_something_is_open(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert")
+    await people.people.seen("robert", ["m1"])
+
+    assert await people.agents.cleanup() == []
+    with pytest.raises(AgentBusy):
+        await people.agents.forget("robert")
+    await people.people.done("robert", ["m1"])
+    await people.agents.forget("robert")
+    assert await people.people.names() == ["ann"]
+
+
+async def test_too_many_open_messages_end_with_those_that_were_opened_first(
+    people: Broker, send: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postino.broker.people.MOST_OPEN", 2)
+    for number in range(3):
+        await send(people, f"m{number}", to="robert")
+        await people.people.seen("robert", [f"m{number}"])
+
+    assert set(await open_ids(people, "robert")) == {"m1", "m2"}
+
+
+async def test_choices_are_part_of_a_message(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert", choices=["Merge", "Wait"])
+    await send(people, "m1", to="robert", choices=["Merge", "Wait"])
+    with pytest.raises(KeyReused):
+        await send(people, "m1", to="robert", choices=["Merge"])
+    await send(people, "m2", to="bob", choices=["x" * 40])
+
+    assert (await people.people.inbox("robert", 10)).items[0].choices == ["Merge", "Wait"]
+    assert (await people.mail.read("bob", "c1")).items[0].choices == ["x" * 40]
+    assert (await people.history.search(agent="robert")).items[0].choices == ["Merge", "Wait"]
+
+
+@pytest.mark.parametrize(
+    "choices", [[], ["a"] * 2, ["x" * 41], [""], [" "], ["two\nlines"], ["\x1b[2J"], list("abcdef")]
+)
+def test_choices_that_cannot_be_buttons_are_refused(choices: list[str]) -> None:
+    with pytest.raises(BadField, match="choices"):
+        Draft(id="m1", to="bob", body="?", choices=choices)
+
+
+async def test_an_export_carries_people_and_what_is_open(people: Broker, second: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert", body="Which?", choices=["one", "two"])
+    await send(people, "m2", to="robert", body="unread", choices=["one"])
+    await send(people, "h1", to="human")
+    await people.people.seen("robert", ["m1", "h1"])
+    lines = await exported(people)
+
+    await imported(second, lines)
+
+    assert await second.people.names() == ["ann", "robert"]
+    assert (await second.people.inbox("robert", 10)).items == (await people.people.inbox("robert", 10)).items
+    assert [line for line in await exported(second) if line.get("type") == "open"] == [
+        line for line in lines if line.get("type") == "open"
+    ]
+
+
+async def test_a_damaged_open_message_is_left_out(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert")
+    await people.people.seen("robert", ["m1"])
+    key = people._store.keys.of("open", "robert")
+    await people._store.call("HSET", key, "m0", "garbage", "m2", json.dumps({"s": "1-1", "r": "x", "t": "no", "f": []}))
+
+    assert await open_ids(people, "robert") == {"m1": "robert"}
+
+
+async def test_presence_of_a_person_keeps_the_kind(people: Broker) -> None:
+    await people.agents.heartbeat("robert")
+    sent = await people.mail.send(Draft(id="m1", to="robert", body="hello"), Sender(name="ci", via="http"))
+
+    assert (await people.people.one("robert")).online
+    assert sent.reach == "a person, who is there: will see it in the inbox"
+    await people.agents.offline("robert")
+    assert not (await people.people.one("robert")).online
+
+
+async def test_events_tell_who_opened_and_what_is_done(people: Broker, send: Any, events: Any) -> None:
+    await send(people, "m1", to="robert")
+    await people.people.seen("robert", ["m1"])
+    await people.people.seen("robert", ["m1"])
+    await people.people.done("robert", ["m1"])
+
+    told = [(each.type, each.data["reader"]) for each in await events(people) if "reader" in each.data]
+
+    assert told == [("msg_read", "robert"), ("msg_ack", "robert"), ("msg_done", "robert")]

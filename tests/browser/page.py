@@ -1,0 +1,22 @@
+"""What tests of several files do on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def message(page: Any, id: str) -> Any:
+    return page.locator(f'[data-message-id="{id}"]')
+
+
+def becomes(page: Any, id: str, state: str) -> None:
+    page.locator(f'[data-message-id="{id}"][data-state="{state}"]').wait_for()
+
+
+def write(page: Any, text: str) -> None:
+    page.get_by_role("textbox", name="Write a message").fill(text)
+    page.get_by_role("button", name="Send").click()
+
+
+def live(page: Any) -> None:
+    page.locator('.connection[data-state="live"]').wait_for()
