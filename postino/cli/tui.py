@@ -55,7 +55,7 @@ def _person(client: InboxClient, given: str | None) -> str | None:
     if name is None:
         return None
     try:
-        return str(client.person(str(name))["person"]["name"])
+        return str(client.inbox(str(name), limit=1)["person"]["name"])
     except UnknownAgent:
         if given is not None:
             raise

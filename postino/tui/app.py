@@ -84,6 +84,7 @@ class Inbox(App[None]):
                 yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
                 yield OptionList(id="list", markup=False)
                 yield MessagePane(id="message")
+                yield Static(id="choices", markup=False)
                 yield Writing()
         yield Static(Content(SUMMARY), id="hint", markup=False)
 
@@ -189,7 +190,7 @@ class Inbox(App[None]):
         if self._place.view == "messages" and self._place.agent:
             parts.append((f"· {rows.line(self._place.agent)}", ""))
         trouble = sum(map(rows.needs_attention, self.query_one(Side).agents))
-        state = [f"{trouble} need attention"] if trouble else []
+        state = [f"{trouble} need{'s' if trouble == 1 else ''} attention"] if trouble else []
         state += [rows.line(self.me or "nobody signed in"), "live" if self._connected else "not connected"]
         self.query_one("#top", Static).update(rows.row(parts, (" · ".join(state), ""), max(20, self.size.width - 2)))
 
@@ -203,6 +204,9 @@ class Inbox(App[None]):
 
     def _draw_message(self) -> None:
         self.query_one(MessagePane).show(self._item, self._place, self.me, written=self._shows_written)
+        offered = rows.choices(self._item or {})
+        self.query_one("#choices", Static).update(offered)
+        self.query_one("#choices").display = bool(offered)
 
     def _choose(self, key: str | None) -> None:
         """Show another message; one of the inbox counts as opened when it was shown for a while."""
@@ -252,7 +256,9 @@ class Inbox(App[None]):
     @on(Writing.Send)
     async def _on_send(self, message: Writing.Send) -> None:
         if await self._change(
-            lambda client: client.send(message.to, message.body, reply_to=message.reply_to, thread=message.thread)
+            lambda client: client.send(
+                message.to, message.body, sender=self.me, reply_to=message.reply_to, thread=message.thread
+            )
         ):
             self.query_one(Writing).sent()
             self._say(f"sent to {message.to}")
@@ -305,7 +311,9 @@ class Inbox(App[None]):
         offered = (item or {}).get("choices") or []
         if item is not None and number <= len(offered):
             answer, to, id = offered[number - 1], item["from"], item["id"]
-            if await self._change(lambda client: client.send(to, answer, reply_to=id, thread=item.get("thread"))):
+            if await self._change(
+                lambda client: client.send(to, answer, sender=self.me, reply_to=id, thread=item.get("thread"))
+            ):
                 self._say(f"{answer}: sent to {to}")
 
     async def action_done(self) -> None:

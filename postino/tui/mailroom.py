@@ -21,18 +21,6 @@ RECONNECT_S = 1.0
 class InboxClient(Client):
     """What only the terminal inbox asks for."""
 
-    def person(self, name: str) -> Json:
-        """Return a person and what is open in their inbox, newest first, rendered."""
-        return self._call("GET", f"people/{name}", query={"limit": PAGE, "render": "true"})
-
-    def seen(self, name: str, ids: list[str]) -> Json:
-        """Note that a person has seen messages."""
-        return self._call("POST", f"people/{name}/seen", body={"ids": ids})
-
-    def done(self, name: str, ids: list[str]) -> Json:
-        """Mark messages of a person as done."""
-        return self._call("POST", f"people/{name}/done", body={"ids": ids})
-
     def page_of_history(self, **asked: Any) -> Json:
         """Return a page of the history, newest first, rendered."""
         return self._call("GET", "history", query=asked | {"limit": PAGE, "render": "true"})

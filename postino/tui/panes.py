@@ -97,7 +97,7 @@ class Side(Vertical):
 
 
 class MessagePane(VerticalScroll):
-    """One message: who, to whom, what became of it, its body, and the choices that it offers."""
+    """One message: who, to whom, what became of it, and its body."""
 
     def compose(self) -> ComposeResult:
         """Make the text."""
@@ -112,7 +112,7 @@ class MessagePane(VerticalScroll):
             body = bodies.rendered(tree, str(item.get("body", "")), max(20, self.size.width - 3))
             for word in search.words(place.sought):
                 body = body.highlight_regex(re.compile(re.escape(word), re.IGNORECASE), style="reverse")
-            text = Content("\n").join([rows.heading(item, me), Content(""), body, *rows.choices(item)])
+            text = Content("\n").join([rows.heading(item, me), Content(""), body])
         self.query_one(Static).update(text)
 
 

@@ -94,7 +94,7 @@ def message_row(item: Json, me: str | None, width: int) -> Content:
     if item.get("to") not in (None, "all"):
         parties += [(" → ", "dim"), (_party(item["to"], me), "bold" if new else "")]
     if item.get("thread"):
-        parties += [("  ", ""), (line(item["thread"]), "ansi_cyan")]
+        parties += [("  ", ""), (line(item["thread"]), "italic")]
     mark = (f"{NEW if new else SEEN} ", "ansi_yellow")
     begin = line(str(item.get("body", ""))[:400])
     return row([mark, *parties, ("  ", ""), (begin, "" if new else "dim")], (fate(item, me), "dim"), width)
@@ -105,10 +105,10 @@ def is_new(item: Json) -> bool:
     return "opened_by" in item and item["opened_by"] is None
 
 
-def choices(item: Json) -> list[Content]:
-    """Return the lines that offer the choices of a message."""
+def choices(item: Json) -> Content:
+    """Return the line that offers the choices of a message, empty without any."""
     offered = [f"{number} [{line(each)}]" for number, each in enumerate(item.get("choices") or [], 1)]
-    return [Content(""), Content.assemble(("   ".join(offered), "bold"))] if offered else []
+    return Content.assemble(("   ".join(offered), "bold"))
 
 
 def _party(name: object, me: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from postino.tui.mailroom import InboxClient
+from postino.tui.mailroom import PAGE, InboxClient
 from postino.tui.search import asked
 
 Json = dict[str, Any]
@@ -60,7 +60,7 @@ def load(client: InboxClient, place: Place, me: str | None, before: str | None =
     if place.view == "inbox":
         if me is None:
             return Page([])
-        found = client.person(me)
+        found = client.inbox(me, limit=PAGE, render=True)
         return Page(found["items"], person=found["person"])
     if place.view == "broadcasts":
         return Page(client.rendered_broadcasts()["items"][::-1])

@@ -7,16 +7,10 @@ import sys
 
 import pytest
 
-from postino.broker import Broker
 from postino.errors import BadField
 from postino.model import Draft, Sender
 from postino.notify.messenger import Messenger
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def broker(open_broker) -> Broker:
-    return await open_broker(max_deliveries=1)
 
 
 async def test_a_dead_letter_is_told_once_with_names_a_count_and_a_link(broker, notifier, ntfy) -> None:
