@@ -137,7 +137,7 @@ def _unset(session: Session) -> dict[str, str]:
 
 
 def _origin(session: Session, name: str) -> str:
-    if name == session.hello.name:
+    if name.lower() == (session.hello.name or "").lower():
         return session.caller.named
     if name in (*candidates(session.hello), earlier_name(session.hello)):
         another = f"msg_rename or {session.caller.setting}"

@@ -138,6 +138,9 @@ async def test_a_person_and_an_agent_never_share_a_name(people: Broker, hello: A
         await people.agents.rename("bob", "robert")
     with pytest.raises(NameTaken, match="agent that is online"):
         await people.people.register("bob")
+    await people.mail.read("reader", "c1")
+    with pytest.raises(NameTaken, match="reader is an agent"):
+        await people.people.register("reader")
     await people.sessions.join(hello("s-1", name="eve"))
     await people.sessions.leave("s-1", 1)
     await people.people.register("eve")
