@@ -65,6 +65,8 @@ def test_bare_postino_shows_the_inbox_takes_keys_and_ends(tmux, served, tmp_path
     screen = tmux(NO_COLOR="1")
     screen.start(f"{shlex.join(POSTINO)}; echo ended with $?; cat")
 
+    screen.shows("Nothing waits for you.", "live")
+    screen.keys("g", "m")
     shown = screen.shows("ada → bob", "The build is green.", "Broadcasts", "live")
     assert len(shown.splitlines()) <= 24
     coloured = re.findall(r"\x1b\[[0-9;]*\b(?:3|4|9|10)[0-8]\b[0-9;]*m", screen.run("capture-pane", "-p", "-e"))
