@@ -22,7 +22,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Mail": {
         "send": ("mail", "send a message to an agent, a list of agents or a group"),
+        "ask": ("replies", "send a message and wait for the reply"),
         "reply": ("replies", "answer a message, in its thread"),
+        "show": ("show", "print one message, rendered, and what became of it"),
         "read": ("mail", "print the next messages of an inbox and acknowledge them"),
         "check": ("mail", "count the unread messages and unseen broadcasts of an agent"),
         "history": ("mail", "list messages and broadcasts with their states"),
