@@ -37,7 +37,8 @@ if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: 
 redis.call('UNLINK', inbox, leases, dead, open)
 -- the ids are kept a while longer, because a sender may still retry one
 if redis.call('PEXPIRE', index, ttl_ms) == 1 then redis.call('HSET', index, '#leaves', 1) end -- see send.lua
-redis.call('HDEL', agents, agent, unpack(record.aliases or {}))
+drop_names(agents, { agent })
+drop_names(agents, record.aliases)
 redis.call('HDEL', cursors, agent)
 replace_member(groups, record, agent, nil)
 emit(events, 'agent_forget', 'agent', agent)

@@ -22,8 +22,8 @@ local agent, line = ARGV[1], cjson.decode(ARGV[2])
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
 for _, name in ipairs(names) do
-  local owner = alias_of(agents, name)
-  if owner and (owner ~= agent or name == agent) then
+  local owner, made = alias_of(agents, name)
+  if owner and made > 0 and (owner ~= agent or name == agent) then
     return redis.error_reply('NAME_TAKEN ' .. name .. ' is a former name of ' .. owner)
   end
 end
@@ -39,11 +39,12 @@ for _, alias in ipairs(line.aliases) do
   for _, session in ipairs(other and other.sessions or {}) do add_session(record, session) end
   for _, former in ipairs(other and other.aliases or {}) do
     local _, since = alias_of(agents, former)
-    redis.call('HSET', agents, former, '@' .. agent .. ' ' .. digits(since or made))
+    redis.call('HSET', agents, former, '@' .. agent .. ' ' .. digits(since and since > 0 and since or made))
     aliases[#aliases + 1] = former
   end
   if other then redis.call('HDEL', cursors, name) end
   redis.call('HSET', agents, name, '@' .. agent .. ' ' .. digits(made))
+  keep_spelling(agents, name)
   aliases[#aliases + 1] = name
 end
 for _, former in ipairs(record.aliases or {}) do

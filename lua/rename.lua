@@ -26,6 +26,7 @@ ARGV     agent      the present name
 RETURNS  ok, the new name, JSON array of aliases
          alias, present name
          owner, the agent whose alias the new name is
+         spelling, the new name as another agent has it
 ERRORS   UNKNOWN_AGENT  nobody has this name
          NAME_TAKEN     the new name is online, has mail, is a person or is an alias in use
          ALIAS_LIMIT    there are 32 aliases, and the oldest is in use
@@ -60,6 +61,8 @@ local record = load_agent(agents, old)
 if not record then return redis.error_reply('UNKNOWN_AGENT there is no agent named ' .. old) end
 if old == new then return { 'ok', new, json_array(record.aliases) } end
 
+local spelling = spelling_of(agents, new)
+if spelling and spelling ~= new and (alias_of(agents, spelling) or spelling) ~= old then return { 'spelling', spelling } end
 local owner, since = alias_of(agents, new)
 local other = nil
 if owner and owner ~= old then
@@ -87,13 +90,13 @@ if other and owner then
   other.aliases = without(other.aliases, new)
   save_agent(agents, owner, other)
 elseif other then
-  for _, each in ipairs(other.aliases or {}) do redis.call('HDEL', agents, each) end
+  drop_names(agents, other.aliases)
   for _, group in ipairs(other.groups or {}) do -- those that somebody put the new name into
     record.groups = without(record.groups, group)
     record.groups[#record.groups + 1] = group
   end
 end
-if unused then redis.call('HDEL', agents, unused) end
+if unused then drop_names(agents, { unused }) end
 aliases[#aliases + 1] = old
 for at = 1, 5 do
   if redis.call('EXISTS', KEYS[at]) == 1 then
@@ -121,7 +124,7 @@ redis.call('HDEL', agents, old)
 replace_member(groups, record, old, new)
 for _, alias in ipairs(aliases) do
   local _, made = alias_of(agents, alias)
-  redis.call('HSET', agents, alias, '@' .. new .. ' ' .. digits(made or now))
+  redis.call('HSET', agents, alias, '@' .. new .. ' ' .. digits(made and made > 0 and made or now))
 end
 save_agent(agents, new, record)
 emit(events, 'agent_rename', 'agent', new, 'old', old)

@@ -54,7 +54,11 @@ end
 local refusal, format_1 = importing(meta)
 if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
-if record and string.sub(record, 1, 1) == '@' then return { 'alias', (alias_of(agents, agent)) } end
+if not record or string.sub(record, 1, 1) == '@' then
+  local target = alias_of(agents, agent)
+  if target then return { 'alias', target } end
+  record = nil
+end
 local seen, online = record and string.match(record, '"seen":(%d+)[,}]') or '0', '0'
 local person = (agent == 'human' or record and string.find(record, '"human":true', 1, true)) and '1' or '0'
 local known = (seen ~= '0' or person == '1') and '1' or '0'

@@ -1,13 +1,51 @@
 -- agents: name -> JSON record, or for an alias '@<present name> <made ms>'
 -- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, groups, human (it
 --         is a person), given (number of the last broadcast that an answer to it held or counted as missed)
-local function alias_of(agents, name)
+-- names that differ only in case are one: the first spelling is the agent's, and if it has capitals, its lower case leads
+-- to it, as '@<spelling> 0'. Two agents of older data that differ only in case stay two; other spellings are then the
+-- lower case one
+
+-- the name that the hash has for a name in any case, and its value; nil if it has none
+local function spelling_of(agents, name)
   local value = redis.call('HGET', agents, name)
-  if value and string.sub(value, 1, 1) == '@' then
+  if not value then
+    local lower = string.lower(name)
+    value = lower ~= name and redis.call('HGET', agents, lower)
+    if not value then return nil end
+    name = lower
+  end
+  local spelling = string.match(value, '^@(%S+) 0$')
+  if not spelling then return name, value end
+  value = redis.call('HGET', agents, spelling)
+  if value then return spelling, value end
+  return nil
+end
+
+-- the present name of the agent that has `name` as a former name or in another case, and since when in ms; nil if it is
+-- the present name itself, or nobody's
+local function alias_of(agents, name)
+  local spelling, value = spelling_of(agents, name)
+  if not spelling then return nil end
+  if string.sub(value, 1, 1) == '@' then
     local target, made = string.match(value, '^@(%S+) (%d+)$')
     return target, tonumber(made)
   end
+  if spelling ~= name then return spelling, 0 end
   return nil
+end
+
+-- let the lower case of a name lead to it, unless it is another's
+local function keep_spelling(agents, name)
+  local lower = string.lower(name)
+  if lower ~= name and not spelling_of(agents, lower) then redis.call('HSET', agents, lower, '@' .. name .. ' 0') end
+end
+
+local function drop_names(agents, names)
+  for _, name in ipairs(names or {}) do
+    redis.call('HDEL', agents, name)
+    local lower = string.lower(name)
+    if redis.call('HGET', agents, lower) == '@' .. name .. ' 0' then redis.call('HDEL', agents, lower) end
+  end
 end
 
 local function load_agent(agents, name)
@@ -22,6 +60,7 @@ local function save_agent(agents, name, record)
   if record.aliases and #record.aliases == 0 then record.aliases = nil end
   if record.groups and #record.groups == 0 then record.groups = nil end
   redis.call('HSET', agents, name, cjson.encode(record))
+  keep_spelling(agents, name)
 end
 
 local function without(list, item)

@@ -13,6 +13,7 @@ import structlog
 
 from postino import __version__
 from postino.broker.agents import Agents
+from postino.broker.asks import Asks
 from postino.broker.broadcasts import Broadcasts
 from postino.broker.claude import ClaudeProcesses
 from postino.broker.dead import Dead
@@ -80,6 +81,7 @@ class Broker:
         self._counted_until = 0.0  # loop time
         self._asking: asyncio.Task[None] | None = None
         self._table = table
+        self._name_warnings: list[str] = []
         self._live = live
         self.housekeeping = Housekeeping(
             store, inboxes, DeadLetters(store, limits), history, table, live, sweep_s=sweep_s
@@ -102,6 +104,7 @@ class Broker:
             self.guard,
             wakes=settings.wake != "off",
         )
+        self.asks = Asks(self.mail, self.events, history, table)
         self.groups = Groups(store, limits, self.agents, self.mail, self.guard)
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, self.guard, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
@@ -130,6 +133,7 @@ class Broker:
         try:
             await store.connect(EMBEDDED_PATIENCE_S if embedded else 0.0)
             await broker.events.open()
+            broker._name_warnings = (await broker._table.names()).warnings()
         except (PostinoError, asyncio.CancelledError):
             await store.close()
             raise
@@ -209,7 +213,7 @@ class Broker:
             valkey=not answers,
             durability=self.durability,
             server=server,
-            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.warnings],
+            warnings=[*(self.embedded.notes if self.embedded else ()), *self._store.warnings, *self._name_warnings],
             error=answers or refused,
         )
 
@@ -254,6 +258,7 @@ class Broker:
 
     async def _count(self) -> dict[str, Any]:
         names = await self._table.names()
+        self._name_warnings = names.warnings()
         lengths = await asyncio.gather(*(self.mail.length(name) for name in names.agents))
         with_mail = [name for name, length in zip(names.agents, lengths, strict=True) if length][:SAMPLED]
         oldest = await asyncio.gather(*(self.mail.peek(name, 1, 0) for name in with_mail))

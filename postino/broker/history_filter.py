@@ -47,12 +47,11 @@ class Search:
     def fits(self, entry: StreamEntry, names: Names) -> bool:
         """Return whether an entry is asked for, as far as its fields tell."""
         fields = entry.fields
-        sender, recipients = names.present(fields["from"]), entry.recipients
-        present = {names.present(each) for each in recipients}
+        sender, recipients = names.key(fields["from"]), {names.key(each) for each in entry.recipients}
         return (
-            self._has_parties(sender, present, names)
-            and self.from_ in (None, sender, fields["from"])
-            and (self.to is None or self.to in present or self.to in recipients)
+            self._has_parties(sender, recipients, names)
+            and (self.from_ is None or names.key(self.from_) == sender)
+            and (self.to is None or names.key(self.to) in recipients)
             and (self.thread is None or self.thread in (fields.get("thread"), fields["id"]))
             and (not self.threaded or bool(fields.get("thread")))
             and not self.is_over(entry)
@@ -65,7 +64,7 @@ class Search:
         return self.state is None or state in _GROUPS.get(self.state, (self.state,))
 
     def _has_parties(self, sender: str, recipients: set[str], names: Names) -> bool:
-        one, other = (name and names.present(name) for name in (self.agent, self.with_))
+        one, other = (name and names.key(name) for name in (self.agent, self.with_))
         if one is None or other is None:
             return {one, other} - {None} <= {sender, *recipients}
         return (one == sender and other in recipients) or (other == sender and one in recipients)

@@ -112,7 +112,7 @@ class ApiCall(Generic[Q, B]):
     async def is_own(self, name: str) -> bool:
         """Return whether `name` is that of the caller's token, or another name of the same agent."""
         assert self.caller is not None
-        if name == self.caller.name:
+        if name.lower() == self.caller.name.lower():
             return True
         return await self._is_same(name, self.caller.name)
 

@@ -52,7 +52,10 @@ class Filter:
             return False
         if self.agent is None or event.type.startswith("broadcast"):
             return True
-        return any(event.data.get(role) == self.agent for role in ("to", "from", "agent", "old", "reader"))
+        return any(self._is_agent(event.data.get(role)) for role in ("to", "from", "agent", "old", "reader"))
+
+    def _is_agent(self, name: object) -> bool:
+        return isinstance(name, str) and self.agent is not None and name.lower() == self.agent.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,15 +227,16 @@ async def _online(state: AppState, name: str | None) -> AsyncIterator[None]:
         yield
         return
     await state.broker.agents.heartbeat(name)
-    state.streams_as[name] += 1
+    key = name.lower()
+    state.streams_as[key] += 1
     heartbeats = asyncio.create_task(_send_heartbeats(state.broker, name))
     try:
         yield
     finally:
         heartbeats.cancel()
-        state.streams_as[name] -= 1
-        if not state.streams_as[name]:
-            del state.streams_as[name]
+        state.streams_as[key] -= 1
+        if not state.streams_as[key]:
+            del state.streams_as[key]
             with contextlib.suppress(PostinoError):  # without Valkey the presence expires by itself
                 await state.broker.agents.offline(name)
 

@@ -177,7 +177,7 @@ class NamedTokens:
             BadField: the file cannot be written; nothing was revoked.
         """
         async with self._writing:
-            revoked = [each for each in self.all() if each.name == name and id in (None, each.token.id)]
+            revoked = [each for each in self.all() if each.name.lower() == name.lower() and id in (None, each.token.id)]
             if not revoked:
                 which = f"no token {id} of {name}" if id else f"no token of {name}"
                 raise UnknownToken(f"there is {which}; `postino token list` lists all")

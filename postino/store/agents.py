@@ -11,6 +11,7 @@ import msgspec
 from postino.model import Activity, Agent, Kind, iso
 from postino.store.entries import alias_target, pairs
 from postino.store.keys import PER_AGENT
+from postino.store.spellings import clashes, spelling_target
 from postino.store.store import Limits, Store
 from postino.values import HUMAN, visible
 
@@ -59,20 +60,40 @@ def kind_of(name: str, entry: AgentEntry) -> Kind:
 class Names:
     """Every known name at one moment: agents with their records, and aliases with the present name.
 
-    What is derived from them is made once, since `names_lately` gives the same ones to many callers.
+    `spellings` has those with capitals, by their lower case. What is derived from them is made once, since
+    `names_lately` gives the same ones to many callers.
     """
 
     agents: dict[str, AgentEntry]
     aliases: dict[str, str]
+    spellings: dict[str, str]
 
     def present(self, name: str) -> str:
-        """Return the present name of the agent called `name`."""
-        return self.aliases.get(name, name)
+        """Return the present name of the agent called `name`, in any case."""
+        if name in self.agents:
+            return name
+        if name not in self.aliases:
+            lower = name.lower()
+            spelled = lower if lower in self.agents or lower in self.aliases else self.spellings.get(lower, name)
+            return self.aliases.get(spelled, spelled if spelled in self.agents else name)
+        return self.aliases[name]
+
+    def key(self, name: str) -> str:
+        """Return what every spelling of a name has in common, also of one that nobody has."""
+        present = self.present(name)
+        return present if present in self.agents else present.lower()
 
     def all_of(self, name: str) -> list[str]:
         """Return every name of the agent called `name`, the present one first."""
         present = self.present(name)
         return [present, *(alias for alias, target in self.aliases.items() if target == present)]
+
+    def warnings(self) -> list[str]:
+        """Return a sentence for each pair of agents of older data whose names differ only in case."""
+        return [
+            f"the agents {one} and {other} differ only in case and stay two; rename one of them"
+            for one, other in clashes(self.agents)
+        ]
 
     @cached_property
     def seen(self) -> list[str]:
@@ -84,8 +105,9 @@ class Names:
         """The agents, sorted."""
         return sorted(self.agents, key=str.lower)
 
+    @cached_property
     def people(self) -> list[str]:
-        """Return the people, sorted."""
+        """The people, sorted."""
         return sorted((name for name, entry in self.agents.items() if entry.human and name != HUMAN), key=str.lower)
 
     def online(self, live: set[str]) -> list[str]:
@@ -110,12 +132,15 @@ class AgentTable:
         """Return every known name."""
         agents: dict[str, AgentEntry] = {}
         aliases: dict[str, str] = {}
+        spellings: dict[str, str] = {}
         for name, value in pairs(await self._store.call("HGETALL", self._store.keys.shared("agents"))).items():
-            if target := alias_target(value):
+            if spelling := spelling_target(value):
+                spellings[name] = spelling
+            elif target := alias_target(value):
                 aliases[name] = target
             else:
                 agents[name] = msgspec.json.decode(value, type=AgentEntry)
-        return Names(agents, aliases)
+        return Names(agents, aliases, spellings)
 
     async def names_lately(self) -> Names:
         """Return every known name; above MANY names as they were at most SHARE times as long ago as reading takes."""
@@ -131,12 +156,9 @@ class AgentTable:
         """Return the present name and its record, None for an unknown name."""
         for _ in range(2):
             value: str | None = await self._store.call("HGET", self._store.keys.shared("agents"), name)
-            if value is None:
-                return name, None
-            target = alias_target(value)
-            if target is None:
+            if value is not None and alias_target(value) is None:
                 return name, msgspec.json.decode(value, type=AgentEntry)
-            name = target
+            name = await self._store.present(name)
         return name, None
 
     async def describe(self, name: str, entry: AgentEntry, live: set[str], activity: Activity) -> Agent:
@@ -210,6 +232,8 @@ class AgentTable:
                 return old, reply[1], msgspec.json.decode(reply[2], type=list[str])
             if reply[0] == "owner":
                 owner = reply[1]
+            elif reply[0] == "spelling":
+                new = owner = reply[1]
             else:
                 old = reply[1]
         return old, old, []

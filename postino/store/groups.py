@@ -9,7 +9,8 @@ import msgspec
 
 from postino.model import Activity, Sender, digest, iso
 from postino.several import Delivery, ManyDraft
-from postino.store.entries import Extras, alias_target, encoded, packed, pairs
+from postino.store.entries import Extras, encoded, packed, pairs
+from postino.store.spellings import present_names
 from postino.store.store import Limits, Store, accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
 
@@ -68,8 +69,7 @@ class GroupTable:
 
     async def present(self, names: Sequence[str]) -> list[str]:
         """Return the present names of agents."""
-        values = await self._store.call("HMGET", self._store.keys.shared("agents"), *names)
-        return [alias_target(value) or name for name, value in zip(names, values, strict=True)]
+        return await present_names(self._store.writes, self._store.keys.shared("agents"), names)
 
     async def join(self, group: str, agent: str) -> Membership:
         """Make an agent a member. Repeating does nothing.

@@ -87,7 +87,7 @@ class HistoryStream:
         return HistoryPart([_entry(id, fields) for id, fields in found], rest)
 
     async def _indexed(self, names: list[str], before: str, after: str, count: int) -> HistoryPart:
-        keys = [self._store.keys.of("past", name) for name in names]
+        keys = list(dict.fromkeys(key for name in names for key in self._store.keys.past_of(name)))
         first = stream_parts(_next(after))
         oldest = max(0, first[0] - MARK_MS)  # such a mark stands also for entries from `first` on
         found = await asyncio.gather(*(self._newest(key, before, str(oldest), _MARKS) for key in keys))

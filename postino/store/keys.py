@@ -36,7 +36,11 @@ class Keys:
 
     def of(self, kind: str, agent: str) -> str:
         """Return the key of what each agent has, e.g. `{po}:index:alice`."""
-        return f"{self.shared(kind)}:{agent}"
+        return f"{self.shared(kind)}:{agent.lower() if kind in PER_NAME else agent}"
+
+    def past_of(self, name: str) -> list[str]:
+        """Return the keys of a name's marks in the history: in lower case and, of older marks, as it is spelled."""
+        return list(dict.fromkeys((self.of("past", name), f"{self.shared('past')}:{name}")))
 
     def of_each_kind(self) -> list[str]:
         """Return one key of each kind, for a question about rights."""

@@ -20,7 +20,6 @@ from postino.home_store import HomeStore
 from postino.paths import folder
 from postino.store import scripts
 from postino.store.calls import denied, forgotten, run_plain, run_script
-from postino.store.entries import alias_target
 from postino.store.fence import PROMISING, Fence, Replicas
 from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
@@ -30,6 +29,7 @@ from postino.store.migrate import migrate
 from postino.store.pipeline import Pipeline, raise_first
 from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals, refuse_replica
 from postino.store.scripts import Script
+from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
 from postino.store.wire import Command
 
@@ -37,6 +37,7 @@ SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
 #: the scripts for which the history gives way in a full memory: those that accept new mail
 _MAKES_ROOM = frozenset({"send", "send_many", "broadcast"})
+Values = Mapping[str, str | int]  # arguments of a script by their names in its header
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
@@ -182,6 +183,7 @@ class Store:
             if self.identity.format < FORMAT:
                 confirm = (lambda: self.run("fence", "", {})) if self._fence is not None else None
                 await migrate(self.writes, self.keys, self.scripts["migrate"], confirm)
+            await keep_spellings(self.writes, self.keys, self.scripts["keep_spellings"])
         finally:
             self.identity.migrates = False
 
@@ -284,8 +286,8 @@ class Store:
         return str(await self.call("INFO", "server"))
 
     async def present(self, name: str) -> str:
-        """Return the present name of an agent; `name` itself unless it is an alias."""
-        return alias_target(await self.call("HGET", self.keys.shared("agents"), name)) or name
+        """Return the present name of an agent, known by a former name or in another case; else `name` itself."""
+        return (await present_names(self.writes, self.keys.shared("agents"), [name]))[0]
 
     async def now_ms(self) -> int:
         """Return Valkey's clock, the only one that leases and times to live are measured by."""
@@ -293,12 +295,7 @@ class Store:
         return int(seconds) * 1000 + int(micros) // 1000
 
     async def run(
-        self,
-        name: str,
-        agent: str,
-        values: Mapping[str, str | int],
-        keys: Mapping[str, str] | None = None,
-        more: Sequence[str] = (),
+        self, name: str, agent: str, values: Values, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
     ) -> Any:
         """Run the script `name` for `agent`; `keys` replaces keys by their names in the header, `more` follow them.
 

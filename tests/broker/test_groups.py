@@ -238,7 +238,7 @@ async def test_groups_and_what_was_sent_to_several_survive_an_export(open_broker
     await send_many(broker, "m1", "#team")
     await send_many(broker, "m2", [f"{'n' * 60}{number:02}" for number in range(50)])
     lines = b"".join([part async for part in broker.transfer.export()]).splitlines()
-    second = await open_broker(key_prefix="second:")
+    second = await open_broker(key_prefix="grouped:")
 
     async def file():
         for line in lines:
@@ -257,7 +257,7 @@ async def test_groups_and_what_was_sent_to_several_survive_an_export(open_broker
 
 async def test_groups_of_another_prefix_are_others(open_broker, broker: Broker) -> None:
     await broker.groups.add("team", "ada")
-    other = await open_broker(key_prefix="other:")
+    other = await open_broker(key_prefix="ungrouped:")
 
     with pytest.raises(UnknownGroup):
         await send_many(other, "m1", "#team")

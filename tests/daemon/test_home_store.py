@@ -14,7 +14,7 @@ from postino import home_store
 from postino.home_store import HomeStore
 from postino.paths import Home
 from tests import servers
-from tests.daemons import environment
+from tests.daemons import Daemon, environment
 
 KEY = "{po}:meta"
 
@@ -39,6 +39,11 @@ def postino(home: Home) -> Iterator[Any]:
     run("down")
 
 
+def serve_on(home: Home, **settings: str) -> None:
+    """Start the daemon that the first command would start, without its imports."""
+    Daemon(home.prepare(), environment(home, **settings)).start()
+
+
 def ids(postino: Any, agent: str) -> list[str]:
     code, text = postino("read", "--agent", agent, "--json")
     assert code == 0, text
@@ -56,7 +61,8 @@ def log_of(home: Home) -> str:
 def test_whoever_starts_the_daemon_without_an_address_gets_the_same_store(home: Home, postino: Any, serve: Any) -> None:
     own = serve()
     url = own.url.replace("unix://", "unix://default:@")
-    assert postino("send", "bob", "in yours", "--id", "m1", POSTINO_VALKEY_URL=url)[0] == 0
+    serve_on(home, POSTINO_VALKEY_URL=url)
+    assert postino("send", "bob", "in yours", "--id", "m1")[0] == 0
     assert postino("down")[0] == 0
 
     assert postino("send", "bob", "from cron", "--id", "m2")[0] == 0
@@ -73,6 +79,7 @@ def test_whoever_starts_the_daemon_without_an_address_gets_the_same_store(home: 
 def test_another_address_is_refused_with_both_named_and_the_command_that_switches(
     home: Home, postino: Any, serve: Any
 ) -> None:
+    serve_on(home)
     assert postino("send", "bob", "in the embedded", "--id", "m1")[0] == 0
     assert postino("down")[0] == 0
     own = serve()
@@ -90,6 +97,7 @@ def test_another_address_is_refused_with_both_named_and_the_command_that_switche
 
 
 def test_the_switch_is_made_on_purpose_and_back(home: Home, postino: Any, serve: Any) -> None:
+    serve_on(home)
     assert postino("send", "bob", "in the embedded", "--id", "m1")[0] == 0
     own = serve()
 
@@ -104,6 +112,7 @@ def test_the_switch_is_made_on_purpose_and_back(home: Home, postino: Any, serve:
 
 
 def test_a_switch_to_a_store_that_is_not_there_leaves_the_former(home: Home, postino: Any) -> None:
+    serve_on(home)
     assert postino("send", "bob", "hello", "--id", "m1")[0] == 0
 
     code, text = postino("up", "--switch-store", POSTINO_VALKEY_URL="redis://127.0.0.1:1")
@@ -115,7 +124,8 @@ def test_a_switch_to_a_store_that_is_not_there_leaves_the_former(home: Home, pos
 def test_the_same_store_under_another_address_is_the_same(home: Home, postino: Any, serve: Any) -> None:
     own = serve()
     (own.directory / "other").symlink_to(own.directory / "s")
-    assert postino("send", "bob", "hello", "--id", "m1", POSTINO_VALKEY_URL=own.url)[0] == 0
+    serve_on(home, POSTINO_VALKEY_URL=own.url)
+    assert postino("send", "bob", "hello", "--id", "m1")[0] == 0
     assert postino("down")[0] == 0
     other = f"unix://{own.directory}/other"
 
@@ -128,7 +138,7 @@ def test_the_same_store_under_another_address_is_the_same(home: Home, postino: A
 
 def test_an_emptied_store_is_told_and_gets_its_id_again(home: Home, postino: Any, serve: Any) -> None:
     own = serve()
-    assert postino("up", POSTINO_VALKEY_URL=own.url)[0] == 0
+    serve_on(home, POSTINO_VALKEY_URL=own.url)
     assert postino("down")[0] == 0
     before = own.ask("HGET", KEY, "id")
     own.ask("FLUSHALL")
@@ -141,7 +151,7 @@ def test_an_emptied_store_is_told_and_gets_its_id_again(home: Home, postino: Any
 
 def test_another_store_at_the_same_address_is_refused(home: Home, postino: Any, serve: Any) -> None:
     own = serve()
-    assert postino("up", POSTINO_VALKEY_URL=own.url)[0] == 0
+    serve_on(home, POSTINO_VALKEY_URL=own.url)
     assert postino("down")[0] == 0
     own.ask("HSET", KEY, "id", "somebody-elses")
 
@@ -156,7 +166,7 @@ def test_a_running_daemon_does_not_use_another_store_that_came_to_its_address(
     home: Home, postino: Any, serve: Any
 ) -> None:
     own = serve()
-    assert postino("up", POSTINO_VALKEY_URL=own.url)[0] == 0
+    serve_on(home, POSTINO_VALKEY_URL=own.url)
     own.ask("HSET", KEY, "id", "somebody-elses")
     own.kill()
     own.start()
@@ -179,7 +189,7 @@ def test_newer_data_is_refused_in_one_sentence(home: Home, postino: Any, serve: 
 
 
 def test_another_prefix_is_another_store(home: Home, postino: Any) -> None:
-    assert postino("up", POSTINO_KEY_PREFIX="team:")[0] == 0
+    serve_on(home, POSTINO_KEY_PREFIX="team:")
     assert postino("down")[0] == 0
 
     assert postino("send", "bob", "hello", "--id", "m1")[0] == 0

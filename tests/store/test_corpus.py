@@ -20,6 +20,7 @@ from postino.several import ManyDraft
 from postino.store import scripts
 from postino.store.migrate import migrate
 from postino.store.notifier import Told
+from postino.store.spellings import keep_spellings
 from postino.store.store import Store
 from postino.store.valkey.primary import client
 from tests.waiting import eventually
@@ -66,11 +67,14 @@ async def conversation(broker: Broker) -> None:
     )
     await refused(broker.groups.send_many(ManyDraft(to=["alice", bob], draft=replace(one, id="m13")), ci), "inbox_full")
     await broker.groups.remove("team", "alice")
+    await broker.agents.heartbeat("Web-Page")
+    await keep_spellings(broker._store.writes, broker._store.keys, broker._store.scripts["keep_spellings"])
     await broker.events.tell_too_fast("alice", "carol", "pair_rate", 60)
     waiting = await broker.claude.unnotified(bob, "h:2:0", "c-2")
     await broker.claude.mark_notified(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
     await broker.mail.read(bob, "s-2", limit=5, budget=1000)
     await broker.mail.read(bob, "s-2", limit=5, resume=True)
+    await broker.mail.take(bob, "s-1", "m11", ack_now=True)
     await broker.mail.ack(bob, "s-2", ["m0", "nonsense"])
     await broker.mail.nack(bob, "s-2", ["m1"])
     await broker.mail.undo_read(bob, "s-2", ["m2"])

@@ -84,7 +84,7 @@ class _Parsed(Exception):
 
 
 class _Dry(Command):
-    def client(self) -> NoReturn:
+    def _connection(self) -> NoReturn:
         raise _Parsed
 
 

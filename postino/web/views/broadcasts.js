@@ -52,6 +52,7 @@ export class BroadcastsView {
       send: (message) => app.api.broadcast(message),
       onSent: (answer) => this.#onSent(answer),
       toast: app.toast,
+      name: () => app.me.name,
     });
     this.element = h(
       "section",

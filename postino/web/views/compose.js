@@ -15,6 +15,7 @@ const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 
 export class Compose {
   element;
+  #name;
   #send;
   #onSent;
   #toast;
@@ -59,9 +60,10 @@ export class Compose {
   /**
    * `send(message)` posts a message, `onSent(answer, message, shown)` returns the status to show, where `shown` says
    * whether its draft is still shown. `toAgent` is false for broadcasts. `toast(text, kind)` shows a status when the
-   * form is not visible or shows another draft.
+   * form is not visible or shows another draft. `name()` is the name that the field From begins with.
    */
-  constructor({ label, placeholder, toAgent, send, onSent, toast }) {
+  constructor({ label, placeholder, toAgent, send, onSent, toast, name = () => "" }) {
+    this.#name = () => load("name") || name();
     this.#send = send;
     this.#onSent = onSent;
     this.#toast = toast;
@@ -86,13 +88,18 @@ export class Compose {
     this.#drafts.set(target, this.#draft);
     this.#target = target;
     this.#body.value = this.#draft.body;
-    this.#from.value = this.#draft.from ?? load("name");
+    this.refreshFrom();
     if (this.#toField) this.#toField.hidden = target !== null;
     this.#setContext(this.#draft.context);
     this.#setStatus(this.#draft.status);
     this.#draft.status = NO_STATUS;
     this.#drawSending();
     this.#fit();
+  }
+
+  /** Put the user's name into the field From, unless another one was typed. */
+  refreshFrom() {
+    if (document.activeElement !== this.#from) this.#from.value = this.#draft.from ?? this.#name();
   }
 
   /** Move the draft of `old` to its new name. */
@@ -158,7 +165,7 @@ export class Compose {
     try {
       const sent = await this.#send({ ...asked, id: idFor(draft, message) });
       draft.attempt = null;
-      keepName(draft, message);
+      this.#keepName(draft, message);
       status = this.#onSent(sent, message, draft === this.#draft);
     } catch (error) {
       status = sendFailed(error, putBack());
@@ -219,6 +226,12 @@ export class Compose {
     return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...message } : message;
   }
 
+  /** Save an accepted name for all forms, unless it is the one that they begin with. */
+  #keepName(draft, { from = "" }) {
+    if (from !== this.#name()) save("name", from);
+    if (draft.from?.trim() === from && from === this.#name()) draft.from = null;
+  }
+
   #check({ to, body }) {
     if (this.#toField && !to) return "Enter the name of the recipient.";
     if (!body.trim()) return "Write a message first.";
@@ -275,12 +288,6 @@ function idFor(draft, message) {
   const content = JSON.stringify(message);
   if (draft.attempt?.content !== content) draft.attempt = { id: newId(), content };
   return draft.attempt.id;
-}
-
-/** Save an accepted name for all forms; an empty one too. */
-function keepName(draft, { from = "" }) {
-  save("name", from);
-  if (draft.from?.trim() === from) draft.from = null;
 }
 
 function field(label, input) {
