@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
+from time import monotonic
 
 from postino.errors import RateLimited
 
@@ -20,7 +20,7 @@ class Renderings:
 
     def count(self) -> None:
         """Count one, or raise RateLimited if there were too many in the last minute."""
-        now = time.monotonic()
+        now = monotonic()
         if len(self._times) == MOST and now - self._times[0] < MINUTE_S:
             wait = math.ceil(MINUTE_S - (now - self._times[0]))
             raise RateLimited(
