@@ -122,7 +122,7 @@ class People:
         return self._noted(await self._agents.names_lately())
 
     def _noted(self, names: Names) -> list[str]:
-        people = names.people()
+        people = names.people
         self.on_names(frozenset(name.lower() for each in people for name in names.all_of(each)))
         return people
 

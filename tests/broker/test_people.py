@@ -304,3 +304,13 @@ async def test_events_tell_who_opened_and_what_is_done(people: Broker, send: Any
     told = [(each.type, each.data["reader"]) for each in await events(people) if "reader" in each.data]
 
     assert told == [("msg_read", "robert"), ("msg_ack", "robert"), ("msg_done", "robert")]
+
+
+async def test_people_do_not_count_as_agents_that_have_yet_to_see_a_broadcast(people: Broker, say: Any) -> None:
+    await people.agents.heartbeat("robert")
+    await people.agents.heartbeat("bob")
+    await say(people, "b1")
+
+    (shown,), _ = await people.broadcasts.page(10, 0)
+
+    assert (shown.seen, shown.agents) == (0, 1)
