@@ -62,12 +62,12 @@ local max_deliveries, ttl_ms, max_dead = tonumber(ARGV[6]), tonumber(ARGV[7]), t
 local resume, ack_now, verified = ARGV[9] == '1', ARGV[11] == '1', ARGV[13] == '1'
 local shown = ARGV[10] ~= '' and shown_counts(index, ARGV[10])
 
-local target = alias_of(keys.agents, agent)
-if target then return { 'alias', target } end
+local stored = redis.call('HGET', keys.agents, agent)
+if stored and string.sub(stored, 1, 1) == '@' then return { 'alias', (alias_of(keys.agents, agent)) } end
 local now = now_ms()
 local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[12] == '1' and consumer or '', agent, now)
 if wrong then return wrong end
-local record = load_agent(keys.agents, agent) or { since = now, seen = 0 }
+local record = stored and cjson.decode(stored) or { since = now, seen = 0 }
 if is_person(record, agent) then ttl_ms, max_deliveries = person_ttl(ttl_ms), math.huge end
 if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now
@@ -97,10 +97,14 @@ local function lease(stream_id, fields, deliveries, redelivered)
   local entry = load_entry(index, id)
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
-    save_entry(index, id, entry)
     if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
   end
-  redis.call('ZADD', leases, now + lease_ms, stream_id)
+  if ack_now then
+    finish(inbox, leases, index, stream_id, id, 'acked', now, nil, entry)
+  else
+    if entry then save_entry(index, id, entry) end
+    redis.call('ZADD', leases, now + lease_ms, stream_id)
+  end
   repeats = repeats + redelivered
   items[#items + 1] = { stream_id, deliveries, redelivered, fields, entry and entry.d or '' }
   ids[#ids + 1] = id
@@ -152,7 +156,7 @@ end
 local new, examined = 0, 0
 local from = not full and chosen < limit and last_delivered()
 while from and not full and examined < 1000 do
-  local batch = redis.call('XRANGE', inbox, '(' .. from, '+', 'COUNT', limit - chosen + 1)
+  local batch = redis.call('XRANGE', inbox, '(' .. from, '+', 'COUNT', limit - chosen)
   if #batch == 0 then break end
   for _, each in ipairs(batch) do
     from, examined = each[1], examined + 1
@@ -167,6 +171,7 @@ while from and not full and examined < 1000 do
       break
     end
   end
+  full = full or chosen >= limit
 end
 if new > 0 then
   local got = redis.call('XREADGROUP', 'GROUP', 'agents', consumer, 'COUNT', new, 'STREAMS', inbox, '>')
@@ -175,12 +180,10 @@ end
 
 if #ids > 0 then
   local again = repeats > 0 and { 'redelivered', repeats } or {}
-  emit(events, 'msg_read', 'ids', cjson.encode(ids), 'to', agent, 'reader', consumer, unpack(again))
+  local listed = cjson.encode(ids)
+  emit(events, 'msg_read', 'ids', listed, 'to', agent, 'reader', consumer, unpack(again))
   if ack_now then
-    for at, item in ipairs(items) do
-      finish(inbox, leases, index, item[1], ids[at], 'acked', now)
-    end
-    emit(events, 'msg_ack', 'ids', cjson.encode(ids), 'to', agent, 'reader', consumer)
+    emit(events, 'msg_ack', 'ids', listed, 'to', agent, 'reader', consumer)
   end
 end
 return { 'ok', items, available(inbox, leases, now) > 0 and 1 or 0, dead, resumed }

@@ -6,6 +6,7 @@ import os
 import time
 
 from postino import __version__
+from postino.client_asks import AskCalls
 from postino.client_people import PeopleCalls
 from postino.errors import PostinoError, StoreAway, Unreachable
 from postino.transport import Answer, Transport, encoded, query_of, segment
@@ -22,7 +23,7 @@ RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
 
-class Client(PeopleCalls):
+class Client(PeopleCalls, AskCalls):
     """A client of one daemon, by the path of its unix socket or by URL and token. Not thread-safe.
 
     `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
@@ -170,9 +171,11 @@ class Client(PeopleCalls):
         q: str | None = None,
         before: str | None = None,
         limit: int | None = None,
+        render: bool = False,
     ) -> Json:
         """List accepted messages and broadcasts, newest first. The answer's `before` gives the next page."""
         asked = {"agent": agent, "with": with_, "q": q, "before": before, "limit": limit}
+        asked["render"] = "true" if render else None
         return self._call("GET", "history", query=asked)
 
     def check(self, agent: str) -> Json:

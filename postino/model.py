@@ -95,6 +95,7 @@ class Sent(Record, frozen=True, kw_only=True):
     """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names.
 
     `online` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
+    `reply` is there if the sender waited for one: null if none came, and `note` says what becomes of it then.
     """
 
     ok: bool = True
@@ -108,6 +109,8 @@ class Sent(Record, frozen=True, kw_only=True):
     online: bool = False
     last_seen: str | None = msgspec.field(name="lastSeen", default=None)
     reach: str = ""
+    reply: Message | msgspec.UnsetType | None = msgspec.UNSET
+    note: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class BroadcastSent(Record, frozen=True, kw_only=True):

@@ -10,10 +10,10 @@ import { statSync } from "node:fs"
 
 const SERVER = undefined /* the MCP server */
 const REFUSED =
-  "postino: a subagent cannot read or acknowledge mail, which belongs to the main session. Finish your task and return " +
-  "your result; the main session reads its mail itself."
-const TAKES_MAIL = /^postino_(msg_read|msg_ack|msg_broadcasts)$/
-const READS = /^postino_(msg_read|msg_broadcasts)$/
+  "postino: a subagent cannot read or acknowledge mail, or wait for a reply: mail belongs to the main session. Finish " +
+  "your task and return your result; the main session reads its mail itself."
+const TAKES_MAIL = /^postino_(msg_read|msg_ack|msg_ask|msg_broadcasts)$/
+const READS = /^postino_(msg_read|msg_ask|msg_broadcasts)$/
 
 const home = () => {
   const given = SERVER?.environment?.POSTINO_HOME || process.env.POSTINO_HOME || "~/.postino"

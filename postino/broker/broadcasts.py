@@ -56,5 +56,6 @@ class Broadcasts(BroadcastStream):
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
         """Return broadcasts oldest first, each with how many agents of how many have seen it, and the total."""
         items, total = await super().page(limit, offset)
-        agents = len((await self._agents.names_lately()).seen)
+        names = await self._agents.names_lately()
+        agents = len(names.seen) - sum(names.agents[each].seen > 0 for each in names.people)  # people have the page
         return [msgspec.structs.replace(each, agents=agents) for each in items], total

@@ -13,6 +13,7 @@ import structlog
 
 from postino import __version__
 from postino.broker.agents import Agents
+from postino.broker.asks import Asks
 from postino.broker.broadcasts import Broadcasts
 from postino.broker.claude import ClaudeProcesses
 from postino.broker.dead import Dead
@@ -107,6 +108,7 @@ class Broker:
             self.guard,
             wakes=settings.wake != "off",
         )
+        self.asks = Asks(self.mail, self.events, history, table)
         self.groups = Groups(store, limits, self.agents, self.mail, self.guard)
         self.dead = Dead(store, limits, self.agents)
         self.broadcasts = Broadcasts(store, table, live, self.guard, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)

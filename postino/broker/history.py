@@ -18,6 +18,7 @@ from postino.values import check_id
 
 MAX_LOOKED = 5_000  # entries per call, so that a search for a rare word does not occupy the store
 MAX_SECONDS = 1.0  # per call; long bodies take longer than short ones
+MOST_SOUGHT = 20  # ids of one call that are sought beyond the newest part of the history
 MOST_INDEXES = 500  # inboxes that are asked for an id, one look-up each
 #: states of a message, the one furthest from its acknowledgement first
 _PROGRESS: tuple[State, ...] = ("queued", "leased", "dead", "expired", "cleared", "acked")
@@ -92,6 +93,24 @@ class History:
             count = _next_count(part.entries)
         found.sort(key=lambda each: stream_parts(each.entry), reverse=True)
         return HistoryPage(items=found, looked=looked, more=more, before=place if more else None)
+
+    async def sent(self, agent: str, ids: list[str] | None = None, limit: int = 10) -> list[HistoryEntry]:
+        """Return what `agent` has sent, newest first: what has one of these ids, or the newest `limit`.
+
+        Looks at the newest part of its history, and for what is not there into the indexes, for 20 ids at most.
+        """
+        if ids is None:
+            return (await self.search(from_=agent, limit=limit)).items
+        wanted, place, looked, more = set(ids), None, 0, True
+        found: dict[str, HistoryEntry] = {}
+        while more and looked < MAX_LOOKED and wanted - {each.id for each in found.values()}:
+            page = await self.search(from_=agent, before=place, limit=200)
+            found |= {each.entry: each for each in page.items if each.id in wanted}
+            place, looked, more = page.before, looked + page.looked, page.more and page.looked > 0
+        for id in sorted(wanted - {each.id for each in found.values()})[:MOST_SOUGHT]:
+            page = await self.search(from_=agent, q=id, limit=1)
+            found |= {each.entry: each for each in page.items if each.id == id}
+        return sorted(found.values(), key=lambda each: stream_parts(each.entry), reverse=True)
 
     async def _fitting(
         self, entries: list[StreamEntry], search: Search, names: Names, limit: int

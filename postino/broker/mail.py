@@ -83,8 +83,7 @@ class Mail(Inboxes):
             TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        if draft.to is None:
-            draft = await self._addressed(draft, sender.name)
+        draft = await self.addressed(draft, sender.name)
         to = draft.to or ""
         with self._guard.counting(sender, [to], draft.id) as counted:
             sent = await super().send(draft, sender)
@@ -95,8 +94,14 @@ class Mail(Inboxes):
         near = await self.nearest(sent.to)
         return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
 
-    async def _addressed(self, draft: Draft, sender: str) -> Draft:
-        """Return a reply with its recipient, and the thread of the message it answers unless it has one."""
+    async def addressed(self, draft: Draft, sender: str) -> Draft:
+        """Return a reply with its recipient, and the thread of the message it answers unless it has one.
+
+        Raises:
+            UnknownMessage, BadField: that message is not one that `sender` can answer.
+        """
+        if draft.to is not None:
+            return draft
         id = draft.reply_to or ""
         (about, feed) = await self.known([(sender, id), (ALL, id)])
         if about is None:

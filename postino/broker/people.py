@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import re
@@ -100,15 +101,19 @@ class People:
         if self.here is None:
             return None
         present, entry = await self._agents.entry(self.here)
-        return present if entry is not None and entry.human else None
+        if entry is None or not entry.human:  # forgotten, or the store was emptied
+            with contextlib.suppress(NameTaken):
+                return await self._table.register(self.here, chosen=True)
+            return None
+        return present
 
     async def register(self, name: str) -> Person:
-        """Make a name that of a person, who has chosen it. Repeating changes nothing.
+        """Make a name that of a person. Repeating changes nothing.
 
         Raises:
-            NameTaken: an agent of that name is online.
+            NameTaken: it is the name of an agent that is online or has ever read mail.
         """
-        present = await self._table.register(name, chosen=True)
+        present = await self._table.register(name, chosen=False)
         self._noted(await self._agents.names())
         return await self.one(present)
 
@@ -117,12 +122,13 @@ class People:
         return self._noted(await self._agents.names_lately())
 
     def _noted(self, names: Names) -> list[str]:
-        people = names.people()
+        people = names.people
         self.on_names(frozenset(name.lower() for each in people for name in names.all_of(each)))
         return people
 
     async def page(self, limit: int, offset: int) -> tuple[list[Person], int]:
         """Return people in the order of their names, and how many there are."""
+        await self.own()
         names = await self._agents.names()
         people, shared = self._noted(names), await self._table.opened(HUMAN)
         wanted = people[offset : offset + limit]

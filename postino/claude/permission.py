@@ -1,7 +1,7 @@
 """Whether a tool of postino may run, as the answer to Claude Code's PreToolUse hook.
 
 They run without a dialog; the user's own deny and ask rules still count. Mail belongs to the main session: a subagent
-neither reads nor acknowledges it. In plan mode only reading runs without a dialog.
+neither reads nor acknowledges it, nor waits for a reply. In plan mode only reading runs without a dialog.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import msgspec
 from postino.claude.hook_events import Event
 from postino.relay.lines import IDEMPOTENT_TOOLS, REPEATABLE_TOOLS
 
-READING = frozenset({"msg_broadcasts", "msg_check", "msg_list_agents", "msg_read", "msg_whoami"})
+READING = frozenset(
+    {"msg_broadcasts", "msg_check", "msg_history", "msg_list_agents", "msg_read", "msg_status", "msg_whoami"}
+)
 READ_RESOURCE = "ReadMcpResourceTool"  # the client's own tool; our inbox is a resource, too
 REFUSED = (
-    "postino: a subagent cannot read or acknowledge mail, which belongs to the main session. Finish your task and "
-    "return your result; the main session reads its mail itself."
+    "postino: a subagent cannot read or acknowledge mail, or wait for a reply: mail belongs to the main session. "
+    "Finish your task and return your result; the main session reads its mail itself."
 )
 TOOLS = frozenset({*IDEMPOTENT_TOOLS, *REPEATABLE_TOOLS, "msg_cleanup"})
 _OWN_TOOL = re.compile(r"mcp__(?:plugin_postino_)?postino__(\w+)")  # as the matcher in plugin/hooks/hooks.json
@@ -46,7 +48,7 @@ def _takes_mail(tool: str, given: dict[str, Any]) -> bool:
         return str(given.get("uri")).startswith("postino://inbox/")
     if tool == "msg_broadcasts":
         return str(given.get("all")).lower() != "true"  # with `all`, however it is encoded, no cursor moves
-    return tool in ("msg_read", "msg_ack")
+    return tool in ("msg_read", "msg_ack", "msg_ask")
 
 
 def _decision(decision: str, reason: str) -> bytes:

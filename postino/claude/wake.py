@@ -23,6 +23,7 @@ MIN_GAP_S = 5.0  # between two wakes of one session, on average: Claude Code 2.1
 SILENCE_S = 60.0  # without a hook after which a session that counts as busy may have been interrupted
 LOOK_S = 5.0  # between two questions whether such a session is idle
 ANSWER_S = 2.0  # for the relay to answer that
+WAITING_S = 1.0  # between two looks at a session that waits for a reply
 MAX_RETRY_S = 300.0  # between two wakes of a session that cannot be reached
 MAX_DOUBLINGS = 6  # of MIN_GAP_S: 5 s * 2**6 exceeds MAX_RETRY_S
 EVENT_BUFFER = 1024  # events; when it overflows, every session is checked instead
@@ -127,6 +128,8 @@ class Wakes:
         """Return whether `connected` is not to be woken yet; then it is scheduled for when it may be."""
         now = asyncio.get_running_loop().time()
         pause = _pause(connected, now)
+        if connected.session.is_waiting:  # for a reply, in a turn
+            pause = max(pause, WAITING_S)
         if connected.idle is False:
             pause = max(pause, connected.last_hook_at + SILENCE_S - now)
         if pause > 0:

@@ -77,7 +77,7 @@ def read(command: Command) -> int:
     """Lease messages, print and flush them, and only then acknowledge: what was not printed is delivered again."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
     parser.add_argument("--limit", type=int, metavar="N", help="at most N messages")
-    parser.add_argument("--wait", type=_seconds, default=0.0, metavar="S", help="wait up to S seconds for a message")
+    parser.add_argument("--wait", type=seconds, default=0.0, metavar="S", help="wait up to S seconds for a message")
     parser.add_argument("--peek", action="store_true", help="print without leasing or acknowledging")
     parser.add_argument("--yes", action="store_true", help="read without asking, also if the agent is online elsewhere")
     args = parser.parse_args(command.argv)
@@ -147,7 +147,7 @@ def _inbox(command: Command, answer: Json, name: str, note: str) -> str:
     return shown
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 86_400:
         raise argparse.ArgumentTypeError("must be 0 to 86400 seconds")

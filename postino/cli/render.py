@@ -167,10 +167,11 @@ def unverified(items: list[Json]) -> str:
 
 def history(items: list[Json], ink: Ink) -> str:
     """Return a head line and the body of each entry, of which `items` has the newest first, in the order of time."""
-    return "\n".join(_entry(item, ink) for item in reversed(items)) if items else "No messages or broadcasts match.\n"
+    return "\n".join(entry(item, ink) for item in reversed(items)) if items else "No messages or broadcasts match.\n"
 
 
-def _entry(item: Json, ink: Ink) -> str:
+def entry(item: Json, ink: Ink) -> str:
+    """Return a head line and the body of one entry of the history."""
     way = f"{ink(line(item['from']), 'bold', 'cyan')} → {ink(line(item['to']), 'bold')}"
     state = item.get("state") or item.get("kind")
     head = [

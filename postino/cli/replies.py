@@ -1,13 +1,24 @@
-"""The command reply."""
+"""The commands reply and ask."""
 
 from __future__ import annotations
 
-from postino.cli import body
-from postino.cli.mail import sent
+import contextlib
+import sys
+
+from postino.cli import body, render, streams
+from postino.cli.mail import seconds, sent
+from postino.errors import PostinoError
+
+ASK_S = 60.0
+NO_REPLY = 3  # exit code
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
+    from typing import Any
+
     from postino.cli.command import Command
+
+    Json = dict[str, Any]
 
 
 def reply(command: Command) -> int:
@@ -31,3 +42,43 @@ def reply(command: Command) -> int:
             expects=args.expects,
         )
     return command.show(args, answer, sent(answer))
+
+
+def ask(command: Command) -> int:
+    """Send BODY and wait for the reply: print and flush it, and only then acknowledge it. Without one, exit with 3."""
+    parser = command.parser(agent="who asks, and gets the reply (default: POSTINO_AGENT_NAME)")
+    parser.add_argument("to", metavar="TO", help="the agent that is asked")
+    body.add_options(parser)
+    parser.add_argument(
+        "--timeout", type=seconds, default=ASK_S, metavar="S", help="wait up to S seconds (default: 60)"
+    )
+    parser.add_argument("--id", help="the id of the message; the same command under it waits on")
+    parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
+    args = parser.parse_args(command.argv)
+    name = command.own_name(args)
+    streams.require_stdout()
+    with command.client() as client:
+        answer = client.ask(args.to, body.of(args), seconds=args.timeout, sender=name, id=args.id, thread=args.thread)
+        reply = answer["reply"]
+        if reply is None:
+            sys.stderr.write("" if args.json else f"postino: {_none(answer)}\n")
+            command.show(args, answer, "")
+            return NO_REPLY
+        try:
+            command.show(args, answer, render.message(reply, command.ink) + render.unverified([reply]))
+            sys.stdout.flush()
+        except BaseException:
+            with contextlib.suppress(PostinoError):  # otherwise it returns when the lease ends
+                client.nack(reply["to"], [reply["id"]])
+            raise
+        with contextlib.suppress(PostinoError):  # a copy of what another reader has is not leased to this one
+            client.ack(reply["to"], [reply["id"]])
+    return 0
+
+
+def _none(answer: Json) -> str:
+    to, reach = render.line(answer["to"]), f" ({render.line(answer['reach'])})" if answer.get("reach") else ""
+    return (
+        f"no reply from {to}{reach}; it will come as ordinary mail, or `postino ask` with --id "
+        f"{render.line(answer['id'])} waits on"
+    )

@@ -25,7 +25,7 @@ from postino.clients.transcript import answered_calls
 from postino.hint import hint
 from postino.mcp.connected import ConnectedSession
 
-READS = ("msg_read", "msg_broadcasts", "read_mcp_resource")  # the tools whose answers hold mail
+READS = ("msg_read", "msg_ask", "msg_broadcasts", "read_mcp_resource")  # the tools whose answers hold mail
 
 
 class ClientEvent(Event, frozen=True):
@@ -41,6 +41,7 @@ class ClientEvent(Event, frozen=True):
 
 
 Handler = Callable[[Turn], Awaitable[str]]
+_TAKES_MAIL = ("msg_read", "msg_ack", "msg_ask")
 _SAME = hook_events.EVENTS  # where an event means the same as in Claude Code
 
 
@@ -226,7 +227,7 @@ class Client:
 
     def refusal(self, name: str, event: Event) -> bytes:
         """Return what a hook prints to refuse a subagent's call of a tool that takes mail."""
-        if name != "PreToolUse" or event.agent_id is None or not event.tool_name.endswith(("msg_read", "msg_ack")):
+        if name != "PreToolUse" or event.agent_id is None or not event.tool_name.endswith(_TAKES_MAIL):
             return b""
         output = {"hookEventName": name, "permissionDecision": "deny", "permissionDecisionReason": REFUSED}
         return msgspec.json.encode({"hookSpecificOutput": output})

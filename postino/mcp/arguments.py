@@ -13,9 +13,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
+from postino.relay.lines import MAX_ASK_S
 from postino.values import GROUP as GROUP_PATTERN
 from postino.values import (
     ID_PATTERN,
@@ -32,6 +34,7 @@ from postino.values import (
     check_id,
     check_name,
     check_text,
+    check_thread,
     check_title,
     visible,
 )
@@ -39,6 +42,7 @@ from postino.values import (
 LONGEST_SHOWN = 24  # characters of a wrong value in the sentence that refuses it
 MOST_SHOWN = 10  # unknown arguments that an error names
 MAX_OFFSET = 999_999
+MAX_SOUGHT = 256  # characters of a text to search for
 
 Schema = dict[str, Any]
 
@@ -153,8 +157,29 @@ CHOICES = Kind({"type": ["array", "null"]}, _take_choices, needed=False)
 MAYBE_TITLE = Kind(
     {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
 )
+MAYBE_NAME = Kind({"type": ["string", "null"], "pattern": f"^$|{OWN_NAME}"}, NAME.take, needed=False)
+MAYBE_THREAD = Kind(
+    {"type": ["string", "null"], "pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})?$"}, _of_text(check_thread), needed=False
+)
+SOUGHT = Kind(
+    {"type": ["string", "null"], "maxLength": MAX_SOUGHT, "pattern": f"^$|{TEXT_PATTERN}"},
+    _of_text(lambda value, field: check_text(value, field, longest=MAX_SOUGHT)),
+    needed=False,
+)
+MAYBE_IDS = Kind(
+    {
+        "anyOf": [
+            {"type": "array", "items": ID.schema, "minItems": 1, "maxItems": MAX_IDS},
+            {"type": "string", "pattern": f"^({_IDS})?$"},
+            {"type": "null"},
+        ]
+    },
+    _take_ids,
+    needed=False,
+)
 MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
+TIMEOUT = _whole(1, MAX_ASK_S, "[1-9][0-9]?|[1-5][0-9]{2}|600")
 OFFSET = _whole(0, MAX_OFFSET, "[0-9]{1,6}")
 EXPECTS = Kind({"enum": ["reply", "none", "", None]}, _take_expects, needed=False)
 FLAG = Kind({"type": ["boolean", "string", "null"], "pattern": f"^{_FLAG}$"}, _take_flag, needed=False)
@@ -188,6 +213,34 @@ class Send(Arguments):
     reply_to: str | None = _argument(MAYBE_ID, "Id it answers; `to` defaults to its sender")
     expects: str | None = _argument(EXPECTS, "")
     choices: list[str] | None = _argument(CHOICES, "Buttons for people")  # noqa: RUF009 - as below
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask(Arguments):
+    """Of msg_ask."""
+
+    to: str = _argument(NAME, "Agent name")
+    body: str = _argument(TEXT, "The question, complete in itself")
+    timeout: int | None = _argument(TIMEOUT, "Seconds to wait")
+    thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
+    id: str | None = _argument(MAYBE_ID, "The same id is stored once: the call then waits on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Arguments):
+    """Of msg_status."""
+
+    ids: list[str] | None = _argument(MAYBE_IDS, "Ids of messages you sent; default: your last ten")  # noqa: RUF009
+
+
+@dataclass(frozen=True, kw_only=True)
+class History(Arguments):
+    """Of msg_history."""
+
+    with_: str | None = _argument(MAYBE_NAME, "Only mail with this agent")
+    thread: str | None = _argument(MAYBE_THREAD, "Only this conversation")
+    q: str | None = _argument(SOUGHT, "A part of the text, or an id")
+    limit: int | None = _argument(LIMIT, "Maximum number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +304,7 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
     Raises:
         BadField, BadName: names every fault of the call; `faults` lists them where there are several.
     """
-    fields = {each.name: each.metadata["kind"] for each in dataclasses.fields(kind)}
+    fields = {_told(each.name): each.metadata["kind"] for each in dataclasses.fields(kind)}
     faults, taken = _unknown(tool, fields, given), dict[str, Any]()
     for name, argument in fields.items():
         value = given.get(name)
@@ -265,7 +318,12 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
             faults.append(fault)
     if faults:
         raise _all(faults)
-    return kind(**taken)
+    return kind(**{f"{name}_" if iskeyword(name) else name: value for name, value in taken.items()})
+
+
+def _told(name: str) -> str:
+    """Return the name of an argument as clients know it: a word of Python has an underscore behind it here."""
+    return name.removesuffix("_")
 
 
 def _unknown(tool: str, fields: dict[str, Kind], given: dict[str, Any]) -> list[PostinoError]:
@@ -302,10 +360,10 @@ def _shown(value: Any) -> str:
 def schema(kind: type[Arguments]) -> Schema:
     """Return the JSON schema of a tool's arguments: exactly what `parse` takes."""
     fields = dataclasses.fields(kind)
-    required = [each.name for each in fields if each.metadata["kind"].needed]
+    required = [_told(each.name) for each in fields if each.metadata["kind"].needed]
     return {
         "type": "object",
-        "properties": {each.name: each.metadata["schema"] for each in fields},
+        "properties": {_told(each.name): each.metadata["schema"] for each in fields},
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }

@@ -22,7 +22,8 @@ from postino.mcp import answers, prompts, resources
 from postino.mcp.arguments import parse
 from postino.mcp.instructions import instructions
 from postino.mcp.session import Session
-from postino.mcp.tools import TOOLS, ToolCall
+from postino.mcp.tool import ToolCall
+from postino.mcp.tools import TOOLS
 from postino.values import visible
 
 BUG = "unexpected error in postino; the daemon's log has the traceback"
@@ -88,7 +89,8 @@ class PostinoServer(Server[Any]):
             name = visible(params.name)[:64]
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name}; the tools are {', '.join(TOOLS)}")
         mail = self.session.broker.mail
-        call, began, code = ToolCall(self.session, _id(context)), time.monotonic(), None
+        report = context.session.report_progress if (context.meta or {}).get("progress_token") is not None else None
+        call, began, code = ToolCall(self.session, _id(context), report), time.monotonic(), None
         try:
             self.session.caller.check_tool(params.name)
             arguments = parse(params.name, tool.arguments, params.arguments or {})

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Container, Coroutine
+from collections.abc import Awaitable, Callable, Container
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,7 +23,8 @@ from postino.broker import Broker, Hello, WrongAgent
 from postino.errors import PostinoError, StoreAway, UnknownAgent
 from postino.mcp.caller import Caller
 from postino.mcp.pending_read import PendingRead, RequestId, deliveries
-from postino.model import Acknowledged, Batch, BroadcastBatch, Joined
+from postino.mcp.session_tasks import SessionTasks
+from postino.model import Acknowledged, Batch, BroadcastBatch, Joined, Message
 
 ACK_AFTER_S = 0.05  # calls that a client sends side by side with the read arrive sooner than this after its answer
 ONE_PROMPT_S = 2.0  # in which prompts that the client puts into one request are reported
@@ -35,10 +36,11 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Session:
+class Session(SessionTasks):
     """The broker's side of one client's connection."""
 
     def __init__(self, broker: Broker, hello: Hello, caller: Caller | None = None) -> None:
+        super().__init__()
         self.broker = broker
         self.hello = hello
         self.caller = caller or Caller()
@@ -53,8 +55,6 @@ class Session:
         self._unwritten: dict[RequestId, str | None] = {}  # requests whose answers the client lacks: their tool uses
         self._running: set[RequestId] = set()
         self._cancelled: set[RequestId] = set()  # of the running ones
-        self._preceding: set[asyncio.Task[None]] = set()  # acks and nacks under way; the next operation waits for them
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def agent(self) -> str:
@@ -146,6 +146,7 @@ class Session:
         del self._unwritten[request]
         if request in self._running:
             self._cancelled.add(request)  # `run` is interrupted, or finds it here because its operation was done
+            self._abandon(request)
         else:
             self._precede(self._give_back(self._take(request)))
 
@@ -217,6 +218,7 @@ class Session:
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
+            self._abandon(request)
             self._precede(self._undo_when_done(request, task))
             raise
         else:
@@ -239,6 +241,15 @@ class Session:
             leased = {each.id: each.delivery for each in batch.items}
             self._pending.append(self._new_read(request, batch.agent, leased))
         return batch
+
+    async def take(self, request: RequestId, id: str) -> Message | None:
+        """Lease a message that `request` waited for, which is then as one that it read; None: somebody else has it."""
+        agent, message = await self.acting(
+            lambda agent: self.broker.mail.take(agent, self.id, id, acting=True),
+        )
+        if message is not None:
+            self._pending.append(self._new_read(request, agent, {id: message.delivery}))
+        return message
 
     async def lease_for_wake(self, request: RequestId, limit: int, budget: int) -> Batch:
         """Lease the oldest messages for the line that wakes the session, if they are of verified senders and fit."""
@@ -309,6 +320,8 @@ class Session:
 
     async def close(self, timeout: float = CLOSE_S) -> None:
         """Finish what is under way within `timeout` seconds, release everything held, and leave. Never raises."""
+        for request in list(self._waits):
+            self._abandon(request)
         with contextlib.suppress(TimeoutError, PostinoError):  # leases and presence then end by themselves
             async with asyncio.timeout(timeout):
                 while self._tasks:  # an operation that ends may start another task to give back what it read
@@ -374,27 +387,3 @@ class Session:
     async def _undo_when_done(self, request: RequestId, task: asyncio.Task[Any]) -> None:
         await asyncio.wait([task])
         await self.undo_read(request)
-
-    async def _after_preceding(self, operation: Awaitable[T]) -> T:
-        if self._preceding:
-            await asyncio.wait(self._preceding)
-        return await operation
-
-    def _precede(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that acknowledges or gives back reads; the session's next operation waits for it."""
-        task = self._spawn(work)
-        self._preceding.add(task)
-        return task
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Start a task that `close` waits for."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        self._preceding.discard(task)
-        if not task.cancelled():
-            task.exception()  # marks it as retrieved; whoever awaits the task has it, and a cancelled call has nobody

@@ -15,6 +15,11 @@ COLLECT_S = 0.1  # after an arrival, so that a burst of mail is announced once
 RENAMED_S = 10.0  # after which a change of the session's agent is noticed that nothing told of
 
 
+async def _is_left(session: Session) -> bool:
+    """Return whether mail is there besides the reply that the session waits for."""
+    return (await session.broker.agents.check(await session.name())).unread_messages > 0
+
+
 async def announce_mail(session: Session, put: Callable[[dict[str, Any]], object]) -> None:
     """Send the client a notification for each arrival while it is subscribed, until cancelled."""
     while True:
@@ -25,8 +30,11 @@ async def announce_mail(session: Session, put: Callable[[dict[str, Any]], object
                     await arrived.wait()
         except TimeoutError:
             continue
+        waits = session.is_waiting  # for a reply, which is then no news
         await asyncio.sleep(COLLECT_S)
         with contextlib.suppress(PostinoError):
+            if waits and not await _is_left(session):
+                continue
             name = await session.name()
             if session.subscribed.is_set():
                 params = {"uri": INBOX + name}

@@ -20,9 +20,12 @@ CONTROL = b'{"postino":'
 LINE_LIMIT = 1 << 20  # bytes; the largest allowed send, every character escaped, has under 400 KB
 MAX_DEPTH = 100  # levels of arrays and objects: ten are used, and json fails at about 970
 END_BYTES = 512  # kept of the start and of the end of a line over LINE_LIMIT
-IDEMPOTENT_TOOLS = ("msg_send", "msg_broadcast")  # a repeated call with the same argument `id` is stored once
+ASK, ASK_S, MAX_ASK_S = "msg_ask", 50, 600  # a tool that waits, how long by default and at most
+IDEMPOTENT_TOOLS = ("msg_send", "msg_broadcast", ASK)  # a repeated call with the same argument `id` is stored once
 #: of a read whose answer was lost, the next one begins with what that one leased
 REPEATABLE_TOOLS = (
+    "msg_history",
+    "msg_status",
     *("msg_ack", "msg_broadcasts", "msg_check", "msg_join", "msg_leave", "msg_list_agents", "msg_read", "msg_rename"),
     "msg_whoami",
 )
@@ -128,6 +131,19 @@ def is_repeatable(message: dict[str, Any]) -> bool:
     """Return whether carrying out a tool call twice does no harm, so that the relay may repeat it."""
     params = message.get("params")
     return isinstance(params, dict) and params.get("name") in REPEATABLE_TOOLS
+
+
+def patience(message: dict[str, Any]) -> float:
+    """Return how many seconds a call may wait by its own will before it is answered."""
+    params = message.get("params")
+    if not isinstance(params, dict) or params.get("name") != ASK:
+        return 0.0
+    arguments = params.get("arguments")
+    try:
+        wanted = float(arguments["timeout"] or ASK_S)  # type: ignore[index]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        wanted = ASK_S
+    return min(max(wanted, 0.0), float(MAX_ASK_S))
 
 
 def refusal(answer: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -33,6 +33,7 @@ from postino.relay.lines import (
     find_id,
     is_repeatable,
     parse,
+    patience,
 )
 from postino.relay.requests import WAIT_S, Request
 
@@ -195,7 +196,7 @@ class Relay:
         if len(line) > LINE_LIMIT:
             return self._error(message["id"], INVALID_REQUEST, TOO_LONG)
         repeatable = method != "tools/call" or key is not None or is_repeatable(message)
-        return self.daemon.request(message["id"], Request(line, repeatable, key))
+        return self.daemon.request(message["id"], Request(line, repeatable, key, patience(message)))
 
     def _refuse_line(self, start: bytes, end: bytes, text: str) -> None:
         found = find_id(start, end)

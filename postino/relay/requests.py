@@ -25,12 +25,13 @@ MAX_WAITING_BYTES = 1 << 20
 class Request:
     """A request of the client."""
 
-    __slots__ = ("deadline", "due", "key", "line", "pause", "repeatable", "sent_at", "unknown")
+    __slots__ = ("deadline", "due", "key", "line", "patience", "pause", "repeatable", "sent_at", "unknown")
 
-    def __init__(self, line: bytes, repeatable: bool, key: str | None) -> None:
+    def __init__(self, line: bytes, repeatable: bool, key: str | None, patience: float = 0.0) -> None:
         self.line = line
         self.repeatable = repeatable  # it may be carried out twice
         self.key = key  # the argument `id` that makes a repetition safe, by the client too
+        self.patience = patience  # s that it waits by its own will, each time that it is sent
         self.deadline = 0.0  # for its answer
         self.due = 0.0  # not to be sent again before
         self.pause = FIRST_PAUSE_S
@@ -56,7 +57,10 @@ class Requests:
             or sum(len(each.line) for each in self.waiting.values()) > MAX_WAITING_BYTES
         ):
             return self._give_up(request_id, request, "Too many requests wait for the postino daemon; nothing was done")
-        request.deadline = now + WAIT_S if request.sent_at is None else request.sent_at + REPEAT_S
+        if request.sent_at is None or request.patience:
+            request.deadline = now + WAIT_S
+        else:
+            request.deadline = request.sent_at + REPEAT_S
         self.waiting[request_id] = request
 
     def sent(self, request_id: Id, request: Request, now: float) -> None:
@@ -65,7 +69,7 @@ class Requests:
             request.line = b""  # is not needed again
         if request.sent_at is None:
             request.sent_at = now
-        request.deadline = request.sent_at + REPEAT_S
+        request.deadline = (now if request.patience else request.sent_at) + REPEAT_S + request.patience
         self.in_flight[request_id] = request
 
     def answered(self, request_id: Id, answer: dict[str, Any], now: float) -> bool:

@@ -12,7 +12,19 @@ from aiohttp import web
 from postino.broker import Broker
 from postino.errors import BadField, LeaseLost, NotAllowed, UnknownMessage, naming
 from postino.hint import hint
-from postino.model import ANONYMOUS, Acknowledged, Batch, Check, Draft, Lease, Message, MessageState, Returned, Sent
+from postino.model import (
+    ANONYMOUS,
+    Acknowledged,
+    Batch,
+    Check,
+    Draft,
+    Lease,
+    Message,
+    MessageState,
+    Returned,
+    Sender,
+    Sent,
+)
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
@@ -61,6 +73,10 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
     )
     if draft.to is None and _is_publisher(call):
         raise NotAllowed("to is missing: a token with the role publish got no message that it could answer", field="to")
+    if asked.wait_reply is not None and _is_publisher(call):
+        raise NotAllowed("wait_reply: a token with the role publish reads nothing", field="wait_reply")
+    if asked.wait_reply is not None and several is not None:
+        raise BadField("wait_reply waits for the reply of one agent; send to several without it", field="wait_reply")
     sender = await call.sender(asked.from_)
     if draft.to is None and sender.name == ANONYMOUS:
         raise BadField("from is missing: who answers a message has to be who got it; or give `to`", field="from")
@@ -68,6 +84,8 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
         if several is not None:
             many = ManyDraft(to=several, draft=draft)
             return _told(call, await call.broker.groups.send_many(many, sender))
+        if asked.wait_reply is not None:
+            return await _ask(call, draft, sender, asked, asked.wait_reply)
         sent = await call.broker.mail.send(draft, sender)
     if draft.reply_to is not None:
         await call.broker.people.answered(sender.name, draft.reply_to)
@@ -85,6 +103,36 @@ def _told(call: ApiCall[Nothing, Any], sent: SentMany) -> SentMany:
 def _is_publisher(call: ApiCall[Nothing, Any]) -> bool:
     """Return whether the caller may only send: it reads nothing, names of others neither."""
     return call.caller is not None and call.caller.role == PUBLISH
+
+
+async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked: SendBody, seconds: float) -> Sent:
+    """Send and wait for the reply, until either side goes away."""
+    if sender.name == ANONYMOUS:
+        raise BadField("from is missing: the reply goes to the agent that it names", field="from")
+    consumer, ack_now = call.consumer(asked.consumer), asked.ack != "lease"
+    consumer = (consumer or f"c-{secrets.token_hex(8)}") if ack_now else required(consumer, "consumer")
+    call.request[WAITED] = True
+    mail, stopping, ended = call.broker.mail, asyncio.ensure_future(call.state.stopping.wait()), call.ended()
+
+    async def take(id: str) -> Message | None:
+        if is_disconnected(call.request):
+            return None
+        agent, reply = await mail.take(sender.name, consumer, id, ack_now=ack_now)
+        if reply is not None and not ack_now and is_disconnected(call.request):
+            await mail.undo_read(agent, consumer, [id])
+        return reply
+
+    try:
+        ask = await call.broker.asks.send(draft, sender)
+        if draft.reply_to is not None:
+            await call.broker.people.answered(sender.name, draft.reply_to)
+        reply = await ask.reply(seconds, take, disconnected(call.request), stopping, ended)
+        if call.caller is not None:
+            call.caller.check_valid()
+        return ask.answer(reply)
+    finally:
+        stopping.cancel()
+        ended.cancel()
 
 
 async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:

@@ -72,10 +72,18 @@ class SendBody(Asked, frozen=True, kw_only=True):
     reply_to: Id | None = None
     choices: Choices | None = None
     expects: Expects | None = None
+    wait_reply: Annotated[float, Meta(gt=0, le=WAIT_S)] | None = None
+    ack: Literal["lease", "now"] | None = None
+    consumer: Id | None = None
 
     def __post_init__(self) -> None:  # the other members are checked with the draft
         if self.from_ is not None:
             check_name(self.from_, "from")
+        for name in ("ack", "consumer"):
+            if getattr(self, name) is not None and self.wait_reply is None:
+                raise BadField(
+                    f"{name} is of a reply that is waited for; give `wait_reply`, or leave it out", field=name
+                )
 
 
 class BroadcastBody(Asked, frozen=True, kw_only=True):

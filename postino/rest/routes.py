@@ -172,7 +172,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
     Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
     Route("GET", "/api/threads/{thread}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
-    Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
+    Route("POST", "/api/render", render.render, Rendered, body=RenderBody, refusals=("rate_limited",), role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
         "POST",

@@ -105,8 +105,9 @@ class Names:
         """The agents, sorted."""
         return sorted(self.agents, key=str.lower)
 
+    @cached_property
     def people(self) -> list[str]:
-        """Return the people, sorted."""
+        """The people, sorted."""
         return sorted((name for name, entry in self.agents.items() if entry.human and name != HUMAN), key=str.lower)
 
     def online(self, live: set[str]) -> list[str]:

@@ -114,6 +114,45 @@ class Inboxes:
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=int(resumed), died=died)
 
+    async def take(
+        self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
+    ) -> tuple[str, Message | None]:
+        """Lease one message to `consumer`, whatever waits before it; return the agent's present name and the message.
+
+        None: somebody else holds or has read it, or it has ended. `ack_now` acknowledges in the same step.
+
+        Raises:
+            WrongAgent: with `acting`, when the consumer is no session of `agent`.
+        """
+        agent, items = await self._store.run_named(
+            "take",
+            agent,
+            consumer=consumer,
+            id=id,
+            lease_ms=self._limits.lease_ms,
+            max_deliveries=self._limits.max_deliveries,
+            ttl_ms=self._limits.ttl_ms,
+            ack_now="1" if ack_now else "",
+            acting="1" if acting else "",
+        )
+        for stream_id, deliveries, redelivered, fields, fingerprint in items:
+            if not is_altered(unpacked(fields), fingerprint):
+                found = message(agent, unpacked(fields), delivery=int(deliveries), redelivered=bool(redelivered))
+                return agent, found
+            await self._bury(agent, stream_id, fields)
+        return agent, None
+
+    async def newest(self, agent: str) -> str:
+        """Return the place of the newest message in an inbox; `0-0` if there is none."""
+        found = await self._store.query("XREVRANGE", self._store.keys.of("inbox", agent), "+", "-", "COUNT", 1)
+        return str(found[0][0]) if found else "0-0"
+
+    async def after(self, agent: str, place: str, count: int) -> list[tuple[str, dict[str, str]]]:
+        """Return up to `count` messages of an inbox after `place`, oldest first: the place and the fields of each."""
+        key = self._store.keys.of("inbox", agent)
+        found = await self._store.query("XRANGE", key, f"({place}", "+", "COUNT", count)
+        return [(stream_id, unpacked(fields)) for stream_id, fields in found]
+
     async def _bury(self, agent: str, stream_id: str, fields: list[str]) -> bool:
         """Move a message to the dead letters whose content is not what was accepted; return whether that was done.
 

@@ -23,6 +23,7 @@ export class Api {
   #replaced = new AbortController(); // aborted when a token arrives while the dialog is open
   #token = loadForTab("token");
   #refused = false; // whether the last token was refused
+  proof = null; // that the page sends as a person, given by `postino open`
 
   /**
    * `askToken(wrong, signal)` asks the user for the token, and resolves to "" when `signal` is aborted. `wrong` is
@@ -63,8 +64,14 @@ export class Api {
   broadcasts = (limit, offset) => this.#call("GET", `broadcasts?limit=${limit}&offset=${offset}&render=1`);
   broadcast = (message) => this.#call("POST", "broadcasts", message);
   clearBroadcasts = () => this.#call("DELETE", "broadcasts");
-  /** Exchange the single-use code of `postino open` for the token; null where no token is set. */
-  signIn = async (code) => (await this.#call("POST", "signin", { code })).token;
+  people = () => this.#call("GET", "people?limit=200");
+  register = (name) => this.#call("POST", `people/${encodeURIComponent(name)}`, {});
+  inbox = (name, limit) => this.#call("GET", `people/${encodeURIComponent(name)}?limit=${limit}&render=1`);
+  seen = (name, ids) => this.#call("POST", `people/${encodeURIComponent(name)}/seen`, { ids });
+  done = (name, ids) => this.#call("POST", `people/${encodeURIComponent(name)}/done`, { ids });
+  heartbeat = (name) => this.#call("POST", `agents/${encodeURIComponent(name)}/heartbeat`, {});
+  /** Exchange the single-use code of `postino open` for the token (null where none is set) and a proof of who sends. */
+  signIn = (code) => this.#call("POST", "signin", { code });
 
   /**
    * Fetch `path` with the token. On status 401 repeat without the token, which is not needed any more where none is set,
@@ -104,7 +111,7 @@ export class Api {
   }
 
   async #call(method, path, body) {
-    const headers = { "X-Postino-Via": "web" };
+    const headers = { "X-Postino-Via": "web", ...(this.proof && { "X-Postino-Person": this.proof }) };
     if (method === "POST") headers["Content-Type"] = "application/json";
     let response;
     let answer;

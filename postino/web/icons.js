@@ -3,6 +3,7 @@
 import { svg } from "./dom.js";
 
 const PATHS = {
+  inbox: "M2.5 9.5 4.3 3h7.4l1.8 6.5V13h-11z M2.5 9.5h3l1 1.6h3l1-1.6h3",
   mail: "M2 4.5h12v8H2z M2.5 5 8 9.2 13.5 5",
   megaphone: "M3 6.5v3l7.5 3.5v-10z M13 6v4 M4.5 10.2 5.5 13.5h1.8l-.8-2.4",
   pulse: "M1.5 8.5h3l2-5 3 9.5 2-4.5h3",

@@ -11,6 +11,8 @@ import { listen } from "./shortcuts.js";
 import { Agents } from "./state/agents.js";
 import { vitals } from "./state/attention.js";
 import { EventLog } from "./state/event_log.js";
+import { Inbox } from "./state/inbox.js";
+import { Me } from "./state/me.js";
 import { Previews } from "./state/previews.js";
 import { ActivityView } from "./views/activity.js";
 import { AgentList } from "./views/agents.js";
@@ -18,6 +20,7 @@ import { BroadcastsView } from "./views/broadcasts.js";
 import { KnownNames } from "./views/compose.js";
 import { Dialogs } from "./views/dialogs.js";
 import { Frame } from "./views/frame.js";
+import { InboxView } from "./views/inbox.js";
 import { MailView } from "./views/mail.js";
 import { Strip } from "./views/strip.js";
 import { ThreadList } from "./views/thread_list.js";
@@ -30,6 +33,8 @@ const demo = new URLSearchParams(location.search).has("demo"); // a made-up mail
 const api = demo ? new DemoApi() : new Api((wrong, signal) => dialogs.askToken(wrong, signal));
 const log = new EventLog();
 const agents = new Agents(api);
+const me = new Me(api);
+const inbox = new Inbox(api, me);
 const previews = new Previews(api);
 const strip = new Strip(agents);
 const live = new LiveEvents({
@@ -42,13 +47,14 @@ const live = new LiveEvents({
   shared: !demo,
 });
 const frame = new Frame({ dialogs, retry: () => live.retry(), strip: strip.element });
-const app = { api, log, agents, dialogs, attempt, toast: (text, kind) => frame.toast(text, kind) };
+const app = { api, log, agents, me, inbox, dialogs, attempt, toast: (text, kind) => frame.toast(text, kind) };
 
-const agentList = new AgentList(agents, previews, askCleanUp);
+const agentList = new AgentList(agents, previews, me, askCleanUp);
 const threadList = new ThreadList(api);
 const mail = new MailView(app);
 const broadcasts = new BroadcastsView(app);
 const activity = new ActivityView(app);
+const inboxView = new InboxView(app);
 const mailLayout = h("div", { class: "mail-layout" }, agentList.element, mail.element, new KnownNames(agents).element);
 
 /** Run `work` and show the sentence it returns, or the message of its error. */
@@ -63,6 +69,7 @@ async function attempt(work) {
 function show(place) {
   if (place.view === "broadcasts") return open("broadcasts", broadcasts);
   if (place.view === "activity") return open("activity", activity);
+  if (place.view === "inbox") return open("inbox", inboxView);
   const side = place.view === "threads" ? threadList : agentList;
   if (mailLayout.firstElementChild !== side.element) mailLayout.firstElementChild.replaceWith(side.element);
   mailLayout.dataset.pane = place.pane;
@@ -86,6 +93,7 @@ function keepFocus() {
 
 function onEvent(event) {
   agents.onEvent(event);
+  inbox.onEvent(event);
   mail.onEvent(event);
   broadcasts.onEvent(event);
   threadList.onEvent(event);
@@ -102,6 +110,8 @@ function onConnected() {
 /** Load again what is shown: events may have been missed. */
 function refresh() {
   agents.refresh();
+  if (me.name) inbox.refresh();
+  else me.load();
   mail.refresh();
   broadcasts.refresh();
   threadList.refresh();
@@ -142,10 +152,21 @@ function nextAttention(step) {
   go(mailHash(names[(at < 0 ? (step > 0 ? 0 : names.length - 1) : at + step + names.length) % names.length]));
 }
 
-/** Let `act` use the view that shows mail. */
-function onMail(act) {
-  return () => ["mail", "threads"].includes(parse(location.hash).view) && act();
+/** Let `act(view)` use the view that shows messages, if it does. */
+function onMail(act, views = { mail, threads: mail, inbox: inboxView }) {
+  return () => {
+    const view = views[parse(location.hash).view];
+    if (view) act(view);
+  };
 }
+
+/** In the inbox a number is a choice, elsewhere a view. */
+function press(number) {
+  if (parse(location.hash).view === "inbox") inboxView.choose(number);
+  else if (number <= 3) go(["#/", "#/broadcasts", "#/activity"][number - 1]);
+}
+
+const onInbox = (act) => onMail(act, { inbox: inboxView });
 
 async function checkHealth() {
   try {
@@ -170,8 +191,10 @@ async function signInByCode(hash = "") {
   if (!code) return;
   history.replaceState(null, "", location.pathname + hash);
   try {
-    const token = await api.signIn(code);
-    if (token) api.setToken(token);
+    const answer = await api.signIn(code);
+    if (answer.token) api.setToken(answer.token);
+    me.signIn(answer);
+    if (me.name) await me.load();
   } catch {
     frame.toast("The sign-in code has been used or has expired. Run `postino open` again.", "bad");
   }
@@ -180,30 +203,35 @@ async function signInByCode(hash = "") {
 listen({
   "/": () => ({ activity, threads: threadList }[parse(location.hash).view] ?? agentList).focusFilter(),
   "?": () => dialogs.help(),
-  s: onMail(() => mail.focusSearch()),
-  j: onMail(() => mail.select(1)),
-  k: onMail(() => mail.select(-1)),
-  r: onMail(() => mail.selected()?.reply()),
-  v: onMail(() => mail.selected()?.toggleWritten()),
-  y: onMail(() => mail.selected()?.copy()),
+  s: onMail(() => mail.focusSearch(), { mail, threads: mail }),
+  j: onMail((view) => view.select(1)),
+  k: onMail((view) => view.select(-1)),
+  r: onMail((view) => view.selected()?.reply()),
+  v: onMail((view) => view.selected()?.toggleWritten()),
+  y: onMail((view) => view.selected()?.copy()),
+  e: onInbox((view) => view.done()),
   "]": () => nextAttention(1),
   "[": () => nextAttention(-1),
+  "g i": () => go("#/inbox"),
   "g m": () => go("#/"),
   "g t": () => go("#/threads"),
   "g b": () => go("#/broadcasts"),
   "g a": () => go("#/activity"),
-  w: () => (parse(location.hash).view === "broadcasts" ? broadcasts : mail).write(),
+  w: () => ({ broadcasts, inbox: inboxView }[parse(location.hash).view] ?? mail).write(),
   p: () => parse(location.hash).view === "activity" && activity.togglePause(),
-  1: () => go("#/"),
-  2: () => go("#/broadcasts"),
-  3: () => go("#/activity"),
+  ...Object.fromEntries([1, 2, 3, 4, 5].map((number) => [number, () => press(number)])),
 });
 agents.changed.on(() => frame.setVitals(vitals(agents)));
+inbox.changed.on(() => {
+  frame.setOpen(inbox.open.length);
+  strip.setInbox(inbox.open.length, inbox.open[0]?.timestamp);
+});
 setInterval(() => document.hidden || checkHealth(), HEALTH_MS);
 
 // an address with a code that is pasted into an open page loads nothing
 addEventListener("hashchange", ({ oldURL }) => signInByCode(new URL(oldURL).hash));
 await signInByCode(); // before the first request, and before the router reads the address
+me.load();
 follow(show);
 if (demo) frame.warn("This is a made-up mailroom: nothing here is real, and nothing is sent.");
 agents.refresh();

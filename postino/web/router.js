@@ -1,6 +1,6 @@
 /* The current view as the part of the address after `#`, so that every view can be linked to. */
 
-const VIEWS = new Set(["broadcasts", "activity"]);
+const VIEWS = new Set(["inbox", "broadcasts", "activity"]);
 
 /** Return `{view, agent, q, thread, message, pane}` of `hash`; an unknown one means the mail of all agents. */
 export function parse(hash) {

@@ -138,6 +138,9 @@ async def test_a_person_and_an_agent_never_share_a_name(people: Broker, hello: A
         await people.agents.rename("bob", "robert")
     with pytest.raises(NameTaken, match="agent that is online"):
         await people.people.register("bob")
+    await people.mail.read("reader", "c1")
+    with pytest.raises(NameTaken, match="reader is an agent"):
+        await people.people.register("reader")
     await people.sessions.join(hello("s-1", name="eve"))
     await people.sessions.leave("s-1", 1)
     await people.people.register("eve")
@@ -301,3 +304,13 @@ async def test_events_tell_who_opened_and_what_is_done(people: Broker, send: Any
     told = [(each.type, each.data["reader"]) for each in await events(people) if "reader" in each.data]
 
     assert told == [("msg_read", "robert"), ("msg_ack", "robert"), ("msg_done", "robert")]
+
+
+async def test_people_do_not_count_as_agents_that_have_yet_to_see_a_broadcast(people: Broker, say: Any) -> None:
+    await people.agents.heartbeat("robert")
+    await people.agents.heartbeat("bob")
+    await say(people, "b1")
+
+    (shown,), _ = await people.broadcasts.page(10, 0)
+
+    assert (shown.seen, shown.agents) == (0, 1)

@@ -211,14 +211,20 @@ class Visitor:
         width: int = 1280,
         height: int = 800,
         name: str = "",
+        person: str = "",
         clock: bool = False,
     ) -> Any:
-        """Open the page at `place` in a new context. `name`: the user's name; `clock`: the test moves its time."""
+        """Open the page at `place` in a new context. `clock`: the test moves its time.
+
+        `name`: what the field From has; `person`: as whom the page reads the inbox, else the daemon's own person.
+        """
         context = self.browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
         self.contexts.append(context)
         context.add_init_script(REPORT_VIOLATIONS)
         if name:
             context.add_init_script(f"localStorage.setItem('postino.name', {json.dumps(name)})")
+        if person:
+            context.add_init_script(f"localStorage.setItem('postino.person', {json.dumps(person)})")
         page = context.new_page()
         if clock:
             page.clock.install()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from typing import Any
 
@@ -68,7 +67,7 @@ def test_states_change_live(visit, served, name) -> None:
     expect(page.locator("article.message")).to_have_count(1)
 
 
-def test_counts_and_the_title_are_live(visit, served, name) -> None:
+def test_counts_are_live(visit, served, name) -> None:
     page = visit(f"#/agents/{name}")
     live(page)
     row = page.locator(f'li[data-agent="{name}"]')
@@ -76,13 +75,9 @@ def test_counts_and_the_title_are_live(visit, served, name) -> None:
     served.send(name)
     served.send(name)
     row.locator(".badge", has_text="2").wait_for()
-    unread = int(re.search(r"\((\d+)\)", page.title())[1])  # type: ignore[index]
     ids = served.read(name)
     served.settle("ack", name, ids)
     row.locator(".badge:not(.badge-dead)").wait_for(state="hidden")
-
-    found = re.search(r"\((\d+)\)", page.title())
-    assert (int(found[1]) if found else 0) == unread - 2
 
 
 def test_an_agent_is_online_while_its_client_is_connected(visit, mcp_client, name) -> None:

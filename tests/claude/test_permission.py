@@ -25,6 +25,8 @@ READ = "mcp__plugin_postino_postino__msg_read"
         ({"tool_name": READ, "agent_id": "a1"}, "deny"),
         ({"tool_name": READ, "agent_id": "a1", "permission_mode": "plan"}, "deny"),
         ({"tool_name": "mcp__postino__msg_ack", "agent_id": "a1"}, "deny"),
+        ({"tool_name": "mcp__postino__msg_ask", "agent_id": "a1"}, "deny"),
+        ({"tool_name": "mcp__postino__msg_ask", "permission_mode": "default"}, "allow"),
         ({"tool_name": "mcp__postino__msg_broadcasts", "agent_id": "a1", "tool_input": {}}, "deny"),
         ({"tool_name": "mcp__postino__msg_broadcasts", "agent_id": "a1", "tool_input": {"all": True}}, "allow"),
         ({"tool_name": "mcp__postino__msg_broadcasts", "agent_id": "a1", "tool_input": {"all": "True"}}, "allow"),

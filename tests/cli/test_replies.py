@@ -24,3 +24,29 @@ def test_a_reply_that_leads_nowhere_says_what_to_do(postino) -> None:
     )
     assert "agent name missing" in postino.no(2, "reply", "rp-none", "x")
     assert "ID" in postino.no(2, "reply")
+
+
+def test_a_question_prints_its_reply_and_acknowledges_it(postino) -> None:
+    with postino.open("ask", "ak-bob", "who?", "--from", "ak-ann", "--id", "ak-q1", "--timeout", "30") as asking:
+        item = postino.json("read", "ak-bob", "--wait", "20")["items"][0]
+        postino.ok("reply", item["id"], "it was me", "--from", "ak-bob", "--id", "ak-r1")
+        out, err = asking.communicate(timeout=30)
+
+    assert (asking.returncode, err) == (0, b"")
+    assert "it was me" in out.decode() and "Not verified" in out.decode()
+    assert postino.json("history", "--search", "ak-r1")["items"][0]["state"] == "acked"
+
+
+def test_a_question_without_an_answer_says_so_and_exits_with_3(postino) -> None:
+    said = postino.no(3, "ask", "ak-nobody", "who?", "--from", "ak-eve", "--id", "ak-q2", "--timeout", "0.1")
+    assert "no reply from ak-nobody (nobody of that name has been seen" in said and "--id ak-q2 waits on" in said
+
+    postino.ok("reply", "ak-q2", "late", "--from", "ak-nobody")
+    again = postino.json("ask", "ak-nobody", "who?", "--from", "ak-eve", "--id", "ak-q2", "--timeout", "0.1")
+    assert (again["created"], again["reply"]["body"]) == (False, "late")
+
+
+def test_a_question_to_oneself_or_of_nobody_is_refused(postino) -> None:
+    assert "wait for itself" in postino.no(2, "ask", "ak-me", "x", "--from", "ak-me", "--timeout", "1")
+    assert "agent name missing" in postino.no(2, "ask", "ak-bob", "x")
+    assert "must be 0 to 86400" in postino.no(2, "ask", "ak-bob", "x", "--from", "ak-me", "--timeout", "-1")

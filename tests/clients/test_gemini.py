@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 from tests.clients.machine import Machine
 from tests.clients.model import Model
+from tests.relays import WRITTEN_AGO
 
 
 async def test_a_session_sends_receives_while_it_works_and_acknowledges(
@@ -33,6 +35,7 @@ async def test_a_session_sends_receives_while_it_works_and_acknowledges(
 
     async def has_the_answer(_: Any) -> list[tuple[str, dict[str, Any]]]:
         states["with the answer"] = machine.state(states["agent"], "m1")["state"]
+        await asyncio.sleep(WRITTEN_AGO)  # a call that comes sooner counts as one beside the read
         return [("msg_whoami", {})]
 
     async def went_on(_: Any) -> str:

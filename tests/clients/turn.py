@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.clients.machine import Machine
 from tests.clients.model import Model
-from tests.relays import RealRelay
+from tests.relays import WRITTEN_AGO, RealRelay
 from tests.scripted.model import Calls
 from tests.waiting import until
 
@@ -28,6 +28,7 @@ class WorkingTurn:
 
     async def _has_the_answer(self, _: Any) -> Calls:
         self._with_the_answer = (await asyncio.to_thread(self._machine.state, self.agent, "m1"))["state"]
+        await asyncio.sleep(WRITTEN_AGO)  # a call that comes sooner counts as one beside the read
         return [("msg_whoami", {})]
 
     async def _went_on(self, _: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.hooks.conftest import scratch_machine
 from tests.hooks.model import Model
+from tests.relays import WRITTEN_AGO
 
 TOOLS = "mcp__postino__msg_read,mcp__postino__msg_send"
 
@@ -22,6 +23,7 @@ async def test_a_session_reads_and_acknowledges_by_its_next_call(model: Model) -
 
         async def has_the_answer(_: Any) -> list[tuple[str, dict[str, Any]]]:
             states.append((await asyncio.to_thread(machine.state, "web-bob", "m1"))["state"])
+            await asyncio.sleep(WRITTEN_AGO)  # a call that comes sooner counts as one beside the read
             return [("mcp__postino__msg_send", {"to": "ann", "body": "hello ann", "id": "o1"})]
 
         model.script([("mcp__postino__msg_read", {})], has_the_answer, "bye")

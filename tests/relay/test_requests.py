@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from postino.relay.lines import WriteBuffer, refusal
+from postino.relay.lines import WriteBuffer, patience, refusal
 from postino.relay.requests import AWAY_S, MAX_PAUSE_S, REPEAT_S, WAIT_S, Request, Requests
 
 
@@ -132,3 +132,27 @@ def test_the_daemon_hears_of_a_cancel_unless_it_never_had_the_request():
     told.send("k")
     assert not told.requests.answered(1, refused(outcome="none"), 0.0)
     assert not told.requests.cancel(1) and not told.requests
+
+
+def test_a_call_that_waits_has_that_time_besides_each_time_it_is_sent():
+    told = Told()
+    request = Request(b"line", True, "q1", patience=100.0)
+    told.requests.sent(1, request, 0.0)
+    assert request.deadline == REPEAT_S + 100
+    told.requests.daemon_lost(90.0)
+    assert told.requests.waiting[1].deadline == 90 + WAIT_S
+    told.requests.sent(1, told.requests.take_due(91.0)[1], 91.0)
+    assert request.deadline == 91 + REPEAT_S + 100
+    assert told.errors == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [({}, 50), ({"timeout": 7}, 7), ({"timeout": "90"}, 90), ({"timeout": None}, 50), ({"timeout": 1e9}, 600)]
+    + [(wrong, 50) for wrong in ({"timeout": "soon"}, {"timeout": []}, None, [])]
+    + [({"timeout": -5}, 0)],
+)
+def test_an_ask_says_itself_how_long_it_waits(arguments, seconds):
+    message = {"params": {"name": "msg_ask", "arguments": arguments}}
+    assert patience(message) == seconds
+    assert patience({"params": {"name": "msg_send", "arguments": arguments}}) == 0

@@ -53,6 +53,8 @@ AGENT = PUBLISH | {
     ("GET", "openapi.json"),
 }
 AGENT |= {("GET", "groups"), ("POST", "groups/team/members/ci"), ("DELETE", "groups/team/members/ci")}
+AGENT |= {("GET", "people"), ("GET", "people/ci"), ("POST", "people/ci")}
+AGENT |= {("POST", "people/ci/seen"), ("POST", "people/ci/done")}
 AGENT |= {("GET", "threads"), ("GET", "threads/m1"), ("POST", "render")}
 #: of these an agent may name any other, as the state is of one message and the list of agents is open to it
 OF_ANY = {"agents/{agent}", "messages/{agent}/{id}"}

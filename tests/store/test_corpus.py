@@ -74,6 +74,7 @@ async def conversation(broker: Broker) -> None:
     await broker.claude.mark_notified(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
     await broker.mail.read(bob, "s-2", limit=5, budget=1000)
     await broker.mail.read(bob, "s-2", limit=5, resume=True)
+    await broker.mail.take(bob, "s-1", "m11", ack_now=True)
     await broker.mail.ack(bob, "s-2", ["m0", "nonsense"])
     await broker.mail.nack(bob, "s-2", ["m1"])
     await broker.mail.undo_read(bob, "s-2", ["m2"])

@@ -14,9 +14,10 @@ export class DemoApi {
   #entries = MESSAGES.map((message, at) => this.#entry(message, at));
   #events = new Set(); // the writers of open event streams
   #next = 1;
+  #done = new Set(); // ids
 
   setToken() {}
-  signIn = async () => null;
+  signIn = async () => ({ token: null, person: null, proof: null });
   stats = async () => ({ time: iso(Date.now()), maxInbox: 1_000 });
   health = async () => ({ ok: true, durability: "fsync" });
   agents = async () => answer(AGENTS.map((agent) => this.#agent(agent)));
@@ -29,6 +30,27 @@ export class DemoApi {
   forget = async () => ({ ok: true });
   clearBroadcasts = async () => ({ cleared: 0 });
   rename = async (old) => ({ old, name: old });
+  heartbeat = async () => ({ ok: true });
+  people = async () => answer([this.#person()]);
+  register = async () => this.#person();
+
+  inbox = async () => {
+    const items = this.#entries.filter((entry) => this.#isOpen(entry)).reverse();
+    const opened = (entry) => (entry.state === "acked" ? { opened_by: entry.reader, opened_at: entry.settled_at } : { opened_by: null, opened_at: null });
+    return { person: this.#person(), items: items.map((entry) => ({ ...entry, ...opened(entry) })), more: false };
+  };
+
+  seen = async (name, ids) => {
+    this.#read(ids);
+    return { seen: ids, taken: [], unknown: [] };
+  };
+
+  done = async (name, ids) => {
+    this.#read(ids);
+    for (const id of ids) this.#done.add(id);
+    this.#emit({ type: "msg_done", to: OWN, ids, reader: OWN });
+    return { done: ids, unknown: [] };
+  };
 
   history = async ({ agent, from, to, thread, state, q, before }) => {
     const fits = (entry) =>
@@ -71,6 +93,7 @@ export class DemoApi {
     const sent = this.#entry([0, from, to, "queued", body, { thread, reply_to, via: "web", verified: false }], this.#entries.length);
     Object.assign(sent, { id, timestamp: iso(Date.now()), entry: `${Date.now()}-0` });
     this.#entries.push(sent);
+    if (reply_to) await this.done(OWN, [reply_to]);
     this.#emit({ type: "msg_send", id, from, to, seq: sent.seq, via: "web" });
     return { to, seq: sent.seq, created: true, known: true, names: [] };
   };
@@ -100,6 +123,21 @@ export class DemoApi {
 
   #emit(event) {
     for (const write of this.#events) write(event, Date.now());
+  }
+
+  #isOpen({ to, id, replied }) {
+    return [OWN, "human"].includes(to) && !this.#done.has(id) && !replied;
+  }
+
+  #person() {
+    const open = this.#entries.filter((entry) => this.#isOpen(entry)).length;
+    return { name: OWN, online: true, lastSeen: null, unread: open, open, here: true };
+  }
+
+  #read(ids) {
+    for (const entry of this.#entries.filter(({ id, state }) => ids.includes(id) && state === "queued"))
+      Object.assign(entry, { state: "acked", reader: OWN, settled_at: iso(Date.now()) });
+    this.#emit({ type: "msg_ack", to: OWN, ids, reader: OWN });
   }
 
   #settle(agent) {

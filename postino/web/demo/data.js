@@ -31,6 +31,9 @@ const FIX_TREE = [
   ["pre", { lang: "diff" }, ["gd", "-    time.sleep(1)\n"], ["gi", "+    await live.get(timeout=5)"]],
 ];
 
+const BUILT = "Build **812** is green. Merge now, or wait for the review of the docs?";
+const BUILT_TREE = [["p", "Build ", ["strong", "812"], " is green. Merge now, or wait for the review of the docs?"]];
+
 export const AGENTS = [
   { name: "planner", state: "busy", client: "claude-code", directory: "/home/ada/src/shop", seen: 0 },
   { name: "reviewer", state: "idle", client: "claude-code", directory: "/home/ada/src/shop", seen: 0 },
@@ -52,10 +55,12 @@ export const MESSAGES = [
   [41, "planner", "backend", "queued", "And when can it be restarted?", { thread: "rel-1.4" }],
   [33, "reviewer", "builder", "acked", "Two remarks: parse once, and do not sleep.", { thread: "fix-sse-order", replies: 3 }],
   [21, "builder", "reviewer", "acked", "Both done and pushed.", { thread: "fix-sse-order", replies: 6 }],
-  [12, "planner", "you", "queued", "Which branch is the base of the release? I wait for your word.", { thread: "rel-1.4" }],
+  [12, "planner", "you", "acked", "Which branch is the base of the release? I wait for your word.", { thread: "rel-1.4", reader: "you", replied: true }],
   [9, "ci", "builder", "acked", REPORT, { tree: REPORT_TREE, verified: false, via: "http" }],
   [6, "docs-writer", "planner", "leased", "The page about threads is ready to be read.", { thread: "docs" }],
   [4, "planner", "docs-writer", "acked", "Thank you. One question: who is the reader?", { thread: "docs", replies: 10 }],
+  [5, "builder", "you", "queued", BUILT, { thread: "fix-sse-order", choices: ["Merge", "Wait"], tree: BUILT_TREE }],
+  [3, "docs-writer", "human", "queued", "Who owns the words on the start page?", { thread: "docs" }],
   [2, "ci", "reviewer", "queued", "The nightly run is red on arm only; logs are in the artifact.", { verified: false, via: "http" }],
   [1, "you", "planner", "acked", "`release/1.4`, and freeze it from noon on.", { thread: "rel-1.4", replies: 8, via: "web" }],
 ];

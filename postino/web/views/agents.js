@@ -7,6 +7,7 @@ import { keyed } from "../keyed.js";
 import { mailHash } from "../router.js";
 import { arrows } from "../shortcuts.js";
 import { needsAttention, waitsMs } from "../state/attention.js";
+import { SHARED } from "../state/inbox.js";
 import { load } from "../storage.js";
 import { avatar, avatarOfAll } from "./avatar.js";
 import { emptyAgents } from "./empty.js";
@@ -27,6 +28,7 @@ const GROUPS = [
 export class AgentList {
   element;
   #agents;
+  #me;
   #previews;
   #rows = keyed({
     key: ({ record }) => record.name,
@@ -52,7 +54,9 @@ export class AgentList {
   #cleanUp = h("button", { type: "button", class: "action clean-up" }, icon("broom"), "Forget who is gone");
 
   /** `cleanUp()` forgets every agent that is offline and has no mail. */
-  constructor(agents, previews, cleanUp) {
+  constructor(agents, previews, me, cleanUp) {
+    this.#me = me;
+    me.changed.on(() => this.draw());
     this.#agents = agents;
     this.#previews = previews;
     this.#cleanUp.addEventListener("click", cleanUp);
@@ -108,7 +112,7 @@ export class AgentList {
   #find() {
     const wanted = this.#filter.value.trim().toLowerCase();
     const matches = ({ name, aliases }) => [name, ...aliases].some((each) => each.toLowerCase().includes(wanted));
-    const me = load("name");
+    const me = this.#me.name || load("name");
     return [...this.#agents.byName.values()]
       .filter(matches)
       .map((record) => ({ record, rank: GROUPS.findIndex(([, , belongs]) => belongs(record, me)) }))
@@ -120,7 +124,7 @@ export class AgentList {
     this.#more.hidden = found <= shown;
     write(this.#more, `Show ${Math.min(STEP, found - shown)} more of ${grouped(found)}`);
     write(this.#noMatch, size && !found ? "No agent matches." : "");
-    this.#cleanUp.hidden = ![...this.#agents.byName.values()].some((agent) => !agent.online && !agent.messageCount);
+    this.#cleanUp.hidden = ![...this.#agents.byName.values()].some((agent) => !agent.online && !agent.messageCount && agent.kind !== "human");
     this.#empty.hidden = size > 0 || !this.#agents.loaded;
   }
 
@@ -220,6 +224,8 @@ function drawBadge(element, number, word, ...picture) {
 }
 
 function status(agent) {
+  if (agent.name === SHARED) return "all people";
+  if (agent.kind === "human") return `a person · ${agent.online ? "online" : agent.lastSeen ? ago(agent.lastSeen) : "not here yet"}`;
   const leased = agent.messageCount - agent.unread;
   const mine = !agent.lastSeen && agent.name === load("name") && "the name you send as";
   const where = agent.directory && (agent.online || agent.unread > 0) ? [shortPlace(agent.directory)] : [];

@@ -52,6 +52,8 @@ export class BroadcastsView {
       send: (message) => app.api.broadcast(message),
       onSent: (answer) => this.#onSent(answer),
       toast: app.toast,
+      name: () => app.me.name,
+      render: (text) => app.api.render(text),
     });
     this.element = h(
       "section",

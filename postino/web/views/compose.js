@@ -5,6 +5,7 @@ import { h, write } from "../dom.js";
 import { grouped } from "../format.js";
 import { icon } from "../icons.js";
 import { load, save } from "../storage.js";
+import { Preview } from "./preview.js";
 import { afterReconnect, NO_STATUS, sendFailed } from "./send_status.js";
 
 const MOST = 32_768; // characters; the daemon's limit
@@ -15,6 +16,8 @@ const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 
 export class Compose {
   element;
+  #name;
+  #preview;
   #send;
   #onSent;
   #toast;
@@ -59,9 +62,12 @@ export class Compose {
   /**
    * `send(message)` posts a message, `onSent(answer, message, shown)` returns the status to show, where `shown` says
    * whether its draft is still shown. `toAgent` is false for broadcasts. `toast(text, kind)` shows a status when the
-   * form is not visible or shows another draft.
+   * form is not visible or shows another draft. `name()` is the name that the field From begins with,
+   * `render(text)` returns the tree of a text for the preview.
    */
-  constructor({ label, placeholder, toAgent, send, onSent, toast }) {
+  constructor({ label, placeholder, toAgent, send, onSent, toast, render, name = () => "" }) {
+    this.#name = () => load("name") || name();
+    this.#preview = new Preview(render);
     this.#send = send;
     this.#onSent = onSent;
     this.#toast = toast;
@@ -72,7 +78,8 @@ export class Compose {
       "form",
       { class: "compose", "aria-label": label, novalidate: true },
       this.#context,
-      h("div", { class: "compose-lines" }, this.#toField, field("From", this.#from), this.#left),
+      this.#preview.element,
+      h("div", { class: "compose-lines" }, this.#toField, field("From", this.#from), this.#left, this.#preview.button),
       h("div", { class: "compose-row" }, this.#body, this.#button),
       this.#statusText,
     );
@@ -86,13 +93,18 @@ export class Compose {
     this.#drafts.set(target, this.#draft);
     this.#target = target;
     this.#body.value = this.#draft.body;
-    this.#from.value = this.#draft.from ?? load("name");
+    this.refreshFrom();
     if (this.#toField) this.#toField.hidden = target !== null;
     this.#setContext(this.#draft.context);
     this.#setStatus(this.#draft.status);
     this.#draft.status = NO_STATUS;
     this.#drawSending();
     this.#fit();
+  }
+
+  /** Put the user's name into the field From, unless another one was typed. */
+  refreshFrom() {
+    if (document.activeElement !== this.#from) this.#from.value = this.#draft.from ?? this.#name();
   }
 
   /** Move the draft of `old` to its new name. */
@@ -158,7 +170,7 @@ export class Compose {
     try {
       const sent = await this.#send({ ...asked, id: idFor(draft, message) });
       draft.attempt = null;
-      keepName(draft, message);
+      this.#keepName(draft, message);
       status = this.#onSent(sent, message, draft === this.#draft);
     } catch (error) {
       status = sendFailed(error, putBack());
@@ -219,6 +231,12 @@ export class Compose {
     return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...message } : message;
   }
 
+  /** Save an accepted name for all forms, unless it is the one that they begin with. */
+  #keepName(draft, { from = "" }) {
+    if (from !== this.#name()) save("name", from);
+    if (draft.from?.trim() === from && from === this.#name()) draft.from = null;
+  }
+
   #check({ to, body }) {
     if (this.#toField && !to) return "Enter the name of the recipient.";
     if (!body.trim()) return "Write a message first.";
@@ -240,6 +258,7 @@ export class Compose {
   /** Fit the height to the text, and show how many characters are left near the limit. */
   #fit() {
     const { value } = this.#body;
+    this.#preview.update(value);
     this.#body.rows = Math.min(10, Math.max(1, value.split("\n", 10).length, Math.ceil(value.length / 90)));
     const left = MOST - [...value].length;
     write(
@@ -275,12 +294,6 @@ function idFor(draft, message) {
   const content = JSON.stringify(message);
   if (draft.attempt?.content !== content) draft.attempt = { id: newId(), content };
   return draft.attempt.id;
-}
-
-/** Save an accepted name for all forms; an empty one too. */
-function keepName(draft, { from = "" }) {
-  save("name", from);
-  if (draft.from?.trim() === from) draft.from = null;
 }
 
 function field(label, input) {

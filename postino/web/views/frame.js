@@ -1,11 +1,12 @@
 /* What surrounds every view: tabs, connection state, notifications, help, a warning banner and toasts. */
 
-import { h, set, write } from "../dom.js";
+import { h, set, visuallyHidden, write } from "../dom.js";
 import { grouped } from "../format.js";
 import { icon } from "../icons.js";
 import * as notifications from "../notifications.js";
 
 const TABS = [
+  ["inbox", "#/inbox", "inbox", "Inbox"],
   ["mail", "#/", "mail", "Messages"],
   ["threads", "#/threads", "thread", "Threads"],
   ["broadcasts", "#/broadcasts", "megaphone", "Broadcasts"],
@@ -35,12 +36,13 @@ export class Frame {
   #warning = h("p", { class: "banner", role: "status", hidden: true });
   #vitals = h("ul", { class: "vitals", "aria-label": "At a glance" });
   #name = "";
-  #unread = 0;
+  #open = 0;
+  #openCount = h("span", { class: "tab-count", hidden: true });
 
   /** `retry()` is called when the user clicks the connection state; `strip` is shown above every view. */
   constructor({ dialogs, retry, strip }) {
     for (const [view, href, picture, label] of TABS) {
-      const tab = h("a", { class: "tab", href }, icon(picture), h("span", { text: label }));
+      const tab = h("a", { class: "tab", href }, icon(picture), h("span", { text: label }), view === "inbox" && this.#openCount);
       this.#tabs.set(view, tab);
       document.getElementById("views").append(tab);
     }
@@ -74,7 +76,15 @@ export class Frame {
     write(this.#connectionText, STATES[state]);
   }
 
-  /** Show the numbers that matter, those that are not zero, and the unread messages in the title. */
+  /** Show how many messages wait for the user, in the tab and in the title. */
+  setOpen(number) {
+    this.#open = number;
+    this.#openCount.hidden = number === 0;
+    this.#openCount.replaceChildren(number > 99 ? "99+" : String(number), visuallyHidden(" open"));
+    this.#drawTitle();
+  }
+
+  /** Show the numbers that matter, those that are not zero. */
   setVitals(numbers) {
     const shown = Object.entries(numbers).filter(([name, number]) => number || name === "online" || name === "unread");
     this.#vitals.replaceChildren(
@@ -82,8 +92,6 @@ export class Frame {
         h("li", { class: `vital vital-${name}`, title: VITALS[name] }, h("strong", { text: grouped(number) }), ` ${name}`),
       ),
     );
-    this.#unread = numbers.unread;
-    this.#drawTitle();
   }
 
   /** Show a warning above the view; "" removes it. */
@@ -100,7 +108,7 @@ export class Frame {
   }
 
   #drawTitle() {
-    document.title = `${this.#unread ? `(${this.#unread}) ` : ""}${this.#name ? `${this.#name} · ` : ""}postino`;
+    document.title = `${this.#open ? `(${this.#open}) ` : ""}${this.#name ? `${this.#name} · ` : ""}postino`;
   }
 
   async #toggleNotifications() {

@@ -6,6 +6,7 @@ import { mark } from "../highlight.js";
 import { keyed } from "../keyed.js";
 import { go, mailHash, threadHash } from "../router.js";
 import { parseSearch } from "../search.js";
+import { SHARED } from "../state/inbox.js";
 import { MailHistory } from "../state/mail_history.js";
 import { load } from "../storage.js";
 import { oncePerFrame } from "../throttle.js";
@@ -59,7 +60,10 @@ export class MailView {
       send: (message) => app.api.send(message),
       onSent: (...sent) => this.#onSent(...sent),
       toast: app.toast,
+      name: () => app.me.name,
+      render: (text) => app.api.render(text),
     });
+    app.me.changed.on(() => this.#compose.refreshFrom());
     this.element = h(
       "section",
       { class: "mail", "aria-label": "Mail" },
@@ -198,6 +202,7 @@ export class MailView {
       reply: (each) => this.#compose.reply(each),
       requeue: (each) => this.#app.attempt(() => this.#requeue(each)),
       find: (id) => this.#history.find(id),
+      isPerson: (name) => this.#app.agents.get(name)?.kind === "human" || name === SHARED,
       render: (text) => this.#app.api.render(text),
       toast: this.#app.toast,
     };

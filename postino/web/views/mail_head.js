@@ -86,7 +86,7 @@ export class MailHead {
     write(this.#summary, words);
     this.#summary.classList.toggle("online", record?.online ?? false);
     this.#clear.hidden = this.#waiting === 0;
-    this.#markRead.hidden = !mine || !record?.unread;
+    this.#markRead.hidden = !mine || !record?.unread || record.kind === "human"; // people have an inbox for that
     this.#manage.draw(record);
     if (document.activeElement !== this.#search) this.#search.value = q;
     this.#drawThread(title ? "" : thread);

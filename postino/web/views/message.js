@@ -7,6 +7,7 @@ import { mailHash, messageHash, threadHash } from "../router.js";
 import { agentLink } from "./agent_link.js";
 import { avatar } from "./avatar.js";
 import { Body } from "./body.js";
+import { Choices } from "./choices.js";
 import { alteredNote, describeState } from "./message_state.js";
 
 const JOINED_MS = 300_000; // messages of one sender to one recipient within this time share a head
@@ -20,14 +21,16 @@ export class MessageRow {
   #actions;
 
   /**
-   * `direction` is "in", "out" or "all". `actions` are `{reply, requeue, find, render, toast}`: without `reply` the row
-   * has no such button; `find(id)` returns the entry that this one replies to, if it is loaded.
+   * `direction` is "in", "out" or "all". `actions` are `{reply, requeue, choose, done, open, find, isPerson, render,
+   * toast}`: without `reply`, `requeue` and `done` the row has no such button, and without `choose` its choices are only
+   * shown; `open(entry)` opens a closed one; `find(id)` returns the entry that this one replies to, if it is loaded;
+   * `isPerson(name)` tells people from agents.
    */
   constructor(entry, { direction, agent = null, actions = {} }) {
     this.#entry = entry;
     this.#actions = actions;
     this.#body = new Body(entry.body, entry.tree, actions.render);
-    const id = `m-${entry.entry ?? entry.seq}`;
+    const id = `m-${entry.entry ?? `${entry.to}-${entry.seq}`}`;
     this.element = h(
       "article",
       { class: "message", "aria-labelledby": id, tabindex: "-1", data: { messageId: entry.id, direction } },
@@ -35,7 +38,7 @@ export class MessageRow {
       this.#head(id, agent),
       this.#state,
       time(entry.timestamp, clock(entry.timestamp), full(entry.timestamp)),
-      h("div", { class: "message-main" }, this.#quote(), alteredNote(entry), this.#body.element),
+      h("div", { class: "message-main" }, this.#quote(), alteredNote(entry), this.#closed(), this.#body.element, this.#choices()),
       this.#buttons,
     );
     this.element.addEventListener("keydown", (event) => event.target === this.element && event.key === "Enter" && this.open());
@@ -92,26 +95,29 @@ export class MessageRow {
     }
   }
 
-  /** Go to its thread, or to the mail of its sender. */
+  /** Open it if it is closed; else go to its thread, or to the mail of its sender. */
   open() {
+    if (this.#entry.closed) return this.#actions.open?.(this.#entry);
     const { thread, from } = this.#entry;
     location.hash = thread ? threadHash(thread) : mailHash(from);
   }
 
   #draw() {
-    const state = describeState(this.#entry);
+    const state = describeState(this.#entry, { person: this.#actions.isPerson?.(this.#entry.to) });
     this.element.dataset.state = state.kind;
+    this.element.classList.toggle("closed", this.#entry.closed === true);
     set(this.#state, "title", state.title || null);
     this.#state.replaceChildren(icon(state.icon), h("span", { class: "message-state-label", text: state.label }), ...state.details);
     this.#buttons.replaceChildren(...this.#makeButtons(state.kind));
   }
 
   #makeButtons(kind) {
-    const { reply, requeue } = this.#actions;
+    const { reply, requeue, done } = this.#actions;
     const made = [];
     const { entry } = this.#entry;
     if (kind === "dead" && requeue) made.push(button("repeat", "Requeue", () => requeue(this.#entry)));
-    if (reply && this.#entry.from !== "system") made.push(button("reply", "Reply", () => this.reply()));
+    if (reply && this.#entry.from !== "system") made.push(button("reply", "Reply", () => this.reply(), { named: true }));
+    if (done) made.push(button("check", "Done", () => done(this.#entry), { named: true }));
     made.push(button("copy", "Copy", () => this.copy()));
     if (entry) made.push(button("link", "Copy link", () => this.copy(this.#address(), "The link to the message is copied.")));
     if (this.#body.rendered) {
@@ -141,6 +147,20 @@ export class MessageRow {
       ),
       thread && threadChip(thread, agent),
     );
+  }
+
+  #closed() {
+    if (!this.#actions.open) return null;
+    const click = () => this.#actions.open(this.#entry);
+    const open = h("button", { type: "button", class: "link", text: "Open it", on: { click } });
+    return h("p", { class: "closed-line" }, "For all people: who opens it takes it. ", open);
+  }
+
+  #choices() {
+    const { choices, from } = this.#entry;
+    if (!choices) return null;
+    const { choose } = this.#actions;
+    return new Choices(choices, visible(from), choose && ((choice) => choose(this.#entry, choice))).element;
   }
 
   #quote() {
@@ -177,6 +197,8 @@ function threadChip(thread, agent) {
   );
 }
 
-function button(picture, label, click) {
-  return h("button", { type: "button", class: "tool", "aria-label": label, title: label, on: { click } }, icon(picture));
+/** `named`: where there is room, the label stands beside the picture. */
+function button(picture, label, click, { named = false } = {}) {
+  const word = named && h("span", { class: "tool-label", "aria-hidden": "true", text: label });
+  return h("button", { type: "button", class: "tool", "aria-label": label, title: label, on: { click } }, icon(picture), word);
 }

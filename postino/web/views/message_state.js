@@ -24,11 +24,11 @@ export function alteredNote({ altered }) {
 
 /**
  * Return `{kind, icon, label, details, title}`: `label` is the fate in a few words, `details` are nodes that follow it,
- * `title` says the rest, such as the session.
+ * `title` says the rest, such as the session. `person`: the recipient is one, so that the reader is, too.
  */
-export function describeState(entry, now = Date.now()) {
+export function describeState(entry, { person = false, now = Date.now() } = {}) {
   if (entry.kind === "broadcast") return { kind: "broadcast", icon: "megaphone", label: `Broadcast ${entry.seq}`, details: [], title: "" };
-  const made = (STATES[entry.state] ?? unknown)(entry, now);
+  const made = person && entry.state === "acked" && entry.reader ? seenBy(entry) : (STATES[entry.state] ?? unknown)(entry, now);
   return { details: [], title: "", ...made };
 }
 
@@ -78,6 +78,12 @@ const STATES = {
     title: "with the inbox",
   }),
 };
+
+/** A message that a person has seen: by whom matters, as it may have been for all people. */
+function seenBy(entry) {
+  const details = [" ", at(entry.settled_at), " by ", h("bdi", { text: visible(entry.reader) })];
+  return { kind: "acked", icon: "check", label: "Read", details };
+}
 
 const unknown = () => ({ kind: "unknown", icon: "help", label: "No longer tracked", title: "the index has forgotten it" });
 

@@ -12,6 +12,7 @@ const REDRAW_MS = 15_000;
 export class Strip {
   element = h("section", { class: "strip", "aria-label": "Needs attention", hidden: true });
   inboxMost = 0; // messages that an inbox holds
+  #mine = null; // what waits for the user
   #notify = null; // how people are notified while no page is open
   #agents;
   #drawn = "";
@@ -27,13 +28,19 @@ export class Strip {
     return [...new Set(attention(this.#agents, this.inboxMost).map(({ name }) => name))];
   }
 
+  /** `open` messages wait for the user, the oldest `since`. */
+  setInbox(open, since) {
+    this.#mine = open ? { kind: "you", name: null, number: open, since } : null;
+    this.draw();
+  }
+
   set notify(report) {
     this.#notify = report;
     this.draw();
   }
 
   draw() {
-    const found = attention(this.#agents, this.inboxMost, this.#notify);
+    const found = [this.#mine, ...attention(this.#agents, this.inboxMost, this.#notify)].filter(Boolean);
     const drawn = JSON.stringify([found, Math.floor(Date.now() / REDRAW_MS)]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
@@ -46,6 +53,10 @@ export class Strip {
 }
 
 const TEXTS = {
+  you: ({ number, since }) => [
+    [`${number} for you`, lasting(since)].filter(Boolean).join(" · "),
+    `${count(number, "message")} in your inbox, the oldest for ${lasting(since) || "less than a minute"}`,
+  ],
   dead: ({ name, number }) => [`${number} dead: ${name}`, `${count(number, "message")} to ${name} given up`],
   stuck: ({ name, number, since }) => [
     `${name} ${number} · ${lasting(since)}`,
@@ -60,5 +71,5 @@ const TEXTS = {
 
 function chip(found) {
   const [text, title] = TEXTS[found.kind](found).map(visible);
-  return h("li", {}, h("a", { class: `strip-chip strip-${found.kind}`, href: mailHash(found.name), title, text }));
+  return h("li", {}, h("a", { class: `strip-chip strip-${found.kind}`, href: found.kind === "you" ? "#/inbox" : mailHash(found.name), title, text }));
 }

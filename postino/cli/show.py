@@ -1,0 +1,59 @@
+"""The command show: one message, rendered, and what became of it."""
+
+from __future__ import annotations
+
+from postino.cli import render
+from postino.errors import UnknownMessage
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    from postino.cli.command import Command
+
+    Json = dict[str, Any]
+
+MOST = 200  # messages that have the id, in several inboxes, or name it
+
+
+def show(command: Command) -> int:
+    """Print the messages with an id, or as written with --raw, and their states."""
+    parser = command.parser()
+    parser.add_argument("id", metavar="ID", help="the id of the message or broadcast")
+    parser.add_argument("--raw", action="store_true", help="print the body as it was written, not rendered")
+    args = parser.parse_args(command.argv)
+    with command.client() as client:
+        found = client.history(q=args.id, limit=MOST, render=not (args.raw or args.json))["items"]
+    items = [each for each in found if each["id"] == args.id]
+    if not items:
+        raise UnknownMessage(f"no message with the id {args.id!r} is in the history", field="id")
+    return command.show(args, {"items": items}, "\n".join(_shown(each, command.ink) for each in reversed(items)))
+
+
+def _shown(item: Json, ink: render.Ink) -> str:
+    from postino.cli.markdown import rendered
+
+    head, _, rest = render.entry(item, ink).partition("\n")
+    tree = item.get("tree")
+    body = rest if tree is None else rendered(tree, ink)
+    return "".join([f"{head}\n", *(f"{ink(each, 'dim')}\n" for each in _fate(item)), body])
+
+
+def _fate(item: Json) -> list[str]:
+    """Return in lines what became of a message, for each recipient."""
+    if item.get("recipients"):
+        return [f"{render.line(each['to'])}: {_state(each)}" for each in item["recipients"]]
+    return [_state(item)] if item.get("state") else []
+
+
+def _state(about: Json) -> str:
+    reader = f" by {render.line(about['reader'])}" if about.get("reader") else ""
+    when = about.get("settled_at") or about.get("leased_at")
+    parts = [f"{about.get('state') or 'nothing is known'}{reader}{f' at {render.line(when)}' if when else ''}"]
+    if about.get("reason"):
+        parts.append(render.line(about["reason"]))
+    if about.get("deliveries", 0) > 1:
+        parts.append(f"delivered {about['deliveries']} times")
+    if about.get("notified", "none") != "none":
+        parts.append(f"notified: {render.line(about['notified'])}")
+    return ", ".join(parts)

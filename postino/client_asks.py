@@ -1,0 +1,59 @@
+"""The calls of a client that wait for a reply."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from postino.errors import StoreAway, Unreachable
+
+TYPE_CHECKING = False  # of typing, whose import costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from postino.transport import Json
+
+LONGEST_WAIT = 60.0  # s of one request
+WAITED = 5.0  # s after which a request that fails was waiting: before, the client's own retries have failed
+
+
+class AskCalls:
+    """The part of a client that asks; `_call` and `consumer` are the client's."""
+
+    _call: Callable[..., Json]
+    consumer: str
+
+    def ask(
+        self,
+        to: str | None,
+        body: str,
+        *,
+        seconds: float,
+        sender: str,
+        id: str | None = None,
+        thread: str | None = None,
+    ) -> Json:
+        """Send a message and wait up to `seconds` for its `reply`, leased to this client; null if none came.
+
+        The wait goes on over daemons that come and go. Acknowledge the reply with `ack`, for the agent it is `to`.
+        """
+        asked = {
+            "to": to,
+            "body": body,
+            "from": sender,
+            "thread": thread,
+            "id": os.urandom(16).hex() if id is None else id,
+        }
+        asked |= {"ack": "lease", "consumer": self.consumer}
+        until = time.monotonic() + seconds
+        while True:
+            began = time.monotonic()
+            wait = min(max(until - began, 0.001), LONGEST_WAIT)
+            try:
+                answer = self._call("POST", "messages", body=asked | {"wait_reply": round(wait, 3)}, wait=wait)
+            except (Unreachable, StoreAway):
+                if time.monotonic() - began <= WAITED or time.monotonic() >= until:
+                    raise
+                continue  # it was lost while it waited
+            if answer["reply"] is not None or time.monotonic() >= until:
+                return answer

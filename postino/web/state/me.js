@@ -1,0 +1,87 @@
+/* The person who uses this browser: the name as which the page reads the inbox and writes, and whether it is proved. */
+
+import { loadForTab, load, removeForTab, save, saveForTab } from "../storage.js";
+import { Signal } from "./signal.js";
+
+const BEAT_MS = 12_000; // presence lasts for 30 s after a sign
+const AWAY_MS = 300_000; // hidden this long, the page counts as away
+
+export class Me {
+  name = ""; // "": not known yet, or the daemon knows no person
+  chosen = false; // the user has kept or changed the name
+  problem = ""; // why the chosen name cannot be used
+  changed = new Signal();
+  #api;
+  #hiddenAt = 0;
+
+  constructor(api) {
+    this.#api = api;
+    api.proof = loadForTab("proof");
+    document.addEventListener("visibilitychange", () => this.#onVisibility());
+    this.#onVisibility();
+    setInterval(() => this.#beat(), BEAT_MS);
+  }
+
+  /** Use the proof that `postino open` gave for a name; without one nothing changes. */
+  signIn({ person, proof }) {
+    if (!person || !proof) return;
+    this.#api.proof = proof;
+    saveForTab("proof", proof);
+    save("person", person);
+  }
+
+  /** Learn the name: the one that was chosen in this browser, or else that of the daemon's person. */
+  async load() {
+    let people;
+    try {
+      people = (await this.#api.people()).items;
+    } catch {
+      return; // it is loaded again with the next connection
+    }
+    const chosen = load("person");
+    const here = people.find((each) => each.here)?.name ?? "";
+    if (!chosen || people.some(({ name }) => name === chosen)) this.#use(chosen || here, chosen !== "");
+    else await this.choose(chosen, here);
+  }
+
+  /** Use `name` from now on; if an agent has it, go on as `fallback`. */
+  async choose(name, fallback = this.name) {
+    this.problem = "";
+    try {
+      const person = await this.#api.register(name);
+      save("person", person.name);
+      if (this.#api.proof?.split(":", 1)[0] !== person.name) this.#forgetProof();
+      this.#use(person.name, true);
+    } catch (error) {
+      this.problem = error.message;
+      this.#use(fallback, false);
+    }
+  }
+
+  #forgetProof() {
+    this.#api.proof = null;
+    removeForTab("proof");
+  }
+
+  #use(name, chosen) {
+    this.name = name;
+    this.chosen = chosen;
+    this.changed.emit();
+    this.#beat();
+  }
+
+  #onVisibility() {
+    this.#hiddenAt = document.hidden ? Date.now() : 0;
+    this.#beat();
+  }
+
+  /** Show that the person is there. */
+  async #beat() {
+    if (!this.name || (this.#hiddenAt && Date.now() - this.#hiddenAt > AWAY_MS)) return;
+    try {
+      await this.#api.heartbeat(this.name);
+    } catch {
+      // the connection state shows it
+    }
+  }
+}

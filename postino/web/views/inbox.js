@@ -1,0 +1,224 @@
+/* The inbox of a person: what waits for an answer, with its choices, and the form that answers. */
+
+import { arrange, h, write } from "../dom.js";
+import { count } from "../format.js";
+import { icon } from "../icons.js";
+import { keyed } from "../keyed.js";
+import { SHARED } from "../state/inbox.js";
+import { oncePerFrame } from "../throttle.js";
+import { avatarOfAll } from "./avatar.js";
+import { Compose } from "./compose.js";
+import { MessageRow } from "./message.js";
+import { NameLine } from "./name_line.js";
+import { messageSent } from "./send_status.js";
+
+const SEEN_MS = 1_000; // that a message is visible in a focused page before it counts as seen
+const TICK_MS = 10_000;
+
+export class InboxView {
+  element;
+  #app;
+  #inbox;
+  #me;
+  #name;
+  #rows = keyed({
+    key: (item) => `${item.to} ${item.id}`,
+    make: (item) => this.#makeRow(item),
+    update: (row, item) => row.update(asEntry(item)),
+  });
+  #visible = new Map(); // element -> the timer after which its message counts as seen
+  #watcher = new IntersectionObserver((changes) => changes.forEach((change) => this.#onVisible(change)), { threshold: 0.5 });
+  #summary = h("p", { class: "mail-summary", role: "status" });
+  #list = h("div", { class: "messages inbox-rows" });
+  #empty = h("p", { class: "empty" });
+  #compose;
+
+  constructor(app) {
+    this.#app = app;
+    this.#inbox = app.inbox;
+    this.#me = app.me;
+    this.#name = new NameLine(app.me);
+    this.#compose = new Compose({
+      label: "Write an answer",
+      placeholder: "Write a message, or select one above and press r",
+      toAgent: true,
+      send: (message) => app.api.send(message),
+      onSent: (answer, message) => this.#onSent(answer, message),
+      toast: app.toast,
+      name: () => app.me.name,
+      render: (text) => app.api.render(text),
+    });
+    this.element = h(
+      "section",
+      { class: "mail inbox", "aria-label": "Inbox" },
+      h(
+        "header",
+        { class: "mail-head" },
+        h("span", { class: "avatar-box" }, avatarOfAll("inbox")),
+        h("div", { class: "mail-title" }, h("h2", { class: "mail-name", text: "Inbox" }), this.#summary),
+        this.#name.element,
+      ),
+      h("div", { class: "scroll-box" }, h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Open messages" }, this.#list, this.#empty)),
+      this.#compose.element,
+    );
+    this.#compose.aim(null);
+    this.#inbox.changed.on(oncePerFrame(() => this.#draw()));
+    this.#me.changed.on(() => this.#onName());
+    addEventListener("focus", () => this.#watchAgain());
+    setInterval(() => this.#rows.values().forEach((row) => row.tick()), TICK_MS);
+  }
+
+  show() {
+    this.#compose.refreshFrom();
+    this.#inbox.refresh();
+    this.#draw();
+    this.#watchAgain();
+  }
+
+  /** Select the message `step` rows further. */
+  select(step) {
+    const rows = this.#rows.values();
+    const at = rows.indexOf(this.#focused());
+    const row = rows[at < 0 ? (step > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + step))];
+    row?.element.focus({ preventScroll: true });
+    row?.element.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Return the selected row, or else the first. */
+  selected() {
+    return this.#focused() ?? this.#rows.values()[0];
+  }
+
+  /** Answer the selected message with its choice number `number`. */
+  choose(number) {
+    const row = this.selected();
+    const choice = row?.entry.choices?.[number - 1];
+    if (choice) this.#answer(row.entry, choice);
+  }
+
+  done() {
+    const row = this.selected();
+    if (row) this.#end(row.entry);
+  }
+
+  write() {
+    this.#compose.focus();
+  }
+
+  #focused() {
+    return this.#rows.values().find((row) => row.element === document.activeElement?.closest(".message"));
+  }
+
+  #onName() {
+    this.#name.draw();
+    this.#compose.refreshFrom();
+    this.#draw();
+  }
+
+  #draw() {
+    const { items, open, loaded, problem, more } = this.#inbox;
+    const selected = this.#rows.values().indexOf(this.#focused());
+    const rows = this.#rows.of(items);
+    arrange(
+      this.#list,
+      rows.map((row) => row.element),
+    );
+    for (const row of rows) this.#watcher.observe(row.element);
+    if (selected >= 0 && !this.#focused()) rows[Math.min(selected, rows.length - 1)]?.element.focus({ preventScroll: true });
+    write(this.#summary, loaded ? `${count(open.length, "open message")}${more ? ", and older ones" : ""}` : "");
+    this.#empty.hidden = items.length > 0;
+    write(this.#empty, problem || (loaded ? this.#nothing() : this.#me.name ? "" : "This daemon knows no person yet."));
+  }
+
+  #nothing() {
+    return `Nothing waits for you. Agents write to you as ${this.#me.name}, or to ${SHARED}.`;
+  }
+
+  #makeRow(item) {
+    const row = new MessageRow(asEntry(item), {
+      direction: "in",
+      agent: null,
+      actions: {
+        reply: (entry) => this.#reply(entry),
+        choose: (entry, choice) => this.#answer(entry, choice),
+        done: (entry) => this.#end(entry),
+        open: (entry) => this.#take(entry),
+        isPerson: () => true,
+        render: (text) => this.#app.api.render(text),
+        toast: this.#app.toast,
+      },
+    });
+    this.#visible.set(row.element, null);
+    return row;
+  }
+
+  /** A message of one's own counts as seen once it was visible for a while; one to all people has to be opened. */
+  #onVisible({ target, isIntersecting }) {
+    clearTimeout(this.#visible.get(target));
+    if (!isIntersecting || !document.hasFocus()) return;
+    const row = this.#rows.values().find(({ element }) => element === target);
+    if (!row || row.entry.to === SHARED) return;
+    this.#visible.set(
+      target,
+      setTimeout(() => document.hasFocus() && target.isConnected && this.#inbox.see(row.entry.item), SEEN_MS),
+    );
+  }
+
+  #watchAgain() {
+    for (const { element } of this.#rows.values()) {
+      this.#watcher.unobserve(element);
+      this.#watcher.observe(element);
+    }
+  }
+
+  #reply(entry) {
+    this.#compose.reply(entry);
+  }
+
+  #answer(entry, choice) {
+    const { from, id, thread, to } = entry;
+    const mine = to === this.#me.name; // else the daemon does not know whom it answers
+    const message = { ...(!mine && { to: from }), body: choice, reply_to: id, from: this.#me.name, ...(!mine && thread && { thread }) };
+    this.#app.attempt(async () => {
+      await this.#app.api.send(message);
+      this.#inbox.refresh();
+      return `${from} gets your answer: ${choice}`;
+    });
+  }
+
+  #end({ id, from }) {
+    this.#app.attempt(async () => {
+      await this.#inbox.done([id]);
+      return `The message of ${from} is done.`;
+    });
+  }
+
+  #take({ id }) {
+    this.#app.attempt(async () => {
+      const others = await this.#inbox.take([id]);
+      return others.length ? `${others[0]} has opened it already.` : "The message is yours.";
+    });
+  }
+
+  #onSent(answer, message) {
+    this.#inbox.refresh();
+    return messageSent(answer, message, this.#app.agents);
+  }
+}
+
+/** Return an item of the inbox as an entry of the history, which the rows show. */
+function asEntry(item) {
+  const { opened_by: by, opened_at: at } = item;
+  return {
+    ...item,
+    item,
+    kind: "message",
+    state: by ? "acked" : "queued",
+    deliveries: 0,
+    reader: by,
+    settled_at: at,
+    lease_until: null,
+    notified: "none",
+    closed: item.to === SHARED && !by,
+  };
+}

@@ -1,0 +1,59 @@
+"""`postino show` prints one message: its Markdown rendered, its state, and nothing a terminal acts on."""
+
+from __future__ import annotations
+
+BODY = """# Title
+
+A *short* text with `code` and [a link](https://example.com/x).
+
+- one
+- [ ] two
+
+> quoted
+
+| a | b |
+|-|-|
+| 1 | 22 |
+
+```py
+x = 1
+```
+"""
+SHOWN = """    Title
+
+    A short text with `code` and a link (https://example.com/x).
+
+    - one
+    - [ ] two
+
+    │ quoted
+
+    a │ b
+    1 │ 22
+
+      x = 1
+"""
+
+
+def test_a_message_is_shown_rendered_with_its_state(postino) -> None:
+    postino.ok("send", "sh-bob", BODY, "--from", "sh-ann", "--id", "sh-1", "--thread", "Red build: who?")
+    postino.ok("read", "sh-bob")
+
+    shown = postino.ok("show", "sh-1")
+
+    assert shown.startswith("sh-ann → sh-bob")
+    assert "acked" in shown and "by " in shown and "thread Red build: who?" in shown
+    assert shown.endswith(SHOWN)
+    assert "    # Title" in postino.ok("show", "sh-1", "--raw")
+    assert postino.json("show", "sh-1")["items"][0]["body"] == BODY
+
+
+def test_a_message_to_several_is_shown_once_with_the_state_for_each(postino) -> None:
+    postino.ok("send", "sh-x,sh-y", "hello", "--from", "sh-ann", "--id", "sh-2")
+    postino.ok("read", "sh-x")
+    shown = postino.ok("show", "sh-2")
+    assert "sh-x: acked" in shown and "sh-y: queued" in shown
+
+
+def test_a_message_that_is_not_there_is_refused(postino) -> None:
+    assert "no message with the id 'sh-none'" in postino.no(3, "show", "sh-none")
