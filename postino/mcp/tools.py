@@ -209,7 +209,7 @@ async def _departures(session: Session) -> list[Departure]:
     return left
 
 
-def _with_departures(shown: list[msgspec.Raw], items: Sequence[Announcement], left: list[Departure]) -> list[Any]:
+def _with_departures(shown: list[msgspec.Raw], items: list[Any], left: list[Departure]) -> list[Any]:
     """Return what is shown of broadcasts with the departures among them, in the order of time."""
     lines = [(each.timestamp, line) for each, line in zip(items, shown, strict=True)]
     lines += [(each.timestamp, msgspec.Raw(msgspec.json.encode(each))) for each in left]
