@@ -216,7 +216,8 @@ class RateLimited(PostinoError):
     http = 429
     retryable = True
     meaning = (
-        "The named token has sent POSTINO_SEND_RATE times within a minute; nothing was stored, see `retry_after_s`"
+        "The named token has sent POSTINO_SEND_RATE times, or all callers have asked for 300 renderings, within a "
+        "minute; nothing was stored, see `retry_after_s`"
     )
 
 
