@@ -124,8 +124,10 @@ end
 
 local resumed = #items
 if redis.call('ZCARD', leases) > 0 then
+  --@include lib/delivery
   --@include lib/due
   --@include lib/expire
+  --@include lib/move_to_dead
   for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
     if full then break end
     local fields = fields_at(inbox, stream_id)
