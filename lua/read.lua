@@ -63,7 +63,11 @@ local resume, ack_now, verified = ARGV[9] == '1', ARGV[11] == '1', ARGV[13] == '
 local shown = ARGV[10] ~= '' and shown_counts(index, ARGV[10])
 
 local stored = redis.call('HGET', keys.agents, agent)
-if stored and string.sub(stored, 1, 1) == '@' then return { 'alias', (alias_of(keys.agents, agent)) } end
+if not stored or string.sub(stored, 1, 1) == '@' then
+  local target = alias_of(keys.agents, agent)
+  if target then return { 'alias', target } end
+  stored = nil
+end
 local now = now_ms()
 local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[12] == '1' and consumer or '', agent, now)
 if wrong then return wrong end
