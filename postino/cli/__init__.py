@@ -15,6 +15,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "down": ("daemon", "stop postino and its embedded Valkey"),
         "status": ("daemon", "show whether postino runs, where, and what it holds"),
         "serve": ("daemon", "run postino in the foreground"),
+        "tui": ("tui", "show your inbox and all mail in the terminal"),
         "open": ("open", "open the page in a browser, signed in"),
         "logs": ("logs", "print the end of the daemon's log"),
         "doctor": ("doctor", "check every link from the clients to the store, and send test messages"),
@@ -82,9 +83,10 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    if not argv:
+    if not argv and not _can_show():
         sys.stderr.write(_help())
         return 2
+    argv = argv or ["tui"]
     name, rest = argv[0], argv[1:]
     if name in ("--version", "-V"):
         return _print(f"postino {__version__}\n")
@@ -93,6 +95,12 @@ def _run(argv: list[str]) -> int:
     if name == "help":
         name, rest = rest[0], ["--help"]
     return _command(name, rest)
+
+
+def _can_show() -> bool:
+    from postino.cli.tui import can_run
+
+    return can_run() and os.environ.get("TERM") != "dumb"
 
 
 def _command(name: str, rest: list[str]) -> int:

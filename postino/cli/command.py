@@ -17,9 +17,11 @@ from postino.values import visible
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, ClassVar, NoReturn
+    from typing import Any, ClassVar, NoReturn, TypeVar
 
     from postino.config import Settings
+
+    C = TypeVar("C", bound=Client)
 
 
 class Parser(argparse.ArgumentParser):
@@ -124,6 +126,10 @@ class Command:
         with self._connection() as client:
             return session.agent(client)
 
+    def person_instead(self, args: argparse.Namespace) -> str | None:
+        """Return the person as whom the command acts where nothing names an agent, and no session does."""
+        return self.person() if self.sender(args) is None else None
+
     def own_name(self, args: argparse.Namespace, *, in_session: bool = True) -> str:
         """Return the agent as `sender` does.
 
@@ -164,8 +170,12 @@ class Command:
         return self._connection()
 
     def _connection(self) -> Client:
-        headers = session.headers(self.environ)
-        return Client(self.settings.home.address, via="cli", start=self._start, headers=headers)
+        return self.client_of(Client, start=True)
+
+    def client_of(self, kind: type[C], headers: Mapping[str, str] | None = None, *, start: bool) -> C:
+        """Return a client of a kind of its own; `start`: a call starts a daemon if none answers."""
+        said = session.headers(self.environ) | dict(headers or {})
+        return kind(self.settings.home.address, via="cli", start=self._start if start else None, headers=said)
 
     def _start(self) -> None:
         from postino.daemon import process

@@ -13,18 +13,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
 from postino.broker import Broker
 from postino.errors import StoreAway, UnknownAgent
-from postino.model import Event
+from postino.model import Event, OpenMessage
 from postino.notify.messenger import Messenger
-from postino.notify.occasions import Occasions, Stuck
+from postino.notify.occasions import Occasions, Stuck, Unseen
 from postino.store.notifier import Failure, Told
+from postino.values import HUMAN
 
 MOST_EVENTS = 10_000  # that wait to be told of: as many as the store keeps
 MOST_STUCK = 200  # agents that are asked for in one look
+MOST_PEOPLE = 200
+MOST_UNSEEN = 200  # messages of one person that are counted
 
 log = structlog.get_logger()
 
@@ -152,10 +156,14 @@ class Notifications:
         sent = [each for each in told.sent if now - self._pace.hour * 1000 < each <= now]
         after = Told(after=told.after, sent=[*sent, now], mail=told.mail, stuck=told.stuck)
         found = Occasions()
+        people = {*await self._broker.people.names(), HUMAN}
         for event in self._events:
+            after.after = event.id
+            if event.type != "too_fast" and event.data.get("to") in people:
+                continue  # people have no dead letters
             counted = found.too_fast if event.type == "too_fast" else found.dead
             counted[str(event.data.get("from" if event.type == "too_fast" else "to"))] += 1
-            after.after = event.id
+        found.unseen, after.mail = await self._unseen(told.mail, now)
         for name in [name for name in overdue if name not in told.stuck][:MOST_STUCK]:
             with contextlib.suppress(UnknownAgent):
                 agent = await self._broker.agents.one(name)
@@ -163,6 +171,28 @@ class Notifications:
                     found.stuck[name] = Stuck(agent.unread, overdue[name])
                     after.stuck = [*after.stuck, name]
         return found, after
+
+    async def _unseen(self, told: dict[str, int], now: int) -> tuple[dict[str, Unseen], dict[str, int]]:
+        """Return what waits unopened for people who look at no page and no terminal, and when the newest of it came."""
+        people, _ = await self._broker.people.page(MOST_PEOPLE, 0)
+        away = [each.name for each in people if not each.online and each.unread]
+        reached = {each.name for each in people if each.online} | ({HUMAN} if len(away) < len(people) else set())
+        waiting: dict[str, list[OpenMessage]] = {}
+        for person in away:
+            inbox = await self._broker.people.inbox(person, MOST_UNSEEN)
+            for each in inbox.items:
+                if not each.opened_by and each.to not in reached and now - _ms(each) >= self._pace.unseen * 1000:
+                    waiting.setdefault(each.to, []).append(each)
+            reached.add(HUMAN)  # everybody's inbox has it
+        found: dict[str, Unseen] = {}
+        marks = {name: told[name] for name in (HUMAN, *(each.name for each in people if each.unread)) if name in told}
+        for name, messages in waiting.items():
+            marks[name] = max(marks.get(name, 0), *map(_ms, messages))
+            new = [each for each in messages if _ms(each) > told.get(name, 0)]
+            if new:
+                senders = [each.from_ if each.verified else f"{each.from_}?" for each in new]
+                found[name] = Unseen(len(new), list(dict.fromkeys(senders)))
+        return found, marks
 
     async def _tell(self, occasions: Occasions, told: Told, after: Told) -> None:
         why = await self._messenger.send(occasions.title, occasions.body(self._url()))
@@ -190,6 +220,10 @@ def is_told(event: Event) -> bool:
     return event.type in ("msg_dead", "too_fast") or (
         event.type == "msg_expired" and event.data.get("reason") != "dead_letters_full"
     )
+
+
+def _ms(message: OpenMessage) -> int:
+    return round(datetime.fromisoformat(message.timestamp).timestamp() * 1000)
 
 
 def _place(id: str) -> tuple[int, int]:

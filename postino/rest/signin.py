@@ -38,11 +38,16 @@ def public_url(state: AppState) -> str | None:
     origins = [host for host in state.settings.allowed_hosts if "://" in host]
     if origins:
         return f"{origins[0]}/"
-    return None if state.url is None else address(state.url, None)
+    return None if state.url is None else local_url(state.url)
 
 
-def address(url: str, code: str | None) -> str:
+def address(url: str, code: str) -> str:
+    """Return the address of the page with a sign-in code."""
+    return f"{local_url(url)}#code={code}"
+
+
+def local_url(url: str) -> str:
     """Return the address of the page for a browser. Loopback is `localhost`: the page's storage is kept by name."""
     parts = urlsplit(url)
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.netloc.rpartition(":")[0]
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}", "/", "", f"code={code}"))
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}", "/", "", ""))

@@ -59,3 +59,8 @@ def notifier(ntfy: Ntfy) -> Iterator[Callable[..., Notifier]]:
             return made
 
         yield one
+
+
+@pytest.fixture
+async def broker(open_broker) -> Broker:
+    return await open_broker(max_deliveries=1)

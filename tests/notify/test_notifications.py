@@ -7,16 +7,10 @@ import sys
 
 import pytest
 
-from postino.broker import Broker
-from postino.errors import BadField
+from postino.errors import BadField, TooFast
 from postino.model import Draft, Sender
 from postino.notify.messenger import Messenger
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def broker(open_broker) -> Broker:
-    return await open_broker(max_deliveries=1)
 
 
 async def test_a_dead_letter_is_told_once_with_names_a_count_and_a_link(broker, notifier, ntfy) -> None:
@@ -75,6 +69,21 @@ async def test_mail_that_a_session_holds_is_read(broker, notifier, ntfy) -> None
     await one.look()
 
     assert ntfy.tried == 0
+
+
+async def test_refusals_of_the_loop_guard_are_told(open_broker, notifier, ntfy) -> None:
+    broker = await open_broker(send_rate=1)
+    one = notifier(broker)
+    await one.look()
+    ada = Sender(name="ada", via="mcp", verified=True)
+    await broker.mail.send(Draft(id="m0", to="bob", body="x"), ada)
+    with pytest.raises(TooFast):
+        await broker.mail.send(Draft(id="m1", to="bob", body="x"), ada)
+    await eventually(lambda: "too_fast" in one.seen)
+    await one.look()
+
+    assert ntfy.received[0]["title"] == "postino: 1 agent sending too fast"
+    assert ntfy.received[0]["message"].startswith("ada: 1 message refused, sent too fast\n")
 
 
 async def test_of_seven_occasions_in_an_hour_six_are_told_and_the_last_one_later(broker, notifier, ntfy) -> None:

@@ -69,7 +69,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "render": GROUND | {"values"},
     "rest": RECORDS | {"broker", "mcp", "claude", "clients", "notify", "render"},
     "daemon": RECORDS | {"locks", "notify", "relay", "broker", "mcp", "rest", "client"},
-    "cli": STORE | {"broker", "daemon", "mcp", "client", "transport", "relay", "versions", "render"},
+    "tui": GROUND | {"client", "values"},
+    "cli": STORE | {"broker", "daemon", "mcp", "client", "transport", "relay", "versions", "render", "tui"},
     "__main__": {"cli", "relay"},
 }
 #: library -> where its name may stand
@@ -83,6 +84,7 @@ ONLY = {
     "mcp": ("mcp/", "cli/conversation.py"),
     "markdown_it": ("render/",),
     "apprise": ("notify/messenger.py",),
+    "textual": ("tui/",),
     "pygments": ("render/",),
     "mcp_types": ("mcp/", "cli/conversation.py"),
 }
@@ -196,7 +198,7 @@ def test_no_face_reaches_round_the_broker(file: Path) -> None:
 
 def test_no_room_below_the_store_names_a_key() -> None:
     for file in FILES:
-        if room(file) in ("broker", "mcp", "claude", "clients", "rest", "daemon", "cli", "client", "relay"):
+        if room(file) in ("broker", "mcp", "claude", "clients", "rest", "daemon", "cli", "tui", "client", "relay"):
             assert "}:" not in "".join(
                 node.value
                 for node in ast.walk(ast.parse(file.read_text()))

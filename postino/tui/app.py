@@ -1,0 +1,369 @@
+"""The screen: what waits, the list and one message, kept up to date by the events of the daemon."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Input, OptionList, Static
+
+from postino.errors import PostinoError
+from postino.tui import rows, views
+from postino.tui.help import Help
+from postino.tui.mailroom import InboxClient, Mailroom
+from postino.tui.panes import MessagePane, Side, fill
+from postino.tui.views import TITLES, Page, Place
+from postino.tui.writing import Writing
+
+Json = dict[str, Any]
+
+REFRESH_S = 0.5  # between two times that what is shown is asked for again, however many events there are
+REDRAW_S = 30.0  # between two times that ages are drawn again
+SAID_S = 6.0  # that a sentence is shown
+SEEN_S = 1.0  # that a message of the inbox has to be shown until it counts as opened
+SEQUENCE_S = 1.2  # between the two keys of a sequence
+SUMMARY = "j k move  Enter open  r reply  w write  e done  s search  / filter  ? help"
+
+
+class Inbox(App[None]):
+    """The terminal inbox of the person `me`; None: nobody vouches for one, and everything else is shown."""
+
+    CSS_PATH = "style.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "move(1)"),
+        Binding("k", "move(-1)"),
+        Binding("g", "begin_sequence"),
+        *(Binding(key, f"go('{name}')") for key, name in (("i", "inbox"), ("m", "messages"), ("t", "threads"))),
+        Binding("b", "go('broadcasts')"),
+        Binding("r", "reply"),
+        Binding("w", "write"),
+        Binding("e", "done"),
+        Binding("v", "as_written"),
+        Binding("y", "copy"),
+        Binding("s", "search"),
+        Binding("slash", "filter"),
+        Binding("left_square_bracket", "attention(-1)"),
+        Binding("right_square_bracket", "attention(1)"),
+        *(Binding(str(number), f"choose({number})") for number in range(1, 6)),
+        Binding("escape", "back"),
+        Binding("question_mark", "help"),
+        Binding("q", "quit"),
+    ]
+
+    def __init__(self, mailroom: Mailroom, me: str | None) -> None:
+        super().__init__(ansi_color=True)  # the terminal's own colours, with NO_COLOR none
+        self.theme = "ansi-dark"
+        self.me = me
+        self._mailroom = mailroom
+        self._place = Place(view="inbox" if me else "messages")
+        self._page = Page([])
+        self._person: Json | None = None
+        self._chosen: str | None = None  # id of the message that is shown
+        self._shows_written = False
+        self._connected = False
+        self._stale = True
+        self._loading = False
+        self._sequence = 0.0
+        self._seen_timer: Timer | None = None
+        self._saying: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Make the panes."""
+        yield Static(id="top", markup=False)
+        with Horizontal():
+            yield Side()
+            with Vertical():
+                yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
+                yield OptionList(id="list", markup=False)
+                yield MessagePane(id="message")
+                yield Static(id="choices", markup=False)
+                yield Writing()
+        yield Static(Content(SUMMARY), id="hint", markup=False)
+
+    async def on_mount(self) -> None:
+        """Load, and follow the events."""
+        self._list.focus()
+        self._mailroom.follow(self.me, self._on_event, self._on_state)
+        self.set_interval(REFRESH_S, self._refresh)
+        self.set_interval(REDRAW_S, self._draw)
+        self._refresh()
+
+    async def on_unmount(self) -> None:
+        """Stop following: the person is offline now, unless a page is open."""
+        self._mailroom.close()
+
+    # what is asked for
+
+    def _on_event(self, event: Json) -> None:
+        self._stale = True
+
+    def _on_state(self, live: bool) -> None:
+        if live and not self._connected:
+            self._stale = True
+        self._connected = live
+        self._draw_top()
+
+    def _refresh(self) -> None:
+        if self._stale and not self._loading:
+            self._stale, self._loading = False, True
+            self.run_worker(self._load(), exit_on_error=False)
+
+    async def _load(self) -> None:
+        place, me = self._place, self.me
+        try:
+            page = await self._mailroom.call(lambda client: views.load(client, place, me))
+            side = self.query_one(Side)
+            side.agents = (await self._mailroom.call(lambda client: client.agents(limit=200)))["items"]
+            if place.view == "threads":
+                side.threads = (await self._mailroom.call(lambda client: client.threads()))["items"]
+        except PostinoError as error:
+            self._say(error.message)
+            return
+        finally:
+            self._loading = False
+        if place != self._place:  # somebody went on meanwhile
+            self._stale = True
+            return
+        self._page, self._person = views.refreshed(self._page, page), page.person or self._person
+        self._draw()
+
+    async def _load_older(self) -> None:
+        place, page, me = self._place, self._page, self.me
+        try:
+            older = await self._mailroom.call(lambda client: views.load(client, place, me, page.before))
+        except PostinoError as error:
+            self._say(error.message)
+            return
+        if place == self._place and page is self._page:
+            self._page = Page([*page.items, *older.items], older.before, page.person)
+            self._draw()
+
+    async def _change(self, what: Callable[[InboxClient], Json]) -> bool:
+        """Make a call that changes something; return whether it was carried out. A refusal is shown."""
+        try:
+            await self._mailroom.call(what)
+        except PostinoError as error:
+            self._say(error.message)
+            return False
+        self._stale = True
+        self._refresh()
+        return True
+
+    # what is shown
+
+    @property
+    def _list(self) -> OptionList:
+        return self.query_one("#list", OptionList)
+
+    @property
+    def _item(self) -> Json | None:
+        """The message that is chosen."""
+        return next((item for item in self._page.items if views.key(item) == self._chosen), None)
+
+    def _say(self, text: str) -> None:
+        """Show a sentence in the last line for a while, in place of the keys."""
+        hint = self.query_one("#hint", Static)
+        hint.update(Content.assemble((rows.line(text), "bold")))
+        if self._saying is not None:
+            self._saying.stop()
+        self._saying = self.set_timer(SAID_S, lambda: hint.update(Content(SUMMARY)))
+
+    def _draw(self) -> None:
+        self._draw_top()
+        self.query_one(Side).show(self._place)
+        self._draw_list()
+        self._draw_message()
+
+    def _draw_top(self) -> None:
+        parts: list[tuple[str, str]] = []
+        for name, title in TITLES.items():
+            count = f" {self._person['open']}" if name == "inbox" and self._person and self._person["open"] else ""
+            parts += [(f" {title}{count} ", "bold not reverse" if name == self._place.view else ""), (" ", "")]
+        if self._place.view == "messages" and self._place.agent:
+            parts.append((f"· {rows.line(self._place.agent)}", ""))
+        trouble = sum(map(rows.needs_attention, self.query_one(Side).agents))
+        state = [f"{trouble} need{'s' if trouble == 1 else ''} attention"] if trouble else []
+        state += [rows.line(self.me or "nobody signed in"), "live" if self._connected else "not connected"]
+        self.query_one("#top", Static).update(rows.row(parts, (" · ".join(state), ""), max(20, self.size.width - 2)))
+
+    def _draw_list(self) -> None:
+        width = max(20, self._list.size.width - 3)
+        keys = [views.key(item) for item in self._page.items]
+        if self._chosen not in keys:
+            self._choose(keys[0] if keys else None)
+        at = keys.index(self._chosen) if self._chosen in keys else None
+        fill(self._list, [rows.message_row(item, self.me, width) for item in self._page.items], at)
+
+    def _draw_message(self) -> None:
+        self.query_one(MessagePane).show(self._item, self._place, self.me, written=self._shows_written)
+        offered = rows.choices(self._item or {})
+        self.query_one("#choices", Static).update(offered)
+        self.query_one("#choices").display = bool(offered)
+
+    def _choose(self, key: str | None) -> None:
+        """Show another message; one of the inbox counts as opened when it was shown for a while."""
+        if key == self._chosen:
+            return
+        self._chosen, self._shows_written = key, False
+        self.query_one(MessagePane).scroll_home(animate=False)
+        if self._seen_timer is not None:
+            self._seen_timer.stop()
+        self._seen_timer = None
+        item = self._item
+        if item is not None and self.me is not None and rows.is_new(item):
+            self._seen_timer = self.set_timer(SEEN_S, self._note_seen)
+
+    async def _note_seen(self) -> None:
+        item, me = self._item, self.me
+        if item is not None and me is not None and self.app_focus:
+            await self._change(lambda client: client.seen(me, [item["id"]]))
+
+    # what somebody does
+
+    @on(OptionList.OptionHighlighted, "#list")
+    def _on_row(self, event: OptionList.OptionHighlighted) -> None:
+        self._choose(views.key(self._page.items[event.option_index]))
+        self._draw_message()
+        if event.option_index == len(self._page.items) - 1 and self._page.before is not None:
+            self.run_worker(self._load_older(), exclusive=True, group="older", exit_on_error=False)
+
+    @on(OptionList.OptionSelected, "#list")
+    def _on_opened(self) -> None:
+        item = self._item
+        if item is not None and item.get("thread") and self._place.view != "threads":
+            self._show(Place(view="threads", thread=item["thread"]))
+        self.query_one(MessagePane).focus()
+
+    @on(Side.Chosen)
+    def _on_side(self, event: Side.Chosen) -> None:
+        self._show(event.place)
+        self._list.focus()
+
+    @on(Input.Submitted, "#search")
+    def _on_search(self, event: Input.Submitted) -> None:
+        view = "threads" if self._place.view == "threads" else "messages"
+        self._show(self._place.but(view=view, sought=event.value.strip()))
+        self._list.focus()
+
+    @on(Writing.Send)
+    async def _on_send(self, message: Writing.Send) -> None:
+        if await self._change(
+            lambda client: client.send(
+                message.to, message.body, sender=self.me, reply_to=message.reply_to, thread=message.thread
+            )
+        ):
+            self.query_one(Writing).sent()
+            self._say(f"sent to {message.to}")
+
+    @on(Writing.Left)
+    def _on_left(self) -> None:
+        self._list.focus()
+
+    def on_resize(self) -> None:
+        """Draw again in the new width, once the panes have it."""
+        self.call_after_refresh(self._draw)
+
+    def _show(self, place: Place) -> None:
+        self._place, self._page, self._stale = place, Page([]), True
+        self._draw()
+        self._refresh()
+
+    def action_move(self, step: int) -> None:
+        """Move through the rows of the list or of the left pane, whichever has the focus."""
+        side = self.query_one(Side).list
+        pane = side if side.has_focus else self._list
+        pane.action_cursor_down() if step > 0 else pane.action_cursor_up()
+
+    def action_begin_sequence(self) -> None:
+        """Begin `g i` and the like."""
+        self._sequence = time.monotonic()
+
+    def action_go(self, view: views.Name) -> None:
+        """Show another view, if `g` was pressed just before."""
+        if time.monotonic() - self._sequence < SEQUENCE_S:
+            self._sequence = 0.0
+            self._show(Place(view=view))
+            self._list.focus()
+
+    def action_reply(self) -> None:
+        """Write an answer to the message that is chosen."""
+        item = self._item
+        if item is not None:
+            to = item["to"] if item.get("from") == self.me else item["from"]
+            reply_to = item["id"] if item.get("kind") != "broadcast" and "to" in item else None
+            self.query_one(Writing).begin(to, reply_to=reply_to, thread=item.get("thread"))
+
+    def action_write(self) -> None:
+        """Write to the agent that is shown, or to anybody."""
+        self.query_one(Writing).begin(self._place.agent, thread=self._place.thread)
+
+    async def action_choose(self, number: int) -> None:
+        """Answer with one of the choices that the sender offers."""
+        item = self._item
+        offered = (item or {}).get("choices") or []
+        if item is not None and number <= len(offered):
+            answer, to, id = offered[number - 1], item["from"], item["id"]
+            if await self._change(
+                lambda client: client.send(to, answer, sender=self.me, reply_to=id, thread=item.get("thread"))
+            ):
+                self._say(f"{answer}: sent to {to}")
+
+    async def action_done(self) -> None:
+        """Take the message out of the inbox."""
+        item, me = self._item, self.me
+        if item is not None and me is not None and self._place.view == "inbox":
+            await self._change(lambda client: client.done(me, [item["id"]]))
+
+    def action_as_written(self) -> None:
+        """Show the body as it is written, or rendered again."""
+        self._shows_written = not self._shows_written
+        self._draw_message()
+
+    def action_copy(self) -> None:
+        """Copy the body by the terminal's own sequence (OSC 52)."""
+        if self._item is not None:
+            self.copy_to_clipboard(str(self._item.get("body", "")))
+            self._say("copied")
+
+    def action_search(self) -> None:
+        """Ask what to search for."""
+        self._ask("#search")
+
+    def action_filter(self) -> None:
+        """Ask for a part of a name."""
+        self._ask("#filter")
+
+    def _ask(self, field: str) -> None:
+        found = self.query_one(field, Input)
+        found.add_class("shown")
+        found.focus()
+
+    async def action_back(self) -> None:
+        """Leave a field; end the search, then the filter."""
+        sought, part = self.query_one("#search", Input), self.query_one("#filter", Input)
+        for each in (sought, part):
+            each.value = ""
+            each.remove_class("shown")
+        if self._place.sought:
+            self._show(self._place.but(sought=""))
+        self._list.focus()
+
+    def action_attention(self, step: int) -> None:
+        """Show the next agent that needs attention."""
+        place = self.query_one(Side).next_attention(step)
+        if place is None:
+            self._say("nobody needs attention")
+        else:
+            self._show(place)
+
+    def action_help(self) -> None:
+        """Show the keys."""
+        self.push_screen(Help())

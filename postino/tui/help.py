@@ -1,0 +1,42 @@
+"""The list of the keys."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+KEYS = (
+    ("j k ↑ ↓", "next, previous row"),
+    ("Tab", "next pane"),
+    ("Enter", "open the agent, or the thread of the message"),
+    ("g i", "inbox; g m messages, g t threads, g b broadcasts"),
+    ("r", "reply"),
+    ("w", "write a message"),
+    ("1-5", "answer with a choice"),
+    ("e", "done: out of the inbox"),
+    ("v", "show the message as written, or rendered"),
+    ("y", "copy the message"),
+    ("s", "search: words, from: to: thread: is:waiting|read|dead"),
+    ("/", "filter the agents or threads"),
+    ("[ ]", "previous, next agent that needs attention"),
+    ("Esc", "leave a field, end a search"),
+    ("q", "quit"),
+)
+
+
+class Help(ModalScreen[None]):
+    """Shows the keys until a key is pressed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,enter", "dismiss", "Close")]
+
+    def compose(self) -> ComposeResult:
+        """Make the list."""
+        lines = [Content.assemble((f"{keys:<9}", "bold"), meaning) for keys, meaning in KEYS]
+        with VerticalScroll(id="help"):
+            yield Static(Content("\n").join(lines), markup=False)

@@ -1,0 +1,88 @@
+"""The daemon as the terminal inbox sees it: calls in a thread, one at a time, and events from another one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from postino.client import Client
+from postino.errors import PostinoError
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+PAGE = 40  # messages of one page
+RECONNECT_S = 1.0
+
+
+class InboxClient(Client):
+    """What only the terminal inbox asks for."""
+
+    def page_of_history(self, **asked: Any) -> Json:
+        """Return a page of the history, newest first, rendered."""
+        return self._call("GET", "history", query=asked | {"limit": PAGE, "render": "true"})
+
+    def threads(self) -> Json:
+        """Return threads, the one with the newest message first."""
+        return self._call("GET", "threads", query={"limit": PAGE})
+
+    def rendered_broadcasts(self) -> Json:
+        """Return the newest broadcasts, oldest first, rendered."""
+        total = int(self.broadcasts(limit=1)["total"])
+        query = {"limit": PAGE, "offset": max(0, total - PAGE), "render": "true"}
+        return self._call("GET", "broadcasts", query=query)
+
+
+class Mailroom:
+    """One daemon. `make` makes a client; `headers` are further ones."""
+
+    def __init__(self, make: Callable[[dict[str, str]], InboxClient]) -> None:
+        self._make = make
+        self._client = make({})
+        self._one = asyncio.Lock()  # a client is not thread-safe
+        self._closed = threading.Event()
+
+    async def call(self, ask: Callable[[InboxClient], T]) -> T:
+        """Make one call in a thread; errors are those of the client. One that is cancelled is made all the same."""
+        return await asyncio.shield(self._call(ask))
+
+    async def _call(self, ask: Callable[[InboxClient], T]) -> T:
+        async with self._one:
+            return await asyncio.to_thread(ask, self._client)
+
+    def follow(self, name: str | None, on_event: Callable[[Json], object], on_state: Callable[[bool], object]) -> None:
+        """Call `on_event` in the loop with each event, until `close`; `name` is online meanwhile.
+
+        The thread is a daemon: a stream that says nothing is not waited for at the end.
+        """
+        loop = asyncio.get_running_loop()
+        headers = {} if name is None else {"X-Postino-As": name}
+
+        def tell(function: Callable[[Any], object], what: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(function, what)
+
+        def work() -> None:
+            since: str | None = None
+            while not self._closed.is_set():
+                try:
+                    with self._make(headers) as client:
+                        for event in client.events(since=since, patience=0):
+                            if self._closed.is_set():
+                                return
+                            since = event["event_id"] or since
+                            tell(on_state, True)
+                            tell(on_event, event)
+                except PostinoError:
+                    tell(on_state, False)
+                self._closed.wait(RECONNECT_S)
+
+        threading.Thread(target=work, name="events", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop following and close the connection."""
+        self._closed.set()
+        self._client.close()

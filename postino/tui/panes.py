@@ -1,0 +1,129 @@
+"""The left pane, with agents or threads, and the one that shows a message."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from postino.tui import body as bodies
+from postino.tui import rows, search, views
+from postino.tui.views import Place
+
+Json = dict[str, Any]
+
+EMPTY: dict[views.Name, str] = {
+    "inbox": "Nothing waits for you.",
+    "messages": "No messages.",
+    "threads": "Choose a thread on the left.",
+    "broadcasts": "No broadcasts.",
+}
+
+
+class Side(Vertical):
+    """Agents, those that need attention first; or threads. A filter shows those with a part of the name."""
+
+    class Chosen(Message):
+        """Somebody wants to see this place."""
+
+        def __init__(self, place: Place) -> None:
+            super().__init__()
+            self.place = place
+
+    def __init__(self) -> None:
+        super().__init__(id="side")
+        self.agents: list[Json] = []
+        self.threads: list[Json] = []
+        self._place = Place()
+        self._stand_for: list[str | None] = []  # what the rows are
+
+    def compose(self) -> ComposeResult:
+        """Make the parts."""
+        yield Input(placeholder="filter", id="filter", compact=True)
+        yield OptionList(id="agents", markup=False)
+
+    @property
+    def list(self) -> OptionList:
+        """The rows."""
+        return self.query_one(OptionList)
+
+    def show(self, place: Place) -> None:
+        """Show the rows that fit the place, in the present width."""
+        self._place = place
+        width = max(10, self.list.size.width - 3)
+        part = self.query_one(Input).value.lower()
+        if place.view == "threads":
+            threads = [each for each in self.threads if part in each["thread"].lower()]
+            self._stand_for = [each["thread"] for each in threads]
+            lines, at = [rows.thread_row(each, width) for each in threads], place.thread
+        else:
+            agents = [each for each in sorted(self.agents, key=_order) if part in each["name"].lower()]
+            self._stand_for = [None, *(each["name"] for each in agents)]
+            lines, at = [Content("  All mail"), *(rows.agent_row(each, width) for each in agents)], place.agent
+        fill(self.list, lines, self._stand_for.index(at) if at in self._stand_for else None)
+
+    def next_attention(self, step: int) -> Place | None:
+        """Return the place of the next agent that needs attention; None: there is none."""
+        names = [each["name"] for each in sorted(self.agents, key=_order) if rows.needs_attention(each)]
+        if not names:
+            return None
+        at = names.index(self._place.agent) + step if self._place.agent in names else 0 if step > 0 else -1
+        return Place(view="messages", agent=names[at % len(names)])
+
+    @on(OptionList.OptionSelected)
+    def _on_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        chosen, threads = self._stand_for[event.option_index], self._place.view == "threads"
+        self.post_message(self.Chosen(self._place.but(thread=chosen) if threads else Place("messages", chosen)))
+
+    @on(Input.Changed)
+    def _on_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.show(self._place)
+
+    @on(Input.Submitted)
+    def _on_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.list.focus()
+        first = 0 if self._place.view == "threads" else 1  # not `All mail`
+        self.list.highlighted = min(first, len(self._stand_for) - 1) if self._stand_for else None
+
+
+class MessagePane(VerticalScroll):
+    """One message: who, to whom, what became of it, and its body."""
+
+    def compose(self) -> ComposeResult:
+        """Make the text."""
+        yield Static(id="body", markup=False)
+
+    def show(self, item: Json | None, place: Place, me: str | None, *, written: bool) -> None:
+        """Show a message, rendered or as it is `written`; without one say what is empty."""
+        if item is None:
+            text = Content(EMPTY[place.view])
+        else:
+            tree = None if written else item.get("tree")
+            body = bodies.rendered(tree, str(item.get("body", "")), max(20, self.size.width - 3))
+            for word in search.words(place.sought):
+                body = body.highlight_regex(re.compile(re.escape(word), re.IGNORECASE), style="reverse")
+            text = Content("\n").join([rows.heading(item, me), Content(""), body])
+        self.query_one(Static).update(text)
+
+
+def fill(pane: OptionList, lines: list[Content], at: int | None) -> None:
+    """Show other rows; nothing is told of the row that is chosen, which is the one from before."""
+    with pane.prevent(OptionList.OptionHighlighted):
+        pane.clear_options()
+        pane.add_options([Option(each) for each in lines])
+        pane.highlighted = at
+
+
+def _order(agent: Json) -> tuple[bool, bool, bool, str]:
+    """Attention first, then who is online, then who has mail."""
+    return (not rows.needs_attention(agent), not agent.get("online"), not agent.get("unread"), agent["name"].lower())

@@ -1,0 +1,77 @@
+"""What each view shows, and how it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from postino.tui.mailroom import PAGE, InboxClient
+from postino.tui.search import asked
+
+Json = dict[str, Any]
+Name = Literal["inbox", "messages", "threads", "broadcasts"]
+
+TITLES: dict[Name, str] = {
+    "inbox": "Inbox",
+    "messages": "Messages",
+    "threads": "Threads",
+    "broadcasts": "Broadcasts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is shown: a view, of one agent or all (None), of one thread, and what is searched for."""
+
+    view: Name = "inbox"
+    agent: str | None = None
+    thread: str | None = None
+    sought: str = ""
+
+    def but(self, **changes: Any) -> Place:
+        """Return this place with changes."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What was found: messages, newest first, and where older ones begin, None if there are none; the person."""
+
+    items: list[Json]
+    before: str | None = None
+    person: Json | None = None
+
+
+def refreshed(before: Page, now: Page) -> Page:
+    """Return what is shown after a refresh: the first page again, and the older messages that were there."""
+    known = {key(item) for item in now.items}
+    places = [at for at, item in enumerate(before.items) if key(item) in known]
+    older = before.items[places[-1] + 1 :] if places and now.before else []
+    return replace(now, items=[*now.items, *older], before=before.before) if older else now
+
+
+def key(item: Json) -> str:
+    """Return what tells a message from all others: an id is unique per recipient."""
+    return f"{item.get('to', 'all')} {item['id']}"
+
+
+def load(client: InboxClient, place: Place, me: str | None, before: str | None = None) -> Page:
+    """Ask for the messages of a place, or for the ones before an entry."""
+    if place.view == "inbox":
+        if me is None:
+            return Page([])
+        found = client.inbox(me, limit=PAGE, render=True)
+        return Page(found["items"], person=found["person"])
+    if place.view == "broadcasts":
+        return Page(client.rendered_broadcasts()["items"][::-1])
+    question = asked(place.sought)
+    if before is not None:
+        question["before"] = before
+    if place.view == "threads":
+        if place.thread is None:
+            return Page([])
+        question["thread"] = place.thread
+    elif place.agent is not None:
+        question["agent"] = place.agent
+    found = client.page_of_history(**question)
+    return Page(found["items"], before=found["before"] if found["more"] else None)

@@ -1,0 +1,88 @@
+"""The terminal inbox on a real daemon, without a terminal: keys are pressed and the screen is read as text."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from postino.client import Client
+from postino.tui.app import Inbox
+from postino.tui.mailroom import InboxClient, Mailroom
+from tests.daemons import Daemon
+from tests.waiting import eventually
+
+PATIENCE_S = 10.0  # a deadline
+NUMBERS = itertools.count(1)
+
+
+class Terminal:
+    """One inbox that is shown."""
+
+    def __init__(self, app: Inbox, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def lines(self) -> list[str]:
+        """The screen."""
+        return [strip.text.rstrip() for strip in self.app.screen._compositor.render_strips()]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    async def shows(self, *parts: str) -> str:
+        """Wait until all parts are on the screen; return it."""
+        try:
+            await eventually(lambda: all(part in self.text for part in parts), f"{parts} are shown", PATIENCE_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.text}") from None
+        return self.text
+
+    async def hides(self, part: str) -> None:
+        await eventually(lambda: part not in self.text, f"{part} is no longer shown:\n{self.text}", PATIENCE_S)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        names = {" ": "space", ":": "colon", "-": "minus", ".": "full_stop", ",": "comma"}
+        await self.pilot.press(*(names.get(each, each) for each in text))
+
+
+Open = Callable[..., AbstractAsyncContextManager[Terminal]]
+
+
+@pytest.fixture
+def open_inbox(served: Daemon) -> Open:
+    """Show the inbox of a person, or of nobody: `async with open_inbox("ada", size=(100, 30)) as terminal`."""
+
+    @contextlib.asynccontextmanager
+    async def one(me: str | None = None, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Terminal]:
+        def client(headers: dict[str, str]) -> InboxClient:
+            return InboxClient(served.home.socket, via="cli", headers=headers)
+
+        app = Inbox(Mailroom(client), me)
+        async with app.run_test(size=size) as pilot:
+            yield Terminal(app, pilot)
+
+    return one
+
+
+@pytest.fixture
+def client(served: Daemon) -> Any:
+    """Somebody else who uses the daemon."""
+    with Client(served.home.socket) as made:
+        yield made
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test of the file uses."""
+    return f"agent-{next(NUMBERS)}"

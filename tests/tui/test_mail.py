@@ -1,0 +1,189 @@
+"""The mail of all agents in the terminal: live, by thread, searched, answered; and nothing in it is obeyed."""
+
+from __future__ import annotations
+
+from tests.waiting import eventually
+
+
+async def test_mail_is_shown_rendered_and_what_comes_later_by_itself(open_inbox, client, name) -> None:
+    client.send(name, "# Build\n\nThe **log** is at [here](https://evil.example/x)\n\n- one\n- two", sender="ada")
+    async with open_inbox() as terminal:
+        await terminal.shows(f"ada → {name}", "ada  not verified to", "• one", "here (https://evil.example/x)", "live")
+        assert "│ The **log**" not in terminal.text
+
+        client.send(name, "a later one", sender="bob")
+
+        await terminal.shows(f"bob → {name}  a later one", "2 now")
+
+
+async def test_the_body_can_be_seen_as_it_was_written(open_inbox, client, name) -> None:
+    client.send(name, "# Build\n\nThe **log**", sender="ada")
+    async with open_inbox() as terminal:
+        await terminal.shows("The log")
+        await terminal.press("v")
+        await terminal.shows("The **log**")
+        await terminal.press("v")
+        await terminal.hides("│ The **log**")
+
+
+async def test_the_fate_of_a_message_is_told_in_words(open_inbox, client, name) -> None:
+    client.send(name, "hello", sender="ada")
+    async with open_inbox() as terminal:
+        await terminal.shows(f"ada → {name}", "waiting now")
+        read = client.read(name)["items"]
+        await terminal.shows("being read")
+        client.ack(name, [read[0]["id"]])
+        await terminal.shows("read ")
+
+
+async def test_the_keys_move_through_messages_and_enter_shows_the_thread(open_inbox, client, name) -> None:
+    for number in range(3):
+        client.send(name, f"number {number}", sender="ada", thread=f"topic {name}")
+    client.send(name, "another", sender="ada")
+    async with open_inbox() as terminal:
+        await terminal.shows("│ another")
+        await terminal.press("j", "j")
+        await terminal.shows("│ number 1")
+        await terminal.press("k", "enter")
+        await terminal.shows(f"topic {name}", "number 0", "│ number 2")
+        await terminal.hides("another")
+        assert terminal.lines[0].split()[:4] == ["Inbox", "Messages", "Threads", "Broadcasts"]
+
+
+async def test_an_agent_is_chosen_on_the_left_and_found_by_the_filter(open_inbox, client, name) -> None:
+    client.send(name, "for this one", sender="ada")
+    client.send(f"{name}-other", "for the other", sender="ada")
+    async with open_inbox() as terminal:
+        await terminal.shows("for this one", "for the other")
+        await terminal.press("slash")
+        await terminal.type(f"{name}-o")
+        await terminal.press("enter", "enter")
+        await terminal.hides("for this one")
+        await terminal.shows("for the other")
+        await terminal.press("escape")
+        await terminal.shows("All mail")
+
+
+async def test_a_search_asks_the_server_and_escape_ends_it(open_inbox, client, name) -> None:
+    client.send(name, "a green apple", sender="ada")
+    client.send(name, "a red apple", sender="bob")
+    client.send(name, "a pear", sender="bob")
+    async with open_inbox() as terminal:
+        await terminal.shows("a pear")
+        await terminal.press("s")
+        await terminal.type(f"apple from:bob to:{name}")
+        await terminal.press("enter")
+        await terminal.hides("a pear")
+        await terminal.shows("a red apple")
+        assert "a green apple" not in terminal.text
+        await terminal.press("escape")
+        await terminal.shows("a pear")
+
+
+async def test_a_reply_goes_to_the_sender_in_the_thread(open_inbox, client, name) -> None:
+    sent = client.send(name, "merge or wait?", sender=f"{name}-b", thread="fix-42")
+    async with open_inbox() as terminal:
+        await terminal.shows("merge or wait?")
+        await terminal.press("r")
+        await terminal.shows(f"To {name}-b · thread fix-42")
+        await terminal.type("merge it")
+        await terminal.press("ctrl+s")
+        await terminal.shows(f"sent to {name}-b")
+
+    (answer,) = client.peek(f"{name}-b")["items"]
+    assert (answer["body"], answer["reply_to"], answer["thread"], answer["via"]) == (
+        "merge it",
+        sent["id"],
+        "fix-42",
+        "cli",
+    )
+
+
+async def test_a_new_message_asks_to_whom_and_a_text_that_was_left_is_kept(open_inbox, client, name) -> None:
+    async with open_inbox() as terminal:
+        await terminal.press("w")
+        await terminal.type(name)
+        await terminal.press("enter")
+        await terminal.type("half a")
+        await terminal.press("escape")
+        await terminal.hides("Ctrl+S")
+        await terminal.press("w", "enter")
+        await terminal.type(" text")
+        await terminal.press("ctrl+s")
+        await terminal.shows(f"sent to {name}")
+
+    assert [each["body"] for each in client.peek(name)["items"]] == ["half a text"]
+
+
+async def test_a_refusal_is_shown_and_the_text_stays(open_inbox, client) -> None:
+    async with open_inbox() as terminal:
+        await terminal.press("w")
+        await terminal.type("no name")
+        await terminal.press("enter")
+        await terminal.type("hello")
+        await terminal.press("ctrl+s")
+        await terminal.shows("must be 1 to 64 of", "hello", "Ctrl+S")
+
+
+async def test_older_messages_come_at_the_end_of_the_list(open_inbox, client, name) -> None:
+    for number in range(45):
+        client.send(name, f"number {number}.", sender="ada")
+    async with open_inbox() as terminal:
+        await terminal.press("s")
+        await terminal.type(f"to:{name}")
+        await terminal.press("enter")
+        await eventually(lambda: terminal.app._list.option_count == 40)
+        await terminal.press("end")
+        await eventually(lambda: terminal.app._list.option_count == 45)
+        client.send(name, "a new one", sender="ada")  # what was loaded stays
+        await eventually(lambda: terminal.app._list.option_count == 46)
+        await terminal.press("end")
+        await terminal.shows("│ number 0.", "number 4.")
+
+
+async def test_broadcasts_have_a_view(open_inbox, client, name) -> None:
+    client.broadcast(f"freeze by {name}", sender=name)
+    async with open_inbox() as terminal:
+        await terminal.press("g", "b")
+        await terminal.shows(f"freeze by {name}", "seen by")
+
+
+HOSTILE = "\x9b2J[@click=app.quit]click[/] [bold]b[/bold] \u202etxet $(reboot) :smile:\ttab"
+
+
+async def test_nothing_in_a_message_is_obeyed(open_inbox, served, client, name) -> None:
+    body = "[@click=app.quit]click[/] [bold]b[/bold] $(reboot) :smile: `[red]x[/red]`\ttab"
+    client.send(name, body, sender="x.y-z_1", thread="[reverse]t[/] [@click=app.quit]")
+    async with open_inbox() as terminal:
+        shown = await terminal.shows("[@click=app.quit]click[/] [bold]b[/bold]", "[reverse]t[/] [@click=app.quit]")
+        assert "[red]x[/red]" in shown
+        assert ":smile:" in shown
+        await terminal.pilot.click("#body", offset=(3, 3))
+        assert terminal.app.is_running
+
+
+async def test_control_characters_of_an_old_store_are_made_visible(open_inbox, client, name) -> None:
+    from postino.tui.body import rendered
+    from postino.tui.rows import line
+
+    assert rendered(None, "a\x1b[2Jb\u202ec", 40).plain == r"a\u{1b}[2Jb\u{202e}c"
+    assert rendered([["p", "a\x9b", ["strong", "\x07"]]], "", 40).plain == r"a\u{9b}\u{7}"
+    assert line("a\nb\x1b") == r"a b\u{1b}"
+
+
+async def test_the_help_lists_the_keys(open_inbox) -> None:
+    async with open_inbox() as terminal:
+        await terminal.press("question_mark")
+        await terminal.shows("answer with a choice", "next pane")
+        await terminal.press("escape")
+        await terminal.hides("answer with a choice")
+
+
+async def test_a_small_and_a_large_screen_are_filled(open_inbox, client, name) -> None:
+    client.send(name, "# A heading\n\n" + "word " * 60, sender="ada")
+    for size in ((50, 14), (200, 60)):
+        async with open_inbox(size=size) as terminal:
+            await terminal.shows("A heading", "Inbox")
+            await terminal.pilot.resize_terminal(80, 24)
+            await terminal.shows("A heading")
+            assert len(terminal.lines) == 24
