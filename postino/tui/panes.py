@@ -67,7 +67,7 @@ class Side(Vertical):
             agents = [each for each in sorted(self.agents, key=_order) if part in each["name"].lower()]
             self._stand_for = [None, *(each["name"] for each in agents)]
             lines, at = [Content("  All mail"), *(rows.agent_row(each, width) for each in agents)], place.agent
-        fill(self.list, lines, self._stand_for.index(at) if at in self._stand_for else None)
+        fill(self.list, lines, self._stand_for.index(at) if at in self._stand_for else 0)
 
     def next_attention(self, step: int) -> Place | None:
         """Return the place of the next agent that needs attention; None: there is none."""
