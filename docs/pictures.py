@@ -99,7 +99,6 @@ async def chat(one: Agent, other: Agent, seconds: float) -> None:
 async def ask_from_page(page: Page, url: str, reviewer: Agent) -> None:
     """Write a message on the page; the reviewer answers it, unread."""
     await page.goto(f"{url}/#/agents/reviewer")
-    await page.get_by_role("textbox", name="From", exact=True).fill("luca")
     wording = "Could you look at the wording of the error when the inbox is full? I would say how many it holds."
     await page.get_by_role("textbox", name="Write a message").fill(wording)
     await page.keyboard.press("Control+Enter")
@@ -111,20 +110,37 @@ async def ask_from_page(page: Page, url: str, reviewer: Agent) -> None:
     await page.locator("article.message", has_text="Will do after").wait_for()
 
 
+async def ask_a_person(url: str, agents: dict[str, Agent]) -> None:
+    """Fill the inbox of the person: a choice, a question to all people, and one that somebody else has opened."""
+    builder, planner, writer = (agents[name] for name in ("builder", "planner", "docs-writer"))
+    table = "| job | time |\n|-|-:|\n| linux | 4 min |\n| arm | 9 min |"
+    green = f"`fix-sse-order` is green:\n\n{table}\n\nMerge now, or wait?"
+    await builder.call("msg_send", to="luca", body=green, choices=["Merge", "Wait for reviewer"], thread="flaky-sse")
+    await planner.call("msg_send", to="human", body="Which branch is the base of the release?", thread="rel-1.4")
+    asked = await writer.call("msg_send", to="human", body="Who owns the words on the start page?")
+    await post(url, "people/ada")
+    await post(url, "people/ada/seen", ids=[asked["id"]])
+
+
 async def take(browser: Any, url: str, agents: dict[str, Agent]) -> None:
-    """Write the four pictures."""
+    """Write the five pictures."""
     activity = await open_page(browser, "dark", 1280, 800, 1.5)
     await activity.goto(f"{url}/#/activity")
     await converse(url, agents)
     await chat(agents["bench-east"], agents["bench-west"], SECONDS)
     light = await open_page(browser, "light", 1280, 800, 1.5)
     await ask_from_page(light, url, agents["reviewer"])
+    await ask_a_person(url, agents)
+    inbox = await open_page(browser, "light", 1280, 800, 1.5)
+    await inbox.goto(f"{url}/#/inbox")
+    await inbox.bring_to_front()
+    await inbox.locator(".message-state", has_text="by luca").first.wait_for()
     phone = await open_page(browser, "light", 360, 740, 1.5)
     dark = await open_page(browser, "dark", 1280, 800, 1.5)
     for page in (phone, dark):
         await page.goto(f"{url}/#/agents/reviewer")
         await page.locator("article.message", has_text="Will do after").wait_for()
-    for name, page in (("light", light), ("dark", dark), ("phone", phone), ("activity", activity)):
+    for name, page in (("light", light), ("dark", dark), ("phone", phone), ("activity", activity), ("inbox", inbox)):
         await page.wait_for_timeout(500)  # animations
         await page.screenshot(path=DOCS / f"page-{name}.png")
 
@@ -133,7 +149,7 @@ async def open_page(browser: Any, scheme: str, width: int, height: int, scale: f
     context = await browser.new_context(
         color_scheme=scheme, viewport={"width": width, "height": height}, device_scale_factor=scale
     )
-    await context.add_init_script("localStorage.setItem('postino.name', 'luca')")
+    await context.add_init_script("localStorage.setItem('postino.person', 'luca')")
     page: Page = await context.new_page()
     return page
 
@@ -152,6 +168,7 @@ def main() -> None:
         home = Home(Path(folder, "home"))
         environ = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
         environ |= {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0", "POSTINO_MESSAGE_LEASE": "3600"}
+        environ |= {"POSTINO_HUMAN_NAME": "luca", "POSTINO_PAIR_RATE": "0"}
         PROJECT.mkdir(exist_ok=True)
         os.chdir(PROJECT)
         try:

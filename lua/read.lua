@@ -35,22 +35,15 @@ RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the
 ERRORS   NONE
 TIME     O(limit + due)
 ]]
---@include lib/acting
 --@include lib/agent
 --@include lib/available
---@include lib/delivery
---@include lib/due
 --@include lib/entry
 --@include lib/event
---@include lib/expire
 --@include lib/fields
 --@include lib/finish
---@include lib/leased_by
 --@include lib/message
---@include lib/move_to_dead
 --@include lib/now
 --@include lib/people
---@include lib/shown
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
@@ -60,14 +53,21 @@ local agent, consumer = ARGV[1], ARGV[2]
 local limit, budget, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_deliveries, ttl_ms, max_dead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local resume, ack_now, verified = ARGV[9] == '1', ARGV[11] == '1', ARGV[13] == '1'
-local shown = ARGV[10] ~= '' and shown_counts(index, ARGV[10])
+local shown
+if ARGV[10] ~= '' then
+  --@include lib/shown
+  shown = shown_counts(index, ARGV[10])
+end
 
-local target = alias_of(keys.agents, agent)
-if target then return { 'alias', target } end
+local stored = redis.call('HGET', keys.agents, agent)
+if stored and string.sub(stored, 1, 1) == '@' then return { 'alias', (alias_of(keys.agents, agent)) } end
 local now = now_ms()
-local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[12] == '1' and consumer or '', agent, now)
-if wrong then return wrong end
-local record = load_agent(keys.agents, agent) or { since = now, seen = 0 }
+if ARGV[12] == '1' then
+  --@include lib/acting
+  local wrong = not_acting_as(keys.agents, presence, sessions, consumer, agent, now)
+  if wrong then return wrong end
+end
+local record = stored and cjson.decode(stored) or { since = now, seen = 0 }
 if is_person(record, agent) then ttl_ms, max_deliveries = person_ttl(ttl_ms), math.huge end
 if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now
@@ -97,16 +97,21 @@ local function lease(stream_id, fields, deliveries, redelivered)
   local entry = load_entry(index, id)
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
-    save_entry(index, id, entry)
     if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
   end
-  redis.call('ZADD', leases, now + lease_ms, stream_id)
+  if ack_now then
+    finish(inbox, leases, index, stream_id, id, 'acked', now, nil, entry)
+  else
+    if entry then save_entry(index, id, entry) end
+    redis.call('ZADD', leases, now + lease_ms, stream_id)
+  end
   repeats = repeats + redelivered
   items[#items + 1] = { stream_id, deliveries, redelivered, fields, entry and entry.d or '' }
   ids[#ids + 1] = id
 end
 
 if resume then
+  --@include lib/leased_by
   for _, pending in ipairs(leased_by(inbox, leases, consumer, now)) do
     local stream_id, deliveries = pending[1], tonumber(pending[4])
     local fields = not (shown and shown[stream_id] == deliveries) and fields_at(inbox, stream_id)
@@ -118,23 +123,29 @@ if resume then
 end
 
 local resumed = #items
-for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
-  if #dead >= most_ended then full = true end
-  if full then break end
-  local fields = fields_at(inbox, stream_id)
-  local _, deliveries = delivery_of(inbox, stream_id)
-  if not fields then
-    redis.call('XACK', inbox, 'agents', stream_id)
-    redis.call('ZREM', leases, stream_id)
-  elseif is_expired(stream_id, ttl_ms, now) then
-    dead[#dead + 1] = end_expired(keys, agent, stream_id, fields, now, max_dead)
-  elseif deliveries >= max_deliveries then
-    dead[#dead + 1] = move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
-  elseif choose(fields) then
-    -- XCLAIM sets the delivery count: one raised by XREADGROUP of pending messages is lost when the server restarts
-    redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
-    -- a count of 0 means that the only delivery so far was undone
-    lease(stream_id, fields, deliveries + 1, deliveries > 0 and 1 or 0)
+if redis.call('ZCARD', leases) > 0 then
+  --@include lib/delivery
+  --@include lib/due
+  --@include lib/expire
+  --@include lib/move_to_dead
+  for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
+    if full then break end
+    local fields = fields_at(inbox, stream_id)
+    local _, deliveries = delivery_of(inbox, stream_id)
+    if not fields then
+      redis.call('XACK', inbox, 'agents', stream_id)
+      redis.call('ZREM', leases, stream_id)
+    elseif is_expired(stream_id, ttl_ms, now) then
+      dead[#dead + 1] = end_expired(keys, agent, stream_id, fields, now, max_dead)
+    elseif deliveries >= max_deliveries then
+      dead[#dead + 1] = move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
+    elseif choose(fields) then
+      -- XCLAIM sets the delivery count: one raised by XREADGROUP of pending messages is lost when the server restarts
+      redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
+      -- a count of 0 means that the only delivery so far was undone
+      lease(stream_id, fields, deliveries + 1, deliveries > 0 and 1 or 0)
+    end
+    full = full or #dead >= most_ended
   end
 end
 
@@ -152,21 +163,22 @@ end
 local new, examined = 0, 0
 local from = not full and chosen < limit and last_delivered()
 while from and not full and examined < 1000 do
-  local batch = redis.call('XRANGE', inbox, '(' .. from, '+', 'COUNT', limit - chosen + 1)
+  local batch = redis.call('XRANGE', inbox, '(' .. from, '+', 'COUNT', limit - chosen)
   if #batch == 0 then break end
   for _, each in ipairs(batch) do
     from, examined = each[1], examined + 1
-    if #dead >= most_ended then
-      full = true
-      break
-    elseif is_expired(each[1], ttl_ms, now) then
+    if is_expired(each[1], ttl_ms, now) then
+      --@include lib/expire
       dead[#dead + 1] = end_expired(keys, agent, each[1], each[2], now, max_dead)
+      full = #dead >= most_ended
+      if full then break end
     elseif choose(each[2]) then
       new = new + 1
     else
       break
     end
   end
+  full = full or chosen >= limit
 end
 if new > 0 then
   local got = redis.call('XREADGROUP', 'GROUP', 'agents', consumer, 'COUNT', new, 'STREAMS', inbox, '>')
@@ -175,12 +187,10 @@ end
 
 if #ids > 0 then
   local again = repeats > 0 and { 'redelivered', repeats } or {}
-  emit(events, 'msg_read', 'ids', cjson.encode(ids), 'to', agent, 'reader', consumer, unpack(again))
+  local listed = cjson.encode(ids)
+  emit(events, 'msg_read', 'ids', listed, 'to', agent, 'reader', consumer, unpack(again))
   if ack_now then
-    for at, item in ipairs(items) do
-      finish(inbox, leases, index, item[1], ids[at], 'acked', now)
-    end
-    emit(events, 'msg_ack', 'ids', cjson.encode(ids), 'to', agent, 'reader', consumer)
+    emit(events, 'msg_ack', 'ids', listed, 'to', agent, 'reader', consumer)
   end
 end
 return { 'ok', items, available(inbox, leases, now) > 0 and 1 or 0, dead, resumed }

@@ -9,9 +9,15 @@ local function is_hidden(inbox, entry, now)
   return (entry.l or 0) > now
 end
 
+local function by_id(due)
+  table.sort(due, id_before)
+  return due
+end
+
 -- the delivered messages that can be given out again, by stream ID: of more than 1000 those due longest
 local function due_messages(inbox, leases, index, events, now)
   local due = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)
+  if redis.call('ZCARD', leases) == #due then return by_id(due) end
   local newest = newest_id(events)
   if newest and (id_parts(newest)) > now + 1000 then -- the clock was stepped back since: that must hide no message
     for _, stream_id in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. digits(now), '+inf', 'LIMIT', 0, 1000)) do
@@ -20,6 +26,5 @@ local function due_messages(inbox, leases, index, events, now)
       if entry and is_hidden(inbox, entry, now) then due[#due + 1] = stream_id end
     end
   end
-  table.sort(due, id_before)
-  return due
+  return by_id(due)
 end

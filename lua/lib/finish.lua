@@ -1,10 +1,10 @@
 --@include lib/entry
--- remove a message from the inbox and record its final state
-local function finish(inbox, leases, index, stream_id, id, state, now, why)
+-- remove a message from the inbox and record its final state; `entry` is its record if the caller has read it
+local function finish(inbox, leases, index, stream_id, id, state, now, why, entry)
   redis.call('XACK', inbox, 'agents', stream_id)
   redis.call('XDEL', inbox, stream_id)
   redis.call('ZREM', leases, stream_id)
-  local entry = load_entry(index, id)
+  entry = entry or load_entry(index, id)
   if entry then
     entry.st, entry.e, entry.w = state, now, why
     save_entry(index, id, entry)

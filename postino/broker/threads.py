@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from postino.broker.history import MAX_SECONDS, History
-from postino.history_entry import HistoryEntry
+from postino.history_entry import HistoryEntry, HistoryPage
 from postino.model import Record
 
 MAX_LOOKED = 4_000  # entries of one call
@@ -41,6 +41,18 @@ class ThreadPage(Record, frozen=True, kw_only=True):
     looked: int = 0
     more: bool
     before: str | None = None
+
+
+class Conversation(HistoryPage, frozen=True, kw_only=True):
+    """The newest messages of a thread, oldest first, and what they are together; None for none."""
+
+    about: Thread | None
+
+
+def conversation(thread: str, page: HistoryPage) -> Conversation:
+    """Return the conversation that a page of messages of one thread is."""
+    about = _thread(thread, page.items) if page.items else None
+    return Conversation(items=page.items[::-1], looked=page.looked, more=page.more, before=page.before, about=about)
 
 
 class Threads:

@@ -126,6 +126,10 @@ class Command:
         with self._connection() as client:
             return session.agent(client)
 
+    def person_instead(self, args: argparse.Namespace) -> str | None:
+        """Return the person as whom the command acts where nothing names an agent, and no session does."""
+        return self.person() if self.sender(args) is None else None
+
     def own_name(self, args: argparse.Namespace, *, in_session: bool = True) -> str:
         """Return the agent as `sender` does.
 

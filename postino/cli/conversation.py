@@ -137,9 +137,26 @@ async def _broadcast(story: Story, ada: Agent, bob: Agent) -> None:
 async def _rename(story: Story, ada: Agent, bob: Agent) -> None:
     await bob.call("msg_rename", name="builder")
     story.line("bob", "msg_rename: is builder from now on")
-    await _send(story, ada, "bob", "Thank you!")
     bob.name = "builder"
-    await _read(story, bob)
+    await _ask(story, ada, bob)
+
+
+async def _ask(story: Story, ada: Agent, bob: Agent) -> None:
+    """Let one wait for the reply of the other, under the name that it had."""
+    question = "Which file was it?"
+    story.line("ada", "msg_ask to bob, and waits", body=question)
+    asking = asyncio.create_task(ada.call("msg_ask", to="bob", body=question))
+    try:
+        messages: list[Json] = []
+        while not messages and not asking.done():
+            messages = (await bob.call("msg_read"))["messages"]
+        for each in messages:
+            story.line(bob.name, "msg_read, then msg_send with `reply_to` and no recipient", body="ci/paths.py.")
+            await bob.call("msg_send", body="ci/paths.py.", reply_to=each["id"], expects="none")
+        reply = (await asking)["reply"]
+        story.line("ada", f"msg_ask: the reply of {reply['from']}, read by that", body=reply["body"])
+    finally:
+        asking.cancel()
 
 
 async def _show_states(story: Story, daemon: DaemonInfo, ada: Agent, bob: Agent) -> None:

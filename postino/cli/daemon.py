@@ -234,7 +234,7 @@ def serve(command: Command) -> int:
     if args.supervised:  # the first process of a container would ignore it until the daemon listens to it
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gc.set_threshold(IMPORT_GC_THRESHOLD)
-    with _without_certificates():
+    with _without_certificates(), _without_rich():
         from postino.daemon.serve import main
 
     code = main(command.settings, supervised=args.supervised)
@@ -259,3 +259,20 @@ def _without_certificates() -> Iterator[None]:
         yield
     finally:
         ssl.create_default_context = made
+
+
+@contextlib.contextmanager
+def _without_rich() -> Iterator[None]:
+    """Hide rich while modules are imported: structlog loads it where it is installed, for tracebacks that are not used.
+
+    The extra `tui` brings it; it takes as long as structlog itself.
+    """
+    hidden: dict[str, Any] = sys.modules
+    if "rich" in hidden:
+        yield
+        return
+    hidden["rich"] = None
+    try:
+        yield
+    finally:
+        del hidden["rich"]

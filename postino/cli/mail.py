@@ -7,7 +7,7 @@ import contextlib
 import sys
 import time
 
-from postino.cli import body, render, streams, terminal
+from postino.cli import body, people, render, streams, terminal
 from postino.cli.command import Command
 from postino.errors import BadRequest, PostinoError, UnknownAgent
 
@@ -75,7 +75,7 @@ def _similar(names: list[str]) -> str:
 
 def read(command: Command) -> int:
     """Lease messages, print and flush them, and only then acknowledge: what was not printed is delivered again."""
-    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
+    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME, else you)", named=True)
     parser.add_argument("--limit", type=int, metavar="N", help="at most N messages")
     parser.add_argument("--wait", type=seconds, default=0.0, metavar="S", help="wait up to S seconds for a message")
     parser.add_argument("--peek", action="store_true", help="print without leasing or acknowledging")
@@ -83,6 +83,8 @@ def read(command: Command) -> int:
     args = parser.parse_args(command.argv)
     if not args.peek:
         command.refuse_in_session(args, "msg_read", "`postino read --peek` only shows it")
+    if (person := command.person_instead(args)) is not None:
+        return people.read(command, args, person)
     name = command.own_name(args)
     if not args.peek:
         streams.require_stdout()
@@ -158,6 +160,8 @@ def check(command: Command) -> int:
     """Count the unread messages and unseen broadcasts of an agent. The cost does not depend on the counts."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
     args = parser.parse_args(command.argv)
+    if (person := command.person_instead(args)) is not None:
+        return people.check(command, args, person)
     name = command.own_name(args)
     with command.client() as client:
         answer = client.check(name)

@@ -132,11 +132,12 @@ def count(number: int, noun: str) -> str:
 
 
 def message(item: Json, ink: Ink) -> str:
-    """Return one message or broadcast: sender, age, notes, id and body."""
+    """Return one message or broadcast: sender, age, notes, id, body and choices."""
     head = [ink(line(item["from"]), "bold", "cyan"), ink(ago(item.get("timestamp")), "dim")]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
-    return "  ".join(head) + "\n" + block(item["body"], width=ink.width)
+    offered = f"    choices: {' | '.join(map(line, item['choices']))}\n" if item.get("choices") else ""
+    return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + offered
 
 
 def _notes(item: Json) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Protocol
 
 import structlog
@@ -14,7 +15,7 @@ from postino.clients.wakers import PluginWaker, codex_waker
 from postino.errors import PostinoError
 from postino.hint import MARK
 from postino.mcp.codex_session import begins_with, runs_many_sessions
-from postino.mcp.connected import ConnectedSession, ConnectedSessions
+from postino.mcp.connected import ConnectedSession, ConnectedSessions, codex_process
 from postino.relay.claude_process import start_time
 
 #: two sessions of Codex have started in one directory, and neither has called a tool of ours: whose mailbox is whose?
@@ -43,7 +44,7 @@ class ClientTurns:
 
         A session whose mailbox is not connected yet gets nothing: a later event of it will do.
         """
-        connected, possible = self._connected(client, event, process)
+        connected, possible = await self._connected(client, event, process)
         if connected is None:
             _log.info("hook_without_mailbox", client=client, hook=name, session=event.session_id, possible=possible)
             return UNDECIDED if possible and name in CLIENTS[client].starts else "", None
@@ -77,12 +78,14 @@ class ClientTurns:
             if connected.waker == waker.wake:
                 connected.waker = None
 
-    def _connected(self, client: str, event: ClientEvent, process: HookProcess) -> tuple[ConnectedSession | None, int]:
+    async def _connected(
+        self, client: str, event: ClientEvent, process: HookProcess
+    ) -> tuple[ConnectedSession | None, int]:
         """Return the mailbox of the event's session, or how many it could be.
 
         What the session's calls have said counts, and else, but for Codex, the process that ran the hook. A process of
-        Codex may run many sessions: then a mailbox that no session has yet is this one's if it began with the session.
-        Where that is not certain, the session's first call will tell.
+        Codex may run many sessions: then a mailbox that no session has yet is this one's if it was before it connected
+        again, or if it began with the session. Where that is not certain, the session's first call will tell.
         """
         known = self._sessions.of_client_session(event.session_id)
         if known is None and client != "codex":
@@ -91,6 +94,9 @@ class ClientTurns:
         if known is not None or client != "codex":
             return known, 0
         free = [each for each in self._sessions if _is_free(each, event, process)]
+        recorded = await self._broker.claude.session_of(codex_process(os.uname().nodename, event.session_id))
+        if known := next((each for each in free if each.session.id == recorded), None):
+            return known, 0
         began = [each for each in free if begins_with(each.session.hello.started_ms, event.session_id)]
         if not began and not runs_many_sessions(process.pid):
             began = free

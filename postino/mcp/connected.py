@@ -66,7 +66,7 @@ class ConnectedSession:
         """
         hello = self.session.hello
         if self.client == "codex" and self.claude_session:
-            return process_key(hello.host, 0, f"codex-{self.claude_session}")
+            return codex_process(hello.host, self.claude_session)
         return hello.process or process_key(hello.host, 0, hello.session)
 
     @property
@@ -133,6 +133,11 @@ class ConnectedSession:
         question = self.questions.get(str(line.get("msg_id")))
         if question is not None and not question.done():
             question.set_result(line)
+
+
+def codex_process(host: str | None, session: str) -> str:
+    """Return the key under which the store knows a session of Codex."""
+    return process_key(host, 0, f"codex-{session}")
 
 
 def _ignore(_: ConnectedSession) -> None:

@@ -18,6 +18,7 @@ from postino.rest import peer
 from postino.rest.client_process import client_process, client_sessions, is_in_session
 from postino.rest.connection import is_unix
 from postino.rest.proofs import HEADER, Proofs
+from postino.rest.renderings import Renderings
 from postino.rest.signin_codes import SignInCodes
 from postino.values import check_id, check_name, check_recipient
 
@@ -75,6 +76,7 @@ class AppState:
         self.metrics = metrics
         self.wakes = wakes
         self.renderer = Renderer()
+        self.renderings = Renderings()
         self.notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
         self.stopping = asyncio.Event()
         self.started = time.monotonic()

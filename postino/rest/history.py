@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from postino.broker.threads import ThreadPage
+from postino.broker.threads import Conversation, ThreadPage, conversation
 from postino.errors import BadPage
 from postino.history_entry import HistoryPage
 from postino.rest.call import ApiCall
@@ -47,16 +47,16 @@ async def threads(call: ApiCall[ThreadsQuery, Nothing]) -> ThreadPage:
     return await call.broker.threads.page(agent=agent, before=before, limit=asked.limit)
 
 
-async def thread(call: ApiCall[ThreadQuery, Nothing]) -> HistoryPage:
+async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     """Return the newest messages of a thread, oldest first; with a token below admin only those of its agent."""
     asked = call.query
     agent, before = await _allowed(call, None), _entry(asked.before, "before")
     name = check_thread(call.request.match_info["thread"])
     if before == "0-0":
-        return HistoryPage(items=[], more=False)
+        return conversation(name, HistoryPage(items=[], more=False))
     page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)
     page = await _rendered(call, page) if asked.render else page
-    return msgspec.structs.replace(page, items=page.items[::-1])
+    return conversation(name, page)
 
 
 async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None:

@@ -127,7 +127,7 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
         if draft.reply_to is not None:
             await call.broker.people.answered(sender.name, draft.reply_to)
         reply = await ask.reply(seconds, take, disconnected(call.request), stopping, ended)
-        if call.caller is not None:
+        if reply is None and call.caller is not None:
             call.caller.check_valid()
         return ask.answer(reply)
     finally:

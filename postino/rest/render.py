@@ -20,6 +20,8 @@ Item = TypeVar("Item", Message, OpenMessage, Broadcast, HistoryEntry)
 
 async def render(call: ApiCall[Nothing, RenderBody]) -> Rendered:
     """Render a body, as for a preview while it is being written. Nothing is stored."""
+    if call.body.body not in call.state.renderer:
+        call.state.renderings.count()
     return Rendered(tree=await call.state.renderer.one(call.body.body))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from postino.broker.people import Ended, Opened, Person, PersonInbox
-from postino.broker.threads import ThreadPage
+from postino.broker.threads import Conversation, ThreadPage
 from postino.broker.transfer import Imported
 from postino.history_entry import HistoryPage
 from postino.model import (
@@ -171,8 +171,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/check/{agent}", messages.check, Check, **OWN),
     Route("GET", "/api/history", history.listing, HistoryPage, query=HistoryQuery, role=AGENT),
     Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
-    Route("GET", "/api/threads/{thread}", history.thread, HistoryPage, query=ThreadQuery, role=AGENT),
-    Route("POST", "/api/render", render.render, Rendered, body=RenderBody, role=AGENT),
+    Route("GET", "/api/threads/{thread}", history.thread, Conversation, query=ThreadQuery, role=AGENT),
+    Route("POST", "/api/render", render.render, Rendered, body=RenderBody, refusals=("rate_limited",), role=AGENT),
     Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
     Route(
         "POST",

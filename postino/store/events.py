@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from postino.model import Event
@@ -9,7 +11,7 @@ from postino.store.entries import pairs, short_consumer
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 
-_NUMBERS = ("seq", "count", "delay_ms", "redelivered", "retry_after_s")
+_NUMBERS = frozenset({"seq", "count", "delay_ms", "redelivered", "retry_after_s"})
 
 
 class EventStream:
@@ -63,18 +65,12 @@ class EventStream:
 
 
 def _event(id: str, flat: list[str]) -> Event:
-    fields = pairs(flat)
-    return Event(id=id, type=fields["type"], data=_data(fields))
-
-
-def _data(fields: dict[str, str]) -> dict[str, str | int | list[str]]:
-    data: dict[str, str | int | list[str]] = {}
-    of_mail = fields["type"].startswith("msg_")  # the reader of broadcasts is an agent
-    for name, value in fields.items():
-        if name == "ids":
-            data[name] = msgspec.json.decode(value, type=list[str])
-        elif name == "reader" and of_mail:
-            data[name] = short_consumer(value)
-        elif name != "type":
-            data[name] = int(value) if name in _NUMBERS else value
-    return data
+    data: dict[str, Any] = pairs(flat)
+    kind = data.pop("type")
+    if "ids" in data:
+        data["ids"] = msgspec.json.decode(data["ids"], type=list[str])
+    if "reader" in data and kind.startswith("msg_"):  # the reader of broadcasts is an agent
+        data["reader"] = short_consumer(data["reader"])
+    for name in _NUMBERS & data.keys():
+        data[name] = int(data[name])
+    return Event(id=id, type=kind, data=data)

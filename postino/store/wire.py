@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import hiredis
+import msgspec
 from hiredis import pack_command
 from redis.exceptions import ResponseError
 
@@ -21,8 +22,7 @@ Command = tuple[str | int | bytes, ...]
 _INCOMPLETE: Any = object()  # what hiredis returns until a reply is complete
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PendingCall:
+class PendingCall(msgspec.Struct, frozen=True, eq=False):
     """One encoded command, the future of its reply, and its deadline in the event loop's time."""
 
     command: bytes

@@ -1,12 +1,8 @@
-"""The keyboard and screen readers: shortcuts, focus, names, and the findings of axe-core."""
+"""The keyboard and screen readers: shortcuts, focus and names."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.browser.page import live
 
@@ -92,74 +88,3 @@ def test_the_first_tab_stop_skips_to_the_content(visit) -> None:
 
     assert page.evaluate("document.activeElement.id") == "main"
     assert page.url.endswith("#/activity")
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The source of axe-core; `.ci/run` installs it from npm and sets AXE_CORE to its path."""
-    path = os.environ.get("AXE_CORE")
-    if not path:
-        pytest.skip("AXE_CORE does not name axe-core's axe.min.js (npm install axe-core)")
-    return Path(path).read_text()
-
-
-@pytest.fixture
-def peopled(served, name) -> str:
-    """An agent with mail in every state, so that every colour is checked."""
-    for state in ("dead", "acked", "leased", "queued"):
-        served.send(
-            name, f"a message that is {state} with `code`, https://a.example/\n\n```sh\nls -l\n```", thread="t-1"
-        )
-        if state == "dead":
-            for _ in range(5):
-                served.settle("nack", name, served.read(name))
-        elif state == "acked":
-            served.settle("nack", name, served.read(name))
-            served.settle("ack", name, served.read(name))
-        elif state == "leased":
-            served.read(name)
-    served.call("POST", "broadcasts", {"body": "to all", "from": name})
-    served.call("POST", f"agents/{name}/heartbeat")
-    return str(name)
-
-
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(visit, axe, peopled, scheme, width) -> None:
-    page = visit("#/", scheme=scheme, width=width, name=peopled)
-    live(page)
-    page.evaluate(axe)  # evaluated by the debugger: the page's policy is unchanged
-    for place in PLACES.values():
-        page.evaluate(f"location.hash = '{place.format(peopled)}'")
-        page.locator(".message, .event, .empty, .agent").locator("visible=true").first.wait_for()
-        findings(page, f"{place} {scheme} {width}")
-    page.evaluate(f"location.hash = '#/agents/{peopled}'")
-    page.get_by_role("button", name="Show", exact=True).click()
-    page.locator("[data-dead-id]").wait_for()
-    findings(page, f"dead letters {scheme} {width}")
-    page.get_by_role("button", name="Clear all").click()
-    findings(page, f"question {scheme} {width}")
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="Help").click()
-    findings(page, f"help {scheme} {width}")
-
-
-def test_axe_finds_a_bad_contrast(visit, axe) -> None:
-    page = visit("#/")
-    live(page)
-    page.evaluate(axe)
-    page.evaluate("document.querySelector('.mail-summary').style.color = '#bbb'")
-
-    with pytest.raises(AssertionError, match="color-contrast"):
-        findings(page, "broken on purpose")
-
-
-def findings(page: Any, where: str) -> None:
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-    serious = [
-        f"{each['impact']} {each['id']}: {node['html'][:160]} {node['failureSummary']}"
-        for each in found
-        for node in each["nodes"]
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == [], where

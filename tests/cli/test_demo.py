@@ -27,7 +27,8 @@ def test_the_demo_tells_the_whole_story_and_leaves_nothing(bare) -> None:
         "msg_read: from ci, not verified",
         "msg_broadcasts: from ada",
         "is builder from now on",
-        "Thank you!",
+        "msg_ask: the reply of builder",
+        "ci/paths.py.",
     ):
         assert word in text
     times = [float(each) for each in re.findall(r"^ *(\d+\.\d\d) s  ", text, re.MULTILINE)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from postino.relay.claude_process import start_time
 from tests.daemons import Daemon
+from tests.relays import INITIALIZE
 
 BEGAN_MS = 1_796_000_000_000  # of the relay
 NEVER = "call msg_whoami"
@@ -34,13 +36,14 @@ def server() -> Iterator[int]:
         process.stdin.close()
 
 
-def relay(served: Daemon, server: int, name: str, started_ms: int) -> socket.socket:
+def relay(served: Daemon, server: int, name: str, started_ms: int, generation: int = 1) -> socket.socket:
     """Connect as the relay of one session that has not called a tool yet."""
     line = socket.socket(socket.AF_UNIX)
     line.settimeout(40)
     line.connect(str(served.home.socket))
     claude = {"pid": server, "start": start_time(server)}
-    hello = {"postino": "hello", "session": f"s-{name}", "generation": 1, "name": name, "directory": "/tmp"}
+    hello = {"postino": "hello", "session": f"s-{name}", "generation": generation, "name": name, "directory": "/tmp"}
+    hello["host"] = os.uname().nodename
     line.sendall(
         json.dumps(hello | {"started_ms": started_ms, "claude": claude}, separators=(",", ":")).encode() + b"\n"
     )
@@ -48,12 +51,12 @@ def relay(served: Daemon, server: int, name: str, started_ms: int) -> socket.soc
     return line
 
 
-def told(served: Daemon, server: int, session: str) -> str:
-    """Return what the session is told when its first prompt comes."""
-    about = {"session_id": session, "cwd": "/tmp", "prompt": "hi", "turn_id": "t1"}
+def told(served: Daemon, server: int, session: str, event: str = "UserPromptSubmit", about: Any = None) -> str:
+    """Return what the session is told when its first prompt comes, or at another event."""
+    about = about or {"session_id": session, "cwd": "/tmp", "prompt": "hi", "turn_id": "t1"}
     headers = ("X-Postino-Client: codex", f"X-Claude-Pid: {server}", "Content-Type: application/json")
     options = [each for header in headers for each in ("-H", header)]
-    said: Any = served.asked("hooks/UserPromptSubmit", *options, "-d", json.dumps(about))
+    said: Any = served.asked(f"hooks/{event}", *options, "-d", json.dumps(about))
     return str(said["hookSpecificOutput"]["additionalContext"])
 
 
@@ -76,3 +79,20 @@ def test_of_two_that_may_be_its_own_none_is_taken(served: Daemon, server: int) -
         assert told(served, server, first).endswith(NEVER)
         assert "this session is agent two;" in told(served, server, second)  # the other began before this session
         assert "this session is agent one;" in told(served, server, first)
+
+
+def test_a_mailbox_that_connects_again_is_still_the_sessions(served: Daemon, server: int) -> None:
+    resumed = session_id(BEGAN_MS - 3_600_000)  # long before its relay: only its call can tell
+    call = {"name": "msg_whoami", "arguments": {}, "_meta": {"sessionId": resumed, "x-codex-turn-metadata": {}}}
+    with relay(served, server, "ray", BEGAN_MS) as first:
+        assert told(served, server, resumed).endswith(NEVER)
+        for id, (method, params) in enumerate((("initialize", INITIALIZE), ("tools/call", call))):
+            line = {"jsonrpc": "2.0", "id": id, "method": method, "params": params}
+            first.sendall(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        came = b""
+        while b'"id":1' not in came:
+            came += first.recv(65536)
+        assert "this session is agent ray;" in told(served, server, resumed)
+    with relay(served, server, "ray", BEGAN_MS, generation=2):
+        about = {"session_id": resumed, "cwd": "/tmp", "source": "compact"}
+        assert "this session is agent ray;" in told(served, server, resumed, "SessionStart", about)

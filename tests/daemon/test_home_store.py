@@ -73,7 +73,7 @@ def test_whoever_starts_the_daemon_without_an_address_gets_the_same_store(home: 
     remembered = home_store.read(home)
     assert remembered == HomeStore(url, "po:", own.ask("HGET", KEY, "id"))
     assert own.ask("HGET", KEY, "format") == "2"
-    assert postino("up")[1].count("\n") == 1, "it says nothing of another store"
+    assert "store" not in postino("up")[1]
 
 
 def test_another_address_is_refused_with_both_named_and_the_command_that_switches(
@@ -154,12 +154,13 @@ def test_another_store_at_the_same_address_is_refused(home: Home, postino: Any, 
     serve_on(home, POSTINO_VALKEY_URL=own.url)
     assert postino("down")[0] == 0
     own.ask("HSET", KEY, "id", "somebody-elses")
+    keys = own.ask("DBSIZE")
 
     code, text = postino("up")
 
     assert code == 3
     assert f"{own.url} now is another store than the one this home uses" in text
-    assert own.ask("DBSIZE") == 1
+    assert own.ask("DBSIZE") == keys
 
 
 def test_a_running_daemon_does_not_use_another_store_that_came_to_its_address(

@@ -88,7 +88,10 @@ async def test_only_a_call_that_does_harm_twice_is_cut_off_with_an_unknown(repla
 #: the arguments of the tools that need some
 GIVEN = {
     "msg_ack": {"ids": ["m1"]},
+    "msg_ask": {"to": "carol", "body": "x", "timeout": 1},
     "msg_broadcast": {"body": "x"},
+    "msg_join": {"group": "team"},
+    "msg_leave": {"group": "team"},
     "msg_rename": {"name": "robert"},
     "msg_send": {"to": "carol", "body": "x"},
 }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 
 import pytest
 
-from postino.relay import main
-from postino.relay.renewal import STATE, TOOLS_CHANGED
+from postino.relay import main, renewal
+from postino.relay.renewal import STATE, TOOLS_CHANGED, Renewal
+from tests.waiting import until
 
 
 def test_what_is_handed_over_reaches_no_daemon_that_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +31,16 @@ def test_what_is_handed_over_reaches_no_daemon_that_it_starts(monkeypatch: pytes
     assert (link.session, link.generation, link.initialize) == ("s-1", 3, {"id": 0})
     assert bytes(link.to_client.data) == TOOLS_CHANGED + b"\n"
     assert STATE not in link.starter._environ
+
+
+def test_an_installed_version_that_does_not_answer_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(renewal, "VERSION_S", 1.0)
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-c", "import time; time.sleep(600)", "mcp"])
+    began = time.monotonic()
+    asking = Renewal()
+
+    assert not asking.is_answered()
+    assert time.monotonic() - began < renewal.VERSION_S
+    until(asking.is_answered, "it is given up")
+    assert asking._asked is not None and asking._asked.returncode == -9
+    assert asking._version() == ""

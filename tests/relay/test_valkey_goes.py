@@ -11,6 +11,7 @@ from typing import Any
 
 import redis.asyncio as redis
 
+from postino.mcp.tools import TOOLS
 from postino.relay.requests import WAIT_S
 from tests.relay.looks import RECEIVER, some
 from tests.relays import said
@@ -72,7 +73,7 @@ async def test_a_send_that_may_be_stored_is_not_refused_as_not_stored_when_memor
 async def test_a_session_may_begin_while_valkey_is_away(daemon, spawn):
     os.kill(daemon.valkey_pid(), signal.SIGSTOP)
     relay = await spawn(daemon.env, **RECEIVER)
-    assert len((await relay.ask("tools/list"))["result"]["tools"]) == 10
+    assert len((await relay.ask("tools/list"))["result"]["tools"]) == len(TOOLS)
     started = time.monotonic()
     refused = await relay.call("msg_check")
     assert (refused["code"], refused["retryable"]) == ("store_away", True)

@@ -146,7 +146,8 @@ async def test_a_rendered_body_is_kept_and_the_oldest_are_dropped() -> None:
 
 def test_neither_the_daemon_nor_a_command_loads_the_parser_at_its_start() -> None:
     code = (
-        "import sys, postino.daemon.serve, postino.rest.app, postino.cli;"
+        "import sys; sys.modules['rich'] = None;"  # where it is installed, structlog loads it, and it loads Pygments
+        "import postino.daemon.serve, postino.rest.app, postino.cli;"
         "print([each for each in ('markdown_it', 'mdurl', 'pygments') if each in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

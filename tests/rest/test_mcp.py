@@ -274,6 +274,19 @@ async def test_a_client_that_leaves_while_its_session_is_opened_leaves_none_behi
     assert (await api.get("agents/bob")).json["online"] is False
 
 
+async def test_the_end_of_a_session_that_hangs_is_not_waited_for(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    sessions = await front(api)
+    session = await sessions.open(http_sessions.Client(name="bob"))
+    monkeypatch.setattr(http_sessions, "END_S", 0.1)
+    monkeypatch.setattr(Session, "close", never)
+
+    async with asyncio.timeout(20):
+        await sessions.end(session)
+
+
 async def test_a_session_key_takes_its_session_over(broker: Broker, connect_mcp: Open) -> None:
     await mail(broker, "m1")
     first = await connect_mcp(X_Postino_Session="/tmp/claude/42.sock")

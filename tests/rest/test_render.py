@@ -66,3 +66,22 @@ async def test_what_waits_for_its_rendering_when_the_daemon_stops_is_answered_as
     assert [(each.status, each.json["tree"]) for each in await asyncio.gather(*asked)] == [(200, None)] * 8
     assert (await api.post("render", {"body": "later"})).json == {"ok": True, "tree": None}
     assert "tree" not in (await api.get("messages/bob?render=1")).json["items"][0]
+
+
+async def test_a_preview_that_is_asked_for_without_end_is_slowed_and_what_is_known_is_not(
+    api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("postino.rest.renderings.monotonic", lambda: now)
+    for number in range(300):
+        api.client.app[STATE].renderings.count()
+        now += 0.01 if number else 0
+
+    refused = await api.post("render", {"body": "one too many"})
+
+    assert (refused.status, refused.json["code"], refused.json["retryable"]) == (429, "rate_limited", True)
+    assert refused.headers["Retry-After"] == str(refused.json["retry_after_s"]) == "58"
+    now += 58
+    assert (await api.post("render", {"body": "a **b**"})).json["tree"] == TREE
+    for _ in range(400):
+        assert (await api.post("render", {"body": "a **b**"})).status == 200

@@ -94,7 +94,10 @@ async def test_a_thread_is_read_oldest_first(api, mail) -> None:
 
     assert [each["body"] for each in page["items"]] == ["in a thread", "an answer"]
     assert page["items"][0]["tree"] == [["p", "in a thread"]]
-    assert (await api.get("threads/none")).json["items"] == []
+    about = page["about"]
+    assert (about["participants"], about["messages"], about["last_from"]) == (["ada", "bob"], 2, "bob")
+    nothing = (await api.get("threads/none")).json
+    assert (nothing["items"], nothing["about"]) == ([], None)
 
 
 async def test_an_agent_tells_since_when_its_mail_waits(api, mail) -> None:

@@ -75,3 +75,17 @@ def test_a_daemon_loads_no_certificates_for_a_client_that_it_does_not_use() -> N
 
     assert loaded[0] == 0
     assert loaded[1] > 0 or not ssl.create_default_context().cert_store_stats()["x509"]
+
+
+def test_a_daemon_loads_no_rich_for_tracebacks_that_it_does_not_use() -> None:
+    code = (
+        "import sys; from postino.cli import daemon\n"
+        "{}: import structlog\n"
+        "print('rich.console' in sys.modules); import rich.console"
+    )
+    loaded = [
+        subprocess.check_output([sys.executable, "-c", code.format(block)], text=True).strip()
+        for block in ("with daemon._without_rich()", "if True")
+    ]
+
+    assert loaded == ["False", "True"]

@@ -53,6 +53,7 @@ export class BroadcastsView {
       onSent: (answer) => this.#onSent(answer),
       toast: app.toast,
       name: () => app.me.name,
+      render: (text) => app.api.render(text),
     });
     this.element = h(
       "section",

@@ -5,6 +5,7 @@ import { h, write } from "../dom.js";
 import { grouped } from "../format.js";
 import { icon } from "../icons.js";
 import { load, save } from "../storage.js";
+import { Preview } from "./preview.js";
 import { afterReconnect, NO_STATUS, sendFailed } from "./send_status.js";
 
 const MOST = 32_768; // characters; the daemon's limit
@@ -16,6 +17,7 @@ const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 export class Compose {
   element;
   #name;
+  #preview;
   #send;
   #onSent;
   #toast;
@@ -60,10 +62,12 @@ export class Compose {
   /**
    * `send(message)` posts a message, `onSent(answer, message, shown)` returns the status to show, where `shown` says
    * whether its draft is still shown. `toAgent` is false for broadcasts. `toast(text, kind)` shows a status when the
-   * form is not visible or shows another draft. `name()` is the name that the field From begins with.
+   * form is not visible or shows another draft. `name()` is the name that the field From begins with,
+   * `render(text)` returns the tree of a text for the preview.
    */
-  constructor({ label, placeholder, toAgent, send, onSent, toast, name = () => "" }) {
+  constructor({ label, placeholder, toAgent, send, onSent, toast, render, name = () => "" }) {
     this.#name = () => load("name") || name();
+    this.#preview = new Preview(render);
     this.#send = send;
     this.#onSent = onSent;
     this.#toast = toast;
@@ -74,7 +78,8 @@ export class Compose {
       "form",
       { class: "compose", "aria-label": label, novalidate: true },
       this.#context,
-      h("div", { class: "compose-lines" }, this.#toField, field("From", this.#from), this.#left),
+      this.#preview.element,
+      h("div", { class: "compose-lines" }, this.#toField, field("From", this.#from), this.#left, this.#preview.button),
       h("div", { class: "compose-row" }, this.#body, this.#button),
       this.#statusText,
     );
@@ -253,6 +258,7 @@ export class Compose {
   /** Fit the height to the text, and show how many characters are left near the limit. */
   #fit() {
     const { value } = this.#body;
+    this.#preview.update(value);
     this.#body.rows = Math.min(10, Math.max(1, value.split("\n", 10).length, Math.ceil(value.length / 90)));
     const left = MOST - [...value].length;
     write(

@@ -46,6 +46,7 @@ export class InboxView {
       onSent: (answer, message) => this.#onSent(answer, message),
       toast: app.toast,
       name: () => app.me.name,
+      render: (text) => app.api.render(text),
     });
     this.element = h(
       "section",

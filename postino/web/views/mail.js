@@ -61,6 +61,7 @@ export class MailView {
       onSent: (...sent) => this.#onSent(...sent),
       toast: app.toast,
       name: () => app.me.name,
+      render: (text) => app.api.render(text),
     });
     app.me.changed.on(() => this.#compose.refreshFrom());
     this.element = h(
