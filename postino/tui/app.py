@@ -18,7 +18,7 @@ from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import InboxClient, Mailroom
-from postino.tui.panes import MessagePane, Side, fill
+from postino.tui.panes import MessagePane, Row, Side, fill
 from postino.tui.views import TITLES, Page, Place
 from postino.tui.writing import Writing
 
@@ -147,8 +147,8 @@ class Inbox(App[None]):
         except PostinoError as error:
             self._say(error.message)
             return
-        if place == self._place and page is self._page:
-            self._page = Page([*page.items, *older.items], older.before, page.person)
+        if place == self._place and page.before == self._page.before:
+            self._page = Page([*self._page.items, *older.items], older.before, page.person)
             self._draw()
 
     async def _change(self, what: Callable[[InboxClient], Json]) -> bool:
@@ -204,8 +204,10 @@ class Inbox(App[None]):
         keys = [views.key(item) for item in self._page.items]
         if self._chosen not in keys:
             self._choose(keys[0] if keys else None)
-        at = keys.index(self._chosen) if self._chosen in keys else None
-        fill(self._list, [rows.message_row(item, self.me, width) for item in self._page.items], at)
+        moved = self._list.highlighted_option  # by a key of which nobody was told yet
+        marked = moved.key if isinstance(moved, Row) and moved.key in keys else self._chosen
+        at = keys.index(marked) if marked in keys else None
+        fill(self._list, [rows.message_row(item, self.me, width) for item in self._page.items], at, keys)
 
     def _draw_message(self) -> None:
         self.query_one(MessagePane).show(self._item, self._place, self.me, written=self._shows_written)
@@ -235,9 +237,12 @@ class Inbox(App[None]):
 
     @on(OptionList.OptionHighlighted, "#list")
     def _on_row(self, event: OptionList.OptionHighlighted) -> None:
-        self._choose(views.key(self._page.items[event.option_index]))
+        keys = [views.key(item) for item in self._page.items]
+        if not isinstance(event.option, Row) or event.option.key not in keys:
+            return  # it has gone meanwhile
+        self._choose(event.option.key)
         self._draw_message()
-        if event.option_index == len(self._page.items) - 1 and self._page.before is not None:
+        if event.option.key == keys[-1] and self._page.before is not None:
             self.run_worker(self._load_older(), exclusive=True, group="older", exit_on_error=False)
 
     @on(OptionList.OptionSelected, "#list")

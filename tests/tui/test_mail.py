@@ -164,10 +164,10 @@ async def test_the_keys_lead_to_the_agents_that_need_attention(open_inbox, clien
 
 
 async def test_a_thread_is_chosen_on_the_left(open_inbox, client, name) -> None:
-    client.send(name, "of the topic", sender="ada", thread=f"topic of {name}")
+    client.send(name, "of the topic", sender="ada", thread=name)
     async with open_inbox() as terminal:
         await terminal.press("g", "t")
-        await terminal.shows("Choose a thread on the left.", f"topic of {name}")
+        await terminal.shows("Choose a thread on the left.", name)
         await terminal.press("enter")
         await terminal.shows("│ of the topic")
 
