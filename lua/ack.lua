@@ -40,7 +40,7 @@ for _, id in ipairs(ids) do
   if entry and entry.st == 'acked' and entry.r == consumer then
     acked[#acked + 1] = id
   elseif entry and (entry.st == 'leased' or entry.st == 'queued') and delivery_of(inbox, entry.s) == consumer then
-    finish(inbox, leases, index, entry.s, id, 'acked', now)
+    finish(inbox, leases, index, entry.s, id, 'acked', now, nil, entry)
     acked[#acked + 1] = id
     ended[#ended + 1] = id
   else

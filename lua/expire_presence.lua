@@ -5,6 +5,7 @@ KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions
          events    stream   {po}:events
+         departures  stream   {po}:departures
 ARGV     online_ms  the longest that a sign of life keeps a session online
 RETURNS  number of sessions taken offline
 ERRORS   NONE
@@ -12,12 +13,12 @@ TIME     O(n) in the sessions taken offline
 ]]
 --@include lib/agent
 --@include lib/claude
---@include lib/event
+--@include lib/departure
 --@include lib/now
 --@include lib/number
 --@include lib/presence
 --@include lib/session
-local agents, presence, sessions, events = unpack(KEYS)
+local agents, presence, sessions, events, departures = unpack(KEYS)
 local now = now_ms()
 -- the clock was stepped back since these signs of life: without this they would keep their sessions online for its length
 local online_ms = tonumber(ARGV[1])
@@ -42,7 +43,7 @@ for _, session in ipairs(silent) do
       record.sessions = without(record.sessions, session)
       save_agent(agents, known.agent, record)
       if online_sessions(presence, record) == 0 then
-        emit(events, 'agent_offline', 'agent', known.agent, 'session', session)
+        go_offline(events, departures, known.agent, record, session)
       end
     end
   end

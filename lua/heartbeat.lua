@@ -5,6 +5,7 @@ KEYS     agents     hash     {po}:agents
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
          events     stream   {po}:events
+         departures  stream   {po}:departures
 ARGV     agent      the present name
          online_ms  how long the agent stays online; 0: offline now
 RETURNS  ok, 1 the agent is online | 0
@@ -13,11 +14,12 @@ ERRORS   NONE
 TIME     O(n) in the sessions of the agent
 ]]
 --@include lib/agent
+--@include lib/departure
 --@include lib/event
 --@include lib/json
 --@include lib/now
 --@include lib/presence
-local agents, presence, sessions, events = unpack(KEYS)
+local agents, presence, sessions, events, departures = unpack(KEYS)
 local agent, online_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -42,5 +44,5 @@ record.seen = now
 local after = online_sessions(presence, record)
 save_agent(agents, agent, record)
 if before == 0 and after > 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
-if before > 0 and after == 0 then emit(events, 'agent_offline', 'agent', agent, 'session', session) end
+if before > 0 and after == 0 then go_offline(events, departures, agent, record, session) end
 return { 'ok', live_sessions(presence, record, now) > 0 and 1 or 0 }

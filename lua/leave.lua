@@ -8,6 +8,7 @@ KEYS     inbox       stream   {po}:inbox2:<agent>
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
          events      stream   {po}:events
+         departures  stream   {po}:departures
 ARGV     agent       the session's agent
          session     session id
          generation  of the connection that ended
@@ -19,6 +20,7 @@ TIME     O(n) in the messages held
 ]]
 --@include lib/agent
 --@include lib/claude
+--@include lib/departure
 --@include lib/entry
 --@include lib/event
 --@include lib/leased_by
@@ -27,7 +29,7 @@ TIME     O(n) in the messages held
 --@include lib/presence
 --@include lib/session
 --@include lib/stream
-local inbox, leases, index, agents, presence, sessions, events = unpack(KEYS)
+local inbox, leases, index, agents, presence, sessions, events, departures = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local known = load_session(agents, sessions, session)
 if not known or known.gen ~= generation then return { 'ok', 0 } end
@@ -61,7 +63,7 @@ if record then
   record.sessions, record.seen = without(record.sessions, session), now
   save_agent(agents, agent, record)
   if before > 0 and online_sessions(presence, record) == 0 then
-    emit(events, 'agent_offline', 'agent', agent, 'session', session)
+    go_offline(events, departures, agent, record, session)
   end
 end
 return { 'ok', #ids }

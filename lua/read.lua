@@ -35,22 +35,15 @@ RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the
 ERRORS   NONE
 TIME     O(limit + due)
 ]]
---@include lib/acting
 --@include lib/agent
 --@include lib/available
---@include lib/delivery
---@include lib/due
 --@include lib/entry
 --@include lib/event
---@include lib/expire
 --@include lib/fields
 --@include lib/finish
---@include lib/leased_by
 --@include lib/message
---@include lib/move_to_dead
 --@include lib/now
 --@include lib/people
---@include lib/shown
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
@@ -60,13 +53,20 @@ local agent, consumer = ARGV[1], ARGV[2]
 local limit, budget, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local max_deliveries, ttl_ms, max_dead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local resume, ack_now, verified = ARGV[9] == '1', ARGV[11] == '1', ARGV[13] == '1'
-local shown = ARGV[10] ~= '' and shown_counts(index, ARGV[10])
+local shown
+if ARGV[10] ~= '' then
+  --@include lib/shown
+  shown = shown_counts(index, ARGV[10])
+end
 
 local stored = redis.call('HGET', keys.agents, agent)
 if stored and string.sub(stored, 1, 1) == '@' then return { 'alias', (alias_of(keys.agents, agent)) } end
 local now = now_ms()
-local wrong = not_acting_as(keys.agents, presence, sessions, ARGV[12] == '1' and consumer or '', agent, now)
-if wrong then return wrong end
+if ARGV[12] == '1' then
+  --@include lib/acting
+  local wrong = not_acting_as(keys.agents, presence, sessions, consumer, agent, now)
+  if wrong then return wrong end
+end
 local record = stored and cjson.decode(stored) or { since = now, seen = 0 }
 if is_person(record, agent) then ttl_ms, max_deliveries = person_ttl(ttl_ms), math.huge end
 if not record.reads or now - record.seen > 1000 then
@@ -111,6 +111,7 @@ local function lease(stream_id, fields, deliveries, redelivered)
 end
 
 if resume then
+  --@include lib/leased_by
   for _, pending in ipairs(leased_by(inbox, leases, consumer, now)) do
     local stream_id, deliveries = pending[1], tonumber(pending[4])
     local fields = not (shown and shown[stream_id] == deliveries) and fields_at(inbox, stream_id)
@@ -122,23 +123,29 @@ if resume then
 end
 
 local resumed = #items
-for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
-  if #dead >= most_ended then full = true end
-  if full then break end
-  local fields = fields_at(inbox, stream_id)
-  local _, deliveries = delivery_of(inbox, stream_id)
-  if not fields then
-    redis.call('XACK', inbox, 'agents', stream_id)
-    redis.call('ZREM', leases, stream_id)
-  elseif is_expired(stream_id, ttl_ms, now) then
-    dead[#dead + 1] = end_expired(keys, agent, stream_id, fields, now, max_dead)
-  elseif deliveries >= max_deliveries then
-    dead[#dead + 1] = move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
-  elseif choose(fields) then
-    -- XCLAIM sets the delivery count: one raised by XREADGROUP of pending messages is lost when the server restarts
-    redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
-    -- a count of 0 means that the only delivery so far was undone
-    lease(stream_id, fields, deliveries + 1, deliveries > 0 and 1 or 0)
+if redis.call('ZCARD', leases) > 0 then
+  --@include lib/delivery
+  --@include lib/due
+  --@include lib/expire
+  --@include lib/move_to_dead
+  for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
+    if full then break end
+    local fields = fields_at(inbox, stream_id)
+    local _, deliveries = delivery_of(inbox, stream_id)
+    if not fields then
+      redis.call('XACK', inbox, 'agents', stream_id)
+      redis.call('ZREM', leases, stream_id)
+    elseif is_expired(stream_id, ttl_ms, now) then
+      dead[#dead + 1] = end_expired(keys, agent, stream_id, fields, now, max_dead)
+    elseif deliveries >= max_deliveries then
+      dead[#dead + 1] = move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
+    elseif choose(fields) then
+      -- XCLAIM sets the delivery count: one raised by XREADGROUP of pending messages is lost when the server restarts
+      redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
+      -- a count of 0 means that the only delivery so far was undone
+      lease(stream_id, fields, deliveries + 1, deliveries > 0 and 1 or 0)
+    end
+    full = full or #dead >= most_ended
   end
 end
 
@@ -160,11 +167,11 @@ while from and not full and examined < 1000 do
   if #batch == 0 then break end
   for _, each in ipairs(batch) do
     from, examined = each[1], examined + 1
-    if #dead >= most_ended then
-      full = true
-      break
-    elseif is_expired(each[1], ttl_ms, now) then
+    if is_expired(each[1], ttl_ms, now) then
+      --@include lib/expire
       dead[#dead + 1] = end_expired(keys, agent, each[1], each[2], now, max_dead)
+      full = #dead >= most_ended
+      if full then break end
     elseif choose(each[2]) then
       new = new + 1
     else

@@ -270,6 +270,20 @@ class Broadcast(Announcement, frozen=True, kw_only=True):
     tree: Tree | msgspec.UnsetType = msgspec.UNSET
 
 
+class Departure(Record, frozen=True, kw_only=True):
+    """A line among the broadcasts, which nobody has sent: an agent has left, and is not back."""
+
+    kind: Literal["departure"] = "departure"
+    from_: str = msgspec.field(name="from", default=SYSTEM)
+    agent: str
+    timestamp: str
+
+    @property
+    def ms(self) -> int:
+        """When it was, in milliseconds."""
+        return round(datetime.fromisoformat(self.timestamp).timestamp() * 1000)
+
+
 class BroadcastBatch(Record, frozen=True, kw_only=True):
     """The broadcasts of one read. `cursor` is the position after the last; `missed` were trimmed before that."""
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from postino.broker.guard import EVERYBODY, Guard
-from postino.model import Broadcast, BroadcastDraft, BroadcastSent, Sender
+from postino.model import Broadcast, BroadcastDraft, BroadcastSent, Departure, Sender, iso
 from postino.store.agents import AgentTable
 from postino.store.broadcasts import BroadcastStream
+from postino.store.sessions import SessionTable
 from postino.store.store import Store
+
+MOST_DEPARTED = 20  # that are looked at for one answer
 
 
 class Broadcasts(BroadcastStream):
     """What all agents see. A read does not consume a broadcast; it is removed by age or count."""
 
-    def __init__(self, store: Store, agents: AgentTable, guard: Guard, *, ttl_ms: int, most: int) -> None:
+    def __init__(
+        self, store: Store, agents: AgentTable, sessions: SessionTable, guard: Guard, *, ttl_ms: int, most: int
+    ) -> None:
         super().__init__(store, ttl_ms=ttl_ms, most=most)
         self._agents = agents
+        self._sessions = sessions
         self._guard = guard
 
     async def broadcast(self, draft: BroadcastDraft, sender: Sender) -> BroadcastSent:
@@ -30,6 +38,20 @@ class Broadcasts(BroadcastStream):
             sent = await super().broadcast(draft, sender)
             counted.created = int(sent.created)
         return sent
+
+    async def departed(self, since_ms: int) -> list[Departure]:
+        """Return the agents that left at `since_ms` or later and are not back, oldest first, each once."""
+        left = await self.departures(since_ms, MOST_DEPARTED)
+        names, found = await self._agents.names_lately() if left else None, dict[str, int]()
+        for name, ms in left:
+            found.setdefault(names.present(name) if names else name, ms)
+        here = await asyncio.gather(*(self._is_online(name) for name in found))
+        gone = [item for item, online in zip(found.items(), here, strict=True) if not online]
+        return [Departure(agent=name, timestamp=iso(ms)) for name, ms in reversed(gone)]
+
+    async def _is_online(self, name: str) -> bool:
+        _, entry = await self._agents.entry(name)
+        return entry is not None and bool(await self._sessions.live_of(entry.sessions))
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
         """Return broadcasts oldest first, each with how many agents of how many have seen it, and the total."""

@@ -87,7 +87,11 @@ class Broker:
             store, inboxes, DeadLetters(store, limits), history, table, live, sweep_s=sweep_s
         )
         self.events = Events(EventStream(store), self.restart_valkey)
-        self.guard = Guard(send_rate=settings.send_rate, pair_rate=settings.pair_rate, tell=self.events.tell_too_fast)
+        self.guard = Guard(
+            send_rate=settings.send_rate,
+            pair_rate=settings.pair_rate,
+            tell=self.events.tell_too_fast,
+        )
         self.events.count_by(self.guard.count)
         self.agents = Agents(table, live)
         self.sessions = Sessions(live, table)
@@ -107,7 +111,7 @@ class Broker:
         self.asks = Asks(self.mail, self.events, history, table)
         self.groups = Groups(store, limits, self.agents, self.mail, self.guard)
         self.dead = Dead(store, limits, self.agents)
-        self.broadcasts = Broadcasts(store, table, self.guard, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
+        self.broadcasts = Broadcasts(store, table, live, self.guard, ttl_ms=limits.ttl_ms, most=settings.max_broadcasts)
         self.history = History(history, inboxes, table)
         self.threads = Threads(self.history)
         self.notifier = NotifierTable(store)

@@ -115,6 +115,11 @@ class Sessions:
             raise UnknownAgent(f"the session {session} is not known", names=[])
         await self._table.keepalive(known["agent"], session, generation, shown or {})
 
+    async def joined_ms(self, session: str) -> int:
+        """Return when a session joined last, 0 if it is not known."""
+        known = await self._table.session(session)
+        return int(known.get("at", 0)) if known is not None else 0
+
     async def agent_of(self, session: str) -> str:
         """Return the agent of a session, which a rename may have changed.
 

@@ -50,6 +50,7 @@ class Session(SessionTasks):
         self._joining = asyncio.Lock()
         self.reading = asyncio.Lock()  # a read begins where the one before ended, what that gave back included
         self._cursor: str | None = None
+        self.departures_from: int | None = None  # ms; earlier ones were shown
         self._pending: list[PendingRead] = []
         self._unwritten: dict[RequestId, str | None] = {}  # requests whose answers the client lacks: their tool uses
         self._running: set[RequestId] = set()

@@ -29,7 +29,7 @@ from postino.mcp.pending_read import RequestId
 from postino.mcp.session import Session
 from postino.mcp.tool import NOTE, NOTE_ALL, ToolCall, new_id, note, tool
 from postino.mcp.tool import TOOLS as TOOLS
-from postino.model import Agent, Announcement, BroadcastDraft, Check, Draft
+from postino.model import Agent, Announcement, BroadcastDraft, Check, Departure, Draft
 from postino.several import ManyDraft, addressed
 from postino.values import MAX_PAGE
 
@@ -184,7 +184,8 @@ async def _unseen(call: ToolCall, limit: int) -> dict[str, Any]:
             limit = len(shown)  # escaping made the bodies longer than the budget counted: read again what fits
             await call.session.undo_read(call.request)
         await call.session.mark_given(call.request)
-    answer = {"broadcasts": shown, "missed": batch.missed, "more": batch.more}
+    lines = _with_departures(shown, batch.items, await _departures(call.session))
+    answer = {"broadcasts": lines, "missed": batch.missed, "more": batch.more}
     return {**note(NOTE, batch.items), **answer} if shown else answer
 
 
@@ -192,8 +193,27 @@ async def _newest(session: Session, limit: int) -> dict[str, Any]:
     _, total = await session.broker.broadcasts.page(1, 0)
     items, _ = await session.broker.broadcasts.page(limit, max(0, total - limit))
     shown = answers.encode_fitting([_shown(each) for each in reversed(items)])[::-1]
-    answer = {"broadcasts": shown, "total": total, "more": len(shown) < total}
-    return {**note(NOTE_ALL, items[len(items) - len(shown) :]), **answer} if shown else answer
+    newest = items[len(items) - len(shown) :]
+    lines = _with_departures(shown, newest, await session.broker.broadcasts.departed(0))
+    answer = {"broadcasts": lines, "total": total, "more": len(shown) < total}
+    return {**note(NOTE_ALL, newest), **answer} if shown else answer
+
+
+async def _departures(session: Session) -> list[Departure]:
+    """Return who has left since the session began or was last told, and is not back."""
+    broker, since = session.broker, session.departures_from
+    if since is None:
+        since = await broker.sessions.joined_ms(session.id)
+    left = await broker.broadcasts.departed(since)
+    session.departures_from = max([since, *(each.ms + 1 for each in left)])
+    return left
+
+
+def _with_departures(shown: list[msgspec.Raw], items: list[Any], left: list[Departure]) -> list[Any]:
+    """Return what is shown of broadcasts with the departures among them, in the order of time."""
+    lines = [(each.timestamp, line) for each, line in zip(items, shown, strict=True)]
+    lines += [(each.timestamp, msgspec.Raw(msgspec.json.encode(each))) for each in left]
+    return [line for _, line in sorted(lines, key=lambda line: line[0])]
 
 
 def _shown(each: Announcement) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
-from postino.store.entries import listed, packed, unpacked
+from postino.store.entries import listed, packed, pairs, unpacked
 from postino.store.inbox import IndexEntry
 from postino.store.keys import ALL
 from postino.store.store import Store, accepted
@@ -110,6 +110,12 @@ class BroadcastStream:
         cursors = await self._store.call("HVALS", keys.shared("cursors"))
         reached = [int(each.rpartition(" ")[2]) for each in cursors]
         return [_broadcast(unpacked(fields), fingerprint, reached) for _, fields, fingerprint in entries], total
+
+    async def departures(self, since_ms: int, limit: int) -> list[tuple[str, int]]:
+        """Return the agents that went offline at `since_ms` or later, and when in ms, newest first."""
+        key = self._store.keys.shared("departures")
+        found = await self._store.query("XREVRANGE", key, "+", max(0, since_ms), "COUNT", limit)
+        return [(pairs(fields)["agent"], int(id.partition("-")[0])) for id, fields in found]
 
     async def count(self) -> int:
         """Return how many broadcasts are stored."""

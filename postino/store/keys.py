@@ -10,8 +10,8 @@ PER_AGENT = ("inbox", "leases", "index", "dead", "open")
 #: one per name that a history entry gives as sender or recipient; a rename moves none
 PER_NAME = ("past",)
 SHARED = (
-    "broadcasts", "feed", "cursors", "agents", "groups", "presence", "sessions", "notices", "events", "history", "meta",
-    "probe", "notifier",
+    "broadcasts", "feed", "departures", "cursors", "agents", "groups", "presence", "sessions", "notices", "events",
+    "history", "meta", "probe", "notifier",
 )  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index
 ALL = "all"
