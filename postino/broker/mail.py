@@ -15,11 +15,13 @@ from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Batch, Draft, Returned, Sender, Sent
-from postino.store.entries import number
+from postino.store.entries import number, unpacked
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
 from postino.store.keys import ALL
+from postino.store.people import PeopleTable
 from postino.store.store import Limits, Store
+from postino.values import HUMAN
 
 #: goes on while the machine sleeps or this process is stopped, where the system has such a clock
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -49,6 +51,7 @@ class Mail(Inboxes):
         self._housekeeping = housekeeping
         self._history = history
         self._guard = guard
+        self._people = PeopleTable(store)
         self._wakes = wakes  # idle sessions are woken
 
     @staticmethod
@@ -104,6 +107,12 @@ class Mail(Inboxes):
             return draft
         id = draft.reply_to or ""
         (about, feed) = await self.known([(sender, id), (ALL, id)])
+        if about is None and self._guard.is_person(sender):
+            if (opened := await self._opened(await self.present(sender), id)) is not None:
+                return msgspec.structs.replace(
+                    draft, to=opened["from"], thread=draft.thread or opened.get("thread") or None
+                )
+            (about,) = await self.known([(HUMAN, id)])
         if about is None:
             if feed is not None:
                 raise BadField(f"reply_to: {id} is a broadcast; give the recipient in `to`", field="reply_to")
@@ -119,6 +128,13 @@ class Mail(Inboxes):
             )
         thread = draft.thread or await self._thread(id, about.accepted_ms)
         return msgspec.structs.replace(draft, to=to, thread=thread)
+
+    async def _opened(self, person: str, id: str) -> dict[str, str] | None:
+        """Return the fields of a message that a person has opened: the open ones outlast the index."""
+        for inbox in (person, HUMAN):
+            if (found := await self._people.find(inbox, id)) is not None:
+                return unpacked(found.fields)
+        return None
 
     async def _thread(self, id: str, accepted_ms: int) -> str | None:
         """Return the thread of a message, None if it has none or the history has it no longer."""

@@ -93,6 +93,11 @@ class PeopleTable:
         keys = {"feed": self._store.keys.of("open", inbox)}
         return int(await self._store.run("import_fields", inbox, {"pairs": msgspec.json.encode(rows).decode()}, keys))
 
+    async def find(self, inbox: str, id: str) -> OpenedMessage | None:
+        """Return a message that was opened and is neither answered nor done; None if it is not there."""
+        value = await self._store.query("HGET", self._store.keys.of("open", inbox), id)
+        return opened_message(value) if value else None
+
     async def unopened(self, inbox: str, limit: int) -> list[Message]:
         """Return the newest `limit` messages that nobody has opened, newest first; fewer if they are long."""
         keys, query = self._store.keys, self._store.query
