@@ -60,7 +60,11 @@ if ARGV[10] ~= '' then
 end
 
 local stored = redis.call('HGET', keys.agents, agent)
-if stored and string.sub(stored, 1, 1) == '@' then return { 'alias', (alias_of(keys.agents, agent)) } end
+if not stored or string.sub(stored, 1, 1) == '@' then
+  local target = alias_of(keys.agents, agent)
+  if target then return { 'alias', target } end
+  stored = nil
+end
 local now = now_ms()
 if ARGV[12] == '1' then
   --@include lib/acting

@@ -151,8 +151,8 @@ class Guard:
         """Count what another daemon has accepted. Only what came by MCP is known to be of a verified sender."""
         if event.type not in ("msg_send", "broadcast"):
             return
-        name, id, via = (str(event.data.get(each, "")) for each in ("from", "id", "via"))
-        name = self._name(name)
+        data = event.data
+        name, id, via = self._name(str(data.get("from", ""))), str(data.get("id", "")), data.get("via")
         if name in _UNGUARDED:
             return
         if left := self._own.get((name, id)):
@@ -166,7 +166,7 @@ class Guard:
             self._last_id[name] = id
             self._count(name, now)
         if event.type == "msg_send":
-            self._turn(name, self._name(str(event.data["to"])), now, person=self._is_person(name, via))
+            self._turn(name, self._name(str(data["to"])), now, person=self._is_person(name, str(via)))
         _keep_newest(self._pairs, self._sent, self._last_id)
 
     async def close(self) -> None:

@@ -39,6 +39,14 @@ async def test_mail_to_any_spelling_is_in_one_inbox_under_the_first(broker: Brok
     assert (await broker.agents.one("rEVIEWER")).aliases == []
 
 
+@pytest.mark.parametrize("form", ("reviewer", "REVIEWER", "rEVIEWER"))
+async def test_a_read_under_another_spelling_is_of_the_same_agent(broker: Broker, form: str) -> None:
+    await send(broker, "m1", "Reviewer")
+
+    assert [each.id for each in (await broker.mail.read(form, "c")).items] == ["m1"]
+    assert list((await broker.agents.names()).agents) == ["Reviewer"]
+
+
 async def test_a_sender_is_found_under_any_spelling(broker: Broker) -> None:
     await broker.agents.heartbeat("Reviewer")
     for number, form in enumerate(FORMS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -132,7 +133,7 @@ async def test_a_session_that_dies_before_the_model_said_a_word_leaves_its_mail_
     model.script([(f"{TOOL}read", {})], die)
     with contextlib.suppress(AssertionError):
         await tab.prompt("read your mail")
-    assert tab.process.returncode is not None
+    assert await tab.process.wait() == -signal.SIGKILL
 
     again = await open_tab()
     model.script([(f"{TOOL}read", {})], "I have read it.")
