@@ -102,10 +102,6 @@ class Guard:
             if counted.created is not None and counted.created < len(to):
                 self._withdraw(name, counted, id)
 
-    def is_person(self, name: str) -> bool:
-        """Return whether a name is that of a person, as far as this daemon knows."""
-        return name.lower() in self.people
-
     def _admit(self, sender: Sender, name: str, counted: Counted, id: str) -> None:
         now, recipients = self._clock(), [self._name(each) for each in counted.to]
         refused = self._refused(sender, name, counted.to, now)

@@ -15,7 +15,7 @@ from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Batch, Draft, Returned, Sender, Sent
-from postino.store.entries import number, unpacked
+from postino.store.entries import number
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
 from postino.store.keys import ALL
@@ -50,8 +50,8 @@ class Mail(Inboxes):
         self._events = events
         self._housekeeping = housekeeping
         self._history = history
-        self._guard = guard
         self._people = PeopleTable(store)
+        self._guard = guard
         self._wakes = wakes  # idle sessions are woken
 
     @staticmethod
@@ -107,11 +107,9 @@ class Mail(Inboxes):
             return draft
         id = draft.reply_to or ""
         (about, feed) = await self.known([(sender, id), (ALL, id)])
-        if about is None and self._guard.is_person(sender):
-            if (opened := await self._opened(await self.present(sender), id)) is not None:
-                return msgspec.structs.replace(
-                    draft, to=opened["from"], thread=draft.thread or opened.get("thread") or None
-                )
+        if about is None and await self._agents.is_person(sender):
+            if (answered := await self._people.opened_one((await self.present(sender), HUMAN), id)) is not None:
+                return _reply(draft, answered["from"], draft.thread or answered.get("thread") or None)
             (about,) = await self.known([(HUMAN, id)])
         if about is None:
             if feed is not None:
@@ -120,21 +118,7 @@ class Mail(Inboxes):
                 f"reply_to: no message {id} is known in the inbox of {sender}; give the recipient in `to`",
                 field="reply_to",
             )
-        to = about.state.from_
-        if to in (ANONYMOUS, SYSTEM):
-            raise BadField(
-                f"reply_to: the sender of {id} is {to}, who has no inbox; give another recipient in `to`",
-                field="reply_to",
-            )
-        thread = draft.thread or await self._thread(id, about.accepted_ms)
-        return msgspec.structs.replace(draft, to=to, thread=thread)
-
-    async def _opened(self, person: str, id: str) -> dict[str, str] | None:
-        """Return the fields of a message that a person has opened: the open ones outlast the index."""
-        for inbox in (person, HUMAN):
-            if (found := await self._people.find(inbox, id)) is not None:
-                return unpacked(found.fields)
-        return None
+        return _reply(draft, about.state.from_, draft.thread or await self._thread(id, about.accepted_ms))
 
     async def _thread(self, id: str, accepted_ms: int) -> str | None:
         """Return the thread of a message, None if it has none or the history has it no longer."""
@@ -235,3 +219,12 @@ class Mail(Inboxes):
                     await arrived.wait()
             except TimeoutError:
                 return
+
+
+def _reply(draft: Draft, to: str, thread: str | None) -> Draft:
+    if to in (ANONYMOUS, SYSTEM):
+        raise BadField(
+            f"reply_to: the sender of {draft.reply_to} is {to}, who has no inbox; give another recipient in `to`",
+            field="reply_to",
+        )
+    return msgspec.structs.replace(draft, to=to, thread=thread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,17 +87,17 @@ class PeopleTable:
         flat = await self._store.query("HGETALL", self._store.keys.of("open", inbox))
         return [each for value in pairs(flat).values() if (each := opened_message(value))]
 
+    async def opened_one(self, inboxes: Sequence[str], id: str) -> dict[str, str] | None:
+        """Return the fields of a message that is open in one of these inboxes, None if it is in none."""
+        found = [await self._store.call("HGET", self._store.keys.of("open", each), id) for each in inboxes]
+        return next((unpacked(each.fields) for value in found if value and (each := opened_message(value))), None)
+
     async def restore(self, inbox: str, messages: dict[str, OpenedMessage]) -> int:
         """Store opened messages, by id, of an export; return how many were not there."""
         values = {id: _Opened(each.entry, each.reader, each.opened_ms, each.fields) for id, each in messages.items()}
         rows = [(id, msgspec.json.encode(value).decode()) for id, value in values.items()]
         keys = {"feed": self._store.keys.of("open", inbox)}
         return int(await self._store.run("import_fields", inbox, {"pairs": msgspec.json.encode(rows).decode()}, keys))
-
-    async def find(self, inbox: str, id: str) -> OpenedMessage | None:
-        """Return a message that was opened and is neither answered nor done; None if it is not there."""
-        value = await self._store.query("HGET", self._store.keys.of("open", inbox), id)
-        return opened_message(value) if value else None
 
     async def unopened(self, inbox: str, limit: int) -> list[Message]:
         """Return the newest `limit` messages that nobody has opened, newest first; fewer if they are long."""
