@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
 from postino.relay.lines import MAX_ASK_S
-from postino.values import GROUP as GROUP_PATTERN
 from postino.values import (
+    ADDRESSEE,
     ID_PATTERN,
     MAX_BODY,
     MAX_IDS,
@@ -33,11 +33,13 @@ from postino.values import (
     check_group,
     check_id,
     check_name,
+    check_recipient,
     check_text,
     check_thread,
     check_title,
     visible,
 )
+from postino.values import GROUP as GROUP_PATTERN
 
 LONGEST_SHOWN = 24  # characters of a wrong value in the sentence that refuses it
 MOST_SHOWN = 10  # unknown arguments that an error names
@@ -132,6 +134,7 @@ _FLAG = "([Tt]rue|[Ff]alse)?"
 _IDS = rf'\s*\[\s*"{ID_PATTERN}"\s*(,\s*"{ID_PATTERN}"\s*){{0,{MAX_IDS - 1}}}\]\s*'  # a JSON array as text
 
 NAME = Kind({"type": "string", "pattern": OWN_NAME}, _of_text(check_name))
+MAILBOX = Kind({"type": "string", "pattern": ADDRESSEE}, _of_text(check_recipient))  # also that of all people
 TEXT = Kind({"type": "string", "minLength": 1, "maxLength": MAX_BODY, "pattern": TEXT_PATTERN}, _of_text(check_text))
 ID = Kind({"type": "string", "pattern": f"^{ID_PATTERN}$"}, _of_text(check_id))
 RECIPIENTS = Kind(
@@ -157,7 +160,7 @@ CHOICES = Kind({"type": ["array", "null"]}, _take_choices, needed=False)
 MAYBE_TITLE = Kind(
     {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
 )
-MAYBE_NAME = Kind({"type": ["string", "null"], "pattern": f"^$|{OWN_NAME}"}, NAME.take, needed=False)
+MAYBE_MAILBOX = Kind({"type": ["string", "null"], "pattern": f"^$|{ADDRESSEE}"}, MAILBOX.take, needed=False)
 MAYBE_THREAD = Kind(
     {"type": ["string", "null"], "pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})?$"}, _of_text(check_thread), needed=False
 )
@@ -219,7 +222,7 @@ class Send(Arguments):
 class Ask(Arguments):
     """Of msg_ask."""
 
-    to: str = _argument(NAME, "Agent name")
+    to: str = _argument(MAILBOX, "Agent name")
     body: str = _argument(TEXT, "The question, complete in itself")
     timeout: int | None = _argument(TIMEOUT, "Seconds to wait")
     thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")
@@ -237,7 +240,7 @@ class Status(Arguments):
 class History(Arguments):
     """Of msg_history."""
 
-    with_: str | None = _argument(MAYBE_NAME, "Only mail with this agent")
+    with_: str | None = _argument(MAYBE_MAILBOX, "Only mail with this agent")
     thread: str | None = _argument(MAYBE_THREAD, "Only this conversation")
     q: str | None = _argument(SOUGHT, "A part of the text, or an id")
     limit: int | None = _argument(LIMIT, "Maximum number")

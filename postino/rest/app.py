@@ -118,7 +118,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
         if caller is not None:
             caller.check_role(route.role)
             if route.own:
-                await call.check_own(call.agent(), "agent")
+                await call.check_own(call.recipient(), "agent")
         if takes_body:
             call.body = read_body(await parse.body(request, largest, setting=setting, wanted=route.accepts))
         elif route.raw:

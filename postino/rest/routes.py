@@ -187,7 +187,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/whoami", agents.whoami, WhoAmI, headers=(*IN_SESSION, "X-Postino-Person"), role=PUBLISH),
     Route("GET", "/api/people", people.listing, Page[Person], query=Paging, role=AGENT),
     Route("GET", "/api/people/{agent}", people.inbox, PersonInbox, query=InboxQuery, refusals=UNKNOWN, **OWN),
-    Route("POST", "/api/people/{agent}", people.register, Person, refusals=("name_taken",), **OWN),
+    Route("POST", "/api/people/{agent}", people.register, Person, refusals=("name_taken",)),
     Route("POST", "/api/people/{agent}/seen", people.seen, Opened, body=MessageIds, refusals=UNKNOWN, **OWN),
     Route("POST", "/api/people/{agent}/done", people.done, Ended, body=MessageIds, refusals=UNKNOWN, **OWN),
     Route("GET", "/api/agents", agents.listing, Page[Agent], query=AgentsQuery, role=AGENT),

@@ -8,7 +8,7 @@ import pytest
 
 from postino.mcp.connected import ConnectedSessions
 from postino.mcp.updates import COLLECT_S
-from postino.model import Draft
+from postino.model import Draft, Sender
 from tests.mcp.mail import ALICE
 from tests.relays import said
 from tests.waiting import eventually
@@ -95,6 +95,24 @@ async def test_a_call_that_is_repeated_under_its_id_waits_on(broker, connect):
     await answer(broker)
     again = await bob.call("msg_ask", to="alice", body="who?", id="q1", timeout=1)
     assert (again["created"], again["reply"]["id"]) == (False, "r1")
+
+
+@pytest.mark.parametrize("to", ("robert", "human"))
+async def test_a_person_answers_by_the_id_of_the_question(broker, connect, to):
+    await broker.people.register("robert")
+    bob = await connect("bob")
+    call = bob.tool("msg_ask", to=to, body="who?", id="q1")
+    await eventually(lambda: asked(broker))
+
+    await broker.mail.send(Draft(id="r1", body="me", reply_to="q1"), Sender(name="robert", via="web", verified=True))
+
+    got = await said_to(bob, call)
+    assert (got["to"], got["reply"]["from"], got["reply"]["body"]) == (to, "robert", "me")
+    assert (await bob.call("msg_history", **{"with": to}))["messages"] != []
+
+
+async def asked(broker) -> bool:
+    return bool((await broker.people.inbox("robert", 10)).items)
 
 
 async def test_progress_is_reported_to_who_gave_a_token(broker, connect):

@@ -53,7 +53,7 @@ AGENT = PUBLISH | {
     ("GET", "openapi.json"),
 }
 AGENT |= {("GET", "groups"), ("POST", "groups/team/members/ci"), ("DELETE", "groups/team/members/ci")}
-AGENT |= {("GET", "people"), ("GET", "people/ci"), ("POST", "people/ci")}
+AGENT |= {("GET", "people"), ("GET", "people/ci")}
 AGENT |= {("POST", "people/ci/seen"), ("POST", "people/ci/done")}
 AGENT |= {("GET", "threads"), ("GET", "threads/m1"), ("POST", "render")}
 #: of these an agent may name any other, as the state is of one message and the list of agents is open to it
@@ -128,13 +128,15 @@ async def test_an_agent_acts_as_no_other_agent(api: Any, token: Make) -> None:
             == "not_allowed"
         ), path
     assert await call.code("GET", "messages/bob/m1") == "unknown_message"
+    for method, path in (("GET", "messages/human"), ("DELETE", "messages/human"), ("POST", "people/ci")):
+        assert await call.code(method, path) == "not_allowed", path  # the mail of all people is for people
     for path in ("history?agent=bob", "history?agent=bob&with=ci", "threads?agent=bob"):
         assert await call.code("GET", path) == "not_allowed", path
     assert [(await call("GET", path)).json["items"] for path in ("history", "threads", "threads/t1")] == [[], [], []]
     assert (await call("GET", "events?agent=bob")).json["code"] == "not_allowed"
     assert (await call("GET", "events", **{"X-Postino-As": "bob"})).json["code"] == "not_allowed"
     assert (await api.get("messages/bob")).text == before
-    attacked("Named tokens of the role agent on the mail, history and events of another agent", len(of_others) + 9)
+    attacked("Named tokens of the role agent on the mail, history and events of another agent", len(of_others) + 12)
     assert "secret" in (await admin("GET", "messages/bob")).text
 
 
