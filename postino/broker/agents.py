@@ -85,6 +85,11 @@ class Agents:
             raise await self._unknown(name)
         return present
 
+    async def is_person(self, name: str) -> bool:
+        """Return whether somebody of that name is a person."""
+        _, entry = await self._table.entry(name)
+        return entry is not None and entry.human
+
     async def check(self, agent: str, *, session: str = "") -> Check:
         """Count what waits for an agent; the cost does not depend on how much that is.
 

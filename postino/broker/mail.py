@@ -14,12 +14,14 @@ from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
-from postino.model import ANONYMOUS, SYSTEM, Batch, Draft, Returned, Sender, Sent
+from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Returned, Sender, Sent
 from postino.store.entries import number
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
 from postino.store.keys import ALL
+from postino.store.people import PeopleTable
 from postino.store.store import Limits, Store
+from postino.values import HUMAN
 
 #: goes on while the machine sleeps or this process is stopped, where the system has such a clock
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -48,6 +50,7 @@ class Mail(Inboxes):
         self._events = events
         self._housekeeping = housekeeping
         self._history = history
+        self._people = PeopleTable(store)
         self._guard = guard
         self._wakes = wakes  # idle sessions are woken
 
@@ -104,6 +107,10 @@ class Mail(Inboxes):
             return draft
         id = draft.reply_to or ""
         (about, feed) = await self.known([(sender, id), (ALL, id)])
+        if about is None and await self._agents.is_person(sender):
+            if (answered := await self._people.opened_one((await self.present(sender), HUMAN), id)) is not None:
+                return _reply(draft, answered["from"], draft.thread or answered.get("thread") or None)
+            (about,) = await self.known([(HUMAN, id)])
         if about is None:
             if feed is not None:
                 raise BadField(f"reply_to: {id} is a broadcast; give the recipient in `to`", field="reply_to")
@@ -111,14 +118,7 @@ class Mail(Inboxes):
                 f"reply_to: no message {id} is known in the inbox of {sender}; give the recipient in `to`",
                 field="reply_to",
             )
-        to = about.state.from_
-        if to in (ANONYMOUS, SYSTEM):
-            raise BadField(
-                f"reply_to: the sender of {id} is {to}, who has no inbox; give another recipient in `to`",
-                field="reply_to",
-            )
-        thread = draft.thread or await self._thread(id, about.accepted_ms)
-        return msgspec.structs.replace(draft, to=to, thread=thread)
+        return _reply(draft, about.state.from_, draft.thread or await self._thread(id, about.accepted_ms))
 
     async def _thread(self, id: str, accepted_ms: int) -> str | None:
         """Return the thread of a message, None if it has none or the history has it no longer."""
@@ -126,6 +126,10 @@ class Mail(Inboxes):
             if entry.fields["id"] == id and number(entry.fields["t"]) == accepted_ms:
                 return entry.fields.get("thread") or None
         return None
+
+    def activity(self, agent: str) -> Activity:
+        """Return what an agent does, as far as this daemon knows."""
+        return self._agents.activity(agent)
 
     def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message."""
@@ -219,3 +223,12 @@ class Mail(Inboxes):
                     await arrived.wait()
             except TimeoutError:
                 return
+
+
+def _reply(draft: Draft, to: str, thread: str | None) -> Draft:
+    if to in (ANONYMOUS, SYSTEM):
+        raise BadField(
+            f"reply_to: the sender of {draft.reply_to} is {to}, who has no inbox; give another recipient in `to`",
+            field="reply_to",
+        )
+    return msgspec.structs.replace(draft, to=to, thread=thread)

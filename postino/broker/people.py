@@ -158,7 +158,7 @@ class People:
 
     async def _open(self, inbox: str, limit: int) -> list[OpenMessage]:
         waiting, opened = await asyncio.gather(self._table.unopened(inbox, limit), self._table.opened(inbox))
-        names = {each.reader: (await self._agents.entry(each.reader))[0] for each in opened}
+        names = {reader: (await self._agents.entry(reader))[0] for reader in {each.reader for each in opened}}
         return [
             *(open_message(each) for each in waiting),
             *(open_message(_whole(inbox, each), each, by=names[each.reader]) for each in opened),
@@ -199,9 +199,9 @@ class People:
     async def answered(self, name: str, id: str) -> None:
         """Mark the message as done that a person has answered. The answer is sent already: a failure is only logged."""
         try:
-            await self.done(name, [id])
-        except UnknownAgent:
-            return
+            _, entry = await self._agents.entry(name)
+            if entry is not None and entry.human:
+                await self.done(name, [id])
         except PostinoError as error:
             log.warning("answered_not_done", id=id, error=error.message)
 

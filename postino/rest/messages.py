@@ -83,7 +83,10 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
     with naming(draft.id):
         if several is not None:
             many = ManyDraft(to=several, draft=draft)
-            return _told(call, await call.broker.groups.send_many(many, sender))
+            told = _told(call, await call.broker.groups.send_many(many, sender))
+            if draft.reply_to is not None:
+                await call.broker.people.answered(sender.name, draft.reply_to)
+            return told
         if asked.wait_reply is not None:
             return await _ask(call, draft, sender, asked, asked.wait_reply)
         sent = await call.broker.mail.send(draft, sender)

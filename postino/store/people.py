@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,11 @@ class PeopleTable:
         """Return what was opened and is neither answered nor done; what a disk has altered is left out."""
         flat = await self._store.query("HGETALL", self._store.keys.of("open", inbox))
         return [each for value in pairs(flat).values() if (each := opened_message(value))]
+
+    async def opened_one(self, inboxes: Sequence[str], id: str) -> dict[str, str] | None:
+        """Return the fields of a message that is open in one of these inboxes, None if it is in none."""
+        found = [await self._store.call("HGET", self._store.keys.of("open", each), id) for each in inboxes]
+        return next((unpacked(each.fields) for value in found if value and (each := opened_message(value))), None)
 
     async def restore(self, inbox: str, messages: dict[str, OpenedMessage]) -> int:
         """Store opened messages, by id, of an export; return how many were not there."""

@@ -37,7 +37,7 @@ export const threadHash = (thread, { q = "" } = {}) =>
   `#/threads/${encodeURIComponent(thread)}${q && `?${new URLSearchParams({ q })}`}`;
 
 /** Return the address of one message, among the mail of its recipient. */
-export const messageHash = ({ to, id, kind }) => mailHash(kind === "broadcast" ? null : to, { message: id });
+export const messageHash = ({ to, recipients, id, kind }) => mailHash(kind === "broadcast" ? null : (recipients?.[0].to ?? to), { message: id });
 
 /** Go to `hash`; `replace` adds no entry to the browser's history. */
 export function go(hash, { replace = false } = {}) {

@@ -102,3 +102,28 @@ async def test_what_a_sender_expects_stays_with_the_message(broker, send) -> Non
     assert (first.expects, bool(second.expects)) == ("none", False)
     assert found["m1"] == "none" and not found["m2"]
     assert not first.altered
+
+
+@pytest.mark.parametrize("opened", (True, False))
+async def test_a_person_answers_what_was_sent_to_all_people(broker, send, opened: bool) -> None:
+    await broker.people.register("Dan")
+    await send(broker, "q1", to="human", sender="ann", thread="t")
+    if opened:
+        await broker.people.seen("dan", ["q1"])
+
+    await reply(broker, "q1", sender="dan")
+
+    (got,) = (await broker.mail.read("ann", "c1")).items
+    assert (got.reply_to, got.thread) == ("q1", "t")
+    with pytest.raises(UnknownMessage):  # an agent got no such message
+        await reply(broker, "q1", id="r2")
+
+
+async def test_a_person_answers_an_open_message_whose_id_is_forgotten(broker, send) -> None:
+    await broker.people.register("Dan")
+    await send(broker, "q1", to="Dan", sender="ann", thread="t")
+    await broker.people.seen("dan", ["q1"])
+    await broker._store.call("HDEL", broker._store.keys.of("index", "Dan"), "q1")
+
+    assert (await reply(broker, "q1", sender="dan")).to == "ann"
+    assert (await broker.mail.read("ann", "c1")).items[0].thread == "t"

@@ -63,10 +63,11 @@ async def test_seen_and_done_go_by_ids(people: Api) -> None:
     assert [each["opened_by"] for each in (await people.get("people/robert")).json["items"]] == ["ann"]
 
 
-async def test_a_reply_of_a_person_is_an_answer(people: Api) -> None:
+@pytest.mark.parametrize("to", ("bob", ["bob", "carol"]))
+async def test_a_reply_of_a_person_is_an_answer(people: Api, to: str | list[str]) -> None:
     await people.send("robert", "Which?", id="m1", choices=["one", "two"], **{"from": "bob"})
 
-    await people.send("bob", "one", reply_to="m1", **{"from": "robert"})
+    await people.send(to, "one", reply_to="m1", **{"from": "robert"})
 
     assert (await people.get("people/robert")).json["items"] == []
     assert (await people.get("messages/robert/m1")).json["reader"] == "robert"

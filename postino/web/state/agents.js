@@ -46,6 +46,11 @@ export class Agents {
     return this.byName.get(name);
   }
 
+  /** The names of the groups that the agents are in. */
+  get groups() {
+    return [...new Set([...this.byName.values()].flatMap((agent) => agent.groups ?? []))].sort();
+  }
+
   /** How many messages a read could return now, over all agents. */
   get unread() {
     return this.#sum((agent) => agent.unread);

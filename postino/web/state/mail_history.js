@@ -76,7 +76,8 @@ export class MailHistory {
       for (const entry of known) this.#apply(entry, change(event), event);
       this.changed.emit();
     }
-    if (known.length || this.#concerns(event)) this.refresh();
+    const several = this.entries.some((entry) => entry.recipients && named.has(entry.id)); // an event is about one of them
+    if (known.length || several || this.#concerns(event)) this.refresh();
   }
 
   /** Load the page before the oldest entry. */

@@ -6,6 +6,7 @@ import { grouped } from "../format.js";
 import { icon } from "../icons.js";
 import { load, save } from "../storage.js";
 import { Preview } from "./preview.js";
+import { parseRecipients } from "./recipients.js";
 import { afterReconnect, NO_STATUS, sendFailed } from "./send_status.js";
 
 const MOST = 32_768; // characters; the daemon's limit
@@ -28,11 +29,11 @@ export class Compose {
     class: "text-field",
     name: "to",
     required: true,
-    maxlength: 64,
-    pattern: NAME,
+    maxlength: 3_300,
     autocomplete: "off",
     spellcheck: "false",
     placeholder: "agent",
+    title: "An agent, several with commas between, or a group such as #team",
     list: "known-agents",
   });
   #from = h("input", {
@@ -120,7 +121,8 @@ export class Compose {
   /** Reply to `entry`, in its thread. */
   reply(entry) {
     // a reply to the user's own message goes to the recipient of that message
-    const to = entry.from === this.#from.value.trim() && entry.kind === "message" ? entry.to : entry.from;
+    const isOwn = entry.from === this.#from.value.trim() && entry.kind === "message";
+    const to = isOwn ? entry.to : entry.from;
     if (this.#target === null) this.#to.value = to;
     this.#setContext({ thread: entry.thread, reply_to: entry.id, to, got: to === entry.from && entry.to });
     this.focus();
@@ -228,7 +230,7 @@ export class Compose {
       ...(thread && { thread }),
       ...(reply_to && { reply_to }),
     };
-    return this.#toField ? { to: to ?? this.#target ?? this.#to.value.trim(), ...message } : message;
+    return this.#toField ? { to: parseRecipients(to ?? this.#target ?? this.#to.value), ...message } : message;
   }
 
   /** Save an accepted name for all forms, unless it is the one that they begin with. */
@@ -306,7 +308,7 @@ export class KnownNames {
   #names = "";
 
   constructor(agents) {
-    agents.changed.on(() => this.#draw([...agents.byName.keys()].slice(0, OFFERED)));
+    agents.changed.on(() => this.#draw([...agents.groups.map((group) => `#${group}`), ...agents.byName.keys()].slice(0, OFFERED)));
   }
 
   #draw(names) {

@@ -164,6 +164,7 @@ function summary(record, loaded) {
     place(record),
     `${record.unread} unread`,
     leased > 0 && `${leased} leased`,
+    record.groups?.length > 0 && `in ${record.groups.map((group) => `#${visible(group)}`).join(", ")}`,
     record.aliases.length > 0 && `formerly ${record.aliases.slice(0, 3).join(", ")}`,
   ]
     .filter(Boolean)

@@ -8,6 +8,7 @@ import { agentLink } from "./agent_link.js";
 import { avatar } from "./avatar.js";
 import { Body } from "./body.js";
 import { Choices } from "./choices.js";
+import { recipientLinks } from "./recipients.js";
 import { alteredNote, describeState } from "./message_state.js";
 
 const JOINED_MS = 300_000; // messages of one sender to one recipient within this time share a head
@@ -132,8 +133,8 @@ export class MessageRow {
   }
 
   #head(id, agent) {
-    const { from, to, kind, thread, via, verified } = this.#entry;
-    const recipient = kind === "broadcast" ? h("a", { class: "agent-link", href: "#/broadcasts", text: "everyone" }) : to && agentLink(to);
+    const { from, kind, thread, via, verified } = this.#entry;
+    const recipient = kind === "broadcast" ? h("a", { class: "agent-link", href: "#/broadcasts", text: "everyone" }) : recipientLinks(this.#entry);
     return h(
       "header",
       { class: "message-head" },

@@ -1,6 +1,7 @@
 /* What became of a message, in words. */
 
 import { h, time } from "../dom.js";
+import { describeRecipients } from "./recipients.js";
 import { ago, full, lasting, moment, visible } from "../format.js";
 
 const NOTIFIED = {
@@ -29,7 +30,7 @@ export function alteredNote({ altered }) {
 export function describeState(entry, { person = false, now = Date.now() } = {}) {
   if (entry.kind === "broadcast") return { kind: "broadcast", icon: "megaphone", label: `Broadcast ${entry.seq}`, details: [], title: "" };
   const made = person && entry.state === "acked" && entry.reader ? seenBy(entry) : (STATES[entry.state] ?? unknown)(entry, now);
-  return { details: [], title: "", ...made };
+  return { details: [], title: "", ...made, ...(entry.recipients && describeRecipients(entry.recipients)) };
 }
 
 const STATES = {

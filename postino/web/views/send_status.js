@@ -5,10 +5,18 @@ export const NO_STATUS = { text: "", kind: "good" };
 
 /** Return the status of a message that was accepted. */
 export function messageSent(answer, message) {
+  if (answer.recipients) return good(sentToSeveral(answer));
   if (!answer.created) return good(`Sent before as no. ${answer.seq}; it was not stored twice.`);
   if (answer.known) return good(`Sent to ${answer.to} as no. ${answer.seq}.`);
   const near = answer.names.length ? ` Did you mean ${answer.names.join(", ")}?` : "";
   return { text: `No agent named ${message.to} has been seen yet; the message waits.${near}`, kind: "note" };
+}
+
+function sentToSeveral({ recipients, group, created }) {
+  const unknown = recipients.filter((each) => !each.known).map((each) => each.to);
+  const whom = group ? `${recipients.length} of #${group}` : `${recipients.length} agents`;
+  const waits = unknown.length ? ` Nobody named ${unknown.join(" or ")} has been seen yet; the message waits.` : "";
+  return `${created ? "Sent" : "Sent before"} to ${whom}.${waits}`;
 }
 
 /** Return the status of a broadcast that was accepted. */

@@ -1,0 +1,39 @@
+/* Several recipients of one message: who they are, and a tick for each that has read it. */
+
+import { h } from "../dom.js";
+import { full, visible } from "../format.js";
+import { icon } from "../icons.js";
+import { agentLink } from "./agent_link.js";
+
+const SHOWN = 5; // names in the head of a message; the others are in its title
+const TICKS = { acked: ["check", "has read it"], leased: ["lock", "is reading it"], queued: ["clock", "has not read it yet"] };
+const ENDED = ["skull", "did not get it"];
+
+/** Return what stands for the recipient of a message in its head: links to the agents, or the group. */
+export function recipientLinks({ to, group, recipients }) {
+  if (!recipients) return to && agentLink(to);
+  const names = recipients.map((each) => each.to);
+  if (group) return h("span", { class: "agent-link", title: names.join(", ") }, h("bdi", { text: `#${visible(group)}` }));
+  const links = names.slice(0, SHOWN).flatMap((name, at) => [at ? ", " : "", agentLink(name)]);
+  const more = names.length - SHOWN;
+  return h("span", { class: "recipients", title: names.join(", ") }, ...links, more > 0 ? ` and ${more} more` : "");
+}
+
+/** Return `{label, details}` for the state of a message to several. */
+export function describeRecipients(recipients) {
+  const read = recipients.filter((each) => each.state === "acked").length;
+  return { label: `Read by ${read} of ${recipients.length}`, details: [" ", ...recipients.map(tick)] };
+}
+
+function tick({ to, state, settled_at: at, reason }) {
+  const [picture, words] = TICKS[state] ?? ENDED;
+  const title = [`${visible(to)} ${words}`, at && `since ${full(at)}`, reason && visible(reason)].filter(Boolean).join(", ");
+  const name = h("bdi", { text: visible(to) });
+  return h("span", { class: "tick", title, data: { state: state ?? "unknown", agent: to } }, icon(picture), name);
+}
+
+/** Return the recipients that a text names: one, several with commas between, or a group. */
+export function parseRecipients(text) {
+  const names = text.split(",").map((each) => each.trim()).filter(Boolean);
+  return names.length > 1 ? names : (names[0] ?? "");
+}
