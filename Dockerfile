@@ -6,7 +6,7 @@ COPY .claude-plugin .claude-plugin
 COPY plugin plugin
 COPY lua lua
 COPY postino postino
-RUN python -m venv /opt/postino && /opt/postino/bin/pip install --no-cache-dir .
+RUN python -m venv /opt/postino && /opt/postino/bin/pip install --no-cache-dir '.[notify]'
 
 FROM python:3.13-slim
 RUN useradd --uid 10001 --create-home postino && install -d -o postino -g postino -m 0700 /var/lib/postino

@@ -94,7 +94,7 @@ class Sender(Record, frozen=True, kw_only=True):
 class Sent(Record, frozen=True, kw_only=True):
     """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names.
 
-    `online` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
+    `online`, `state` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
     `reply` is there if the sender waited for one: null if none came, and `note` says what becomes of it then.
     """
 
@@ -107,6 +107,7 @@ class Sent(Record, frozen=True, kw_only=True):
     durability: str
     names: list[str] = []
     online: bool = False
+    activity: Activity = msgspec.field(name="state", default="unknown")
     last_seen: str | None = msgspec.field(name="lastSeen", default=None)
     reach: str = ""
     reply: Message | msgspec.UnsetType | None = msgspec.UNSET

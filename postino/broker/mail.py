@@ -14,7 +14,7 @@ from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
-from postino.model import ANONYMOUS, SYSTEM, Batch, Draft, Returned, Sender, Sent
+from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Returned, Sender, Sent
 from postino.store.entries import number
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
@@ -126,6 +126,10 @@ class Mail(Inboxes):
             if entry.fields["id"] == id and number(entry.fields["t"]) == accepted_ms:
                 return entry.fields.get("thread") or None
         return None
+
+    def activity(self, agent: str) -> Activity:
+        """Return what an agent does, as far as this daemon knows."""
+        return self._agents.activity(agent)
 
     def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message."""

@@ -52,7 +52,7 @@ def _table(command: Command, items: list[Json], nothing: str) -> str:
         [
             render.line(item["name"]),
             _presence(item),
-            str(item["messageCount"]),
+            _waiting(item),
             render.ago(item.get("lastSeen")),
             str(item.get("sessions", 0)),
             render.line(item.get("client") or ""),
@@ -62,6 +62,13 @@ def _table(command: Command, items: list[Json], nothing: str) -> str:
         for item in items
     ]
     return render.table(rows, command.ink, _styles)
+
+
+def _waiting(item: Json) -> str:
+    """Return how many messages wait, and of what waits for minutes since when the first one does."""
+    oldest = render.ago(item.get("oldestUnread"))
+    waits_long = item.get("oldestUnread") and oldest != "just now" and not oldest.endswith(" s ago")
+    return f"{item['messageCount']}{f', oldest {oldest}' if waits_long else ''}"
 
 
 def _presence(item: Json) -> str:

@@ -130,6 +130,15 @@ class Command:
         """Return the person as whom the command acts where nothing names an agent, and no session does."""
         return self.person() if self.sender(args) is None else None
 
+    def writer_name(self, args: argparse.Namespace) -> str:
+        """Return the agent as `sender` does, and outside of a session without a name the person.
+
+        Raises:
+            BadName: there is none.
+            BadRequest: NAME and --agent differ.
+        """
+        return self.person_instead(args) or self.own_name(args)
+
     def own_name(self, args: argparse.Namespace, *, in_session: bool = True) -> str:
         """Return the agent as `sender` does.
 

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 def reply(command: Command) -> int:
     """Send BODY to the sender of a message, in its thread."""
-    parser = command.parser(agent="who got the message, and answers it (default: POSTINO_AGENT_NAME)")
+    parser = command.parser(agent="who got the message, and answers it (default: POSTINO_AGENT_NAME, else you)")
     parser.add_argument("answered", metavar="ID", help="the id of the message")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the reply; repeating an id stores nothing new")
     parser.add_argument("--thread", metavar="TITLE", help="another thread than that of the message")
     parser.add_argument("--expects", choices=("reply", "none"), help="what the receiver is asked to do")
     args = parser.parse_args(command.argv)
-    name = command.own_name(args)
+    name = command.writer_name(args)
     with command.client() as client:
         answer = client.send(
             None,
@@ -46,7 +46,7 @@ def reply(command: Command) -> int:
 
 def ask(command: Command) -> int:
     """Send BODY and wait for the reply: print and flush it, and only then acknowledge it. Without one, exit with 3."""
-    parser = command.parser(agent="who asks, and gets the reply (default: POSTINO_AGENT_NAME)")
+    parser = command.parser(agent="who asks, and gets the reply (default: POSTINO_AGENT_NAME, else you)")
     parser.add_argument("to", metavar="TO", help="the agent that is asked")
     body.add_options(parser)
     parser.add_argument(
@@ -55,7 +55,7 @@ def ask(command: Command) -> int:
     parser.add_argument("--id", help="the id of the message; the same command under it waits on")
     parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
     args = parser.parse_args(command.argv)
-    name = command.own_name(args)
+    name = command.writer_name(args)
     streams.require_stdout()
     with command.client() as client:
         answer = client.ask(args.to, body.of(args), seconds=args.timeout, sender=name, id=args.id, thread=args.thread)

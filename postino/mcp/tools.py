@@ -243,6 +243,7 @@ async def list_agents(session: Session, limit: int = MAX_PAGE, offset: int = 0) 
 def _entry(agent: Agent) -> dict[str, Any]:
     whole: dict[str, Any] = msgspec.to_builtins(agent)
     where = {name: whole[name] for name in ("state", "client", "directory") if whole[name] not in (None, "unknown")}
+    where |= {name: whole[name] for name in ("oldestUnread", "groups") if whole[name]}
     return {name: whole[name] for name in ("name", "kind", "online", "messageCount", "lastSeen")} | where
 
 

@@ -9,7 +9,20 @@ import msgspec
 import structlog
 
 from postino.errors import PostinoError, UnknownMessage
-from postino.model import Acknowledged, Batch, Draft, Lease, Message, MessageState, Returned, Sender, Sent, digest, iso
+from postino.model import (
+    Acknowledged,
+    Activity,
+    Batch,
+    Draft,
+    Lease,
+    Message,
+    MessageState,
+    Returned,
+    Sender,
+    Sent,
+    digest,
+    iso,
+)
 from postino.store.entries import Extras, encoded, is_altered, message, packed, short_consumer, unpacked
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
@@ -62,9 +75,14 @@ class Inboxes:
             known=bool(known),
             durability=self._store.durability,
             online=bool(online),
+            activity=self.activity(agent) if online else "unknown",
             last_seen=iso(seen) if seen else None,
             reach=self.reach(agent, online=bool(online), away_s=(now - seen) / 1000, person=bool(person)),
         )
+
+    def activity(self, agent: str) -> Activity:
+        """Return what an agent does; the store cannot say."""
+        return "unknown"
 
     def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message; the store cannot say."""

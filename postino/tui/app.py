@@ -18,13 +18,15 @@ from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import InboxClient, Mailroom
-from postino.tui.panes import MessagePane, Side, fill
+from postino.tui.panes import MessagePane, Row, Side, fill
 from postino.tui.views import TITLES, Page, Place
 from postino.tui.writing import Writing
 
 Json = dict[str, Any]
 
 REFRESH_S = 0.5  # between two times that what is shown is asked for again, however many events there are
+SHARE = 4  # times as long as the answers took, nothing is asked again: a fifth of the daemon's time at most
+RETRY_S = 2.0  # after a call that failed
 REDRAW_S = 30.0  # between two times that ages are drawn again
 SAID_S = 6.0  # that a sentence is shown
 SEEN_S = 1.0  # that a message of the inbox has to be shown until it counts as opened
@@ -71,6 +73,7 @@ class Inbox(App[None]):
         self._connected = False
         self._stale = True
         self._loading = False
+        self._rests_until = 0.0  # time.monotonic()
         self._sequence = 0.0
         self._seen_timer: Timer | None = None
         self._saying: Timer | None = None
@@ -112,12 +115,12 @@ class Inbox(App[None]):
         self._draw_top()
 
     def _refresh(self) -> None:
-        if self._stale and not self._loading:
+        if self._stale and not self._loading and time.monotonic() >= self._rests_until:
             self._stale, self._loading = False, True
             self.run_worker(self._load(), exit_on_error=False)
 
     async def _load(self) -> None:
-        place, me = self._place, self.me
+        place, me, began = self._place, self.me, time.monotonic()
         try:
             page = await self._mailroom.call(lambda client: views.load(client, place, me))
             side = self.query_one(Side)
@@ -126,9 +129,11 @@ class Inbox(App[None]):
                 side.threads = (await self._mailroom.call(lambda client: client.threads()))["items"]
         except PostinoError as error:
             self._say(error.message)
+            self._stale, self._rests_until = True, time.monotonic() + RETRY_S
             return
         finally:
             self._loading = False
+        self._rests_until = time.monotonic() + SHARE * (time.monotonic() - began)
         if place != self._place:  # somebody went on meanwhile
             self._stale = True
             return
@@ -142,8 +147,8 @@ class Inbox(App[None]):
         except PostinoError as error:
             self._say(error.message)
             return
-        if place == self._place and page is self._page:
-            self._page = Page([*page.items, *older.items], older.before, page.person)
+        if place == self._place and page.before == self._page.before:
+            self._page = Page([*self._page.items, *older.items], older.before, page.person)
             self._draw()
 
     async def _change(self, what: Callable[[InboxClient], Json]) -> bool:
@@ -153,7 +158,7 @@ class Inbox(App[None]):
         except PostinoError as error:
             self._say(error.message)
             return False
-        self._stale = True
+        self._stale, self._rests_until = True, 0.0
         self._refresh()
         return True
 
@@ -199,8 +204,10 @@ class Inbox(App[None]):
         keys = [views.key(item) for item in self._page.items]
         if self._chosen not in keys:
             self._choose(keys[0] if keys else None)
-        at = keys.index(self._chosen) if self._chosen in keys else None
-        fill(self._list, [rows.message_row(item, self.me, width) for item in self._page.items], at)
+        moved = self._list.highlighted_option  # by a key of which nobody was told yet
+        marked = moved.key if isinstance(moved, Row) and moved.key in keys else self._chosen
+        at = keys.index(marked) if marked in keys else None
+        fill(self._list, [rows.message_row(item, self.me, width) for item in self._page.items], at, keys)
 
     def _draw_message(self) -> None:
         self.query_one(MessagePane).show(self._item, self._place, self.me, written=self._shows_written)
@@ -230,9 +237,12 @@ class Inbox(App[None]):
 
     @on(OptionList.OptionHighlighted, "#list")
     def _on_row(self, event: OptionList.OptionHighlighted) -> None:
-        self._choose(views.key(self._page.items[event.option_index]))
+        keys = [views.key(item) for item in self._page.items]
+        if not isinstance(event.option, Row) or event.option.key not in keys:
+            return  # it has gone meanwhile
+        self._choose(event.option.key)
         self._draw_message()
-        if event.option_index == len(self._page.items) - 1 and self._page.before is not None:
+        if event.option.key == keys[-1] and self._page.before is not None:
             self.run_worker(self._load_older(), exclusive=True, group="older", exit_on_error=False)
 
     @on(OptionList.OptionSelected, "#list")
@@ -272,7 +282,7 @@ class Inbox(App[None]):
         self.call_after_refresh(self._draw)
 
     def _show(self, place: Place) -> None:
-        self._place, self._page, self._stale = place, Page([]), True
+        self._place, self._page, self._stale, self._rests_until = place, Page([]), True, 0.0
         self._draw()
         self._refresh()
 
@@ -291,7 +301,7 @@ class Inbox(App[None]):
         if time.monotonic() - self._sequence < SEQUENCE_S:
             self._sequence = 0.0
             self._show(Place(view=view))
-            self._list.focus()
+            (self.query_one(Side).list if view == "threads" else self._list).focus()
 
     def action_reply(self) -> None:
         """Write an answer to the message that is chosen."""

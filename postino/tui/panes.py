@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from textual import on
@@ -67,7 +68,7 @@ class Side(Vertical):
             agents = [each for each in sorted(self.agents, key=_order) if part in each["name"].lower()]
             self._stand_for = [None, *(each["name"] for each in agents)]
             lines, at = [Content("  All mail"), *(rows.agent_row(each, width) for each in agents)], place.agent
-        fill(self.list, lines, self._stand_for.index(at) if at in self._stand_for else None)
+        fill(self.list, lines, self._stand_for.index(at) if at in self._stand_for else 0, self._stand_for)
 
     def next_attention(self, step: int) -> Place | None:
         """Return the place of the next agent that needs attention; None: there is none."""
@@ -80,7 +81,8 @@ class Side(Vertical):
     @on(OptionList.OptionSelected)
     def _on_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        chosen, threads = self._stand_for[event.option_index], self._place.view == "threads"
+        chosen = event.option.key if isinstance(event.option, Row) else None
+        threads = self._place.view == "threads"
         self.post_message(self.Chosen(self._place.but(thread=chosen) if threads else Place("messages", chosen)))
 
     @on(Input.Changed)
@@ -116,11 +118,19 @@ class MessagePane(VerticalScroll):
         self.query_one(Static).update(text)
 
 
-def fill(pane: OptionList, lines: list[Content], at: int | None) -> None:
+class Row(Option):
+    """A row that knows what it stands for, wherever it is when somebody hears that it was chosen."""
+
+    def __init__(self, line: Content, key: str | None) -> None:
+        super().__init__(line)
+        self.key = key
+
+
+def fill(pane: OptionList, lines: list[Content], at: int | None, keys: Sequence[str | None]) -> None:
     """Show other rows; nothing is told of the row that is chosen, which is the one from before."""
     with pane.prevent(OptionList.OptionHighlighted):
         pane.clear_options()
-        pane.add_options([Option(each) for each in lines])
+        pane.add_options([Row(line, key) for line, key in zip(lines, keys, strict=True)])
         pane.highlighted = at
 
 

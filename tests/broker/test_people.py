@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
-from postino.errors import AgentBusy, BadField, KeyReused, NameReserved, NameTaken, UnknownAgent
+from postino.errors import AgentBusy, BadField, KeyReused, NameReserved, NameTaken, UnknownAgent, UnknownMessage
 from postino.model import Draft, Sender
 from tests.broker.mailrooms import exported, imported
 
@@ -314,3 +314,19 @@ async def test_people_do_not_count_as_agents_that_have_yet_to_see_a_broadcast(pe
     (shown,), _ = await people.broadcasts.page(10, 0)
 
     assert (shown.seen, shown.agents) == (0, 1)
+
+
+async def test_an_answer_needs_no_recipient_however_old_the_question_is(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="robert", sender="bob", thread="rel 1.4")
+    await send(people, "h1", to="human", sender="eve")
+    await people.people.seen("robert", ["m1"])
+    await people._store.call("UNLINK", people._store.keys.of("index", "robert"))  # as after the time to live of the id
+    robert = Sender(name="robert", via="cli", verified=True)
+
+    first = await people.mail.send(Draft(id="a1", body="yes", reply_to="m1"), robert)
+    second = await people.mail.send(Draft(id="a2", body="me", reply_to="h1"), robert)
+
+    assert (first.to, second.to) == ("bob", "eve")
+    assert (await people.mail.peek("bob", 1, 0))[0][0].thread == "rel 1.4"
+    with pytest.raises(UnknownMessage):
+        await people.mail.send(Draft(id="a3", body="me", reply_to="h1"), Sender(name="mallory", via="http"))

@@ -41,6 +41,11 @@ async def test_the_answer_says_when_the_recipient_will_know(broker: Broker) -> N
     offline, again = await broker.mail.send(draft("m2"), CI), await broker.mail.send(draft("m1"), CI)
 
     assert (online.online, online.reach) == (True, "online: gets it with its next read")
+    broker.agents.activity = lambda name: "busy"
+    assert (await broker.mail.send(draft("m1"), CI)).activity == "unknown"  # it is offline
+    await broker.agents.heartbeat("bob")
+    assert (await broker.mail.send(draft("m1"), CI)).activity == "busy"
+    await broker.agents.offline("bob")
     assert offline.last_seen is not None
     for sent in (offline, again):
         assert (sent.online, sent.reach) == (False, "offline for less than a minute: will be told at its next start")

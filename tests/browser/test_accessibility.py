@@ -141,7 +141,8 @@ def test_at_390_pixels_every_view_fits_and_every_control_can_be_touched(visit, p
                 .filter((each) => each.checkVisibility({ opacityProperty: true }))
                 .filter((each) => !each.closest("p, .skip, .body, .joined > .message-head"))
                 .map((each) => [each.className || each.textContent, each.getBoundingClientRect()])
-                .filter(([, box]) => box.bottom > 0 && box.right > 0 && Math.min(box.width, box.height) < 16)
+                .filter(([, box]) => box.bottom > 0 && box.right > 0 && box.width > 0)
+                .filter(([, box]) => Math.min(box.width, box.height) < 16)
                 .map(([name, { width, height }]) => `${name} ${width} x ${height}`)"""
         )
         assert small == [], place

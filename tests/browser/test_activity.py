@@ -141,3 +141,21 @@ def test_five_hundred_agents_stay_smooth(visit, valkey, name) -> None:
 
     assert longest_pause(page, filter_and_show_all) < STUTTER_MS
     assert min(found_after) < 10  # s, of a type that takes 0.2 on an idle machine
+
+
+def test_it_says_who_waits_for_whom(visit, served, name) -> None:
+    other = f"{name}-b"
+    served.send(name, "first", **{"from": other})
+    served.send(name, "second", **{"from": other})
+    served.call("POST", "messages", {"to": [f"{name}-1", f"{name}-2"], "body": "to both", "from": name})
+    page = visit("#/activity")
+    waits = page.get_by_role("region", name="Who waits for whom")
+
+    row = waits.locator("li", has_text=f"{other} waits for {name}")
+    row.wait_for()
+    assert "2 messages" in row.inner_text()
+    for number in (1, 2):
+        waits.get_by_text(f"{name} waits for {name}-{number}").wait_for()
+    served.settle("ack", name, served.read(name))
+
+    row.wait_for(state="detached")

@@ -38,7 +38,7 @@ def test_a_person_reads_what_is_new_once_and_finds_it_open(postino: Any, person:
 def test_an_answer_from_the_terminal_is_of_the_person_and_verified(postino: Any, person: str) -> None:
     postino.ok("send", person, "Which?", "--from", "p2-bob", "--id", "p2-ask")
 
-    postino.ok("send", "p2-bob", "the first", "--reply-to", "p2-ask")
+    assert postino.ok("reply", "p2-ask", "the first").startswith("sent to p2-bob, ")
 
     answer = postino.json("read", "p2-bob", "--peek")["items"][0]
     assert (answer["from"], answer["verified"], answer["reply_to"]) == (person, True, "p2-ask")

@@ -22,7 +22,7 @@ def test_a_reply_that_leads_nowhere_says_what_to_do(postino) -> None:
     assert "no message rp-none is known in the inbox of rp-bob" in postino.no(
         3, "reply", "rp-none", "x", "--from", "rp-bob"
     )
-    assert "agent name missing" in postino.no(2, "reply", "rp-none", "x")
+    assert "agent name missing" in postino.no(2, "reply", "rp-none", "x", CLAUDE_PID="1")
     assert "ID" in postino.no(2, "reply")
 
 
@@ -48,5 +48,5 @@ def test_a_question_without_an_answer_says_so_and_exits_with_3(postino) -> None:
 
 def test_a_question_to_oneself_or_of_nobody_is_refused(postino) -> None:
     assert "wait for itself" in postino.no(2, "ask", "ak-me", "x", "--from", "ak-me", "--timeout", "1")
-    assert "agent name missing" in postino.no(2, "ask", "ak-bob", "x")
+    assert "agent name missing" in postino.no(2, "ask", "ak-bob", "x", CLAUDE_PID="1")
     assert "must be 0 to 86400" in postino.no(2, "ask", "ak-bob", "x", "--from", "ak-me", "--timeout", "-1")

@@ -210,8 +210,10 @@ class Agent:
     async def read_feed(self, to_the_end: bool = False) -> bool:
         """Read broadcasts; return whether that was the last of them."""
         answer = await self.call("msg_broadcasts", limit=20)
-        self.note(answer.body.get("broadcasts", []), broadcast=True)
-        if not to_the_end or answer.code or answer.body["broadcasts"]:
+        # the lines about agents that left are no broadcasts
+        broadcasts = [each for each in answer.body.get("broadcasts", []) if each.get("kind") != "departure"]
+        self.note(broadcasts, broadcast=True)
+        if not to_the_end or answer.code or broadcasts:
             return False
         self.history.note(Unread(reader=self.name, missed=answer.body["missed"]))
         return True

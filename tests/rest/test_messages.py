@@ -23,6 +23,7 @@ async def test_a_message_is_accepted_with_all_that_its_sender_may_want_to_know(a
         "known": False,
         "durability": "fsync",
         "names": [],
+        "state": "unknown",
         "online": False,
         "lastSeen": None,
         "reach": "nobody of that name has been seen; the message waits for one",

@@ -17,7 +17,7 @@ from postino.tui.mailroom import InboxClient, Mailroom
 from tests.daemons import Daemon
 from tests.waiting import eventually
 
-PATIENCE_S = 10.0  # a deadline
+PATIENCE_S = 30.0  # a deadline
 NUMBERS = itertools.count(1)
 
 
@@ -73,6 +73,12 @@ def open_inbox(served: Daemon) -> Open:
             yield Terminal(app, pilot)
 
     return one
+
+
+@pytest.fixture(autouse=True)
+def slow_fingers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the second key of a sequence may come late."""
+    monkeypatch.setattr("postino.tui.app.SEQUENCE_S", 60.0)
 
 
 @pytest.fixture

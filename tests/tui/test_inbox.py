@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.tui.conftest import Open
@@ -16,18 +14,20 @@ def person(served, name) -> str:
     return name
 
 
-async def state(client: Any, to: str, id: str) -> str:
-    return str(client.state(to, id)["state"])
-
-
-async def test_a_message_counts_as_opened_once_it_was_shown(open_inbox: Open, served, client, person) -> None:
+async def test_a_message_counts_as_opened_once_it_was_shown_for_a_while(
+    open_inbox: Open, client, person, monkeypatch
+) -> None:
     sent = client.send(person, "Which branch?", sender="planner")
+    with monkeypatch.context() as patient:
+        patient.setattr("postino.tui.app.SEEN_S", 3600.0)
+        async with open_inbox(person) as terminal:
+            await terminal.shows("Inbox 1", "● planner → you  Which branch?", person)
+            assert [each["online"] for each in client.agents()["items"] if each["name"] == person] == [True]
+    assert client.state(person, sent["id"])["state"] == "queued"
+
     async with open_inbox(person) as terminal:
-        await terminal.shows("Inbox 1", "● planner → you  Which branch?", person)
-        assert client.state(person, sent["id"])["state"] == "queued"
         await terminal.shows("opened")
-        assert client.state(person, sent["id"])["state"] == "acked"
-        assert [each["online"] for each in client.agents()["items"] if each["name"] == person] == [True]
+    assert client.state(person, sent["id"])["state"] == "acked"
 
 
 async def test_a_choice_is_an_answer_that_takes_the_message_out(open_inbox: Open, served, client, person) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from postino.tui.app import Inbox
+from postino.tui.mailroom import InboxClient, Mailroom
+from tests.tui.conftest import Terminal
 from tests.waiting import eventually
 
 
@@ -139,6 +144,44 @@ async def test_older_messages_come_at_the_end_of_the_list(open_inbox, client, na
         await eventually(lambda: terminal.app._list.option_count == 46)
         await terminal.press("end")
         await terminal.shows("│ number 0.", "number 4.")
+
+
+async def test_the_keys_lead_to_the_agents_that_need_attention(open_inbox, client, name) -> None:
+    for number, agent in enumerate((f"{name}-a", f"{name}-b")):
+        client.send(agent, f"dead {number}", sender="ada")
+        for _ in range(5):
+            client.nack(agent, [client.read(agent)["items"][0]["id"]])
+    async with open_inbox() as terminal:
+        await terminal.shows("2 need attention", "! ")
+        await terminal.press("right_square_bracket")
+        await terminal.shows("│ dead 0", "gave up")
+        await terminal.press("right_square_bracket")
+        await terminal.shows("│ dead 1")
+        await terminal.press("left_square_bracket")
+        await terminal.shows("│ dead 0")
+    for agent in (f"{name}-a", f"{name}-b"):
+        client.clear_dead(agent)
+
+
+async def test_a_thread_is_chosen_on_the_left(open_inbox, client, name) -> None:
+    client.send(name, "of the topic", sender="ada", thread=name)
+    async with open_inbox() as terminal:
+        await terminal.press("g", "t")
+        await terminal.shows("Choose a thread on the left.", name)
+        await terminal.press("enter")
+        await terminal.shows("│ of the topic")
+
+
+async def test_a_daemon_that_goes_and_comes_again_is_told_and_followed(daemon, tmp_path) -> None:
+    app = Inbox(Mailroom(lambda headers: InboxClient(daemon.home.socket, headers=headers)), None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        terminal = Terminal(app, pilot)
+        await terminal.shows("live")
+        daemon.kill()
+        await terminal.shows("not connected")
+        await asyncio.to_thread(daemon.start)
+        await asyncio.to_thread(daemon.posted, "messages", {"to": "bob", "body": "after all", "from": "ada"})
+        await terminal.shows("live", "after all")
 
 
 async def test_broadcasts_have_a_view(open_inbox, client, name) -> None:

@@ -7,6 +7,7 @@ import { KEPT } from "../state/event_log.js";
 import { oncePerFrame } from "../throttle.js";
 import { describeEvent, groupOf } from "./event_text.js";
 import { RateChart } from "./rate_chart.js";
+import { Waits } from "./waits.js";
 
 const STEP = 200; // rows shown at first, and added by the button
 const GROUPS = [
@@ -23,6 +24,7 @@ export class ActivityView {
   element;
   #log;
   #agents;
+  #waits;
   #chart = new RateChart();
   #counts = new Map(Object.keys(TITLES).map((name) => [name, h("dd", { text: "0" })]));
   #filter = h("input", {
@@ -52,7 +54,8 @@ export class ActivityView {
   #missed = 0; // events since the pause
   #drawSoon = oncePerFrame(() => (this.#paused ? this.#drawPause() : this.#prepend()));
 
-  constructor({ log, agents }) {
+  constructor({ api, log, agents }) {
+    this.#waits = new Waits(api);
     this.#log = log;
     this.#agents = agents;
     this.element = h(
@@ -80,6 +83,7 @@ export class ActivityView {
     this.#redraw();
     this.#drawRates();
     this.#drawCounts();
+    this.#waits.refresh();
   }
 
   focusFilter() {
@@ -105,6 +109,7 @@ export class ActivityView {
       h("h2", { class: "visually-hidden", text: "Activity" }),
       h("dl", { class: "counts" }, counts),
       this.#chart.element,
+      this.#waits.element,
     );
   }
 
@@ -142,6 +147,7 @@ export class ActivityView {
   }
 
   #onAdded(event) {
+    if (event.type.startsWith("msg_")) this.#waits.refresh();
     if (this.#paused && this.#matches(event)) this.#missed++;
     this.#drawSoon();
   }

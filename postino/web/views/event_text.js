@@ -19,6 +19,7 @@ const SENTENCES = {
   ],
   msg_read: ["mail", "lock", (e) => [agent(e.to), ` leased ${messages(e)} · `, session(e.reader)]],
   msg_ack: ["mail", "check", (e) => [agent(e.to), ` acknowledged ${messages(e)} · `, session(e.reader)]],
+  msg_done: ["mail", "check", (e) => [agent(e.reader), ` marked ${messages(e)} as done`]],
   msg_nack: [
     "mail",
     "repeat",

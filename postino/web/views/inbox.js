@@ -172,13 +172,13 @@ export class InboxView {
   }
 
   #reply(entry) {
-    this.#compose.reply(entry);
+    // with the recipient: the daemon finds out by itself only whom an answer to one's own mail is for
+    this.#compose.reply({ ...entry, to: null });
   }
 
   #answer(entry, choice) {
-    const { from, id, thread, to } = entry;
-    const mine = to === this.#me.name; // else the daemon does not know whom it answers
-    const message = { ...(!mine && { to: from }), body: choice, reply_to: id, from: this.#me.name, ...(!mine && thread && { thread }) };
+    const { from, id, thread } = entry;
+    const message = { to: from, body: choice, reply_to: id, from: this.#me.name, ...(thread && { thread }) };
     this.#app.attempt(async () => {
       await this.#app.api.send(message);
       this.#inbox.refresh();
