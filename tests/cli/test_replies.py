@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 def test_a_reply_goes_back_in_the_thread_of_its_message(postino) -> None:
     asked = postino.json(
@@ -44,6 +46,15 @@ def test_a_question_without_an_answer_says_so_and_exits_with_3(postino) -> None:
     postino.ok("reply", "ak-q2", "late", "--from", "ak-nobody")
     again = postino.json("ask", "ak-nobody", "who?", "--from", "ak-eve", "--id", "ak-q2", "--timeout", "0.1")
     assert (again["created"], again["reply"]["body"]) == (False, "late")
+
+
+def test_an_interrupted_question_names_the_id_under_which_to_wait_on(postino) -> None:
+    with postino.open("ask", "ak-carl", "who?", "--from", "ak-eve", "--timeout", "60") as asking:
+        item = postino.json("read", "ak-carl", "--wait", "20")["items"][0]
+        asking.send_signal(signal.SIGINT)
+        _, err = asking.communicate(timeout=30)
+
+    assert asking.returncode == 130 and f"with --id {item['id']} waits on" in err.decode()
 
 
 def test_a_question_to_oneself_or_of_nobody_is_refused(postino) -> None:
