@@ -8,6 +8,8 @@ from postino.broker import Broker, Hello
 from postino.errors import BadField, NameTaken, UnknownAgent
 from postino.model import Draft, Sender
 from postino.several import ManyDraft
+from tests.broker.mailrooms import imported
+from tests.broker.mailrooms import raw as raw_export
 
 CI = Sender(name="ci", via="http")
 FORMS = ("Reviewer", "reviewer", "REVIEWER")
@@ -173,3 +175,19 @@ async def test_an_export_with_two_such_agents_is_imported_as_it_is(broker: Broke
     await second.transfer.import_(file())
 
     assert [(await second.agents.check(form)).unread_messages for form in FORMS[:2]] == [1, 1]
+
+
+@pytest.mark.parametrize("joined", ("ROBERT", "Bob"))  # an agent of the file and a former name of it
+async def test_an_import_takes_in_who_has_joined_under_another_spelling(
+    first: Broker, second: Broker, joined: str
+) -> None:
+    await second.sessions.join(Hello(session="s-1", generation=1, name=joined))
+    await second.agents.heartbeat(joined)
+
+    await imported(second, await raw_export(first))
+
+    names = list((await second.agents.names()).agents)
+    assert len({name.lower() for name in names}) == len(names)
+    assert await second.sessions.agent_of("s-1") == "robert"
+    assert (await second.agents.one(joined)).sessions == 2
+    assert (await second.mail.read(joined, "c")).items
