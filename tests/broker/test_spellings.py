@@ -81,6 +81,17 @@ async def test_an_agent_may_change_the_case_of_its_own_name(broker: Broker) -> N
     assert (await broker.agents.check("Reviewer")).unread_messages == 3
 
 
+async def test_a_former_case_of_a_name_is_never_free_for_another_agent(broker: Broker) -> None:
+    for id, to in (("m1", "Bob"), ("m2", "dave")):
+        await send(broker, id, to)
+    await broker.agents.rename("Bob", "BOB")
+    await broker.mail.clear("BOB")
+    await broker._store.call("HSET", broker._store.keys.shared("agents"), "Bob", "@BOB 1000")  # unused for long
+
+    with pytest.raises(NameTaken, match="former name of BOB"):
+        await broker.agents.rename("dave", "Bob")
+
+
 async def test_a_rename_to_another_spelling_of_a_taken_name_is_refused_and_of_a_free_one_takes_the_first(
     broker: Broker,
 ) -> None:
