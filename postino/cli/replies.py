@@ -8,7 +8,7 @@ import sys
 
 from postino.cli import body, render, streams
 from postino.cli.mail import seconds, sent
-from postino.errors import PostinoError
+from postino.errors import PostinoError, UnknownMessage
 
 ASK_S = 60.0
 NO_REPLY = 3  # exit code
@@ -33,15 +33,22 @@ def reply(command: Command) -> int:
     args = parser.parse_args(command.argv)
     name = command.writer_name(args)
     with command.client() as client:
-        answer = client.send(
-            None,
-            body.of(args),
-            sender=name,
-            id=args.id,
-            thread=args.thread,
-            reply_to=args.answered,
-            expects=args.expects,
-        )
+        try:
+            answer = client.send(
+                None,
+                body.of(args),
+                sender=name,
+                id=args.id,
+                thread=args.thread,
+                reply_to=args.answered,
+                expects=args.expects,
+            )
+        except UnknownMessage as error:
+            raise UnknownMessage(
+                f"no message {args.answered} is known in the inbox of {name}; `postino history` lists messages, and "
+                "`postino send TO BODY --reply-to ID` answers any",
+                field="id",
+            ) from error
     return command.show(args, answer, sent(answer))
 
 

@@ -21,9 +21,8 @@ def test_a_reply_goes_back_in_the_thread_of_its_message(postino) -> None:
 
 
 def test_a_reply_that_leads_nowhere_says_what_to_do(postino) -> None:
-    assert "no message rp-none is known in the inbox of rp-bob" in postino.no(
-        3, "reply", "rp-none", "x", "--from", "rp-bob"
-    )
+    said = postino.no(3, "reply", "rp-none", "x", "--from", "rp-bob")
+    assert "no message rp-none is known in the inbox of rp-bob" in said and "--reply-to ID` answers any" in said
     assert "agent name missing" in postino.no(2, "reply", "rp-none", "x", CLAUDE_PID="1")
     assert "ID" in postino.no(2, "reply")
 
