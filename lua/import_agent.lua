@@ -10,9 +10,10 @@ KEYS     agents   hash     {po}:agents
          open     hash     {po}:open:<agent>
 ARGV     agent    the name
          line     JSON: since, seen (ms), reads, aliases ([name, made ms]), human, seq (last number given), cursor or ''
+         twins    JSON array of agents without mail here whose names differ from one of these only in case: they are this one
 RETURNS  ok
 ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
-TIME     O(n) in the aliases
+TIME     O(n) in the aliases and twins
 ]]
 --@include lib/agent
 --@include lib/cursor
@@ -32,6 +33,12 @@ local record = load_agent(agents, agent)
 -- what a forgotten agent of this name has left: its ids
 if not record then redis.call('UNLINK', inbox, leases, index, dead, open) end
 record = record or {}
+for _, twin in ipairs(cjson.decode(ARGV[3])) do
+  local other = load_agent(agents, twin)
+  for _, session in ipairs(other and other.sessions or {}) do add_session(record, session) end
+  drop_names(agents, { twin })
+  redis.call('HDEL', cursors, twin)
+end
 local aliases = {}
 for _, alias in ipairs(line.aliases) do
   local name, made = alias[1], alias[2]

@@ -68,7 +68,8 @@ local other = nil
 if owner and owner ~= old then
   if owner ~= ARGV[3] then return { 'owner', owner } end
   other = load_agent(agents, owner)
-  if other and (live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[17], KEYS[18]) > 0) then
+  local spelled = string.lower(owner) == string.lower(new) -- a former case of its name can be nobody else's
+  if other and (spelled or live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[17], KEYS[18]) > 0) then
     return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
   end
 elseif not owner then

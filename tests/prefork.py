@@ -22,6 +22,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from postino.store import scripts
+
 MODULES = ("postino.cli.daemon", "postino.daemon.serve", "postino.mcp.http_sessions")
 ROOM = "." * 400  # as an argument: a forked daemon writes its own arguments there
 
@@ -174,6 +176,7 @@ def _show(arguments: list[str]) -> None:
 if __name__ == "__main__":
     for name in MODULES:
         importlib.import_module(name)
+    scripts.packaged()
     _answer(socket.socket(fileno=int(sys.argv[1])))
     from postino.__main__ import main
 

@@ -137,12 +137,16 @@ class Broker:
         try:
             await store.connect(EMBEDDED_PATIENCE_S if embedded else 0.0)
             await broker.events.open()
-            broker._name_warnings = (await broker._table.names()).warnings()
+            await broker.check_names()
         except (PostinoError, asyncio.CancelledError):
             await store.close()
             raise
         broker.start_periodic_work()
         return broker
+
+    async def check_names(self) -> None:
+        """Find the names of older data of which the status warns."""
+        self._name_warnings = (await self._table.names()).warnings()
 
     def start_periodic_work(self) -> None:
         """Start housekeeping, and the questions to the server."""

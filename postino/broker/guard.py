@@ -45,7 +45,7 @@ class Counted:
 
     to: list[str]
     created: int | None = None
-    at: float | None = None
+    counts: bool = False  # for its sender: not a message that had been counted
     turns: list[str] = field(default_factory=list)
 
 
@@ -54,7 +54,7 @@ class Guard:
 
     A send to several agents counts once for its sender, and for each pair it makes. A turn is a message to the one who
     wrote last: any number of messages in one direction are one turn. A person's message ends the count of every pair
-    that its recipient belongs to.
+    that its recipient belongs to. Repeating a message that was counted, under its id, is neither counted nor refused.
     """
 
     def __init__(
@@ -64,12 +64,11 @@ class Guard:
         self._pair_rate = pair_rate
         self._tell = tell
         self._clock = clock
-        self._sent: dict[str, deque[float]] = {}
+        self._sent: dict[str, dict[str, float]] = {}  # sender -> id of each message -> when it was counted
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._present: dict[str, str] = {}  # names under which somebody was written to -> the agent's present name
         #: sender and id of what this daemon has counted -> how many events about it are yet to come
         self._own: dict[tuple[str, str], int] = {}
-        self._last_id: dict[str, str] = {}  # of the senders at other daemons
         self._told: dict[str, float] = {}
         self._telling: set[asyncio.Future[object]] = set()
         self.people: frozenset[str] = frozenset()  # the names of people, in lower case; set by whoever knows them
@@ -104,18 +103,17 @@ class Guard:
 
     def _admit(self, sender: Sender, name: str, counted: Counted, id: str) -> None:
         now, recipients = self._clock(), [self._name(each) for each in counted.to]
-        refused = self._refused(sender, name, counted.to, now)
+        refused = self._refused(sender, name, counted.to, now) if id not in self._sent.get(name, ()) else None
         if refused is not None:
             self._tell_once(sender.name, refused, now)
             raise refused
         self._own[name, id] = len(recipients)
         if sender.verified and self._send_rate:
-            self._count(name, now)
-            counted.at = now
+            counted.counts = self._count(name, id, now)
         if self._pair_rate:
             person = self._is_person(name, sender.via)
             counted.turns = [each for each in recipients if self._turn(name, each, now, person=person)]
-        _keep_newest(self._own, self._pairs, self._sent, self._present, self._told, self._last_id)
+        _keep_newest(self._own, self._pairs, self._sent, self._present, self._told)
 
     def _withdraw(self, name: str, counted: Counted, id: str) -> None:
         """Take back what was counted for messages that were not created: no event tells of them."""
@@ -126,8 +124,8 @@ class Guard:
             self._own.pop((name, id), None)
         if counted.created:
             return
-        if counted.at is not None and counted.at in self._sent.get(name, ()):
-            self._sent[name].remove(counted.at)
+        if counted.counts:
+            self._sent.get(name, {}).pop(id, None)
         for each in counted.turns:
             pair = self._pairs.get(_key(name, each))
             if pair is not None and pair.last == name and pair.turns:
@@ -158,12 +156,11 @@ class Guard:
                 del self._own[name, id]
             return
         now = self._clock()
-        if via == "mcp" and self._last_id.get(name) != id:  # a message to several has an event for each of them
-            self._last_id[name] = id
-            self._count(name, now)
+        if via == "mcp":  # a message to several has an event for each of them
+            self._count(name, id, now)
         if event.type == "msg_send":
             self._turn(name, self._name(str(data["to"])), now, person=self._is_person(name, str(via)))
-        _keep_newest(self._pairs, self._sent, self._last_id)
+        _keep_newest(self._pairs, self._sent)
 
     async def close(self) -> None:
         """Wait for what is being told."""
@@ -172,10 +169,10 @@ class Guard:
     def _refused(self, sender: Sender, name: str, to: list[str], now: float) -> TooFast | None:
         sent = self._sent.get(name)
         if self._send_rate and sender.verified and sent is not None:
-            _drop_old(sent, now)
+            _forget_old(sent, now)
             if len(sent) >= self._send_rate:
                 why = f"{sender.name} has sent {self._send_rate} times within a minute (POSTINO_SEND_RATE)"
-                return _too_fast(why, "send_rate", EVERYBODY, sent[0] + SPAN_S - now)
+                return _too_fast(why, "send_rate", EVERYBODY, next(iter(sent.values())) + SPAN_S - now)
         if not self._pair_rate or self._is_person(name, sender.via):
             return None
         for each in to:
@@ -192,10 +189,14 @@ class Guard:
                 return _too_fast(why, "pair_rate", each, pair.turns[0] + SPAN_S - now)
         return None
 
-    def _count(self, name: str, now: float) -> None:
-        sent = self._sent.setdefault(name, deque())
-        _drop_old(sent, now)
-        sent.append(now)
+    def _count(self, name: str, id: str, now: float) -> bool:
+        """Count a message of a sender; return False if it was counted before."""
+        sent = self._sent.setdefault(name, {})
+        _forget_old(sent, now)
+        if id in sent:
+            return False
+        sent[id] = now
+        return True
 
     def _turn(self, sender: str, to: str, now: float, *, person: bool) -> bool:
         """Count a message between two agents; return whether it is a turn."""
@@ -254,6 +255,11 @@ def _key(one: str, other: str) -> tuple[str, str]:
 def _drop_old(times: deque[float], now: float) -> None:
     while times and now - times[0] >= SPAN_S:
         times.popleft()
+
+
+def _forget_old(sent: dict[str, float], now: float) -> None:
+    while sent and now - sent[oldest := next(iter(sent))] >= SPAN_S:
+        del sent[oldest]
 
 
 def _too_fast(why: str, reason: str, to: str, wait_s: float) -> TooFast:

@@ -23,6 +23,8 @@ MOST_INDEXES = 500  # inboxes that are asked for an id, one look-up each
 #: states of a message, the one furthest from its acknowledgement first
 _PROGRESS: tuple[State, ...] = ("queued", "leased", "dead", "expired", "cleared", "acked")
 _PART = 50  # entries of the first round trip: some megabytes if all bodies are of the maximum length
+_TOGETHER = 200  # states that other callers wait behind: a page of messages to large groups has ten thousand
+_PART_RECIPIENTS = 2_000  # whose states are asked for
 _PART_CHARACTERS = 250_000  # of bodies, which the further round trips aim at
 
 
@@ -134,14 +136,19 @@ class History:
 
     async def _with_states(self, found: list[StreamEntry], names: Names) -> list[HistoryEntry]:
         wanted = [(names.present(to), each.fields["id"]) for each in found for to in each.recipients]
-        known = iter(await self._inboxes.known(wanted))
+        looked_up: list[Known | None] = []
+        for at in range(0, len(wanted), _TOGETHER):
+            looked_up += await self._inboxes.known(wanted[at : at + _TOGETHER])
+        known = iter(looked_up)
         return [_entry(each, [next(known) for _ in each.recipients]) for each in found]
 
 
 def _next_count(entries: list[StreamEntry]) -> int:
     """Return how many entries the next round trip asks for, when they are as long as these."""
-    length = sum(len(each.fields["body"]) for each in entries) // (len(entries) or 1)
-    return max(_PART, min(10 * _PART, _PART_CHARACTERS // (length + 1)))
+    many = len(entries) or 1
+    length = sum(len(each.fields["body"]) for each in entries) // many
+    recipients = sum(len(each.recipients) for each in entries) // many
+    return max(_PART, min(10 * _PART, _PART_CHARACTERS // (length + 1), _PART_RECIPIENTS // (recipients + 1)))
 
 
 def _entry(entry: StreamEntry, of_each: list[Known | None]) -> HistoryEntry:

@@ -67,7 +67,6 @@ def _table(command: Command, items: list[Json]) -> str:
         return "No groups yet. `postino groups join NAME` makes one.\n"
     rows = [["GROUP", "MEMBERS", ""]]
     rows += [
-        [f"#{render.line(each['name'])}", str(len(each["members"])), ", ".join(map(render.line, each["members"]))]
-        for each in items
+        [f"#{render.line(each['name'])}", str(len(each["members"])), render.names(each["members"])] for each in items
     ]
     return render.table(rows, command.ink)

@@ -58,7 +58,7 @@ def sent_many(answer: Json) -> str:
     what = "sent" if answer.get("created", True) else "was already sent"
     group = f" of #{render.line(answer['group'])}" if answer.get("group") else ""
     count = render.count(len(answer["recipients"]), "agent")
-    lines = [f"{', '.join(map(render.line, names))}: {render.line(words)}\n" for words, names in reach.items()]
+    lines = [f"{render.names(names)}: {render.line(words)}\n" for words, names in reach.items()]
     return f"{what} to {count}{group}, id {render.line(answer['id'])}\n{''.join(lines)}"
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
+MOST_NAMES = 10  # of a list of agents on one line; a group may have 200
 LEAST_ROOM = 20  # columns of a body, however narrow the terminal
 
 STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
@@ -136,8 +137,18 @@ def message(item: Json, ink: Ink) -> str:
     head = [ink(line(item["from"]), "bold", "cyan"), ink(ago(item.get("timestamp")), "dim")]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
-    offered = f"    choices: {' | '.join(map(line, item['choices']))}\n" if item.get("choices") else ""
-    return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + offered
+    return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + choices(item)
+
+
+def choices(item: Json) -> str:
+    """Return a line with the choices that a message offers, or nothing."""
+    return f"    choices: {' | '.join(map(line, item['choices']))}\n" if item.get("choices") else ""
+
+
+def names(given: list[str]) -> str:
+    """Return the first MOST_NAMES names, and how many there are beyond them."""
+    more = f" and {len(given) - MOST_NAMES} more" if len(given) > MOST_NAMES else ""
+    return ", ".join(map(line, given[:MOST_NAMES])) + more
 
 
 def _notes(item: Json) -> Iterable[str]:
@@ -182,7 +193,7 @@ def entry(item: Json, ink: Ink) -> str:
     ]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
-    return "  ".join(head) + "\n" + block(item["body"], width=ink.width)
+    return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + choices(item)
 
 
 def _state(item: Json, state: object) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 
 from postino.cli import body, render, streams
 from postino.cli.mail import seconds, sent
-from postino.errors import PostinoError
+from postino.errors import PostinoError, UnknownMessage
 
 ASK_S = 60.0
 NO_REPLY = 3  # exit code
@@ -32,15 +33,22 @@ def reply(command: Command) -> int:
     args = parser.parse_args(command.argv)
     name = command.writer_name(args)
     with command.client() as client:
-        answer = client.send(
-            None,
-            body.of(args),
-            sender=name,
-            id=args.id,
-            thread=args.thread,
-            reply_to=args.answered,
-            expects=args.expects,
-        )
+        try:
+            answer = client.send(
+                None,
+                body.of(args),
+                sender=name,
+                id=args.id,
+                thread=args.thread,
+                reply_to=args.answered,
+                expects=args.expects,
+            )
+        except UnknownMessage as error:
+            raise UnknownMessage(
+                f"no message {args.answered} is known in the inbox of {name}; `postino history` lists messages, and "
+                "`postino send TO BODY --reply-to ID` answers any",
+                field="id",
+            ) from error
     return command.show(args, answer, sent(answer))
 
 
@@ -55,10 +63,15 @@ def ask(command: Command) -> int:
     parser.add_argument("--id", help="the id of the message; the same command under it waits on")
     parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
     args = parser.parse_args(command.argv)
-    name = command.writer_name(args)
+    name, text = command.writer_name(args), body.of(args)
+    id = os.urandom(16).hex() if args.id is None else args.id
     streams.require_stdout()
     with command.client() as client:
-        answer = client.ask(args.to, body.of(args), seconds=args.timeout, sender=name, id=args.id, thread=args.thread)
+        try:
+            answer = client.ask(args.to, text, seconds=args.timeout, sender=name, id=id, thread=args.thread)
+        except KeyboardInterrupt:
+            sys.stderr.write(f"\npostino: no reply yet; {_later(id)}\n")
+            raise
         reply = answer["reply"]
         if reply is None:
             sys.stderr.write("" if args.json else f"postino: {_none(answer)}\n")
@@ -78,7 +91,8 @@ def ask(command: Command) -> int:
 
 def _none(answer: Json) -> str:
     to, reach = render.line(answer["to"]), f" ({render.line(answer['reach'])})" if answer.get("reach") else ""
-    return (
-        f"no reply from {to}{reach}; it will come as ordinary mail, or `postino ask` with --id "
-        f"{render.line(answer['id'])} waits on"
-    )
+    return f"no reply from {to}{reach}; {_later(answer['id'])}"
+
+
+def _later(id: str) -> str:
+    return f"it will come as ordinary mail, or the same `postino ask` with --id {render.line(id)} waits on"

@@ -35,7 +35,7 @@ def _shown(item: Json, ink: render.Ink) -> str:
 
     head, _, rest = render.entry(item, ink).partition("\n")
     tree = item.get("tree")
-    body = rest if tree is None else rendered(tree, ink)
+    body = rest if tree is None else rendered(tree, ink) + render.choices(item)
     return "".join([f"{head}\n", *(f"{ink(each, 'dim')}\n" for each in _fate(item)), body])
 
 

@@ -190,8 +190,9 @@ def not_healthy(home: Home, answer: dict[str, Any] | None, seconds: float) -> Un
         reason = answer.get("error") or "Valkey does not answer"
         return StoreAway(f"The postino daemon runs, but {reason}; see {home.log}", outcome="none")
     pid = locks.read_pid(home.lock)
+    which = f" (pid {pid})" if pid else ", which is starting,"  # a loaded machine may take that long to import it
     return Unreachable(
-        f"The postino daemon of {home.root} (pid {pid}) has not answered for {seconds:.0f} s; `postino down` ends it; "
+        f"The postino daemon of {home.root}{which} has not answered for {seconds:.0f} s; `postino down` ends it; "
         f"the end of {home.log}: {last_words(str(home.log))}"
     )
 

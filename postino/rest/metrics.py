@@ -96,6 +96,7 @@ class Metrics:
         what = "Time from a call to Valkey to its reply, waiting for others included"
         self._calls = Times("postino_store_call_seconds", what, STORE_SECONDS)
         broker.on_store_call(self._calls.of())
+        self._trips_before = broker.round_trips  # of calls that nobody has counted
         broker.on_tool_call = self.tool_called
         registry.register(self)
         ProcessCollector(registry=registry)
@@ -160,7 +161,7 @@ class Metrics:
         yield sent
         gaps = self._broker.events.gaps
         yield CounterMetricFamily("postino_event_gaps", "Times that events came too fast to be counted", value=gaps)
-        trips = self._broker.round_trips
+        trips = self._broker.round_trips - self._trips_before
         yield CounterMetricFamily(
             "postino_store_round_trips", "Writes to Valkey, of one or more calls each", value=trips
         )

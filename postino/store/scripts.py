@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources.abc import Traversable
+
+from postino.paths import folder
 
 _HEADER = re.compile(r"\A#!lua[^\n]*\n--\[\[ (?P<name>\w+): (?P<body>.*?)\n\]\]\n", re.DOTALL)
 _INCLUDE = re.compile(r"^(?P<indent> *)--@include (?P<path>[\w/]+)$", re.MULTILINE)
@@ -15,6 +17,7 @@ _COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _FUNCTION = re.compile(r"^local function (?P<name>\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^(?P<title>[A-Z]+)\s{2,}(?P<first>.*)$")
+Library = Callable[[str], str]  # the text of a library, by its path
 _SECTIONS = {"KEYS", "ARGV", "RETURNS", "ERRORS", "TIME"}
 
 
@@ -55,11 +58,22 @@ def load(folder: Traversable) -> dict[str, Script]:
         ValueError: a header is missing, incomplete or names another file.
         FileNotFoundError: an included library does not exist.
     """
+
+    @cache
+    def library(path: str) -> str:
+        return folder.joinpath(*f"{path}.lua".split("/")).read_text(encoding="utf-8")
+
     files = [each for each in folder.iterdir() if each.name.endswith(".lua")]
-    return {each.name.removesuffix(".lua"): _read(each, folder) for each in sorted(files, key=lambda file: file.name)}
+    return {each.name.removesuffix(".lua"): _read(each, library) for each in sorted(files, key=lambda file: file.name)}
 
 
-def _read(file: Traversable, folder: Traversable) -> Script:
+@cache
+def packaged() -> Mapping[str, Script]:
+    """Return the scripts that postino ships. Reading them takes 20 ms, so a process does it once."""
+    return load(folder("lua"))
+
+
+def _read(file: Traversable, library: Library) -> Script:
     text = file.read_text(encoding="utf-8")
     header = _HEADER.match(text)
     if header is None or header["name"] != file.name.removesuffix(".lua"):
@@ -72,11 +86,11 @@ def _read(file: Traversable, folder: Traversable) -> Script:
         keys=_words(sections["KEYS"]),
         args=_words(sections["ARGV"]),
         errors=frozenset(_words(sections["ERRORS"])),
-        source=_with_libraries(text, folder),
+        source=_with_libraries(text, library),
     )
 
 
-def _with_libraries(text: str, folder: Traversable) -> str:
+def _with_libraries(text: str, library: Library) -> str:
     """Replace each include line by its library, preceded by the libraries that it includes; each of them only once.
 
     One within a block includes for that block alone. A call makes anew the functions that it meets, so those that
@@ -85,16 +99,16 @@ def _with_libraries(text: str, folder: Traversable) -> str:
     functions: dict[str, str] = {}
 
     def insert(text: str, included: set[str]) -> str:
-        def library(line: re.Match[str]) -> str:
+        def included_by(line: re.Match[str]) -> str:
             here = {*included} if line["indent"] else included
             if line["path"] in here:
                 return ""
             here.add(line["path"])
-            source = folder.joinpath(*f"{line['path']}.lua".split("/")).read_text(encoding="utf-8")
+            source = library(line["path"])
             functions.update(_functions(source))
             return insert(source, here).rstrip("\n")
 
-        return _INCLUDE.sub(library, text)
+        return _INCLUDE.sub(included_by, text)
 
     source = insert(text, set())
     rest = source

@@ -54,8 +54,8 @@ def clashes(names: Iterable[str]) -> list[tuple[str, str]]:
 async def keep_spellings(connection: Pipeline, keys: Keys, script: Script) -> None:
     """Let every spelling of the names of older data lead to them. Repeating does nothing."""
     agents = keys.shared("agents")
-    known: list[Any] = await run_plain(connection, ("HKEYS", agents))
-    capitals = [name for name in known if name != name.lower()]
+    known: list[Any] = await run_plain(connection, ("HGETALL", agents))  # HKEYS is no right that an earlier ACL gives
+    capitals = [name for name in known[::2] if name != name.lower()]
     for at in range(0, len(capitals), _BATCH):
         batch = msgspec.json.encode(capitals[at : at + _BATCH]).decode()
         await run_script(connection, script, ("EVALSHA", script.sha, 1, agents, batch))

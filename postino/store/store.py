@@ -17,7 +17,6 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
-from postino.paths import folder
 from postino.store import scripts
 from postino.store.calls import denied, forgotten, run_plain, run_script
 from postino.store.fence import PROMISING, Fence, Replicas
@@ -79,7 +78,7 @@ class Store:
         self._room: asyncio.Task[int] | None = None  # makes room in a full memory, for all who wait for it
         self.keys = Keys(prefix)
         self.marks = Marks()
-        self.scripts = scripts.load(folder("lua"))
+        self.scripts = scripts.packaged()
         self.primary = Primary(url, self.keys.shared("meta"))
         self.writes = Pipeline(self.primary, explain=explain)
         # for long replies, so that no send waits behind them

@@ -34,6 +34,7 @@ from postino.store.lines import (
     to_time,
 )
 from postino.store.people import OpenedMessage, PeopleTable
+from postino.store.spellings import present_names
 from postino.store.store import Limits, Store
 from postino.store.stored_lines import (
     broadcast_line,
@@ -237,7 +238,18 @@ class TransferTable:
             "seq": line.seq,
             "cursor": f"{line.cursor.entry} {line.cursor.seq}" if line.cursor else "",
         }
-        await self._store.run("import_agent", line.name, {"agent": line.name, "line": _json(values)})
+        twins = await self._twins([line.name, *(each.name for each in line.aliases)])
+        given: dict[str, str | int] = {"agent": line.name, "line": _json(values), "twins": _json(twins)}
+        await self._store.run("import_agent", line.name, given)
+
+    async def _twins(self, names: list[str]) -> list[str]:
+        """Return agents that have joined here under another case of these names. Those of older data have mail."""
+        keys, call = self._store.keys, self._store.call
+        present = await present_names(self._store.writes, keys.shared("agents"), names)
+        twins = [
+            each for each, name in zip(present, names, strict=True) if each != name and each.lower() == name.lower()
+        ]
+        return [each for each in twins if not await call("EXISTS", keys.of("index", each))]
 
     async def add_messages(self, lines: Sequence[MessageLine]) -> int:
         """Append messages of one agent to its inbox; return how many were not there yet."""

@@ -13,11 +13,10 @@ export function load(key, fallback = "") {
   }
 }
 
-/** Save `value` in this browser; an empty value removes the key. */
+/** Save `value` in this browser. */
 export function save(key, value) {
   try {
-    if (value) localStorage.setItem(PREFIX + key, value);
-    else localStorage.removeItem(PREFIX + key);
+    localStorage.setItem(PREFIX + key, value);
   } catch {
     // blocked, or the quota is used up
   }

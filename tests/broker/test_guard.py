@@ -8,7 +8,7 @@ import pytest
 
 from postino.broker import Broker
 from postino.broker.guard import SPAN_S, Guard
-from postino.errors import InboxFull, TooFast
+from postino.errors import InboxFull, KeyReused, TooFast
 from postino.model import BroadcastDraft, Draft, Sender, Via
 from postino.several import ManyDraft
 from tests.waiting import eventually
@@ -192,6 +192,20 @@ async def test_broadcasts_and_lists_count_for_the_rate_of_a_sender(open_broker) 
     with pytest.raises(TooFast):
         await broker.groups.send_many(ManyDraft(to=["bob", "eve"], draft=Draft(id="m3", to="bob", body="x")), ada)
     assert (await broker.mail.peek("bob", 5, 0))[1] == 2
+
+
+async def test_a_repetition_is_answered_at_the_rate_and_counts_nothing(open_broker) -> None:
+    broker = await open_broker(send_rate=3)
+    ada = agent("ada")
+    for id in ("m1", "m2", "m2", "m3", "m3"):
+        await broker.mail.send(Draft(id=id, to="bob", body="x"), ada)
+
+    assert not (await broker.mail.send(Draft(id="m3", to="bob", body="x"), ada)).created
+    with pytest.raises(KeyReused):
+        await broker.mail.send(Draft(id="m1", to="bob", body="other"), ada)
+    for id in ("m4", "m5"):
+        with pytest.raises(TooFast):
+            await broker.mail.send(Draft(id=id, to="bob", body="x"), ada)
 
 
 async def test_two_daemons_on_one_store_count_together(open_broker) -> None:

@@ -9,6 +9,7 @@ import pytest
 from postino.broker import Broker
 from postino.broker.history import MOST_INDEXES
 from postino.history_entry import HistoryPage
+from postino.store.history import NEWEST
 from postino.store.marks import Marks
 from tests.filling import fill
 
@@ -279,3 +280,16 @@ async def test_messages_that_arrive_between_two_pages_do_not_shift_them(broker: 
     await send(broker, "late")
 
     assert ids(await broker.history.search(limit=2, before=first.before)) == ["m1", "m0"]
+
+
+async def test_the_states_of_messages_to_many_agents_let_others_pass(broker, send) -> None:
+    await send(broker, "m1")
+    (entry,) = (await broker.history._stream.part([], NEWEST, 1)).entries
+    page = asyncio.ensure_future(broker.history._with_states([entry] * 4_000, await broker.agents.names()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    await send(broker, "m2")
+
+    assert not page.done()
+    assert {each.state for each in await page} == {"queued"}

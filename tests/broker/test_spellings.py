@@ -8,6 +8,8 @@ from postino.broker import Broker, Hello
 from postino.errors import BadField, NameTaken, UnknownAgent
 from postino.model import Draft, Sender
 from postino.several import ManyDraft
+from tests.broker.mailrooms import imported
+from tests.broker.mailrooms import raw as raw_export
 
 CI = Sender(name="ci", via="http")
 FORMS = ("Reviewer", "reviewer", "REVIEWER")
@@ -77,6 +79,17 @@ async def test_an_agent_may_change_the_case_of_its_own_name(broker: Broker) -> N
     assert (there.name, back.name, back.old) == ("Reviewer", "reviewer", "Reviewer")
     assert await send(broker, "m3", "REVIEWER") == "reviewer"
     assert (await broker.agents.check("Reviewer")).unread_messages == 3
+
+
+async def test_a_former_case_of_a_name_is_never_free_for_another_agent(broker: Broker) -> None:
+    for id, to in (("m1", "Bob"), ("m2", "dave")):
+        await send(broker, id, to)
+    await broker.agents.rename("Bob", "BOB")
+    await broker.mail.clear("BOB")
+    await broker._store.call("HSET", broker._store.keys.shared("agents"), "Bob", "@BOB 1000")  # unused for long
+
+    with pytest.raises(NameTaken, match="former name of BOB"):
+        await broker.agents.rename("dave", "Bob")
 
 
 async def test_a_rename_to_another_spelling_of_a_taken_name_is_refused_and_of_a_free_one_takes_the_first(
@@ -173,3 +186,19 @@ async def test_an_export_with_two_such_agents_is_imported_as_it_is(broker: Broke
     await second.transfer.import_(file())
 
     assert [(await second.agents.check(form)).unread_messages for form in FORMS[:2]] == [1, 1]
+
+
+@pytest.mark.parametrize("joined", ("ROBERT", "Bob"))  # an agent of the file and a former name of it
+async def test_an_import_takes_in_who_has_joined_under_another_spelling(
+    first: Broker, second: Broker, joined: str
+) -> None:
+    await second.sessions.join(Hello(session="s-1", generation=1, name=joined))
+    await second.agents.heartbeat(joined)
+
+    await imported(second, await raw_export(first))
+
+    names = list((await second.agents.names()).agents)
+    assert len({name.lower() for name in names}) == len(names)
+    assert await second.sessions.agent_of("s-1") == "robert"
+    assert (await second.agents.one(joined)).sessions == 2
+    assert (await second.mail.read(joined, "c")).items

@@ -211,6 +211,7 @@ def test_on_a_phone_nothing_is_cut_off_and_choices_are_large(inbox: Any, served:
     heights = page.eval_on_selector_all(".choice", "all => all.map((each) => each.getBoundingClientRect().height)")
     assert min(heights) >= 44
     assert page.locator(".tab").count() == 5
+    assert page.get_by_placeholder("Write a message", exact=True).is_visible()  # a phone has no key r to press
 
 
 def test_hostile_choices_and_names_are_text(inbox: Any, served: Any, person: str) -> None:

@@ -41,3 +41,18 @@ def test_a_group_is_offered_written_to_and_shown_at_its_members(visit, served, n
 
     expect(message(page, entry["id"]).locator(".from-to")).to_contain_text(f"#{name}-team")
     expect(message(page, entry["id"]).locator(".tick")).to_have_count(2)
+
+
+def test_of_a_large_group_ten_have_a_tick_first_those_that_have_read(visit, served, name) -> None:
+    members = [f"{name}-m{number:02}" for number in range(40)]
+    served.call("POST", "messages", {"to": members, "from": "ci", "body": "for all of you"})
+    served.settle("ack", members[-1], served.read(members[-1]))
+    page = visit(f"#/agents/{members[0]}")
+    live(page)
+    (entry,) = served.history(members[0])
+    shown = message(page, entry["id"])
+
+    expect(shown.locator(".message-state-label")).to_have_text("Read by 1 of 40")
+    expect(shown.locator(".tick")).to_have_count(10)
+    expect(shown.locator(".tick").first).to_have_attribute("data-agent", members[-1])
+    expect(shown).to_contain_text("and 30 more")

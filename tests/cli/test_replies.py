@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 def test_a_reply_goes_back_in_the_thread_of_its_message(postino) -> None:
     asked = postino.json(
@@ -19,9 +21,8 @@ def test_a_reply_goes_back_in_the_thread_of_its_message(postino) -> None:
 
 
 def test_a_reply_that_leads_nowhere_says_what_to_do(postino) -> None:
-    assert "no message rp-none is known in the inbox of rp-bob" in postino.no(
-        3, "reply", "rp-none", "x", "--from", "rp-bob"
-    )
+    said = postino.no(3, "reply", "rp-none", "x", "--from", "rp-bob")
+    assert "no message rp-none is known in the inbox of rp-bob" in said and "--reply-to ID` answers any" in said
     assert "agent name missing" in postino.no(2, "reply", "rp-none", "x", CLAUDE_PID="1")
     assert "ID" in postino.no(2, "reply")
 
@@ -44,6 +45,15 @@ def test_a_question_without_an_answer_says_so_and_exits_with_3(postino) -> None:
     postino.ok("reply", "ak-q2", "late", "--from", "ak-nobody")
     again = postino.json("ask", "ak-nobody", "who?", "--from", "ak-eve", "--id", "ak-q2", "--timeout", "0.1")
     assert (again["created"], again["reply"]["body"]) == (False, "late")
+
+
+def test_an_interrupted_question_names_the_id_under_which_to_wait_on(postino) -> None:
+    with postino.open("ask", "ak-carl", "who?", "--from", "ak-eve", "--timeout", "60") as asking:
+        item = postino.json("read", "ak-carl", "--wait", "20")["items"][0]
+        asking.send_signal(signal.SIGINT)
+        _, err = asking.communicate(timeout=30)
+
+    assert asking.returncode == 130 and f"with --id {item['id']} waits on" in err.decode()
 
 
 def test_a_question_to_oneself_or_of_nobody_is_refused(postino) -> None:

@@ -154,6 +154,10 @@ def test_a_suspended_daemon_is_named_and_can_be_ended(
     assert process.start(environ, home).pid != running.pid
 
 
+def test_a_daemon_without_a_pid_is_said_to_be_starting(home: Home) -> None:
+    assert f"of {home.root}, which is starting, has not answered" in str(process.not_healthy(home, None, 15.0))
+
+
 def test_a_daemon_that_dies_at_start_is_quoted(home: Home, environ: dict[str, str]) -> None:
     with pytest.raises(
         Unreachable, match=r"^The postino daemon did not start: .*127\.0\.0\.1:1 does not serve"

@@ -95,3 +95,17 @@ def test_what_the_disk_altered_is_marked() -> None:
     for text in (render.message(entry, PLAIN), render.history([entry], PLAIN)):
         assert "altered on disk: not what was sent" in text
     assert "altered" not in render.message(message(), PLAIN)
+
+
+def test_the_choices_of_a_message_are_listed_wherever_it_is() -> None:
+    asked = message(to="human", choices=["Yes", "No\x1b"])
+
+    for text in (render.message(asked, PLAIN), render.history([asked], PLAIN)):
+        assert text.endswith("\n    choices: Yes | No\\u{1b}\n")
+
+
+def test_of_many_names_the_first_ten_are_shown() -> None:
+    names = [f"m{number}" for number in range(200)]
+
+    assert render.names(names[:10]) == "m0, m1, m2, m3, m4, m5, m6, m7, m8, m9"
+    assert render.names(names).endswith("m8, m9 and 190 more")

@@ -67,7 +67,7 @@ export class Compose {
    * `render(text)` returns the tree of a text for the preview.
    */
   constructor({ label, placeholder, toAgent, send, onSent, toast, render, name = () => "" }) {
-    this.#name = () => load("name") || name();
+    this.#name = () => load("name", null) ?? name(); // "": the user wants to write as nobody
     this.#preview = new Preview(render);
     this.#send = send;
     this.#onSent = onSent;

@@ -40,7 +40,7 @@ export class InboxView {
     this.#name = new NameLine(app.me);
     this.#compose = new Compose({
       label: "Write an answer",
-      placeholder: "Write a message, or select one above and press r",
+      placeholder: matchMedia("(max-width: 45rem)").matches ? "Write a message" : "Write a message, or select one above and press r",
       toAgent: true,
       send: (message) => app.api.send(message),
       onSent: (answer, message) => this.#onSent(answer, message),

@@ -6,6 +6,7 @@ import { icon } from "../icons.js";
 import { agentLink } from "./agent_link.js";
 
 const SHOWN = 5; // names in the head of a message; the others are in its title
+const TICKED = 10; // ticks beside a message, first of those whose state is news; a group may have 200 members
 const TICKS = { acked: ["check", "has read it"], leased: ["lock", "is reading it"], queued: ["clock", "has not read it yet"] };
 const ENDED = ["skull", "did not get it"];
 
@@ -22,7 +23,10 @@ export function recipientLinks({ to, group, recipients }) {
 /** Return `{label, details}` for the state of a message to several. */
 export function describeRecipients(recipients) {
   const read = recipients.filter((each) => each.state === "acked").length;
-  return { label: `Read by ${read} of ${recipients.length}`, details: [" ", ...recipients.map(tick)] };
+  const waits = ({ state }) => state === "queued";
+  const shown = recipients.length > TICKED ? [...recipients].sort((a, b) => waits(a) - waits(b)).slice(0, TICKED) : recipients;
+  const more = recipients.length - shown.length;
+  return { label: `Read by ${read} of ${recipients.length}`, details: [" ", ...shown.map(tick), more ? `and ${more} more` : ""] };
 }
 
 function tick({ to, state, settled_at: at, reason }) {

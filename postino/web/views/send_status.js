@@ -3,6 +3,8 @@
 
 export const NO_STATUS = { text: "", kind: "good" };
 
+const NAMED = 5; // agents, of up to 200 that a message went to
+
 /** Return the status of a message that was accepted. */
 export function messageSent(answer, message) {
   if (answer.recipients) return good(sentToSeveral(answer));
@@ -15,7 +17,8 @@ export function messageSent(answer, message) {
 function sentToSeveral({ recipients, group, created }) {
   const unknown = recipients.filter((each) => !each.known).map((each) => each.to);
   const whom = group ? `${recipients.length} of #${group}` : `${recipients.length} agents`;
-  const waits = unknown.length ? ` Nobody named ${unknown.join(" or ")} has been seen yet; the message waits.` : "";
+  const named = [...unknown.slice(0, NAMED), ...(unknown.length > NAMED ? [`${unknown.length - NAMED} others`] : [])];
+  const waits = unknown.length ? ` Nobody named ${named.join(" or ")} has been seen yet; the message waits.` : "";
   return `${created ? "Sent" : "Sent before"} to ${whom}.${waits}`;
 }
 
