@@ -22,6 +22,7 @@ class Agents:
         self._sessions = sessions
         self._nearest = Nearest(table, sessions)
         self.activity: Callable[[str], Activity] = _unknown  # of an agent; set by whoever knows the connected sessions
+        self.own_person: Callable[[], str | None] = lambda: None  # whose daemon this is; set from outside
 
     async def names(self) -> Names:
         """Return every known name, aliases included."""
@@ -114,8 +115,11 @@ class Agents:
 
         Raises:
             UnknownAgent: with the nearest names.
-            AgentBusy: it is online or has mail.
+            AgentBusy: it is online or has mail, or it is the person whose daemon this is.
         """
+        present, entry = await self._table.entry(name)
+        if entry is not None and self.own_person() in (present, *entry.aliases):
+            raise AgentBusy(f"{present} is the person whose daemon this is; POSTINO_HUMAN_NAME gives another name")
         if not await self._table.forget(name):
             raise await self._unknown(name)
 

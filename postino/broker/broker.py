@@ -97,6 +97,7 @@ class Broker:
         self.sessions = Sessions(live, table)
         self.people = People(PeopleTable(store), table, live)
         self.people.on_names = self._note_people
+        self.agents.own_person = lambda: self.people.here
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
         self.mail = Mail(
             store,

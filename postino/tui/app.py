@@ -101,7 +101,7 @@ class Inbox(App[None]):
 
     async def on_unmount(self) -> None:
         """Stop following: the person is offline now, unless a page is open."""
-        self._mailroom.close()
+        await self._mailroom.close()
 
     # what is asked for
 
@@ -320,9 +320,12 @@ class Inbox(App[None]):
         item = self._item
         offered = (item or {}).get("choices") or []
         if item is not None and number <= len(offered):
-            answer, to, id = offered[number - 1], item["from"], item["id"]
+            answer, to, about = offered[number - 1], item["from"], item["id"]
+            again = f"answer:{about}"[:128]  # one id for each message with choices: a second key sends nothing more
             if await self._change(
-                lambda client: client.send(to, answer, sender=self.me, reply_to=id, thread=item.get("thread"))
+                lambda client: client.send(
+                    to, answer, sender=self.me, id=again, reply_to=about, thread=item.get("thread")
+                )
             ):
                 self._say(f"{answer}: sent to {to}")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from postino.client import Client
-from postino.errors import PostinoError
+from postino.errors import PostinoError, Unreachable
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -51,6 +51,8 @@ class Mailroom:
 
     async def _call(self, ask: Callable[[InboxClient], T]) -> T:
         async with self._one:
+            if self._closed.is_set():
+                raise Unreachable("the terminal inbox ends")
             return await asyncio.to_thread(ask, self._client)
 
     def follow(self, name: str | None, on_event: Callable[[Json], object], on_state: Callable[[bool], object]) -> None:
@@ -82,7 +84,8 @@ class Mailroom:
 
         threading.Thread(target=work, name="events", daemon=True).start()
 
-    def close(self) -> None:
-        """Stop following and close the connection."""
+    async def close(self) -> None:
+        """Stop following and close the connection, after the call that is under way: it would open another."""
         self._closed.set()
-        self._client.close()
+        async with self._one:
+            self._client.close()

@@ -229,6 +229,16 @@ async def test_people_are_not_forgotten_by_a_clean_up_nor_while_something_is_ope
     assert await people.people.names() == ["ann"]
 
 
+async def test_the_person_whose_daemon_this_is_is_not_forgotten_under_any_name(broker: Broker) -> None:
+    await broker.people.settle("ann")
+    await broker.agents.rename("ann", "anna")
+
+    for name in ("ann", "anna", "ANNA"):
+        with pytest.raises(AgentBusy, match="anna is the person whose daemon this is"):
+            await broker.agents.forget(name)
+    assert await broker.people.own() == "anna"
+
+
 async def test_too_many_open_messages_end_with_those_that_were_opened_first(
     people: Broker, send: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ async def test_a_choice_is_an_answer_that_takes_the_message_out(open_inbox: Open
     sent = served.posted("messages", choices)
     async with open_inbox(person) as terminal:
         await terminal.shows("1 [Merge]   2 [Wait]")
-        await terminal.press("2")
+        await terminal.press("2", "2")
         await terminal.shows("Nothing waits for you.")
 
     (answer,) = client.peek(f"{person}-b")["items"]

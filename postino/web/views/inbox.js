@@ -178,7 +178,9 @@ export class InboxView {
 
   #answer(entry, choice) {
     const { from, id, thread } = entry;
-    const message = { to: from, body: choice, reply_to: id, from: this.#me.name, ...(thread && { thread }) };
+    // one id for each message with choices: a second click sends nothing more
+    const answer = `answer:${id}`.slice(0, 128);
+    const message = { to: from, body: choice, id: answer, reply_to: id, from: this.#me.name, ...(thread && { thread }) };
     this.#app.attempt(async () => {
       await this.#app.api.send(message);
       this.#inbox.refresh();
