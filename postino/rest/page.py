@@ -77,6 +77,7 @@ async def index(call: ApiCall[PageQuery, Nothing]) -> web.Response:
         asked = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
         response.headers["Location"] = f"http://localhost{numeric[1] or ''}/{asked}"
         return response
+    files.cache_clear()  # an update of a package adds files while its daemon runs
     state = _state()
     if "index.html" not in dict(state):
         return _response(request, Content(NO_PAGE.encode(), None, "text/plain; charset=utf-8"))

@@ -71,6 +71,21 @@ async def test_a_changed_file_has_another_address(api, monkeypatch, tmp_path) ->
     assert body == b"changed"
 
 
+async def test_a_file_that_an_update_has_added_is_served(api, monkeypatch, tmp_path) -> None:
+    (tmp_path / "index.html").write_bytes((page.FOLDER / "index.html").read_bytes())
+    monkeypatch.setattr(page, "FOLDER", tmp_path)
+    page.files.cache_clear()
+    try:
+        assert "/inbox.js" not in (await api.get("/")).text
+        (tmp_path / "inbox.js").write_text("new")
+        added = re.findall(r"/web/~\w+/inbox.js", (await api.get("/")).text)
+        status, body, _ = await fetch(api, added[0])
+    finally:
+        page.files.cache_clear()
+
+    assert (status, body) == (200, b"new")
+
+
 async def test_a_file_that_an_update_has_taken_away_is_no_bug(api, monkeypatch, tmp_path) -> None:
     for name in ("index.html", "main.js", "api.js"):
         (tmp_path / name).write_bytes((page.FOLDER / name).read_bytes())
