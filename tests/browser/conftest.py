@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -140,8 +141,12 @@ class Served:
         data = json.dumps({} if body is None else body).encode() if method == "POST" else None
         request = urllib.request.Request(f"{self.url}/api/{path}", data, headers, method=method)
         request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.add_note(error.read().decode())
+            raise
 
     def send(self, to: str, body: str = "hello", **more: str) -> str:
         return str(self.call("POST", "messages", {"to": to, "body": body, "from": "tester"} | more)["id"])
@@ -184,7 +189,9 @@ def worker_daemon() -> Iterator[Served]:
 def served(worker_daemon: Served) -> Served:
     """The worker's daemon with a store that was emptied for this file."""
     with worker_daemon.valkey() as valkey:
-        valkey.flushall()
+        identity = valkey.hgetall("{po}:meta")
+        with valkey.pipeline() as emptied:  # a store without an id would get another one from a second daemon
+            emptied.flushall().hset("{po}:meta", mapping=identity).execute()
     return worker_daemon
 
 

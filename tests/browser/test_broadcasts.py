@@ -63,7 +63,7 @@ def test_what_the_disk_altered_is_marked_on_the_page_and_in_each_answer(visit, m
     page.locator(f'[data-dead-id="{dead}"]').get_by_text(note).wait_for()
 
     client = mcp_client(name)
-    (listed,) = [each for each in client.call("msg_broadcasts", all=True)["broadcasts"] if each["id"] == sent]
+    (listed,) = [each for each in client.call("msg_broadcasts", all=True)["broadcasts"] if each.get("id") == sent]
     assert (listed["altered"], listed["body"]) == (True, "pay 100")
     (unseen,) = [each for each in client.call("msg_broadcasts")["broadcasts"] if each["id"] == sent]
     assert (unseen["altered"], unseen["body"]) == (True, "")

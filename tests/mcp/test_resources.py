@@ -88,9 +88,10 @@ async def test_who_is_online_is_listed_and_completed_however_many_are_not(broker
     )
 
     assert [each["name"] for each in listed["agents"]][:3] == ["bob", "zed", "a0"]
-    assert (len(listed["agents"]), listed["total"], listed["more"]) == (MAX_PAGE, MAX_PAGE + 7, True)
+    shown = len(listed["agents"])  # fewer than a page where the longest answer allowed is reached before
+    assert (shown <= MAX_PAGE, listed["total"], listed["more"], listed["next"]) == (True, MAX_PAGE + 7, True, shown)
     rest = await bob.call("msg_list_agents", offset=listed["next"])
-    assert (len(rest["agents"]), rest["more"], "next" in rest) == (7, False, False)
+    assert (len(rest["agents"]), rest["more"], "next" in rest) == (MAX_PAGE + 7 - shown, False, False)
     assert len({each["name"] for each in listed["agents"] + rest["agents"]}) == MAX_PAGE + 7
     completion = completed["result"]["completion"]
     assert (completion["values"][:3], completion["total"]) == (["bob", "zed", "a0"], MAX_PAGE + 7)
