@@ -9,7 +9,6 @@ from msgspec import Meta, field
 
 from postino.errors import BadField
 from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
-from postino.rest.roles import Role
 from postino.schema import AnyName, Choices, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
@@ -23,8 +22,6 @@ T = TypeVar("T")
 
 WAIT_S = 60  # longest long poll: common proxies time out after 90 s
 DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to live of a message
-
-LONGEST_TTL_S = 315_360_000  # of a named token: ten years
 
 _TYPE = "|".join((*STREAM_EVENTS, *EVENTS))
 _TYPES = f"^({_TYPE})(,({_TYPE}))*$"
@@ -184,23 +181,6 @@ class EventsQuery(Asked, frozen=True, kw_only=True):
             )
 
 
-class TokenBody(Asked, frozen=True, kw_only=True):
-    """A named token to create; without `ttl_s` (seconds) it does not expire."""
-
-    name: Name
-    role: Role
-    ttl_s: Annotated[int, Meta(ge=1, le=LONGEST_TTL_S)] | None = None
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-
-
-class CodeBody(Asked, frozen=True, kw_only=True):
-    """A sign-in code."""
-
-    code: str
-
-
 class Page(Record, Generic[T], frozen=True, kw_only=True):
     """A part of a list."""
 
@@ -250,58 +230,6 @@ class Requeued(Record, frozen=True, kw_only=True):
 
     ok: bool = True
     requeued: list[str]
-
-
-class Token(Record, frozen=True, kw_only=True):
-    """A named token without its secret. `expires` None: never; `last_used` None: not since the daemon started."""
-
-    id: str
-    name: str
-    role: Role
-    created: str
-    expires: str | None
-    expired: bool
-    last_used: str | None
-
-
-class NewToken(Record, frozen=True, kw_only=True):
-    """A new token, in full for the only time."""
-
-    ok: bool = True
-    token: str
-    id: str
-    name: str
-    role: Role
-    created: str
-    expires: str | None
-
-
-class TokensRevoked(Record, frozen=True, kw_only=True):
-    """The ids of the tokens that were revoked."""
-
-    ok: bool = True
-    revoked: list[str]
-
-
-class SignInCode(Record, frozen=True, kw_only=True):
-    """The address of the page (None: TCP is off) and the code in it."""
-
-    ok: bool = True
-    code: str
-    url: str | None
-    expires_s: int
-
-
-class SignedIn(Record, frozen=True, kw_only=True):
-    """The token for this browser tab, None if none is set; and the person as whom it sends from now on.
-
-    With the header X-Postino-Person: `proof`, what it sends as `person` is verified. None: nobody has vouched for it.
-    """
-
-    ok: bool = True
-    token: str | None
-    person: str | None = None
-    proof: str | None = None
 
 
 class Done(Record, frozen=True, kw_only=True):

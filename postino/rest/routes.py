@@ -58,7 +58,6 @@ from postino.rest.records import (
     BroadcastBody,
     BroadcastReadQuery,
     Cleared,
-    CodeBody,
     Done,
     EventsQuery,
     Forgotten,
@@ -66,7 +65,6 @@ from postino.rest.records import (
     ImportQuery,
     MessageIds,
     NackBody,
-    NewToken,
     NotifyReport,
     Page,
     PageQuery,
@@ -80,17 +78,13 @@ from postino.rest.records import (
     SeenBody,
     SendBody,
     SettleBody,
-    SignedIn,
-    SignInCode,
     StatsReport,
-    Token,
-    TokenBody,
-    TokensRevoked,
     UnseenBroadcasts,
 )
 from postino.rest.roles import AGENT, PUBLISH
 from postino.rest.route import NDJSON, PLAIN, Route
 from postino.rest.sessions import SessionReport
+from postino.rest.token_records import CodeBody, NewToken, SignedIn, SignInCode, Token, TokenBody, TokensRevoked
 from postino.several import Group, Member, SentMany
 
 OWN: dict[str, Any] = {"role": AGENT, "own": True}

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit, urlunsplit
 from postino.errors import CodeSpent, Forbidden
 from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import HttpConnection, is_unix
-from postino.rest.records import CodeBody, Nothing, SignedIn, SignInCode
+from postino.rest.records import Nothing
 from postino.rest.signin_codes import CODE_S
+from postino.rest.token_records import CodeBody, SignedIn, SignInCode
 
 
 async def code(call: ApiCall[Nothing, Nothing]) -> SignInCode:

@@ -11,7 +11,8 @@ from postino.model import iso
 from postino.rest.call import ApiCall
 from postino.rest.connection import is_unix
 from postino.rest.named_tokens import Caller
-from postino.rest.records import NewToken, Nothing, Page, Paging, Token, TokenBody, TokensRevoked
+from postino.rest.records import Nothing, Page, Paging
+from postino.rest.token_records import NewToken, Token, TokenBody, TokensRevoked
 from postino.values import check_id
 
 _log = structlog.get_logger()
