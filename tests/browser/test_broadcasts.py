@@ -78,7 +78,7 @@ def test_older_broadcasts_are_loaded_on_request(visit, served, name) -> None:
     for number in range(60):
         served.call("POST", "broadcasts", {"body": f"number {number}", "from": name})
     page = visit("#/broadcasts")
-    page.get_by_text("number 59").wait_for()
+    page.get_by_text("number 59", exact=True).wait_for()
     expect(page.locator("article.message")).to_have_count(50)
 
     page.get_by_role("button", name="Show older broadcasts").click()

@@ -217,7 +217,7 @@ def test_older_mail_is_loaded_on_request_once_and_in_order(visit, served, name) 
     for number in range(120):
         served.send(name, f"number {number}")
     page = visit(f"#/agents/{name}")
-    page.get_by_text("number 119").wait_for()
+    page.get_by_text("number 119", exact=True).wait_for()
     expect(page.locator("article.message")).to_have_count(50)
 
     # not by a click, which scrolls to the button: scrolling to the top loads older mail too
