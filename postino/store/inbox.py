@@ -23,7 +23,7 @@ from postino.model import (
     digest,
     iso,
 )
-from postino.store.entries import Extras, encoded, is_altered, message, packed, short_consumer, unpacked
+from postino.store.entries import Extras, encoded, is_altered, leased_items, message, packed, short_consumer, unpacked
 from postino.store.keys import ALL
 from postino.store.store import Limits, Store
 
@@ -62,7 +62,6 @@ class Inboxes:
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
             session=sender.session,
-            max_dead=self._limits.max_inbox,
             marked_until=marks.until(sender.name, draft.to),
         )
         seq, created, known, marked, online, seen, now, person = map(int, answer.split())
@@ -118,19 +117,20 @@ class Inboxes:
         }
         died = 0
         while True:
-            agent, (items, more, dead, resumed) = await self._store.run_named("read", agent, **values)
-            died += len(dead)
-            if items or len(dead) < MOST_ENDED:
+            agent, (counts, *items) = await self._store.run_named("read", agent, **values)
+            more, dead, resumed = map(int, counts.split())
+            died += dead
+            if items or dead < MOST_ENDED:
                 break
-        held, good = int(resumed), list[Message]()
-        for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
+        held, good = resumed, list[Message]()
+        for at, (stream_id, delivery, redelivered, fields, fingerprint) in enumerate(leased_items(items)):
             if is_altered(unpacked(fields), fingerprint):
                 died += await self._bury(agent, stream_id, fields)
-                resumed = int(resumed) - (at < held)
+                resumed -= at < held
             else:
-                good.append(message(agent, unpacked(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
+                good.append(message(agent, unpacked(fields), delivery=delivery, redelivered=redelivered))
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
-        return Batch(lease=lease, resumed=int(resumed), died=died)
+        return Batch(lease=lease, resumed=resumed, died=died)
 
     async def take(
         self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
