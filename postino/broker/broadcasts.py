@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import msgspec
 
 from postino.broker.guard import EVERYBODY, Guard
 from postino.model import Broadcast, BroadcastDraft, BroadcastSent, Departure, Sender, iso
+from postino.parts import Part, Place
 from postino.store.agents import AgentTable
 from postino.store.broadcasts import BroadcastStream
 from postino.store.sessions import SessionTable
@@ -53,9 +55,9 @@ class Broadcasts(BroadcastStream):
         _, entry = await self._agents.entry(name)
         return entry is not None and bool(await self._sessions.live_of(entry.sessions))
 
-    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, each with how many agents of how many have seen it, and the total."""
-        items, total = await super().page(limit, offset)
+    async def part(self, limit: int, place: Place) -> Part[Broadcast]:
+        """Return broadcasts, each with how many agents of how many have seen it."""
+        found = await super().part(limit, place)
         names = await self._agents.names_lately()
         agents = len(names.seen) - sum(names.agents[each].seen > 0 for each in names.people)  # people have the page
-        return [msgspec.structs.replace(each, agents=agents) for each in items], total
+        return replace(found, items=[msgspec.structs.replace(each, agents=agents) for each in found.items])
