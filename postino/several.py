@@ -80,7 +80,7 @@ class Member(Record, frozen=True, kw_only=True):
     """The answer to a join or leave: whether it `changed` anything, and how many members the group now has.
 
     `known` is false if nobody has been seen under the name. `names` lists similar names: of agents in that case, of
-    groups if somebody leaves a group that does not exist.
+    groups if somebody leaves a group that does not exist, which `note` says.
     """
 
     ok: bool = True
@@ -90,3 +90,4 @@ class Member(Record, frozen=True, kw_only=True):
     members: int
     known: bool = True
     names: list[str] = []
+    note: str | msgspec.UnsetType = msgspec.UNSET

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -16,6 +17,7 @@ from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Returned, Sender, Sent
 from postino.store.entries import number
+from postino.store.groups import GroupTable
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
 from postino.store.keys import ALL
@@ -51,6 +53,7 @@ class Mail(Inboxes):
         self._housekeeping = housekeeping
         self._history = history
         self._people = PeopleTable(store)
+        self._groups = GroupTable(store, limits)
         self._guard = guard
         self._wakes = wakes  # idle sessions are woken
 
@@ -94,8 +97,24 @@ class Mail(Inboxes):
         self._guard.note_name(sender.name, to, sent.to)
         if sent.known:
             return sent
-        near = await self.nearest(sent.to)
-        return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
+        ((near, words),) = await self.about_unknown([sent.to], self._agents.online_lately)
+        return msgspec.structs.replace(sent, names=near, reach=words)
+
+    async def about_unknown(
+        self, names: list[str], online: Callable[[], list[str]] = list
+    ) -> list[tuple[list[str], str]]:
+        """Return what senders to unknown names are told: similar names, first the group `#name`, and all in words."""
+        try:
+            async with asyncio.timeout(NEAREST_S):
+                groups = await self._groups.titles(names)
+        except Exception as error:  # as in `nearest`
+            log.warning("nearest_failed", to=names[0], error=str(error) or type(error).__name__)
+            groups = [None] * len(names)
+        found = [
+            [*([f"#{group}"] if group else []), *await self.nearest(name)]
+            for name, group in zip(names, groups, strict=True)
+        ]
+        return [(near, nobody(near, online())) for near in found]
 
     async def addressed(self, draft: Draft, sender: str) -> Draft:
         """Return a reply with its recipient, and the thread of the message it answers unless it has one.
