@@ -95,7 +95,8 @@ class Sent(Record, frozen=True, kw_only=True):
     """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names.
 
     `online`, `state` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
-    `reply` is there if the sender waited for one: null if none came, and `note` says what becomes of it then.
+    `reply` is there if the sender waited for one: null if none came, and `note` says what becomes of it then. It also
+    says so if this is a further answer to one message.
     """
 
     ok: bool = True

@@ -57,7 +57,7 @@ class Delivery(Record, frozen=True, kw_only=True):
 class SentMany(Record, frozen=True, kw_only=True):
     """The answer to a send to several agents, of which all or none were written to.
 
-    `created` is false if each of them had the message already. `group` is null for a list.
+    `created` is false if each of them had the message already. `group` is null for a list. `note` as that of `Sent`.
     """
 
     ok: bool = True
@@ -66,6 +66,7 @@ class SentMany(Record, frozen=True, kw_only=True):
     created: bool
     durability: str
     recipients: list[Delivery]
+    note: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Group(Record, frozen=True, kw_only=True):

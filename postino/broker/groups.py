@@ -84,12 +84,14 @@ class Groups(GroupTable):
                 record, names, many = await self._recipients(many, sender) if many.group else ("", moved.names, many)
                 _refuse_duplicates(names, many)
                 continue
+            notes = [self._mail.further_answer(many.draft, each.to, sender) for each in recipients]
             return SentMany(
                 id=many.draft.id,
                 group=many.group,
                 created=any(each.created for each in recipients),
                 durability=self._store.durability,
                 recipients=await self._with_hints(recipients),
+                note=next(filter(None, notes), msgspec.UNSET),
             )
         raise StoreAway("the recipients are renamed again and again", outcome="none")
 

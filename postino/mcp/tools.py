@@ -126,7 +126,8 @@ async def send_many(call: ToolCall, many: ManyDraft) -> dict[str, Any]:
     for each in sent.recipients:
         reach.setdefault(each.reach, []).append(each.to)
     answer = {"id": sent.id, "created": sent.created, "durability": sent.durability, "recipients": len(sent.recipients)}
-    return {"ok": True, **({"group": sent.group} if sent.group else {}), **answer, "reach": reach}
+    more = {"note": sent.note} if sent.note else {}
+    return {"ok": True, **({"group": sent.group} if sent.group else {}), **answer, "reach": reach, **more}
 
 
 @tool(Read, "Read my messages", read_only=True, always_loaded=True)  # Claude Code's plan mode allows no other call
