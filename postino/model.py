@@ -265,10 +265,15 @@ class UnseenBroadcast(Announcement, frozen=True, kw_only=True):
 
 
 class Broadcast(Announcement, frozen=True, kw_only=True):
-    """A broadcast in the list of all: `seen` of the `agents` known agents have read past it."""
+    """A broadcast in the list of all: `seen` of the `agents` known agents have read past it.
+
+    `seenBy` and `notSeenBy` name up to ten of each, those first that have read least.
+    """
 
     seen: int
     agents: int
+    seen_by: list[str] = msgspec.field(name="seenBy", default_factory=list)
+    not_seen_by: list[str] = msgspec.field(name="notSeenBy", default_factory=list)
     tree: Tree | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -191,8 +191,8 @@ async def _unseen(call: ToolCall, limit: int) -> dict[str, Any]:
 
 
 async def _newest(session: Session, limit: int) -> dict[str, Any]:
-    _, total = await session.broker.broadcasts.page(1, 0)
-    items, _ = await session.broker.broadcasts.page(limit, max(0, total - limit))
+    total = await session.broker.broadcasts.count()
+    items, total = await session.broker.broadcasts.page(limit, max(0, total - limit))
     shown = answers.encode_fitting([_shown(each) for each in reversed(items)])[::-1]
     newest = items[len(items) - len(shown) :]
     lines = _with_departures(shown, newest, await session.broker.broadcasts.departed(0))

@@ -35,6 +35,9 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
         before=before,
         limit=asked.limit,
     )
+    if any(each.id == asked.q for each in page.items):
+        sought = await call.broker.broadcasts.with_readers(page.items)
+        page = msgspec.structs.replace(page, items=sought)
     return await _rendered(call, page) if asked.render else page
 
 
