@@ -56,10 +56,10 @@ async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     agent, before = await _allowed(call, None), _entry(asked.before, "before")
     name = check_thread(call.request.match_info["thread"])
     if before == "0-0":
-        return conversation(name, HistoryPage(items=[], more=False))
+        return conversation(name, HistoryPage(items=[], more=False), newest=False)
     page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)
     page = await _rendered(call, page) if asked.render else page
-    return conversation(name, page)
+    return conversation(name, page, newest=before is None)
 
 
 async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None:
