@@ -30,7 +30,6 @@ import redis
 from postino.daemon import process
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
-from tests.daemons import Daemon
 from tests.homes import scratch
 
 FLAGS = [
@@ -165,17 +164,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def running(constants: dict[str, float] | None = None, **settings: str) -> Iterator[Served]:
-    """Run a daemon in a scratch home with these POSTINO_ variables; end it and its Valkey afterwards.
-
-    `constants` of its modules have other values.
-    """
+def running(**settings: str) -> Iterator[Served]:
+    """Run a daemon in a scratch home with these POSTINO_ variables; end it and its Valkey afterwards."""
     home = Home(scratch())
     env = {name: text for name, text in os.environ.items() if not name.startswith(("POSTINO_", "CLAUDE"))}
     served = Served(home, env | {"POSTINO_HOME": str(home.root), "POSTINO_WEB_PORT": "0"} | settings)
     try:
-        if constants:
-            Daemon(home, served.env, constants=constants).start()
         served.start()
         yield served
     finally:

@@ -124,24 +124,6 @@ def test_a_thread_is_shown_whole_over_all_agents(visit, served, name) -> None:
     expect(page.locator(".quote .link")).to_have_text("asked")
 
 
-def test_threads_say_how_far_back_they_look_and_go_on_when_asked(run_daemon, visit_other) -> None:
-    shorter = {f"postino.broker.{module}.MAX_LOOKED": 50.0 for module in ("history", "threads")}
-    with run_daemon(constants=shorter) as served:
-        for number in range(180):
-            served.send("bob", **({"thread": "both" if number != 3 else "old"} if number in (2, 3, 101) else {}))
-        page = visit_other(served.url).open("#/threads")
-        rows = page.get_by_role("list", name="Threads", exact=True).locator("li")
-
-        expect(rows.locator(".agent-status")).to_have_text(["tester, bob · 1+ messages"])
-        page.get_by_text("Of the newest 100 messages; + counts no older ones.").wait_for()
-        page.get_by_role("button", name="Look further back").click()
-        page.get_by_text("Of the newest 150 messages").wait_for()
-        page.get_by_role("button", name="Look further back").click()
-
-        expect(rows.locator(".agent-status")).to_have_text(["tester, bob · 2 messages", "tester, bob · 1 message"])
-        expect(page.get_by_role("button", name="Look further back")).to_be_hidden()
-
-
 def test_filters_narrow_a_search_on_the_server(visit, served, name) -> None:
     served.send(name, "a green apple", **{"from": "ada"})
     read = served.send(name, "a red apple", **{"from": "bob"})
