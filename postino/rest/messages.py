@@ -150,7 +150,7 @@ async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
 async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:
     """Lease messages, waiting for one if `wait` says so. A client that has gone keeps no lease."""
     asked = merged(call.query, call.body)
-    agent = call.agent()
+    agent = call.recipient()  # a person's is refused with a sentence of its own
     consumer = call.consumer(asked.consumer) or f"c-{secrets.token_hex(8)}"
     options = {
         "limit": asked.limit or DEFAULT_PAGE,
@@ -198,7 +198,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
 
 async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
     """Count what an agent can read now; as text/plain, one line for a hook to print, or nothing."""
-    agent = call.agent()
+    agent = call.recipient()
     found = await call.broker.agents.check(agent)
     if "text/plain" not in call.request.headers.get("Accept", ""):
         return found

@@ -222,11 +222,18 @@ async def test_the_help_lists_the_keys(open_inbox) -> None:
         await terminal.hides("answer with a choice")
 
 
+def rows_end(terminal: Terminal, name: str, width: int) -> bool:
+    shown = [line for line in terminal.lines if f"ada → {name} " in line]
+    return bool(shown) and all(line.endswith("waiting now") and len(line) == width - 1 for line in shown)
+
+
 async def test_a_small_and_a_large_screen_are_filled(open_inbox, client, name) -> None:
     client.send(name, "# A heading\n\n" + "word " * 60, sender="ada")
     for size in ((50, 14), (200, 60)):
         async with open_inbox(size=size) as terminal:
             await terminal.shows("A heading", "Inbox")
-            await terminal.pilot.resize_terminal(80, 24)
-            await terminal.shows("A heading")
-            assert len(terminal.lines) == 24
+            for width, height in ((80, 24), (60, 15)):
+                await terminal.pilot.resize_terminal(width, height)
+                # no row is wrapped: each ends with what became of its message
+                await eventually(lambda: rows_end(terminal, name, width), f"rows of {width} columns: {terminal.text}")  # noqa: B023
+                assert len(terminal.lines) == height
