@@ -50,7 +50,7 @@ async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     """Return the newest messages of a thread, oldest first; with a token below admin only those of its agent."""
     asked = call.query
     agent, before = await _allowed(call, None), entry_of(asked.before, "before")
-    name = check_thread(call.request.match_info["thread"])
+    name = check_thread(call.path["thread"])
     if before == "0-0":
         return conversation(name, HistoryPage(items=[], more=False))
     page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)

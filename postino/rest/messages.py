@@ -56,7 +56,7 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent | SentMany:
             field="X-Postino-From",
         )
     thread = call.header("X-Postino-Thread")
-    to = call.request.match_info["agent"]
+    to = call.path["agent"]
     return await _send(call, SendBody(to=to, body=call.body, from_=sender, thread=thread))
 
 
@@ -187,7 +187,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
 
     A named token below admin sees that of what it sent, and as an agent of what it was sent.
     """
-    id = check_id(call.request.match_info["id"])
+    id = check_id(call.path["id"])
     found = await call.broker.mail.state(call.recipient(), id)
     if call.restricted is not None:
         parties = (found.from_,) if call.restricted.role == PUBLISH else (found.from_, found.to)
