@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from postino.client import Client
-from postino.home import Home
+from postino.paths import Home
 
 
 @pytest.fixture
