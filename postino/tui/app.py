@@ -77,7 +77,7 @@ class Inbox(App[None]):
         self._loading = False
         self._rests_until = 0.0  # time.monotonic()
         self._sequence = 0.0
-        self._sight = Sight(self, mailroom, terminal)
+        self._sight = Sight(self, mailroom, terminal, self.note_seen)
         self._saying: Timer | None = None
 
     def compose(self) -> ComposeResult:

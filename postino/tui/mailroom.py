@@ -78,6 +78,7 @@ class Mailroom:
         self._closed = threading.Event()
         self._follower: InboxClient | None = None
         self._present: str | None = None
+        self._away = False
 
     async def call(self, ask: Callable[[InboxClient], T]) -> T:
         """Make one call in a thread; errors are those of the client. One that is cancelled is made all the same."""
@@ -107,7 +108,7 @@ class Mailroom:
                 try:
                     self._follower = client = self._make({})
                     with client:
-                        client.be(self._present)
+                        client.be(None if self._away else self._present)
                         for event in client.events(since=since, patience=0):
                             if self._closed.is_set():
                                 return
@@ -120,11 +121,11 @@ class Mailroom:
 
         threading.Thread(target=work, name="events", daemon=True).start()
 
-    def be(self, name: str | None) -> None:
-        """Be online as `name`, or as nobody."""
-        self._present = name
+    def be(self, *, away: bool) -> None:
+        """Be away, or online again as who follows."""
+        self._away = away
         if self._follower is not None:
-            self._follower.be(name)
+            self._follower.be(None if away else self._present)
 
     async def close(self) -> None:
         """Stop following and close the connection, after the call that is under way: it would open another."""

@@ -63,7 +63,7 @@ async def test_a_click_answers_chooses_and_changes_the_view(open_inbox: Open, se
         await terminal.click("The newer one")
         await terminal.click(" Messages ")
         await terminal.shows(f"you → {asker}")
-        await terminal.click(f" {asker} ")
+        await terminal.click(f"  {asker}  ")
         await terminal.hides("The newer one")
 
     assert [each["body"] for each in client.peek(asker)["items"]] == ["Wait"]
