@@ -142,10 +142,12 @@ async def test_all_that_is_open_comes_in_pages(people: Broker, send: Any) -> Non
     pages, before = [], None
     while before is not None or not pages:
         page = await people.people.inbox("robert", 25, before)
-        pages.append([each.id for each in page.items])
+        pages.append(page.items)
         before = page.before
 
-    assert [id for page in pages for id in page] == [f"m{number}" for number in range(129, -1, -1)]
+    shown = [each for page in pages for each in page]
+    assert sorted(each.id for each in shown) == sorted(f"m{number}" for number in range(130))
+    assert [each.timestamp for each in shown] == sorted((each.timestamp for each in shown), reverse=True)
     assert max(map(len, pages)) <= 26
     assert not (await people.people.inbox("robert", 25, "0-0")).items
 
