@@ -16,10 +16,10 @@ from typing import Any
 
 import structlog
 
+from postino.broker.rings import SPAN_S, Chain, Rings
 from postino.errors import StoreAway, TooFast
 from postino.model import ANONYMOUS, SYSTEM, Event, Sender
 
-SPAN_S = 60.0
 TELL_S = 10.0  # between two events about the same sender or pair: who is refused may try again at once
 EVERYBODY = "all"  # the recipient of a broadcast
 _MOST = 10_000  # senders, pairs and names that are remembered
@@ -43,7 +43,7 @@ class Counted:
     stored; None: not known. What stored nothing, or certainly failed, is not counted in the end.
     """
 
-    __slots__ = ("_guard", "counts", "created", "id", "name", "to", "turns")
+    __slots__ = ("_guard", "counts", "created", "id", "led", "name", "to", "turns")
 
     def __init__(self, guard: Guard | None, name: str, to: Sequence[str], id: str) -> None:
         self._guard = guard  # None: nothing is counted
@@ -53,6 +53,7 @@ class Counted:
         self.created: int | None = None
         self.counts = False  # for its sender: not a message that had been counted
         self.turns: Sequence[str] = ()
+        self.led: Sequence[tuple[str, Chain | None]] = ()  # what `Rings.restore` takes
 
     def __enter__(self) -> Counted:
         return self
@@ -70,8 +71,9 @@ class Guard:
     """Counts what is sent. 0 for a rate: no limit.
 
     A send to several agents counts once for its sender, and for each pair it makes. A turn is a message to the one who
-    wrote last: any number of messages in one direction are one turn. A person's message ends the count of every pair
-    that its recipient belongs to. Repeating a message that was counted, under its id, is neither counted nor refused.
+    wrote last: any number of messages in one direction are one turn. Three to five agents are a loop where each message
+    follows the last one that its sender got. A person's message ends the count of every pair and loop that its
+    recipient belongs to. Repeating a message that was counted, under its id, is neither counted nor refused.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Guard:
         self._clock = clock
         self._sent: dict[str, dict[str, float]] = {}  # sender -> id of each message -> when it was counted
         self._pairs: dict[tuple[str, str], _Pair] = {}
+        self._rings = Rings(pair_rate)
+        self._event: tuple[str, str, str] | None = None  # sender, id and recipient of the last one that was counted
         self._present: dict[str, str] = {}  # names under which somebody was written to -> the agent's present name
         #: sender and id of what this daemon has counted -> how many events about it are yet to come
         self._own: dict[tuple[str, str], int] = {}
@@ -96,7 +100,7 @@ class Guard:
         The caller notes in the returned record how many messages were `created`.
 
         Raises:
-            TooFast: `reason` is `send_rate` or `pair_rate`.
+            TooFast: `reason` is `send_rate`, `pair_rate` or `ring_rate`.
         """
         name = self._name(sender.name)
         if name in _UNGUARDED or not (self._send_rate or self._pair_rate):
@@ -109,12 +113,15 @@ class Guard:
             self._tell_once(sender.name, refused, now)
             raise refused
         self._own[name, id] = len(recipients)
-        if len(self._own) > _MOST:
-            _keep_newest(self._own)
+        _keep_newest(self._own)
         if sender.verified and self._send_rate:
             counted.counts = self._count(name, id, now)
         if self._pair_rate:
             counted.turns = [each for each in recipients if self._turn(name, each, now, person=person)]
+            if not person:
+                add, alone = self._rings.add, len(recipients) == 1
+                others = [each for each in recipients if each not in (name, EVERYBODY)]
+                counted.led = [(each, add(name, each, now, alone=alone)) for each in others]
         return counted
 
     def withdraw(self, counted: Counted) -> None:
@@ -129,6 +136,8 @@ class Guard:
             return
         if counted.counts:
             self._sent.get(name, {}).pop(id, None)
+        for each, before in counted.led:
+            self._rings.restore(each, before)
         for each in counted.turns:
             pair = self._pairs.get(_key(name, each))
             if pair is not None and pair.last == name and pair.turns:
@@ -142,6 +151,7 @@ class Guard:
         name, before = self._name(sender), self._name(asked)
         self._present[asked.lower()] = present.lower()
         _keep_newest(self._present)
+        self._rings.rename(before, present.lower())
         if (pair := self._pairs.pop(_key(name, before), None)) is not None:
             self._pairs.setdefault(_key(name, present.lower()), pair)
 
@@ -162,8 +172,19 @@ class Guard:
         now, via = self._clock(), data.get("via")
         if via == "mcp":  # a message to several has an event for each of them
             self._count(name, id, now)
-        if event.type == "msg_send":
-            self._turn(name, self._name(str(data["to"])), now, person=self._is_person(name, str(via)))
+        if event.type == "msg_send" and self._pair_rate:
+            to, person = self._name(str(data["to"])), self._is_person(name, str(via))
+            self._turn(name, to, now, person=person)
+            if not person:
+                self._note_led(name, id, to, now)
+
+    def _note_led(self, name: str, id: str, to: str, now: float) -> None:
+        """Note a message that another daemon has accepted: one to several is known by the second event about it."""
+        several = self._event is not None and self._event[:2] == (name, id)
+        if several and self._event is not None:
+            self._rings.add(name, self._event[2], now, alone=False)
+        self._rings.add(name, to, now, alone=not several)
+        self._event = (name, id, to)
 
     async def close(self) -> None:
         """Wait for what is being told."""
@@ -191,6 +212,13 @@ class Guard:
                     "(POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
                 )
                 return _too_fast(why, "pair_rate", each, pair.turns[0] + SPAN_S - now)
+        if len(to) == 1 and (ring := self._rings.refused(name, recipients[0], now)) is not None:
+            members, until = ring
+            why = (
+                f"{', '.join(members[:-1])} and {members[-1]} have answered one another {self._pair_rate} times within "
+                "a minute (POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
+            )
+            return _too_fast(why, "ring_rate", to[0], until - now)
         return None
 
     def _count(self, name: str, id: str, now: float) -> bool:
@@ -210,6 +238,7 @@ class Guard:
         if person:
             for key in [key for key in self._pairs if to in key]:
                 del self._pairs[key]
+            self._rings.reset(to)
             return False
         if sender == to or to in _UNGUARDED:
             return False
