@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-
-import msgspec
 
 from postino.broker.guard import EVERYBODY, Guard
-from postino.model import Broadcast, BroadcastDraft, BroadcastSent, Departure, Sender, iso
-from postino.parts import Part, Place
+from postino.model import BroadcastDraft, BroadcastSent, Departure, Sender, iso
 from postino.store.agents import AgentTable
 from postino.store.broadcasts import BroadcastStream
 from postino.store.sessions import SessionTable
 from postino.store.store import Store
 
 MOST_DEPARTED = 20  # that are looked at for one answer
+MOST_NAMED = 10  # agents that have seen a broadcast, and as many that have not
 
 
 class Broadcasts(BroadcastStream):
@@ -54,10 +51,3 @@ class Broadcasts(BroadcastStream):
     async def _is_online(self, name: str) -> bool:
         _, entry = await self._agents.entry(name)
         return entry is not None and bool(await self._sessions.live_of(entry.sessions))
-
-    async def part(self, limit: int, place: Place) -> Part[Broadcast]:
-        """Return broadcasts, each with how many agents of how many have seen it."""
-        found = await super().part(limit, place)
-        names = await self._agents.names_lately()
-        agents = len(names.seen) - sum(names.agents[each].seen > 0 for each in names.people)  # people have the page
-        return replace(found, items=[msgspec.structs.replace(each, agents=agents) for each in found.items])

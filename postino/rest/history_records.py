@@ -19,9 +19,10 @@ Entry = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,19}-[0-9]{1,
 
 
 class InboxQuery(Asked, frozen=True, kw_only=True):
-    """How much of a person's inbox; `render`: each message with its body as a tree."""
+    """How much of a person's inbox, before an entry; `render`: each message with its body as a tree."""
 
     limit: Limit = DEFAULT_PAGE
+    before: _Entry | None = None
     render: bool = False
 
 

@@ -11,7 +11,7 @@ from postino.model import Broadcast, Message, Record
 from postino.parts import Part, Place
 from postino.rest.call import ApiCall
 from postino.rest.history_records import Entry
-from postino.rest.parse import stream_id
+from postino.rest.parse import entry_of
 from postino.rest.records import Nothing, Paging
 from postino.rest.render import with_trees
 
@@ -36,7 +36,7 @@ class Parts(Paging, frozen=True, kw_only=True):
         Raises:
             BadPage: `after` or `before` is no entry.
         """
-        return Place(self.offset, entry(self.after, "after"), entry(self.before, "before"))
+        return Place(self.offset, entry_of(self.after, "after"), entry_of(self.before, "before"))
 
 
 class RenderedParts(Parts, frozen=True, kw_only=True):
@@ -77,17 +77,3 @@ async def text_page(call: ApiCall[RenderedParts, Nothing], found: Part[Text]) ->
     if not call.query.render:
         return page
     return msgspec.structs.replace(page, items=await with_trees(call.state.renderer, found.items))
-
-
-def entry(given: str | None, name: str) -> str | None:
-    """Return an entry of a stream that a caller gave; None if it gave none.
-
-    Raises:
-        BadPage: it is none.
-    """
-    if given is None:
-        return None
-    found = stream_id(given) if "-" in given else None
-    if found is None:
-        raise BadPage(f"{name} must be the `before`, the `after` or an `entry` of an earlier page", field=name)
-    return found

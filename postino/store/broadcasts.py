@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import structlog
 
 from postino.errors import UnknownMessage
@@ -108,16 +106,19 @@ class BroadcastStream:
         return agent
 
     async def part(self, limit: int, place: Place) -> Part[Broadcast]:
-        """Return broadcasts, with how many agents have seen each."""
+        """Return broadcasts, not yet with who has seen each."""
         keys = self._store.keys
-        cursors = await self._store.call("HVALS", keys.shared("cursors"))
-        made = partial(_broadcast, [int(each.rpartition(" ")[2]) for each in cursors])
-        return await part(self._store, keys.shared("broadcasts"), keys.of("index", ALL), limit, place, made)
+        return await part(self._store, keys.shared("broadcasts"), keys.of("index", ALL), limit, place, _broadcast)
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
         """Return broadcasts, and how many there are."""
         found = await self.part(limit, Place(offset))
         return found.items, found.total
+
+    async def reached(self) -> dict[str, int]:
+        """Return the number of the last broadcast that each agent has seen; agents that have seen none are left out."""
+        cursors = pairs(await self._store.query("HGETALL", self._store.keys.shared("cursors")))
+        return {agent: int(cursor.rpartition(" ")[2]) for agent, cursor in cursors.items()}
 
     async def departures(self, since_ms: int, limit: int) -> list[tuple[str, int]]:
         """Return the agents that went offline at `since_ms` or later, and when in ms, newest first."""
@@ -143,6 +144,5 @@ def _unseen(fields: dict[str, str], fingerprint: str, given: bool) -> UnseenBroa
     return UnseenBroadcast(**found, redelivered=given)
 
 
-def _broadcast(reached: list[int], fields: dict[str, str], fingerprint: str) -> Broadcast:
-    found = listed(fields, fingerprint)
-    return Broadcast(**found, seen=sum(1 for each in reached if each >= found["seq"]), agents=0)
+def _broadcast(fields: dict[str, str], fingerprint: str) -> Broadcast:
+    return Broadcast(**listed(fields, fingerprint), seen=0, agents=0)
