@@ -22,7 +22,7 @@ class InboxQuery(Asked, frozen=True, kw_only=True):
     """How much of a person's inbox, before an entry; `render`: each message with its body as a tree."""
 
     limit: Limit = DEFAULT_PAGE
-    before: _Entry | None = None
+    before: Entry | None = None
     render: bool = False
 
 
