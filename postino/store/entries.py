@@ -18,6 +18,11 @@ BLANK = {"id": "", "seq": "0", "from": "", "verified": "", "via": "", "body": ""
 _UNREADABLE = (KeyError, ValueError, OverflowError, OSError)
 
 
+def event(kind: str, **data: str) -> str:
+    """Return an event as lua/lib/event.lua has it."""
+    return "\n".join((kind, *(each for pair in data.items() for each in pair)))
+
+
 def pairs(flat: list[str]) -> dict[str, str]:
     """Turn [field, value, ...] into a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))

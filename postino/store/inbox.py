@@ -28,6 +28,7 @@ from postino.parts import Part, Place
 from postino.store.entries import (
     Extras,
     encoded,
+    event,
     id_array,
     is_altered,
     leased_items,
@@ -71,7 +72,7 @@ class Inboxes:
             digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
             sender=sender.name,
             message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            via=sender.via,
+            event=event("msg_send", id=draft.id, **{"from": sender.name}, via=sender.via),
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
             session=sender.session,

@@ -217,11 +217,11 @@ class TransferTable:
 
     async def end(self) -> bool:
         """End an import, finished or not; return whether there was one."""
-        return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "imports"))
+        return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "imports3"))
 
     async def is_importing(self) -> bool:
         """Return whether an import was begun and not ended."""
-        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports"))
+        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports3"))
 
     async def add_agent(self, line: AgentLine) -> None:
         """Restore an agent.
