@@ -16,7 +16,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from postino.errors import PostinoError, StoreAway, StoreFull
-from postino.store.fence import Batch, Fence
+from postino.store.fence import Batch, Fence, refused
 from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Primary, Where, shown
 from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
 
@@ -190,10 +190,13 @@ class Pipeline:
             return
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
-            wire.send(calls if self._fence is None else self._fence.enclose(calls))
-            self.round_trips += 1
-            if self._deadline_timer is None:
-                self._deadline_timer = self._loop.call_at(calls[0].deadline, self._check_deadline)
+            self._transmit(wire, calls if self._fence is None else self._fence.enclose(calls))
+
+    def _transmit(self, wire: Wire, calls: list[PendingCall]) -> None:
+        wire.send(calls)
+        self.round_trips += 1
+        if self._deadline_timer is None:
+            self._deadline_timer = self._loop.call_at(calls[0].deadline, self._check_deadline)
 
     def _next_batch(self, size: int) -> list[PendingCall]:
         now = self._loop.time()
@@ -229,6 +232,8 @@ class Pipeline:
             writer = _detach_stream(connection)
             assert writer is not None
             self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
+            if self._fence is not None:
+                self._transmit(self._wire, self._fence.trial(deadline))
         except Exception as error:  # whatever it is, the waiting callers must hear of it
             if connection is not None:
                 self._primary.failed(connection)
@@ -269,6 +274,9 @@ class Pipeline:
             self._settle(call, reply)
         elif batch := self._fence.take(reply):
             objection = self._fence.objection(batch)
+            if objection is not None and batch.is_trial and not self._sent_away:
+                _fail(self._unsent, refused(objection))
+                self._unsent.clear()
             self._sent_away = self._sent_away or objection is not None
             self._settle_batch(batch, objection)
 
