@@ -19,7 +19,7 @@ from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import InboxClient, Mailroom
-from postino.tui.panes import MessagePane, Row, Rows, Side, fill
+from postino.tui.panes import Line, MessagePane, Row, Rows, Side, fill
 from postino.tui.sight import Sight
 from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
@@ -82,14 +82,14 @@ class Inbox(App[None]):
 
     def compose(self) -> ComposeResult:
         """Make the panes."""
-        yield Static(id="top", markup=False)
+        yield Line(id="top")
         with Horizontal():
             yield Side()
             with Vertical():
                 yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
                 yield Rows(id="list", opens=False)
                 yield MessagePane(id="message")
-                yield Static(id="choices", markup=False)
+                yield Line(id="choices")
                 yield Writing()
         yield Static(Content(SUMMARY), id="hint", markup=False)
 

@@ -12,6 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -150,6 +151,15 @@ def nothing(place: Place, me: str | None) -> str:
     if me is None:
         return "This terminal is an agent's, or nobody's: `postino tui NAME` shows the inbox of a person."
     return f"{EMPTY['inbox']}\n\nAgents reach you as {rows.line(me)}, and all people as human."
+
+
+class Line(Static):
+    """Texts that can be clicked, in their own style: not as links, whose colours are those of Textual."""
+
+    auto_links = Reactive(False)
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, markup=False)
 
 
 class Row(Option):

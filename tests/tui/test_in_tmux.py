@@ -54,4 +54,4 @@ def test_without_textual_it_says_what_to_install(served, tmp_path) -> None:
     os.close(terminal)
     os.close(other)
     assert done.returncode == 2
-    assert b"usage: postino COMMAND" in done.stderr
+    assert b"usage: postino COMMAND" in done.stderr and b"With pip install 'postino[tui]'" in done.stderr

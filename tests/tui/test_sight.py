@@ -124,7 +124,7 @@ def _listens(port: int) -> bool:
 
 def test_over_ssh_it_takes_keys_and_a_lost_connection_ends_it(tmux, served: Daemon, client, ssh, tmp_path) -> None:
     """The terminal's SIGHUP is ignored, as by a shell within nohup."""
-    me, pid, script = str(client.people()["items"][0]["name"]), tmp_path / "pid", tmp_path / "inbox"
+    me, pid, script = str(client.whoami()["agent"]), tmp_path / "pid", tmp_path / "inbox"
     env = [f"export {name}={shlex.quote(value)}" for name, value in served.env.items() if name != "TERM"]
     postino = f"exec {shlex.quote(sys.executable)} -m postino tui"
     script.write_text("\n".join([*env, "trap '' HUP", f"echo $$ >{pid}.new", f"mv {pid}.new {pid}", postino, ""]))
