@@ -127,7 +127,7 @@ async def test_a_refusal_is_shown_and_the_text_stays(open_inbox, client) -> None
         await terminal.press("enter")
         await terminal.type("hello")
         await terminal.press("ctrl+s")
-        await terminal.shows("must be 1 to 64 of", "hello", "Ctrl+S")
+        await terminal.shows("must be 1 to 64 of", "hello", "A new message")
 
 
 async def test_older_messages_come_at_the_end_of_the_list(open_inbox, client, name) -> None:
