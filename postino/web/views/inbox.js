@@ -10,7 +10,7 @@ import { avatarOfAll } from "./avatar.js";
 import { Compose } from "./compose.js";
 import { MessageRow } from "./message.js";
 import { NameLine } from "./name_line.js";
-import { messageSent } from "./send_status.js";
+import { messageSent, noted } from "./send_status.js";
 
 const SEEN_MS = 1_000; // that a message is visible in a focused page before it counts as seen
 const TICK_MS = 10_000;
@@ -182,9 +182,9 @@ export class InboxView {
     const answer = `answer:${id}`.slice(0, 128);
     const message = { to: from, body: choice, id: answer, reply_to: id, from: this.#me.name, ...(thread && { thread }) };
     this.#app.attempt(async () => {
-      await this.#app.api.send(message);
+      const sent = await this.#app.api.send(message);
       this.#inbox.refresh();
-      return `${from} gets your answer: ${choice}`;
+      return `${from} gets your answer: ${choice}${sent.note ? `. ${noted(sent)}` : ""}`;
     });
   }
 
