@@ -134,8 +134,14 @@ def test_over_ssh_it_takes_keys_and_a_lost_connection_ends_it(tmux, served: Daem
 
     screen.shows("builder → you", "Merge now?", "live", "opened")
     screen.run("resize-window", "-x", "60", "-y", "15")
-    until(lambda: len(screen.run("capture-pane", "-p").splitlines()) == 15, "the new size")
-    shown = screen.shows("j k move", "Merge now?").splitlines()
+
+    def smaller() -> bool:
+        screen.keys("k")  # ssh may sleep through the signal of the new size, until the next key
+        return "? help" in screen.run("capture-pane", "-p").splitlines()[-1]
+
+    until(smaller, "the new size", poll_s=0.3)
+    shown = screen.shows("Merge now?").splitlines()
+    assert len(shown) == 15
     assert [line for line in shown[2:] if "builder → you" in line] == []
     screen.keys("g", "m")
     screen.shows("read ")
