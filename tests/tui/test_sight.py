@@ -31,9 +31,6 @@ class Pane(Terminal):
         super().__init__({})
         self.hidden = True
 
-    def is_gone(self) -> bool:
-        return False
-
     async def is_hidden(self) -> bool:
         return self.hidden
 
