@@ -26,6 +26,7 @@ import { Strip } from "./views/strip.js";
 import { ThreadList } from "./views/thread_list.js";
 
 const HEALTH_MS = 15_000; // Valkey can fail while the daemon runs, without an event
+const FIRST_ROWS_MS = 600; // at most, before what is there is shown
 const NARROW = matchMedia("(max-width: 45rem)"); // as in the style sheets
 
 const dialogs = new Dialogs();
@@ -56,6 +57,13 @@ const broadcasts = new BroadcastsView(app);
 const activity = new ActivityView(app);
 const inboxView = new InboxView(app);
 const mailLayout = h("div", { class: "mail-layout" }, agentList.element, mail.element, new KnownNames(agents).element);
+
+// the view is shown when it is known what stands above it, and the events of the last minutes are loaded after that
+document.documentElement.dataset.starting = "";
+const firstRows = Promise.race([
+  Promise.all([agents.changed, inbox.changed].map((changed) => new Promise((resolve) => changed.on(resolve)))),
+  new Promise((resolve) => setTimeout(resolve, FIRST_ROWS_MS)),
+]);
 
 /** Run `work` and show the sentence it returns, or the message of its error. */
 async function attempt(work) {
@@ -235,4 +243,5 @@ me.load();
 follow(show);
 if (demo) frame.warn("This is a made-up mailroom: nothing here is real, and nothing is sent.");
 agents.refresh();
-await live.start();
+firstRows.then(() => delete document.documentElement.dataset.starting);
+await live.start(firstRows);

@@ -232,7 +232,7 @@ function status(agent) {
   const seen = mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen");
   const parts = [...where, agent.online ? (agent.state === "unknown" ? "online" : agent.state) : seen];
   if (agent.sessions > 1) parts.push(count(agent.sessions, "session"));
-  if (leased > 0) parts.push(`${grouped(leased)} leased`);
+  if (leased > 0) parts.push(`${grouped(leased)} being read`);
   return parts.join(" · ");
 }
 

@@ -14,6 +14,7 @@ import { messageSent } from "./send_status.js";
 
 const SEEN_MS = 1_000; // that a message is visible in a focused page before it counts as seen
 const TICK_MS = 10_000;
+const LONGEST_ID = 128;
 
 export class InboxView {
   element;
@@ -91,9 +92,7 @@ export class InboxView {
 
   /** Answer the selected message with its choice number `number`. */
   choose(number) {
-    const row = this.selected();
-    const choice = row?.entry.choices?.[number - 1];
-    if (choice) this.#answer(row.entry, choice);
+    this.selected()?.choose(number);
   }
 
   done() {
@@ -127,7 +126,7 @@ export class InboxView {
     if (selected >= 0 && !this.#focused()) rows[Math.min(selected, rows.length - 1)]?.element.focus({ preventScroll: true });
     write(this.#summary, loaded ? `${count(open.length, "open message")}${more ? ", and older ones" : ""}` : "");
     this.#empty.hidden = items.length > 0;
-    write(this.#empty, problem || (loaded ? this.#nothing() : this.#me.name ? "" : "This daemon knows no person yet."));
+    write(this.#empty, problem || (loaded ? this.#nothing() : this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
   }
 
   #nothing() {
@@ -176,16 +175,24 @@ export class InboxView {
     this.#compose.reply({ ...entry, to: null });
   }
 
-  #answer(entry, choice) {
-    const { from, id, thread } = entry;
-    // one id for each message with choices: a second click sends nothing more
-    const answer = `answer:${id}`.slice(0, 128);
+  /** Answer with a choice; return what its row is to say. */
+  async #answer(entry, choice) {
+    const { from, to, id, thread } = entry;
+    // one id for each message with choices: a second click, here or in a terminal, sends nothing more
+    const answer = `answer:${to}:${id}`.slice(-LONGEST_ID);
     const message = { to: from, body: choice, id: answer, reply_to: id, from: this.#me.name, ...(thread && { thread }) };
-    this.#app.attempt(async () => {
+    try {
       await this.#app.api.send(message);
-      this.#inbox.refresh();
-      return `${from} gets your answer: ${choice}`;
-    });
+      this.#app.toast(`${from} gets your answer: ${choice}`);
+    } catch (error) {
+      if (error.code !== "key_reused") return failed(error);
+      await this.#app.attempt(async () => {
+        await this.#inbox.done([id]);
+        return `You have answered ${from} already, with another choice.`;
+      });
+    }
+    this.#inbox.refresh();
+    return "";
   }
 
   #end({ id, from }) {
@@ -206,6 +213,12 @@ export class InboxView {
     this.#inbox.refresh();
     return messageSent(answer, message, this.#app.agents);
   }
+}
+
+/** Return what to say of an answer that failed. */
+function failed({ message, outcome }) {
+  if (outcome !== "unknown") return `Not sent: ${message}`;
+  return `${message} It is not known whether your answer has arrived. Choose again: it will not arrive twice.`;
 }
 
 /** Return an item of the inbox as an entry of the history, which the rows show. */

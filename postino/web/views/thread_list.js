@@ -1,7 +1,7 @@
 /* The list of threads beside the mail: who takes part, how much, and the newest message. */
 
 import { arrange, h, set, visuallyHidden, write } from "../dom.js";
-import { count, lasting, visible } from "../format.js";
+import { count, lasting, unmarked, visible } from "../format.js";
 import { keyed } from "../keyed.js";
 import { threadHash } from "../router.js";
 import { arrows } from "../shortcuts.js";
@@ -99,7 +99,7 @@ class Row {
   draw(item, current) {
     set(this.#link, "aria-current", current && "page");
     write(this.#people, `${item.participants.map(visible).join(", ")} · ${count(item.messages, "message")}`);
-    write(this.#preview, `${visible(item.last_from)}: ${visible(item.text)}`);
+    write(this.#preview, `${visible(item.last_from)}: ${visible(unmarked(item.text))}`);
     this.#waiting.hidden = item.waiting === 0;
     this.#waiting.replaceChildren(String(item.waiting), visuallyHidden(" waiting"));
     write(this.#age, lasting(item.last_at) || "now");
