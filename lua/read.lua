@@ -32,7 +32,7 @@ RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
-ERRORS   NONE
+ERRORS   IS_PERSON  the inbox is that of a person or of all people: they open messages by their ids
 TIME     O(limit + due)
 ]]
 --@include lib/agent
@@ -72,7 +72,11 @@ if ARGV[12] == '1' then
   if wrong then return wrong end
 end
 local record = stored and cjson.decode(stored) or { since = now, seen = 0 }
-if is_person(record, agent) then ttl_ms, max_deliveries = person_ttl(ttl_ms), math.huge end
+if is_person(record, agent) then
+  local what = agent == 'human' and ' is the mailbox of all people, who open' or ' is a person, who opens'
+  return redis.error_reply('IS_PERSON ' .. agent .. what .. ' messages by their ids once they were seen: '
+    .. 'GET /api/people/NAME lists them, POST /api/people/NAME/seen opens them; here nothing was read')
+end
 if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now
   save_agent(keys.agents, agent, record)

@@ -166,6 +166,12 @@ class LeaseLost(PostinoError):
     meaning = "Some of the ids are not leased to this consumer; see `rejected`"
 
 
+class IsPerson(PostinoError):
+    code = "is_person"
+    http = 409
+    meaning = "The inbox is that of a person, who opens messages by their ids (`/people/{name}/seen`); nothing was read"
+
+
 class GroupFull(PostinoError):
     code = "group_full"
     http = 409

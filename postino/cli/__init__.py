@@ -25,8 +25,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "ask": ("replies", "send a message and wait for the reply"),
         "reply": ("replies", "answer a message, in its thread"),
         "show": ("show", "print one message, rendered, and what became of it"),
-        "read": ("mail", "print the next messages of an inbox and acknowledge them"),
-        "check": ("mail", "count the unread messages and unseen broadcasts of an agent"),
+        "read": ("mail", "print what is new in your inbox, or in that of an agent"),
+        "check": ("mail", "count the unread messages of an inbox"),
+        "done": ("people", "take messages that need no answer out of your inbox"),
         "history": ("mail", "list messages and broadcasts with their states"),
         "dead": ("mail", "list, requeue or delete dead letters"),
         "clear": ("mail", "delete every message of an inbox, or all broadcasts"),
@@ -62,6 +63,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 EXAMPLES = """Examples
   postino send reviewer "branch fix-42 is ready" --from builder
   postino read reviewer
+  postino read                 # your own mail, and that to all people
 """
 
 

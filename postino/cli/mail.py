@@ -83,7 +83,7 @@ def read(command: Command) -> int:
     args = parser.parse_args(command.argv)
     if not args.peek:
         command.refuse_in_session(args, "msg_read", "`postino read --peek` only shows it")
-    if (person := command.person_instead(args)) is not None:
+    if (person := command.reader(args)) is not None:
         return people.read(command, args, person)
     name = command.own_name(args)
     if not args.peek:
@@ -160,7 +160,7 @@ def check(command: Command) -> int:
     """Count the unread messages and unseen broadcasts of an agent. The cost does not depend on the counts."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
     args = parser.parse_args(command.argv)
-    if (person := command.person_instead(args)) is not None:
+    if (person := command.reader(args)) is not None:
         return people.check(command, args, person)
     name = command.own_name(args)
     with command.client() as client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postino.values import ANONYMOUS, visible
+from postino.values import ANONYMOUS, HUMAN, visible
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -152,6 +152,10 @@ def names(given: list[str]) -> str:
 
 
 def _notes(item: Json) -> Iterable[str]:
+    if "opened_by" in item and item["to"] == HUMAN:
+        yield "to all people"
+    if item.get("opened_by"):
+        yield f"opened by {line(item['opened_by'])}"
     if item.get("altered"):
         yield "altered on disk: not what was sent"
     if item.get("redelivered"):

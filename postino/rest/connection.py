@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import StreamReader, web
 
 from postino.errors import BadRequest, PostinoError
 from postino.rest import peer
 from postino.rest.answers import closing, forbidden, refusal
+from postino.rest.known_paths import Answering
 from postino.rest.limited_log import LimitedLog
+from postino.rest.request_loop import RequestLoop
 from postino.values import visible
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte
 IDLE_S = 30.0  # between two requests; postino's clients send the next sooner, or reconnect in less than 1 ms
 STALL_S = 30.0  # without reading its answer, after which a client counts as gone
-LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the error
 SWEEP_S = 1.0
 MOST_TCP = 200  # connections: 64 streams, and far more than the tools of one person need
 
@@ -49,7 +51,7 @@ class Policy:
         return self.any_port and name in self.hosts and port.isdecimal()
 
 
-class HttpConnection(web.RequestHandler):
+class HttpConnection(RequestLoop):
     """One HTTP connection. Its policy is made before it counts; the connections' owner ends it when it is overdue."""
 
     __slots__ = (
@@ -72,8 +74,7 @@ class HttpConnection(web.RequestHandler):
         super().__init__(
             connections.server,
             loop=connections.loop,
-            keepalive_timeout=IDLE_S,
-            lingering_time=LINGER_S,
+            keepalive_timeout=0,  # no timer; see `is_overdue`
             access_log=None,  # type: ignore[arg-type] # the default is to log; None is what aiohttp's runner passes
             auto_decompress=False,
         )
@@ -109,6 +110,11 @@ class HttpConnection(web.RequestHandler):
             if self.transport is None or self._half_closed:
                 self._disconnected.set_result(None)
         return self._disconnected
+
+    def handler_of(self, request: web.BaseRequest) -> Callable[[Any], Awaitable[web.StreamResponse]] | None:
+        """Return who answers a request without aiohttp's application; None: the application does."""
+        assert isinstance(request, web.Request)  # the application makes no other
+        return self._connections.find(request)
 
     def request_started(self, request: web.Request) -> None:
         """Note that the head of a request is complete and its handler begins."""
@@ -210,7 +216,7 @@ class HttpConnection(web.RequestHandler):
         """Fail the read of a body whose rest cannot arrive any more."""
         if self._half_closed and self._body is not None and not self._body.is_eof():
             self._body.set_exception(ConnectionResetError("the client closed its sending side before the body's end"))
-            self._body.feed_eof()  # otherwise aiohttp waits LINGER_S for the rest
+            self._body.feed_eof()  # otherwise LINGER_S are spent waiting for the rest
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -221,10 +227,12 @@ class HttpConnection(web.RequestHandler):
         self._stalled_since = None
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether this connection has exceeded HEAD_S or STALL_S."""
+        """Return whether this connection has exceeded HEAD_S, STALL_S or IDLE_S."""
         if self._head_since is not None and now - self._head_since > HEAD_S:
             return True
-        return self._stalled_since is not None and now - self._stalled_since > STALL_S
+        if self._stalled_since is not None:
+            return now - self._stalled_since > STALL_S
+        return now - self._idle_since > IDLE_S and self._is_idle()
 
     def waits_for_client(self) -> tuple[bool, float] | None:
         """Return whether its client has had an answer and owes nothing, and since when; None if the daemon is at work.
@@ -269,17 +277,22 @@ class HttpConnection(web.RequestHandler):
 
 
 class HttpConnections:
-    """The open HTTP connections of the daemon. `policy` makes the policy of a new one."""
+    """The open HTTP connections of the daemon.
+
+    `policy` makes the policy of a new one; `find` returns who answers a request, None if only the application knows.
+    """
 
     def __init__(
         self,
         server: web.Server,
         loop: asyncio.AbstractEventLoop,
         policy: Callable[[asyncio.Transport], Policy],
+        find: Callable[[web.Request], Answering | None],
     ) -> None:
         self.server = server
         self.loop = loop
         self.policy = policy
+        self.find = find
         self.quick = peer.is_quick()
         self._open: set[HttpConnection] = set()
         self._tcp = 0

@@ -25,9 +25,10 @@ class RenderedPaging(Paging, frozen=True, kw_only=True):
 
 
 class InboxQuery(Asked, frozen=True, kw_only=True):
-    """How much of a person's inbox; `render`: each message with its body as a tree."""
+    """How much of a person's inbox, before an entry; `render`: each message with its body as a tree."""
 
     limit: Limit = DEFAULT_PAGE
+    before: _Entry | None = None
     render: bool = False
 
 

@@ -56,7 +56,7 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent | SentMany:
             field="X-Postino-From",
         )
     thread = call.header("X-Postino-Thread")
-    to = call.request.match_info["agent"]
+    to = call.path["agent"]
     return await _send(call, SendBody(to=to, body=call.body, from_=sender, thread=thread))
 
 
@@ -150,7 +150,7 @@ async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
 async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:
     """Lease messages, waiting for one if `wait` says so. A client that has gone keeps no lease."""
     asked = merged(call.query, call.body)
-    agent = call.agent()
+    agent = call.recipient()  # a person's is refused with a sentence of its own
     consumer = call.consumer(asked.consumer) or f"c-{secrets.token_hex(8)}"
     options = {
         "limit": asked.limit or DEFAULT_PAGE,
@@ -187,7 +187,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
 
     A named token below admin sees that of what it sent, and as an agent of what it was sent.
     """
-    id = check_id(call.request.match_info["id"])
+    id = check_id(call.path["id"])
     found = await call.broker.mail.state(call.recipient(), id)
     if call.restricted is not None:
         parties = (found.from_,) if call.restricted.role == PUBLISH else (found.from_, found.to)
@@ -198,7 +198,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
 
 async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
     """Count what an agent can read now; as text/plain, one line for a hook to print, or nothing."""
-    agent = call.agent()
+    agent = call.recipient()
     found = await call.broker.agents.check(agent)
     if "text/plain" not in call.request.headers.get("Accept", ""):
         return found

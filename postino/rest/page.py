@@ -87,7 +87,7 @@ async def index(call: ApiCall[PageQuery, Nothing]) -> web.Response:
 
 async def file(call: ApiCall[Nothing, Nothing]) -> web.Response:
     """Return one file of the page. One below another digest than the present one is not to be kept."""
-    name = call.request.match_info["path"]
+    name = call.path["path"]
     if not name.startswith("~"):
         return _file(call.request, name)
     digest, _, name = name.partition("/")

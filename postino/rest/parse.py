@@ -144,6 +144,20 @@ def stream_id(text: str, *, digits: int = 20) -> str | None:
     return f"{ms}-{seq}" if max(ms, seq) < 1 << 64 else None
 
 
+def entry_of(given: str | None, field: str) -> str | None:
+    """Return the entry that continues a page, in full.
+
+    Raises:
+        BadPage: it is none.
+    """
+    if given is None:
+        return None
+    found = stream_id(given) if "-" in given else None
+    if found is None:
+        raise BadPage(f"{field} must be the `before` or an `entry` of an earlier page", field=field)
+    return found
+
+
 def check_type(request: web.Request, wanted: str = JSON) -> None:
     """Raise UnsupportedType unless the body is declared as `wanted`. A page cannot declare JSON without a preflight.
 

@@ -124,6 +124,7 @@ ROUTES: tuple[Route, ...] = (
         query=ReadQuery,
         body=ReadQuery,
         headers=READING,
+        refusals=("is_person",),
         **OWN,
     ),
     Route("POST", "/api/messages/{agent}/ack", messages.ack, Acknowledged, body=SettleBody, **OWN, **LOST),

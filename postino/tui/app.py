@@ -11,6 +11,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.style import Style
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 
@@ -18,7 +19,9 @@ from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import InboxClient, Mailroom
-from postino.tui.panes import MessagePane, Row, Side, fill
+from postino.tui.panes import MessagePane, Row, Rows, Side, fill
+from postino.tui.sight import Sight
+from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
 from postino.tui.writing import Writing
 
@@ -29,7 +32,6 @@ SHARE = 4  # times as long as the answers took, nothing is asked again: a fifth 
 RETRY_S = 2.0  # after a call that failed
 REDRAW_S = 30.0  # between two times that ages are drawn again
 SAID_S = 6.0  # that a sentence is shown
-SEEN_S = 1.0  # that a message of the inbox has to be shown until it counts as opened
 SEQUENCE_S = 1.2  # between the two keys of a sequence
 SUMMARY = "j k move  Enter open  r reply  w write  e done  s search  / filter  ? help"
 
@@ -60,7 +62,7 @@ class Inbox(App[None]):
         Binding("q", "quit"),
     ]
 
-    def __init__(self, mailroom: Mailroom, me: str | None) -> None:
+    def __init__(self, mailroom: Mailroom, me: str | None, terminal: Terminal | None = None) -> None:
         super().__init__(ansi_color=True)  # the terminal's own colours, with NO_COLOR none
         self.theme = "ansi-dark"
         self.me = me
@@ -75,7 +77,7 @@ class Inbox(App[None]):
         self._loading = False
         self._rests_until = 0.0  # time.monotonic()
         self._sequence = 0.0
-        self._seen_timer: Timer | None = None
+        self._sight = Sight(self, mailroom, terminal, self.note_seen)
         self._saying: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -85,7 +87,7 @@ class Inbox(App[None]):
             yield Side()
             with Vertical():
                 yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
-                yield OptionList(id="list", markup=False)
+                yield Rows(id="list", opens=False)
                 yield MessagePane(id="message")
                 yield Static(id="choices", markup=False)
                 yield Writing()
@@ -95,6 +97,7 @@ class Inbox(App[None]):
         """Load, and follow the events."""
         self._list.focus()
         self._mailroom.follow(self.me, self._on_event, self._on_state)
+        self._sight.begin()
         self.set_interval(REFRESH_S, self._refresh)
         self.set_interval(REDRAW_S, self._draw)
         self._refresh()
@@ -120,11 +123,11 @@ class Inbox(App[None]):
             self.run_worker(self._load(), exit_on_error=False)
 
     async def _load(self) -> None:
-        place, me, began = self._place, self.me, time.monotonic()
+        place, me, shown, began = self._place, self.me, len(self._page.items), time.monotonic()
         try:
-            page = await self._mailroom.call(lambda client: views.load(client, place, me))
+            page = await self._mailroom.call(lambda client: views.load(client, place, me, shown=shown))
             side = self.query_one(Side)
-            side.agents = (await self._mailroom.call(lambda client: client.agents(limit=200)))["items"]
+            side.agents = await self._mailroom.call(lambda client: client.all_agents())
             if place.view == "threads":
                 side.threads = (await self._mailroom.call(lambda client: client.threads()))["items"]
         except PostinoError as error:
@@ -138,6 +141,7 @@ class Inbox(App[None]):
             self._stale = True
             return
         self._page, self._person = views.refreshed(self._page, page), page.person or self._person
+        self.me = str(page.person["name"]) if page.person else me  # renamed meanwhile
         self._draw()
 
     async def _load_older(self) -> None:
@@ -148,7 +152,9 @@ class Inbox(App[None]):
             self._say(error.message)
             return
         if place == self._place and page.before == self._page.before:
-            self._page = Page([*self._page.items, *older.items], older.before, page.person)
+            known = {views.key(item) for item in self._page.items}
+            more = [item for item in older.items if views.key(item) not in known]
+            self._page = Page([*self._page.items, *more], older.before, page.person)
             self._draw()
 
     async def _change(self, what: Callable[[InboxClient], Json]) -> bool:
@@ -165,8 +171,8 @@ class Inbox(App[None]):
     # what is shown
 
     @property
-    def _list(self) -> OptionList:
-        return self.query_one("#list", OptionList)
+    def _list(self) -> Rows:
+        return self.query_one("#list", Rows)
 
     @property
     def _item(self) -> Json | None:
@@ -188,10 +194,11 @@ class Inbox(App[None]):
         self._draw_message()
 
     def _draw_top(self) -> None:
-        parts: list[tuple[str, str]] = []
+        parts: list[tuple[str, str | Style]] = []
         for name, title in TITLES.items():
             count = f" {self._person['open']}" if name == "inbox" and self._person and self._person["open"] else ""
-            parts += [(f" {title}{count} ", "bold not reverse" if name == self._place.view else ""), (" ", "")]
+            style = rows.clickable("bold not reverse" if name == self._place.view else "", f"app.view('{name}')")
+            parts += [(f" {title}{count} ", style), (" ", "")]
         if self._place.view == "messages" and self._place.agent:
             parts.append((f"· {rows.line(self._place.agent)}", ""))
         trouble = sum(map(rows.needs_attention, self.query_one(Side).agents))
@@ -221,17 +228,14 @@ class Inbox(App[None]):
             return
         self._chosen, self._shows_written = key, False
         self.query_one(MessagePane).scroll_home(animate=False)
-        if self._seen_timer is not None:
-            self._seen_timer.stop()
-        self._seen_timer = None
         item = self._item
-        if item is not None and self.me is not None and rows.is_new(item):
-            self._seen_timer = self.set_timer(SEEN_S, self._note_seen)
+        self._sight.watch(item["id"] if item is not None and rows.is_new(item) else None)
 
-    async def _note_seen(self) -> None:
+    async def note_seen(self, id: str) -> None:
+        """Open a message of the inbox, which was shown for a while."""
         item, me = self._item, self.me
-        if item is not None and me is not None and self.app_focus:
-            await self._change(lambda client: client.seen(me, [item["id"]]))
+        if item is not None and me is not None and item["id"] == id and rows.is_new(item):
+            await self._change(lambda client: client.seen(me, [id]))
 
     # what somebody does
 
@@ -277,9 +281,9 @@ class Inbox(App[None]):
     def _on_left(self) -> None:
         self._list.focus()
 
-    def on_resize(self) -> None:
-        """Draw again in the new width, once the panes have it."""
-        self.call_after_refresh(self._draw)
+    @on(Rows.Resized)
+    def _on_resized(self) -> None:
+        self._draw()
 
     def _show(self, place: Place) -> None:
         self._place, self._page, self._stale, self._rests_until = place, Page([]), True, 0.0
@@ -300,8 +304,12 @@ class Inbox(App[None]):
         """Show another view, if `g` was pressed just before."""
         if time.monotonic() - self._sequence < SEQUENCE_S:
             self._sequence = 0.0
-            self._show(Place(view=view))
-            (self.query_one(Side).list if view == "threads" else self._list).focus()
+            self.action_view(view)
+
+    def action_view(self, view: views.Name) -> None:
+        """Show another view."""
+        self._show(Place(view=view))
+        (self.query_one(Side).list if view == "threads" else self._list).focus()
 
     def action_reply(self) -> None:
         """Write an answer to the message that is chosen."""
@@ -313,7 +321,8 @@ class Inbox(App[None]):
 
     def action_write(self) -> None:
         """Write to the agent that is shown, or to anybody."""
-        self.query_one(Writing).begin(self._place.agent, thread=self._place.thread)
+        names = [agent["name"] for agent in self.query_one(Side).agents]
+        self.query_one(Writing).begin(self._place.agent, thread=self._place.thread, names=names)
 
     async def action_choose(self, number: int) -> None:
         """Answer with one of the choices that the sender offers."""

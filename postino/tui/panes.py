@@ -10,6 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Click
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
@@ -21,11 +22,35 @@ from postino.tui.views import Place
 Json = dict[str, Any]
 
 EMPTY: dict[views.Name, str] = {
-    "inbox": "Nothing waits for you.",
+    "inbox": "Nothing waits for you.",  # see `nothing`
     "messages": "No messages.",
     "threads": "Choose a thread on the left.",
     "broadcasts": "No broadcasts.",
 }
+
+
+class Rows(OptionList):
+    """Rows that are drawn anew for another width. With `opens` a click opens a row, else it only chooses it."""
+
+    class Resized(Message):
+        """The rows have another width now."""
+
+    def __init__(self, *, id: str, opens: bool) -> None:
+        super().__init__(id=id, markup=False)
+        self._opens = opens
+
+    def on_resize(self) -> None:
+        """Say so: only now the rows have their width."""
+        self.post_message(self.Resized())
+
+    async def _on_click(self, event: Click) -> None:
+        if self._opens:
+            await super()._on_click(event)
+        else:
+            event.prevent_default()
+            row = event.style.meta.get("option")
+            if row is not None:
+                self.highlighted = row
 
 
 class Side(Vertical):
@@ -48,12 +73,12 @@ class Side(Vertical):
     def compose(self) -> ComposeResult:
         """Make the parts."""
         yield Input(placeholder="filter", id="filter", compact=True)
-        yield OptionList(id="agents", markup=False)
+        yield Rows(id="agents", opens=True)
 
     @property
-    def list(self) -> OptionList:
+    def list(self) -> Rows:
         """The rows."""
-        return self.query_one(OptionList)
+        return self.query_one(Rows)
 
     def show(self, place: Place) -> None:
         """Show the rows that fit the place, in the present width."""
@@ -108,7 +133,7 @@ class MessagePane(VerticalScroll):
     def show(self, item: Json | None, place: Place, me: str | None, *, written: bool) -> None:
         """Show a message, rendered or as it is `written`; without one say what is empty."""
         if item is None:
-            text = Content(EMPTY[place.view])
+            text = Content(nothing(place, me))
         else:
             tree = None if written else item.get("tree")
             body = bodies.rendered(tree, str(item.get("body", "")), max(20, self.size.width - 3))
@@ -116,6 +141,15 @@ class MessagePane(VerticalScroll):
                 body = body.highlight_regex(re.compile(re.escape(word), re.IGNORECASE), style="reverse")
             text = Content("\n").join([rows.heading(item, me), Content(""), body])
         self.query_one(Static).update(text)
+
+
+def nothing(place: Place, me: str | None) -> str:
+    """Return what is said where no message is."""
+    if place.view != "inbox":
+        return EMPTY[place.view]
+    if me is None:
+        return "This terminal is an agent's, or nobody's: `postino tui NAME` shows the inbox of a person."
+    return f"{EMPTY['inbox']}\n\nAgents reach you as {rows.line(me)}, and all people as human."
 
 
 class Row(Option):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static, TextArea
 
 from postino.tui.rows import line
@@ -45,14 +47,17 @@ class Writing(Vertical):
         yield Input(placeholder="to which agent or person", id="compose-to", compact=True)
         yield TextArea(id="compose-text", compact=True)
 
-    def begin(self, to: str | None, *, reply_to: str | None = None, thread: str | None = None) -> None:
-        """Show it, for a message to `to`; None: that is asked for."""
+    def begin(
+        self, to: str | None, *, reply_to: str | None = None, thread: str | None = None, names: Sequence[str] = ()
+    ) -> None:
+        """Show it, for a message to `to`; None: that is asked for, and one of `names` proposed."""
         self._to, self._reply_to, self._thread = to, reply_to, thread
         about = f"To {line(to)}" if to else "A new message"
         about += f" · thread {line(thread)}" if thread else ""
         self.query_one("#compose-head", Static).update(Content(f"{about} — Ctrl+S sends, Esc leaves"))
         recipient, text = self.query_one("#compose-to", Input), self.query_one("#compose-text", TextArea)
         recipient.display = to is None
+        recipient.suggester = SuggestFromList(sorted(names, key=str.lower), case_sensitive=False)
         text.text = self._drafts.get((to, reply_to), "")
         text.move_cursor(text.document.end)
         self.add_class("shown")

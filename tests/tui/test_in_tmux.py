@@ -5,59 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
-import secrets
 import shlex
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-
-import pytest
-
-from tests.daemons import Daemon
-from tests.waiting import until
 
 POSTINO = [sys.executable, "-m", "postino"]
-
-
-class Tmux:
-    """A server of tmux of this test's own, with one window of 80 by 24."""
-
-    def __init__(self, env: dict[str, str]) -> None:
-        self._socket = f"postino-{secrets.token_hex(4)}"
-        self._env = env
-
-    def run(self, *args: str) -> str:
-        command = ["tmux", "-L", self._socket, "-f", "/dev/null", *args]
-        return subprocess.run(command, env=self._env, check=True, capture_output=True, text=True).stdout
-
-    def start(self, command: str) -> None:
-        self.run("new-session", "-d", "-x", "80", "-y", "24", command)
-
-    def keys(self, *names: str) -> None:
-        self.run("send-keys", *names)
-
-    def shows(self, *parts: str) -> str:
-        until(lambda: all(part in self.run("capture-pane", "-p") for part in parts), f"the screen shows {parts}", 20)
-        return self.run("capture-pane", "-p")
-
-    def close(self) -> None:
-        subprocess.run(["tmux", "-L", self._socket, "kill-server"], env=self._env, check=False, capture_output=True)
-
-
-@pytest.fixture
-def tmux(served: Daemon) -> Iterator[Callable[..., Tmux]]:
-    if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
-    opened: list[Tmux] = []
-
-    def start(**env: str) -> Tmux:
-        opened.append(Tmux(served.env | {"LC_ALL": "C.UTF-8"} | env))
-        return opened[-1]
-
-    yield start
-    for each in opened:
-        each.close()
 
 
 def test_bare_postino_shows_the_inbox_takes_keys_and_ends(tmux, served, tmp_path) -> None:
