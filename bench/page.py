@@ -24,9 +24,12 @@ VIEWS |= {"thread": "#/threads/thread-1", "broadcasts": "#/broadcasts", "activit
 PRESETS = {"desktop": ["--preset=desktop"], "phone": []}  # the default is a phone with a slow network and processor
 THEMES = {"light": 1, "dark": 0}  # Blink's numbers of them
 TRIES = 3  # it misses the beginning of the navigation now and then
-#: the event stream never lets the network be idle: it looks for eight seconds
-ALWAYS = ("--quiet", "--output=json", "--max-wait-for-load=8000")
-ALWAYS += ("--only-categories=performance,accessibility,best-practices",)
+ALWAYS = (
+    "--quiet",
+    "--output=json",
+    "--max-wait-for-load=8000",  # ms: the event stream never lets the network be idle
+    "--only-categories=performance,accessibility,best-practices",
+)
 FLAGS = "--headless --no-sandbox --disable-gpu"
 BODY = "# Build {at}\n\n- **green** on `arm`\n- 4 min\n\nSee https://ci.example/{at}"
 
