@@ -123,7 +123,7 @@ def _state() -> State:
 
 @functools.lru_cache(maxsize=2)
 def _digest(state: State) -> str:
-    """Return the digest of all files. One for all of them: a module imports the others by relative addresses."""
+    """Return the digest of all files."""
     digest = hashlib.blake2b(digest_size=8)
     for name, _ in state:
         digest.update(f"{name}\n".encode() + files()[name].read_bytes())
