@@ -19,6 +19,7 @@ import { AgentList } from "./views/agents.js";
 import { BroadcastsView } from "./views/broadcasts.js";
 import { KnownNames } from "./views/compose.js";
 import { Dialogs } from "./views/dialogs.js";
+import { noThread } from "./views/empty.js";
 import { Frame } from "./views/frame.js";
 import { InboxView } from "./views/inbox.js";
 import { MailView } from "./views/mail.js";
@@ -56,6 +57,7 @@ const mail = new MailView(app);
 const broadcasts = new BroadcastsView(app);
 const activity = new ActivityView(app);
 const inboxView = new InboxView(app);
+const choose = h("section", { class: "mail" }, noThread());
 const mailLayout = h("div", { class: "mail-layout" }, agentList.element, mail.element, new KnownNames(agents).element);
 
 // the view is shown when it is known what stands above it, and the events of the last minutes are loaded after that
@@ -80,12 +82,14 @@ function show(place) {
   if (place.view === "inbox") return open("inbox", inboxView);
   const side = place.view === "threads" ? threadList : agentList;
   if (mailLayout.firstElementChild !== side.element) mailLayout.firstElementChild.replaceWith(side.element);
+  const pane = side === threadList && !place.thread ? choose : mail.element;
+  if (mailLayout.children[1] !== pane) mailLayout.children[1].replaceWith(pane);
   mailLayout.dataset.pane = place.pane;
   keepFocus();
   agentList.mark(place.pane === "agents" && NARROW.matches ? undefined : place.agent);
   frame.show(place.view, mailLayout, place.thread || (place.agent ?? ""));
   if (side === threadList) threadList.show(place.thread);
-  mail.show(place);
+  if (pane === mail.element) mail.show(place);
 }
 
 function open(name, view) {

@@ -99,7 +99,8 @@ def test_a_message_that_was_visible_counts_as_seen_and_stays_until_it_is_done(
 
     row(page, id).wait_for(state="detached")
     until(lambda: not page.title().startswith("("), "the title counts nothing")
-    page.get_by_text(f"Nothing waits for you. Agents write to you as {person}, or to human.").wait_for()
+    page.get_by_text("Nothing waits for you", exact=True).wait_for()
+    page.get_by_text(f"Agents write to you as {person}, or to human.").wait_for()
     assert tab.locator(".tab-count").is_hidden()
 
 

@@ -20,10 +20,15 @@ class Watched:
     def __init__(self, served: Any, visit: Any, until: Any) -> None:
         self.person = f"person-{secrets.token_hex(4)}"
         self._served, self._visit, self._until = served, visit, until
+        self.signs = 0  # of presence that pages have given
+        self._unheard = 0  # of them, those that the daemon has not answered
         served.call("POST", f"people/{self.person}")
 
     def open(self) -> Any:
         page = self._visit("#/inbox", person=self.person, clock=True)
+        page.on("request", lambda request: self._on_its_way(request, 1))
+        page.on("requestfinished", lambda request: self._on_its_way(request, -1))
+        page.on("requestfailed", lambda request: self._on_its_way(request, -1))
         page.locator(".name-line strong", has_text=self.person).wait_for()
         return page
 
@@ -41,20 +46,19 @@ class Watched:
         listed = {each["online"] for each in people if each["name"] == self.person}
         return listed | {self._served.call("GET", f"agents/{self.person}")["online"]}
 
-    def signs(self, page: Any) -> list[str]:
-        """Collect the signs of presence that a page gives from now on."""
-        given: list[str] = []
-        page.on("request", lambda request: given.append(request.url) if request.url.endswith("/heartbeat") else None)
-        return given
+    def _on_its_way(self, request: Any, more: int) -> None:
+        if request.url.endswith("/heartbeat"):
+            self._unheard += more
+            self.signs += max(0, more)
 
-    def goes_away(self) -> None:
-        """The same; a sign that a page has given before may still be on its way."""
+    def answered(self, page: Any) -> None:
+        """Wait until the daemon has answered all that pages have sent."""
 
-        def away() -> bool:
-            self.gone_for_long()
-            return self.online() == {False}
+        def none_left() -> bool:
+            page.evaluate("0")  # lets the events of requests arrive
+            return self._unheard == 0
 
-        self._until(away, f"{self.person} is away")
+        self._until(none_left, "all signs are answered")
 
     def comes_online(self) -> None:
         self._until(lambda: self.online() == {True}, f"{self.person} is online")
@@ -71,15 +75,18 @@ def test_a_page_that_is_hidden_for_five_minutes_makes_its_person_away(watched: W
     watched.comes_online()
     watched.hide(page)
     page.clock.run_for(4 * 60_000)
+    watched.answered(page)
     watched.gone_for_long()
     page.clock.run_for(12_000)
     watched.comes_online()  # hidden, but not for five minutes
 
     page.clock.run_for(61_000)
-    watched.goes_away()
-    given = watched.signs(page)
+    watched.answered(page)
+    watched.gone_for_long()
+    given = watched.signs
     page.clock.run_for(10 * 60_000)
-    assert given == []
+    watched.answered(page)
+    assert watched.signs == given
     assert watched.online() == {False}
 
     watched.hide(page, False)
@@ -91,7 +98,8 @@ def test_a_person_with_one_page_in_sight_is_online(watched: Watched) -> None:
     watched.hide(hidden)
     hidden.clock.run_for(6 * 60_000)
     seen.clock.run_for(6 * 60_000)
-    watched.goes_away()
+    watched.answered(seen)
+    watched.gone_for_long()
     hidden.clock.run_for(60_000)
     assert watched.online() == {False}
 

@@ -23,8 +23,12 @@ export class Previews {
     this.#load.request();
   }
 
-  onEvent({ type }) {
+  onEvent({ type, old, agent }) {
     if (type === "msg_send") this.refresh();
+    if (type === "agent_rename" && this.#byName.has(old)) {
+      this.#byName.set(agent, this.#byName.get(old));
+      this.changed.emit();
+    }
   }
 
   /** Return `{from, to, text}` of the newest message to or from `name`, or undefined. */

@@ -18,7 +18,7 @@ const REDRAW_MS = 30_000; // for times such as "5 min ago"
 const OLD_MS = 600_000; // a message that waits longer than this is shown in red
 
 const GROUPS = [
-  ["you", "You", (agent, me) => agent.name === me],
+  ["you", "You", (agent, me) => agent.name === me || agent.name === SHARED],
   ["attention", "Attention", (agent) => needsAttention(agent)],
   ["online", "Online", (agent) => agent.online],
   ["waiting", "Mail waiting", (agent) => agent.messageCount > 0 || agent.dead > 0],

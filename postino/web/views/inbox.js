@@ -8,6 +8,7 @@ import { SHARED } from "../state/inbox.js";
 import { oncePerFrame } from "../throttle.js";
 import { avatarOfAll } from "./avatar.js";
 import { Compose } from "./compose.js";
+import { emptyInbox } from "./empty.js";
 import { MessageRow } from "./message.js";
 import { NameLine } from "./name_line.js";
 import { messageSent } from "./send_status.js";
@@ -32,6 +33,7 @@ export class InboxView {
   #summary = h("p", { class: "mail-summary", role: "status" });
   #list = h("div", { class: "messages inbox-rows" });
   #empty = h("p", { class: "empty" });
+  #nothing = h("div", { data: { name: "" } });
   #compose;
 
   constructor(app) {
@@ -59,7 +61,7 @@ export class InboxView {
         h("div", { class: "mail-title" }, h("h2", { class: "mail-name", text: "Inbox" }), this.#summary),
         this.#name.element,
       ),
-      h("div", { class: "scroll-box" }, h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Open messages" }, this.#list, this.#empty)),
+      h("div", { class: "scroll-box" }, h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Open messages" }, this.#list, this.#empty, this.#nothing)),
       this.#compose.element,
     );
     this.#compose.aim(null);
@@ -125,12 +127,17 @@ export class InboxView {
     for (const row of rows) this.#watcher.observe(row.element);
     if (selected >= 0 && !this.#focused()) rows[Math.min(selected, rows.length - 1)]?.element.focus({ preventScroll: true });
     write(this.#summary, loaded ? `${count(open.length, "open message")}${more ? ", and older ones" : ""}` : "");
-    this.#empty.hidden = items.length > 0;
-    write(this.#empty, problem || (loaded ? this.#nothing() : this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
+    const nothing = loaded && !problem;
+    this.#empty.hidden = items.length > 0 || nothing;
+    write(this.#empty, problem || (this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
+    this.#drawNothing(nothing && !items.length ? this.#me.name : "");
   }
 
-  #nothing() {
-    return `Nothing waits for you. Agents write to you as ${this.#me.name}, or to ${SHARED}.`;
+  /** Show that nothing waits for the person of this `name`; "" if something does. */
+  #drawNothing(name) {
+    if (name === this.#nothing.dataset.name) return;
+    this.#nothing.dataset.name = name;
+    this.#nothing.replaceChildren(...(name ? [emptyInbox(name)] : []));
   }
 
   #makeRow(item) {
