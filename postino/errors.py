@@ -232,8 +232,8 @@ class TooFast(PostinoError):
     http = 429
     retryable = True
     meaning = (
-        "The loop guard: a verified sender has sent POSTINO_SEND_RATE times within a minute, or two agents have "
-        "answered each other POSTINO_PAIR_RATE times; nothing was stored, see `reason` and `retry_after_s`"
+        "The loop guard: a verified sender has sent POSTINO_SEND_RATE times within a minute, or two to five agents "
+        "have answered each other POSTINO_PAIR_RATE times; nothing was stored, see `reason` and `retry_after_s`"
     )
 
 

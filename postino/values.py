@@ -101,6 +101,8 @@ def check_name(value: str, field: str = "name") -> str:
 
 def check_recipient(value: str, field: str = "to") -> str:
     """Return the name that `value` addresses, or raise BadName. `human` is the mailbox of all people."""
+    if "," in value:
+        raise BadName(f'{field}: several agents are a list, as in ["ada", "bob"], not a text with commas', field=field)
     return HUMAN if value.lower() == HUMAN else check_name(value, field)
 
 

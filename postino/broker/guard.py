@@ -17,10 +17,10 @@ from typing import Any
 
 import structlog
 
+from postino.broker.rings import SPAN_S, Chain, Rings
 from postino.errors import StoreAway, TooFast
 from postino.model import ANONYMOUS, SYSTEM, Event, Sender
 
-SPAN_S = 60.0
 TELL_S = 10.0  # between two events about the same sender or pair: who is refused may try again at once
 EVERYBODY = "all"  # the recipient of a broadcast
 _MOST = 10_000  # senders, pairs and names that are remembered
@@ -47,14 +47,16 @@ class Counted:
     created: int | None = None
     counts: bool = False  # for its sender: not a message that had been counted
     turns: list[str] = field(default_factory=list)
+    led: list[tuple[str, Chain | None]] = field(default_factory=list)  # what `Rings.restore` takes
 
 
 class Guard:
     """Counts what is sent. 0 for a rate: no limit.
 
     A send to several agents counts once for its sender, and for each pair it makes. A turn is a message to the one who
-    wrote last: any number of messages in one direction are one turn. A person's message ends the count of every pair
-    that its recipient belongs to. Repeating a message that was counted, under its id, is neither counted nor refused.
+    wrote last: any number of messages in one direction are one turn. Three to five agents are a loop where each message
+    follows the last one that its sender got. A person's message ends the count of every pair and loop that its
+    recipient belongs to. Repeating a message that was counted, under its id, is neither counted nor refused.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Guard:
         self._clock = clock
         self._sent: dict[str, dict[str, float]] = {}  # sender -> id of each message -> when it was counted
         self._pairs: dict[tuple[str, str], _Pair] = {}
+        self._rings = Rings(pair_rate)
+        self._event: tuple[str, str, str] | None = None  # sender, id and recipient of the last one that was counted
         self._present: dict[str, str] = {}  # names under which somebody was written to -> the agent's present name
         #: sender and id of what this daemon has counted -> how many events about it are yet to come
         self._own: dict[tuple[str, str], int] = {}
@@ -80,7 +84,7 @@ class Guard:
         The caller notes in the yielded record how many messages were `created`, and under which names.
 
         Raises:
-            TooFast: `reason` is `send_rate` or `pair_rate`.
+            TooFast: `reason` is `send_rate`, `pair_rate` or `ring_rate`.
         """
         name = self._name(sender.name)
         counted = Counted([*to])
@@ -113,6 +117,13 @@ class Guard:
         if self._pair_rate:
             person = self._is_person(name, sender.via)
             counted.turns = [each for each in recipients if self._turn(name, each, now, person=person)]
+            if not person:
+                alone = len(recipients) == 1
+                counted.led = [
+                    (to, self._rings.add(name, to, now, alone=alone))
+                    for to in recipients
+                    if to not in (name, EVERYBODY)
+                ]
         _keep_newest(self._own, self._pairs, self._sent, self._present, self._told)
 
     def _withdraw(self, name: str, counted: Counted, id: str) -> None:
@@ -126,6 +137,8 @@ class Guard:
             return
         if counted.counts:
             self._sent.get(name, {}).pop(id, None)
+        for each, before in counted.led:
+            self._rings.restore(each, before)
         for each in counted.turns:
             pair = self._pairs.get(_key(name, each))
             if pair is not None and pair.last == name and pair.turns:
@@ -138,6 +151,7 @@ class Guard:
             return
         name, before = self._name(sender), self._name(asked)
         self._present[asked.lower()] = present.lower()
+        self._rings.rename(before, present.lower())
         if (pair := self._pairs.pop(_key(name, before), None)) is not None:
             self._pairs.setdefault(_key(name, present.lower()), pair)
 
@@ -158,9 +172,20 @@ class Guard:
         now = self._clock()
         if via == "mcp":  # a message to several has an event for each of them
             self._count(name, id, now)
-        if event.type == "msg_send":
-            self._turn(name, self._name(str(data["to"])), now, person=self._is_person(name, str(via)))
+        if event.type == "msg_send" and self._pair_rate:
+            to, person = self._name(str(data["to"])), self._is_person(name, str(via))
+            self._turn(name, to, now, person=person)
+            if not person:
+                self._note_led(name, id, to, now)
         _keep_newest(self._pairs, self._sent)
+
+    def _note_led(self, name: str, id: str, to: str, now: float) -> None:
+        """Note a message that another daemon has accepted: one to several is known by the second event about it."""
+        several = self._event is not None and self._event[:2] == (name, id)
+        if several and self._event is not None:
+            self._rings.add(name, self._event[2], now, alone=False)
+        self._rings.add(name, to, now, alone=not several)
+        self._event = (name, id, to)
 
     async def close(self) -> None:
         """Wait for what is being told."""
@@ -187,6 +212,13 @@ class Guard:
                     "(POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
                 )
                 return _too_fast(why, "pair_rate", each, pair.turns[0] + SPAN_S - now)
+        if len(to) == 1 and (ring := self._rings.refused(name, self._name(to[0]), now)) is not None:
+            members, until = ring
+            why = (
+                f"{', '.join(members[:-1])} and {members[-1]} have answered one another {self._pair_rate} times within "
+                "a minute (POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
+            )
+            return _too_fast(why, "ring_rate", to[0], until - now)
         return None
 
     def _count(self, name: str, id: str, now: float) -> bool:
@@ -203,6 +235,7 @@ class Guard:
         if person:
             for key in [key for key in self._pairs if to in key]:
                 del self._pairs[key]
+            self._rings.reset(to)
             return False
         if sender == to or to in _UNGUARDED:
             return False

@@ -34,6 +34,9 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
         before=before,
         limit=asked.limit,
     )
+    if any(each.id == asked.q for each in page.items):
+        sought = await call.broker.broadcasts.with_readers(page.items)
+        page = msgspec.structs.replace(page, items=sought)
     return await _rendered(call, page) if asked.render else page
 
 
@@ -52,10 +55,10 @@ async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     agent, before = await _allowed(call, None), entry_of(asked.before, "before")
     name = check_thread(call.path["thread"])
     if before == "0-0":
-        return conversation(name, HistoryPage(items=[], more=False))
+        return conversation(name, HistoryPage(items=[], more=False), newest=False)
     page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)
     page = await _rendered(call, page) if asked.render else page
-    return conversation(name, page)
+    return conversation(name, page, newest=before is None)
 
 
 async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None:

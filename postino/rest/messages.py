@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.errors import BadField, LeaseLost, NotAllowed, UnknownMessage, naming
+from postino.broker.reach import nobody
+from postino.errors import BadField, LeaseLost, NotAllowed, UnknownGroup, UnknownMessage, naming
 from postino.hint import hint
 from postino.model import (
     ANONYMOUS,
@@ -32,10 +33,11 @@ from postino.rest.history_records import RenderedPaging
 from postino.rest.records import Cleared, NackBody, Nothing, Page, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.render import with_trees
 from postino.rest.roles import PUBLISH
-from postino.several import ManyDraft, SentMany, addressed
+from postino.several import Delivery, ManyDraft, SentMany, addressed
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
+S = TypeVar("S", Sent, Delivery)
 
 
 async def send(call: ApiCall[Nothing, SendBody]) -> Sent | SentMany:
@@ -83,7 +85,7 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
     with naming(draft.id):
         if several is not None:
             many = ManyDraft(to=several, draft=draft)
-            told = _told(call, await call.broker.groups.send_many(many, sender))
+            told = await _send_many(call, many, sender)
             if draft.reply_to is not None:
                 await call.broker.people.answered(sender.name, draft.reply_to)
             return told
@@ -92,15 +94,23 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
         sent = await call.broker.mail.send(draft, sender)
     if draft.reply_to is not None:
         await call.broker.people.answered(sender.name, draft.reply_to)
-    return msgspec.structs.replace(sent, names=[]) if _is_publisher(call) else sent
+    return _unnamed(sent) if _is_publisher(call) else sent
 
 
-def _told(call: ApiCall[Nothing, Any], sent: SentMany) -> SentMany:
-    """Return what the caller may know: a publisher no names but those that it gave."""
+async def _send_many(call: ApiCall[Nothing, Any], many: ManyDraft, sender: Sender) -> SentMany:
+    """Send to several; a publisher is told no names but those that it gave."""
     if not _is_publisher(call):
-        return sent
-    named = [] if sent.group else [msgspec.structs.replace(each, names=[]) for each in sent.recipients]
-    return msgspec.structs.replace(sent, recipients=named)
+        return await call.broker.groups.send_many(many, sender)
+    try:
+        sent = await call.broker.groups.send_many(many, sender)
+    except UnknownGroup:
+        raise UnknownGroup(f"there is no group #{many.group}", names=[]) from None
+    return msgspec.structs.replace(sent, recipients=[] if sent.group else [_unnamed(each) for each in sent.recipients])
+
+
+def _unnamed(sent: S) -> S:
+    """Return an answer without the names of others."""
+    return msgspec.structs.replace(sent, names=[], reach=sent.reach if sent.known else nobody([], []))
 
 
 def _is_publisher(call: ApiCall[Nothing, Any]) -> bool:

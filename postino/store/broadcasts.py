@@ -104,12 +104,16 @@ class BroadcastStream:
         return agent
 
     async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, with how many agents have seen each, and how many broadcasts there are."""
+        """Return broadcasts oldest first, not yet with who has seen each, and how many broadcasts there are."""
         keys = self._store.keys
         total, entries = await self._store.slice(keys.shared("broadcasts"), keys.of("index", ALL), offset, limit)
-        cursors = await self._store.call("HVALS", keys.shared("cursors"))
-        reached = [int(each.rpartition(" ")[2]) for each in cursors]
-        return [_broadcast(unpacked(fields), fingerprint, reached) for _, fields, fingerprint in entries], total
+        found = [listed(unpacked(fields), fingerprint) for _, fields, fingerprint in entries]
+        return [Broadcast(**each, seen=0, agents=0) for each in found], total
+
+    async def reached(self) -> dict[str, int]:
+        """Return the number of the last broadcast that each agent has seen; agents that have seen none are left out."""
+        cursors = pairs(await self._store.query("HGETALL", self._store.keys.shared("cursors")))
+        return {agent: int(cursor.rpartition(" ")[2]) for agent, cursor in cursors.items()}
 
     async def departures(self, since_ms: int, limit: int) -> list[tuple[str, int]]:
         """Return the agents that went offline at `since_ms` or later, and when in ms, newest first."""
@@ -133,8 +137,3 @@ def _unseen(fields: dict[str, str], fingerprint: str, given: bool) -> UnseenBroa
         log.error("broadcast_altered", id=found["id"], seq=found["seq"])
         found["body"] = ""
     return UnseenBroadcast(**found, redelivered=given)
-
-
-def _broadcast(fields: dict[str, str], fingerprint: str, reached: list[int]) -> Broadcast:
-    found = listed(fields, fingerprint)
-    return Broadcast(**found, seen=sum(1 for each in reached if each >= found["seq"]), agents=0)

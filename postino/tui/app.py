@@ -157,16 +157,16 @@ class Inbox(App[None]):
             self._page = Page([*self._page.items, *more], older.before, page.person)
             self._draw()
 
-    async def _change(self, what: Callable[[InboxClient], Json]) -> bool:
-        """Make a call that changes something; return whether it was carried out. A refusal is shown."""
+    async def _change(self, what: Callable[[InboxClient], Json]) -> Json | None:
+        """Make a call that changes something; return its answer, None if it was refused, which is shown."""
         try:
-            await self._mailroom.call(what)
+            answer = await self._mailroom.call(what)
         except PostinoError as error:
             self._say(error.message)
-            return False
+            return None
         self._stale, self._rests_until = True, 0.0
         self._refresh()
-        return True
+        return answer
 
     # what is shown
 
@@ -269,13 +269,14 @@ class Inbox(App[None]):
 
     @on(Writing.Send)
     async def _on_send(self, message: Writing.Send) -> None:
-        if await self._change(
+        sent = await self._change(
             lambda client: client.send(
                 message.to, message.body, sender=self.me, reply_to=message.reply_to, thread=message.thread
             )
-        ):
+        )
+        if sent is not None:
             self.query_one(Writing).sent()
-            self._say(f"sent to {message.to}")
+            self._say("; ".join([f"sent to {message.to}", *([sent["note"]] if "note" in sent else [])]))
 
     @on(Writing.Left)
     def _on_left(self) -> None:

@@ -16,6 +16,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 PAGE = 40  # messages of one page
+LOOKS = 5  # calls that look for the newest thread, each into a bounded part of the history
 MOST_AGENTS = 1000
 PRESENT = "X-Postino-As"  # who is online while a stream of events with it is open
 RECONNECT_S = 1.0
@@ -29,8 +30,13 @@ class InboxClient(Client):
         return self._call("GET", "history", query=asked | {"limit": PAGE, "render": "true"})
 
     def threads(self) -> Json:
-        """Return threads, the one with the newest message first."""
-        return self._call("GET", "threads", query={"limit": MAX_PAGE})
+        """Return threads, the one with the newest message first; looks on while there is none, so far as it may."""
+        answer: Json = {"before": None}
+        for _ in range(LOOKS):
+            answer = self._call("GET", "threads", query={"limit": MAX_PAGE, "before": answer["before"]})
+            if answer["items"] or not answer["more"]:
+                break
+        return answer
 
     def all_agents(self) -> list[Json]:
         """Return the agents, at most MOST_AGENTS of them."""

@@ -89,7 +89,9 @@ def agent_row(agent: Json, width: int) -> Content:
 def thread_row(thread: Json, width: int) -> Content:
     """Return a thread: its title, and how much of it waits."""
     waiting = int(thread.get("waiting", 0))
-    right = f"{waiting} waiting" if waiting else clock(thread.get("last_at"))
+    right = (
+        f"{waiting}{'' if thread.get('complete', True) else '+'} waiting" if waiting else clock(thread.get("last_at"))
+    )
     return row([(line(thread["thread"]), "bold" if waiting else "")], (right, "dim"), width)
 
 

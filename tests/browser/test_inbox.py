@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from postino.client import Client
 
@@ -82,6 +83,20 @@ def test_a_click_on_a_choice_answers_and_ends_the_message(inbox: Any, served: An
         "via": "web",
     }
     assert served.call("GET", f"messages/{person}/{id}")["reader"] == person
+
+
+def test_who_answers_what_another_person_has_answered_is_told(inbox: Any, served: Any, person: str, name: str) -> None:
+    served.call("POST", f"people/{name}-lea")
+    id = served.send("human", "Who is on call?", **{"from": f"{name}-ann"})
+    page = inbox()
+    row(page, id).get_by_role("button", name="Open it", exact=True).click()
+    row(page, id).get_by_role("button", name="Reply").click()
+    served.send(f"{name}-ann", "I am", reply_to=id, id=f"{name}-r1", **{"from": f"{name}-lea"})
+    page.keyboard.type("Me")
+    page.keyboard.press("Control+Enter")
+
+    note = f"A further answer: {name}-lea has answered {id} before, by {name}-r1."
+    expect(page.locator(".inbox .compose-status")).to_contain_text(note)
 
 
 def test_a_message_that_was_visible_counts_as_seen_and_stays_until_it_is_done(

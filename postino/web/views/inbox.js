@@ -11,7 +11,7 @@ import { Compose } from "./compose.js";
 import { emptyInbox } from "./empty.js";
 import { MessageRow } from "./message.js";
 import { NameLine } from "./name_line.js";
-import { messageSent } from "./send_status.js";
+import { messageSent, noted } from "./send_status.js";
 
 const SEEN_MS = 1_000; // that a message is visible in a focused page before it counts as seen
 const TICK_MS = 10_000;
@@ -189,8 +189,8 @@ export class InboxView {
     const answer = `answer:${to}:${id}`.slice(-LONGEST_ID);
     const message = { to: from, body: choice, id: answer, reply_to: id, from: this.#me.name, ...(thread && { thread }) };
     try {
-      await this.#app.api.send(message);
-      this.#app.toast(`${from} gets your answer: ${choice}`);
+      const sent = await this.#app.api.send(message);
+      this.#app.toast(`${from} gets your answer: ${choice}${sent.note ? `. ${noted(sent)}` : ""}`);
     } catch (error) {
       if (error.code !== "key_reused") return failed(error);
       await this.#app.attempt(async () => {
