@@ -156,7 +156,7 @@ class Group {
     this.element = h(
       "section",
       { class: "group" },
-      h("h2", { id: `group-${key}`, class: "group-title" }, title, this.#count),
+      h("h2", { id: `group-${key}`, class: "group-title" }, title, key !== "you" && this.#count),
       this.#list,
     );
   }
