@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -351,9 +351,9 @@ class Store:
         names = [*(places.get(key) or self.keys.named(key, agent) for key in script.keys), *more]
         return "EVALSHA", script.sha, len(names), *names
 
-    async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
+    def run_named(self, name: str, agent: str, **values: str | int) -> Coroutine[Any, Any, tuple[str, list[Any]]]:
         """Run a script that acts on an agent, as `run_following` does."""
-        return await self.run_following(name, agent, values)
+        return self.run_following(name, agent, values)
 
     async def run_following(
         self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None

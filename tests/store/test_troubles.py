@@ -221,7 +221,7 @@ async def test_a_server_that_becomes_a_replica_ends_a_blocking_read_as_storage_t
     store = await store_at(server.url)
     reader = store.blocking_reader()
     try:
-        waiting = asyncio.create_task(reader.call("XREAD", "BLOCK", 9000, "STREAMS", "none", "$", within_s=10))
+        waiting = asyncio.ensure_future(reader.call("XREAD", "BLOCK", 9000, "STREAMS", "none", "$", within_s=10))
         await eventually(lambda: server.ask("INFO", "clients")["blocked_clients"] == 1)
         server.ask("REPLICAOF", "127.0.0.1", "1")
 
