@@ -148,3 +148,8 @@ def short_consumer(consumer: str) -> str:
 def alias_target(value: str | None) -> str | None:
     """Return the present name that a value of the agents hash points to; None unless it is an alias."""
     return value[1:].partition(" ")[0] if value and value.startswith("@") else None
+
+
+def id_array(ids: list[str]) -> str:
+    """Return `ids` as a JSON array, each once: a script would reject the second of a pair for what the first did."""
+    return msgspec.json.encode(list(dict.fromkeys(ids))).decode()

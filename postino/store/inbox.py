@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -23,8 +24,10 @@ from postino.model import (
     digest,
     iso,
 )
-from postino.store.entries import Extras, encoded, is_altered, message, packed, short_consumer, unpacked
+from postino.parts import Part, Place
+from postino.store.entries import Extras, encoded, id_array, is_altered, message, packed, short_consumer, unpacked
 from postino.store.keys import ALL
+from postino.store.slices import part
 from postino.store.store import Limits, Store
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
@@ -278,15 +281,15 @@ class Inboxes:
         """Return the present name of an agent; `name` itself if nobody ever had it."""
         return await self._store.present(name)
 
-    async def peek(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
-        """Return messages without leasing them, oldest first, and the length of the inbox.
+    async def part(self, agent: str, limit: int, place: Place) -> Part[Message]:
+        """Return messages without leasing them."""
+        agent, of = await self.present(agent), self._store.keys.of
+        return await part(self._store, of("inbox", agent), of("index", agent), limit, place, partial(message, agent))
 
-        There are fewer than `limit` if they are long.
-        """
-        agent = await self.present(agent)
-        keys = self._store.keys
-        total, entries = await self._store.slice(keys.of("inbox", agent), keys.of("index", agent), offset, limit)
-        return [message(agent, unpacked(fields), fingerprint) for _, fields, fingerprint in entries], total
+    async def peek(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
+        """Return messages without leasing them, and the length of the inbox."""
+        found = await self.part(agent, limit, Place(offset))
+        return found.items, found.total
 
     async def length(self, agent: str) -> int:
         """Return how many unacknowledged messages an agent has, by its present name."""
@@ -393,8 +396,3 @@ class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
             notified=self.h or "none",
             notified_at=iso(self.ht) if self.ht else None,
         )
-
-
-def id_array(ids: list[str]) -> str:
-    """Return `ids` as a JSON array, each once: a script would reject the second of a pair for what the first did."""
-    return msgspec.json.encode(list(dict.fromkeys(ids))).decode()

@@ -252,19 +252,6 @@ class Store:
         """
         return await run_plain(self.reads, command)
 
-    async def slice(self, stream: str, index: str, offset: int, limit: int) -> tuple[int, list[Any]]:
-        """Return the length of a stream of messages and a slice of it, oldest first, at most SLICE_BYTES of bodies.
-
-        An item is stream ID, flat fields, and the digest that the hash `index` has for it, or ''.
-
-        Raises:
-            StoreAway: no reply.
-        """
-        script = self.scripts["slice"]
-        command = ("EVALSHA", script.sha, 2, stream, index, offset, limit, SLICE_BYTES)
-        total, items = await run_script(self.reads, script, command)
-        return int(total), items
-
     async def ping(self) -> None:
         """Make one round trip. PING is no such thing: a server that cannot save to its disk refuses it.
 
