@@ -238,7 +238,7 @@ class Visitor:
         page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(f"{self.url}/{place}")
-        page.wait_for_function("document.documentElement.dataset.starting === undefined")  # the view is shown then
+        page.locator("html:not([data-starting])").wait_for()  # the view is shown then
         return page
 
     def close(self) -> None:
