@@ -338,7 +338,8 @@ class Inbox(App[None]):
         offered = (item or {}).get("choices") or []
         if item is not None and number <= len(offered):
             answer, to, about = offered[number - 1], item["from"], item["id"]
-            again = f"answer:{about}"[:128]  # one id for each message with choices: a second key sends nothing more
+            # one id for each message with choices: a second key, or a click on the page, sends nothing more
+            again = f"answer:{item['to']}:{about}"[-128:]
             if await self._change(
                 lambda client: client.send(
                     to, answer, sender=self.me, id=again, reply_to=about, thread=item.get("thread")
