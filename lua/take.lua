@@ -32,20 +32,22 @@ TIME     O(n) in the new messages before it, at most 1000: behind more it is lef
 --@include lib/finish
 --@include lib/lasts
 --@include lib/now
+--@include lib/people
 --@include lib/stream
 local inbox, leases, index, events, agents, presence, sessions = unpack(KEYS)
-local agent, consumer, id, lease_ms, max_deliveries, ttl_ms = unpack(ARGV, 1, 6)
+local agent, consumer, id, lease_ms = unpack(ARGV, 1, 4)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[8] == '1' and consumer or '', agent, now)
 if wrong then return wrong end
 
+local ttl_ms, max_deliveries = bounds_of(agents, agent, tonumber(ARGV[6]), tonumber(ARGV[5]))
 local entry = load_entry(index, id)
 local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(inbox, entry.s)
-if not fields or lasts(leases, entry.s, now) or is_expired(entry.s, tonumber(ttl_ms), now) then return { 'ok' } end
+if not fields or lasts(leases, entry.s, now) or is_expired(entry.s, ttl_ms, now) then return { 'ok' } end
 local holder, deliveries = delivery_of(inbox, entry.s)
-if deliveries >= tonumber(max_deliveries) then return { 'ok' } end
+if deliveries >= max_deliveries then return { 'ok' } end
 
 -- let the group's place reach the message, as if all up to it had been read and given back unseen
 if not holder then

@@ -28,13 +28,13 @@ class PeopleCalls:
         """
         return self._call("POST", f"people/{segment(name, 'name')}", body={})
 
-    def inbox(self, name: str, *, limit: int | None = None, render: bool = False) -> Json:
-        """Return what is open in a person's inbox and in that of `human`, newest first.
+    def inbox(self, name: str, *, limit: int | None = None, before: str | None = None, render: bool = False) -> Json:
+        """Return what is open in a person's inbox and in that of `human`, newest first, before an earlier `before`.
 
         Raises:
             UnknownAgent: there is no person of that name.
         """
-        asked = {"limit": limit, "render": "true" if render else None}
+        asked = {"limit": limit, "before": before, "render": "true" if render else None}
         return self._call("GET", f"people/{segment(name, 'name')}", query=asked)
 
     def seen(self, name: str, ids: list[str]) -> Json:

@@ -166,7 +166,8 @@ KNOBS: tuple[Knob, ...] = (
     Knob(
         "pair_rate",
         "0 to 100000 per minute",
-        "Answers that two agents give each other by turns; a person's message to one of them starts again; 0: no limit",
+        "Answers that two to five agents give each other by turns; a person's message to one of them starts again; "
+        "0: no limit",
         whole_number(0, 100_000),
     ),
     Knob(

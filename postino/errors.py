@@ -59,7 +59,7 @@ class BadName(BadRequest):
 
 class BadPage(BadRequest):
     code = "bad_page"
-    meaning = "limit, offset or before is out of range"
+    meaning = "limit, offset, after or before is out of range"
 
 
 class Unauthorized(PostinoError):
@@ -166,6 +166,12 @@ class LeaseLost(PostinoError):
     meaning = "Some of the ids are not leased to this consumer; see `rejected`"
 
 
+class IsPerson(PostinoError):
+    code = "is_person"
+    http = 409
+    meaning = "The inbox is that of a person, who opens messages by their ids (`/people/{name}/seen`); nothing was read"
+
+
 class GroupFull(PostinoError):
     code = "group_full"
     http = 409
@@ -226,8 +232,8 @@ class TooFast(PostinoError):
     http = 429
     retryable = True
     meaning = (
-        "The loop guard: a verified sender has sent POSTINO_SEND_RATE times within a minute, or two agents have "
-        "answered each other POSTINO_PAIR_RATE times; nothing was stored, see `reason` and `retry_after_s`"
+        "The loop guard: a verified sender has sent POSTINO_SEND_RATE times within a minute, or two to five agents "
+        "have answered each other POSTINO_PAIR_RATE times; nothing was stored, see `reason` and `retry_after_s`"
     )
 
 

@@ -24,7 +24,8 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     """An accepted message or broadcast and its state. `entry` is its position, for `before`.
 
     One to several agents has their `recipients`, `to` names them or the group, and `state` is that of the one who is
-    furthest from having acknowledged it.
+    furthest from having acknowledged it. A broadcast that is sought by its id tells who has seen it, as the list of all
+    broadcasts does.
     """
 
     entry: str
@@ -51,6 +52,10 @@ class HistoryEntry(Record, frozen=True, kw_only=True):
     reason: str | None = None
     notified: str = "none"
     recipients: list[Receipt] | msgspec.UnsetType = msgspec.UNSET
+    seen: int | msgspec.UnsetType = msgspec.UNSET
+    agents: int | msgspec.UnsetType = msgspec.UNSET
+    seen_by: list[str] | msgspec.UnsetType = msgspec.field(name="seenBy", default=msgspec.UNSET)
+    not_seen_by: list[str] | msgspec.UnsetType = msgspec.field(name="notSeenBy", default=msgspec.UNSET)
     altered: bool | msgspec.UnsetType = msgspec.UNSET
     tree: Tree | msgspec.UnsetType = msgspec.UNSET
 

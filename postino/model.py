@@ -95,7 +95,8 @@ class Sent(Record, frozen=True, kw_only=True):
     """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names.
 
     `online`, `state` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
-    `reply` is there if the sender waited for one: null if none came, and `note` says what becomes of it then.
+    `reply` is there if the sender waited for one: null if none came, and `note` says what becomes of it then. It also
+    says so if this is a further answer to one message.
     """
 
     ok: bool = True
@@ -264,10 +265,15 @@ class UnseenBroadcast(Announcement, frozen=True, kw_only=True):
 
 
 class Broadcast(Announcement, frozen=True, kw_only=True):
-    """A broadcast in the list of all: `seen` of the `agents` known agents have read past it."""
+    """A broadcast in the list of all: `seen` of the `agents` known agents have read past it.
+
+    `seenBy` and `notSeenBy` name up to ten of each, those first that have read least.
+    """
 
     seen: int
     agents: int
+    seen_by: list[str] = msgspec.field(name="seenBy", default_factory=list)
+    not_seen_by: list[str] = msgspec.field(name="notSeenBy", default_factory=list)
     tree: Tree | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -57,7 +57,7 @@ class Delivery(Record, frozen=True, kw_only=True):
 class SentMany(Record, frozen=True, kw_only=True):
     """The answer to a send to several agents, of which all or none were written to.
 
-    `created` is false if each of them had the message already. `group` is null for a list.
+    `created` is false if each of them had the message already. `group` is null for a list. `note` as that of `Sent`.
     """
 
     ok: bool = True
@@ -66,6 +66,7 @@ class SentMany(Record, frozen=True, kw_only=True):
     created: bool
     durability: str
     recipients: list[Delivery]
+    note: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Group(Record, frozen=True, kw_only=True):
@@ -80,7 +81,7 @@ class Member(Record, frozen=True, kw_only=True):
     """The answer to a join or leave: whether it `changed` anything, and how many members the group now has.
 
     `known` is false if nobody has been seen under the name. `names` lists similar names: of agents in that case, of
-    groups if somebody leaves a group that does not exist.
+    groups if somebody leaves a group that does not exist, which `note` says.
     """
 
     ok: bool = True
@@ -90,3 +91,4 @@ class Member(Record, frozen=True, kw_only=True):
     members: int
     known: bool = True
     names: list[str] = []
+    note: str | msgspec.UnsetType = msgspec.UNSET

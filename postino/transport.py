@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from http.client import HTTPConnection
+    from socket import socket
     from typing import Any, TypeVar
 
     from postino.tcp_http import TcpConnection
@@ -75,6 +76,7 @@ class Transport:
         self.address = address
         self._path = None if isinstance(address, str) else os.fspath(address)
         self._connection: UnixConnection | TcpConnection | None = None
+        self._streaming: socket | None = None
         if self._path is None and not _is_url(str(address)):
             shown = str(address).rpartition("@")[2]  # a password is neither used nor shown
             raise BadField(
@@ -119,6 +121,7 @@ class Transport:
         from postino.tcp_http import HttpError, events
 
         with contextlib.closing(self._stream(seconds)) as connection:
+            self._streaming = connection.sock
             try:
                 connection.request("GET", target, None, headers | {"Accept": "text/event-stream"})
                 response = connection.getresponse()
@@ -129,6 +132,12 @@ class Transport:
                 if response.status != 200:
                     Answer(response.status, refusal).payload()
                 yield from events(response)
+
+    def end_events(self) -> None:
+        """End the stream of events that another thread waits for."""
+        if self._streaming is not None:
+            with contextlib.suppress(OSError):  # it has ended
+                self._streaming.shutdown(2)  # SHUT_RDWR
 
     def download(self, target: str, headers: dict[str, str], seconds: float) -> Iterator[bytes]:
         """Yield a long answer in parts, on its own connection; each must come within `seconds`.

@@ -152,8 +152,9 @@ def _ended() -> list[tuple[int, int]]:
 def _become(env: dict[str, str], log: str, constants: dict[str, float]) -> None:
     for path, value in constants.items():
         module, _, name = path.rpartition(".")
-        assert isinstance(getattr(sys.modules[module], name), float)
-        setattr(sys.modules[module], name, value)
+        kind = type(getattr(sys.modules[module], name))
+        assert kind in (int, float)
+        setattr(sys.modules[module], name, kind(value))
     os.setsid()
     os.chdir("/")
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)

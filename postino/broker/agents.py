@@ -86,6 +86,11 @@ class Agents:
             raise await self._unknown(name)
         return present
 
+    async def known(self, name: str) -> str | None:
+        """Return the present name of a person or of an agent that has been seen; None if there is none."""
+        present, entry = await self._table.entry(name)
+        return present if entry is not None and (entry.seen or entry.human) else None
+
     async def is_person(self, name: str) -> bool:
         """Return whether somebody of that name is a person."""
         _, entry = await self._table.entry(name)

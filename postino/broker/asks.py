@@ -145,8 +145,10 @@ class Ask:
 
     def answer(self, reply: Message | None) -> Sent:
         """Return the answer to the ask, which says so where there is no reply."""
-        note = msgspec.UNSET if reply is not None else no_reply(self._waited)
-        return msgspec.structs.replace(self.sent, reply=reply, note=note)
+        if reply is not None:
+            return msgspec.structs.replace(self.sent, reply=reply)
+        notes = [no_reply(self._waited), *([self.sent.note] if self.sent.note else [])]
+        return msgspec.structs.replace(self.sent, reply=None, note="; ".join(notes))
 
 
 def no_reply(seconds: float) -> str:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from postino.broker.guard import EVERYBODY, Guard
+from postino.history_entry import HistoryEntry
 from postino.model import Broadcast, BroadcastDraft, BroadcastSent, Departure, Sender, iso
+from postino.parts import Part, Place
 from postino.store.agents import AgentTable
 from postino.store.broadcasts import BroadcastStream
 from postino.store.sessions import SessionTable
 from postino.store.store import Store
 
 MOST_DEPARTED = 20  # that are looked at for one answer
+MOST_NAMED = 10  # agents that have seen a broadcast, and as many that have not
 
 
 class Broadcasts(BroadcastStream):
@@ -53,9 +60,41 @@ class Broadcasts(BroadcastStream):
         _, entry = await self._agents.entry(name)
         return entry is not None and bool(await self._sessions.live_of(entry.sessions))
 
-    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, each with how many agents of how many have seen it, and the total."""
-        items, total = await super().page(limit, offset)
-        names = await self._agents.names_lately()
-        agents = len(names.seen) - sum(names.agents[each].seen > 0 for each in names.people)  # people have the page
-        return [msgspec.structs.replace(each, agents=agents) for each in items], total
+    async def part(self, limit: int, place: Place) -> Part[Broadcast]:
+        """Return broadcasts, each with who has seen it."""
+        found, readers = await asyncio.gather(super().part(limit, place), self.readers())
+        return replace(found, items=[msgspec.structs.replace(each, **readers.of(each.seq)) for each in found.items])
+
+    async def readers(self) -> Readers:
+        """Return how far each agent has read; people have the page and are none of them."""
+        names, reached = await asyncio.gather(self._agents.names_lately(), self.reached())
+        agents = [name for name in names.seen if not names.agents[name].human]
+        return Readers([(reached.get(name, 0), name) for name in agents])
+
+    async def with_readers(self, entries: list[HistoryEntry]) -> list[HistoryEntry]:
+        """Return entries of the history, the broadcasts among them with who has seen each."""
+        if all(each.kind != "broadcast" for each in entries):
+            return entries
+        readers = await self.readers()
+        return [
+            msgspec.structs.replace(each, **readers.of(each.seq)) if each.kind == "broadcast" else each
+            for each in entries
+        ]
+
+
+class Readers:
+    """How far each agent has read, by the number of the last broadcast that it has seen."""
+
+    def __init__(self, reached: Iterable[tuple[int, str]]) -> None:
+        order = sorted(reached, key=lambda each: (each[0], each[1].lower()))
+        self._numbers, self._names = [number for number, _ in order], [name for _, name in order]
+
+    def of(self, seq: int) -> dict[str, Any]:
+        """Return members of a record: how many of how many have seen a broadcast, and the names of some of each."""
+        first = bisect_left(self._numbers, seq)  # of those that have seen it
+        return {
+            "seen": len(self._names) - first,
+            "agents": len(self._names),
+            "seen_by": self._names[first : first + MOST_NAMED],
+            "not_seen_by": self._names[: min(first, MOST_NAMED)],
+        }

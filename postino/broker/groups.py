@@ -10,7 +10,6 @@ import msgspec
 from postino.broker.agents import Agents
 from postino.broker.guard import Guard
 from postino.broker.mail import Mail
-from postino.broker.reach import nobody
 from postino.errors import BadField, EmptyGroup, StoreAway, UnknownGroup
 from postino.model import Activity, Sender, iso
 from postino.several import Delivery, Group, ManyDraft, Member, SentMany
@@ -54,10 +53,13 @@ class Groups(GroupTable):
     async def remove(self, group: str, agent: str) -> Member:
         """Take an agent out of a group, which ends with its last member. Repeating does nothing.
 
-        If there is no such group, the answer names similar ones.
+        If there is no such group, the answer says so and names similar ones: who repeats a call gets no refusal.
         """
         left = await self.leave(group, agent)
-        return _member(left, [] if left.changed or left.members else await self._similar(group))
+        if left.changed or left.members:
+            return _member(left, [])
+        unknown = await self._unknown(group)
+        return msgspec.structs.replace(_member(left, unknown.detail["names"]), note=unknown.message)
 
     async def send_many(self, many: ManyDraft, sender: Sender) -> SentMany:
         """Accept a message once per id for each agent of a list, or for each member of a group but the sender.
@@ -82,12 +84,14 @@ class Groups(GroupTable):
                 record, names, many = await self._recipients(many, sender) if many.group else ("", moved.names, many)
                 _refuse_duplicates(names, many)
                 continue
+            notes = [self._mail.further_answer(many.draft, each.to, sender) for each in recipients]
             return SentMany(
                 id=many.draft.id,
                 group=many.group,
                 created=any(each.created for each in recipients),
                 durability=self._store.durability,
-                recipients=[each if each.known else await self._stranger(each) for each in recipients],
+                recipients=await self._with_hints(recipients),
+                note=next(filter(None, notes), msgspec.UNSET),
             )
         raise StoreAway("the recipients are renamed again and again", outcome="none")
 
@@ -108,13 +112,20 @@ class Groups(GroupTable):
             raise EmptyGroup(f"nobody but {sender.name} is in #{group.name}; nothing was sent")
         return record, others, msgspec.structs.replace(many, to=f"#{group.name}")
 
-    async def _stranger(self, recipient: Delivery) -> Delivery:
-        near = await self._mail.nearest(recipient.to)
-        return msgspec.structs.replace(recipient, names=near, reach=nobody(near, []))
+    async def _with_hints(self, recipients: list[Delivery]) -> list[Delivery]:
+        """Return recipients, those whose names are unknown with what their sender should look at."""
+        unknown = [each.to for each in recipients if not each.known]
+        hints = dict(zip(unknown, await self._mail.about_unknown(unknown), strict=True)) if unknown else {}
+        found = []
+        for each in recipients:
+            near, words = hints.get(each.to, (each.names, each.reach))
+            found.append(msgspec.structs.replace(each, names=near, reach=words))
+        return found
 
     async def _unknown(self, group: str) -> UnknownGroup:
-        near = await self._similar(group)
-        hint = f"; did you mean {', '.join(f'#{each}' for each in near)}?" if near else ""
+        near, agent = await self._similar(group), await self._agents.known(group)
+        hint = f"; {agent} is an agent: write to it without #" if agent else ""
+        hint += f"; did you mean {', '.join(f'#{each}' for each in near)}?" if near else ""
         return UnknownGroup(f"there is no group #{group}{hint}", names=near)
 
     async def _similar(self, group: str) -> list[str]:

@@ -7,20 +7,19 @@ milliseconds later. Nothing of it is stored, so that it costs a send no command;
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from postino.broker.rings import SPAN_S, Chain, Rings
 from postino.errors import StoreAway, TooFast
 from postino.model import ANONYMOUS, SYSTEM, Event, Sender
 
-SPAN_S = 60.0
 TELL_S = 10.0  # between two events about the same sender or pair: who is refused may try again at once
 EVERYBODY = "all"  # the recipient of a broadcast
 _MOST = 10_000  # senders, pairs and names that are remembered
@@ -39,22 +38,42 @@ class _Pair:
     turns: deque[float] = field(default_factory=deque)
 
 
-@dataclass(slots=True)
 class Counted:
-    """What was counted for one send. `created` is how many of the messages were stored; None: not known."""
+    """What was counted for one send, for as long as the send is made. `created` is how many of the messages were
+    stored; None: not known. What stored nothing, or certainly failed, is not counted in the end.
+    """
 
-    to: list[str]
-    created: int | None = None
-    counts: bool = False  # for its sender: not a message that had been counted
-    turns: list[str] = field(default_factory=list)
+    __slots__ = ("_guard", "counts", "created", "id", "led", "name", "to", "turns")
+
+    def __init__(self, guard: Guard | None, name: str, to: Sequence[str], id: str) -> None:
+        self._guard = guard  # None: nothing is counted
+        self.name = name
+        self.to = to
+        self.id = id
+        self.created: int | None = None
+        self.counts = False  # for its sender: not a message that had been counted
+        self.turns: Sequence[str] = ()
+        self.led: Sequence[tuple[str, Chain | None]] = ()  # what `Rings.restore` takes
+
+    def __enter__(self) -> Counted:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception) and not (
+            isinstance(error, StoreAway) and error.detail.get("outcome") == "unknown"
+        ):
+            self.created = 0
+        if self._guard is not None and self.created is not None and self.created < len(self.to):
+            self._guard.withdraw(self)
 
 
 class Guard:
     """Counts what is sent. 0 for a rate: no limit.
 
     A send to several agents counts once for its sender, and for each pair it makes. A turn is a message to the one who
-    wrote last: any number of messages in one direction are one turn. A person's message ends the count of every pair
-    that its recipient belongs to. Repeating a message that was counted, under its id, is neither counted nor refused.
+    wrote last: any number of messages in one direction are one turn. Three to five agents are a loop where each message
+    follows the last one that its sender got. A person's message ends the count of every pair and loop that its
+    recipient belongs to. Repeating a message that was counted, under its id, is neither counted nor refused.
     """
 
     def __init__(
@@ -66,6 +85,8 @@ class Guard:
         self._clock = clock
         self._sent: dict[str, dict[str, float]] = {}  # sender -> id of each message -> when it was counted
         self._pairs: dict[tuple[str, str], _Pair] = {}
+        self._rings = Rings(pair_rate)
+        self._event: tuple[str, str, str] | None = None  # sender, id and recipient of the last one that was counted
         self._present: dict[str, str] = {}  # names under which somebody was written to -> the agent's present name
         #: sender and id of what this daemon has counted -> how many events about it are yet to come
         self._own: dict[tuple[str, str], int] = {}
@@ -73,50 +94,39 @@ class Guard:
         self._telling: set[asyncio.Future[object]] = set()
         self.people: frozenset[str] = frozenset()  # the names of people, in lower case; set by whoever knows them
 
-    @contextlib.contextmanager
-    def counting(self, sender: Sender, to: Sequence[str], id: str) -> Iterator[Counted]:
+    def counting(self, sender: Sender, to: Sequence[str], id: str) -> Counted:
         """Count a send that is made within, or refuse it. What stores nothing does not count.
 
-        The caller notes in the yielded record how many messages were `created`, and under which names.
+        The caller notes in the returned record how many messages were `created`.
 
         Raises:
-            TooFast: `reason` is `send_rate` or `pair_rate`.
+            TooFast: `reason` is `send_rate`, `pair_rate` or `ring_rate`.
         """
         name = self._name(sender.name)
-        counted = Counted([*to])
         if name in _UNGUARDED or not (self._send_rate or self._pair_rate):
-            yield counted
-            return
-        self._admit(sender, name, counted, id)
-        try:
-            yield counted
-        except StoreAway as error:
-            if error.detail.get("outcome") != "unknown":
-                counted.created = 0
-            raise
-        except Exception:
-            counted.created = 0
-            raise
-        finally:
-            if counted.created is not None and counted.created < len(to):
-                self._withdraw(name, counted, id)
-
-    def _admit(self, sender: Sender, name: str, counted: Counted, id: str) -> None:
-        now, recipients = self._clock(), [self._name(each) for each in counted.to]
-        refused = self._refused(sender, name, counted.to, now) if id not in self._sent.get(name, ()) else None
-        if refused is not None:
+            return Counted(None, name, to, id)
+        counted = Counted(self, name, to, id)
+        now, recipients = self._clock(), [self._name(each) for each in to]
+        person = self._is_person(name, sender.via)
+        known = id in self._sent.get(name, ())
+        if not known and (refused := self._refused(sender, name, to, recipients, now, person=person)) is not None:
             self._tell_once(sender.name, refused, now)
             raise refused
         self._own[name, id] = len(recipients)
+        _keep_newest(self._own)
         if sender.verified and self._send_rate:
             counted.counts = self._count(name, id, now)
         if self._pair_rate:
-            person = self._is_person(name, sender.via)
             counted.turns = [each for each in recipients if self._turn(name, each, now, person=person)]
-        _keep_newest(self._own, self._pairs, self._sent, self._present, self._told)
+            if not person:
+                add, alone = self._rings.add, len(recipients) == 1
+                others = [each for each in recipients if each not in (name, EVERYBODY)]
+                counted.led = [(each, add(name, each, now, alone=alone)) for each in others]
+        return counted
 
-    def _withdraw(self, name: str, counted: Counted, id: str) -> None:
+    def withdraw(self, counted: Counted) -> None:
         """Take back what was counted for messages that were not created: no event tells of them."""
+        name, id = counted.name, counted.id
         left = self._own.get((name, id), 0) - (len(counted.to) - (counted.created or 0))
         if left > 0:
             self._own[name, id] = left
@@ -126,6 +136,8 @@ class Guard:
             return
         if counted.counts:
             self._sent.get(name, {}).pop(id, None)
+        for each, before in counted.led:
+            self._rings.restore(each, before)
         for each in counted.turns:
             pair = self._pairs.get(_key(name, each))
             if pair is not None and pair.last == name and pair.turns:
@@ -138,6 +150,8 @@ class Guard:
             return
         name, before = self._name(sender), self._name(asked)
         self._present[asked.lower()] = present.lower()
+        _keep_newest(self._present)
+        self._rings.rename(before, present.lower())
         if (pair := self._pairs.pop(_key(name, before), None)) is not None:
             self._pairs.setdefault(_key(name, present.lower()), pair)
 
@@ -146,37 +160,48 @@ class Guard:
         if event.type not in ("msg_send", "broadcast"):
             return
         data = event.data
-        name, id, via = self._name(str(data.get("from", ""))), str(data.get("id", "")), data.get("via")
+        key = name, id = self._name(str(data.get("from", ""))), str(data.get("id", ""))
         if name in _UNGUARDED:
             return
-        if left := self._own.get((name, id)):
+        if left := self._own.get(key):
             if left > 1:
-                self._own[name, id] = left - 1
+                self._own[key] = left - 1
             else:
-                del self._own[name, id]
+                del self._own[key]
             return
-        now = self._clock()
+        now, via = self._clock(), data.get("via")
         if via == "mcp":  # a message to several has an event for each of them
             self._count(name, id, now)
-        if event.type == "msg_send":
-            self._turn(name, self._name(str(data["to"])), now, person=self._is_person(name, str(via)))
-        _keep_newest(self._pairs, self._sent)
+        if event.type == "msg_send" and self._pair_rate:
+            to, person = self._name(str(data["to"])), self._is_person(name, str(via))
+            self._turn(name, to, now, person=person)
+            if not person:
+                self._note_led(name, id, to, now)
+
+    def _note_led(self, name: str, id: str, to: str, now: float) -> None:
+        """Note a message that another daemon has accepted: one to several is known by the second event about it."""
+        several = self._event is not None and self._event[:2] == (name, id)
+        if several and self._event is not None:
+            self._rings.add(name, self._event[2], now, alone=False)
+        self._rings.add(name, to, now, alone=not several)
+        self._event = (name, id, to)
 
     async def close(self) -> None:
         """Wait for what is being told."""
         await asyncio.gather(*self._telling, return_exceptions=True)
 
-    def _refused(self, sender: Sender, name: str, to: list[str], now: float) -> TooFast | None:
+    def _refused(
+        self, sender: Sender, name: str, to: Sequence[str], recipients: list[str], now: float, *, person: bool
+    ) -> TooFast | None:
         sent = self._sent.get(name)
         if self._send_rate and sender.verified and sent is not None:
             _forget_old(sent, now)
             if len(sent) >= self._send_rate:
                 why = f"{sender.name} has sent {self._send_rate} times within a minute (POSTINO_SEND_RATE)"
                 return _too_fast(why, "send_rate", EVERYBODY, next(iter(sent.values())) + SPAN_S - now)
-        if not self._pair_rate or self._is_person(name, sender.via):
+        if not self._pair_rate or person:
             return None
-        for each in to:
-            other = self._name(each)
+        for each, other in zip(to, recipients, strict=True):
             pair = self._pairs.get(_key(name, other))
             if pair is None or pair.last == name:
                 continue
@@ -187,11 +212,21 @@ class Guard:
                     "(POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
                 )
                 return _too_fast(why, "pair_rate", each, pair.turns[0] + SPAN_S - now)
+        if len(to) == 1 and (ring := self._rings.refused(name, recipients[0], now)) is not None:
+            members, until = ring
+            why = (
+                f"{', '.join(members[:-1])} and {members[-1]} have answered one another {self._pair_rate} times within "
+                "a minute (POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
+            )
+            return _too_fast(why, "ring_rate", to[0], until - now)
         return None
 
     def _count(self, name: str, id: str, now: float) -> bool:
         """Count a message of a sender; return False if it was counted before."""
-        sent = self._sent.setdefault(name, {})
+        sent = self._sent.get(name)
+        if sent is None:
+            sent = self._sent[name] = {}
+            _keep_newest(self._sent)
         _forget_old(sent, now)
         if id in sent:
             return False
@@ -203,12 +238,15 @@ class Guard:
         if person:
             for key in [key for key in self._pairs if to in key]:
                 del self._pairs[key]
+            self._rings.reset(to)
             return False
         if sender == to or to in _UNGUARDED:
             return False
-        pair = self._pairs.get(_key(sender, to))
+        key = _key(sender, to)
+        pair = self._pairs.get(key)
         if pair is None:
-            self._pairs[_key(sender, to)] = _Pair(sender)
+            self._pairs[key] = _Pair(sender)
+            _keep_newest(self._pairs)
             return False
         if pair.last == sender:
             return False
@@ -230,6 +268,7 @@ class Guard:
         if now - self._told.get(about, -TELL_S) < TELL_S:
             return
         self._told[about] = now
+        _keep_newest(self._told)
         log.warning("too_fast", sender=sender, to=to, reason=reason)
         task = asyncio.ensure_future(self._tell(sender, to, reason, wait_s))
         self._telling.add(task)
@@ -241,11 +280,10 @@ class Guard:
             log.warning("too_fast_not_told", error=str(error) or type(error).__name__)
 
 
-def _keep_newest(*tables: dict[Any, Any]) -> None:
-    """Drop the oldest entries of tables that have grown too large."""
-    for table in tables:
-        while len(table) > _MOST:
-            del table[next(iter(table))]
+def _keep_newest(table: dict[Any, Any]) -> None:
+    """Drop the oldest entries of a table that has grown too large."""
+    while len(table) > _MOST:
+        del table[next(iter(table))]
 
 
 def _key(one: str, other: str) -> tuple[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import msgspec
 import structlog
 
 from postino.broker.agents import Agents
+from postino.broker.answers import Answers
 from postino.broker.events import Events
 from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
@@ -16,6 +18,7 @@ from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Returned, Sender, Sent
 from postino.store.entries import number
+from postino.store.groups import GroupTable
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
 from postino.store.keys import ALL
@@ -51,7 +54,9 @@ class Mail(Inboxes):
         self._housekeeping = housekeeping
         self._history = history
         self._people = PeopleTable(store)
+        self._groups = GroupTable(store, limits)
         self._guard = guard
+        self._answers = Answers()
         self._wakes = wakes  # idle sessions are woken
 
     @staticmethod
@@ -92,10 +97,33 @@ class Mail(Inboxes):
             sent = await super().send(draft, sender)
             counted.created = int(sent.created)
         self._guard.note_name(sender.name, to, sent.to)
+        if note := self.further_answer(draft, sent.to, sender):
+            sent = msgspec.structs.replace(sent, note=note)
         if sent.known:
             return sent
-        near = await self.nearest(sent.to)
-        return msgspec.structs.replace(sent, names=near, reach=nobody(near, self._agents.online_lately()))
+        ((near, words),) = await self.about_unknown([sent.to], self._agents.online_lately)
+        return msgspec.structs.replace(sent, names=near, reach=words)
+
+    def further_answer(self, draft: Draft, to: str, sender: Sender) -> str | None:
+        """Return what the sender of an accepted message is told if it answers again what was answered before."""
+        person = sender.via == "web" or sender.name.lower() in self._guard.people
+        return self._answers.note(draft, to, sender, person=person)
+
+    async def about_unknown(
+        self, names: list[str], online: Callable[[], list[str]] = list
+    ) -> list[tuple[list[str], str]]:
+        """Return what senders to unknown names are told: similar names, first the group `#name`, and all in words."""
+        try:
+            async with asyncio.timeout(NEAREST_S):
+                groups = await self._groups.titles(names)
+        except Exception as error:  # as in `nearest`
+            log.warning("nearest_failed", to=names[0], error=str(error) or type(error).__name__)
+            groups = [None] * len(names)
+        found = [
+            [*([f"#{group}"] if group else []), *await self.nearest(name)]
+            for name, group in zip(names, groups, strict=True)
+        ]
+        return [(near, nobody(near, online())) for near in found]
 
     async def addressed(self, draft: Draft, sender: str) -> Draft:
         """Return a reply with its recipient, and the thread of the message it answers unless it has one.

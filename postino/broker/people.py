@@ -22,7 +22,10 @@ from postino.store.sessions import SessionTable
 from postino.values import HUMAN, RESERVED
 
 LONGEST_NAME = 64
+FIRST = (0, 0)  # before each entry
 MOST_OPEN = 200  # messages of one inbox; of more, those that were opened first are done
+
+Place = tuple[int, int]  # an entry of a stream, in its order
 
 log = structlog.get_logger()
 
@@ -43,11 +46,15 @@ class Person(Record, frozen=True, kw_only=True):
 
 
 class PersonInbox(Record, frozen=True, kw_only=True):
-    """A person and what is open in their inbox and in that of `human`, newest first; `more`: there is older mail."""
+    """A person and what is open in their inbox and in that of `human`, newest first.
+
+    `more`: there is older mail, which a call with this `before` returns.
+    """
 
     person: Person
     items: list[OpenMessage]
     more: bool
+    before: str | None
 
 
 class Opened(Record, frozen=True, kw_only=True):
@@ -122,7 +129,7 @@ class People:
         """Make a name that of a person. Repeating changes nothing.
 
         Raises:
-            NameTaken: it is the name of an agent that is online or has ever read mail.
+            NameTaken: it is the name of an agent that has ever acted, other than by sending over HTTP.
         """
         present = await self._table.register(name, chosen=False)
         self._noted(await self._agents.names())
@@ -155,25 +162,43 @@ class People:
         present, entry = await self._entry(name)
         return await self._describe(present, entry, await self._table.opened(HUMAN))
 
-    async def inbox(self, name: str, limit: int) -> PersonInbox:
-        """Return a person and what is open in their inbox and in that of `human`, newest first.
+    async def inbox(self, name: str, limit: int, before: str | None = None) -> PersonInbox:
+        """Return a person and what is open in their inbox and in that of `human`, newest first, before an entry.
+
+        What has the same entry in both inboxes is not parted: there may be one message more than `limit`.
 
         Raises:
             UnknownAgent: there is none of that name.
         """
         person = await self.one(name)
-        parts = await asyncio.gather(*(self._open(each, limit) for each in (person.name, HUMAN)))
-        found = sorted((each for part in parts for each in part), key=lambda each: each.timestamp, reverse=True)
-        more = len(found) > limit or person.unread > sum(not each.opened_by for each in found)
-        return PersonInbox(person=person, items=found[:limit], more=more)
-
-    async def _open(self, inbox: str, limit: int) -> list[OpenMessage]:
-        waiting, opened = await asyncio.gather(self._table.unopened(inbox, limit), self._table.opened(inbox))
-        names = {reader: (await self._agents.entry(reader))[0] for reader in {each.reader for each in opened}}
-        return [
-            *(open_message(each) for each in waiting),
-            *(open_message(_whole(inbox, each), each, by=names[each.reader]) for each in opened),
+        parts = await asyncio.gather(*(self._open(each, limit + 1, before) for each in (person.name, HUMAN)))
+        found = sorted((each for part, _ in parts for each in part), key=lambda each: each[0], reverse=True)
+        end = max(end for _, end in parts)  # what is older than it was not looked for in both
+        shown = [
+            each for at, each in enumerate(found) if each[0] >= end and (at < limit or each[0] == found[limit - 1][0])
         ]
+        more = len(shown) < len(found) or end > FIRST
+        return PersonInbox(
+            person=person,
+            items=[each for _, each in shown],
+            more=more,
+            before="-".join(map(str, shown[-1][0] if shown else end)) if more else None,
+        )
+
+    async def _open(self, inbox: str, limit: int, before: str | None) -> tuple[list[tuple[Place, OpenMessage]], Place]:
+        """Return what is open before an entry, and back to which entry nothing is left out."""
+        (waiting, more), opened = await asyncio.gather(
+            self._table.unopened(inbox, limit, before), self._table.opened(inbox)
+        )
+        names = {reader: (await self._agents.entry(reader))[0] for reader in {each.reader for each in opened}}
+        found = [(stream_parts(entry), open_message(each)) for entry, each in waiting]
+        end = found[-1][0] if more and found else FIRST
+        found += [
+            (stream_parts(each.entry), open_message(_whole(inbox, each), each, by=names[each.reader]))
+            for each in opened
+            if before is None or stream_parts(each.entry) < stream_parts(before)
+        ]
+        return found, end
 
     async def seen(self, name: str, ids: list[str]) -> Opened:
         """Open messages of a person's inbox or of that of `human`, which the others then see as taken.

@@ -36,8 +36,10 @@ def reach_person(name: str, *, online: bool, away_s: float) -> str:
 
 
 def nobody(near: list[str], online: list[str]) -> str:
-    """Return what the sender of a message to an unknown name should look at."""
-    hints = [f"did you mean {_either(near)}?"] if near else []
+    """Return what the sender of a message to an unknown name should look at. Groups in `near` begin with `#`."""
+    groups, agents = [each for each in near if each.startswith("#")], [each for each in near if each[0] != "#"]
+    hints = [f"there is a group {each}" for each in groups]
+    hints += [f"did you mean {_either(agents)}?"] if agents else []
     if online:
         more = f" and {len(online) - MAX_ONLINE} more" if len(online) > MAX_ONLINE else ""
         hints.append(f"online: {', '.join(online[:MAX_ONLINE])}{more}")

@@ -19,7 +19,8 @@ class Thread(Record, frozen=True, kw_only=True):
     """A conversation: its participants in the order in which they came, and its newest message.
 
     `waiting` counts the messages that are not acknowledged, `dead` those given up. `text` is the beginning of the
-    newest message.
+    newest message. Unless it is `complete`, the thread may have messages that were not looked at: counts, participants
+    and `began` are those of the ones that were.
     """
 
     thread: str
@@ -27,6 +28,7 @@ class Thread(Record, frozen=True, kw_only=True):
     messages: int
     waiting: int
     dead: int
+    complete: bool
     began: str
     last_at: str
     last_from: str
@@ -35,7 +37,11 @@ class Thread(Record, frozen=True, kw_only=True):
 
 
 class ThreadPage(Record, frozen=True, kw_only=True):
-    """Threads, the one with the newest message first. While `more`, older ones are on the page `before` this one."""
+    """Threads, the one with the newest message first, by the `looked` newest entries of the history before `before`.
+
+    While `more`, the next page goes on there: with other threads, and with older messages of these, so that the counts
+    of a thread on all pages add up to its own.
+    """
 
     items: list[Thread]
     looked: int = 0
@@ -49,9 +55,9 @@ class Conversation(HistoryPage, frozen=True, kw_only=True):
     about: Thread | None
 
 
-def conversation(thread: str, page: HistoryPage) -> Conversation:
-    """Return the conversation that a page of messages of one thread is."""
-    about = _thread(thread, page.items) if page.items else None
+def conversation(thread: str, page: HistoryPage, *, newest: bool) -> Conversation:
+    """Return the conversation that a page of messages of one thread is; `newest`: there are no later ones."""
+    about = _thread(thread, page.items, complete=newest and not page.more) if page.items else None
     return Conversation(items=page.items[::-1], looked=page.looked, more=page.more, before=page.before, about=about)
 
 
@@ -64,21 +70,31 @@ class Threads:
     async def page(self, *, agent: str | None = None, before: str | None = None, limit: int = 50) -> ThreadPage:
         """Return up to `limit` threads, the one with the newest message first, those of `agent` if it is given.
 
-        One call looks at 4000 entries at most, or for one second; `before` is an entry of the history. The counts of a
-        thread are those of the entries that were looked at; one that goes back further is on the next page again.
+        One call looks at 4000 entries at most, or for one second, and ends where one thread more begins; `before` is an
+        entry of the history.
         """
         clock = asyncio.get_running_loop().time
         until, looked, more, place = clock() + MAX_SECONDS, 0, True, before
         found: dict[str, list[HistoryEntry]] = {}
-        while more and looked < MAX_LOOKED and len(found) < limit and clock() < until:
+        while more and looked < MAX_LOOKED and clock() < until:
             part = await self._history.search(agent=agent, threaded=True, before=place, limit=_PART)
-            looked, more, place = looked + part.looked, part.more, part.before
+            looked, more = looked + part.looked, part.more
             for each in part.items:
+                if len(found) == limit and each.thread not in found:
+                    return _page(found, before, looked, place)
                 found.setdefault(each.thread or "", []).append(each)
-        return ThreadPage(items=[_thread(*each) for each in found.items()], looked=looked, more=more, before=place)
+                place = each.entry
+            place = part.before
+        return _page(found, before, looked, place if more else None)
 
 
-def _thread(name: str, entries: list[HistoryEntry]) -> Thread:
+def _page(found: dict[str, list[HistoryEntry]], before: str | None, looked: int, place: str | None) -> ThreadPage:
+    complete = before is None and place is None
+    items = [_thread(*each, complete=complete) for each in found.items()]
+    return ThreadPage(items=items, looked=looked, more=place is not None, before=place)
+
+
+def _thread(name: str, entries: list[HistoryEntry], *, complete: bool) -> Thread:
     """Describe the messages of a thread, the newest first."""
     participants = {party: None for each in reversed(entries) for party in (each.from_, *_recipients(each))}
     last = entries[0]
@@ -88,6 +104,7 @@ def _thread(name: str, entries: list[HistoryEntry]) -> Thread:
         messages=len(entries),
         waiting=sum(1 for each in entries if each.state in ("queued", "leased")),
         dead=sum(1 for each in entries if each.state in ("dead", "expired")),
+        complete=complete,
         began=entries[-1].timestamp,
         last_at=last.timestamp,
         last_from=last.from_,

@@ -25,8 +25,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "ask": ("replies", "send a message and wait for the reply"),
         "reply": ("replies", "answer a message, in its thread"),
         "show": ("show", "print one message, rendered, and what became of it"),
-        "read": ("mail", "print the next messages of an inbox and acknowledge them"),
-        "check": ("mail", "count the unread messages and unseen broadcasts of an agent"),
+        "read": ("mail", "print what is new in your inbox, or in that of an agent"),
+        "check": ("mail", "count the unread messages of an inbox"),
+        "done": ("people", "take messages that need no answer out of your inbox"),
         "history": ("mail", "list messages and broadcasts with their states"),
         "dead": ("mail", "list, requeue or delete dead letters"),
         "clear": ("mail", "delete every message of an inbox, or all broadcasts"),
@@ -62,6 +63,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 EXAMPLES = """Examples
   postino send reviewer "branch fix-42 is ready" --from builder
   postino read reviewer
+  postino read                 # your own mail, and that to all people
 """
 
 
@@ -84,7 +86,7 @@ def main(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     if not argv and not _can_show():
-        sys.stderr.write(_help())
+        sys.stderr.write(_help() + _without_inbox())
         return 2
     argv = argv or ["tui"]
     name, rest = argv[0], argv[1:]
@@ -101,6 +103,15 @@ def _can_show() -> bool:
     from postino.cli.tui import can_run
 
     return can_run() and os.environ.get("TERM") != "dumb"
+
+
+def _without_inbox() -> str:
+    """Return what to say on a terminal that could show the inbox."""
+    from postino.cli.tui import INSTALL, can_run, on_terminal
+
+    if not on_terminal() or can_run():
+        return ""
+    return f"With {INSTALL}, `postino` alone shows your inbox here; `postino read` prints what is new in it.\n"
 
 
 def _command(name: str, rest: list[str]) -> int:

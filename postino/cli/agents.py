@@ -6,6 +6,7 @@ from postino.cli import render, terminal
 from postino.cli.command import Command
 from postino.errors import BadRequest
 from postino.relay.claude_process import PID, SESSION
+from postino.values import HUMAN
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _table(command: Command, items: list[Json], nothing: str) -> str:
             _waiting(item),
             render.ago(item.get("lastSeen")),
             str(item.get("sessions", 0)),
-            render.line(item.get("client") or ""),
+            _client(item),
             render.line(item.get("directory") or ""),
             ", ".join(render.line(alias) for alias in item.get("aliases", [])),
         ]
@@ -64,11 +65,19 @@ def _table(command: Command, items: list[Json], nothing: str) -> str:
     return render.table(rows, command.ink, _styles)
 
 
+def _client(item: Json) -> str:
+    """Return the client of an agent; of people, who have none, that they are people."""
+    if item.get("kind") == "human":
+        return "(all people)" if item["name"] == HUMAN else "(a person)"
+    return render.line(item.get("client") or "")
+
+
 def _waiting(item: Json) -> str:
-    """Return how many messages wait, and of what waits for minutes since when the first one does."""
+    """Return how many messages wait, of what waits for minutes since when the first one does, and dead letters."""
     oldest = render.ago(item.get("oldestUnread"))
     waits_long = item.get("oldestUnread") and oldest != "just now" and not oldest.endswith(" s ago")
-    return f"{item['messageCount']}{f', oldest {oldest}' if waits_long else ''}"
+    dead = f", {item['dead']} dead" if item.get("dead") else ""
+    return f"{item['messageCount']}{f', oldest {oldest}' if waits_long else ''}{dead}"
 
 
 def _presence(item: Json) -> str:

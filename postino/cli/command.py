@@ -9,10 +9,10 @@ import sys
 
 from postino.cli import render, session, terminal
 from postino.client import Client
-from postino.errors import BadName, BadRequest, PostinoError
+from postino.errors import BadName, BadRequest, PostinoError, UnknownAgent
 from postino.light import dataclass
 from postino.relay.claude_process import TEAMS
-from postino.values import visible
+from postino.values import HUMAN, visible
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -129,6 +129,29 @@ class Command:
     def person_instead(self, args: argparse.Namespace) -> str | None:
         """Return the person as whom the command acts where nothing names an agent, and no session does."""
         return self.person() if self.sender(args) is None else None
+
+    def reader(self, args: argparse.Namespace) -> str | None:
+        """Return the person whose inbox is meant: the one that is named, or you where nothing names an agent.
+
+        None: it is an agent's, or of nobody known. Looking makes nobody known.
+
+        Raises:
+            BadRequest: it is the mailbox of all people.
+        """
+        name = self.sender(args)
+        if name is None:
+            return self.person()
+        if name.lower() == HUMAN:
+            raise BadRequest(
+                f"{HUMAN} is the mailbox of all people and part of each one's inbox: "
+                f"`postino {self.name}` without a name is about yours"
+            )
+        with self._connection() as client:
+            try:
+                found = client.agent(name)
+            except UnknownAgent:
+                return None
+        return str(found["name"]) if found.get("kind") == "human" else None
 
     def writer_name(self, args: argparse.Namespace) -> str:
         """Return the agent as `sender` does, and outside of a session without a name the person.

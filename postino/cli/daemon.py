@@ -9,7 +9,7 @@ import sys
 import time
 
 from postino import home_store
-from postino.cli import render, skew
+from postino.cli import people, render, skew
 from postino.cli.command import Command
 from postino.config import comparable, in_effect
 from postino.daemon import process
@@ -146,6 +146,7 @@ def status(command: Command) -> int:
         healthy = (found.health or {}).get("ok")  # otherwise stats would wait for Valkey
         data |= {"health": found.health, "stats": _stats(command) if healthy else None}
         data["person"] = command.person() if healthy else None
+        data["mail"] = _mail(command, data["person"]) if data["person"] else None
     if found.state == "down" and _valkey_runs(command):
         data["valkey"] = True
     command.show(args, data, _status(data, render.Ink(command.colour)))
@@ -172,6 +173,19 @@ def _stats(command: Command) -> Json | None:
             return client.stats()
     except PostinoError:
         return None  # the health answer has the reason
+
+
+def _mail(command: Command, person: str) -> Json | None:
+    """Return how much waits for the person; None if that cannot be told now."""
+    from postino.client import Client
+    from postino.errors import PostinoError
+
+    try:
+        with Client(command.settings.home.socket, via="cli") as client:
+            found = client.inbox(person, limit=1)["person"]
+    except PostinoError:
+        return None
+    return {"unread": found["unread"], "open": found["open"]}
 
 
 def _status(data: Json, ink: render.Ink) -> str:
@@ -207,6 +221,9 @@ def _status(data: Json, ink: render.Ink) -> str:
         rows.append(("holds", _holds(stats)))
     if data.get("person"):
         rows.append(("you", _reached(data["person"])))
+    if data.get("mail"):
+        way = "; `postino read` prints what is new" if data["mail"]["unread"] else ""
+        rows.append(("mail", f"{people.waiting(data['mail'])}{way}"))
     if notify := health.get("notify"):
         service, failing = render.line(notify["service"]), notify.get("error")
         since = f" since {render.line(notify['since'])}" if failing else ""

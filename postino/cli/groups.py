@@ -30,6 +30,8 @@ def groups(command: Command) -> int:
         name = command.own_name(args)
         with command.client() as client:
             answer = (client.join if args.verb == "join" else client.leave)(args.group.removeprefix("#"), name)
+        if answer.get("note"):
+            raise UnknownGroup(answer["note"], names=answer["names"])
         return command.show(args, answer, _changed(args.verb, answer))
     with command.client() as client:
         items = _all(client)
@@ -51,7 +53,12 @@ def _all(client: Client) -> list[Json]:
 def _one(items: list[Json], name: str) -> Json:
     found = next((each for each in items if each["name"].lower() == name.lower()), None)
     if found is None:
-        raise UnknownGroup(f"there is no group #{name}", names=[each["name"] for each in items][:3])
+        import difflib
+
+        known = {each["name"].lower(): f"#{each['name']}" for each in items}
+        near = [known[each] for each in difflib.get_close_matches(name.lower(), known, 3)]
+        hint = f"did you mean {', '.join(near)}?" if near else "`postino groups` lists them"
+        raise UnknownGroup(f"there is no group #{name}; {hint}", names=[each.removeprefix("#") for each in near])
     return found
 
 

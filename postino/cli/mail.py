@@ -59,14 +59,18 @@ def sent_many(answer: Json) -> str:
     group = f" of #{render.line(answer['group'])}" if answer.get("group") else ""
     count = render.count(len(answer["recipients"]), "agent")
     lines = [f"{render.names(names)}: {render.line(words)}\n" for words, names in reach.items()]
-    return f"{what} to {count}{group}, id {render.line(answer['id'])}\n{''.join(lines)}"
+    return f"{what} to {count}{group}, id {render.line(answer['id'])}\n{''.join(lines)}{_note(answer)}"
 
 
 def sent(answer: Json) -> str:
     """Return what a person is told of an accepted message."""
     what = "sent" if answer.get("created", True) else "was already sent"
     reach = f"\n{render.line(answer['reach'])}" if answer.get("reach") else ""
-    return f"{what} to {render.line(answer['to'])}, id {render.line(answer['id'])}{reach}\n"
+    return f"{what} to {render.line(answer['to'])}, id {render.line(answer['id'])}{reach}\n{_note(answer)}"
+
+
+def _note(answer: Json) -> str:
+    return f"{render.line(answer['note'])}\n" if answer.get("note") else ""
 
 
 def _similar(names: list[str]) -> str:
@@ -83,7 +87,7 @@ def read(command: Command) -> int:
     args = parser.parse_args(command.argv)
     if not args.peek:
         command.refuse_in_session(args, "msg_read", "`postino read --peek` only shows it")
-    if (person := command.person_instead(args)) is not None:
+    if (person := command.reader(args)) is not None:
         return people.read(command, args, person)
     name = command.own_name(args)
     if not args.peek:
@@ -160,7 +164,7 @@ def check(command: Command) -> int:
     """Count the unread messages and unseen broadcasts of an agent. The cost does not depend on the counts."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
     args = parser.parse_args(command.argv)
-    if (person := command.person_instead(args)) is not None:
+    if (person := command.reader(args)) is not None:
         return people.check(command, args, person)
     name = command.own_name(args)
     with command.client() as client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from postino.values import ANONYMOUS, visible
+from postino.values import ANONYMOUS, HUMAN, visible
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -137,7 +137,24 @@ def message(item: Json, ink: Ink) -> str:
     head = [ink(line(item["from"]), "bold", "cyan"), ink(ago(item.get("timestamp")), "dim")]
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
-    return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + choices(item)
+    return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + choices(item) + seen(item)
+
+
+def seen(item: Json) -> str:
+    """Return a line that says which agents have seen a broadcast, where that is known; else nothing."""
+    if "notSeenBy" not in item:
+        return ""
+    agents, number = item["agents"], item["seen"]
+    parts = [f"seen by {number} of {count(agents, 'agent')}{_some(item['seenBy'], number)}"]
+    if agents > number:
+        parts.append(f"not yet by{_some(item['notSeenBy'], agents - number).removeprefix(':')}")
+    return f"    {'; '.join(parts)}\n"
+
+
+def _some(given: list[str], number: int) -> str:
+    """Return names after a colon, and how many there are of the `number` beyond them; nothing without any."""
+    more = f" and {number - len(given)} more" if number > len(given) else ""
+    return f": {', '.join(map(line, given))}{more}" if given else ""
 
 
 def choices(item: Json) -> str:
@@ -152,6 +169,10 @@ def names(given: list[str]) -> str:
 
 
 def _notes(item: Json) -> Iterable[str]:
+    if "opened_by" in item and item["to"] == HUMAN:
+        yield "to all people"
+    if item.get("opened_by"):
+        yield f"opened by {line(item['opened_by'])}"
     if item.get("altered"):
         yield "altered on disk: not what was sent"
     if item.get("redelivered"):

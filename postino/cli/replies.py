@@ -8,7 +8,7 @@ import sys
 
 from postino.cli import body, render, streams
 from postino.cli.mail import seconds, sent
-from postino.errors import PostinoError, UnknownMessage
+from postino.errors import BadRequest, PostinoError, UnknownMessage
 
 ASK_S = 60.0
 NO_REPLY = 3  # exit code
@@ -63,6 +63,8 @@ def ask(command: Command) -> int:
     parser.add_argument("--id", help="the id of the message; the same command under it waits on")
     parser.add_argument("--thread", metavar="TITLE", help="the thread of the message")
     args = parser.parse_args(command.argv)
+    if args.to.startswith("#") or "," in args.to:
+        raise BadRequest("a question goes to one agent; `postino send` writes to several")
     name, text = command.writer_name(args), body.of(args)
     id = os.urandom(16).hex() if args.id is None else args.id
     streams.require_stdout()

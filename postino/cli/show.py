@@ -43,6 +43,8 @@ def _fate(item: Json) -> list[str]:
     """Return in lines what became of a message, for each recipient."""
     if item.get("recipients"):
         return [f"{render.line(each['to'])}: {_state(each)}" for each in item["recipients"]]
+    if said := render.seen(item).strip():
+        return [said]
     return [_state(item)] if item.get("state") else []
 
 

@@ -33,15 +33,21 @@ def tui(command: Command) -> int:
     if find_spec("textual") is None:
         raise BadRequest(f"the terminal inbox needs Textual, which is not installed: {INSTALL}")
     if not on_terminal() or command.environ.get("TERM") == "dumb":
-        raise BadRequest("the terminal inbox needs a terminal; `postino history` and `postino watch` print mail")
+        raise BadRequest(
+            "the terminal inbox needs a terminal that can place text; `postino read` prints your mail, "
+            "`postino history` that of all"
+        )
     from postino.tui.app import Inbox
     from postino.tui.mailroom import InboxClient, Mailroom
+    from postino.tui.terminal import Terminal
 
     # it starts a daemon if there is none; the others do not
     with contextlib.closing(command.client_of(InboxClient, start=True)) as client:
         me = _person(client, command.given_name(args))
     mailroom = Mailroom(lambda headers: command.client_of(InboxClient, headers, start=False))
-    Inbox(mailroom, me).run()
+    terminal = Terminal(command.environ)
+    terminal.end_with_it()
+    Inbox(mailroom, me, terminal).run()
     return 0
 
 

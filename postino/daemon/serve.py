@@ -26,7 +26,7 @@ from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
 from postino.daemon.supervision import Supervisor, shorten_log
 from postino.mcp.face import spare_collector
 from postino.notify.messenger import Messenger
-from postino.rest.app import GUARD, STATE, build_app
+from postino.rest.app import GUARD, KNOWN, STATE, build_app
 from postino.rest.connection import HttpConnections
 from postino.rest.named_tokens import NamedTokens
 
@@ -202,7 +202,7 @@ async def _listening(
     runner = web.AppRunner(app, shutdown_timeout=HANDLERS_S)
     await runner.setup()
     assert runner.server is not None
-    connections = HttpConnections(runner.server, loop, app[GUARD].policy)
+    connections = HttpConnections(runner.server, loop, app[GUARD].policy, app[KNOWN].find)
     handshake_s, shutdown_s = (None, None) if secured is None else (tls.HANDSHAKE_S, tls.SHUTDOWN_S)
     async with contextlib.AsyncExitStack() as undo:
         undo.push_async_callback(_end, runner, relays)

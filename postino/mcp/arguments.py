@@ -122,11 +122,18 @@ def _take_recipients(value: Any, field: str) -> str | list[str]:
     if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
         value = re.findall(r'[^\s",\[\]]+', value)
     if isinstance(value, str):
-        check_any_name(value.removeprefix("#"), field)
+        if "," not in value:  # else the draft says how a list is written
+            check_any_name(value.removeprefix("#"), field)
         return value
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise _wrong(field, "an agent, #group or a list of agents", value)
     return value
+
+
+def _take_asked(value: Any, field: str) -> str:
+    if isinstance(value, list) or (isinstance(value, str) and ("," in value or value.startswith("#"))):
+        raise BadField(f"{field}: a question goes to one agent; msg_send writes to several", field=field)
+    return MAILBOX.take(value, field)  # type: ignore[no-any-return]
 
 
 _AS_TEXT = r"\s*\[.*\]\s*"  # a list as text
@@ -180,6 +187,7 @@ MAYBE_IDS = Kind(
     _take_ids,
     needed=False,
 )
+ASKED = Kind(MAILBOX.schema, _take_asked)
 MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
 TIMEOUT = _whole(1, MAX_ASK_S, "[1-9][0-9]?|[1-5][0-9]{2}|600")
@@ -222,7 +230,7 @@ class Send(Arguments):
 class Ask(Arguments):
     """Of msg_ask."""
 
-    to: str = _argument(MAILBOX, "Agent name")
+    to: str = _argument(ASKED, "Agent name")
     body: str = _argument(TEXT, "The question, complete in itself")
     timeout: int | None = _argument(TIMEOUT, "Seconds to wait")
     thread: str | None = _argument(MAYBE_TITLE, "Title of a conversation")

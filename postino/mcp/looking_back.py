@@ -21,9 +21,10 @@ _MAIL = ("id", "from", "to", "verified", "timestamp", "thread", "reply_to", "exp
 @tool(Status, "What became of what I sent", read_only=True, idempotent=True)
 async def msg_status(call: ToolCall, given: Status) -> dict[str, Any]:
     """What became of messages you sent, newest first; without ids your last ten. `state`: queued (waits), leased (given
-    to its reader), acked (read), or dead, expired, cleared (with `reason`). `notified`: how its reader was told."""
-    agent = await call.session.name()
-    found = await call.session.broker.history.sent(agent, given.ids, LAST)
+    to its reader), acked (read), or dead, expired, cleared (with `reason`). `notified`: how its reader was told. Of a
+    broadcast: how many of all `agents` have `seen` it, and some names of each."""
+    agent, broker = await call.session.name(), call.session.broker
+    found = await broker.broadcasts.with_readers(await broker.history.sent(agent, given.ids, LAST))
     shown = answers.encode_fitting([_status(each) for each in found])
     known = {each.id for each in found}
     unknown = [each for each in given.ids or [] if each not in known]
@@ -35,6 +36,7 @@ def _status(entry: HistoryEntry) -> dict[str, Any]:
     whole: dict[str, Any] = msgspec.to_builtins(entry)
     kept = {name: whole[name] for name in _STATUS if whole.get(name) is not None}
     if entry.kind == "broadcast":
+        kept |= {name: whole[name] for name in ("seen", "agents", "seenBy", "notSeenBy")}
         return {"kind": "broadcast"} | kept | {"text": _beginning(entry.body)}
     extra = {"deliveries": entry.deliveries} if entry.deliveries > 1 else {}
     told = {} if "recipients" in kept else {"notified": entry.notified}

@@ -126,7 +126,8 @@ async def send_many(call: ToolCall, many: ManyDraft) -> dict[str, Any]:
     for each in sent.recipients:
         reach.setdefault(each.reach, []).append(each.to)
     answer = {"id": sent.id, "created": sent.created, "durability": sent.durability, "recipients": len(sent.recipients)}
-    return {"ok": True, **({"group": sent.group} if sent.group else {}), **answer, "reach": reach}
+    more = {"note": sent.note} if sent.note else {}
+    return {"ok": True, **({"group": sent.group} if sent.group else {}), **answer, "reach": reach, **more}
 
 
 @tool(Read, "Read my messages", read_only=True, always_loaded=True)  # Claude Code's plan mode allows no other call
@@ -190,8 +191,8 @@ async def _unseen(call: ToolCall, limit: int) -> dict[str, Any]:
 
 
 async def _newest(session: Session, limit: int) -> dict[str, Any]:
-    _, total = await session.broker.broadcasts.page(1, 0)
-    items, _ = await session.broker.broadcasts.page(limit, max(0, total - limit))
+    total = await session.broker.broadcasts.count()
+    items, total = await session.broker.broadcasts.page(limit, max(0, total - limit))
     shown = answers.encode_fitting([_shown(each) for each in reversed(items)])[::-1]
     newest = items[len(items) - len(shown) :]
     lines = _with_departures(shown, newest, await session.broker.broadcasts.departed(0))

@@ -12,7 +12,8 @@ import contextlib
 import logging
 import re
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 from postino.errors import BadField
 
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 SETTING = "POSTINO_NOTIFY_URL"
 INSTALL = "pip install 'postino[notify]'"
 SEND_S = 15.0  # for all addresses together
+ANSWER_S = 12.0  # that a service may take to answer, where the address has no `rto`; Apprise gives up after 4
 _STATUS = re.compile(r"error=(\d{3,6})\b")  # in what Apprise logs: an HTTP status, or the service's own
+
+
+class Failed(NamedTuple):
+    """Why a notification was not sent; `perhaps`: it was, if only the answer is missing; `partly`: to some services."""
+
+    why: str
+    perhaps: bool = False
+    partly: bool = False
 
 
 class Messenger:
@@ -46,23 +56,26 @@ class Messenger:
         if not self._apprise.add(addresses):
             text = "has an address that Apprise cannot use; see its list of services and what each needs"
             raise BadField(f"{SETTING} (hidden) {text}", field=SETTING)
+        for each in self._apprise.services:
+            if each.socket_read_timeout == type(each).socket_read_timeout:
+                each.socket_read_timeout = ANSWER_S
         #: the names of the services, such as `ntfy`
         self.service = ", ".join(dict.fromkeys(str(each.service_name) for each in self._apprise.services))
         self._sent = asyncio.Event()  # the last one, or why it was not is known
         self._sent.set()
 
-    async def send(self, title: str, body: str) -> str | None:
+    async def send(self, title: str, body: str) -> Failed | None:
         """Send to every address; return why that failed, or None. One that hangs has failed after SEND_S."""
         if not self._sent.is_set():
-            return "the one before it still hangs"
+            return Failed("the one before it still hangs")
         loop, sent = asyncio.get_running_loop(), asyncio.Event()
-        found: list[str | None] = []
+        found: list[Failed | None] = []
 
         def work() -> None:
             try:
                 found.append(self._send(title, body))
             except Exception as error:  # a service of Apprise may raise anything
-                found.append(f"it failed ({type(error).__name__})")
+                found.append(Failed(f"it failed ({type(error).__name__})"))
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(sent.set)
 
@@ -72,22 +85,26 @@ class Messenger:
             async with asyncio.timeout(SEND_S + 1):
                 await sent.wait()
         except TimeoutError:
-            return f"no answer within {SEND_S:.0f} s"
+            return Failed(f"no answer within {SEND_S:.0f} s", perhaps=True)
         return found[0]
 
-    def _send(self, title: str, body: str) -> str | None:
+    def _send(self, title: str, body: str) -> Failed | None:
         import apprise
 
+        began = time.monotonic()
         result = self._apprise.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT, timeout=SEND_S)
         if result:
             return None
-        return "; ".join(f"{each.name}: {_why(each)}" for each in result if not each) or "no service took it"
+        waited = time.monotonic() - began >= min(ANSWER_S, SEND_S)
+        why = "; ".join(f"{each.name}: {_why(each, waited=waited)}" for each in result if not each)
+        return Failed(why or "no service took it", perhaps=waited, partly=any(bool(each) for each in result))
 
 
-def _why(result: apprise.result.NotifyResult) -> str:
+def _why(result: apprise.result.NotifyResult, *, waited: bool) -> str:
+    """Return the reason; one that `waited` has connected: its connections give up sooner."""
     logged = " ".join(str(each.message) for each in result.logs())
     if found := _STATUS.search(logged):
         return f"it answered error {found[1]}"
     if "onnection error" in logged:
-        return "it cannot be reached"
+        return f"no answer within {ANSWER_S:.0f} s" if waited else "it cannot be reached"
     return f"no answer within {SEND_S:.0f} s" if result.status.name == "TIMEOUT" else "it refused"

@@ -86,7 +86,8 @@ class Notifications:
 
         What waits for another try is then sent at the next look, or is known to fail.
         """
-        why = await self._messenger.send("postino: a test", "\n".join(filter(None, ["It arrived.", self._url()])))
+        failed = await self._messenger.send("postino: a test", "\n".join(filter(None, ["It arrived.", self._url()])))
+        why = failed and failed.why
         mine, told, now = await self._broker.notifier.take(self._pace.hold_ms)
         self.failure = told.failure = _failure(why, told, now)
         if mine:
@@ -195,20 +196,23 @@ class Notifications:
         return found, marks
 
     async def _tell(self, occasions: Occasions, told: Told, after: Told) -> None:
-        why = await self._messenger.send(occasions.title, occasions.body(self._url()))
-        if why is None:
+        failed = await self._messenger.send(occasions.title, occasions.body(self._url()))
+        if failed is None or failed.partly:  # a service that took it is not sent it again because of another one
             self._failures, self._gathering_since = 0, None
-            log.info("notified", service=self.service)
+            after.failure = _failure(failed and failed.why, told, after.sent[-1])
+            log.info("notified", service=self.service, failed=failed and failed.why)
             self._unsaved = after
             await self._broker.notifier.save(after, self._pace.hold_ms)
             self._unsaved = None
         else:
-            told.failure = _failure(why, told, after.sent[-1])
+            told.failure = _failure(failed.why, told, after.sent[-1])
+            if failed.perhaps:  # it counts among those of this hour
+                told.sent = after.sent
             wait_s = min(self._pace.retry * 2**self._failures, self._pace.longest_retry)
             self._failures, self._not_before = self._failures + 1, time.monotonic() + wait_s
-            log.warning("notification_failed", service=self.service, why=why, again_in_s=wait_s)
+            log.warning("notification_failed", service=self.service, why=failed.why, again_in_s=wait_s)
             await self._broker.notifier.save(told, 0)  # another daemon may reach the service
-        self.failure = told.failure if why else None
+        self.failure = told.failure if failed and not failed.partly else after.failure
 
 
 def _failure(why: str | None, told: Told, now: int) -> Failure | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from postino.errors import Forbidden, PostinoError
@@ -23,6 +27,33 @@ _HEADERS = CIMultiDict(
 )
 _TEXT_HEADERS = CIMultiDict(_HEADERS)
 _TEXT_HEADERS["Content-Type"] = "text/plain; charset=utf-8"
+
+
+_HEAD = "".join(f"{name}: {text}\r\n" for name, text in _HEADERS.items())
+
+
+class Answer(web.Response):
+    """A record as JSON with status 200.
+
+    A connection of postino writes it as a whole. Only for another one it becomes a response of aiohttp, whose making
+    takes four times as long.
+    """
+
+    def __init__(self, record: object) -> None:
+        self._data = encode_visible(record) + b"\n"  # a terminal's prompt comes after it
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Become a response of aiohttp, and write its head."""
+        super().__init__(body=self._data, headers=_HEADERS)
+        return await super().prepare(request)
+
+    def whole(self, *, keep_alive: bool) -> bytes:
+        """Return head and body, as HTTP/1.1 has them."""
+        data, end = self._data, "" if keep_alive else "Connection: close\r\n"
+        return (
+            f"HTTP/1.1 200 OK\r\n{_HEAD}Content-Length: {len(data)}\r\n{_date(int(time.time()))}{end}\r\n".encode()
+            + data
+        )
 
 
 def answer(record: object, status: int = 200) -> web.Response:
@@ -60,14 +91,18 @@ def refusal(error: PostinoError) -> web.Response:
 def forbidden(reason: str) -> bytes:
     """Return a complete 403 response, for a peer that is refused before it has sent a request."""
     body = encode_visible(Forbidden(reason).body()) + b"\n"
-    head = "".join(f"{name}: {text}\r\n" for name, text in _HEADERS.items())
-    return f"HTTP/1.1 403 Forbidden\r\n{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    return f"HTTP/1.1 403 Forbidden\r\n{_HEAD}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 def closing(response: web.Response) -> web.Response:
     """Return `response`, after which the connection is closed: what follows on it may not be a request."""
     response.force_close()
     return response
+
+
+@lru_cache(1)
+def _date(second: int) -> str:
+    return f"Date: {formatdate(second, usegmt=True)}\r\n"
 
 
 def _json(data: bytes, status: int) -> web.Response:

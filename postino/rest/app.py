@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -36,10 +38,11 @@ from postino.model import Event
 from postino.notify.messenger import Messenger
 from postino.notify.notifications import Notifications
 from postino.rest import parse, signin
-from postino.rest.answers import answer, closing, refusal
+from postino.rest.answers import Answer, closing, refusal
 from postino.rest.call import WAITED, ApiCall, AppState
 from postino.rest.connection import LOG, HttpConnection
 from postino.rest.guard import Guard
+from postino.rest.known_paths import KnownPaths
 from postino.rest.metrics import Metrics, Observe
 from postino.rest.named_tokens import NamedTokens
 from postino.rest.rates import Rates
@@ -47,10 +50,12 @@ from postino.rest.records import Nothing
 from postino.rest.route import PLAIN, Route
 from postino.rest.routes import ROUTES
 
+Path = Mapping[str, str]  # what a path names, such as `agent`
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 STATE: web.AppKey[AppState] = web.AppKey("state", AppState)
 GUARD: web.AppKey[Guard] = web.AppKey("guard", Guard)
+KNOWN: web.AppKey[KnownPaths] = web.AppKey("known", KnownPaths)
 NOTHING = Nothing()
 
 _log = structlog.get_logger()
@@ -85,11 +90,13 @@ def build_app(
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_catch_unroutable(unrouted)])
     app[STATE] = state
     app[GUARD] = guard
+    app[KNOWN] = known = KnownPaths()
     app.cleanup_ctx.append(_counting(broker, *counts))
     app.cleanup_ctx.append(_background(*works))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
-        endpoint, answer_expect = _endpoint(route, state, guard), _expect_handler(guard, route.needs_token)
+        endpoint = _noting(_endpoint(route, state, guard), known)
+        answer_expect = _expect_handler(guard, route.needs_token)
         for method in _methods(route):
             app.router.add_route(method, route.path, endpoint, expect_handler=answer_expect)
     app.router.add_route("*", "/{anything:.*}", unrouted, expect_handler=_expect_handler(guard))
@@ -101,8 +108,21 @@ def _methods(route: Route) -> tuple[str, ...]:
     return ("GET", "HEAD") if route.method == "GET" else (route.method,)
 
 
-def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
-    """Return the function that aiohttp calls for `route`. What is the same for all its requests is decided here."""
+def _noting(endpoint: Callable[[Path, web.Request], Awaitable[web.StreamResponse]], known: KnownPaths) -> Endpoint:
+    """Return the function that aiohttp calls where its router has found `endpoint`, which is found faster then."""
+
+    async def noting(request: web.Request) -> web.StreamResponse:
+        found = partial(endpoint, dict(request.match_info))
+        known.note(request, found)
+        return await found(request)
+
+    return noting
+
+
+def _endpoint(
+    route: Route, state: AppState, guard: Guard
+) -> Callable[[Path, web.Request], Awaitable[web.StreamResponse]]:
+    """Return the function that answers `route`. What is the same for all its requests is decided here."""
     takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
     read_body: Callable[[bytes], Any] = parse.plain_text if route.accepts == PLAIN else parse.Body(route.body).read
     most = state.settings.max_body_bytes
@@ -112,9 +132,9 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
     make_call: Callable[..., ApiCall[Any, Any]] = ApiCall  # `ApiCall[Any, Any](...)` would cost a microsecond
     no_query: Any = NOTHING if route.query is Nothing else route.query()
 
-    async def serve(request: web.Request) -> object:
+    async def serve(path: Path, request: web.Request) -> object:
         caller = guard.admit(request, needs_token=needs_token, is_page=is_page)
-        call = make_call(state, request, no_query, NOTHING, caller)
+        call = make_call(state, request, path, no_query, NOTHING, caller)
         if caller is not None:
             caller.check_role(route.role)
             if route.own:
@@ -137,7 +157,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard) -> Endpoint:
 def _unrouted(guard: Guard, metrics: Metrics) -> Endpoint:
     """Return the function for paths and methods without a route."""
 
-    async def serve(request: web.Request) -> object:
+    async def serve(_: Path, request: web.Request) -> object:
         path = request.rel_url.path_safe  # as the router matches it: an escaped slash does not separate segments
         fitting = [route for route, pattern in _PATTERNS if pattern.fullmatch(path) or request.raw_path == "*"]
         fewest = min((route.path.count("{") for route in fitting), default=0)  # `/agents/cleanup` is no agent's name
@@ -151,7 +171,7 @@ def _unrouted(guard: Guard, metrics: Metrics) -> Endpoint:
             raise MethodNotAllowed(f"this path takes {', '.join(allow)} only", allow=allow)
         raise NotFound("there is no such path; GET /api/openapi.json lists the paths")
 
-    return _answering(serve, metrics, metrics.of_route("other", "other"))
+    return partial(_answering(serve, metrics, metrics.of_route("other", "other")), {})
 
 
 def _catch_unroutable(unrouted: Endpoint) -> Middleware:
@@ -164,18 +184,20 @@ def _catch_unroutable(unrouted: Endpoint) -> Middleware:
     return handle
 
 
-def _answering(serve: Callable[[web.Request], Awaitable[object]], metrics: Metrics, observe: Observe) -> Endpoint:
+def _answering(
+    serve: Callable[[Path, web.Request], Awaitable[object]], metrics: Metrics, observe: Observe
+) -> Callable[[Path, web.Request], Awaitable[web.StreamResponse]]:
     """Return `serve` with its record or error turned into a response, and counted."""
 
-    async def endpoint(request: web.Request) -> web.StreamResponse:
+    async def endpoint(path: Path, request: web.Request) -> web.StreamResponse:
         began, is_stream = time.monotonic(), False
         connection = request.protocol if isinstance(request.protocol, HttpConnection) else None
         if connection is not None:
             connection.request_started(request)
         try:
-            result = await serve(request)
-            if not isinstance(result, web.StreamResponse):
-                return answer(result)
+            result = await serve(path, request)
+            if isinstance(result, msgspec.Struct) or not isinstance(result, web.StreamResponse):
+                return Answer(result)
             is_stream = not isinstance(result, web.Response)
             result.headers.setdefault("Server", "postino")
             return result
@@ -191,7 +213,7 @@ def _answering(serve: Callable[[web.Request], Awaitable[object]], metrics: Metri
         finally:
             if connection is not None:
                 connection.request_finished()
-            if not is_stream and WAITED not in request:  # a stream ends when its reader wants
+            if not is_stream and not (len(request) and WAITED in request):  # a stream ends when its reader wants
                 observe(time.monotonic() - began)
 
     return endpoint

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiohttp import web
@@ -83,28 +84,37 @@ class AppState:
 
 
 class ApiCall(Generic[Q, B]):
-    """A request that was admitted and parsed: its query and body are records.
+    """A request that was admitted and parsed: its query and body are records, `path` has what its path names.
 
     `caller` is the holder of a named token; None: any other caller that was admitted, who may do everything.
     """
 
-    __slots__ = ("body", "broker", "caller", "query", "request", "state")
+    __slots__ = ("body", "broker", "caller", "path", "query", "request", "state")
 
-    def __init__(self, state: AppState, request: web.Request, query: Q, body: B, caller: Caller | None = None) -> None:
+    def __init__(
+        self,
+        state: AppState,
+        request: web.Request,
+        path: Mapping[str, str],
+        query: Q,
+        body: B,
+        caller: Caller | None = None,
+    ) -> None:
         self.state = state
         self.broker = state.broker
         self.request = request
+        self.path = path
         self.query = query
         self.body = body
         self.caller = caller
 
     def agent(self) -> str:
         """Return the agent named in the path, or raise BadName."""
-        return check_name(self.request.match_info["agent"], "agent")
+        return check_name(self.path["agent"], "agent")
 
     def recipient(self) -> str:
         """Return the agent named in the path, or the mailbox of all people."""
-        return check_recipient(self.request.match_info["agent"], "agent")
+        return check_recipient(self.path["agent"], "agent")
 
     @property
     def restricted(self) -> Caller | None:

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 
 from aiohttp import StreamReader, web
 
-from postino.errors import BadRequest, PostinoError
 from postino.rest import peer
-from postino.rest.answers import closing, forbidden, refusal
+from postino.rest.answers import forbidden
 from postino.rest.limited_log import LimitedLog
-from postino.values import visible
+from postino.rest.request_loop import Find, RequestLoop
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte
 IDLE_S = 30.0  # between two requests; postino's clients send the next sooner, or reconnect in less than 1 ms
 STALL_S = 30.0  # without reading its answer, after which a client counts as gone
-LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the error
 SWEEP_S = 1.0
 MOST_TCP = 200  # connections: 64 streams, and far more than the tools of one person need
 
@@ -49,7 +47,7 @@ class Policy:
         return self.any_port and name in self.hosts and port.isdecimal()
 
 
-class HttpConnection(web.RequestHandler):
+class HttpConnection(RequestLoop):
     """One HTTP connection. Its policy is made before it counts; the connections' owner ends it when it is overdue."""
 
     __slots__ = (
@@ -69,14 +67,7 @@ class HttpConnection(web.RequestHandler):
     )
 
     def __init__(self, connections: HttpConnections, *, tcp: bool) -> None:
-        super().__init__(
-            connections.server,
-            loop=connections.loop,
-            keepalive_timeout=IDLE_S,
-            lingering_time=LINGER_S,
-            access_log=None,  # type: ignore[arg-type] # the default is to log; None is what aiohttp's runner passes
-            auto_decompress=False,
-        )
+        super().__init__(connections.server, connections.loop, connections.find)
         self._connections = connections
         self._tcp = tcp
         self._handling = False  # between a request's head and its answer: what arrives does not begin a new head
@@ -116,7 +107,8 @@ class HttpConnection(web.RequestHandler):
         self._head_since = None
         self._unread = None
         self._body = request.content
-        self._end_body()
+        if self._half_closed:
+            self._end_body()
 
     def when_unread(self, callback: Callable[[], None]) -> None:
         """Call `callback` if the connection breaks before the client can have read the answer just written.
@@ -208,9 +200,9 @@ class HttpConnection(web.RequestHandler):
 
     def _end_body(self) -> None:
         """Fail the read of a body whose rest cannot arrive any more."""
-        if self._half_closed and self._body is not None and not self._body.is_eof():
+        if self._body is not None and not self._body.is_eof():
             self._body.set_exception(ConnectionResetError("the client closed its sending side before the body's end"))
-            self._body.feed_eof()  # otherwise aiohttp waits LINGER_S for the rest
+            self._body.feed_eof()  # otherwise LINGER_S are spent waiting for the rest
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -221,10 +213,12 @@ class HttpConnection(web.RequestHandler):
         self._stalled_since = None
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether this connection has exceeded HEAD_S or STALL_S."""
+        """Return whether this connection has exceeded HEAD_S, STALL_S or IDLE_S."""
         if self._head_since is not None and now - self._head_since > HEAD_S:
             return True
-        return self._stalled_since is not None and now - self._stalled_since > STALL_S
+        if self._stalled_since is not None:
+            return now - self._stalled_since > STALL_S
+        return now - self._idle_since > IDLE_S and self._is_idle()
 
     def waits_for_client(self) -> tuple[bool, float] | None:
         """Return whether its client has had an answer and owes nothing, and since when; None if the daemon is at work.
@@ -246,40 +240,24 @@ class HttpConnection(web.RequestHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Write a response; JSON in place of aiohttp's own refusals, such as that of an `Expect` without a route."""
-        if isinstance(resp, web.HTTPException):
-            resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
-        return await super().finish_response(request, resp, start_time)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Return the JSON response to a malformed request or to an error within aiohttp."""
-        if status == 400:
-            return closing(refusal(BadRequest(f"this is not an HTTP request: {visible(message or '')[:200]}")))
-        self.logger.error("Error handling request", exc_info=exc)
-        return closing(refusal(PostinoError("postino has a bug; the daemon's log has the traceback")))
-
 
 class HttpConnections:
-    """The open HTTP connections of the daemon. `policy` makes the policy of a new one."""
+    """The open HTTP connections of the daemon.
+
+    `policy` makes the policy of a new one; `find` returns who answers a request, None if only the application knows.
+    """
 
     def __init__(
         self,
         server: web.Server,
         loop: asyncio.AbstractEventLoop,
         policy: Callable[[asyncio.Transport], Policy],
+        find: Find,
     ) -> None:
         self.server = server
         self.loop = loop
         self.policy = policy
+        self.find = find
         self.quick = peer.is_quick()
         self._open: set[HttpConnection] = set()
         self._tcp = 0

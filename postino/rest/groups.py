@@ -26,4 +26,4 @@ async def leave(call: ApiCall[Nothing, Nothing]) -> Member:
 
 
 def _group(call: ApiCall[Nothing, Nothing]) -> str:
-    return check_group(call.request.match_info["group"])
+    return check_group(call.path["group"])

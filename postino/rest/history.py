@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 
 from postino.broker.threads import Conversation, ThreadPage, conversation
-from postino.errors import BadPage
 from postino.history_entry import HistoryPage
 from postino.rest.call import ApiCall
 from postino.rest.history_records import HistoryQuery, ThreadQuery, ThreadsQuery
-from postino.rest.parse import stream_id
+from postino.rest.parse import entry_of
 from postino.rest.records import Nothing
 from postino.rest.render import with_trees
 from postino.values import check_thread
@@ -20,7 +19,7 @@ from postino.values import check_thread
 async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
     """List accepted messages and broadcasts, newest first; with a token below admin only those of its agent."""
     asked = call.query
-    agent, before = await _allowed(call, asked.agent), _entry(asked.before, "before")
+    agent, before = await _allowed(call, asked.agent), entry_of(asked.before, "before")
     if before == "0-0":  # nothing is older, and Valkey refuses the range
         return HistoryPage(items=[], more=False)
     page = await call.broker.history.search(
@@ -31,17 +30,20 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
         thread=asked.thread,
         state=asked.state,
         q=asked.q,
-        after=_entry(asked.after, "after"),
+        after=entry_of(asked.after, "after"),
         before=before,
         limit=asked.limit,
     )
+    if any(each.id == asked.q for each in page.items):
+        sought = await call.broker.broadcasts.with_readers(page.items)
+        page = msgspec.structs.replace(page, items=sought)
     return await _rendered(call, page) if asked.render else page
 
 
 async def threads(call: ApiCall[ThreadsQuery, Nothing]) -> ThreadPage:
     """List threads, the one with the newest message first; with a token below admin only those of its agent."""
     asked = call.query
-    agent, before = await _allowed(call, asked.agent), _entry(asked.before, "before")
+    agent, before = await _allowed(call, asked.agent), entry_of(asked.before, "before")
     if before == "0-0":
         return ThreadPage(items=[], more=False)
     return await call.broker.threads.page(agent=agent, before=before, limit=asked.limit)
@@ -50,13 +52,13 @@ async def threads(call: ApiCall[ThreadsQuery, Nothing]) -> ThreadPage:
 async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     """Return the newest messages of a thread, oldest first; with a token below admin only those of its agent."""
     asked = call.query
-    agent, before = await _allowed(call, None), _entry(asked.before, "before")
-    name = check_thread(call.request.match_info["thread"])
+    agent, before = await _allowed(call, None), entry_of(asked.before, "before")
+    name = check_thread(call.path["thread"])
     if before == "0-0":
-        return conversation(name, HistoryPage(items=[], more=False))
+        return conversation(name, HistoryPage(items=[], more=False), newest=False)
     page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)
     page = await _rendered(call, page) if asked.render else page
-    return conversation(name, page)
+    return conversation(name, page, newest=before is None)
 
 
 async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None:
@@ -70,12 +72,3 @@ async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None
 
 async def _rendered(call: ApiCall[Any, Nothing], page: HistoryPage) -> HistoryPage:
     return msgspec.structs.replace(page, items=await with_trees(call.state.renderer, page.items))
-
-
-def _entry(given: str | None, field: str) -> str | None:
-    if given is None:
-        return None
-    found = stream_id(given) if "-" in given else None
-    if found is None:
-        raise BadPage(f"{field} must be the `before` or an `entry` of an earlier page", field=field)
-    return found

@@ -38,7 +38,7 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
     """Take a hook event of a session; answer what its hook prints, or nothing. On the unix socket only."""
     if not is_unix(call.request):
         raise Forbidden("hooks are accepted on the unix socket only")
-    name, client = call.request.match_info["event"], call.request.headers.get("X-Postino-Client", "claude")
+    name, client = call.path["event"], call.request.headers.get("X-Postino-Client", "claude")
     if client != "claude":
         return await _hook_of(call, client, name)
     text, turn, decision = "", None, b""

@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import web
 
 from postino.broker import Broker
-from postino.errors import BadField, LeaseLost, NotAllowed, UnknownMessage, naming
+from postino.broker.reach import nobody
+from postino.errors import BadField, LeaseLost, NotAllowed, UnknownGroup, UnknownMessage, naming
 from postino.hint import hint
 from postino.model import (
     ANONYMOUS,
@@ -28,14 +29,14 @@ from postino.model import (
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
-from postino.rest.history_records import RenderedPaging
-from postino.rest.records import Cleared, NackBody, Nothing, Page, ReadQuery, Rejected, SendBody, SettleBody
-from postino.rest.render import with_trees
+from postino.rest.parts import PartPage, RenderedParts, text_page
+from postino.rest.records import Cleared, NackBody, Nothing, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.roles import PUBLISH
-from postino.several import ManyDraft, SentMany, addressed
+from postino.several import Delivery, ManyDraft, SentMany, addressed
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
+S = TypeVar("S", Sent, Delivery)
 
 
 async def send(call: ApiCall[Nothing, SendBody]) -> Sent | SentMany:
@@ -56,7 +57,7 @@ async def send_text(call: ApiCall[Nothing, str]) -> Sent | SentMany:
             field="X-Postino-From",
         )
     thread = call.header("X-Postino-Thread")
-    to = call.request.match_info["agent"]
+    to = call.path["agent"]
     return await _send(call, SendBody(to=to, body=call.body, from_=sender, thread=thread))
 
 
@@ -83,7 +84,7 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
     with naming(draft.id):
         if several is not None:
             many = ManyDraft(to=several, draft=draft)
-            told = _told(call, await call.broker.groups.send_many(many, sender))
+            told = await _send_many(call, many, sender)
             if draft.reply_to is not None:
                 await call.broker.people.answered(sender.name, draft.reply_to)
             return told
@@ -92,15 +93,23 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
         sent = await call.broker.mail.send(draft, sender)
     if draft.reply_to is not None:
         await call.broker.people.answered(sender.name, draft.reply_to)
-    return msgspec.structs.replace(sent, names=[]) if _is_publisher(call) else sent
+    return _unnamed(sent) if _is_publisher(call) else sent
 
 
-def _told(call: ApiCall[Nothing, Any], sent: SentMany) -> SentMany:
-    """Return what the caller may know: a publisher no names but those that it gave."""
+async def _send_many(call: ApiCall[Nothing, Any], many: ManyDraft, sender: Sender) -> SentMany:
+    """Send to several; a publisher is told no names but those that it gave."""
     if not _is_publisher(call):
-        return sent
-    named = [] if sent.group else [msgspec.structs.replace(each, names=[]) for each in sent.recipients]
-    return msgspec.structs.replace(sent, recipients=named)
+        return await call.broker.groups.send_many(many, sender)
+    try:
+        sent = await call.broker.groups.send_many(many, sender)
+    except UnknownGroup:
+        raise UnknownGroup(f"there is no group #{many.group}", names=[]) from None
+    return msgspec.structs.replace(sent, recipients=[] if sent.group else [_unnamed(each) for each in sent.recipients])
+
+
+def _unnamed(sent: S) -> S:
+    """Return an answer without the names of others."""
+    return msgspec.structs.replace(sent, names=[], reach=sent.reach if sent.known else nobody([], []))
 
 
 def _is_publisher(call: ApiCall[Nothing, Any]) -> bool:
@@ -138,19 +147,16 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
         ended.cancel()
 
 
-async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
+async def peek(call: ApiCall[RenderedParts, Nothing]) -> PartPage[Message]:
     """List an inbox, oldest first, without leasing."""
-    page = call.query
-    items, total = await call.broker.mail.peek(call.recipient(), page.limit, page.offset)
-    if page.render:
-        items = await with_trees(call.state.renderer, items)
-    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+    asked = call.query
+    return await text_page(call, await call.broker.mail.part(call.recipient(), asked.limit, asked.place()))
 
 
 async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:
     """Lease messages, waiting for one if `wait` says so. A client that has gone keeps no lease."""
     asked = merged(call.query, call.body)
-    agent = call.agent()
+    agent = call.recipient()  # a person's is refused with a sentence of its own
     consumer = call.consumer(asked.consumer) or f"c-{secrets.token_hex(8)}"
     options = {
         "limit": asked.limit or DEFAULT_PAGE,
@@ -187,7 +193,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
 
     A named token below admin sees that of what it sent, and as an agent of what it was sent.
     """
-    id = check_id(call.request.match_info["id"])
+    id = check_id(call.path["id"])
     found = await call.broker.mail.state(call.recipient(), id)
     if call.restricted is not None:
         parties = (found.from_,) if call.restricted.role == PUBLISH else (found.from_, found.to)
@@ -198,7 +204,7 @@ async def state(call: ApiCall[Nothing, Nothing]) -> MessageState:
 
 async def check(call: ApiCall[Nothing, Nothing]) -> Check | web.Response:
     """Count what an agent can read now; as text/plain, one line for a hook to print, or nothing."""
-    agent = call.agent()
+    agent = call.recipient()
     found = await call.broker.agents.check(agent)
     if "text/plain" not in call.request.headers.get("Accept", ""):
         return found

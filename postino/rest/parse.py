@@ -19,7 +19,7 @@ from postino.wording import worded
 T = TypeVar("T")
 
 BODY_S = 10.0  # for a whole body: on loopback the largest takes milliseconds
-PAGE_FIELDS = frozenset({"limit", "offset", "before"})
+PAGE_FIELDS = frozenset({"limit", "offset", "after", "before"})
 QUOTED = 64  # characters of a caller's text that an error quotes
 SHORTER = (
     f"a message has at most {MAX_BODY:,} characters: send its end, with `postino send TO - --tail 200`, or with "
@@ -85,7 +85,7 @@ def query(request: web.Request, kind: type[T]) -> T:
 
     Raises:
         BadField: a parameter is unknown, wrong or given twice.
-        BadPage: limit, offset or before is out of range.
+        BadPage: limit, offset, after or before is out of range.
     """
     given: dict[str, str] = {}
     for key, value in request.query.items():
@@ -142,6 +142,20 @@ def stream_id(text: str, *, digits: int = 20) -> str | None:
         return None
     ms, seq = int(found[1]), int(found[2] or 0)
     return f"{ms}-{seq}" if max(ms, seq) < 1 << 64 else None
+
+
+def entry_of(given: str | None, field: str) -> str | None:
+    """Return the entry that continues a page, in full.
+
+    Raises:
+        BadPage: it is none.
+    """
+    if given is None:
+        return None
+    found = stream_id(given) if "-" in given else None
+    if found is None:
+        raise BadPage(f"{field} must be the `before`, the `after` or an `entry` of an earlier page", field=field)
+    return found
 
 
 def check_type(request: web.Request, wanted: str = JSON) -> None:

@@ -46,7 +46,7 @@ async def revoke_all(call: ApiCall[Nothing, Nothing]) -> TokensRevoked:
 
 async def revoke(call: ApiCall[Nothing, Nothing]) -> TokensRevoked:
     """Revoke one token of a name, at once. On the unix socket only."""
-    return await _revoke(call, check_id(call.request.match_info["id"]))
+    return await _revoke(call, check_id(call.path["id"]))
 
 
 async def _revoke(call: ApiCall[Nothing, Nothing], id: str | None) -> TokensRevoked:

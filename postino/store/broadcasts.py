@@ -6,9 +6,11 @@ import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
+from postino.parts import Part, Place
 from postino.store.entries import listed, packed, pairs, unpacked
-from postino.store.inbox import IndexEntry
+from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
+from postino.store.slices import part
 from postino.store.store import Store, accepted
 
 log = structlog.get_logger()
@@ -103,13 +105,20 @@ class BroadcastStream:
         agent, _ = await self._store.run_named("move_cursor", agent, cursor=f"{entry.s} {entry.q}")
         return agent
 
-    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, with how many agents have seen each, and how many broadcasts there are."""
+    async def part(self, limit: int, place: Place) -> Part[Broadcast]:
+        """Return broadcasts, not yet with who has seen each."""
         keys = self._store.keys
-        total, entries = await self._store.slice(keys.shared("broadcasts"), keys.of("index", ALL), offset, limit)
-        cursors = await self._store.call("HVALS", keys.shared("cursors"))
-        reached = [int(each.rpartition(" ")[2]) for each in cursors]
-        return [_broadcast(unpacked(fields), fingerprint, reached) for _, fields, fingerprint in entries], total
+        return await part(self._store, keys.shared("broadcasts"), keys.of("index", ALL), limit, place, _broadcast)
+
+    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
+        """Return broadcasts, and how many there are."""
+        found = await self.part(limit, Place(offset))
+        return found.items, found.total
+
+    async def reached(self) -> dict[str, int]:
+        """Return the number of the last broadcast that each agent has seen; agents that have seen none are left out."""
+        cursors = pairs(await self._store.query("HGETALL", self._store.keys.shared("cursors")))
+        return {agent: int(cursor.rpartition(" ")[2]) for agent, cursor in cursors.items()}
 
     async def departures(self, since_ms: int, limit: int) -> list[tuple[str, int]]:
         """Return the agents that went offline at `since_ms` or later, and when in ms, newest first."""
@@ -135,6 +144,5 @@ def _unseen(fields: dict[str, str], fingerprint: str, given: bool) -> UnseenBroa
     return UnseenBroadcast(**found, redelivered=given)
 
 
-def _broadcast(fields: dict[str, str], fingerprint: str, reached: list[int]) -> Broadcast:
-    found = listed(fields, fingerprint)
-    return Broadcast(**found, seen=sum(1 for each in reached if each >= found["seq"]), agents=0)
+def _broadcast(fields: dict[str, str], fingerprint: str) -> Broadcast:
+    return Broadcast(**listed(fields, fingerprint), seen=0, agents=0)

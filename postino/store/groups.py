@@ -67,6 +67,11 @@ class GroupTable:
         value: str | None = await self._store.call("HGET", self._store.keys.shared("groups"), group_key(name))
         return value
 
+    async def titles(self, names: Sequence[str]) -> list[str | None]:
+        """Return the names of groups as their first members wrote them; None for a group that does not exist."""
+        found = await self._store.call("HMGET", self._store.keys.shared("groups"), *map(group_key, names))
+        return [value and msgspec.json.decode(value, type=GroupEntry).name for value in found]
+
     async def present(self, names: Sequence[str]) -> list[str]:
         """Return the present names of agents."""
         return await present_names(self._store.writes, self._store.keys.shared("agents"), names)

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from postino.model import Message, OpenMessage, Record, iso
-from postino.store.entries import message, pairs, unpacked
-from postino.store.inbox import id_array
+from postino.store.entries import id_array, message, pairs, unpacked
 from postino.store.store import SLICE_BYTES, Store
 
 _PART = 50  # entries of one round trip
@@ -99,19 +98,26 @@ class PeopleTable:
         _, (added,) = await self._store.run_named("import_fields", inbox, pairs=msgspec.json.encode(rows).decode())
         return int(added)
 
-    async def unopened(self, inbox: str, limit: int) -> list[Message]:
-        """Return the newest `limit` messages that nobody has opened, newest first; fewer if they are long."""
+    async def unopened(
+        self, inbox: str, limit: int, before: str | None = None
+    ) -> tuple[list[tuple[str, Message]], bool]:
+        """Return entry and message of the newest `limit` before an entry that nobody has opened, newest first.
+
+        They are fewer if they are long. Returns also whether there may be older ones.
+        """
+        if before == "0-0":
+            return [], False  # Valkey refuses the range
         keys, query = self._store.keys, self._store.query
         found: list[tuple[str, list[str]]] = []
-        size, before = 0, "+"
-        while len(found) < limit and size < SLICE_BYTES:
-            part = await query("XREVRANGE", keys.of("inbox", inbox), before, "-", "COUNT", min(_PART, limit))
+        size, end, more = 0, "+" if before is None else f"({before}", True
+        while more and len(found) < limit and size < SLICE_BYTES:
+            part = await query("XREVRANGE", keys.of("inbox", inbox), end, "-", "COUNT", _PART)
             found += part
             size += sum(len(text) for _, fields in part for text in fields)
-            if len(part) < min(_PART, limit):
-                break
-            before = f"({part[-1][0]}"
-        return [message(inbox, unpacked(fields)) for _, fields in found[:limit]]
+            more = len(part) == _PART
+            end = f"({part[-1][0]}" if part else end
+        more = more or len(found) > limit
+        return [(entry, message(inbox, unpacked(fields))) for entry, fields in found[:limit]], more
 
 
 def opened_message(value: str) -> OpenedMessage | None:

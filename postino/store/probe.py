@@ -40,7 +40,6 @@ COMMANDS = tuple(
         HSET ? f v x
         HDEL ? f
         HEXISTS ? f
-        HVALS ?
         HINCRBY ? f x
         HLEN ?
         HSCAN ? 0

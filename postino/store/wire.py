@@ -23,11 +23,12 @@ _INCOMPLETE: Any = object()  # what hiredis returns until a reply is complete
 
 
 class PendingCall(msgspec.Struct, frozen=True, eq=False):
-    """One encoded command, the future of its reply, and its deadline in the event loop's time."""
+    """One encoded command, the future of its reply, and in the event loop's time its deadline and when it was made."""
 
     command: bytes
     reply: asyncio.Future[Any]
     deadline: float
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,8 @@ class Callbacks:
     on_close: Callable[[Exception], None]
 
 
-def encode(command: Command) -> bytes:
-    """Return a command as the protocol writes it.
-
-    Raises:
-        UnicodeEncodeError: an argument contains half of a surrogate pair.
-    """
-    return pack_command(command)  # type: ignore[no-any-return, arg-type]  # its stub allows only tuples of one
+#: Return a command as the protocol writes it; UnicodeEncodeError: an argument contains half of a surrogate pair.
+encode: Callable[[Command], bytes] = pack_command  # type: ignore[assignment]  # its stub allows only tuples of one
 
 
 class Wire(asyncio.Protocol):

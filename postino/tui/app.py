@@ -10,15 +10,16 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
-from textual.timer import Timer
+from textual.style import Style
 from textual.widgets import Input, OptionList, Static
 
 from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import InboxClient, Mailroom
-from postino.tui.panes import MessagePane, Row, Side, fill
+from postino.tui.panes import Hint, Line, MessagePane, Row, Rows, Side, fill
+from postino.tui.sight import Sight
+from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
 from postino.tui.writing import Writing
 
@@ -28,10 +29,7 @@ REFRESH_S = 0.5  # between two times that what is shown is asked for again, howe
 SHARE = 4  # times as long as the answers took, nothing is asked again: a fifth of the daemon's time at most
 RETRY_S = 2.0  # after a call that failed
 REDRAW_S = 30.0  # between two times that ages are drawn again
-SAID_S = 6.0  # that a sentence is shown
-SEEN_S = 1.0  # that a message of the inbox has to be shown until it counts as opened
 SEQUENCE_S = 1.2  # between the two keys of a sequence
-SUMMARY = "j k move  Enter open  r reply  w write  e done  s search  / filter  ? help"
 
 
 class Inbox(App[None]):
@@ -60,7 +58,7 @@ class Inbox(App[None]):
         Binding("q", "quit"),
     ]
 
-    def __init__(self, mailroom: Mailroom, me: str | None) -> None:
+    def __init__(self, mailroom: Mailroom, me: str | None, terminal: Terminal | None = None) -> None:
         super().__init__(ansi_color=True)  # the terminal's own colours, with NO_COLOR none
         self.theme = "ansi-dark"
         self.me = me
@@ -75,26 +73,26 @@ class Inbox(App[None]):
         self._loading = False
         self._rests_until = 0.0  # time.monotonic()
         self._sequence = 0.0
-        self._seen_timer: Timer | None = None
-        self._saying: Timer | None = None
+        self._sight = Sight(self, mailroom, terminal, self.note_seen)
 
     def compose(self) -> ComposeResult:
         """Make the panes."""
-        yield Static(id="top", markup=False)
+        yield Line(id="top")
         with Horizontal():
             yield Side()
             with Vertical():
                 yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
-                yield OptionList(id="list", markup=False)
+                yield Rows(id="list", opens=False)
                 yield MessagePane(id="message")
-                yield Static(id="choices", markup=False)
+                yield Line(id="choices")
                 yield Writing()
-        yield Static(Content(SUMMARY), id="hint", markup=False)
+        yield Hint()
 
     async def on_mount(self) -> None:
         """Load, and follow the events."""
         self._list.focus()
         self._mailroom.follow(self.me, self._on_event, self._on_state)
+        self._sight.begin()
         self.set_interval(REFRESH_S, self._refresh)
         self.set_interval(REDRAW_S, self._draw)
         self._refresh()
@@ -120,11 +118,11 @@ class Inbox(App[None]):
             self.run_worker(self._load(), exit_on_error=False)
 
     async def _load(self) -> None:
-        place, me, began = self._place, self.me, time.monotonic()
+        place, me, shown, began = self._place, self.me, len(self._page.items), time.monotonic()
         try:
-            page = await self._mailroom.call(lambda client: views.load(client, place, me))
+            page = await self._mailroom.call(lambda client: views.load(client, place, me, shown=shown))
             side = self.query_one(Side)
-            side.agents = (await self._mailroom.call(lambda client: client.agents(limit=200)))["items"]
+            side.agents = await self._mailroom.call(lambda client: client.all_agents())
             if place.view == "threads":
                 side.threads = (await self._mailroom.call(lambda client: client.threads()))["items"]
         except PostinoError as error:
@@ -138,6 +136,7 @@ class Inbox(App[None]):
             self._stale = True
             return
         self._page, self._person = views.refreshed(self._page, page), page.person or self._person
+        self.me = str(page.person["name"]) if page.person else me  # renamed meanwhile
         self._draw()
 
     async def _load_older(self) -> None:
@@ -148,25 +147,27 @@ class Inbox(App[None]):
             self._say(error.message)
             return
         if place == self._place and page.before == self._page.before:
-            self._page = Page([*self._page.items, *older.items], older.before, page.person)
+            known = set(self._page.keys)
+            more = [item for item in older.items if views.key(item) not in known]
+            self._page = Page([*self._page.items, *more], older.before, page.person)
             self._draw()
 
-    async def _change(self, what: Callable[[InboxClient], Json]) -> bool:
-        """Make a call that changes something; return whether it was carried out. A refusal is shown."""
+    async def _change(self, what: Callable[[InboxClient], Json]) -> Json | None:
+        """Make a call that changes something; return its answer, None if it was refused, which is shown."""
         try:
-            await self._mailroom.call(what)
+            answer = await self._mailroom.call(what)
         except PostinoError as error:
             self._say(error.message)
-            return False
+            return None
         self._stale, self._rests_until = True, 0.0
         self._refresh()
-        return True
+        return answer
 
     # what is shown
 
     @property
-    def _list(self) -> OptionList:
-        return self.query_one("#list", OptionList)
+    def _list(self) -> Rows:
+        return self.query_one("#list", Rows)
 
     @property
     def _item(self) -> Json | None:
@@ -174,12 +175,7 @@ class Inbox(App[None]):
         return next((item for item in self._page.items if views.key(item) == self._chosen), None)
 
     def _say(self, text: str) -> None:
-        """Show a sentence in the last line for a while, in place of the keys."""
-        hint = self.query_one("#hint", Static)
-        hint.update(Content.assemble((rows.line(text), "bold")))
-        if self._saying is not None:
-            self._saying.stop()
-        self._saying = self.set_timer(SAID_S, lambda: hint.update(Content(SUMMARY)))
+        self.query_one(Hint).say(text)
 
     def _draw(self) -> None:
         self._draw_top()
@@ -188,10 +184,11 @@ class Inbox(App[None]):
         self._draw_message()
 
     def _draw_top(self) -> None:
-        parts: list[tuple[str, str]] = []
+        parts: list[tuple[str, str | Style]] = []
         for name, title in TITLES.items():
             count = f" {self._person['open']}" if name == "inbox" and self._person and self._person["open"] else ""
-            parts += [(f" {title}{count} ", "bold not reverse" if name == self._place.view else ""), (" ", "")]
+            style = rows.clickable("bold not reverse" if name == self._place.view else "", f"app.view('{name}')")
+            parts += [(f" {title}{count} ", style), (" ", "")]
         if self._place.view == "messages" and self._place.agent:
             parts.append((f"· {rows.line(self._place.agent)}", ""))
         trouble = sum(map(rows.needs_attention, self.query_one(Side).agents))
@@ -201,7 +198,7 @@ class Inbox(App[None]):
 
     def _draw_list(self) -> None:
         width = max(20, self._list.size.width - 3)
-        keys = [views.key(item) for item in self._page.items]
+        keys = self._page.keys
         if self._chosen not in keys:
             self._choose(keys[0] if keys else None)
         moved = self._list.highlighted_option  # by a key of which nobody was told yet
@@ -221,23 +218,20 @@ class Inbox(App[None]):
             return
         self._chosen, self._shows_written = key, False
         self.query_one(MessagePane).scroll_home(animate=False)
-        if self._seen_timer is not None:
-            self._seen_timer.stop()
-        self._seen_timer = None
         item = self._item
-        if item is not None and self.me is not None and rows.is_new(item):
-            self._seen_timer = self.set_timer(SEEN_S, self._note_seen)
+        self._sight.watch(item["id"] if item is not None and rows.is_new(item) else None)
 
-    async def _note_seen(self) -> None:
+    async def note_seen(self, id: str) -> None:
+        """Open a message of the inbox, which was shown for a while."""
         item, me = self._item, self.me
-        if item is not None and me is not None and self.app_focus:
-            await self._change(lambda client: client.seen(me, [item["id"]]))
+        if item is not None and me is not None and item["id"] == id and rows.is_new(item):
+            await self._change(lambda client: client.seen(me, [id]))
 
     # what somebody does
 
     @on(OptionList.OptionHighlighted, "#list")
     def _on_row(self, event: OptionList.OptionHighlighted) -> None:
-        keys = [views.key(item) for item in self._page.items]
+        keys = self._page.keys
         if not isinstance(event.option, Row) or event.option.key not in keys:
             return  # it has gone meanwhile
         self._choose(event.option.key)
@@ -247,7 +241,7 @@ class Inbox(App[None]):
 
     @on(OptionList.OptionSelected, "#list")
     def _on_opened(self) -> None:
-        item = self._item
+        item = self._settle()
         if item is not None and item.get("thread") and self._place.view != "threads":
             self._show(Place(view="threads", thread=item["thread"]))
         self.query_one(MessagePane).focus()
@@ -265,26 +259,44 @@ class Inbox(App[None]):
 
     @on(Writing.Send)
     async def _on_send(self, message: Writing.Send) -> None:
-        if await self._change(
+        sent = await self._change(
             lambda client: client.send(
                 message.to, message.body, sender=self.me, reply_to=message.reply_to, thread=message.thread
             )
-        ):
+        )
+        if sent is not None:
             self.query_one(Writing).sent()
-            self._say(f"sent to {message.to}")
+            self._say("; ".join([f"sent to {message.to}", *([sent["note"]] if "note" in sent else [])]))
+
+    @on(Writing.Begun)
+    def _on_begun(self) -> None:
+        self.query_one(Hint).show(writing=True)
 
     @on(Writing.Left)
     def _on_left(self) -> None:
+        self.query_one(Hint).show(writing=False)
         self._list.focus()
 
-    def on_resize(self) -> None:
-        """Draw again in the new width, once the panes have it."""
-        self.call_after_refresh(self._draw)
+    @on(Rows.Resized)
+    def _on_resized(self) -> None:
+        self._draw()
 
     def _show(self, place: Place) -> None:
         self._place, self._page, self._stale, self._rests_until = place, Page([]), True, 0.0
         self._draw()
         self._refresh()
+
+    def _settle(self) -> Json | None:
+        """Return the message of the row that is marked, also if nobody was told yet that it is."""
+        row = self._list.highlighted_option
+        if (
+            isinstance(row, Row)
+            and row.key != self._chosen
+            and row.key in [views.key(item) for item in self._page.items]
+        ):
+            self._choose(row.key)
+            self._draw_message()
+        return self._item
 
     def action_move(self, step: int) -> None:
         """Move through the rows of the list or of the left pane, whichever has the focus."""
@@ -300,12 +312,16 @@ class Inbox(App[None]):
         """Show another view, if `g` was pressed just before."""
         if time.monotonic() - self._sequence < SEQUENCE_S:
             self._sequence = 0.0
-            self._show(Place(view=view))
-            (self.query_one(Side).list if view == "threads" else self._list).focus()
+            self.action_view(view)
+
+    def action_view(self, view: views.Name) -> None:
+        """Show another view."""
+        self._show(Place(view=view))
+        (self.query_one(Side).list if view == "threads" else self._list).focus()
 
     def action_reply(self) -> None:
         """Write an answer to the message that is chosen."""
-        item = self._item
+        item = self._settle()
         if item is not None:
             to = item["to"] if item.get("from") == self.me else item["from"]
             reply_to = item["id"] if item.get("kind") != "broadcast" and "to" in item else None
@@ -313,15 +329,17 @@ class Inbox(App[None]):
 
     def action_write(self) -> None:
         """Write to the agent that is shown, or to anybody."""
-        self.query_one(Writing).begin(self._place.agent, thread=self._place.thread)
+        names = [agent["name"] for agent in self.query_one(Side).agents]
+        self.query_one(Writing).begin(self._place.agent, thread=self._place.thread, names=names)
 
     async def action_choose(self, number: int) -> None:
         """Answer with one of the choices that the sender offers."""
-        item = self._item
+        item = self._settle()
         offered = (item or {}).get("choices") or []
         if item is not None and number <= len(offered):
             answer, to, about = offered[number - 1], item["from"], item["id"]
-            again = f"answer:{about}"[:128]  # one id for each message with choices: a second key sends nothing more
+            # one id for each message with choices: a second key, or a click on the page, sends nothing more
+            again = f"answer:{item['to']}:{about}"[-128:]
             if await self._change(
                 lambda client: client.send(
                     to, answer, sender=self.me, id=again, reply_to=about, thread=item.get("thread")
@@ -331,19 +349,20 @@ class Inbox(App[None]):
 
     async def action_done(self) -> None:
         """Take the message out of the inbox."""
-        item, me = self._item, self.me
+        item, me = self._settle(), self.me
         if item is not None and me is not None and self._place.view == "inbox":
             await self._change(lambda client: client.done(me, [item["id"]]))
 
     def action_as_written(self) -> None:
         """Show the body as it is written, or rendered again."""
+        self._settle()
         self._shows_written = not self._shows_written
         self._draw_message()
 
     def action_copy(self) -> None:
         """Copy the body by the terminal's own sequence (OSC 52)."""
-        if self._item is not None:
-            self.copy_to_clipboard(str(self._item.get("body", "")))
+        if (item := self._settle()) is not None:
+            self.copy_to_clipboard(str(item.get("body", "")))
             self._say("copied")
 
     def action_search(self) -> None:

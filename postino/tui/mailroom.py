@@ -10,11 +10,15 @@ from typing import Any, TypeVar
 
 from postino.client import Client
 from postino.errors import PostinoError, Unreachable
+from postino.values import MAX_PAGE
 
 Json = dict[str, Any]
 T = TypeVar("T")
 
 PAGE = 40  # messages of one page
+LOOKS = 5  # calls that look for the newest thread, each into a bounded part of the history
+MOST_AGENTS = 1000
+PRESENT = "X-Postino-As"  # who is online while a stream of events with it is open
 RECONNECT_S = 1.0
 
 
@@ -26,14 +30,48 @@ class InboxClient(Client):
         return self._call("GET", "history", query=asked | {"limit": PAGE, "render": "true"})
 
     def threads(self) -> Json:
-        """Return threads, the one with the newest message first."""
-        return self._call("GET", "threads", query={"limit": PAGE})
+        """Return threads, the one with the newest message first; looks on while there is none, so far as it may."""
+        answer: Json = {"before": None}
+        for _ in range(LOOKS):
+            answer = self._call("GET", "threads", query={"limit": MAX_PAGE, "before": answer["before"]})
+            if answer["items"] or not answer["more"]:
+                break
+        return answer
 
-    def rendered_broadcasts(self) -> Json:
-        """Return the newest broadcasts, oldest first, rendered."""
-        total = int(self.broadcasts(limit=1)["total"])
-        query = {"limit": PAGE, "offset": max(0, total - PAGE), "render": "true"}
-        return self._call("GET", "broadcasts", query=query)
+    def all_agents(self) -> list[Json]:
+        """Return the agents, at most MOST_AGENTS of them."""
+        found: list[Json] = []
+        while len(found) < MOST_AGENTS:
+            page = self.agents(limit=MAX_PAGE, offset=len(found))
+            found += page["items"]
+            if len(found) >= page["total"] or not page["items"]:
+                break
+        return found
+
+    def rendered_broadcasts(self, skipped: int) -> tuple[list[Json], bool]:
+        """Return a page of broadcasts, rendered, newest first, without the newest `skipped`; and if there are more."""
+        end = int(self.broadcasts(limit=1)["total"]) - skipped
+        start = max(0, end - PAGE)
+        if end <= 0:
+            return [], False
+        query = {"limit": end - start, "offset": start, "render": "true"}
+        return self._call("GET", "broadcasts", query=query)["items"][::-1], start > 0
+
+    def rendered_inbox(self, name: str, wanted: int, before: str | None) -> Json:
+        """Return as much of a person's inbox as is `wanted`, before an entry, rendered, newest first."""
+        page = self.inbox(name, limit=min(wanted, MAX_PAGE), before=before, render=True)
+        items = page["items"]
+        while page["more"] and len(items) < wanted:
+            page = self.inbox(name, limit=min(wanted - len(items), MAX_PAGE), before=page["before"], render=True)
+            items += page["items"]
+        return page | {"items": items}
+
+    def be(self, name: str | None) -> None:
+        """Be online as `name`, or as nobody, in the stream of events that another thread has or will have."""
+        if self._headers.get(PRESENT) != name:
+            self._headers.pop(PRESENT, None)
+            self._headers |= {PRESENT: name} if name is not None else {}
+            self._transport.end_events()  # it is resumed at once, with the other header
 
 
 class Mailroom:
@@ -44,6 +82,9 @@ class Mailroom:
         self._client = make({})
         self._one = asyncio.Lock()  # a client is not thread-safe
         self._closed = threading.Event()
+        self._follower: InboxClient | None = None
+        self._present: str | None = None
+        self._away = False
 
     async def call(self, ask: Callable[[InboxClient], T]) -> T:
         """Make one call in a thread; errors are those of the client. One that is cancelled is made all the same."""
@@ -61,7 +102,7 @@ class Mailroom:
         The thread is a daemon: a stream that says nothing is not waited for at the end.
         """
         loop = asyncio.get_running_loop()
-        headers = {} if name is None else {"X-Postino-As": name}
+        self._present = name
 
         def tell(function: Callable[[Any], object], what: object) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -71,7 +112,9 @@ class Mailroom:
             since: str | None = None
             while not self._closed.is_set():
                 try:
-                    with self._make(headers) as client:
+                    self._follower = client = self._make({})
+                    with client:
+                        client.be(None if self._away else self._present)
                         for event in client.events(since=since, patience=0):
                             if self._closed.is_set():
                                 return
@@ -83,6 +126,12 @@ class Mailroom:
                 self._closed.wait(RECONNECT_S)
 
         threading.Thread(target=work, name="events", daemon=True).start()
+
+    def be(self, *, away: bool) -> None:
+        """Be away, or online again as who follows."""
+        self._away = away
+        if self._follower is not None:
+            self._follower.be(None if away else self._present)
 
     async def close(self) -> None:
         """Stop following and close the connection, after the call that is under way: it would open another."""

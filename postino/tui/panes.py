@@ -10,7 +10,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Click
 from textual.message import Message
+from textual.reactive import Reactive
+from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -20,12 +23,40 @@ from postino.tui.views import Place
 
 Json = dict[str, Any]
 
+SAID_S = 6.0  # that a sentence is shown
+SUMMARY = "? help  j k move  Enter open  r reply  w write  e done  s search  / filter"
+WRITING = "Ctrl+S sends, Esc leaves and keeps the text"
+
 EMPTY: dict[views.Name, str] = {
-    "inbox": "Nothing waits for you.",
+    "inbox": "Nothing waits for you.",  # see `nothing`
     "messages": "No messages.",
     "threads": "Choose a thread on the left.",
     "broadcasts": "No broadcasts.",
 }
+
+
+class Rows(OptionList):
+    """Rows that are drawn anew for another width. With `opens` a click opens a row, else it only chooses it."""
+
+    class Resized(Message):
+        """The rows have another width now."""
+
+    def __init__(self, *, id: str, opens: bool) -> None:
+        super().__init__(id=id, markup=False)
+        self._opens = opens
+
+    def on_resize(self) -> None:
+        """Say so: only now the rows have their width."""
+        self.post_message(self.Resized())
+
+    async def _on_click(self, event: Click) -> None:
+        if self._opens:
+            await super()._on_click(event)
+        else:
+            event.prevent_default()
+            row = event.style.meta.get("option")
+            if row is not None:
+                self.highlighted = row
 
 
 class Side(Vertical):
@@ -48,12 +79,12 @@ class Side(Vertical):
     def compose(self) -> ComposeResult:
         """Make the parts."""
         yield Input(placeholder="filter", id="filter", compact=True)
-        yield OptionList(id="agents", markup=False)
+        yield Rows(id="agents", opens=True)
 
     @property
-    def list(self) -> OptionList:
+    def list(self) -> Rows:
         """The rows."""
-        return self.query_one(OptionList)
+        return self.query_one(Rows)
 
     def show(self, place: Place) -> None:
         """Show the rows that fit the place, in the present width."""
@@ -108,7 +139,7 @@ class MessagePane(VerticalScroll):
     def show(self, item: Json | None, place: Place, me: str | None, *, written: bool) -> None:
         """Show a message, rendered or as it is `written`; without one say what is empty."""
         if item is None:
-            text = Content(EMPTY[place.view])
+            text = Content(nothing(place, me))
         else:
             tree = None if written else item.get("tree")
             body = bodies.rendered(tree, str(item.get("body", "")), max(20, self.size.width - 3))
@@ -116,6 +147,50 @@ class MessagePane(VerticalScroll):
                 body = body.highlight_regex(re.compile(re.escape(word), re.IGNORECASE), style="reverse")
             text = Content("\n").join([rows.heading(item, me), Content(""), body])
         self.query_one(Static).update(text)
+
+
+def nothing(place: Place, me: str | None) -> str:
+    """Return what is said where no message is."""
+    if place.view != "inbox":
+        return EMPTY[place.view]
+    if me is None:
+        return "This terminal is an agent's, or nobody's: `postino tui NAME` shows the inbox of a person."
+    return f"{EMPTY['inbox']}\n\nAgents reach you as {rows.line(me)}, and all people as human."
+
+
+class Hint(Static):
+    """The last line: the keys, or for a while a sentence in their place."""
+
+    def __init__(self) -> None:
+        super().__init__(Content(SUMMARY), id="hint", markup=False)
+        self._keys = SUMMARY
+        self._saying: Timer | None = None
+
+    def show(self, *, writing: bool) -> None:
+        """Show the keys of a place."""
+        self._keys = WRITING if writing else SUMMARY
+        if writing or self._saying is None:
+            self.update(Content(self._keys))
+
+    def say(self, text: str) -> None:
+        """Show a sentence for a while."""
+        self.update(Content.assemble((rows.line(text), "bold")))
+        if self._saying is not None:
+            self._saying.stop()
+        self._saying = self.set_timer(SAID_S, self._end)
+
+    def _end(self) -> None:
+        self._saying = None
+        self.update(Content(self._keys))
+
+
+class Line(Static):
+    """Texts that can be clicked, in their own style: not as links, whose colours are those of Textual."""
+
+    auto_links = Reactive(False)
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, markup=False)
 
 
 class Row(Option):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from textual.content import Content
+from textual.style import Style
 
 from postino.values import visible
 
@@ -55,7 +56,12 @@ def needs_attention(agent: Json) -> bool:
     return bool(agent.get("dead")) or is_stuck(agent)
 
 
-def row(left: list[tuple[str, str]], right: tuple[str, str], width: int) -> Content:
+def clickable(style: str, action: str) -> Style:
+    """Return a style of a text that does something when it is clicked; `action` is ours, never a text of others."""
+    return Style.parse(style) + Style.from_meta({"@click": action})
+
+
+def row(left: list[tuple[str, str | Style]], right: tuple[str, str], width: int) -> Content:
     """Return one line: `left` cut where `right` begins."""
     end = Content.assemble(right)
     room = max(1, width - end.cell_length - 1)
@@ -83,7 +89,9 @@ def agent_row(agent: Json, width: int) -> Content:
 def thread_row(thread: Json, width: int) -> Content:
     """Return a thread: its title, and how much of it waits."""
     waiting = int(thread.get("waiting", 0))
-    right = f"{waiting} waiting" if waiting else clock(thread.get("last_at"))
+    right = (
+        f"{waiting}{'' if thread.get('complete', True) else '+'} waiting" if waiting else clock(thread.get("last_at"))
+    )
     return row([(line(thread["thread"]), "bold" if waiting else "")], (right, "dim"), width)
 
 
@@ -95,7 +103,7 @@ def message_row(item: Json, me: str | None, width: int) -> Content:
         parties += [(" → ", "dim"), (_party(item["to"], me), "bold" if new else "")]
     if item.get("thread"):
         parties += [("  ", ""), (line(item["thread"]), "italic")]
-    mark = (f"{NEW if new else SEEN} ", "ansi_yellow")
+    mark = (f"{NEW if new else SEEN} ", "bold")
     begin = line(str(item.get("body", ""))[:400])
     return row([mark, *parties, ("  ", ""), (begin, "" if new else "dim")], (fate(item, me), "dim"), width)
 
@@ -106,9 +114,14 @@ def is_new(item: Json) -> bool:
 
 
 def choices(item: Json) -> Content:
-    """Return the line that offers the choices of a message, empty without any."""
-    offered = [f"{number} [{line(each)}]" for number, each in enumerate(item.get("choices") or [], 1)]
-    return Content.assemble(("   ".join(offered), "bold"))
+    """Return the line that offers the choices of a message, for keys and clicks, empty without any."""
+    offered: list[str | tuple[str, Style]] = []
+    for number, each in enumerate(item.get("choices") or [], 1):
+        offered += [
+            ("   " if offered else ""),
+            (f"{number} [{line(each)}]", clickable("bold", f"app.choose({number})")),
+        ]
+    return Content.assemble(*offered)
 
 
 def _party(name: object, me: str | None) -> str:
@@ -139,7 +152,7 @@ def heading(item: Json, me: str | None) -> Content:
     """Return the lines above a message: who, to whom, in which thread, when, and whether the sender is known."""
     verified = "" if item.get("verified") else "  not verified"
     sender, recipient = _party(item.get("from"), me), _party(item.get("to", "all"), me)
-    who = Content.assemble((sender, "bold"), (verified, "ansi_yellow"), (" to ", "dim"), (recipient, "bold"))
+    who = Content.assemble((sender, "bold"), (verified, "italic"), (" to ", "dim"), (recipient, "bold"))
     about = [line(item["thread"])] if item.get("thread") else []
     about += dict.fromkeys([clock(item.get("timestamp")), fate(item, me)])
     return Content.assemble(who, "\n", (" · ".join(each for each in about if each), "dim"))

@@ -41,9 +41,16 @@ class Page:
     before: str | None = None
     person: Json | None = None
 
+    @property
+    def keys(self) -> list[str]:
+        """What tells its messages from all others."""
+        return [key(item) for item in self.items]
+
 
 def refreshed(before: Page, now: Page) -> Page:
     """Return what is shown after a refresh: the first page again, and the older messages that were there."""
+    if now.person is not None:
+        return now
     known = {key(item) for item in now.items}
     places = [at for at, item in enumerate(before.items) if key(item) in known]
     older = before.items[places[-1] + 1 :] if places and now.before else []
@@ -55,15 +62,20 @@ def key(item: Json) -> str:
     return f"{item.get('to', 'all')} {item['id']}"
 
 
-def load(client: InboxClient, place: Place, me: str | None, before: str | None = None) -> Page:
-    """Ask for the messages of a place, or for the ones before an entry."""
+def load(client: InboxClient, place: Place, me: str | None, before: str | None = None, shown: int = 0) -> Page:
+    """Ask for the messages of a place, or for the ones before an entry; of an inbox for as many as are shown.
+
+    An inbox is asked for anew as a whole: what was done elsewhere has left it.
+    """
     if place.view == "inbox":
         if me is None:
             return Page([])
-        found = client.inbox(me, limit=PAGE, render=True)
-        return Page(found["items"], person=found["person"])
+        found = client.rendered_inbox(me, PAGE if before else max(PAGE, shown), before)
+        return Page(found["items"], before=found["before"], person=found["person"])
     if place.view == "broadcasts":
-        return Page(client.rendered_broadcasts()["items"][::-1])
+        skipped = int(before or 0)
+        items, more = client.rendered_broadcasts(skipped)
+        return Page(items, before=str(skipped + len(items)) if more else None)
     question = asked(place.sought)
     if before is not None:
         question["before"] = before

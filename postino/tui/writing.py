@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static, TextArea
 
 from postino.tui.rows import line
@@ -29,6 +31,9 @@ class Writing(Vertical):
             super().__init__()
             self.to, self.body, self.reply_to, self.thread = to, body, reply_to, thread
 
+    class Begun(Message):
+        """Somebody begins to write."""
+
     class Left(Message):
         """Somebody writes no longer."""
 
@@ -45,17 +50,22 @@ class Writing(Vertical):
         yield Input(placeholder="to which agent or person", id="compose-to", compact=True)
         yield TextArea(id="compose-text", compact=True)
 
-    def begin(self, to: str | None, *, reply_to: str | None = None, thread: str | None = None) -> None:
-        """Show it, for a message to `to`; None: that is asked for."""
+    def begin(
+        self, to: str | None, *, reply_to: str | None = None, thread: str | None = None, names: Sequence[str] = ()
+    ) -> None:
+        """Show it, for a message to `to`; None: that is asked for, and one of `names` proposed."""
         self._to, self._reply_to, self._thread = to, reply_to, thread
         about = f"To {line(to)}" if to else "A new message"
         about += f" · thread {line(thread)}" if thread else ""
-        self.query_one("#compose-head", Static).update(Content(f"{about} — Ctrl+S sends, Esc leaves"))
+        self.query_one("#compose-head", Static).update(Content(about))
         recipient, text = self.query_one("#compose-to", Input), self.query_one("#compose-text", TextArea)
         recipient.display = to is None
+        recipient.suggester = SuggestFromList(sorted(names, key=str.lower), case_sensitive=False)
         text.text = self._drafts.get((to, reply_to), "")
         text.move_cursor(text.document.end)
         self.add_class("shown")
+        self.screen.add_class("writing")
+        self.post_message(self.Begun())
         (recipient if to is None else text).focus()
 
     def sent(self) -> None:
@@ -85,4 +95,5 @@ class Writing(Vertical):
 
     def _hide(self) -> None:
         self.remove_class("shown")
+        self.screen.remove_class("writing")
         self.post_message(self.Left())

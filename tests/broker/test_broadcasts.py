@@ -266,7 +266,29 @@ async def test_the_list_moves_nobody_and_tells_how_many_have_seen_each(broker: B
     items, _ = await broker.broadcasts.page(50, 0)
 
     assert [(each.id, each.seen, each.agents) for each in items] == [("b0", 1, 2), ("b1", 0, 2)]
+    assert [(each.seen_by, each.not_seen_by) for each in items] == [(["alice"], ["bob"]), ([], ["bob", "alice"])]
     assert await unseen(broker, "bob") == 2
+
+
+async def test_of_many_readers_ten_are_named_of_each_kind_and_people_are_none(broker: Broker, say) -> None:
+    await say(broker, "b0")
+    await broker.people.register("lea")
+    await broker.broadcasts.read("lea", 1)
+    await say(broker, "b1")
+    names = [f"a{number:02}" for number in range(30)]
+    for name in names:
+        await broker.agents.heartbeat(name)
+        await broker.broadcasts.read(name, 2 if name > "a14" else 1)
+    await broker.agents.rename("a00", "z00")
+    before = broker.round_trips
+    items, _ = await broker.broadcasts.page(50, 0)
+
+    assert broker.round_trips - before <= 3  # the broadcasts, the names, the cursors: however many of each
+    assert [(each.seen, each.agents) for each in items] == [(30, 30), (15, 30)]
+    assert items[1].not_seen_by == names[1:11]
+    assert items[1].seen_by == names[15:25]
+    (found,) = await broker.broadcasts.with_readers((await broker.history.search(q="b1")).items)
+    assert (found.seen, found.agents, found.seen_by) == (15, 30, names[15:25])
 
 
 async def test_everything_a_sender_said_is_heard_unchanged(broker: Broker, say) -> None:

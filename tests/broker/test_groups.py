@@ -158,7 +158,27 @@ async def test_a_group_of_nobody_is_told_and_an_unknown_one_with_the_nearest_nam
 
     assert unknown.value.detail["names"] == ["team"]
     assert (not_there.changed, not_there.names) == (False, ["team"])
+    assert not_there.note == "there is no group #teem; did you mean #team?"
     assert await broker.groups.page(50, 0) == ([], 0)
+
+
+async def test_an_agent_and_a_group_of_one_name_are_told_apart(broker: Broker) -> None:
+    await broker.groups.add("Team", "ada")
+    await broker.agents.heartbeat("reviewer")
+    one = await broker.mail.send(Draft(id="m1", to="team", body="x"), CI)
+    some = await send_many(broker, "m2", ["reviewer", "team"])
+    with pytest.raises(UnknownGroup, match="no group #Reviewer; reviewer is an agent: write to it without #"):
+        await send_many(broker, "m3", "#Reviewer")
+
+    assert one.names == ["#Team"]
+    waits = "nobody of that name has been seen; the message waits for one; there is a group #Team"
+    assert (one.reach.removesuffix("; online: reviewer"), some.recipients[1].reach) == (waits, waits)
+    assert [each.names for each in some.recipients] == [[], ["#Team"]]
+    with pytest.raises(
+        UnknownGroup, match=r"^there is no group #team2; did you mean #Team\?$"
+    ):  # a mailbox is no agent
+        await broker.mail.send(Draft(id="m4", to="team2", body="x"), CI)
+        await send_many(broker, "m5", "#team2")
 
 
 async def test_a_group_has_two_hundred_members_and_a_message_reaches_all_in_one_step(broker: Broker) -> None:
@@ -169,7 +189,9 @@ async def test_a_group_has_two_hundred_members_and_a_message_reaches_all_in_one_
     sent = await send_many(broker, "m1", "#all-of-us")
 
     assert len(sent.recipients) == MAX_MEMBERS
-    assert broker.round_trips - before <= 6  # the group, the present names, the message, the nearest names
+    assert (
+        broker.round_trips - before <= 7
+    )  # the group, the present names, the message, groups of these names, the nearest
     entry = (await broker.history.search(agent="a199")).items[0]
     assert (len(entry.recipients), {each.state for each in entry.recipients}) == (MAX_MEMBERS, {"queued"})
 

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
-from postino.errors import AgentBusy, BadField, KeyReused, NameReserved, NameTaken, UnknownAgent, UnknownMessage
+from postino.errors import (
+    AgentBusy,
+    BadField,
+    IsPerson,
+    KeyReused,
+    NameReserved,
+    NameTaken,
+    UnknownAgent,
+    UnknownMessage,
+)
 from postino.model import Draft, Sender
 from tests.broker.mailrooms import exported, imported
 
@@ -111,6 +120,38 @@ async def test_mail_to_human_waits_until_there_is_a_person(broker: Broker, send:
     assert await open_ids(broker, "robert") == {"m1": None}
 
 
+@pytest.mark.parametrize(("inbox", "what"), [("robert", "is a person"), ("human", "is the mailbox of all people")])
+async def test_an_agents_way_of_reading_takes_nothing_from_people(
+    people: Broker, send: Any, inbox: str, what: str
+) -> None:
+    await send(people, "m1", to=inbox)
+
+    for ack_now in (False, True):
+        with pytest.raises(IsPerson, match=f"{inbox} {what}.*POST /api/people/NAME/seen"):
+            await people.mail.read(inbox, "c1", ack_now=ack_now)
+
+    assert (await people.mail.state(inbox, "m1")).state == "queued"
+    assert (await people.agents.check(inbox)).unread_messages == 1
+    assert await open_ids(people, "robert") == {"m1": None}
+
+
+async def test_all_that_is_open_comes_in_pages(people: Broker, send: Any) -> None:
+    for number in range(130):
+        await send(people, f"m{number}", to=("robert", "human")[number % 3 == 0])
+    await people.people.seen("robert", [f"m{number}" for number in range(0, 130, 7)])
+    pages, before = [], None
+    while before is not None or not pages:
+        page = await people.people.inbox("robert", 25, before)
+        pages.append(page.items)
+        before = page.before
+
+    shown = [each for page in pages for each in page]
+    assert sorted(each.id for each in shown) == sorted(f"m{number}" for number in range(130))
+    assert [each.timestamp for each in shown] == sorted((each.timestamp for each in shown), reverse=True)
+    assert max(map(len, pages)) <= 26
+    assert not (await people.people.inbox("robert", 25, "0-0")).items
+
+
 async def test_human_is_no_sender_and_no_name_to_take(people: Broker) -> None:
     with pytest.raises(NameReserved):
         Draft(id="m1", to="all", body="hello")
@@ -143,9 +184,25 @@ async def test_a_person_and_an_agent_never_share_a_name(people: Broker, hello: A
         await people.people.register("reader")
     await people.sessions.join(hello("s-1", name="eve"))
     await people.sessions.leave("s-1", 1)
-    await people.people.register("eve")
+    with pytest.raises(NameTaken, match="eve is an agent"):  # it has not read, but its session acted
+        await people.people.register("eve")
+    await people.people._table.register("eve", chosen=True)
     with pytest.raises(NameTaken, match="is a person"):
         await people.sessions.join(hello("s-1", 2, name="eve"))
+
+
+async def test_a_member_of_a_group_keeps_its_name_from_people(people: Broker, hello: Any) -> None:
+    await people.sessions.join(hello("s-1", name="adder"))
+    await people.groups.add("team", "adder")
+    await people.sessions.leave("s-1", 1)
+    await people.agents.heartbeat("beats")
+    await people.groups.add("team", "beats")
+    await people.groups.add("team", "added")
+
+    for name in ("adder", "beats"):
+        with pytest.raises(NameTaken, match=f"{name} is an agent"):
+            await people.people.register(name)
+    assert (await people.people.register("added")).name == "added"  # somebody else has put it there
 
 
 async def test_the_login_name_gives_way_to_an_agent_and_a_chosen_name_does_not(broker: Broker, send: Any) -> None:
@@ -192,8 +249,8 @@ async def test_mail_to_people_outlives_that_to_agents_and_needs_no_acknowledgeme
     await older(people, "robert", "m1", 29)
 
     for number in range(people.settings.max_deliveries + 2):
-        batch = await people.mail.read("robert", f"c{number}")
-        assert [each.id for each in batch.items] == ["m1"]
+        _, taken = await people.mail.take("robert", f"c{number}", "m1")  # for who has asked, and whose command breaks
+        assert taken is not None
         await people.mail.nack("robert", f"c{number}", ["m1"])
     await people.housekeeping.sweep()
 

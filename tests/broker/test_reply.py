@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from postino.errors import BadField, KeyReused, UnknownMessage
 from postino.model import Draft, Sender
+from postino.several import ManyDraft
 
 
 async def reply(broker, answered: str, *, sender: str = "bob", id: str = "r1", **more):
@@ -56,6 +58,35 @@ async def test_a_repeated_reply_is_stored_once(broker, send) -> None:
     assert (first.created, again.created, first.seq) == (True, False, again.seq)
     with pytest.raises(KeyReused):
         await reply(broker, "q1", expects="none")
+
+
+async def test_a_further_answer_to_one_message_is_said_to_be_one(broker, send) -> None:
+    await send(broker, "q1", sender="ann")
+    first, again = await reply(broker, "q1"), await reply(broker, "q1")
+    second = await reply(broker, "q1", id="r2", to="ann")
+    await send(broker, "q2", sender="ann")
+
+    assert (first.note, again.note) == (msgspec.UNSET, msgspec.UNSET)
+    assert second.note == "a further answer: you have answered q1 before, by r1"
+    assert (await reply(broker, "q2", id="r3")).note is msgspec.UNSET
+    assert (await reply(broker, "q1", id="r4", to="eve")).note is msgspec.UNSET  # to somebody else
+    many = ManyDraft(to=["eve", "ann"], draft=Draft(id="r5", to="eve", body="yes", reply_to="q1"))
+    assert "q1 before, by r4" in str((await broker.groups.send_many(many, Sender(name="bob", via="http"))).note)
+
+
+async def test_of_several_recipients_each_may_answer_once_and_of_all_people_one(broker) -> None:
+    for name in ("lea", "mia"):
+        await broker.people.register(name)
+    ann = Sender(name="ann", via="http")
+    await broker.groups.send_many(ManyDraft(to=["bob", "eve"], draft=Draft(id="q1", to="bob", body="?")), ann)
+    await broker.mail.send(Draft(id="q2", to="human", body="?"), ann)
+
+    for name in ("bob", "eve"):
+        assert (await reply(broker, "q1", sender=name, id=f"r-{name}")).note is msgspec.UNSET
+    assert (await reply(broker, "q2", sender="lea", id="r-lea")).note is msgspec.UNSET
+    assert (await reply(broker, "q2", sender="mia", id="r-mia")).note == (
+        "a further answer: lea has answered q2 before, by r-lea"
+    )
 
 
 async def test_a_reply_to_an_id_that_the_sender_never_got_is_refused(broker, send) -> None:

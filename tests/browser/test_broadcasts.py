@@ -28,6 +28,21 @@ def test_a_broadcast_sent_from_the_page_reaches_an_mcp_client(visit, mcp_client,
     page.locator("article.message", has_text=text).get_by_text("seen by 1 of 1 agent").wait_for()
 
 
+def test_a_broadcast_has_a_tick_for_each_agent_that_changes_when_it_reads(visit, served, name) -> None:
+    ada, bob = f"{name}-ada", f"{name}-bob"
+    for each in (ada, bob):
+        served.read(each)
+    id = served.call("POST", "broadcasts", {"body": "for you two", "from": name})["id"]
+    page = visit("#/broadcasts")
+    ticks = card(page, id).locator(".tick")
+    expect(ticks.and_(page.locator(f'[data-agent="{ada}"]'))).to_have_attribute("data-state", "unseen")
+
+    served.call("POST", f"broadcasts/{bob}/read", {})
+
+    expect(ticks.and_(page.locator(f'[data-agent="{bob}"]'))).to_have_attribute("data-state", "seen")
+    expect(ticks.and_(page.locator(f'[data-agent="{ada}"]'))).to_have_attribute("title", f"{ada} has not seen it yet")
+
+
 def test_clearing_the_broadcasts_asks_first(visit, served, name) -> None:
     id = served.call("POST", "broadcasts", {"body": "to be cleared", "from": name})["id"]
     page = visit("#/broadcasts")

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from postino.client import Client
+from tests.browser.page import go
 
 PHONE = {"width": 390, "height": 844}
 
@@ -47,17 +49,6 @@ def row(page: Any, id: str) -> Any:
     return page.locator(f'.inbox-rows [data-message-id="{id}"]')
 
 
-def go(page: Any, key: str, place: str, until: Any) -> None:
-    """Press g and `key`; again if the machine was so busy that they were no sequence."""
-
-    def pressed() -> bool:
-        page.keyboard.press("g")
-        page.keyboard.press(key)
-        return bool(page.evaluate("location.hash") == place)
-
-    until(pressed, f"g {key} leads to {place}")
-
-
 def opened_by(served: Any, person: str, id: str) -> str | None:
     items = served.call("GET", f"people/{person}")["items"]
     found: str | None = next(each["opened_by"] for each in items if each["id"] == id)
@@ -84,6 +75,20 @@ def test_a_click_on_a_choice_answers_and_ends_the_message(inbox: Any, served: An
     assert served.call("GET", f"messages/{person}/{id}")["reader"] == person
 
 
+def test_who_answers_what_another_person_has_answered_is_told(inbox: Any, served: Any, person: str, name: str) -> None:
+    served.call("POST", f"people/{name}-lea")
+    id = served.send("human", "Who is on call?", **{"from": f"{name}-ann"})
+    page = inbox()
+    row(page, id).get_by_role("button", name="Open it", exact=True).click()
+    row(page, id).get_by_role("button", name="Reply").click()
+    served.send(f"{name}-ann", "I am", reply_to=id, id=f"{name}-r1", **{"from": f"{name}-lea"})
+    page.keyboard.type("Me")
+    page.keyboard.press("Control+Enter")
+
+    note = f"A further answer: {name}-lea has answered {id} before, by {name}-r1."
+    expect(page.locator(".inbox .compose-status")).to_contain_text(note)
+
+
 def test_a_message_that_was_visible_counts_as_seen_and_stays_until_it_is_done(
     inbox: Any, served: Any, person: str, until: Any
 ) -> None:
@@ -99,7 +104,8 @@ def test_a_message_that_was_visible_counts_as_seen_and_stays_until_it_is_done(
 
     row(page, id).wait_for(state="detached")
     until(lambda: not page.title().startswith("("), "the title counts nothing")
-    page.get_by_text(f"Nothing waits for you. Agents write to you as {person}, or to human.").wait_for()
+    page.get_by_text("Nothing waits for you", exact=True).wait_for()
+    page.get_by_text(f"Agents write to you as {person}, or to human.").wait_for()
     assert tab.locator(".tab-count").is_hidden()
 
 

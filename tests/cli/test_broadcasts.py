@@ -21,6 +21,20 @@ def test_a_broadcast_is_seen_once_by_each_and_listed_for_all(postino) -> None:
     assert "    freeze at noon\n" in postino.ok("broadcasts", "--agent", "f1-bob", "--all")
 
 
+def test_who_has_seen_a_broadcast_is_told(postino) -> None:
+    for name in ("f8-bob", "f8-eve"):
+        postino.ok("read", name)
+    said = postino.json("broadcast", "for you two", "--from", "f8-ada")
+    postino.ok("broadcasts", "--agent", "f8-bob")
+    line = next(each for each in reversed(postino.ok("broadcasts").splitlines()) if "seen by" in each)
+
+    seen, unseen = line.removeprefix("    seen by ").split("; not yet by ")
+    assert seen.endswith(": f8-bob") and seen.startswith("1 of ")
+    assert "f8-eve" in unseen
+    assert line.strip() in postino.ok("show", said["id"])
+    assert "seen by" not in postino.ok("broadcasts", "--agent", "f8-eve")
+
+
 def test_broadcasts_whose_output_was_lost_come_again_labelled(postino) -> None:
     postino.ok("broadcast", "w" * 30_000, "--from", "f9-ada")
     full = os.open("/dev/full", os.O_WRONLY)

@@ -32,5 +32,10 @@ def test_a_group_is_made_by_its_first_member_shown_and_left(postino) -> None:
     assert row.split() == ["#g2-Team", "2", "g2-ada,", "g2-bob"]
     assert postino.ok("groups", "leave", "g2-team", "--agent", "g2-bob") == "g2-bob left #g2-Team, which has 1 member\n"
     assert "was not in" in postino.ok("groups", "leave", "g2-team", "--agent", "g2-bob")
-    assert "there is no group #g2-none" in postino.no(3, "groups", "members", "g2-none")
+    for verb in ("members", "leave"):
+        assert "no group #g2-teem; did you mean #g2-Team?" in postino.no(
+            3, "groups", verb, "g2-teem", *(["--agent", "g2-ada"] if verb == "leave" else [])
+        )
+    assert "there is a group #g2-Team" in postino.ok("send", "g2-team", "hello")
+    assert "one agent" in postino.no(2, "ask", "g2-ada,g2-bob", "who?", "--from", "g2-eve")
     assert "group name missing" in postino.no(2, "groups", "join")

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
+from postino.client import Client
+from postino.paths import Home
+
 
 @pytest.fixture
 def person(postino: Any) -> str:
     """The person whose daemon this is, with an inbox in which nothing is open."""
     name = str(postino.json("whoami")["agent"])
-    ids = [each["id"] for each in postino.json("read", "--peek")["items"]]
-    if ids:
-        postino.ok("read")
-        for id in ids:
-            postino.ok("send", "nobody-asks", "done", "--reply-to", id)
+    postino.ok("read")
+    postino.ok("done", "--opened")
     return name
 
 
@@ -61,3 +61,42 @@ def test_a_limit_that_is_none_is_refused(postino: Any, limit: str) -> None:
 
 def test_in_a_session_without_a_mailbox_nobody_reads_as_the_person(postino: Any, person: str) -> None:
     assert "agent name missing" in postino.no(2, "read", CLAUDE_PID="1")
+
+
+def test_all_that_is_new_is_read_the_oldest_first_and_done_without_an_answer(postino: Any, person: str) -> None:
+    with Client(Home(postino.home).socket) as client:
+        for number in range(55):
+            client.send(person, f"number {number}.", sender="p4-ci", id=f"p4-{number}")
+
+    first, then = postino.ok("read"), postino.ok("read")
+
+    assert first.index("number 0.") < first.index("number 49.") and first.endswith("\n5 more.\n")
+    assert "number 49." not in then and "number 54." in then
+    assert postino.ok("done", "p4-0", "p4-x") == "1 message done; not in your inbox: p4-x\n"
+    assert postino.no(2, "done") == "give the ids of messages, or --opened"
+    assert postino.ok("done", "--opened") == "54 messages done\n"
+    assert postino.ok("check") == f"{person}: 0 new messages, 0 open\n"
+
+
+def test_a_name_of_a_person_leads_to_their_inbox_and_never_to_an_agents(postino: Any, person: str) -> None:
+    with Client(Home(postino.home).socket) as client:
+        client.register_person("p5-alice")
+    postino.ok("send", "p5-alice", "For Alice", "--from", "p5-ci", "--id", "p5-1")
+    postino.ok("send", "human", "For one of you", "--from", "p5-ci", "--id", "p5-2")
+
+    assert postino.ok("check", "p5-Alice") == "p5-alice: 2 new messages, 2 open\n"
+    assert "is a person" in postino.no(3, "read", "p5-alice", CLAUDE_PID="1")
+    assert "to all people" in postino.ok("read", "p5-alice", "--peek", CLAUDE_PID="1")
+    assert "For Alice" in postino.ok("read", "--agent", "p5-alice")
+    assert "to all people  opened by p5-alice" in postino.ok("read", "--peek")
+    for command in (("read",), ("read", "--peek"), ("check",)):
+        refused = postino.no(2, *command, "human")
+        assert f"`postino {command[0]}` without a name" in refused
+    table = postino.ok("agents").splitlines()
+    assert [line.split("(")[1][:-1] for line in table if line.startswith(("human", "p5-"))] == [
+        "all people",
+        "a person",
+    ]
+    postino.ok("done", "--opened", "--agent", "p5-alice")
+    assert "mail    0 new messages, 0 open" in postino.ok("status")
+    assert "only people" in postino.no(2, "done", "x", "--agent", "p5-ci")

@@ -13,9 +13,11 @@ def test_a_reply_goes_back_in_the_thread_of_its_message(postino) -> None:
 
     said = postino.ok("reply", asked["id"], "me", "--from", "rp-bob", "--id", "rp-r1", "--expects", "none")
     again = postino.json("reply", asked["id"], "me", POSTINO_AGENT_NAME="rp-bob")
+    assert "\na further answer: you have answered" in postino.ok("reply", asked["id"], "me!", "--from", "rp-bob")
 
     assert said.startswith("sent to rp-ann, id rp-r1\n")
     assert again["to"] == "rp-ann"
+    assert again["note"] == f"a further answer: you have answered {asked['id']} before, by rp-r1"
     shown = postino.ok("read", "rp-ann")
     assert "thread Red build: who?" in shown and f"reply to {asked['id']}" in shown and "expects no reply" in shown
 

@@ -28,6 +28,8 @@ async def test_a_group_is_joined_written_to_and_left(connect):
     left = await ann.call("msg_leave", group="team")
     alone = await bob.call("msg_send", to="#team", body="x")
     unknown = await bob.call("msg_send", to="#taem", body="x")
+    as_text = await bob.call("msg_send", to="ann,bob", body="x")
+    asked = [await bob.call("msg_ask", to=to, body="x") for to in ("#team", "ann,eve", ["ann"])]
 
     assert [(each["group"], each["agent"], each["members"]) for each in joined] == [
         ("team", "bob", 1),
@@ -36,4 +38,12 @@ async def test_a_group_is_joined_written_to_and_left(connect):
     assert (sent["group"], sent["recipients"]) == ("team", 1)
     assert ([each["body"] for each in read["messages"]], own["messages"]) == (["to all of us"], [])
     assert (left["changed"], left["members"]) == (True, 1)
+    gone = await ann.call("msg_leave", group="taem")
+
+    assert (gone["changed"], gone["note"]) == (False, "there is no group #taem; did you mean #team?")
     assert (alone["code"], unknown["code"], unknown["names"]) == ("empty_group", "unknown_group", ["team"])
+    assert (as_text["code"], as_text["error"]) == (
+        "bad_name",
+        'to: several agents are a list, as in ["ada", "bob"], not a text with commas',
+    )
+    assert {each["error"] for each in asked} == {"to: a question goes to one agent; msg_send writes to several"}

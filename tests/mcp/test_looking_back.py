@@ -43,6 +43,17 @@ async def test_named_messages_are_found_and_others_are_named(broker, connect):
     assert len((await bob.call("msg_status"))["messages"]) == 10
 
 
+async def test_of_a_broadcast_its_sender_sees_who_has_seen_it(broker, connect):
+    bob, _ann = await connect("bob"), await connect("ann")
+    await bob.call("msg_broadcast", body="hear", id="b1")
+    (before,) = (await bob.call("msg_status"))["messages"]
+    await broker.broadcasts.read("ann", 1)
+    (after,) = (await bob.call("msg_status", ids=["b1"]))["messages"]
+
+    assert (before["seen"], before["agents"], before["seenBy"], before["notSeenBy"]) == (1, 2, ["bob"], ["ann"])
+    assert (after["seen"], after["seenBy"], after["notSeenBy"]) == (2, ["ann", "bob"], [])
+
+
 async def test_an_agent_that_was_renamed_keeps_its_past(broker, connect):
     bob = await connect("bob")
     await bob.call("msg_send", to="alice", body="x", id="m1")

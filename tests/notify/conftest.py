@@ -20,9 +20,9 @@ PAGE = "http://localhost:3333/"
 class Notifier:
     """The notifications of one daemon, which looks when a test says so."""
 
-    def __init__(self, broker: Broker, ntfy: Ntfy, pace: Pace) -> None:
+    def __init__(self, broker: Broker, address: str, pace: Pace) -> None:
         self.broker = broker
-        messenger = Messenger(ntfy.address)
+        messenger = Messenger(address)
         for service in messenger._apprise.services:
             service.request_rate_per_sec = 0  # Apprise leaves 5.5 s between two calls
         self.notifications = Notifications(broker, messenger, lambda: PAGE, pace)
@@ -52,8 +52,8 @@ def notifier(ntfy: Ntfy) -> Iterator[Callable[..., Notifier]]:
     """Make the notifier of a broker: `notifier(broker, per_hour=6)`; nothing is gathered unless it says so."""
     with ExitStack() as stack:
 
-        def one(broker: Broker, **pace: float) -> Notifier:
-            made = Notifier(broker, ntfy, Pace(**{"gather": 0, "retry": 0} | pace))  # type: ignore[arg-type]
+        def one(broker: Broker, address: str = ntfy.address, **pace: float) -> Notifier:
+            made = Notifier(broker, address, Pace(**{"gather": 0, "retry": 0} | pace))  # type: ignore[arg-type]
             stack.enter_context(broker.events.counted_by(made.notifications.note))
             stack.enter_context(broker.events.counted_by(lambda event: made.seen.append(event.type)))
             return made

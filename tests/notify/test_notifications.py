@@ -10,6 +10,7 @@ import pytest
 from postino.errors import BadField, TooFast
 from postino.model import Draft, Sender
 from postino.notify.messenger import Messenger
+from tests.notify.ntfy import Ntfy
 from tests.waiting import eventually
 
 
@@ -205,6 +206,37 @@ async def test_a_service_that_hangs_costs_nobody_anything(broker, notifier, ntfy
     assert "no answer" in one.notifications.failure.why
     ntfy.answers.set()
     await eventually(lambda: ntfy.received)
+
+
+async def test_what_may_have_arrived_counts_among_the_six_of_an_hour(broker, notifier, ntfy, monkeypatch) -> None:
+    monkeypatch.setattr("postino.notify.messenger.ANSWER_S", 0.1)
+    one = notifier(broker)
+    await one.look()
+    await one.dies("m1")
+    ntfy.answers.clear()
+    for _ in range(9):
+        await one.look()
+
+    assert ntfy.tried == 6
+    assert one.notifications.failure.why == "ntfy: no answer within 0 s"
+
+
+async def test_of_two_services_the_one_that_took_it_is_not_sent_it_again(broker, notifier, ntfy) -> None:
+    broken = Ntfy()
+    broken.status = 500
+    one = notifier(broker, address=f"{ntfy.address}, {broken.address}")
+    await one.look()
+    await one.dies("m1")
+    for _ in range(3):
+        await one.look()
+
+    assert (len(ntfy.received), broken.tried) == (1, 1)
+    assert one.notifications.failure.why == "ntfy: it answered error 50001"
+    broken.status = 200
+    await one.dies("m2")
+    await one.look()
+    assert (len(ntfy.received), len(broken.received), one.notifications.failure) == (2, 1, None)
+    broken.close()
 
 
 async def test_a_place_that_nobody_answers_at_cannot_be_reached(broker, notifier, ntfy) -> None:

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from postino.broker import Broker
 from postino.config import Settings
-from postino.rest.app import GUARD, build_app
+from postino.rest.app import GUARD, KNOWN, build_app
 from postino.rest.connection import HttpConnections
 from tests.mcp_http import HttpClient
 from tests.rest.mcp_sessions import Open
@@ -92,7 +92,9 @@ class _Runner(web.AppRunner):
 
     def _factory(self, server: web.Server) -> Any:
         if not hasattr(self, "connections"):
-            self.connections = HttpConnections(server, asyncio.get_running_loop(), self.app[GUARD].policy)
+            self.connections = HttpConnections(
+                server, asyncio.get_running_loop(), self.app[GUARD].policy, self.app[KNOWN].find
+            )
         return self.connections.tcp
 
 

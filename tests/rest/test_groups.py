@@ -70,6 +70,8 @@ async def test_groups_are_joined_listed_and_left(api: Any) -> None:
         ("#taem", 404, "unknown_group", "did you mean #team?"),
         ("#solo", 409, "empty_group", "nobody but ci"),
         ("#", 400, "bad_name", "to must be"),
+        ("ada,bob", 400, "bad_name", 'are a list, as in ["ada", "bob"]'),
+        ([f"a{number}" for number in range(201)], 400, "bad_field", "201 names"),
     ],
 )
 async def test_what_is_wrong_with_recipients_is_told_and_nothing_is_stored(
@@ -91,9 +93,14 @@ async def test_a_publisher_is_told_only_the_names_it_gave(api: Any) -> None:
     await api.post("groups/team/members/ada")
     await api.post("agents/adam/heartbeat")
     named = await api.post("messages", {"to": ["adam", "adan"], "body": "x"}, headers=token)
+    one = await api.post("messages", {"to": "adan", "body": "x"}, headers=token)
     group = await api.post("messages", {"to": "#team", "body": "x"}, headers=token)
+    unknown = await api.post("messages", {"to": "#teams", "body": "x"}, headers=token)
 
     assert [(each["to"], each["names"]) for each in named.json["recipients"]] == [("adam", []), ("adan", [])]
     assert (group.status, group.json["recipients"]) == (200, [])
+    assert (unknown.status, unknown.json["error"], unknown.json["names"]) == (404, "there is no group #teams", [])
+    waits = "nobody of that name has been seen; the message waits for one"
+    assert [each["reach"] for each in (one.json, named.json["recipients"][1])] == [waits, waits]
     assert (await api.get("messages/ada")).json["total"] == 1
     assert (await api.post("groups/team/members/ci", {}, headers=token)).status == 403

@@ -81,12 +81,25 @@ async def test_the_mailbox_of_all_people_can_be_looked_at_and_is_no_sender(peopl
     assert (await people.get("agents/human")).json["kind"] == "human"
     for call in (
         people.post("messages", {"to": "bob", "body": "x", "from": "human"}),
-        people.post("messages/human/read"),
         people.post("people/human"),
         people.post("agents/ann/rename", {"name": "human"}),
         people.get("people/human"),
     ):
         assert (await call).json["code"] == "name_reserved"
+
+
+@pytest.mark.parametrize("inbox", ["robert", "human"])
+async def test_only_the_ids_of_what_was_seen_open_a_persons_mail(people: Api, inbox: str) -> None:
+    await people.send(inbox, "For eyes", id="m1")
+
+    refused = await people.post(f"messages/{inbox}/read", {"ack": "now"})
+
+    assert (refused.status, refused.json["code"]) == (409, "is_person")
+    assert (await people.get(f"check/{inbox}")).json["unreadMessages"] == 1
+    first = (await people.get("people/robert?limit=1")).json
+    assert ([each["id"] for each in first["items"]], first["before"]) == (["m1"], None)
+    for wrong in ("nonsense", "1", "-"):
+        assert (await people.get(f"people/robert?before={wrong}")).json["code"] == "bad_page"
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+
+from postino.broker import history, threads
 
 TITLES = ["Red build: who?", "a/b", "100%", "a?b#c&d=e", "Übersicht é 日本", "%2e", "v1.2", "'\"<b>", "x" * 120]
 
@@ -72,3 +75,57 @@ async def test_a_reply_that_leads_nowhere_is_refused(
     assert (answer.status, answer.json["code"], answer.json["field"]) == (status, code, field)
     assert answer.json["error"].endswith("`to`") or "to is missing" in answer.json["error"]
     assert (await api.get("messages/ann")).json["total"] == 0
+
+
+@pytest.fixture
+async def long_history(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """220 messages, of which one call looks at 50 or a few more: 20 of `old` in the oldest, 3 of `both` far apart."""
+    for module in (history, threads):
+        monkeypatch.setattr(module, "MAX_LOOKED", 50)
+    for number in range(220):
+        thread = "both" if number in (5, 90, 95) else "old" if number < 21 else None
+        await api.send(f"a{number % 3}", thread=thread, **{"from": f"b{number}"})
+
+
+async def pages(api: Any, query: str = "") -> list[Any]:
+    found: list[Any] = []
+    while not found or found[-1]["more"]:
+        before = f"&before={found[-1]['before']}" if found else ""
+        found.append((await api.get(f"threads?{query}{before}")).json)
+    return found
+
+
+@pytest.mark.usefixtures("long_history")
+async def test_no_thread_is_missed_and_counts_are_said_to_be_partial_until_they_are_not(api: Any) -> None:
+    found = await pages(api)
+    counts: Counter[str] = Counter()
+    for page in found:
+        counts.update({each["thread"]: each["messages"] for each in page["items"]})
+
+    assert (found[0]["items"], found[0]["more"], found[0]["looked"]) == ([], True, 50)  # says how far it is empty
+    assert counts == {"both": 3, "old": 20}
+    assert sum(page["looked"] for page in found) == 220
+    assert not any(each["complete"] for page in found for each in page["items"])
+
+
+async def test_a_history_that_is_looked_through_at_once_has_complete_counts(api: Any) -> None:
+    for number in range(3):
+        await api.send(thread="both", **{"from": f"b{number}"})
+
+    (thread,) = (await api.get("threads")).json["items"]
+    whole, part = [(await api.get(f"threads/both?limit={limit}")).json["about"] for limit in (50, 2)]
+
+    assert (thread["messages"], thread["complete"]) == (3, True)
+    assert (whole["messages"], whole["complete"], part["messages"], part["complete"]) == (3, True, 2, False)
+
+
+async def test_a_page_ends_where_one_thread_more_begins(api: Any) -> None:
+    for thread in ("one", "two", "one", "three", "two", "three"):
+        await api.send(thread=thread)
+
+    found = await pages(api, "limit=2")
+
+    assert [[(each["thread"], each["messages"]) for each in page["items"]] for page in found] == [
+        [("three", 2), ("two", 1)],
+        [("one", 2), ("two", 1)],
+    ]

@@ -5,6 +5,7 @@ import { AGENTS, BROADCASTS, MESSAGES } from "./data.js";
 const MINUTE = 60_000;
 const LEASE_MS = 120_000;
 const OWN = "you";
+const NAMES = AGENTS.slice(0, 5).map(({ name }) => name); // the readers of broadcasts
 
 const iso = (ms) => new Date(ms).toISOString();
 const answer = (items) => ({ items, total: items.length, limit: 200, offset: 0 });
@@ -85,7 +86,8 @@ export class DemoApi {
     answer(
       BROADCASTS.map(([minutes, from, body, tree, seen], at) => {
         const timestamp = iso(this.#began - minutes * MINUTE);
-        return { id: `b${at}`, seq: at + 1, from, verified: from !== "ci", via: "mcp", body, tree, timestamp, seen, agents: 5 };
+        const readers = { seen, agents: 5, seenBy: NAMES.slice(0, seen), notSeenBy: NAMES.slice(seen) };
+        return { id: `b${at}`, seq: at + 1, from, verified: from !== "ci", via: "mcp", body, tree, timestamp, ...readers };
       }),
     );
 

@@ -11,6 +11,7 @@ import { Compose } from "./compose.js";
 import { emptyBroadcasts } from "./empty.js";
 import { MessageRow } from "./message.js";
 import { MessageList } from "./message_list.js";
+import { readerTicks } from "./recipients.js";
 import { broadcastSent } from "./send_status.js";
 
 export class BroadcastsView {
@@ -132,11 +133,14 @@ function makeCard(item) {
   const { element } = new MessageRow({ ...item, kind: "broadcast", to: "all" }, { direction: "all" });
   const meter = h("meter", { min: 0, "aria-label": "Seen" });
   const text = h("span", { class: "seen-text" });
-  element.querySelector(".message-main").append(h("p", { class: "seen" }, icon("eye"), text, meter));
-  return { timestamp: item.timestamp, element, meter, text };
+  const ticks = h("span", { class: "ticks" });
+  element.querySelector(".message-main").append(h("p", { class: "seen" }, icon("eye"), text, meter, ticks));
+  return { timestamp: item.timestamp, element, meter, text, ticks };
 }
 
-function drawSeen({ meter, text }, { seen, agents }) {
+function drawSeen({ meter, text, ticks }, item) {
+  const { seen, agents } = item;
+  ticks.replaceChildren(...readerTicks(item));
   meter.max = Math.max(1, agents);
   meter.value = seen;
   write(text, agents ? `seen by ${seen} of ${count(agents, "agent")}` : "no agents yet");

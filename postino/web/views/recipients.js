@@ -7,7 +7,13 @@ import { agentLink } from "./agent_link.js";
 
 const SHOWN = 5; // names in the head of a message; the others are in its title
 const TICKED = 10; // ticks beside a message, first of those whose state is news; a group may have 200 members
-const TICKS = { acked: ["check", "has read it"], leased: ["lock", "is reading it"], queued: ["clock", "has not read it yet"] };
+const TICKS = {
+  acked: ["check", "has read it"],
+  leased: ["lock", "is reading it"],
+  queued: ["clock", "has not read it yet"],
+  seen: ["check", "has seen it"],
+  unseen: ["clock", "has not seen it yet"],
+};
 const ENDED = ["skull", "did not get it"];
 
 /** Return what stands for the recipient of a message in its head: links to the agents, or the group. */
@@ -27,6 +33,13 @@ export function describeRecipients(recipients) {
   const shown = recipients.length > TICKED ? [...recipients].sort((a, b) => waits(a) - waits(b)).slice(0, TICKED) : recipients;
   const more = recipients.length - shown.length;
   return { label: `Read by ${read} of ${recipients.length}`, details: [" ", ...shown.map(tick), more ? `and ${more} more` : ""] };
+}
+
+/** Return a tick for each agent that is named as a reader of a broadcast, or as one that has not seen it. */
+export function readerTicks({ seen, agents, seenBy = [], notSeenBy = [] }) {
+  const more = agents - seenBy.length - notSeenBy.length;
+  const ticks = [...seenBy.map((to) => tick({ to, state: "seen" })), ...notSeenBy.map((to) => tick({ to, state: "unseen" }))];
+  return agents && (seen || notSeenBy.length) ? [...ticks, more > 0 ? `and ${more} more` : ""] : [];
 }
 
 function tick({ to, state, settled_at: at, reason }) {

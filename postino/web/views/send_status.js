@@ -7,6 +7,14 @@ const NAMED = 5; // agents, of up to 200 that a message went to
 
 /** Return the status of a message that was accepted. */
 export function messageSent(answer, message) {
+  const { text, ...status } = accepted(answer, message);
+  return answer.note ? { text: `${text} ${noted(answer)}`, kind: "note" } : { text, ...status };
+}
+
+/** Return what the daemon notes about a message, as a sentence: that it is a further answer. */
+export const noted = ({ note }) => `${note[0].toUpperCase()}${note.slice(1)}.`;
+
+function accepted(answer, message) {
   if (answer.recipients) return good(sentToSeveral(answer));
   if (!answer.created) return good(`Sent before as no. ${answer.seq}; it was not stored twice.`);
   if (answer.known) return good(`Sent to ${answer.to} as no. ${answer.seq}.`);

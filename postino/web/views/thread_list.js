@@ -1,14 +1,15 @@
 /* The list of threads beside the mail: who takes part, how much, and the newest message. */
 
 import { arrange, h, set, visuallyHidden, write } from "../dom.js";
-import { count, lasting, visible } from "../format.js";
+import { count, grouped, lasting, unmarked, visible } from "../format.js";
 import { keyed } from "../keyed.js";
 import { threadHash } from "../router.js";
 import { arrows } from "../shortcuts.js";
 import { Throttle } from "../throttle.js";
 
-const PAGE = 100;
-const REFRESH_MS = 1_000;
+const PAGE = 200;
+const REFRESH_MS = 2_000; // one call looks at thousands of messages
+const LOOKS = 5; // calls that look for the newest thread
 
 export class ThreadList {
   element;
@@ -16,8 +17,18 @@ export class ThreadList {
   #items = [];
   #current = "";
   #loaded = false;
+  #calls = 1; // that look into the history, each at a bounded part of it
+  #looked = 0; // messages
+  #more = false; // older ones were not looked at
   #list = h("ul", { class: "thread-rows", "aria-label": "Threads" });
   #note = h("p", { class: "no-match", role: "status" });
+  #older = h("button", {
+    type: "button",
+    class: "more",
+    hidden: true,
+    text: "Look further back",
+    on: { click: () => this.#lookFurther() },
+  });
   #rows = keyed({
     key: ({ thread }) => thread,
     make: ({ thread }) => new Row(thread),
@@ -31,7 +42,7 @@ export class ThreadList {
       "nav",
       { class: "agents threads", "aria-label": "Threads" },
       h("h2", { class: "threads-title", text: "Threads" }),
-      h("div", { class: "agent-scroll" }, this.#list, this.#note),
+      h("div", { class: "agent-scroll" }, this.#list, this.#note, this.#older),
     );
     arrows(this.element, () => [...this.#list.querySelectorAll("a")]);
   }
@@ -55,14 +66,33 @@ export class ThreadList {
     this.#list.querySelector("a")?.focus();
   }
 
+  #lookFurther() {
+    this.#calls++;
+    this.#older.disabled = true;
+    this.#load.request();
+  }
+
+  /** Look as far as was asked for, and until there is a thread. The counts of a thread on all pages add up to its own. */
   async #read() {
+    const found = new Map();
+    let [calls, looked, more, before] = [0, 0, true, null];
     try {
-      this.#items = (await this.#api.threads({ limit: PAGE })).items;
+      while (more && calls < (found.size ? this.#calls : Math.max(LOOKS, this.#calls))) {
+        const page = await this.#api.threads({ limit: PAGE, before });
+        for (const each of page.items) found.set(each.thread, joined(found.get(each.thread), each));
+        calls++;
+        looked += page.looked;
+        ({ more, before } = page);
+      }
     } catch (error) {
       write(this.#note, error.message);
       return;
+    } finally {
+      this.#older.disabled = false;
     }
-    this.#loaded = true;
+    const items = [...found.values()].map((each) => ({ ...each, complete: !more }));
+    [this.#items, this.#looked, this.#more, this.#loaded] = [items, looked, more, true];
+    this.#calls = Math.max(calls, this.#calls);
     this.#draw();
   }
 
@@ -72,8 +102,23 @@ export class ThreadList {
       this.#list,
       rows.map((row) => row.element),
     );
-    write(this.#note, this.#loaded && !rows.length ? "No message in the history has a thread." : "");
+    this.#older.hidden = !this.#more;
+    write(this.#note, this.#loaded ? this.#about(rows.length) : "");
   }
+
+  #about(threads) {
+    const looked = `the newest ${grouped(this.#looked)} messages`;
+    if (this.#more) return threads ? `Of ${looked}; + counts no older ones.` : `None of ${looked} has a thread.`;
+    return threads ? "" : "No message in the history has a thread.";
+  }
+}
+
+/** Return a thread as two pages of the history have it, the newer one first. */
+function joined(newer, older) {
+  if (!newer) return older;
+  const participants = [...new Set([...older.participants, ...newer.participants])];
+  const sum = (name) => newer[name] + older[name];
+  return { ...newer, participants, began: older.began, messages: sum("messages"), waiting: sum("waiting"), dead: sum("dead") };
 }
 
 class Row {
@@ -98,10 +143,11 @@ class Row {
 
   draw(item, current) {
     set(this.#link, "aria-current", current && "page");
-    write(this.#people, `${item.participants.map(visible).join(", ")} · ${count(item.messages, "message")}`);
-    write(this.#preview, `${visible(item.last_from)}: ${visible(item.text)}`);
+    const messages = item.complete ? count(item.messages, "message") : `${item.messages}+ messages`;
+    write(this.#people, `${item.participants.map(visible).join(", ")} · ${messages}`);
+    write(this.#preview, `${visible(item.last_from)}: ${visible(unmarked(item.text))}`);
     this.#waiting.hidden = item.waiting === 0;
-    this.#waiting.replaceChildren(String(item.waiting), visuallyHidden(" waiting"));
+    this.#waiting.replaceChildren(`${item.waiting}${item.complete ? "" : "+"}`, visuallyHidden(" waiting"));
     write(this.#age, lasting(item.last_at) || "now");
   }
 }

@@ -1,0 +1,32 @@
+"""Which messages were answered, so that who answers one again is told."""
+
+from __future__ import annotations
+
+from postino.model import Draft, Sender
+from postino.values import HUMAN
+
+_MOST = 10_000  # answers that are remembered
+
+
+class Answers:
+    """The first answer of each agent to each message, and of all people together, as far as this daemon has taken it.
+
+    Nothing is stored: a note on a second answer is worth no write for each first one. A daemon that starts knows none.
+    """
+
+    def __init__(self) -> None:
+        #: who asked, the id of the message, who answered -> the name of the latter and the id of the answer
+        self._first: dict[tuple[str, str, str], tuple[str, str]] = {}
+
+    def note(self, draft: Draft, to: str, sender: Sender, *, person: bool) -> str | None:
+        """Remember a message that was accepted for `to`; return what its sender is told if it is a further answer."""
+        if draft.reply_to is None:
+            return None
+        about = (to.lower(), draft.reply_to, HUMAN if person else sender.name.lower())
+        name, id = self._first.setdefault(about, (sender.name, draft.id))
+        if id != draft.id:
+            who = "you have" if name.lower() == sender.name.lower() else f"{name} has"
+            return f"a further answer: {who} answered {draft.reply_to} before, by {id}"
+        if len(self._first) > _MOST:
+            del self._first[next(iter(self._first))]
+        return None
