@@ -208,6 +208,14 @@ class Pipeline:
                 calls.append(each)
         return calls
 
+    def _fail_overdue(self, wire: Wire) -> None:
+        """Fail the calls that have waited too long for the trial of a new connection; look again when one more has."""
+        while wire is self._wire and self._unsent:
+            if self._unsent[0].deadline > self._loop.time():
+                self._loop.call_at(self._unsent[0].deadline, self._fail_overdue, wire)
+                return
+            self._fail([self._unsent.popleft()], store_away(TimeoutError("no answer in time"), outcome="none"))
+
     def _check_deadline(self) -> None:
         """Close the connection if the oldest call in flight is overdue, else check again when it would be."""
         self._deadline_timer = None
@@ -229,8 +237,9 @@ class Pipeline:
             writer = _detach_stream(connection)
             assert writer is not None
             self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
-            if self._fence is not None:
-                self._transmit(self._wire, self._fence.trial(deadline))
+            if self._fence is not None:  # callers may have waited long; the connection stays for others
+                self._transmit(self._wire, self._fence.trial(self._loop.time() + REPLY_TIMEOUT_S))
+                self._fail_overdue(self._wire)
         except Exception as error:  # whatever it is, the waiting callers must hear of it
             if connection is not None:
                 self._primary.failed(connection)
@@ -272,7 +281,7 @@ class Pipeline:
         elif batch := self._fence.take(reply):
             objection = self._fence.objection(batch)
             if objection is not None and batch.is_trial and not self._sent_away:
-                _fail(self._unsent, refused(objection))
+                self._fail(self._unsent, refused(objection))
                 self._unsent.clear()
             self._sent_away = self._sent_away or objection is not None
             self._settle_batch(batch, objection)
