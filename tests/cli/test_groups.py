@@ -10,7 +10,7 @@ def test_several_agents_are_written_to_by_a_list_or_repeated(postino) -> None:
     assert sent.startswith("sent to 3 agents, id ")
     assert "axolotl, marmoset, wombat: nobody of that name has been seen" in sent
     assert [(each["to"], len(each["recipients"])) for each in listed] == [("axolotl, marmoset, wombat", 3)]
-    postino.ok("read", "marmoset")
+    assert "  to axolotl, marmoset, wombat  " in postino.ok("read", "marmoset")
     assert "g1-ci → axolotl, marmoset, wombat  just now  queued, 1 of 3 acked" in postino.ok(
         "history", "--agent", "g1-ci"
     )
@@ -27,6 +27,7 @@ def test_a_group_is_made_by_its_first_member_shown_and_left(postino) -> None:
     sent = postino.json("send", "#g2-team", "hello", "--from", "g2-ada")
 
     assert [each["to"] for each in sent["recipients"]] == ["g2-bob"]
+    assert "  to #g2-Team  " in postino.ok("read", "g2-bob", "--peek")
     assert postino.ok("groups", "members", "g2-team") == "g2-ada\ng2-bob\n"
     row = next(line for line in postino.ok("groups").splitlines() if "g2-Team" in line)
     assert row.split() == ["#g2-Team", "2", "g2-ada,", "g2-bob"]
