@@ -37,6 +37,9 @@ def test_a_group_is_made_by_its_first_member_shown_and_left(postino) -> None:
         assert "no group #g2-teem; did you mean #g2-Team?" in postino.no(
             3, "groups", verb, "g2-teem", *(["--agent", "g2-ada"] if verb == "leave" else [])
         )
+        assert "`postino groups` lists them" in postino.no(
+            3, "groups", verb, "nothing-like-it", *(["--agent", "g2-ada"] if verb == "leave" else [])
+        )
     assert "there is a group #g2-Team" in postino.ok("send", "g2-team", "hello")
     assert "one agent" in postino.no(2, "ask", "g2-ada,g2-bob", "who?", "--from", "g2-eve")
     assert "group name missing" in postino.no(2, "groups", "join")
