@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import quote
+from urllib.request import urlopen
 
 from bench.callers import repeat
 from bench.load import dial_tcp, drive, http_complete, post
@@ -134,6 +135,7 @@ def _of_messages(port: int, size: int) -> Paths:
         "check": _gets(port, "check/full"),
         "first page": _gets(port, "messages/full"),
         "last page": _gets(port, f"messages/full?offset={size - 50}"),
+        "page in the middle": _gets(port, f"messages/full?after={_middle(port, size)}"),
         "state of one message": _gets(port, f"messages/full/w{size // 2}"),
         "history": _gets(port, "history"),
         "history of one agent": _gets(port, f"history?agent={quote('bench')}"),
@@ -145,6 +147,12 @@ def _sends(port: int, prefix: str, to: Callable[[int], str]) -> Iterator[bytes]:
     for number in itertools.count():
         body = {"to": to(number), "from": "bench", "body": BODY, "id": f"{prefix}-{number}"}
         yield post("/api/messages", json.dumps(body).encode(), port)
+
+
+def _middle(port: int, size: int) -> str:
+    """Return the place after the middle of the inbox."""
+    with urlopen(f"http://127.0.0.1:{port}/api/messages/full?limit=1&offset={size // 2}", timeout=30) as found:
+        return str(json.load(found)["after"])
 
 
 def _gets(port: int, path: str) -> Iterator[bytes]:

@@ -82,9 +82,18 @@ class Client(PeopleCalls, AskCalls):
         asked["choices"] = choices
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
 
-    def peek(self, agent: str, *, limit: int | None = None, offset: int | None = None) -> Json:
-        """List an inbox, oldest first, without leasing."""
-        return self._call("GET", f"messages/{segment(agent, 'name')}", query={"limit": limit, "offset": offset})
+    def peek(
+        self,
+        agent: str,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+    ) -> Json:
+        """List an inbox, oldest first, without leasing. The answer's `after` and `before` give the pages next to it."""
+        asked = {"limit": limit, "offset": offset, "after": after, "before": before}
+        return self._call("GET", f"messages/{segment(agent, 'name')}", query=asked)
 
     def read(
         self, agent: str, *, limit: int | None = None, wait: float = 0, ack_now: bool = False, resume: bool = False

@@ -59,7 +59,7 @@ class BadName(BadRequest):
 
 class BadPage(BadRequest):
     code = "bad_page"
-    meaning = "limit, offset or before is out of range"
+    meaning = "limit, offset, after or before is out of range"
 
 
 class Unauthorized(PostinoError):

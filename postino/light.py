@@ -83,7 +83,7 @@ else:
     }
 
     class _Fields:
-        """`__dataclass_fields__`, made when a function of `dataclasses` asks for it."""
+        """`__dataclass_fields__`, made when a function of `dataclasses` asks for it the first time."""
 
         def __get__(self, instance, owner):
             import dataclasses
@@ -97,7 +97,8 @@ else:
                 return name, kind, dataclasses.field(**made)
 
             twin = dataclasses.make_dataclass(owner.__name__, map(described, owner.__match_args__), frozen=True)
-            return twin.__dataclass_fields__
+            owner.__dataclass_fields__ = twin.__dataclass_fields__
+            return owner.__dataclass_fields__
 
 
 def asdict(record: Any) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Use two workers more than cores, because tests wait much; none for single tests, which answer sooner so."""
-    return 0 if all("::" in each for each in config.args) else (os.cpu_count() or 1) + 2
+    """Use three workers more than cores, because tests wait much; none for single tests, which answer sooner so."""
+    return 0 if all("::" in each for each in config.args) else (os.cpu_count() or 1) + 3
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -148,7 +148,7 @@ def lives() -> Callable[[int], bool]:
 
 @pytest.fixture
 def gone() -> Callable[[int], bool]:
-    """Wait for the end of a process that is not our child; tell whether it came within 5 s: `gone(pid)`."""
+    """Wait for the end of a process that is not our child; tell whether it came in time: `gone(pid)`."""
     return processes.gone
 
 

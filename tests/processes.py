@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.waiting import POLL_S
+from tests.waiting import PATIENCE_S, POLL_S
 
 
 def let_children_be_interrupted() -> None:
@@ -32,7 +32,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, seconds: float = 5) -> bool:
+def gone(pid: int, seconds: float = PATIENCE_S) -> bool:
     """Wait for the end of a process that is not our child; return whether it came in time."""
     end = time.monotonic() + seconds
     while lives(pid) and time.monotonic() < end:

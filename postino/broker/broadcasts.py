@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from postino.broker.guard import EVERYBODY, Guard
 from postino.history_entry import HistoryEntry
 from postino.model import Broadcast, BroadcastDraft, BroadcastSent, Departure, Sender, iso
+from postino.parts import Part, Place
 from postino.store.agents import AgentTable
 from postino.store.broadcasts import BroadcastStream
 from postino.store.sessions import SessionTable
@@ -58,10 +60,10 @@ class Broadcasts(BroadcastStream):
         _, entry = await self._agents.entry(name)
         return entry is not None and bool(await self._sessions.live_of(entry.sessions))
 
-    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, each with who has seen it, and how many broadcasts there are."""
-        (items, total), readers = await asyncio.gather(super().page(limit, offset), self.readers())
-        return [msgspec.structs.replace(each, **readers.of(each.seq)) for each in items], total
+    async def part(self, limit: int, place: Place) -> Part[Broadcast]:
+        """Return broadcasts, each with who has seen it."""
+        found, readers = await asyncio.gather(super().part(limit, place), self.readers())
+        return replace(found, items=[msgspec.structs.replace(each, **readers.of(each.seq)) for each in found.items])
 
     async def readers(self) -> Readers:
         """Return how far each agent has read; people have the page and are none of them."""

@@ -7,11 +7,10 @@ milliseconds later. Nothing of it is stored, so that it costs a send no command;
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,15 +38,33 @@ class _Pair:
     turns: deque[float] = field(default_factory=deque)
 
 
-@dataclass(slots=True)
 class Counted:
-    """What was counted for one send. `created` is how many of the messages were stored; None: not known."""
+    """What was counted for one send, for as long as the send is made. `created` is how many of the messages were
+    stored; None: not known. What stored nothing, or certainly failed, is not counted in the end.
+    """
 
-    to: list[str]
-    created: int | None = None
-    counts: bool = False  # for its sender: not a message that had been counted
-    turns: list[str] = field(default_factory=list)
-    led: list[tuple[str, Chain | None]] = field(default_factory=list)  # what `Rings.restore` takes
+    __slots__ = ("_guard", "counts", "created", "id", "led", "name", "to", "turns")
+
+    def __init__(self, guard: Guard | None, name: str, to: Sequence[str], id: str) -> None:
+        self._guard = guard  # None: nothing is counted
+        self.name = name
+        self.to = to
+        self.id = id
+        self.created: int | None = None
+        self.counts = False  # for its sender: not a message that had been counted
+        self.turns: Sequence[str] = ()
+        self.led: Sequence[tuple[str, Chain | None]] = ()  # what `Rings.restore` takes
+
+    def __enter__(self) -> Counted:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception) and not (
+            isinstance(error, StoreAway) and error.detail.get("outcome") == "unknown"
+        ):
+            self.created = 0
+        if self._guard is not None and self.created is not None and self.created < len(self.to):
+            self._guard.withdraw(self)
 
 
 class Guard:
@@ -77,57 +94,39 @@ class Guard:
         self._telling: set[asyncio.Future[object]] = set()
         self.people: frozenset[str] = frozenset()  # the names of people, in lower case; set by whoever knows them
 
-    @contextlib.contextmanager
-    def counting(self, sender: Sender, to: Sequence[str], id: str) -> Iterator[Counted]:
+    def counting(self, sender: Sender, to: Sequence[str], id: str) -> Counted:
         """Count a send that is made within, or refuse it. What stores nothing does not count.
 
-        The caller notes in the yielded record how many messages were `created`, and under which names.
+        The caller notes in the returned record how many messages were `created`.
 
         Raises:
             TooFast: `reason` is `send_rate`, `pair_rate` or `ring_rate`.
         """
         name = self._name(sender.name)
-        counted = Counted([*to])
         if name in _UNGUARDED or not (self._send_rate or self._pair_rate):
-            yield counted
-            return
-        self._admit(sender, name, counted, id)
-        try:
-            yield counted
-        except StoreAway as error:
-            if error.detail.get("outcome") != "unknown":
-                counted.created = 0
-            raise
-        except Exception:
-            counted.created = 0
-            raise
-        finally:
-            if counted.created is not None and counted.created < len(to):
-                self._withdraw(name, counted, id)
-
-    def _admit(self, sender: Sender, name: str, counted: Counted, id: str) -> None:
-        now, recipients = self._clock(), [self._name(each) for each in counted.to]
-        refused = self._refused(sender, name, counted.to, now) if id not in self._sent.get(name, ()) else None
-        if refused is not None:
+            return Counted(None, name, to, id)
+        counted = Counted(self, name, to, id)
+        now, recipients = self._clock(), [self._name(each) for each in to]
+        person = self._is_person(name, sender.via)
+        known = id in self._sent.get(name, ())
+        if not known and (refused := self._refused(sender, name, to, recipients, now, person=person)) is not None:
             self._tell_once(sender.name, refused, now)
             raise refused
         self._own[name, id] = len(recipients)
+        _keep_newest(self._own)
         if sender.verified and self._send_rate:
             counted.counts = self._count(name, id, now)
         if self._pair_rate:
-            person = self._is_person(name, sender.via)
             counted.turns = [each for each in recipients if self._turn(name, each, now, person=person)]
             if not person:
-                alone = len(recipients) == 1
-                counted.led = [
-                    (to, self._rings.add(name, to, now, alone=alone))
-                    for to in recipients
-                    if to not in (name, EVERYBODY)
-                ]
-        _keep_newest(self._own, self._pairs, self._sent, self._present, self._told)
+                add, alone = self._rings.add, len(recipients) == 1
+                others = [each for each in recipients if each not in (name, EVERYBODY)]
+                counted.led = [(each, add(name, each, now, alone=alone)) for each in others]
+        return counted
 
-    def _withdraw(self, name: str, counted: Counted, id: str) -> None:
+    def withdraw(self, counted: Counted) -> None:
         """Take back what was counted for messages that were not created: no event tells of them."""
+        name, id = counted.name, counted.id
         left = self._own.get((name, id), 0) - (len(counted.to) - (counted.created or 0))
         if left > 0:
             self._own[name, id] = left
@@ -151,6 +150,7 @@ class Guard:
             return
         name, before = self._name(sender), self._name(asked)
         self._present[asked.lower()] = present.lower()
+        _keep_newest(self._present)
         self._rings.rename(before, present.lower())
         if (pair := self._pairs.pop(_key(name, before), None)) is not None:
             self._pairs.setdefault(_key(name, present.lower()), pair)
@@ -160,16 +160,16 @@ class Guard:
         if event.type not in ("msg_send", "broadcast"):
             return
         data = event.data
-        name, id, via = self._name(str(data.get("from", ""))), str(data.get("id", "")), data.get("via")
+        key = name, id = self._name(str(data.get("from", ""))), str(data.get("id", ""))
         if name in _UNGUARDED:
             return
-        if left := self._own.get((name, id)):
+        if left := self._own.get(key):
             if left > 1:
-                self._own[name, id] = left - 1
+                self._own[key] = left - 1
             else:
-                del self._own[name, id]
+                del self._own[key]
             return
-        now = self._clock()
+        now, via = self._clock(), data.get("via")
         if via == "mcp":  # a message to several has an event for each of them
             self._count(name, id, now)
         if event.type == "msg_send" and self._pair_rate:
@@ -177,7 +177,6 @@ class Guard:
             self._turn(name, to, now, person=person)
             if not person:
                 self._note_led(name, id, to, now)
-        _keep_newest(self._pairs, self._sent)
 
     def _note_led(self, name: str, id: str, to: str, now: float) -> None:
         """Note a message that another daemon has accepted: one to several is known by the second event about it."""
@@ -191,17 +190,18 @@ class Guard:
         """Wait for what is being told."""
         await asyncio.gather(*self._telling, return_exceptions=True)
 
-    def _refused(self, sender: Sender, name: str, to: list[str], now: float) -> TooFast | None:
+    def _refused(
+        self, sender: Sender, name: str, to: Sequence[str], recipients: list[str], now: float, *, person: bool
+    ) -> TooFast | None:
         sent = self._sent.get(name)
         if self._send_rate and sender.verified and sent is not None:
             _forget_old(sent, now)
             if len(sent) >= self._send_rate:
                 why = f"{sender.name} has sent {self._send_rate} times within a minute (POSTINO_SEND_RATE)"
                 return _too_fast(why, "send_rate", EVERYBODY, next(iter(sent.values())) + SPAN_S - now)
-        if not self._pair_rate or self._is_person(name, sender.via):
+        if not self._pair_rate or person:
             return None
-        for each in to:
-            other = self._name(each)
+        for each, other in zip(to, recipients, strict=True):
             pair = self._pairs.get(_key(name, other))
             if pair is None or pair.last == name:
                 continue
@@ -212,7 +212,7 @@ class Guard:
                     "(POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
                 )
                 return _too_fast(why, "pair_rate", each, pair.turns[0] + SPAN_S - now)
-        if len(to) == 1 and (ring := self._rings.refused(name, self._name(to[0]), now)) is not None:
+        if len(to) == 1 and (ring := self._rings.refused(name, recipients[0], now)) is not None:
             members, until = ring
             why = (
                 f"{', '.join(members[:-1])} and {members[-1]} have answered one another {self._pair_rate} times within "
@@ -223,7 +223,10 @@ class Guard:
 
     def _count(self, name: str, id: str, now: float) -> bool:
         """Count a message of a sender; return False if it was counted before."""
-        sent = self._sent.setdefault(name, {})
+        sent = self._sent.get(name)
+        if sent is None:
+            sent = self._sent[name] = {}
+            _keep_newest(self._sent)
         _forget_old(sent, now)
         if id in sent:
             return False
@@ -239,9 +242,11 @@ class Guard:
             return False
         if sender == to or to in _UNGUARDED:
             return False
-        pair = self._pairs.get(_key(sender, to))
+        key = _key(sender, to)
+        pair = self._pairs.get(key)
         if pair is None:
-            self._pairs[_key(sender, to)] = _Pair(sender)
+            self._pairs[key] = _Pair(sender)
+            _keep_newest(self._pairs)
             return False
         if pair.last == sender:
             return False
@@ -263,6 +268,7 @@ class Guard:
         if now - self._told.get(about, -TELL_S) < TELL_S:
             return
         self._told[about] = now
+        _keep_newest(self._told)
         log.warning("too_fast", sender=sender, to=to, reason=reason)
         task = asyncio.ensure_future(self._tell(sender, to, reason, wait_s))
         self._telling.add(task)
@@ -274,11 +280,10 @@ class Guard:
             log.warning("too_fast_not_told", error=str(error) or type(error).__name__)
 
 
-def _keep_newest(*tables: dict[Any, Any]) -> None:
-    """Drop the oldest entries of tables that have grown too large."""
-    for table in tables:
-        while len(table) > _MOST:
-            del table[next(iter(table))]
+def _keep_newest(table: dict[Any, Any]) -> None:
+    """Drop the oldest entries of a table that has grown too large."""
+    while len(table) > _MOST:
+        del table[next(iter(table))]
 
 
 def _key(one: str, other: str) -> tuple[str, str]:

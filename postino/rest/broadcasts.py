@@ -5,28 +5,23 @@ from __future__ import annotations
 from postino.errors import naming
 from postino.model import Broadcast, BroadcastDraft, BroadcastSent
 from postino.rest.call import ApiCall, merged
-from postino.rest.history_records import RenderedPaging
+from postino.rest.parts import PartPage, RenderedParts, text_page
 from postino.rest.records import (
     BroadcastBody,
     BroadcastReadQuery,
     Cleared,
     Nothing,
-    Page,
     Seen,
     SeenBody,
     UnseenBroadcasts,
 )
-from postino.rest.render import with_trees
 from postino.values import DEFAULT_PAGE
 
 
-async def listing(call: ApiCall[RenderedPaging, Nothing]) -> Page[Broadcast]:
+async def listing(call: ApiCall[RenderedParts, Nothing]) -> PartPage[Broadcast]:
     """List the broadcasts, oldest first; moves no cursor."""
-    page = call.query
-    items, total = await call.broker.broadcasts.page(page.limit, page.offset)
-    if page.render:
-        items = await with_trees(call.state.renderer, items)
-    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+    asked = call.query
+    return await text_page(call, await call.broker.broadcasts.part(asked.limit, asked.place()))
 
 
 async def broadcast(call: ApiCall[Nothing, BroadcastBody]) -> BroadcastSent:

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from aiohttp import StreamReader, web
 
-from postino.errors import BadRequest, PostinoError
 from postino.rest import peer
-from postino.rest.answers import closing, forbidden, refusal
-from postino.rest.known_paths import Answering
+from postino.rest.answers import forbidden
 from postino.rest.limited_log import LimitedLog
-from postino.rest.request_loop import RequestLoop
-from postino.values import visible
+from postino.rest.request_loop import Find, RequestLoop
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte
 IDLE_S = 30.0  # between two requests; postino's clients send the next sooner, or reconnect in less than 1 ms
@@ -71,13 +67,7 @@ class HttpConnection(RequestLoop):
     )
 
     def __init__(self, connections: HttpConnections, *, tcp: bool) -> None:
-        super().__init__(
-            connections.server,
-            loop=connections.loop,
-            keepalive_timeout=0,  # no timer; see `is_overdue`
-            access_log=None,  # type: ignore[arg-type] # the default is to log; None is what aiohttp's runner passes
-            auto_decompress=False,
-        )
+        super().__init__(connections.server, connections.loop, connections.find)
         self._connections = connections
         self._tcp = tcp
         self._handling = False  # between a request's head and its answer: what arrives does not begin a new head
@@ -110,11 +100,6 @@ class HttpConnection(RequestLoop):
             if self.transport is None or self._half_closed:
                 self._disconnected.set_result(None)
         return self._disconnected
-
-    def handler_of(self, request: web.BaseRequest) -> Callable[[Any], Awaitable[web.StreamResponse]] | None:
-        """Return who answers a request without aiohttp's application; None: the application does."""
-        assert isinstance(request, web.Request)  # the application makes no other
-        return self._connections.find(request)
 
     def request_started(self, request: web.Request) -> None:
         """Note that the head of a request is complete and its handler begins."""
@@ -254,27 +239,6 @@ class HttpConnection(RequestLoop):
         if self.transport is not None:
             self.transport.abort()
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Write a response; JSON in place of aiohttp's own refusals, such as that of an `Expect` without a route."""
-        if isinstance(resp, web.HTTPException):
-            resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
-        return await super().finish_response(request, resp, start_time)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Return the JSON response to a malformed request or to an error within aiohttp."""
-        if status == 400:
-            return closing(refusal(BadRequest(f"this is not an HTTP request: {visible(message or '')[:200]}")))
-        self.logger.error("Error handling request", exc_info=exc)
-        return closing(refusal(PostinoError("postino has a bug; the daemon's log has the traceback")))
-
 
 class HttpConnections:
     """The open HTTP connections of the daemon.
@@ -287,7 +251,7 @@ class HttpConnections:
         server: web.Server,
         loop: asyncio.AbstractEventLoop,
         policy: Callable[[asyncio.Transport], Policy],
-        find: Callable[[web.Request], Answering | None],
+        find: Find,
     ) -> None:
         self.server = server
         self.loop = loop

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from postino.model import Dead
 from postino.rest.call import ApiCall
-from postino.rest.records import Cleared, Nothing, Page, Paging, RequeueBody, Requeued
+from postino.rest.parts import PartPage, Parts, page_of
+from postino.rest.records import Cleared, Nothing, RequeueBody, Requeued
 
 
-async def listing(call: ApiCall[Paging, Nothing]) -> Page[Dead]:
+async def listing(call: ApiCall[Parts, Nothing]) -> PartPage[Dead]:
     """List an agent's dead letters, oldest first."""
-    page = call.query
-    items, total = await call.broker.dead.page(call.agent(), page.limit, page.offset)
-    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+    asked = call.query
+    return page_of(asked, await call.broker.dead.part(call.agent(), asked.limit, asked.place()))
 
 
 async def requeue(call: ApiCall[Nothing, RequeueBody]) -> Requeued:

@@ -8,27 +8,21 @@ from msgspec import Meta, field
 
 from postino.broker.history_filter import Fate
 from postino.model import Record, Tree
-from postino.rest.records import Asked, Paging
+from postino.rest.records import Asked
 from postino.schema import AnyName, Limit, Text, Thread
 from postino.values import DEFAULT_PAGE, TEXT_PATTERN, check_any_name, check_text, check_thread
 
 QUERY = 256  # characters of a text to search for
 
 _SoughtText = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": QUERY, "pattern": TEXT_PATTERN})]
-_Entry = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"})]
-
-
-class RenderedPaging(Paging, frozen=True, kw_only=True):
-    """A part of a list of texts; `render`: each with its body as a tree."""
-
-    render: bool = False
+Entry = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{1,19}-[0-9]{1,19}$"})]
 
 
 class InboxQuery(Asked, frozen=True, kw_only=True):
     """How much of a person's inbox, before an entry; `render`: each message with its body as a tree."""
 
     limit: Limit = DEFAULT_PAGE
-    before: _Entry | None = None
+    before: Entry | None = None
     render: bool = False
 
 
@@ -62,8 +56,8 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
     thread: Thread | None = None
     state: Fate | None = None
     q: _SoughtText | None = None
-    after: _Entry | None = None
-    before: _Entry | None = None
+    after: Entry | None = None
+    before: Entry | None = None
     limit: Limit = DEFAULT_PAGE
     render: bool = False
 
@@ -83,7 +77,7 @@ class ThreadsQuery(Asked, frozen=True, kw_only=True):
     """Threads, those of `agent`, before an entry of the history."""
 
     agent: AnyName | None = None
-    before: _Entry | None = None
+    before: Entry | None = None
     limit: Limit = DEFAULT_PAGE
 
     def __post_init__(self) -> None:
@@ -94,6 +88,6 @@ class ThreadsQuery(Asked, frozen=True, kw_only=True):
 class ThreadQuery(Asked, frozen=True, kw_only=True):
     """A part of a thread, before an entry. `render`: each message with its body as a tree."""
 
-    before: _Entry | None = None
+    before: Entry | None = None
     limit: Limit = DEFAULT_PAGE
     render: bool = False

@@ -6,10 +6,11 @@ It costs a request as much as all the checks of admission: four coroutines, and 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 
-Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answering = Callable[[Any], Awaitable[web.StreamResponse]]  # of a web.Request: the application makes no other
 
 _MOST = 1024  # paths that are remembered
 _LONGEST = 200  # characters of one
@@ -24,7 +25,7 @@ class KnownPaths:
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, request: web.Request) -> Answering | None:
+    def find(self, request: web.BaseRequest) -> Answering | None:
         """Return who answers a request; None if its path is new, or if there is more to do than to answer."""
         found = self._known.get((request.method, request.rel_url.raw_path))
         return None if found is None or "Expect" in request.headers else found

@@ -29,9 +29,8 @@ from postino.model import (
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import disconnected, is_disconnected
-from postino.rest.history_records import RenderedPaging
-from postino.rest.records import Cleared, NackBody, Nothing, Page, ReadQuery, Rejected, SendBody, SettleBody
-from postino.rest.render import with_trees
+from postino.rest.parts import PartPage, RenderedParts, text_page
+from postino.rest.records import Cleared, NackBody, Nothing, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.roles import PUBLISH
 from postino.several import Delivery, ManyDraft, SentMany, addressed
 from postino.values import DEFAULT_PAGE, check_id
@@ -148,13 +147,10 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
         ended.cancel()
 
 
-async def peek(call: ApiCall[RenderedPaging, Nothing]) -> Page[Message]:
+async def peek(call: ApiCall[RenderedParts, Nothing]) -> PartPage[Message]:
     """List an inbox, oldest first, without leasing."""
-    page = call.query
-    items, total = await call.broker.mail.peek(call.recipient(), page.limit, page.offset)
-    if page.render:
-        items = await with_trees(call.state.renderer, items)
-    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+    asked = call.query
+    return await text_page(call, await call.broker.mail.part(call.recipient(), asked.limit, asked.place()))
 
 
 async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:

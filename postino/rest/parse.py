@@ -19,7 +19,7 @@ from postino.wording import worded
 T = TypeVar("T")
 
 BODY_S = 10.0  # for a whole body: on loopback the largest takes milliseconds
-PAGE_FIELDS = frozenset({"limit", "offset", "before"})
+PAGE_FIELDS = frozenset({"limit", "offset", "after", "before"})
 QUOTED = 64  # characters of a caller's text that an error quotes
 SHORTER = (
     f"a message has at most {MAX_BODY:,} characters: send its end, with `postino send TO - --tail 200`, or with "
@@ -85,7 +85,7 @@ def query(request: web.Request, kind: type[T]) -> T:
 
     Raises:
         BadField: a parameter is unknown, wrong or given twice.
-        BadPage: limit, offset or before is out of range.
+        BadPage: limit, offset, after or before is out of range.
     """
     given: dict[str, str] = {}
     for key, value in request.query.items():
@@ -154,7 +154,7 @@ def entry_of(given: str | None, field: str) -> str | None:
         return None
     found = stream_id(given) if "-" in given else None
     if found is None:
-        raise BadPage(f"{field} must be the `before` or an `entry` of an earlier page", field=field)
+        raise BadPage(f"{field} must be the `before`, the `after` or an `entry` of an earlier page", field=field)
     return found
 
 

@@ -7,32 +7,46 @@ from a dictionary. A send takes as much time for that as for all that postino do
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion11, RawRequestMessage, StreamWriter
 
-from postino.rest.answers import Answer
+from postino.errors import BadRequest, PostinoError
+from postino.rest.answers import Answer, closing, refusal
+from postino.rest.known_paths import Answering
+from postino.values import visible
+
+Find = Callable[[web.BaseRequest], Answering | None]
 
 LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the error
 
 
 class RequestLoop(web.RequestHandler):
-    """Handles requests as aiohttp does, but for the tasks. The owner of idle connections closes them, not a timer."""
+    """Handles requests as aiohttp does, but for the tasks."""
 
-    __slots__ = ()
+    __slots__ = ("_find",)
 
-    def handler_of(self, request: web.BaseRequest) -> Callable[[Any], Awaitable[web.StreamResponse]] | None:
-        """Return who answers a request without aiohttp's application; None: the application does."""
-        return None
+    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, find: Find) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=0,  # no timer: the owner of idle connections closes them
+            access_log=None,  # type: ignore[arg-type] # the default is to log; None is what aiohttp's runner passes
+            auto_decompress=False,
+        )
+        self._find = find  # returns who answers a request without aiohttp's application; None: the application does
 
     async def start(self) -> None:
         """Handle requests until the connection is to be closed; what is no request aiohttp answers, and closes it."""
         try:
             while not self._force_close:
                 if not self._messages:
-                    await self._next_message()
+                    self._waiter = self._loop.create_future()
+                    try:
+                        await self._waiter
+                    finally:
+                        self._waiter = None
                 if not isinstance(self._messages[0][0], RawRequestMessage):
                     return await super().start()
                 if not await self._handle_next() or self._close:
@@ -48,13 +62,6 @@ class RequestLoop(web.RequestHandler):
             if self.transport is not None:
                 self.transport.close()
 
-    async def _next_message(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
     async def _handle_next(self) -> bool:
         """Handle the first request that waits; return whether the connection may go on."""
         message, body = self._messages.popleft()
@@ -66,7 +73,7 @@ class RequestLoop(web.RequestHandler):
             self._resume_reading_if_drained()
         assert self._task_handler is not None  # set before anything has arrived
         request = self._request_factory(message, body, self, StreamWriter(self, self._loop), self._task_handler)
-        handler = self.handler_of(request) or self._request_handler
+        handler = self._find(request) or self._request_handler
         assert handler is not None
         try:
             response, gone = await self._handle_request(request, None, handler)
@@ -96,8 +103,14 @@ class RequestLoop(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write a response; return it and whether the client has gone."""
-        if not isinstance(resp, Answer) or not self._takes_whole(request):
+        """Write a response; return it and whether the client has gone.
+
+        JSON takes the place of aiohttp's own refusals, such as that of an `Expect` without a route.
+        """
+        if isinstance(resp, web.HTTPException):
+            resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
+        is_plain = request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
+        if not is_plain or not isinstance(resp, Answer):
             return await super().finish_response(request, resp, start_time)
         if self.transport is None or self.transport.is_closing():
             return resp, True
@@ -109,6 +122,15 @@ class RequestLoop(web.RequestHandler):
                 return resp, True
         return resp, False
 
-    def _takes_whole(self, request: web.BaseRequest) -> bool:
-        """Return whether the answer to a request has the usual head and a body."""
-        return request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the JSON response to a malformed request or to an error within aiohttp."""
+        if status == 400:
+            return closing(refusal(BadRequest(f"this is not an HTTP request: {visible(message or '')[:200]}")))
+        self.logger.error("Error handling request", exc_info=exc)
+        return closing(refusal(PostinoError("postino has a bug; the daemon's log has the traceback")))

@@ -48,10 +48,10 @@ from postino.rest.history_records import (
     InboxQuery,
     RenderBody,
     Rendered,
-    RenderedPaging,
     ThreadQuery,
     ThreadsQuery,
 )
+from postino.rest.parts import PartPage, Parts, RenderedParts
 from postino.rest.records import (
     Abandoned,
     AgentsQuery,
@@ -104,7 +104,7 @@ ROUTES: tuple[Route, ...] = (
         refusals=(*REUSED, *TO_GROUP, "inbox_full", "unknown_message"),
         role=PUBLISH,
     ),
-    Route("GET", "/api/messages/{agent}", messages.peek, Page[Message], query=RenderedPaging, **OWN),
+    Route("GET", "/api/messages/{agent}", messages.peek, PartPage[Message], query=RenderedParts, **OWN),
     Route(
         "POST",
         "/api/messages/{agent}",
@@ -133,7 +133,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/api/messages/{agent}/{id}", messages.state, MessageState, refusals=("unknown_message",), role=PUBLISH
     ),
-    Route("GET", "/api/broadcasts", broadcasts.listing, Page[Broadcast], query=RenderedPaging, role=AGENT),
+    Route("GET", "/api/broadcasts", broadcasts.listing, PartPage[Broadcast], query=RenderedParts, role=AGENT),
     Route(
         "POST",
         "/api/broadcasts",
@@ -168,7 +168,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/threads", history.threads, ThreadPage, query=ThreadsQuery, role=AGENT),
     Route("GET", "/api/threads/{thread}", history.thread, Conversation, query=ThreadQuery, role=AGENT),
     Route("POST", "/api/render", render.render, Rendered, body=RenderBody, refusals=("rate_limited",), role=AGENT),
-    Route("GET", "/api/dead/{agent}", dead.listing, Page[Dead], query=Paging, **OWN),
+    Route("GET", "/api/dead/{agent}", dead.listing, PartPage[Dead], query=Parts, **OWN),
     Route(
         "POST",
         "/api/dead/{agent}/requeue",

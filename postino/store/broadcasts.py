@@ -6,9 +6,11 @@ import structlog
 
 from postino.errors import UnknownMessage
 from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
+from postino.parts import Part, Place
 from postino.store.entries import listed, packed, pairs, unpacked
-from postino.store.inbox import IndexEntry
+from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
+from postino.store.slices import part
 from postino.store.store import Store, accepted
 
 log = structlog.get_logger()
@@ -103,12 +105,15 @@ class BroadcastStream:
         agent, _ = await self._store.run_named("move_cursor", agent, cursor=f"{entry.s} {entry.q}")
         return agent
 
-    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
-        """Return broadcasts oldest first, not yet with who has seen each, and how many broadcasts there are."""
+    async def part(self, limit: int, place: Place) -> Part[Broadcast]:
+        """Return broadcasts, not yet with who has seen each."""
         keys = self._store.keys
-        total, entries = await self._store.slice(keys.shared("broadcasts"), keys.of("index", ALL), offset, limit)
-        found = [listed(unpacked(fields), fingerprint) for _, fields, fingerprint in entries]
-        return [Broadcast(**each, seen=0, agents=0) for each in found], total
+        return await part(self._store, keys.shared("broadcasts"), keys.of("index", ALL), limit, place, _broadcast)
+
+    async def page(self, limit: int, offset: int) -> tuple[list[Broadcast], int]:
+        """Return broadcasts, and how many there are."""
+        found = await self.part(limit, Place(offset))
+        return found.items, found.total
 
     async def reached(self) -> dict[str, int]:
         """Return the number of the last broadcast that each agent has seen; agents that have seen none are left out."""
@@ -137,3 +142,7 @@ def _unseen(fields: dict[str, str], fingerprint: str, given: bool) -> UnseenBroa
         log.error("broadcast_altered", id=found["id"], seq=found["seq"])
         found["body"] = ""
     return UnseenBroadcast(**found, redelivered=given)
+
+
+def _broadcast(fields: dict[str, str], fingerprint: str) -> Broadcast:
+    return Broadcast(**listed(fields, fingerprint), seen=0, agents=0)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
-from postino.store.entries import extras_of, listed, number, pairs, unpacked
-from postino.store.inbox import id_array
+from postino.parts import Part, Place
+from postino.store.entries import extras_of, id_array, listed, number, pairs
+from postino.store.slices import part
 from postino.store.store import Limits, Store
 
 
@@ -33,12 +35,15 @@ class DeadLetters:
         self._store = store
         self._limits = limits
 
+    async def part(self, agent: str, limit: int, place: Place) -> Part[Dead]:
+        """Return dead letters."""
+        agent, of = await self._store.present(agent), self._store.keys.of
+        return await part(self._store, of("dead", agent), of("index", agent), limit, place, partial(_dead, agent))
+
     async def page(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
-        """Return dead letters oldest first, and how many there are. There are fewer than `limit` if they are long."""
-        agent = await self._store.present(agent)
-        keys = self._store.keys
-        total, entries = await self._store.slice(keys.of("dead", agent), keys.of("index", agent), offset, limit)
-        return [_dead(agent, unpacked(fields), fingerprint) for _, fields, fingerprint in entries], total
+        """Return dead letters, and how many there are."""
+        found = await self.part(agent, limit, Place(offset))
+        return found.items, found.total
 
     async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
         """Move dead letters (None: all) to the tail of the inbox; return their ids.

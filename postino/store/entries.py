@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -104,6 +104,15 @@ def unpacked(flat: list[str]) -> dict[str, str]:
     return fields
 
 
+def leased_items(flat: list[str]) -> Iterator[tuple[str, int, bool, list[str], str]]:
+    """Yield stream ID, delivery, whether it is a repeat, fields and digest of the items of the script `read`."""
+    at = 0
+    while at < len(flat):
+        stream_id, delivery, redelivered, count, fingerprint = flat[at].split(" ")
+        first, at = at + 1, at + 1 + int(count)
+        yield stream_id, int(delivery), redelivered == "1", flat[first:at], fingerprint
+
+
 def number(text: str | None) -> int:
     """Return a stored number of up to 13 digits, as times have; 0 for one that a disk has altered."""
     return int(text) if text and text.isdecimal() and len(text) <= 13 else 0
@@ -166,3 +175,8 @@ def short_consumer(consumer: str) -> str:
 def alias_target(value: str | None) -> str | None:
     """Return the present name that a value of the agents hash points to; None unless it is an alias."""
     return value[1:].partition(" ")[0] if value and value.startswith("@") else None
+
+
+def id_array(ids: list[str]) -> str:
+    """Return `ids` as a JSON array, each once: a script would reject the second of a pair for what the first did."""
+    return msgspec.json.encode(list(dict.fromkeys(ids))).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -23,8 +24,20 @@ from postino.model import (
     digest,
     iso,
 )
-from postino.store.entries import Extras, encoded, is_altered, message, packed, short_consumer, unpacked
+from postino.parts import Part, Place
+from postino.store.entries import (
+    Extras,
+    encoded,
+    id_array,
+    is_altered,
+    leased_items,
+    message,
+    packed,
+    unpacked,
+)
+from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
+from postino.store.slices import part
 from postino.store.store import Limits, Store
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
@@ -62,7 +75,6 @@ class Inboxes:
             max_inbox=self._limits.max_inbox,
             ttl_ms=self._limits.ttl_ms,
             session=sender.session,
-            max_dead=self._limits.max_inbox,
             marked_until=marks.until(sender.name, draft.to),
         )
         seq, created, known, marked, online, seen, now, person = map(int, answer.split())
@@ -118,19 +130,20 @@ class Inboxes:
         }
         died = 0
         while True:
-            agent, (items, more, dead, resumed) = await self._store.run_named("read", agent, **values)
-            died += len(dead)
-            if items or len(dead) < MOST_ENDED:
+            agent, (counts, *items) = await self._store.run_named("read", agent, **values)
+            more, dead, resumed = map(int, counts.split())
+            died += dead
+            if items or dead < MOST_ENDED:
                 break
-        held, good = int(resumed), list[Message]()
-        for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
+        held, good = resumed, list[Message]()
+        for at, (stream_id, delivery, redelivered, fields, fingerprint) in enumerate(leased_items(items)):
             if is_altered(unpacked(fields), fingerprint):
                 died += await self._bury(agent, stream_id, fields)
-                resumed = int(resumed) - (at < held)
+                resumed -= at < held
             else:
-                good.append(message(agent, unpacked(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
+                good.append(message(agent, unpacked(fields), delivery=delivery, redelivered=redelivered))
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
-        return Batch(lease=lease, resumed=int(resumed), died=died)
+        return Batch(lease=lease, resumed=resumed, died=died)
 
     async def take(
         self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
@@ -278,15 +291,15 @@ class Inboxes:
         """Return the present name of an agent; `name` itself if nobody ever had it."""
         return await self._store.present(name)
 
-    async def peek(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
-        """Return messages without leasing them, oldest first, and the length of the inbox.
+    async def part(self, agent: str, limit: int, place: Place) -> Part[Message]:
+        """Return messages without leasing them."""
+        agent, of = await self.present(agent), self._store.keys.of
+        return await part(self._store, of("inbox", agent), of("index", agent), limit, place, partial(message, agent))
 
-        There are fewer than `limit` if they are long.
-        """
-        agent = await self.present(agent)
-        keys = self._store.keys
-        total, entries = await self._store.slice(keys.of("inbox", agent), keys.of("index", agent), offset, limit)
-        return [message(agent, unpacked(fields), fingerprint) for _, fields, fingerprint in entries], total
+    async def peek(self, agent: str, limit: int, offset: int) -> tuple[list[Message], int]:
+        """Return messages without leasing them, and the length of the inbox."""
+        found = await self.part(agent, limit, Place(offset))
+        return found.items, found.total
 
     async def length(self, agent: str) -> int:
         """Return how many unacknowledged messages an agent has, by its present name."""
@@ -333,68 +346,3 @@ class Known:
     state: MessageState
     digest: str
     accepted_ms: int
-
-
-class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A record of the index, as lua/lib/entry.lua writes and describes it; its members are in that order."""
-
-    s: str
-    d: str = ""
-    q: int
-    st: str
-    t: int
-    f: str = ""
-    n: int = 0
-    r: str | None = None
-    l: int | None = None  # noqa: E741 - the name in the stored record
-    e: int | None = None
-    w: str | None = None
-    h: str | None = None
-    ht: int | None = None
-    x: int | None = None
-    a: bool | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> IndexEntry:
-        """Return the record that `text` is.
-
-        Raises:
-            msgspec.MsgspecError: it is none.
-        """
-        if text.startswith("{"):  # of format 1
-            return msgspec.json.decode(text, type=cls)
-        words = text.split(" ")
-        if len(words) != len(cls.__struct_fields__):
-            raise msgspec.ValidationError("a record of the index is damaged")
-        named = zip(cls.__struct_fields__, words, strict=True)
-        return msgspec.convert({name: word for name, word in named if word}, cls, strict=False)
-
-    def state(self, agent: str, id: str, lease_end: int | None, now: int, ttl_ms: int) -> MessageState:
-        """Return the state at `now`: an ended lease is queued again, and what has outlived `ttl_ms` is expired."""
-        state = self.st
-        if state == "leased" and (lease_end is None or lease_end <= now):
-            state = "queued"
-        if state == "queued" and int(self.s.partition("-")[0]) + ttl_ms <= now:
-            state = "expired"
-        leased = state == "leased"
-        return MessageState(
-            id=id,
-            to=agent,
-            from_=self.f,
-            seq=self.q,
-            state=state,  # type: ignore[arg-type]  # written by our own scripts
-            timestamp=iso(self.t),
-            deliveries=self.n,
-            reader=None if self.r is None else short_consumer(self.r),
-            leased_at=iso(self.l) if self.l else None,
-            lease_until=iso(lease_end) if leased and lease_end else None,
-            settled_at=iso(self.e) if self.e else None,
-            reason=self.w,
-            notified=self.h or "none",
-            notified_at=iso(self.ht) if self.ht else None,
-        )
-
-
-def id_array(ids: list[str]) -> str:
-    """Return `ids` as a JSON array, each once: a script would reject the second of a pair for what the first did."""
-    return msgspec.json.encode(list(dict.fromkeys(ids))).decode()

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from postino.model import Message, OpenMessage, Record, iso
-from postino.store.entries import message, pairs, unpacked
-from postino.store.inbox import id_array
+from postino.store.entries import id_array, message, pairs, unpacked
 from postino.store.store import SLICE_BYTES, Store
 
 _PART = 50  # entries of one round trip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -146,25 +146,22 @@ class Pipeline:
         if self._wire is not None:
             self._wire.close(ConnectionError(f"the primary is now {shown(where)}"))
 
-    async def call(self, *command: str | int | bytes, within_s: float = REPLY_TIMEOUT_S) -> Any:
-        """Send `command` once and return its reply; a blocking command needs a larger `within_s`.
+    def call(self, *command: str | int | bytes, within_s: float = REPLY_TIMEOUT_S) -> asyncio.Future[Any]:
+        """Send `command` once and return the future of its reply; a blocking command needs a larger `within_s`.
 
-        Raises:
+        Raises, when it is awaited:
             StoreAway: no reply; `outcome` says whether the command may have run.
             ResponseError: Valkey refused it.
         """
+        began = self._loop.time()
         reply: asyncio.Future[Any] = self._loop.create_future()
-        self._unsent.append(PendingCall(encode(command), reply, self._loop.time() + within_s))
+        self._unsent.append(PendingCall(encode(command), reply, began + within_s, began))
         if self._flush_handle is None:
             if self._wire is not None and not self._wire.in_flight:
                 self._send(self._wire)  # nothing is in flight: waiting for others would cost a turn of the loop
             else:
                 self._flush_handle = self._loop.call_soon(self._flush)
-        began = self._loop.time()
-        try:
-            return await reply
-        finally:
-            self.on_call(self._loop.time() - began)
+        return reply
 
     def _flush(self) -> None:
         self._flush_handle = None
@@ -203,7 +200,7 @@ class Pipeline:
             if each.reply.done():  # its caller was cancelled
                 continue
             if each.deadline - now < MIN_TIME_LEFT_S:
-                each.reply.set_exception(store_away(TimeoutError("no answer in time"), outcome="none"))
+                self._fail([each], store_away(TimeoutError("no answer in time"), outcome="none"))
             else:
                 calls.append(each)
         return calls
@@ -277,34 +274,35 @@ class Pipeline:
         for call, reply in zip(batch.calls, batch.replies, strict=False):
             if objection is None or isinstance(reply, RedisError):
                 self._settle(call, reply)
-            elif not call.reply.done():
-                call.reply.set_exception(
-                    StoreAway(
-                        f"Replicas may not have it: {objection}; a retry with the same id is safe", outcome="unknown"
-                    )
-                )
+            else:
+                why = f"Replicas may not have it: {objection}; a retry with the same id is safe"
+                self._fail([call], StoreAway(why, outcome="unknown"))
 
     def _settle(self, call: PendingCall, reply: Any) -> None:
         future = call.reply
         if future.done():
             return
-        if not isinstance(reply, RedisError):
+        error: Exception | None = None
+        if isinstance(reply, RedisError):
+            error, code = reply, code_of(reply)
+            if code == "MOVED" and self._primary.moves:
+                self._redirected.append(call)  # nothing ran: it is sent to the owner, if there is time
+                return
+            if code in _NOT_EXECUTED:
+                # a refusal met within a script, of a command this user may not run, does not undo what the script wrote
+                error = store_away(reply, outcome="unknown" if _IN_SCRIPT in str(reply) else "none")
+        self.on_call(self._loop.time() - call.began)
+        if error is None:
             future.set_result(reply)
-        elif code_of(reply) == "MOVED" and self._primary.moves:
-            self._redirected.append(call)  # nothing ran: it is sent to the owner, if there is time
-        elif code_of(reply) in _NOT_EXECUTED:
-            # a refusal met within a script, of a command this user may not run, does not undo what the script wrote
-            outcome = "unknown" if _IN_SCRIPT in str(reply) else "none"
-            future.set_exception(store_away(reply, outcome=outcome))
         else:
-            future.set_exception(reply)
+            future.set_exception(error)
 
     def _on_close(self, error: Exception) -> None:
         wire, self._wire = self._wire, None
         assert wire is not None
         for batch in self._fence.abandon() if self._fence is not None else ():
             self._settle_batch(batch, str(error))
-        _fail(wire.in_flight, self._away(error, self._lost_outcome))
+        self._fail(wire.in_flight, self._away(error, self._lost_outcome))
         self._unsent.extendleft(reversed(self._redirected))
         self._redirected.clear()
         if self._sent_away and self._unsent and self._flush_handle is None:
@@ -317,9 +315,15 @@ class Pipeline:
         cause = self._explain() if self._explain is not None else None
         return store_away(error, outcome=outcome, cause=cause)
 
+    def _fail(self, calls: Iterable[PendingCall], error: PostinoError) -> None:
+        for each in calls:
+            if not each.reply.done():
+                self.on_call(self._loop.time() - each.began)
+                each.reply.set_exception(error)
+
     def _fail_unsent(self, error: Exception) -> None:
         """Fail all calls that were not sent, at once rather than each at its own deadline."""
-        _fail(self._unsent, self._away(error, "none"))
+        self._fail(self._unsent, self._away(error, "none"))
         self._unsent.clear()
 
 
@@ -327,12 +331,6 @@ def _detach_stream(connection: AbstractConnection) -> asyncio.StreamWriter | Non
     """Take the stream away from redis-py's connection, which has no public way to give it up."""
     writer, connection._writer, connection._reader = connection._writer, None, None
     return writer
-
-
-def _fail(calls: deque[PendingCall], error: PostinoError) -> None:
-    for each in calls:
-        if not each.reply.done():
-            each.reply.set_exception(error)
 
 
 def raise_first(replies: list[Any]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -252,19 +252,6 @@ class Store:
         """
         return await run_plain(self.reads, command)
 
-    async def slice(self, stream: str, index: str, offset: int, limit: int) -> tuple[int, list[Any]]:
-        """Return the length of a stream of messages and a slice of it, oldest first, at most SLICE_BYTES of bodies.
-
-        An item is stream ID, flat fields, and the digest that the hash `index` has for it, or ''.
-
-        Raises:
-            StoreAway: no reply.
-        """
-        script = self.scripts["slice"]
-        command = ("EVALSHA", script.sha, 2, stream, index, offset, limit, SLICE_BYTES)
-        total, items = await run_script(self.reads, script, command)
-        return int(total), items
-
     async def ping(self) -> None:
         """Make one round trip. PING is no such thing: a server that cannot save to its disk refuses it.
 
@@ -351,9 +338,9 @@ class Store:
         names = [*(places.get(key) or self.keys.named(key, agent) for key in script.keys), *more]
         return "EVALSHA", script.sha, len(names), *names
 
-    async def run_named(self, name: str, agent: str, **values: str | int) -> tuple[str, list[Any]]:
+    def run_named(self, name: str, agent: str, **values: str | int) -> Coroutine[Any, Any, tuple[str, list[Any]]]:
         """Run a script that acts on an agent, as `run_following` does."""
-        return await self.run_following(name, agent, values)
+        return self.run_following(name, agent, values)
 
     async def run_following(
         self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None
@@ -368,6 +355,8 @@ class Store:
         """
         for _ in range(_MAX_HOPS):
             reply = await self.run(name, agent, {"agent": agent, **values}, keys)
+            if isinstance(reply, str):
+                return agent, [reply.removeprefix("ok ")]
             if reply[0] != "alias":
                 return agent, accepted(reply)
             agent = reply[1]

@@ -23,11 +23,12 @@ _INCOMPLETE: Any = object()  # what hiredis returns until a reply is complete
 
 
 class PendingCall(msgspec.Struct, frozen=True, eq=False):
-    """One encoded command, the future of its reply, and its deadline in the event loop's time."""
+    """One encoded command, the future of its reply, and in the event loop's time its deadline and when it was made."""
 
     command: bytes
     reply: asyncio.Future[Any]
     deadline: float
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

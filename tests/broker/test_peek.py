@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from postino.broker import Broker
-from postino.model import Draft, Sender
+from postino.model import Draft, Message, Sender
+from postino.parts import Part, Place
 
 CI = Sender(name="ci", via="http")
 
@@ -23,6 +27,51 @@ async def test_pages_follow_each_other_and_consume_nothing(broker: Broker) -> No
         assert ([each.id for each in items], total) == ([f"m{n}" for n in range(offset, min(40, offset + 2))], 40)
     assert {total for _, total in pages} == {40}
     assert (await broker.agents.check("bob")).unread_messages == 40
+
+
+def ids(part: Part[Message]) -> list[str]:
+    return [each.id for each in part.items]
+
+
+async def test_pages_by_entry_lead_through_an_inbox_both_ways_whatever_leaves_it_meanwhile(broker: Broker) -> None:
+    every = [f"m{number}" for number in range(40)]
+    for id in every:
+        await broker.mail.send(Draft(id=id, to="bob", body="hello"), CI)
+
+    first = await broker.mail.part("bob", 15, Place())
+    await broker.mail.read("bob", "s1", limit=10, ack_now=True)
+    second = await broker.mail.part("bob", 15, Place(after=first.after))
+    third = await broker.mail.part("bob", 15, Place(after=second.after))
+    back = await broker.mail.part("bob", 15, Place(before=third.before))
+    begin = await broker.mail.part("bob", 15, Place(before=back.before))
+
+    assert [ids(each) for each in (first, second, third)] == [every[:15], every[15:30], every[30:]]
+    assert (first.before, third.after, third.total) == (None, None, 30)
+    assert (ids(back), ids(begin), begin.before, back.after) == (every[15:30], every[10:15], None, second.after)
+
+
+@pytest.mark.parametrize("place", [Place(before="0-0"), Place(after=f"{2**64 - 1}-{2**64 - 1}"), Place(offset=3)])
+async def test_beyond_either_end_of_an_inbox_there_is_nothing(broker: Broker, place: Place) -> None:
+    await broker.mail.send(Draft(id="m1", to="bob", body="hello"), CI)
+
+    assert await broker.mail.part("bob", 5, place) == Part([], 1, None, None)
+
+
+async def test_an_offset_into_the_middle_of_a_long_inbox_is_skipped_in_steps(open_broker: Any) -> None:
+    broker, count = await open_broker(max_inbox=5000), 2600
+    for start in range(0, count, 200):
+        await asyncio.gather(
+            *(broker.mail.send(Draft(id=f"m{n}", to="bob", body="hello"), CI) for n in range(start, start + 200))
+        )
+    pages = [await broker.mail.peek("bob", 200, offset) for offset in range(0, count, 200)]
+    order = [each.id for items, _ in pages for each in items]
+    before = broker.round_trips
+
+    (early, total), (late, _) = await broker.mail.peek("bob", 2, 1250), await broker.mail.peek("bob", 2, 1350)
+
+    assert (sorted(order), total) == (sorted(f"m{n}" for n in range(count)), count)
+    assert [each.id for each in (*early, *late)] == [*order[1250:1252], *order[1350:1352]]
+    assert broker.round_trips - before == 6  # to look up the name, and two steps, neither of which holds up others
 
 
 async def test_a_page_of_long_bodies_ends_early_and_one_message_always_fits(broker: Broker) -> None:

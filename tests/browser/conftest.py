@@ -45,7 +45,7 @@ REPORT_VIOLATIONS = """
 globalThis.reports = [];
 addEventListener("securitypolicyviolation", (event) => reports.push(`${event.violatedDirective} ${event.blockedURI}`));
 """
-TIMEOUT_MS = 8_000
+TIMEOUT_MS = 30_000  # a deadline
 
 
 @dataclass

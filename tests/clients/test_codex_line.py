@@ -145,6 +145,7 @@ async def test_a_prompt_of_the_user_that_comes_before_the_line_does_not_take_its
     assert codex.state(id) == "acked"
 
 
+@pytest.mark.waits("a line is taken back after 10 s")
 async def test_a_line_that_becomes_no_prompt_is_removed_and_its_messages_wait(idle: Any, server: Server) -> None:
     codex, relay, ada = idle
     id = f"to-{codex.agent}"

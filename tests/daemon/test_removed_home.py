@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from postino.daemon import process
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("removed", [".", "data"])
@@ -15,7 +16,7 @@ def test_the_daemon_and_its_server_end_with_their_files(daemon, gone, removed) -
     valkey = daemon.valkey_pid()
     shutil.rmtree(daemon.home.root / removed)
 
-    assert daemon.process.wait(timeout=5) == 0
+    assert daemon.process.wait(timeout=PATIENCE_S) == 0
     assert gone(valkey)
     assert not daemon.home.data.exists(), "nothing was made anew by who leaves"
 
@@ -29,7 +30,7 @@ def test_the_daemon_of_the_new_home_keeps_what_is_its(daemon, gone) -> None:
     daemon.posted("messages", {"to": "bob", "body": "to the new one"})
 
     old.send_signal(signal.SIGCONT)
-    assert old.wait(timeout=5) == 0
+    assert old.wait(timeout=PATIENCE_S) == 0
     assert gone(valkey)
 
     assert daemon.asked("messages/bob")["items"][0]["body"] == "to the new one"
@@ -40,7 +41,7 @@ def test_a_home_that_was_moved_comes_back_with_all_its_mail(daemon, gone) -> Non
     daemon.posted("messages", {"to": "bob", "body": "accepted"})
     valkey = daemon.valkey_pid()
     moved = daemon.home.root.rename(f"{daemon.home.root}-moved")
-    assert daemon.process.wait(timeout=5) == 0
+    assert daemon.process.wait(timeout=PATIENCE_S) == 0
     assert gone(valkey)
 
     moved.rename(daemon.home.root)
@@ -53,6 +54,6 @@ def test_a_lock_alone_that_was_removed_ends_the_daemon_and_keeps_the_server(daem
     valkey = daemon.valkey_pid()
     daemon.home.lock.unlink()
 
-    assert daemon.process.wait(timeout=5) == 0
+    assert daemon.process.wait(timeout=PATIENCE_S) == 0
     daemon.start()
     assert daemon.valkey_pid() == valkey, "the next one adopts it"

@@ -24,7 +24,7 @@ from postino.daemon import process
 from postino.paths import Home
 from tests.daemons import environment
 from tests.relays import HELLO
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_stop_leaves_nothing_behind_but_the_data(home: Home, serve: Any) -> No
     until(lambda: healthy(home), "healthy")
     running.terminate()
 
-    out, err = running.communicate(timeout=5)
+    out, err = running.communicate(timeout=PATIENCE_S)
     assert (running.returncode, out) == (0, b"")
     assert [json.loads(line)["event"] for line in err.splitlines()][-2:] == ["stopping", "stopped"]
     assert not home.socket.exists()
@@ -134,7 +134,7 @@ def test_a_stop_before_valkey_answers_is_a_stop(home: Home, serve: Any) -> None:
         running = serve(POSTINO_VALKEY_URL=f"redis://127.0.0.1:{silent.getsockname()[1]}")
         until(home.socket.exists, "it has its socket")
         running.terminate()
-        running.communicate(timeout=5)
+        running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 0
 
 
@@ -372,7 +372,7 @@ def test_the_log_is_lines_of_json_without_bodies_or_tokens(home: Home, serve: An
     assert call(home, "POST", "messages", {"to": "bob", "body": "the secret body", "id": "m1"})[0] == 200
     assert call(home, "POST", "messages", {"to": "bob", "body": "another secret body", "id": "m1"})[0] == 409
     running.terminate()
-    _, err = running.communicate(timeout=5)
+    _, err = running.communicate(timeout=PATIENCE_S)
 
     events = [json.loads(line)["event"] for line in err.splitlines()]
     assert "serving" in events

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from postino.model import BroadcastDraft, Sender
 from tests.waiting import eventually
 
@@ -27,6 +29,7 @@ async def test_who_is_back_or_left_before_the_session_began_is_not_told(broker, 
     early = await connect("early")
     await early.close()
     await eventually(lambda: gone(broker, "early"))
+    await asyncio.sleep(0.002)  # who leaves within the millisecond in which a session begins is told to it
     ann, bob = await connect("ann"), await connect("bob")
     await bob.close()
     await eventually(lambda: gone(broker, "bob"))

@@ -103,6 +103,7 @@ async def test_every_tool_is_repeated_or_known_to_do_harm_twice(steady, spawn):
     assert tools - {*REPEATABLE_TOOLS, *IDEMPOTENT_TOOLS} == {"msg_cleanup"}
 
 
+@pytest.mark.waits("a call is repeated for 20 s")
 @pytest.mark.timeout(180)
 async def test_a_call_in_flight_to_a_daemon_that_hangs_ends_with_an_unknown_that_names_the_id(daemon, spawn):
     relay = await spawn(daemon.env, **RECEIVER)

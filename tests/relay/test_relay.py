@@ -106,6 +106,7 @@ async def test_requests_from_a_file_are_answered_into_a_file(down, spawn, initia
     assert [each["id"] for each in answers] == [1, 2] and all("result" in each for each in answers)
 
 
+@pytest.mark.waits("a relay waits 20 s for a daemon")
 @pytest.mark.timeout(180)
 async def test_where_a_daemon_does_not_answer_no_other_is_started_and_requests_are_told(down, served, spawn, tmp_path):
     log = down.home.log.read_bytes()

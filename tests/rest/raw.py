@@ -6,6 +6,8 @@ import contextlib
 import socket
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 
 def ask(served: Any, request: bytes, *, tcp: bool = False) -> bytes:
     """Send bytes to a daemon; return all that comes back until it closes."""
@@ -20,7 +22,7 @@ def dial(served: Any, *, tcp: bool = False) -> socket.socket:
     else:
         line = socket.socket(socket.AF_UNIX)
         line.connect(str(served.home.socket))
-    line.settimeout(5)
+    line.settimeout(PATIENCE_S)
     return line
 
 

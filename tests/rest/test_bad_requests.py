@@ -14,6 +14,7 @@ from postino.errors import BadRequest
 from postino.rest.parse import Body
 from postino.rest.records import ReadQuery, SendBody
 from tests.rest.refusals import GOOD, NOT_JSON, POSTS, nothing_happened
+from tests.waiting import PATIENCE_S
 
 NOT_JSON_TYPES = [
     None,
@@ -175,7 +176,7 @@ def raw_daemon(served: Any) -> Any:
 
     def ask(request: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(5)
+            line.settimeout(PATIENCE_S)
             line.connect(str(served.home.socket))
             line.sendall(request)
             answer = b""

@@ -15,6 +15,7 @@ from postino.config import load
 from postino.rest import app, peer
 from postino.rest.limited_log import LimitedLog
 from postino.rest.routes import ROUTES
+from tests.waiting import PATIENCE_S
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -389,7 +390,7 @@ async def raw_status(port: int, request: str | bytes) -> int:
 
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request.encode() if isinstance(request, str) else request)
-    line = await asyncio.wait_for(reader.readline(), 5)
+    line = await asyncio.wait_for(reader.readline(), PATIENCE_S)
     writer.close()
     await writer.wait_closed()
     return int(line.split()[1])

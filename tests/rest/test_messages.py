@@ -94,6 +94,10 @@ async def test_looking_consumes_nothing_and_pages_from_the_oldest(api: Any) -> N
     page = (await api.get("messages/bob?limit=2&offset=1")).json
     assert ([each["body"] for each in page["items"]], page["total"]) == (["1", "2"], 5)
     assert (page["limit"], page["offset"]) == (2, 1)
+    newer = (await api.get(f"messages/bob?limit=2&after={page['after']}")).json
+    older = (await api.get(f"messages/bob?limit=2&before={page['before']}")).json
+    assert [[each["body"] for each in side["items"]] for side in (older, newer)] == [["0"], ["3", "4"]]
+    assert (older["before"], newer["after"], newer["offset"]) == (None, None, None)
     assert len(await api.read()) == 5
 
 

@@ -134,6 +134,7 @@ def test_requests_in_one_piece_are_answered_in_order(served: Any) -> None:
     assert answer.count(b"HTTP/1.1 404") == 1
 
 
+@pytest.mark.waits("a body that stalls has 13 s")
 @pytest.mark.timeout(180)
 async def test_half_requests_and_idle_connections_are_ended_in_time_and_disturb_nobody(served: Any) -> None:
     port = served.port

@@ -230,9 +230,9 @@ async def test_closing_answers_everybody(serve) -> None:
     pipeline.open(list)
     await pipeline.call("PING")
     server.signal(signal.SIGSTOP)
-    calls = [asyncio.create_task(pipeline.call("PING")) for _ in range(BATCH_FROM)]
+    calls = [asyncio.ensure_future(pipeline.call("PING")) for _ in range(BATCH_FROM)]
     await asyncio.sleep(0.05)
-    calls += [asyncio.create_task(pipeline.call("PING")) for _ in range(5)]
+    calls += [asyncio.ensure_future(pipeline.call("PING")) for _ in range(5)]
     await asyncio.sleep(0)
 
     await pipeline.close()

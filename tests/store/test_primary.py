@@ -136,7 +136,9 @@ async def test_every_connection_follows_a_failover_and_no_former_primary_is_kept
     async with store_at(servers.url) as store:
         await patiently(store.connect)
         reader = store.blocking_reader()
-        blocked = asyncio.create_task(reader.call("XREAD", "BLOCK", 20_000, "STREAMS", "{po}:events", "$", within_s=25))
+        blocked = asyncio.ensure_future(
+            reader.call("XREAD", "BLOCK", 20_000, "STREAMS", "{po}:events", "$", within_s=25)
+        )
         await store.query("XLEN", "{po}:history")
 
         servers.sentinels[0].ask("SENTINEL", "FAILOVER", NAME)

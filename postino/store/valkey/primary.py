@@ -19,6 +19,7 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
+from redis.driver_info import DriverInfo
 from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -28,6 +29,7 @@ from postino.store_address import parse
 CONNECT_TIMEOUT_S = 1.0
 ASK_S = 0.5  # for one Sentinel or node to answer; all are asked at once, and a majority is enough
 HINT_S = 5.0  # that a redirection is followed without asking: nodes that were not told yet would name the former owner
+DRIVER = DriverInfo()  # with a version that is read from disk: by default once for every connection
 
 Where = tuple[str, int]
 
@@ -52,6 +54,7 @@ def client(url: str, *, timeout_s: float | None) -> Redis:
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
         health_check_interval=0,
+        driver_info=DRIVER,
     )
 
 
