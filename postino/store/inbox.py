@@ -63,20 +63,21 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         assert draft.to is not None
-        marks, extras = self._store.marks, encoded(Extras(expects=draft.expects, choices=draft.choices))
-        agent, (answer,) = await self._store.run_named(
-            "send",
-            draft.to,
-            id=draft.id,
-            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
-            sender=sender.name,
-            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            via=sender.via,
-            max_inbox=self._limits.max_inbox,
-            ttl_ms=self._limits.ttl_ms,
-            session=sender.session,
-            marked_until=marks.until(sender.name, draft.to),
-        )
+        marks, extras = self._store.marks, ""
+        if draft.expects is not None or draft.choices is not None:
+            extras = encoded(Extras(expects=draft.expects, choices=draft.choices))
+        values: dict[str, str | int] = {
+            "id": draft.id,
+            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
+            "sender": sender.name,
+            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
+            "via": sender.via,
+            "max_inbox": self._limits.max_inbox,
+            "ttl_ms": self._limits.ttl_ms,
+            "session": sender.session,
+            "marked_until": marks.until(sender.name, draft.to),
+        }
+        agent, (answer,) = await self._store.run_following("send", draft.to, values)
         seq, created, known, marked, online, seen, now, person = map(int, answer.split())
         marks.note(marked, sender.name, agent)
         return Sent(
