@@ -24,6 +24,7 @@ from postino.store.wire import Command, PendingCall, encode
 
 Replicas = int | Literal["strict"]
 
+TRIAL_MS = 300  # for WAIT in a trial
 CONFIRM_MS = 500  # for WAIT, and again for WAITAOF: a caller hears within two seconds, also when both run out
 #: times that a trial asks. Each WAIT and WAITAOF asks replicas once, and then waits for what they say each second; one
 #: that has just loaded its data may answer, and have them on disk, a moment later
@@ -143,19 +144,25 @@ class Fence:
         self._replicas = online
         return left
 
+    @property
+    def on_trial(self) -> bool:
+        """Whether a trial has not been answered."""
+        return bool(self._batches) and self._batches[0].is_trial
+
     def _needed(self) -> int:
         waited = self._slow_since is not None and self._slow_at - self._slow_since > SLOW_S
         return self._least if waited else max(self._least, len(self._replicas))
 
     def _commands(self, needed: int, asked: int = 1) -> list[bytes]:
-        commands: list[Command] = [self._write, *[("WAIT", needed, CONFIRM_MS // asked)] * asked]
+        wait_ms = CONFIRM_MS if asked == 1 else TRIAL_MS // asked
+        commands: list[Command] = [self._write, *[("WAIT", needed, wait_ms)] * asked]
         if self.on_disk:
             commands += [("WAITAOF", 1, self._least, CONFIRM_MS // asked)] * asked
         return [encode(each) for each in (*commands, ("ROLE",))]
 
     def has_room(self) -> bool:
         """Return whether another batch may be sent; the trial goes alone."""
-        return len(self._batches) < BATCHES and not any(each.is_trial for each in self._batches)
+        return len(self._batches) < BATCHES and not self.on_trial
 
     def trial(self, deadline: float) -> list[PendingCall]:
         """Begin a batch without calls, which a new connection sends first: no outcome is unknown if it fails."""

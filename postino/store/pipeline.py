@@ -208,13 +208,13 @@ class Pipeline:
                 calls.append(each)
         return calls
 
-    def _fail_overdue(self, wire: Wire) -> None:
+    def _fail_overdue(self, wire: Wire, fence: Fence) -> None:
         """Fail the calls that have waited too long for the trial of a new connection; look again when one more has."""
-        while wire is self._wire and self._unsent:
+        while wire is self._wire and self._unsent and fence.on_trial:
             if self._unsent[0].deadline > self._loop.time():
-                self._loop.call_at(self._unsent[0].deadline, self._fail_overdue, wire)
+                self._loop.call_at(self._unsent[0].deadline, self._fail_overdue, wire, fence)
                 return
-            self._fail([self._unsent.popleft()], store_away(TimeoutError("no answer in time"), outcome="none"))
+            self._fail([self._unsent.popleft()], refused("replicas have not confirmed a trial in time"))
 
     def _check_deadline(self) -> None:
         """Close the connection if the oldest call in flight is overdue, else check again when it would be."""
@@ -239,7 +239,7 @@ class Pipeline:
             self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
             if self._fence is not None:  # callers may have waited long; the connection stays for others
                 self._transmit(self._wire, self._fence.trial(self._loop.time() + REPLY_TIMEOUT_S))
-                self._fail_overdue(self._wire)
+                self._fail_overdue(self._wire, self._fence)
         except Exception as error:  # whatever it is, the waiting callers must hear of it
             if connection is not None:
                 self._primary.failed(connection)
