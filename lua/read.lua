@@ -26,9 +26,10 @@ ARGV     agent           the reader's present name
          ack_now         '1': acknowledge in the same step
          acting          '1': the consumer is a session that must act as the agent
          verified        '1': end before a message of an unverified sender or over the budget, even the first one
-RETURNS  ok, items, 1 more could be read | 0, dead and expired ones (100 end the call), number of items that the session
-         held before; an item is stream ID, delivery, 1 redelivered | 0, flat fields, content digest or ''; a dead one
-         is id, sender
+RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 end the call), number of items that the
+           session held before; then the items: each is one text of stream ID, delivery, 1 redelivered | 0, number of
+           fields and values, content digest or '', and these fields and values. Flat, as each list in it costs as much as
+           a look-up
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -36,7 +37,6 @@ ERRORS   IS_PERSON  the inbox is that of a person or of all people: they open me
 TIME     O(limit + due)
 ]]
 --@include lib/agent
---@include lib/available
 --@include lib/entry
 --@include lib/event
 --@include lib/fields
@@ -81,57 +81,61 @@ if not record.reads or now - record.seen > 1000 then
   record.reads, record.seen = true, now
   save_agent(keys.agents, agent, record)
 end
-if redis.call('EXISTS', inbox) == 0 then return { 'ok', {}, 0, {}, 0 } end
+local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
+if stored_count == 0 and leased_count == 0 then return { 'ok', '0 0 0' } end
 
-local items, dead, ids, repeats = {}, {}, {}, 0
+local reply, ids, dead, repeats = { 'ok', '' }, {}, 0, 0
 local chosen, length, full = 0, 0, false
 
--- choose a message if limit and budget allow it; after the first that they do not, none is chosen
+-- return the id of a message ('' if a disk has altered it) if limit and budget allow to choose it; after the first that
+-- they do not, none is chosen
 local function choose(fields)
   if chosen >= limit then full = true end
-  local _, _, is_verified, body = message_of(fields)
+  local id, _, is_verified, body = message_of(fields)
   if verified and not is_verified then full = true end
-  if full then return false end
+  if full then return nil end
   if budget > 0 then
-    if (chosen > 0 or verified) and length + body > budget then full = true return false end
+    if (chosen > 0 or verified) and length + body > budget then full = true return nil end
     length = length + body
   end
   chosen = chosen + 1
-  return true
+  return id
 end
 
-local function lease(stream_id, fields, deliveries, redelivered)
-  local id = message_of(fields) -- '' if a disk has altered it
+-- `held`: it is pending in the group and has a lease or a time before which it is not given out
+local function lease(stream_id, id, fields, deliveries, redelivered, held)
   local entry = load_entry(index, id)
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
     if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
   end
   if ack_now then
-    finish(inbox, leases, index, stream_id, id, 'acked', now, nil, entry)
+    finish(inbox, held and leases, index, stream_id, id, 'acked', now, nil, entry)
   else
     if entry then save_entry(index, id, entry) end
     redis.call('ZADD', leases, now + lease_ms, stream_id)
   end
   repeats = repeats + redelivered
-  items[#items + 1] = { stream_id, deliveries, redelivered, fields, entry and entry.d or '' }
+  reply[#reply + 1] = stream_id .. ' ' .. deliveries .. ' ' .. redelivered .. ' ' .. #fields .. ' ' .. (entry and entry.d or '')
+  for _, each in ipairs(fields) do reply[#reply + 1] = each end
   ids[#ids + 1] = id
 end
 
-if resume then
+if resume and leased_count > 0 then
   --@include lib/leased_by
   for _, pending in ipairs(leased_by(inbox, leases, consumer, now)) do
     local stream_id, deliveries = pending[1], tonumber(pending[4])
     local fields = not (shown and shown[stream_id] == deliveries) and fields_at(inbox, stream_id)
     if fields then
-      if not choose(fields) then break end
-      lease(stream_id, fields, deliveries, (not shown or deliveries > 1) and 1 or 0)
+      local id = choose(fields)
+      if not id then break end
+      lease(stream_id, id, fields, deliveries, (not shown or deliveries > 1) and 1 or 0, true)
     end
   end
 end
 
-local resumed = #items
-if redis.call('ZCARD', leases) > 0 then
+local resumed = #ids
+if leased_count > 0 then
   --@include lib/delivery
   --@include lib/due
   --@include lib/expire
@@ -144,16 +148,22 @@ if redis.call('ZCARD', leases) > 0 then
       redis.call('XACK', inbox, 'agents', stream_id)
       redis.call('ZREM', leases, stream_id)
     elseif is_expired(stream_id, ttl_ms, now) then
-      dead[#dead + 1] = end_expired(keys, agent, stream_id, fields, now, max_dead)
+      end_expired(keys, agent, stream_id, fields, now, max_dead)
+      dead = dead + 1
     elseif deliveries >= max_deliveries then
-      dead[#dead + 1] = move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
-    elseif choose(fields) then
-      -- XCLAIM sets the delivery count: one raised by XREADGROUP of pending messages is lost when the server restarts
-      redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
-      -- a count of 0 means that the only delivery so far was undone
-      lease(stream_id, fields, deliveries + 1, deliveries > 0 and 1 or 0)
+      move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
+      dead = dead + 1
+    else
+      local id = choose(fields)
+      if id then
+        if not ack_now then
+          redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
+        end
+        -- a count of 0 means that the only delivery so far was undone
+        lease(stream_id, id, fields, deliveries + 1, deliveries > 0 and 1 or 0, true)
+      end
     end
-    full = full or #dead >= most_ended
+    full = full or dead >= most_ended
   end
 end
 
@@ -167,8 +177,7 @@ local function last_delivered()
   return '0-0'
 end
 
--- XREADGROUP leases all it returns, so first count the new messages that fit
-local new, examined = 0, 0
+local new, examined = {}, 0
 local from = not full and chosen < limit and last_delivered()
 while from and not full and examined < 1000 do
   local batch = redis.call('XRANGE', inbox, '(' .. from, '+', 'COUNT', limit - chosen)
@@ -177,21 +186,25 @@ while from and not full and examined < 1000 do
     from, examined = each[1], examined + 1
     if is_expired(each[1], ttl_ms, now) then
       --@include lib/expire
-      dead[#dead + 1] = end_expired(keys, agent, each[1], each[2], now, max_dead)
-      full = #dead >= most_ended
-      if full then break end
-    elseif choose(each[2]) then
-      new = new + 1
+      end_expired(keys, agent, each[1], each[2], now, max_dead)
+      dead = dead + 1
+      full = dead >= most_ended
     else
-      break
+      each[3] = choose(each[2])
+      if each[3] then new[#new + 1] = each end
     end
+    if full then break end
   end
   full = full or chosen >= limit
 end
-if new > 0 then
-  local got = redis.call('XREADGROUP', 'GROUP', 'agents', consumer, 'COUNT', new, 'STREAMS', inbox, '>')
-  for _, each in ipairs(got[1][2]) do lease(each[1], each[2], 1, 0) end
+if #new > 0 and not ack_now then -- what is acknowledged at once need not be pending first
+  -- as XREADGROUP would, which would look for each of them again
+  local claim = { 'XCLAIM', inbox, 'agents', consumer, 0 }
+  for _, each in ipairs(new) do claim[#claim + 1] = each[1] end
+  for _, each in ipairs({ 'RETRYCOUNT', 1, 'FORCE', 'JUSTID', 'LASTID', new[#new][1] }) do claim[#claim + 1] = each end
+  redis.call(unpack(claim))
 end
+for _, each in ipairs(new) do lease(each[1], each[3], each[2], 1, 0, not ack_now) end
 
 if #ids > 0 then
   local again = repeats > 0 and { 'redelivered', repeats } or {}
@@ -201,4 +214,10 @@ if #ids > 0 then
     emit(events, 'msg_ack', 'ids', listed, 'to', agent, 'reader', consumer)
   end
 end
-return { 'ok', items, available(inbox, leases, now) > 0 and 1 or 0, dead, resumed }
+local left = stored_count - dead - #ids -- if nothing had a lease before
+if leased_count > 0 then
+  --@include lib/available
+  left = available(inbox, leases, now)
+end
+reply[2] = (left > 0 and '1 ' or '0 ') .. dead .. ' ' .. resumed
+return reply

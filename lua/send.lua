@@ -20,12 +20,11 @@ ARGV     agent       the recipient's present name
          sender      who sends
          message     the message from its id on, as lib/message.lua has it
          via         how it was sent
-         max_inbox   most unacknowledged messages
+         max_inbox   most unacknowledged messages, and most dead letters
          ttl_ms      time to live
          session     the session that must act as the sender, or ''
-         max_dead    most dead letters stored
          marked_until  ms until which the caller knows entries of both names to be marked in the history
-RETURNS  ok, one text of: seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0,
+RETURNS  one text of: ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0,
            1 recipient online | 0, ms when it was last seen | 0, ms of now, 1 recipient is a person | 0
          alias, present name
          acts as, the session's agent, when it acts as another
@@ -68,10 +67,10 @@ for session in string.gmatch(record and seen ~= '0' and string.match(record, '"s
   if ends and tonumber(ends) > now then online = '1' end
 end
 
--- one text: a reply of eight parts costs as much as a look-up
+-- one text: a list would cost as much as a look-up
 local function answer(seq, created, marked)
-  return { 'ok', seq .. ' ' .. created .. ' ' .. known .. ' ' .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time .. ' '
-    .. person }
+  return 'ok ' .. seq .. ' ' .. created .. ' ' .. known .. ' ' .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time .. ' '
+    .. person
 end
 
 local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
@@ -89,7 +88,7 @@ if redis.call('XLEN', inbox) >= max_inbox then
     notices = KEYS[13] }
   --@include lib/people
   local mail_ttl_ms = person == '1' and person_ttl(tonumber(ttl_ms)) or tonumber(ttl_ms)
-  if expire(keys, agent, mail_ttl_ms, now, tonumber(ARGV[10])) == 0 then
+  if expire(keys, agent, mail_ttl_ms, now, max_inbox) == 0 then
     return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')
   end
 end
@@ -105,7 +104,7 @@ message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', inbox, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
 local entry = redis.call('XADD', history, '*', 'to', agent, 'm', message)
-local marked = mark_both(past, past_from, entry, ARGV[11], ttl_ms, now)
+local marked = mark_both(past, past_from, entry, ARGV[10], ttl_ms, now)
 redis.call('XADD', events, '*', 'type', 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
 if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps both short enough
   redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))

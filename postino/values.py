@@ -81,6 +81,7 @@ def check_thread(value: str, field: str = "thread") -> str:
     return value if pattern(ID_PATTERN).fullmatch(value) else check_title(value, field)
 
 
+@functools.lru_cache(2048)  # the same names come again and again
 def check_name(value: str, field: str = "name") -> str:
     """Return `value`, or raise BadName if it cannot name an agent."""
     check_any_name(value, field)
@@ -91,6 +92,7 @@ def check_name(value: str, field: str = "name") -> str:
     return value
 
 
+@functools.lru_cache(2048)
 def check_recipient(value: str, field: str = "to") -> str:
     """Return the name that `value` addresses, or raise BadName. `human` is the mailbox of all people."""
     if "," in value:

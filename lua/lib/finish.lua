@@ -1,9 +1,12 @@
 --@include lib/entry
--- remove a message from the inbox and record its final state; `entry` is its record if the caller has read it
+-- remove a message from the inbox and record its final state; `entry` is its record if the caller has read it. Without
+-- `leases` it was not delivered yet
 local function finish(inbox, leases, index, stream_id, id, state, now, why, entry)
-  redis.call('XACK', inbox, 'agents', stream_id)
+  if leases then
+    redis.call('XACK', inbox, 'agents', stream_id)
+    redis.call('ZREM', leases, stream_id)
+  end
   redis.call('XDEL', inbox, stream_id)
-  redis.call('ZREM', leases, stream_id)
   entry = entry or load_entry(index, id)
   if entry then
     entry.st, entry.e, entry.w = state, now, why

@@ -118,7 +118,7 @@ class People:
         """Make a name that of a person. Repeating changes nothing.
 
         Raises:
-            NameTaken: it is the name of an agent that is online or has ever read mail.
+            NameTaken: it is the name of an agent that has ever acted, other than by sending over HTTP.
         """
         present = await self._table.register(name, chosen=False)
         self._noted(await self._agents.names())

@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     if not argv and not _can_show():
-        sys.stderr.write(_help())
+        sys.stderr.write(_help() + _without_inbox())
         return 2
     argv = argv or ["tui"]
     name, rest = argv[0], argv[1:]
@@ -103,6 +103,15 @@ def _can_show() -> bool:
     from postino.cli.tui import can_run
 
     return can_run() and os.environ.get("TERM") != "dumb"
+
+
+def _without_inbox() -> str:
+    """Return what to say on a terminal that could show the inbox."""
+    from postino.cli.tui import INSTALL, can_run, on_terminal
+
+    if not on_terminal() or can_run():
+        return ""
+    return f"With {INSTALL}, `postino` alone shows your inbox here; `postino read` prints what is new in it.\n"
 
 
 def _command(name: str, rest: list[str]) -> int:

@@ -8,7 +8,7 @@ from postino.errors import UnknownMessage
 from postino.model import Broadcast, BroadcastBatch, BroadcastDraft, BroadcastSent, Sender, UnseenBroadcast, digest
 from postino.parts import Part, Place
 from postino.store.entries import listed, packed, pairs, unpacked
-from postino.store.inbox import IndexEntry
+from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
 from postino.store.slices import part
 from postino.store.store import Store, accepted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -84,6 +84,15 @@ def unpacked(flat: list[str]) -> dict[str, str]:
             if rest.extras:
                 fields["extras"] = bytes(rest.extras).decode()
     return fields
+
+
+def leased_items(flat: list[str]) -> Iterator[tuple[str, int, bool, list[str], str]]:
+    """Yield stream ID, delivery, whether it is a repeat, fields and digest of the items of the script `read`."""
+    at = 0
+    while at < len(flat):
+        stream_id, delivery, redelivered, count, fingerprint = flat[at].split(" ")
+        first, at = at + 1, at + 1 + int(count)
+        yield stream_id, int(delivery), redelivered == "1", flat[first:at], fingerprint
 
 
 def number(text: str | None) -> int:

@@ -25,7 +25,17 @@ from postino.model import (
     iso,
 )
 from postino.parts import Part, Place
-from postino.store.entries import Extras, encoded, id_array, is_altered, message, packed, short_consumer, unpacked
+from postino.store.entries import (
+    Extras,
+    encoded,
+    id_array,
+    is_altered,
+    leased_items,
+    message,
+    packed,
+    unpacked,
+)
+from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
 from postino.store.slices import part
 from postino.store.store import Limits, Store
@@ -53,21 +63,21 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         assert draft.to is not None
-        marks, extras = self._store.marks, encoded(Extras(expects=draft.expects, choices=draft.choices))
-        agent, (answer,) = await self._store.run_named(
-            "send",
-            draft.to,
-            id=draft.id,
-            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
-            sender=sender.name,
-            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            via=sender.via,
-            max_inbox=self._limits.max_inbox,
-            ttl_ms=self._limits.ttl_ms,
-            session=sender.session,
-            max_dead=self._limits.max_inbox,
-            marked_until=marks.until(sender.name, draft.to),
-        )
+        marks, extras = self._store.marks, ""
+        if draft.expects is not None or draft.choices is not None:
+            extras = encoded(Extras(expects=draft.expects, choices=draft.choices))
+        values: dict[str, str | int] = {
+            "id": draft.id,
+            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
+            "sender": sender.name,
+            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
+            "via": sender.via,
+            "max_inbox": self._limits.max_inbox,
+            "ttl_ms": self._limits.ttl_ms,
+            "session": sender.session,
+            "marked_until": marks.until(sender.name, draft.to),
+        }
+        agent, (answer,) = await self._store.run_following("send", draft.to, values)
         seq, created, known, marked, online, seen, now, person = map(int, answer.split())
         marks.note(marked, sender.name, agent)
         return Sent(
@@ -121,19 +131,20 @@ class Inboxes:
         }
         died = 0
         while True:
-            agent, (items, more, dead, resumed) = await self._store.run_named("read", agent, **values)
-            died += len(dead)
-            if items or len(dead) < MOST_ENDED:
+            agent, (counts, *items) = await self._store.run_named("read", agent, **values)
+            more, dead, resumed = map(int, counts.split())
+            died += dead
+            if items or dead < MOST_ENDED:
                 break
-        held, good = int(resumed), list[Message]()
-        for at, (stream_id, deliveries, redelivered, fields, fingerprint) in enumerate(items):
+        held, good = resumed, list[Message]()
+        for at, (stream_id, delivery, redelivered, fields, fingerprint) in enumerate(leased_items(items)):
             if is_altered(unpacked(fields), fingerprint):
                 died += await self._bury(agent, stream_id, fields)
-                resumed = int(resumed) - (at < held)
+                resumed -= at < held
             else:
-                good.append(message(agent, unpacked(fields), delivery=int(deliveries), redelivered=bool(redelivered)))
+                good.append(message(agent, unpacked(fields), delivery=delivery, redelivered=redelivered))
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
-        return Batch(lease=lease, resumed=int(resumed), died=died)
+        return Batch(lease=lease, resumed=resumed, died=died)
 
     async def take(
         self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
@@ -336,63 +347,3 @@ class Known:
     state: MessageState
     digest: str
     accepted_ms: int
-
-
-class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A record of the index, as lua/lib/entry.lua writes and describes it; its members are in that order."""
-
-    s: str
-    d: str = ""
-    q: int
-    st: str
-    t: int
-    f: str = ""
-    n: int = 0
-    r: str | None = None
-    l: int | None = None  # noqa: E741 - the name in the stored record
-    e: int | None = None
-    w: str | None = None
-    h: str | None = None
-    ht: int | None = None
-    x: int | None = None
-    a: bool | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> IndexEntry:
-        """Return the record that `text` is.
-
-        Raises:
-            msgspec.MsgspecError: it is none.
-        """
-        if text.startswith("{"):  # of format 1
-            return msgspec.json.decode(text, type=cls)
-        words = text.split(" ")
-        if len(words) != len(cls.__struct_fields__):
-            raise msgspec.ValidationError("a record of the index is damaged")
-        named = zip(cls.__struct_fields__, words, strict=True)
-        return msgspec.convert({name: word for name, word in named if word}, cls, strict=False)
-
-    def state(self, agent: str, id: str, lease_end: int | None, now: int, ttl_ms: int) -> MessageState:
-        """Return the state at `now`: an ended lease is queued again, and what has outlived `ttl_ms` is expired."""
-        state = self.st
-        if state == "leased" and (lease_end is None or lease_end <= now):
-            state = "queued"
-        if state == "queued" and int(self.s.partition("-")[0]) + ttl_ms <= now:
-            state = "expired"
-        leased = state == "leased"
-        return MessageState(
-            id=id,
-            to=agent,
-            from_=self.f,
-            seq=self.q,
-            state=state,  # type: ignore[arg-type]  # written by our own scripts
-            timestamp=iso(self.t),
-            deliveries=self.n,
-            reader=None if self.r is None else short_consumer(self.r),
-            leased_at=iso(self.l) if self.l else None,
-            lease_until=iso(lease_end) if leased and lease_end else None,
-            settled_at=iso(self.e) if self.e else None,
-            reason=self.w,
-            notified=self.h or "none",
-            notified_at=iso(self.ht) if self.ht else None,
-        )

@@ -355,6 +355,8 @@ class Store:
         """
         for _ in range(_MAX_HOPS):
             reply = await self.run(name, agent, {"agent": agent, **values}, keys)
+            if isinstance(reply, str):
+                return agent, [reply.removeprefix("ok ")]
             if reply[0] != "alias":
                 return agent, accepted(reply)
             agent = reply[1]

@@ -11,7 +11,7 @@ from postino.errors import PostinoError
 from postino.model import digest
 from postino.store.entries import Extras, encoded, extras_of, members, unpacked
 from postino.store.groups import GroupEntry
-from postino.store.inbox import IndexEntry
+from postino.store.index_entry import IndexEntry
 from postino.store.lines import (
     BroadcastLine,
     ClaudeLine,

@@ -12,7 +12,7 @@ from postino.model import Sender, digest
 from postino.store.agents import AgentEntry
 from postino.store.entries import Extras, alias_target, encoded, packed, pairs
 from postino.store.groups import GroupTable
-from postino.store.inbox import IndexEntry
+from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
 from postino.store.lines import (
     AgentLine,

@@ -238,6 +238,7 @@ class Visitor:
         page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(f"{self.url}/{place}")
+        page.locator("html:not([data-starting])").wait_for()  # the view is shown then
         return page
 
     def close(self) -> None:

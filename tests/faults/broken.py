@@ -27,7 +27,7 @@ def new_before_old() -> None:
     """A read takes new messages before those that were returned."""
 
     def edit(source: str) -> str:
-        start = source.index("if redis.call('ZCARD', leases) > 0 then")
+        start = source.index("if leased_count > 0 then")
         end = source.index("local function last_delivered()")
         last = source.index("if #ids > 0 then", end)
         return source[:start] + source[end:last] + source[start:end] + source[last:]

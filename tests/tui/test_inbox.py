@@ -69,6 +69,24 @@ async def test_a_click_answers_chooses_and_changes_the_view(open_inbox: Open, se
     assert [each["body"] for each in client.peek(asker)["items"]] == ["Wait"]
 
 
+async def test_a_key_acts_on_the_row_that_is_marked_also_right_after_the_move(
+    open_inbox: Open, served, client, person
+) -> None:
+    for who in ("one", "two"):
+        sender = f"{person}-{who}"
+        served.posted("messages", {"to": person, "from": sender, "body": who, "choices": [f"yes {who}", "no"]})
+    async with open_inbox(person) as terminal:
+        await terminal.shows("1 [yes two]")
+        terminal.app.action_move(1)
+        await terminal.app.action_choose(1)  # nobody was told of the move yet
+        await terminal.shows(f"yes one: sent to {person}-one")
+        terminal.app.action_move(1)
+        terminal.app.action_reply()
+        await terminal.shows(f"To {person}-two", "Ctrl+S sends")
+
+    assert [each["body"] for each in client.peek(f"{person}-one")["items"]] == ["yes one"]
+
+
 async def test_all_that_is_open_is_reached_by_scrolling(open_inbox: Open, client, person) -> None:
     for number in range(90):
         client.send(person, f"number {number}.", sender="planner")

@@ -1,6 +1,6 @@
 /* The mail of one agent, or of all: the newest at the bottom, older pages above, and the form that sends. */
 
-import { h, write } from "../dom.js";
+import { h, set, write } from "../dom.js";
 import { count } from "../format.js";
 import { mark } from "../highlight.js";
 import { keyed } from "../keyed.js";
@@ -84,6 +84,7 @@ export class MailView {
     if (moved) this.#compose.aim(agent);
     // a draft that replies to a message keeps that when its thread is not left
     if (thread ? moved || thread !== last.thread : !moved && last.thread) this.#compose.setThread(thread);
+    set(this.element, "data-thread", Boolean(thread));
     if (message !== last.message) this.#wanted = message;
     if (moved || q !== last.q || thread !== last.thread) this.#start();
     this.#drawHead();
@@ -241,7 +242,7 @@ export class MailView {
     const { agent, q, thread } = this.#place;
     const record = this.#app.agents.get(agent);
     const mine = agent !== null && agent === load("name");
-    this.#head.draw({ agent, record, loaded: this.#history.loaded, q, thread, mine });
+    this.#head.draw({ agent, record, loaded: this.#history.loaded, q, thread, mine, entries: this.#history.entries });
   }
 }
 

@@ -18,6 +18,7 @@ export class MessageRow {
   #entry;
   #state = h("p", { class: "message-state" });
   #buttons = h("div", { class: "actions" });
+  #choices = null;
   #body;
   #actions;
 
@@ -39,7 +40,7 @@ export class MessageRow {
       this.#head(id, agent),
       this.#state,
       time(entry.timestamp, clock(entry.timestamp), full(entry.timestamp)),
-      h("div", { class: "message-main" }, this.#quote(), alteredNote(entry), this.#closed(), this.#body.element, this.#choices()),
+      h("div", { class: "message-main" }, this.#quote(), alteredNote(entry), this.#closed(), this.#body.element, this.#makeChoices()),
       this.#buttons,
     );
     this.element.addEventListener("keydown", (event) => event.target === this.element && event.key === "Enter" && this.open());
@@ -79,6 +80,11 @@ export class MessageRow {
 
   reply() {
     if (this.#actions.reply && this.#entry.from !== "system") this.#actions.reply(this.#entry);
+  }
+
+  /** Answer with the choice number `number`, if there is one. */
+  choose(number) {
+    if (this.#actions.choose) this.#choices?.choose(number);
   }
 
   toggleWritten() {
@@ -157,11 +163,11 @@ export class MessageRow {
     return h("p", { class: "closed-line" }, "For all people: who opens it takes it. ", open);
   }
 
-  #choices() {
+  #makeChoices() {
     const { choices, from } = this.#entry;
     if (!choices) return null;
-    const { choose } = this.#actions;
-    return new Choices(choices, visible(from), choose && ((choice) => choose(this.#entry, choice))).element;
+    this.#choices = new Choices(choices, visible(from), this.#actions.choose && ((choice) => this.#actions.choose(this.#entry, choice)));
+    return this.#choices.element;
   }
 
   #quote() {
