@@ -20,6 +20,7 @@ MAX_GROUPS = 64  # of one agent
 MAX_TITLE = 120  # characters of a thread
 MAX_IDS = 200  # ids in one ack, nack, extend or requeue: as many as one read returns
 MAX_PAGE = 200
+MOST_RIGHT = 2048  # names that are known to be right
 MAX_CHOICES = 5
 MAX_CHOICE = 40  # characters
 DEFAULT_PAGE = 50
@@ -81,20 +82,28 @@ def check_thread(value: str, field: str = "thread") -> str:
     return value if pattern(ID_PATTERN).fullmatch(value) else check_title(value, field)
 
 
-@functools.lru_cache(2048)  # the same names come again and again
+_right_names: set[str] = set()  # seen lately: the same ones come again and again
+
+
 def check_name(value: str, field: str = "name") -> str:
     """Return `value`, or raise BadName if it cannot name an agent."""
+    if value in _right_names:
+        return value
     check_any_name(value, field)
     if value.lower() in RESERVED:
         raise NameReserved(
             f"{field}: {value!r} is a reserved name (all, human, system, postino); choose another", field=field
         )
+    if len(_right_names) >= MOST_RIGHT:
+        _right_names.clear()
+    _right_names.add(value)
     return value
 
 
-@functools.lru_cache(2048)
 def check_recipient(value: str, field: str = "to") -> str:
     """Return the name that `value` addresses, or raise BadName. `human` is the mailbox of all people."""
+    if value in _right_names:
+        return value
     if "," in value:
         raise BadName(f'{field}: several agents are a list, as in ["ada", "bob"], not a text with commas', field=field)
     return HUMAN if value.lower() == HUMAN else check_name(value, field)
