@@ -24,11 +24,16 @@ def pairs(flat: list[str]) -> dict[str, str]:
 
 
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What few messages have: a fifth member of the packed JSON, and of the digest, only where there is any."""
+    """What few messages have: a fifth member of the packed JSON, and of the digest, only where there is any.
+
+    To whom else it went is no part of the digest: the same id with the same content may be sent to another list.
+    """
 
     expects: Expects | None = None
     group: str | None = None  # it was sent to
     choices: list[str] | None = None
+    sent_to: list[str] | None = None  # of a list of agents the first
+    sent_to_total: int | None = None  # if there are more
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -48,6 +53,19 @@ _NO_EXTRAS = Extras()
 def encoded(extras: Extras) -> str:
     """Return extras as JSON, '' if there are none."""
     return "" if extras == _NO_EXTRAS else _encode(extras).decode()
+
+
+def digested(extras: Extras) -> str:
+    """Return as JSON what of extras is part of the digest."""
+    return encoded(msgspec.structs.replace(extras, sent_to=None, sent_to_total=None))
+
+
+def _digested(text: str) -> str:
+    if '"sent_to"' not in text:
+        return text
+    with contextlib.suppress(msgspec.MsgspecError):
+        return digested(_decode_extras(text))
+    return text
 
 
 def extras_of(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -120,7 +138,7 @@ def is_altered(fields: Mapping[str, str], fingerprint: str) -> bool:
     except _UNREADABLE:
         return True
     thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
-    content = digest(fields["from"], fields["body"], thread, reply_to, fields.get("extras", ""))
+    content = digest(fields["from"], fields["body"], thread, reply_to, _digested(fields.get("extras", "")))
     return bool(fingerprint) and content != fingerprint
 
 

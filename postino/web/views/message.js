@@ -84,7 +84,7 @@ export class MessageRow {
 
   /** Answer with the choice number `number`, if there is one. */
   choose(number) {
-    if (this.#actions.choose) this.#choices?.choose(number);
+    if (this.#actions.choose && !this.#entry.closed) this.#choices?.choose(number);
   }
 
   toggleWritten() {
