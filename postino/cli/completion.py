@@ -121,7 +121,7 @@ def _of_command(command: Command, parser: argparse.ArgumentParser, before: list[
         return [(option, action.help or "") for option, action in options.items() if option.startswith("--")]
     if used >= len(places):
         return []
-    if parser.command == "send" and places[used].metavar == "TO":
+    if parser.prog.rpartition(" ")[2] == "send" and places[used].metavar == "TO":
         return _recipients(command, begun)
     return _values(command, places[used], begun)
 
