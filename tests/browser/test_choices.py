@@ -85,7 +85,7 @@ def test_what_another_page_has_answered_is_answered_once(visit, served, person, 
 
     choice(late, id, "Wait").click()
 
-    late.get_by_text(f"You have answered {name} already, with another choice.").wait_for()
+    late.get_by_text("This question has been answered already.").wait_for()
     row(late, id).wait_for(state="detached")
     assert answers(served, name) == [(person, "Merge")]
 
@@ -142,3 +142,20 @@ def test_in_the_mail_of_all_the_choices_are_words(visit, served, person, name) -
 
     page.get_by_text("Choices: Merge · Wait").wait_for()
     assert page.get_by_role("button", name="Merge", exact=True).count() == 0
+
+
+def test_what_is_asked_of_all_people_is_answered_after_it_was_opened(visit, served, person, name) -> None:
+    id = ask(served, "human", name)
+    page = visit("#/inbox", person=person)
+    row(page, id).get_by_text("who opens it takes it").wait_for()
+    expect(choice(page, id, "Merge")).to_be_hidden()
+    row(page, id).focus()
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    choice(page, id, "Merge").wait_for()
+    assert answers(served, name) == []
+
+    page.keyboard.press("1")
+
+    row(page, id).wait_for(state="detached")
+    assert answers(served, name) == [(person, "Merge")]

@@ -92,8 +92,10 @@ def test_who_answers_what_another_person_has_answered_is_told(inbox: Any, served
 def test_a_message_that_was_visible_counts_as_seen_and_stays_until_it_is_done(
     inbox: Any, served: Any, person: str, until: Any
 ) -> None:
-    id = served.send(person, "For your information")
+    told = {"to": [person, f"{person}-b"], "body": "For your information", "from": "ci"}
+    id = served.call("POST", "messages", told)["id"]
     page = inbox()
+    expect(row(page, id).locator(".from-to .recipients a")).to_have_text([person, f"{person}-b"])
     tab = page.locator(".tab", has_text="Inbox")
     until(lambda: opened_by(served, person, id) == person, "it is reported as seen")
     assert tab.locator(".tab-count").inner_text().startswith("1")

@@ -98,6 +98,22 @@ def kill_by_nacks(served: Any, name: str) -> str:
     return id
 
 
+def test_a_dead_letter_that_was_moved_back_meanwhile_is_no_failure(visit, served, name) -> None:
+    page = visit(f"#/agents/{name}")
+    live(page)
+    id = kill_by_nacks(served, name)
+    becomes(page, id, "dead")
+
+    def elsewhere_first(route: Any) -> None:
+        served.call("POST", f"dead/{name}/requeue", {"ids": [id]})
+        route.continue_()
+
+    page.route("**/requeue", elsewhere_first)
+    message(page, id).get_by_role("button", name="Requeue").click()
+
+    page.locator('.toast[data-kind="good"]', has_text="It was moved back before, or cleared.").wait_for()
+
+
 def test_dead_letters_are_shown_requeued_and_cleared(visit, served, name) -> None:
     page = visit(f"#/agents/{name}")
     live(page)

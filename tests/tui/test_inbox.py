@@ -18,7 +18,7 @@ def person(served, name) -> str:
 async def test_a_message_counts_as_opened_once_it_was_shown_for_a_while(
     open_inbox: Open, client, person, monkeypatch
 ) -> None:
-    sent = client.send(person, "Which branch?", sender="planner")
+    sent = client.send([person, f"{person}-b"], "Which branch?", sender="planner")
     with monkeypatch.context() as patient:
         patient.setattr("postino.tui.sight.SEEN_S", 3600.0)
         async with open_inbox(person) as terminal:
@@ -27,7 +27,7 @@ async def test_a_message_counts_as_opened_once_it_was_shown_for_a_while(
     assert client.state(person, sent["id"])["state"] == "queued"
 
     async with open_inbox(person) as terminal:
-        await terminal.shows("opened")
+        await terminal.shows("opened", f"to {person}, {person}-b")
     assert client.state(person, sent["id"])["state"] == "acked"
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from postino.tui.terminal import Terminal
+from tests.daemons import Daemon
 from tests.processes import gone, lives
 from tests.tui.conftest import Open, Tmux
-from tests.waiting import eventually
-
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+from tests.waiting import eventually, until
 
 
 class Pane(Terminal):

@@ -195,7 +195,7 @@ export class InboxView {
       if (error.code !== "key_reused") return failed(error);
       await this.#app.attempt(async () => {
         await this.#inbox.done([id]);
-        return `You have answered ${from} already, with another choice.`;
+        return "This question has been answered already."; // with another choice, or by somebody else
       });
     }
     this.#inbox.refresh();

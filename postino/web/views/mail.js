@@ -11,7 +11,7 @@ import { MailHistory } from "../state/mail_history.js";
 import { load } from "../storage.js";
 import { oncePerFrame } from "../throttle.js";
 import { Compose } from "./compose.js";
-import { DeadLetters } from "./dead_letters.js";
+import { DeadLetters, requeue } from "./dead_letters.js";
 import { emptyMail, emptySearch } from "./empty.js";
 import { MailHead } from "./mail_head.js";
 import { MessageRow } from "./message.js";
@@ -201,19 +201,13 @@ export class MailView {
       agent === null || entry.kind === "broadcast" ? "all" : this.#history.isShownAgent(entry.to) ? "in" : "out";
     const actions = {
       reply: (each) => this.#compose.reply(each),
-      requeue: (each) => this.#app.attempt(() => this.#requeue(each)),
+      requeue: ({ to, id }) => this.#app.attempt(() => requeue(this.#app.api, this.#app.agents.present(to), [id])),
       find: (id) => this.#history.find(id),
       isPerson: (name) => this.#app.agents.get(name)?.kind === "human" || name === SHARED,
       render: (text) => this.#app.api.render(text),
       toast: this.#app.toast,
     };
     return new MessageRow(entry, { direction, agent, actions });
-  }
-
-  async #requeue({ to, id }) {
-    const { api, agents } = this.#app;
-    await api.requeue(agents.present(to), [id]);
-    return "The message is in the inbox again.";
   }
 
   #drawAround(shown) {
