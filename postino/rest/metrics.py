@@ -139,7 +139,8 @@ class Metrics:
                 self._notified.labels(_known(data.get("how"), WAYS)).inc(number)
             case kind if kind in self._messages:
                 self._messages[kind].inc(number)
-                self._redelivered.inc(int(str(data.get("redelivered", 0))))
+                if redelivered := int(str(data.get("redelivered", 0))):
+                    self._redelivered.inc(redelivered)
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return all figures in the format that `accept`, an Accept header, asks for, and its content type."""

@@ -131,25 +131,21 @@ def members(fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def is_altered(fields: Mapping[str, str], fingerprint: str) -> bool:
-    """Return whether fields are no longer what was accepted under `fingerprint`, '' if that is not known."""
-    try:
-        members(fields)
-    except _UNREADABLE:
-        return True
-    thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
-    content = digest(fields["from"], fields["body"], thread, reply_to, _digested(fields.get("extras", "")))
-    return bool(fingerprint) and content != fingerprint
-
-
 def listed(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
-    """Return `members` for a listing, in which something altered is marked and what cannot be read of it is blank."""
-    altered: dict[str, Any] = {"altered": True} if is_altered(fields, fingerprint) else {}
+    """Return `members`, marked as altered if the content is no longer what was accepted under `fingerprint`.
+
+    What cannot be read is blank. '' for a fingerprint that is not known.
+    """
     try:
-        return members(fields) | altered
+        found = members(fields)
     except _UNREADABLE:
         kept = {name: value for name, value in fields.items() if name not in ("seq", "t")}
-        return members(BLANK | kept) | altered
+        return members(BLANK | kept) | {"altered": True}
+    if fingerprint:
+        thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
+        if digest(fields["from"], fields["body"], thread, reply_to, _digested(fields.get("extras", ""))) != fingerprint:
+            found["altered"] = True
+    return found
 
 
 def message(

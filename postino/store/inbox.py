@@ -29,7 +29,6 @@ from postino.store.entries import (
     Extras,
     encoded,
     id_array,
-    is_altered,
     leased_items,
     message,
     packed,
@@ -138,11 +137,12 @@ class Inboxes:
                 break
         held, good = resumed, list[Message]()
         for at, (stream_id, delivery, redelivered, fields, fingerprint) in enumerate(leased_items(items)):
-            if is_altered(unpacked(fields), fingerprint):
+            found = message(agent, unpacked(fields), fingerprint, delivery=delivery, redelivered=redelivered)
+            if found.altered is True:
                 died += await self._bury(agent, stream_id, fields)
                 resumed -= at < held
             else:
-                good.append(message(agent, unpacked(fields), delivery=delivery, redelivered=redelivered))
+                good.append(found)
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=resumed, died=died)
 
@@ -167,9 +167,9 @@ class Inboxes:
             ack_now="1" if ack_now else "",
             acting="1" if acting else "",
         )
-        for stream_id, deliveries, redelivered, fields, fingerprint in items:
-            if not is_altered(unpacked(fields), fingerprint):
-                found = message(agent, unpacked(fields), delivery=int(deliveries), redelivered=bool(redelivered))
+        for stream_id, deliveries, again, fields, fingerprint in items:
+            found = message(agent, unpacked(fields), fingerprint, delivery=int(deliveries), redelivered=bool(again))
+            if found.altered is not True:
                 return agent, found
             await self._bury(agent, stream_id, fields)
         return agent, None

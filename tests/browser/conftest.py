@@ -30,6 +30,7 @@ import redis
 from postino.daemon import process
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
+from tests.daemons import Daemon
 from tests.homes import scratch
 
 FLAGS = [
@@ -116,8 +117,9 @@ class Served:
 
     def start(self) -> None:
         """Start the daemon unless it runs."""
-        url = process.start(self.env, self.home).url
-        assert url is not None
+        if not process.is_healthy(self.home):
+            Daemon(self.home.prepare(), self.env).start()
+        url = str(json.loads(self.home.info.read_text())["url"])
         self.url = url.replace("127.0.0.1", "localhost")  # where the page sends a browser that comes by a number
 
     def kill(self) -> None:
