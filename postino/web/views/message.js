@@ -174,14 +174,15 @@ export class MessageRow {
     const id = this.#entry.reply_to;
     if (!id) return null;
     const earlier = this.#actions.find?.(id);
-    const text = earlier ? firstLine(earlier.body) : short(id, 16);
     const jump = () => document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
     return h(
       "p",
       { class: "quote" },
       icon("reply"),
       h("span", { class: "visually-hidden", text: "In reply to " }),
-      earlier ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text }) : h("code", { text }),
+      earlier
+        ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text: firstLine(earlier.body) })
+        : h("a", { class: "link", href: mailHash(this.#entry.from, { message: id }), title: id, text: "an earlier message" }),
     );
   }
 }
