@@ -26,7 +26,7 @@ from postino.store.keys import Keys
 from postino.store.marks import Marks
 from postino.store.migrate import migrate
 from postino.store.pipeline import Pipeline, raise_first
-from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals, refuse_replica
+from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, history_of, judge, refusals, refuse_replica
 from postino.store.scripts import Script
 from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
@@ -139,7 +139,7 @@ class Store:
             self.identity.here.address, answers, rights, moves=self.primary.moves, fenced=self._fence is not None
         )
         raise_first([identity])
-        self.identity.check(identity)
+        self.identity.check(identity, history_of(answers))
         if found != self.server:
             log.info("valkey_judged", server=found.server, durability=found.durability)
             for warning in found.warnings:

@@ -216,8 +216,8 @@ class TransferTable:
             )
 
     async def end(self) -> bool:
-        """End an import, finished or not; return whether there was one."""
-        return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "imports"))
+        """End an import, finished or not; return whether there was one. Repeating does nothing."""
+        return bool(await self._store.run("import_end", ALL, {}))
 
     async def is_importing(self) -> bool:
         """Return whether an import was begun and not ended."""
@@ -317,8 +317,9 @@ class TransferTable:
         return min(1, await self._add_fields("feed", [*values, ("last", str(line.last))]))
 
     async def _add_fields(self, kind: str, values: list[tuple[str, str]]) -> int:
-        keys = {"feed": self._store.keys.shared(kind)}
-        return int(await self._store.run("import_fields", ALL, {"pairs": _json(values)}, keys))
+        keys = {"open": self._store.keys.shared(kind)}
+        _, (added,) = await self._store.run_following("import_fields", "", {"pairs": _json(values)}, keys)
+        return int(added)
 
     def _message_row(self, line: MessageLine) -> _Row:
         row = self._row(line, _fields(line), state="queued")
