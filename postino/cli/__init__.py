@@ -115,7 +115,6 @@ def _without_inbox() -> str:
 
 
 def _command(name: str, rest: list[str]) -> int:
-    from importlib import import_module
     from keyword import iskeyword
 
     from postino.cli import terminal
@@ -134,7 +133,7 @@ def _command(name: str, rest: list[str]) -> int:
         sys.stderr.write(f"postino: {line(warning)}\n")
     command = Command(name, rest, summary, settings, os.environ, _colour(), terminal.width())
     function = f"{name}_" if iskeyword(name) else name
-    return int(getattr(import_module(f"postino.cli.{module}"), function)(command))
+    return int(getattr(__import__(f"postino.cli.{module}", fromlist=[function]), function)(command))
 
 
 def _colour() -> bool:

@@ -9,7 +9,8 @@ from importlib import import_module
 from keyword import iskeyword
 from typing import Any, NoReturn
 
-from postino.cli.command import Command, Parser
+from postino.cli.arguments import Parser
+from postino.cli.command import Command
 from postino.errors import BadRequest, PostinoError
 from postino.model import EVENTS
 from postino.values import NAME_PATTERN
@@ -100,7 +101,7 @@ def _quoted(word: str, begun: str) -> str:
     return f"\\{word}" if begun.startswith("\\") else f"'{word}'"
 
 
-def _of_command(command: Command, parser: Parser, before: list[str], begun: str) -> Candidates:
+def _of_command(command: Command, parser: argparse.ArgumentParser, before: list[str], begun: str) -> Candidates:
     options = {option: action for action in parser._actions for option in action.option_strings}
     places = [action for action in parser._actions if not action.option_strings]
     awaited: argparse.Action | None = None  # the option whose value comes next
@@ -120,7 +121,7 @@ def _of_command(command: Command, parser: Parser, before: list[str], begun: str)
         return [(option, action.help or "") for option, action in options.items() if option.startswith("--")]
     if used >= len(places):
         return []
-    if parser.command == "send" and places[used].metavar == "TO":
+    if parser.prog.rpartition(" ")[2] == "send" and places[used].metavar == "TO":
         return _recipients(command, begun)
     return _values(command, places[used], begun)
 
@@ -160,15 +161,15 @@ def _names(command: Command, of: str) -> list[str]:
 
 
 class _Asked(Exception):
-    def __init__(self, parser: Parser) -> None:
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
 
 
 class _Telling(Parser):
-    """A parser that parses nothing and hands itself out."""
+    """A parser that parses nothing and hands out its arguments."""
 
     def parse_args(self, *_: Any, **__: Any) -> NoReturn:
-        raise _Asked(self)
+        raise _Asked(self.full())
 
 
 class _Described(Command):
@@ -177,7 +178,7 @@ class _Described(Command):
     parser_class = _Telling
 
 
-def parser_of(command: Command, name: str, entry: tuple[str, str]) -> Parser:
+def parser_of(command: Command, name: str, entry: tuple[str, str]) -> argparse.ArgumentParser:
     """Return the parser of a command, whose function is called for it and does nothing else."""
     module, summary = entry
     described = _Described(name, [], summary, command.settings, command.environ, colour=False)
