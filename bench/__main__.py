@@ -35,6 +35,7 @@ SCENARIOS = {
     "mailrooms": "many mailrooms on a cluster of one node and of three",
     "transfer": "export and import of 50,000 messages; minutes",
     "ask": "from msg_ask to the model's request with the reply of an idle Claude Code that is woken; 3 minutes",
+    "page": "Lighthouse's scores of the page, where LIGHTHOUSE names its command; 10 minutes",
     "wake": "from a send to the model's request, of an idle Claude Code and an idle Codex; 14 minutes",
 }
 REPORTED = ("throughput", "latency", "store", "growth", "start", "idle", "nats")

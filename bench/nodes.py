@@ -27,9 +27,9 @@ def ask(port: int, *command: str | int) -> Any:
 
 
 @contextlib.contextmanager
-def replicated(replicas: int) -> Iterator[int]:
-    """Yield the port of a primary whose replicas confirm what they get."""
-    with _servers(replicas + 1, "--repl-diskless-sync-delay", "0") as ports:
+def replicated(replicas: int, folder: str = "/tmp") -> Iterator[int]:
+    """Yield the port of a primary whose replicas confirm what they get; their data is in `folder`."""
+    with _servers(replicas + 1, "--repl-diskless-sync-delay", "0", within=folder) as ports:
         for port in ports[1:]:
             ask(port, "REPLICAOF", "127.0.0.1", ports[0])
         _until(lambda: sum(int(each[2]) > 0 for each in ask(ports[0], "ROLE")[2]) == replicas)
@@ -55,8 +55,8 @@ def _bus(port: int) -> int:
 
 
 @contextlib.contextmanager
-def _servers(count: int, *options: str) -> Iterator[list[int]]:
-    folder, running = Path(tempfile.mkdtemp(prefix="po", dir="/tmp")), []
+def _servers(count: int, *options: str, within: str = "/tmp") -> Iterator[list[int]]:
+    folder, running = Path(tempfile.mkdtemp(prefix="po", dir=within)), []
     ports = _free_ports(2 * count)
     try:
         for port, bus in zip(ports[:count], ports[count:], strict=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 
 from bench.load import Measured, dial_tcp, drive, http_complete, post
 from bench.nodes import replicated
@@ -14,17 +15,30 @@ from bench.table import Rows
 ROUNDS = 3  # in turns: the speed of a machine changes
 AT_ONCE = (1, 32)
 INBOXES = 64
+FOLDERS = ("/tmp", "/dev/shm")  # the second is no disk: what is left is the work of the processes
+Way = Callable[[str], tuple[Callable[[], socket.socket], Iterator[bytes], Callable[[bytes], bool]]]
+
+
+#: one SET, and with it what makes the fence: the least that any client of such servers waits
+PLAIN = ("SET k x",)
+FENCED = ("SET k x", "WAIT {replicas} 500", "WAITAOF 1 1 500")
 
 
 def run(seconds: float) -> Rows:
-    """Measure sends on one primary by two daemons, of which one waits for the replicas; `of unfenced` compares p50."""
+    """Measure sends on one primary by two daemons, of which one waits for the replicas; `of unfenced` compares p50.
+
+    Beside them SETs of a bare client to the same servers, which share this machine's cores and disk, or no disk.
+    """
     rows: Rows = []
-    for replicas in (1, 2):
-        with replicated(replicas) as port:
+    for replicas, folder in itertools.product((1, 2), FOLDERS):
+        with replicated(replicas, folder) as port:
             url = f"redis://127.0.0.1:{port}"
             with _daemon(url, "plain:", 0) as plain, _daemon(url, "fenced:", 1) as fenced:
-                for at_once in AT_ONCE:
-                    rows += _pair(replicas, plain, fenced, at_once, seconds)
+                about = {"replicas": replicas, "data in": folder}
+                ways = {"unfenced": _by_http(plain), "fenced": _by_http(fenced)}
+                rows += [about | row for at_once in AT_ONCE for row in _pair("send", ways, at_once, seconds)]
+                ways = {"unfenced": _by_hand(port, PLAIN, 0), "fenced": _by_hand(port, FENCED, replicas)}
+                rows += [about | row for row in _pair("SET", ways, 1, seconds)]
     return rows
 
 
@@ -38,26 +52,39 @@ def _daemon(url: str, prefix: str, replicas: int):  # type: ignore[no-untyped-de
     )
 
 
-def _pair(replicas: int, plain: Stack, fenced: Stack, at_once: int, seconds: float) -> Rows:
-    rounds: dict[str, list[Measured]] = {"unfenced": [], "fenced": []}
+def _by_http(stack: Stack) -> Way:
+    return lambda run: (lambda: dial_tcp("127.0.0.1", stack.port), _sends(stack.port, run), http_complete)
+
+
+def _by_hand(port: int, commands: tuple[str, ...], replicas: int) -> Way:
+    request = "".join(f"{each}\r\n" for each in commands).format(replicas=replicas).encode()
+    answer = b"+OK\r\n" + (f":{replicas}\r\n*2\r\n:1\r\n:{replicas}\r\n".encode() if replicas else b"")
+
+    def complete(data: bytes) -> bool:
+        if len(data) >= len(answer) and data[:5] != answer[:5]:
+            raise RuntimeError(f"unexpected response: {data[:300]!r}")
+        return len(data) >= len(answer)
+
+    return lambda run: (lambda: dial_tcp("127.0.0.1", port), itertools.repeat(request), complete)
+
+
+def _pair(what: str, ways: dict[str, Way], at_once: int, seconds: float) -> Rows:
+    rounds: dict[str, list[Measured]] = {each: [] for each in ways}
     for turn in range(ROUNDS):
-        for what, stack in (("unfenced", plain), ("fenced", fenced)):
-            requests = _sends(stack.port, f"{at_once}-{turn}")
-            rounds[what].append(
-                drive(lambda stack=stack: dial_tcp("127.0.0.1", stack.port), requests, http_complete, at_once, seconds)  # type: ignore[misc]
-            )
-    best = {what: min(found, key=lambda each: each.percentile_ms(50)) for what, found in rounds.items()}
+        for each, way in ways.items():
+            dial, requests, complete = way(f"{at_once}-{turn}")
+            rounds[each].append(drive(dial, requests, complete, at_once, seconds))
+    best = {each: min(found, key=lambda one: one.percentile_ms(50)) for each, found in rounds.items()}
     return [
         {
-            "replicas": replicas,
-            "send": what,
+            "what": f"{what}, {each}",
             "at once": at_once,
             "per second": round(found.per_second),
             "p50 ms": round(found.percentile_ms(50), 2),
             "p99 ms": round(found.percentile_ms(99), 2),
             "of unfenced": f"{found.percentile_ms(50) / best['unfenced'].percentile_ms(50):.2f}",
         }
-        for what, found in best.items()
+        for each, found in best.items()
     ]
 
 

@@ -135,11 +135,12 @@ async def take(browser: Any, url: str, agents: dict[str, Agent]) -> None:
     await inbox.goto(f"{url}/#/inbox")
     await inbox.bring_to_front()
     await inbox.locator(".message-state", has_text="by luca").first.wait_for()
-    phone = await open_page(browser, "light", 360, 740, 1.5)
+    phone = await open_page(browser, "light", 390, 780, 1.5)
     dark = await open_page(browser, "dark", 1280, 800, 1.5)
-    for page in (phone, dark):
-        await page.goto(f"{url}/#/agents/reviewer")
-        await page.locator("article.message", has_text="Will do after").wait_for()
+    await phone.goto(f"{url}/#/inbox")
+    await phone.locator(".choice").first.wait_for()
+    await dark.goto(f"{url}/#/agents/reviewer")
+    await dark.locator("article.message", has_text="Will do after").wait_for()
     for name, page in (("light", light), ("dark", dark), ("phone", phone), ("activity", activity), ("inbox", inbox)):
         await page.wait_for_timeout(500)  # animations
         await page.screenshot(path=DOCS / f"page-{name}.png")

@@ -19,12 +19,17 @@ local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = load_agent(agents, agent) or { since = now, seen = 0 }
 if record.human then return { 'ok', 0 } end
+local beats = false -- over HTTP, as the page of a person does whose store was emptied
 for _, session in ipairs(record.sessions or {}) do
-  if string.sub(session, 1, 5) ~= 'http:' and lasts(presence, session, now) then
+  if string.sub(session, 1, 5) == 'http:' then
+    beats = true
+  elseif lasts(presence, session, now) then
     return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent that is online')
   end
 end
-if record.reads and not chosen then return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent') end
+-- one that was only written to, or put into a group by others, has never acted
+local acted = (record.seen or 0) > 0 and (record.groups or not beats)
+if (record.reads or acted) and not chosen then return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent') end
 record.human = true
 save_agent(agents, agent, record)
 return { 'ok', 1 }

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any, ClassVar
 
 
@@ -329,13 +326,20 @@ class naming:  # used as a function; a generator would cost each send three time
             raise type(error)(f"{error.message}{hint}", **(error.detail | {"id": self._id})) from None
 
 
-@contextlib.contextmanager
-def partly_done(done: bool) -> Iterator[None]:
+class partly_done:  # used as a function, as `naming`
     """Say `unknown` in a StoreAway raised within if an earlier step was `done`: the store's word is for one step."""
-    try:
-        yield
-    except StoreAway as error:
-        raise (error.with_detail(outcome="unknown") if done else error) from None
+
+    __slots__ = ("_done",)
+
+    def __init__(self, done: bool) -> None:
+        self._done = done
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._done and isinstance(error, StoreAway):
+            raise error.with_detail(outcome="unknown") from None
 
 
 def _all(root: type[PostinoError]) -> list[type[PostinoError]]:

@@ -6,10 +6,9 @@ POSTINO_VALKEY_URL needs it.
 
 from __future__ import annotations
 
-import json
-
 from postino import private_files
 from postino.errors import BadField
+from postino.json_text import dumps, loads
 from postino.light import asdict, dataclass
 from postino.paths import Home
 from postino.store_address import without_credentials
@@ -49,7 +48,7 @@ def read(home: Home) -> HomeStore | None:
         BadField: the file cannot be read.
     """
     try:
-        found = json.loads(home.store.read_bytes())
+        found = loads(home.store.read_bytes())
         return HomeStore(**{name: found[name] for name in HomeStore.__slots__})
     except FileNotFoundError:
         return None
@@ -63,7 +62,7 @@ def read(home: Home) -> HomeStore | None:
 
 def write(home: Home, store: HomeStore) -> None:
     """Remember `store`: the file is replaced as a whole and on disk when this returns, with mode 0600."""
-    private_files.replace(home.store, json.dumps(asdict(store)))
+    private_files.replace(home.store, dumps(asdict(store)))
 
 
 def restore(home: Home, store: HomeStore | None) -> None:

@@ -1,13 +1,15 @@
-"""`dataclass` without importing `dataclasses`, which with `inspect` costs 8 ms. For what every command imports.
+"""`dataclass` without importing `dataclasses`, which with `inspect` costs 8 ms, and patterns without `re`, 7 ms.
 
-It makes what `dataclass(frozen=True)` makes, with `slots` too: fields by position or name, defaults, ==, hash, repr.
-The functions of `dataclasses` (`replace`, `fields`, `asdict`) work on the result. Records do not inherit fields.
+For what every command imports. `dataclass` makes what `dataclass(frozen=True)` of the library makes, with `slots` too:
+fields by position or name, defaults, ==, hash, repr. The functions of `dataclasses` (`replace`, `fields`, `asdict`)
+work on the result. Records do not inherit fields.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
+    import re
     from dataclasses import dataclass as dataclass
     from dataclasses import field as field
     from typing import Any, TypeVar
@@ -109,3 +111,16 @@ def asdict(record: Any) -> dict[str, Any]:
 def replace(record: R, **changes: Any) -> R:
     """Return a record with some fields changed."""
     return type(record)(**(asdict(record) | changes))
+
+
+_patterns: dict[str, re.Pattern[str]] = {}
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """Return a compiled regular expression, compiled once, on first use: a quick command seldom needs one."""
+    found = _patterns.get(text)
+    if found is None:
+        import re
+
+        found = _patterns[text] = re.compile(text)
+    return found

@@ -129,6 +129,7 @@ class Stored(Record, frozen=True, kw_only=True):
     """What a message and a dead letter have in common. `delivery` counts from 1.
 
     `choices` is there only if the sender offers some: a reply to the message whose body is one of them chooses it.
+    `sent_to` is there if it went to a list: up to ten of the recipients, of `sent_to_total` where there are more.
     `altered`, here and below, is there only if it is true: the content is not what was accepted; the disk changed it.
     """
 
@@ -145,6 +146,8 @@ class Stored(Record, frozen=True, kw_only=True):
     expects: Expects | msgspec.UnsetType = msgspec.UNSET
     group: str | msgspec.UnsetType = msgspec.UNSET
     choices: list[str] | msgspec.UnsetType = msgspec.UNSET
+    sent_to: list[str] | msgspec.UnsetType = msgspec.UNSET
+    sent_to_total: int | msgspec.UnsetType = msgspec.UNSET
     delivery: int = 0
     altered: bool | msgspec.UnsetType = msgspec.UNSET
 

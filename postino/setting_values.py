@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 
+from postino.light import pattern
 from postino.paths import Home
 from postino.store_address import parse as parse_address
 from postino.values import LEAST_MEMORY
@@ -20,7 +20,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     """Return the parser of a whole number from `low` to `high`."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]+", text):
+        if not (text.isascii() and text.isdigit()):
             raise ValueError
         value = int(text)
         if not low <= value <= high:
@@ -37,7 +37,7 @@ def replicas(text: str) -> int | Literal["strict"]:
 
 def notify_url(text: str) -> str:
     """Return addresses of Apprise, which the daemon checks at its start: loading Apprise takes 200 ms."""
-    if not re.fullmatch(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S.*", text) or not text.isprintable():
+    if not pattern(r"\s*[A-Za-z][A-Za-z0-9+.-]*://\S.*").fullmatch(text) or not text.isprintable():
         raise ValueError
     return text.strip()
 
@@ -47,7 +47,7 @@ UNITS = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 def memory_size(text: str) -> int:
     """Return a number of bytes, from one with or without a unit."""
-    found = re.fullmatch(r"([0-9]{1,15})(|kb|mb|gb)", text.lower())
+    found = pattern(r"([0-9]{1,15})(|kb|mb|gb)").fullmatch(text.lower())
     if not found:
         raise ValueError
     value = int(found[1]) * UNITS[found[2]]
@@ -106,15 +106,15 @@ def word(text: str) -> str:
 
 def host_names(text: str) -> tuple[str, ...]:
     """Return host names, host:port pairs and origins, in lower case, from a list with commas or blanks."""
-    entries = tuple(re.split(r"[\s,]+", text.strip().lower()))
+    entries = tuple(pattern(r"[\s,]+").split(text.strip().lower()))
     for each in entries:
-        if not re.fullmatch(r"(https?://)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", each):
+        if not pattern(r"(https?://)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?").fullmatch(each):
             raise ValueError
     return entries
 
 
 def key_prefix(text: str) -> str:
     """Return a prefix that can be the hash tag of a key."""
-    if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", text) or not text.strip(":"):
+    if not pattern(r"[A-Za-z0-9:._-]{1,64}").fullmatch(text) or not text.strip(":"):
         raise ValueError
     return text

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
-from postino.light import dataclass
+from postino.light import dataclass, pattern
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -22,8 +20,8 @@ OF_SENTINELS = frozenset({"sentinel_username", "sentinel_password"})  # the Sent
 _NOT_TAKEN = {"protocol", "retry", "timeout", "max_connections", "health_check_interval", "decode_responses"}
 _NOT_TAKEN |= {"encoding", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "retry_on_timeout", "host"}
 
-_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\],]+)(?::([0-9]*))?")
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_SERVER = r"(\[[0-9A-Fa-f:.]+\]|[^:/?#@\[\],]+)(?::([0-9]*))?"
+_NAME = r"[A-Za-z0-9._-]+"
 _SCHEMES = "redis, rediss, valkey or valkeys, each also with +sentinel or +cluster, or unix"
 
 
@@ -56,17 +54,17 @@ def without_credentials(url: str) -> str:
     """Return `url` without user, password and query, for messages; MALFORMED if it is not certain which is which."""
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
-    address = re.split("[?#]", rest, maxsplit=1)[0]
+    address = pattern("[?#]").split(rest, maxsplit=1)[0]
     place = address.rpartition("@")[2]
     servers, slash, path = place.partition("/")
     if scheme == "unix":
         known = bool(path) and not servers
     elif "+" in scheme:
-        known = all(map(_SERVER.fullmatch, servers.split(",")))
-        known = known and bool(_NAME.fullmatch(path) if scheme.endswith("+sentinel") else not path)
+        known = all(map(pattern(_SERVER).fullmatch, servers.split(",")))
+        known = known and bool(pattern(_NAME).fullmatch(path) if scheme.endswith("+sentinel") else not path)
     else:
-        known = bool(_SERVER.fullmatch(servers)) and (not path or path.isdecimal())
-    if not known or re.search("[@#]", rest[len(address) :]) or "/" in address.rpartition("@")[0]:
+        known = bool(pattern(_SERVER).fullmatch(servers)) and (not path or path.isdecimal())
+    if not known or pattern("[@#]").search(rest[len(address) :]) or "/" in address.rpartition("@")[0]:
         return MALFORMED
     return f"{scheme}://{servers}{slash}{path}"
 
@@ -83,7 +81,8 @@ def parse(text: str) -> Address:
         raise BadAddress(f"it must begin with {_SCHEMES}, and ://")
     if plus and (base == "unix" or kind not in ("sentinel", "cluster")):
         raise BadAddress(f"its scheme must be {_SCHEMES}")
-    if without_credentials(text) == MALFORMED or rest.split("?")[0].count("@") > 1 or re.search(r"[\[\]].*@", rest):
+    bracketed = pattern(r"[\[\]].*@").search(rest)
+    if bracketed or without_credentials(text) == MALFORMED or rest.split("?")[0].count("@") > 1:
         raise BadAddress(_malformed(kind))
     place, _, query = rest.partition("?")
     credentials, at, place = place.rpartition("@")
@@ -115,7 +114,7 @@ def _malformed(kind: str) -> str:
 def _server(text: str, port: int) -> tuple[str, int]:
     from urllib.parse import unquote  # 5 ms that not every command needs
 
-    found = _SERVER.fullmatch(text)
+    found = pattern(_SERVER).fullmatch(text)
     assert found is not None
     number = int(found[2]) if found[2] else port
     if not 0 < number < 65536:

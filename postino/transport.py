@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
 import time
 
 from postino.errors import ERRORS, BadField, BadName, Forbidden, PostinoError, Unreachable
 from postino.home import check
+from postino.json_text import dumps, loads
 from postino.light import dataclass
 from postino.unix_http import CHUNK, UnixConnection
 
@@ -40,8 +39,8 @@ class Answer:
             PostinoError: the error in the answer, as the class of its code; or the answer is not from postino.
         """
         try:
-            found = json.loads(self.body)
-        except ValueError:
+            found = loads(self.body)
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise PostinoError(
@@ -118,9 +117,11 @@ class Transport:
             Unreachable: no daemon answers.
             PostinoError: the daemon refused the stream.
         """
+        from contextlib import closing
+
         from postino.tcp_http import HttpError, events
 
-        with contextlib.closing(self._stream(seconds)) as connection:
+        with closing(self._stream(seconds)) as connection:
             self._streaming = connection.sock
             try:
                 connection.request("GET", target, None, headers | {"Accept": "text/event-stream"})
@@ -135,8 +136,10 @@ class Transport:
 
     def end_events(self) -> None:
         """End the stream of events that another thread waits for."""
+        from contextlib import suppress
+
         if self._streaming is not None:
-            with contextlib.suppress(OSError):  # it has ended
+            with suppress(OSError):  # it has ended
                 self._streaming.shutdown(2)  # SHUT_RDWR
 
     def download(self, target: str, headers: dict[str, str], seconds: float) -> Iterator[bytes]:
@@ -146,9 +149,11 @@ class Transport:
             Unreachable: no daemon answers, or the answer ended early.
             PostinoError: the daemon refused.
         """
+        from contextlib import closing
+
         from postino.tcp_http import HttpError
 
-        with contextlib.closing(self._stream(seconds)) as connection:
+        with closing(self._stream(seconds)) as connection:
             try:
                 connection.request("GET", target, None, headers)
                 response = connection.getresponse()
@@ -165,11 +170,13 @@ class Transport:
         Raises:
             Unreachable: as `exchange`.
         """
+        from contextlib import closing, suppress
+
         from postino.tcp_http import LONGEST_ANSWER, HttpError
 
-        with contextlib.closing(self._stream(seconds)) as connection:
+        with closing(self._stream(seconds)) as connection:
             try:
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer is there
+                with suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer is there
                     connection.request("POST", target, iter(parts), headers)
                 response = connection.getresponse()
                 return Answer(response.status, response.read(LONGEST_ANSWER))
@@ -281,6 +288,6 @@ def query_of(asked: Json) -> str:
 def encoded(body: Json) -> bytes:
     """Return JSON in UTF-8: with escapes, the longest body allowed would make the request too large."""
     try:
-        return json.dumps(body, ensure_ascii=False).encode()
+        return dumps(body, in_ascii=False).encode()
     except UnicodeEncodeError:  # a lone surrogate can only be sent escaped; the daemon then names its position
-        return json.dumps(body).encode()
+        return dumps(body).encode()

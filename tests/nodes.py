@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -23,6 +24,8 @@ DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--ma
 #: replicas begin to load at once; the stream to one that comes back holds what it missed
 COPIES = ("--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb", "--repl-timeout", "5")
 DOWN_AFTER_MS = 3000  # at 1000 Sentinels take a primary for down that they have just promoted
+CLI = shutil.which("valkey-cli") or shutil.which("redis-cli")  # for the script below; without it failovers take longer
+FORMER_PRIMARY = Path(__file__).parents[1] / "docs" / "former_primary.sh"
 NAME = "mail"
 SLOT = 5392  # of {po}
 
@@ -45,6 +48,7 @@ class Node:
     config: str = ""  # the text of a configuration file, which Sentinels and clusters write themselves
     port: int = field(default_factory=free_port)
     folder: Path = field(default_factory=scratch)
+    env: dict[str, str] = field(default_factory=dict)  # beside that of this process
     process: subprocess.Popen[bytes] | None = None
     first: tuple[str, ...] = ()  # further options of its first start only
 
@@ -56,7 +60,8 @@ class Node:
             file.write_text(f"port {self.port}\ndir {self.folder}\n{self.config}")  # the last of two lines counts
         with (self.folder / "log").open("ab") as log:
             command = [self.executable or str(program()), str(file), *self.options, *more]
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            environment = {**os.environ, **self.env}
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         until(self.listens, f"{self.port} listens")
         return self
 
@@ -158,9 +163,12 @@ def watched(replicas: int, *options: str) -> Iterator[Watched]:
             f"sentinel monitor {NAME} 127.0.0.1 {nodes[0].port} 2\n"
             f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}\nsentinel failover-timeout {NAME} 10000\n"
         )
+        if CLI is not None:
+            text += f"sentinel client-reconfig-script {NAME} {FORMER_PRIMARY}\n"
         sentinels = [Node(("--sentinel",), config=text) for _ in range(3)]
         try:
             for each in sentinels:
+                each.env = {"VALKEY_CLI": str(CLI), "SENTINEL_CLI": f"{CLI} -p {each.port}"}
                 each.start()
             made = Watched(nodes, sentinels)
             until(made.settled, "the Sentinels know all", poll_s=0.1)

@@ -186,6 +186,10 @@ class Broker:
         """The store's own id."""
         return self._store.identity.id or ""
 
+    def on_store_id(self, changed: Callable[[str], object]) -> None:
+        """Call `changed` with the store's new id when it was emptied and a daemon of another home gave it one."""
+        self._store.identity.on_change = changed
+
     def data_in_place(self) -> bool:
         """Return whether the next daemon will find the data: the embedded server's directory was not removed."""
         return self.embedded is None or self.embedded.data_in_place()

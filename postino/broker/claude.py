@@ -8,7 +8,7 @@ import hashlib
 import msgspec
 
 from postino.broker.sessions import Hello, Sessions
-from postino.errors import AgentBusy, UnknownAgent
+from postino.errors import AgentBusy, StoreAway, UnknownAgent
 from postino.store.agents import AgentTable
 from postino.store.claude import ClaudeTable, Waiting
 from postino.store.sessions import SessionTable
@@ -41,7 +41,7 @@ class ClaudeProcesses(ClaudeTable):
         if bound is None:
             raise UnknownAgent(f"the session {session} is not known", names=[])
         if bound.left and bound.made:
-            with contextlib.suppress(AgentBusy):  # it has mail already
+            with contextlib.suppress(AgentBusy, StoreAway):  # it has mail already, or no replica confirms it
                 await self._agents.forget(bound.left)
         return bound.agent
 

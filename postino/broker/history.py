@@ -156,7 +156,7 @@ def _entry(entry: StreamEntry, of_each: list[Known | None]) -> HistoryEntry:
     fields, known = entry.fields, next((each for each in of_each if each is not None), None)
     same = known is not None and number(fields["t"]) in (0, known.accepted_ms)
     is_broadcast = fields["kind"] == "broadcast"
-    extras = extras_of(fields)
+    extras = {name: value for name, value in extras_of(fields).items() if name not in ("sent_to", "sent_to_total")}
     plain = HistoryEntry(
         **listed(fields, known.digest if known is not None and same else ""),
         entry=entry.id,

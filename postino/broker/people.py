@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from postino.errors import NameTaken, PostinoError, UnknownAgent
+from postino.errors import NameTaken, PostinoError, StoreAway, UnknownAgent
 from postino.model import Message, OpenMessage, Record, iso
 from postino.store.agents import AgentEntry, AgentTable, Names
 from postino.store.entries import message, unpacked
@@ -84,32 +84,43 @@ class People:
         self._agents = agents
         self._sessions = sessions
         self.here: str | None = None  # the person whose daemon this is, by the name of its start
+        self._again = False  # the store was away when `settle` was called
+        self._chosen: str | None = None
 
     async def settle(self, chosen: str | None) -> None:
         """Make the user of this daemon a person: under the name that was `chosen`, else under that of the login.
 
         Where an agent has the name, `.human` is added to it. A failure is logged: it must not keep a daemon from
-        starting.
+        starting. If the store was away, `own` tries again.
         """
         name = chosen or login_name()
+        self._chosen, self._again = chosen, False
         for each in (name, f"{name[: LONGEST_NAME - 6]}.human"):
             try:
-                self.here = await self._table.register(each, chosen=chosen is not None)
+                present, entry = await self._agents.entry(each)
+                if (
+                    entry is None or not entry.human
+                ):  # else there is nothing to write, for which replicas would be needed
+                    present = await self._table.register(each, chosen=chosen is not None)
+                self.here = present
                 self._noted(await self._agents.names())
                 break
             except NameTaken as error:
                 log.warning("person_name_taken", name=each, error=error.message)
             except PostinoError as error:
+                self._again = isinstance(error, StoreAway)
                 log.error("person_not_registered", name=each, error=error.message)
                 break
 
     async def own(self) -> str | None:
         """Return the present name of the person whose daemon this is."""
+        if self.here is None and self._again:
+            await self.settle(self._chosen)
         if self.here is None:
             return None
         present, entry = await self._agents.entry(self.here)
         if entry is None or not entry.human:  # forgotten, or the store was emptied
-            with contextlib.suppress(NameTaken):
+            with contextlib.suppress(NameTaken, StoreAway):
                 return await self._table.register(self.here, chosen=True)
             return None
         return present
@@ -118,7 +129,7 @@ class People:
         """Make a name that of a person. Repeating changes nothing.
 
         Raises:
-            NameTaken: it is the name of an agent that is online or has ever read mail.
+            NameTaken: it is the name of an agent that has ever acted, other than by sending over HTTP.
         """
         present = await self._table.register(name, chosen=False)
         self._noted(await self._agents.names())

@@ -6,7 +6,9 @@ nobody has acknowledged or cleared since; of what happens meanwhile it may hold 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
@@ -14,7 +16,7 @@ import msgspec
 
 from postino import __version__
 from postino.broker.import_file import ImportFile
-from postino.errors import Importing, PostinoError
+from postino.errors import Importing, PostinoError, StoreAway
 from postino.model import Record, iso
 from postino.store.keys import ALL
 from postino.store.lines import (
@@ -40,6 +42,8 @@ from postino.store.transfer import TransferTable
 
 _BATCH = 100  # lines of one script: a few milliseconds for the store
 _BATCH_BYTES = 500_000
+END_S = 20.0  # a failover takes five seconds, and the return of an only replica more
+END_RETRY_S = 0.2
 _encode = msgspec.json.Encoder().encode
 
 
@@ -147,9 +151,9 @@ class Transfer:
             file.finish()
         except PostinoError:
             if not started:  # else nothing can be sent until the import is repeated or abandoned
-                await self._table.end()
+                await self._end()
             raise
-        await self._table.end()
+        await self._end()
         return _imported(file, header, stored)
 
     async def abandon(self) -> bool:
@@ -157,7 +161,22 @@ class Transfer:
 
         What it has stored stays, and other mail is accepted again.
         """
-        return await self._table.end()
+        return await self._end()
+
+    async def _end(self) -> bool:
+        """End an import; return whether there was one.
+
+        Repeated for END_S, also through a failover: all is stored by now, and the same import again would be refused.
+        """
+        unknown, until = False, time.monotonic() + END_S
+        while True:
+            try:
+                return await self._table.end() or unknown
+            except StoreAway as error:
+                if time.monotonic() > until:
+                    raise
+                unknown = unknown or error.detail["outcome"] == "unknown"
+            await asyncio.sleep(END_RETRY_S)
 
     async def _store_batch(self, lines: list[Line]) -> int:
         table = self._table

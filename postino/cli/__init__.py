@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     if not argv and not _can_show():
-        sys.stderr.write(_help())
+        sys.stderr.write(_help() + _without_inbox())
         return 2
     argv = argv or ["tui"]
     name, rest = argv[0], argv[1:]
@@ -105,8 +105,16 @@ def _can_show() -> bool:
     return can_run() and os.environ.get("TERM") != "dumb"
 
 
+def _without_inbox() -> str:
+    """Return what to say on a terminal that could show the inbox."""
+    from postino.cli.tui import INSTALL, can_run, on_terminal
+
+    if not on_terminal() or can_run():
+        return ""
+    return f"With {INSTALL}, `postino` alone shows your inbox here; `postino read` prints what is new in it.\n"
+
+
 def _command(name: str, rest: list[str]) -> int:
-    from importlib import import_module
     from keyword import iskeyword
 
     from postino.cli import terminal
@@ -125,7 +133,7 @@ def _command(name: str, rest: list[str]) -> int:
         sys.stderr.write(f"postino: {line(warning)}\n")
     command = Command(name, rest, summary, settings, os.environ, _colour(), terminal.width())
     function = f"{name}_" if iskeyword(name) else name
-    return int(getattr(import_module(f"postino.cli.{module}"), function)(command))
+    return int(getattr(__import__(f"postino.cli.{module}", fromlist=[function]), function)(command))
 
 
 def _colour() -> bool:

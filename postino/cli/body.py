@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import re
 import sys
 
+from postino.cli.arguments import Parser, wrong
 from postino.errors import BadField
+from postino.light import pattern
 from postino.values import MAX_BODY
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
 
 PART = 1 << 16  # bytes of one read of standard input
@@ -27,7 +28,7 @@ _TERMINAL = (
 )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: Parser) -> None:
     """Add the argument BODY and what may be done to it."""
     parser.add_argument("body", metavar="BODY", help="the text; - reads it from standard input")
     parser.add_argument(
@@ -61,7 +62,7 @@ def of(args: argparse.Namespace) -> str:
 
 def without_terminal_sequences(text: str) -> str:
     """Return `text` without escape sequences and control characters other than newline, tab and carriage return."""
-    return re.sub(_TERMINAL, "", text)
+    return pattern(_TERMINAL).sub("", text)
 
 
 def last_lines(text: str, most: int, cut: bool = False) -> str:
@@ -69,7 +70,7 @@ def last_lines(text: str, most: int, cut: bool = False) -> str:
 
     If something is left out, or `cut` says that something was before, a first line says so.
     """
-    lines = re.findall("[^\n]*\n|[^\n]+", text)  # `splitlines` also splits at characters that end no line
+    lines = pattern("[^\n]*\n|[^\n]+").findall(text)  # `splitlines` also splits at characters that end no line
     from_line = max(0, len(lines) - most)
     length = sum(map(len, lines[from_line:]))
     if from_line == 0 and not cut and length <= MAX_BODY:
@@ -117,5 +118,5 @@ def _decoded(data: bytes, cut: bool) -> str:
 
 def _lines(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError("must be a number of lines from 1 to 1000000")
+        raise wrong("must be a number of lines from 1 to 1000000")
     return int(text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 
 from postino.cli import render, session, terminal
+from postino.cli.arguments import Parser
 from postino.client import Client
 from postino.errors import BadName, BadRequest, PostinoError, UnknownAgent
 from postino.light import dataclass
@@ -16,39 +15,13 @@ from postino.values import HUMAN, visible
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
-    from typing import Any, ClassVar, NoReturn, TypeVar
+    from typing import Any, ClassVar, TypeVar
 
     from postino.config import Settings
 
     C = TypeVar("C", bound=Client)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that raises BadRequest instead of exiting."""
-
-    def __init__(self, **options: Any) -> None:
-        # every argument is tried in a help text when it is added: one that asks for no width saves importing shutil
-        super().__init__(formatter_class=_narrow, **options)
-
-    def format_help(self) -> str:
-        """Return the help, as wide as the terminal."""
-        self.formatter_class = argparse.HelpFormatter
-        return super().format_help()
-
-    def error(self, message: str) -> NoReturn:
-        """Raise BadRequest with `message`."""
-        hint = "; quote a text of several words, and put -- before one that begins with -"
-        raise BadRequest(f"{message}{hint if 'unrecognized' in message else ''} (see `postino help {self.command}`)")
-
-    @property
-    def command(self) -> str:
-        """The name of the command, without `postino`."""
-        return self.prog.rpartition(" ")[2]
-
-
-def _narrow(prog: str) -> argparse.HelpFormatter:
-    return argparse.HelpFormatter(prog, width=80)
 
 
 @dataclass(frozen=True)
@@ -70,7 +43,6 @@ class Command:
         parser = self.parser_class(
             prog=f"postino {self.name}",
             description=f"{self.summary[0].upper()}{self.summary[1:]}.",
-            allow_abbrev=False,
         )
         if named:
             parser.add_argument("name", nargs="?", metavar="NAME", help=agent)
@@ -230,6 +202,8 @@ class Command:
 
 def as_json(data: Any, *, indent: int | None = 2) -> str:
     """Return `data` as JSON, with every control character escaped."""
+    import json
+
     text = json.dumps(data, ensure_ascii=False, indent=indent)
     if visible(text) == text and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8":
         return text

@@ -1,4 +1,4 @@
-"""The command completion: what a shell offers on Tab, from the commands' own parsers and the names of the agents."""
+"""The command completion: what a shell offers on Tab, from the commands' own parsers, agents and groups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from importlib import import_module
 from keyword import iskeyword
 from typing import Any, NoReturn
 
-from postino.cli.command import Command, Parser
+from postino.cli.arguments import Parser
+from postino.cli.command import Command
 from postino.errors import BadRequest, PostinoError
 from postino.model import EVENTS
 from postino.values import NAME_PATTERN
@@ -55,9 +56,11 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 def completion(command: Command) -> int:
     """Print the script that completes `postino` in a shell; or, called by that script, what may come next."""
     if command.argv[1:2] == ["--for"] and command.argv[0] in SCRIPTS:
-        found = candidates(command, command.argv[2:])
-        with_meanings = command.argv[0] == "fish"
-        lines = [f"{word}\t{meaning}" if with_meanings and meaning else word for word, meaning in found]
+        shell, words = command.argv[0], command.argv[2:]
+        found = candidates(command, [_unquoted(each) for each in words])
+        if shell == "bash":
+            found = [(_quoted(word, words[-1]), meaning) for word, meaning in found]
+        lines = [f"{word}\t{meaning}" if shell == "fish" and meaning else word for word, meaning in found]
         sys.stdout.write("".join(f"{each}\n" for each in lines))
         return 0
     parser = command.parser(json=False)
@@ -86,7 +89,19 @@ def candidates(command: Command, words: list[str]) -> Candidates:
     return [each for each in found if each[0].startswith(begun)]
 
 
-def _of_command(command: Command, parser: Parser, before: list[str], begun: str) -> Candidates:
+def _unquoted(word: str) -> str:
+    """Return a word as the command would get it; shells hand it over as it is typed."""
+    return word.lstrip("'\"").replace("\\", "")
+
+
+def _quoted(word: str, begun: str) -> str:
+    """Return a word for bash, to which a bare # would begin a comment; other shells quote by themselves."""
+    if not word.startswith("#") or begun[:1] in ("'", '"'):  # a quote that stands there stays, and bash closes it
+        return word
+    return f"\\{word}" if begun.startswith("\\") else f"'{word}'"
+
+
+def _of_command(command: Command, parser: argparse.ArgumentParser, before: list[str], begun: str) -> Candidates:
     options = {option: action for action in parser._actions for option in action.option_strings}
     places = [action for action in parser._actions if not action.option_strings]
     awaited: argparse.Action | None = None  # the option whose value comes next
@@ -101,27 +116,44 @@ def _of_command(command: Command, parser: Parser, before: list[str], begun: str)
         else:
             used += 1
     if awaited is not None:
-        return _values(command, awaited)
+        return _values(command, awaited, begun)
     if begun.startswith("-") and not ended:
         return [(option, action.help or "") for option, action in options.items() if option.startswith("--")]
-    return _values(command, places[used]) if used < len(places) else []
+    if used >= len(places):
+        return []
+    if parser.prog.rpartition(" ")[2] == "send" and places[used].metavar == "TO":
+        return _recipients(command, begun)
+    return _values(command, places[used], begun)
 
 
-def _values(command: Command, action: argparse.Action) -> Candidates:
+def _values(command: Command, action: argparse.Action, begun: str) -> Candidates:
     if action.choices is not None:
         return [(str(each), "") for each in action.choices]
     if action.metavar in NAMES:
-        return [(name, "") for name in _names(command)]
+        return [(name, "") for name in _names(command, "agents")]
+    if action.metavar == "GROUP":
+        sign = "#" if begun.startswith("#") else ""
+        return [(f"{sign}{name}", "") for name in _names(command, "groups")]
     return [(each, "") for each in EVENTS] if action.metavar == "TYPE" else []
 
 
-def _names(command: Command) -> list[str]:
-    """Return the names of the known agents; none if no daemon answers, as none is started for this."""
+def _recipients(command: Command, begun: str) -> Candidates:
+    """Return agents and groups; behind a comma further agents."""
+    if begun.startswith("#"):
+        return [(f"#{name}", "group") for name in _names(command, "groups")]
+    before, comma, _ = begun.rpartition(",")
+    named = before.split(",")
+    found = [(f"{before}{comma}{name}", "") for name in _names(command, "agents") if name not in named]
+    return found if begun else found + [(f"#{name}", "group") for name in _names(command, "groups")]
+
+
+def _names(command: Command, of: str) -> list[str]:
+    """Return the names of `agents` or `groups`; none if no daemon answers, as none is started for this."""
     from postino.client import Client
 
     try:
         with Client(command.settings.home.socket, seconds=ASK_S) as client:
-            items = client.agents(limit=200)["items"]
+            items = (client.agents if of == "agents" else client.groups)(limit=200)["items"]
     except PostinoError:
         return []
     # what an old store may hold besides could be words of the shell
@@ -129,15 +161,15 @@ def _names(command: Command) -> list[str]:
 
 
 class _Asked(Exception):
-    def __init__(self, parser: Parser) -> None:
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
         self.parser = parser
 
 
 class _Telling(Parser):
-    """A parser that parses nothing and hands itself out."""
+    """A parser that parses nothing and hands out its arguments."""
 
     def parse_args(self, *_: Any, **__: Any) -> NoReturn:
-        raise _Asked(self)
+        raise _Asked(self.full())
 
 
 class _Described(Command):
@@ -146,7 +178,7 @@ class _Described(Command):
     parser_class = _Telling
 
 
-def parser_of(command: Command, name: str, entry: tuple[str, str]) -> Parser:
+def parser_of(command: Command, name: str, entry: tuple[str, str]) -> argparse.ArgumentParser:
     """Return the parser of a command, whose function is called for it and does nothing else."""
     module, summary = entry
     described = _Described(name, [], summary, command.settings, command.environ, colour=False)

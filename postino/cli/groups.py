@@ -31,7 +31,7 @@ def groups(command: Command) -> int:
         with command.client() as client:
             answer = (client.join if args.verb == "join" else client.leave)(args.group.removeprefix("#"), name)
         if answer.get("note"):
-            raise UnknownGroup(answer["note"], names=answer["names"])
+            raise _unknown(answer["note"], answer["names"])
         return command.show(args, answer, _changed(args.verb, answer))
     with command.client() as client:
         items = _all(client)
@@ -57,9 +57,13 @@ def _one(items: list[Json], name: str) -> Json:
 
         known = {each["name"].lower(): f"#{each['name']}" for each in items}
         near = [known[each] for each in difflib.get_close_matches(name.lower(), known, 3)]
-        hint = f"did you mean {', '.join(near)}?" if near else "`postino groups` lists them"
-        raise UnknownGroup(f"there is no group #{name}; {hint}", names=[each.removeprefix("#") for each in near])
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise _unknown(f"there is no group #{name}{hint}", [each.removeprefix("#") for each in near])
     return found
+
+
+def _unknown(said: str, near: list[str]) -> UnknownGroup:
+    return UnknownGroup(said if near else f"{said}; `postino groups` lists them", names=near)
 
 
 def _changed(verb: str, answer: Json) -> str:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from postino.cli import claude_needs, render
+from postino.cli.arguments import Parser
 from postino.cli.client_install import install_client, others_found, uninstall_client
 from postino.cli.client_setups import SETUPS
-from postino.cli.command import Command, Parser
+from postino.cli.command import Command
 from postino.cli.program import finished
 from postino.errors import BadField, Unreachable
 from postino.paths import folder

@@ -162,9 +162,10 @@ def choices(item: Json) -> str:
     return f"    choices: {' | '.join(map(line, item['choices']))}\n" if item.get("choices") else ""
 
 
-def names(given: list[str]) -> str:
-    """Return the first MOST_NAMES names, and how many there are beyond them."""
-    more = f" and {len(given) - MOST_NAMES} more" if len(given) > MOST_NAMES else ""
+def names(given: list[str], total: int | None = None) -> str:
+    """Return the first MOST_NAMES names, and how many there are beyond them, of `total` if not all are given."""
+    total = len(given) if total is None else total
+    more = f" and {total - MOST_NAMES} more" if total > MOST_NAMES else ""
     return ", ".join(map(line, given[:MOST_NAMES])) + more
 
 
@@ -179,6 +180,10 @@ def _notes(item: Json) -> Iterable[str]:
         yield f"redelivered (delivery {item['delivery']})" if "delivery" in item else "redelivered"
     if item.get("reason"):
         yield f"dead: {line(item['reason'])}"
+    if "sent_to" in item:
+        yield f"to {names(item['sent_to'], item.get('sent_to_total'))}"
+    elif item.get("group") and "recipients" not in item:
+        yield f"to #{line(item['group'])}"
     if item.get("thread"):
         yield f"thread {line(item['thread'])}"
     if item.get("reply_to"):

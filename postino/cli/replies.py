@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
@@ -79,14 +78,16 @@ def ask(command: Command) -> int:
             sys.stderr.write("" if args.json else f"postino: {_none(answer)}\n")
             command.show(args, answer, "")
             return NO_REPLY
+        from contextlib import suppress
+
         try:
             command.show(args, answer, render.message(reply, command.ink) + render.unverified([reply]))
             sys.stdout.flush()
         except BaseException:
-            with contextlib.suppress(PostinoError):  # otherwise it returns when the lease ends
+            with suppress(PostinoError):  # otherwise it returns when the lease ends
                 client.nack(reply["to"], [reply["id"]])
             raise
-        with contextlib.suppress(PostinoError):  # a copy of what another reader has is not leased to this one
+        with suppress(PostinoError):  # a copy of what another reader has is not leased to this one
             client.ack(reply["to"], [reply["id"]])
     return 0
 

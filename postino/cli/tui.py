@@ -45,7 +45,9 @@ def tui(command: Command) -> int:
     with contextlib.closing(command.client_of(InboxClient, start=True)) as client:
         me = _person(client, command.given_name(args))
     mailroom = Mailroom(lambda headers: command.client_of(InboxClient, headers, start=False))
-    Inbox(mailroom, me, Terminal(command.environ)).run()
+    terminal = Terminal(command.environ)
+    terminal.end_with_it()
+    Inbox(mailroom, me, terminal).run()
     return 0
 
 

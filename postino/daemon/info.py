@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from postino.json_text import loads
 from postino.light import dataclass, field
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
@@ -27,7 +26,7 @@ def read_info(home: Home) -> DaemonInfo | None:
     """Return the content of daemon.json, or None. It may be stale after a crash; `status` tells."""
     try:
         with open(home.info_file, "rb") as file:  # noqa: PTH123 - pathlib costs a quick command 4 ms
-            found = json.loads(file.read())
+            found = loads(file.read())
         return DaemonInfo(**({"settings": {}} | {name: found[name] for name in DaemonInfo.__slots__ if name in found}))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -12,7 +12,6 @@ Standard library only, because the command line imports this. Functions block un
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import time
@@ -21,6 +20,7 @@ from postino import locks
 from postino.daemon.info import DaemonInfo as DaemonInfo
 from postino.daemon.info import read_info as read_info
 from postino.errors import PostinoError, StoreAway, Unreachable
+from postino.json_text import dumps
 from postino.light import asdict, dataclass
 from postino.relay.starter import Starter, last_words
 
@@ -62,7 +62,7 @@ class HomeLock:
         info = DaemonInfo(os.getpid(), url, str(self._home.socket), version, time.time(), settings or {})
         draft = self._home.info.with_suffix(".new")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(info), file)
+            file.write(dumps(asdict(info)))
         draft.replace(self._home.info)
         return info
 

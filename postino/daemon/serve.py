@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -115,6 +116,7 @@ async def serve(
         used = home_store.HomeStore(settings.valkey_url, settings.key_prefix, broker.store_id)
         if used != remembered:
             home_store.write(settings.home, used)
+        broker.on_store_id(lambda id: home_store.write(settings.home, replace(used, id=id)))
         url = _url(settings, sockets)
         try:
             await broker.people.settle(settings.human_name)

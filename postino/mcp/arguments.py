@@ -122,8 +122,9 @@ def _take_recipients(value: Any, field: str) -> str | list[str]:
     if isinstance(value, str) and re.fullmatch(_AS_TEXT, value):
         value = re.findall(r'[^\s",\[\]]+', value)
     if isinstance(value, str):
-        if "," not in value:  # else the draft says how a list is written
-            check_any_name(value.removeprefix("#"), field)
+        if "," in value:
+            check_recipient(value, field)  # which says how a list is written
+        check_any_name(value.removeprefix("#"), field)
         return value
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise _wrong(field, "an agent, #group or a list of agents", value)

@@ -13,8 +13,8 @@ import time
 
 from postino import __version__
 from postino.home import placeholders
+from postino.json_text import dumps, loads
 from postino.relay.claude_process import claude_process, explicit_name, terminal_suffix, variable
-from postino.relay.json_text import dumps, loads
 from postino.relay.lines import CONTROL, LineBuffer, WriteBuffer
 from postino.relay.requests import Request, Requests
 from postino.relay.starter import RESTART, Starter

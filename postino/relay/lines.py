@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from postino.relay.json_text import dumps, loads
+from postino.json_text import dumps, loads
 
 TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:

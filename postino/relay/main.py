@@ -15,8 +15,8 @@ import time
 
 from postino import __version__
 from postino.home import home_of, is_placeholder
+from postino.json_text import loads
 from postino.relay.daemon_link import CHUNK, MAX_BUFFERED, DaemonLink, debug
-from postino.relay.json_text import loads
 from postino.relay.lines import (
     CONTROL,
     END_BYTES,

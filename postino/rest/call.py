@@ -256,6 +256,8 @@ def merged(query: S, body: S) -> S:
     Raises:
         BadRequest: a member is in both and differs.
     """
+    if query == type(query)():
+        return body
     found: dict[str, object] = {}
     for name in query.__struct_fields__:
         here, there = getattr(query, name), getattr(body, name)

@@ -107,7 +107,8 @@ class HttpConnection(RequestLoop):
         self._head_since = None
         self._unread = None
         self._body = request.content
-        self._end_body()
+        if self._half_closed:
+            self._end_body()
 
     def when_unread(self, callback: Callable[[], None]) -> None:
         """Call `callback` if the connection breaks before the client can have read the answer just written.
@@ -199,7 +200,7 @@ class HttpConnection(RequestLoop):
 
     def _end_body(self) -> None:
         """Fail the read of a body whose rest cannot arrive any more."""
-        if self._half_closed and self._body is not None and not self._body.is_eof():
+        if self._body is not None and not self._body.is_eof():
             self._body.set_exception(ConnectionResetError("the client closed its sending side before the body's end"))
             self._body.feed_eof()  # otherwise LINGER_S are spent waiting for the rest
 

@@ -1,7 +1,7 @@
 """The page: the files of postino/web, with headers that keep it from loading anything from elsewhere.
 
-The files stand below an address that contains their digest: a browser asks for each of them once, and gets the new ones
-with the next page after an update. They are compressed once.
+All scripts are one file and so are the styles, below an address that contains the digest of all: a browser asks for
+them once, and gets the new ones with the next page after an update. They are compressed once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from postino.errors import NotFound
+from postino.rest import bundle
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing, PageQuery
 
@@ -51,7 +52,7 @@ HEADERS = {
 FOR_EVER = "private, max-age=31536000, immutable"
 NO_PAGE = "This postino has no page; the API is described at /api/openapi.json\n"
 _NUMERIC = re.compile(r"(?:127\.0\.0\.1|\[::1\])(:[0-9]+)?")  # a Host that means this machine
-_PRELOADS = b"<!-- preloads -->"
+BUNDLED = {"page.js": bundle.script, "page.css": bundle.sheet}
 
 State = tuple[tuple[str, int], ...]  # name and time of change of each file
 
@@ -122,7 +123,7 @@ def _state() -> State:
 
 @functools.lru_cache(maxsize=2)
 def _digest(state: State) -> str:
-    """Return the digest of all files. One for all of them: a module imports the others by relative addresses."""
+    """Return the digest of all files."""
     digest = hashlib.blake2b(digest_size=8)
     for name, _ in state:
         digest.update(f"{name}\n".encode() + files()[name].read_bytes())
@@ -131,13 +132,18 @@ def _digest(state: State) -> str:
 
 @functools.lru_cache(maxsize=2)
 def _page(state: State) -> Content:
-    """Return index.html, which names the files below their digest, all modules first: no import waits for another."""
-    base = f"/web/~{_digest(state)}/"
-    modules = [name for name, _ in state if name.endswith(".js")]
-    preloads = "\n    ".join(f'<link rel="modulepreload" href="{base}{name}" />' for name in modules)
-    body = files()["index.html"].read_bytes()
-    body = body.replace(b'"/web/', f'"{base}'.encode()).replace(_PRELOADS, preloads.encode())
-    return _content(body, ".html")
+    """Return index.html, which names one script and one style sheet below the digest."""
+    return _content(bundle.page(_text("index.html"), f"/web/~{_digest(state)}/").encode(), ".html")
+
+
+@functools.lru_cache(maxsize=4)
+def _bundled(state: State, name: str) -> Content:
+    """Return all scripts or all styles of the page."""
+    return _content(BUNDLED[name](_text("index.html"), _text).encode(), Path(name).suffix)
+
+
+def _text(name: str) -> str:
+    return files()[name].read_text()
 
 
 @functools.lru_cache(maxsize=200)
@@ -151,6 +157,9 @@ def _content(body: bytes, suffix: str) -> Content:
 
 
 def _file(request: web.Request, name: str) -> web.Response:
+    if name in BUNDLED:
+        with contextlib.suppress(FileNotFoundError, KeyError):  # during an update some are missing
+            return _response(request, _bundled(_state(), name))
     if (path := files().get(name)) is not None:
         with contextlib.suppress(FileNotFoundError):
             return _response(request, _read(path, path.stat().st_mtime_ns))

@@ -76,11 +76,9 @@ class SendBody(Asked, frozen=True, kw_only=True):
     def __post_init__(self) -> None:  # the other members are checked with the draft
         if self.from_ is not None:
             check_name(self.from_, "from")
-        for name in ("ack", "consumer"):
-            if getattr(self, name) is not None and self.wait_reply is None:
-                raise BadField(
-                    f"{name} is of a reply that is waited for; give `wait_reply`, or leave it out", field=name
-                )
+        if self.wait_reply is None and (self.ack is not None or self.consumer is not None):
+            name = "consumer" if self.ack is None else "ack"
+            raise BadField(f"{name} is of a reply that is waited for; give `wait_reply`, or leave it out", field=name)
 
 
 class BroadcastBody(Asked, frozen=True, kw_only=True):

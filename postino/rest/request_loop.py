@@ -107,10 +107,10 @@ class RequestLoop(web.RequestHandler):
 
         JSON takes the place of aiohttp's own refusals, such as that of an `Expect` without a route.
         """
-        if isinstance(resp, web.HTTPException):
-            resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
         is_plain = request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
         if not is_plain or not isinstance(resp, Answer):
+            if isinstance(resp, web.HTTPException):
+                resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
             return await super().finish_response(request, resp, start_time)
         if self.transport is None or self.transport.is_closing():
             return resp, True

@@ -18,22 +18,22 @@ BLANK = {"id": "", "seq": "0", "from": "", "verified": "", "via": "", "body": ""
 _UNREADABLE = (KeyError, ValueError, OverflowError, OSError)
 
 
-def event(kind: str, **data: str) -> str:
-    """Return an event as lua/lib/event.lua has it."""
-    return "\n".join((kind, *(each for pair in data.items() for each in pair)))
-
-
 def pairs(flat: list[str]) -> dict[str, str]:
     """Turn [field, value, ...] into a dict."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What few messages have: a fifth member of the packed JSON, and of the digest, only where there is any."""
+    """What few messages have: a fifth member of the packed JSON, and of the digest, only where there is any.
+
+    To whom else it went is no part of the digest: the same id with the same content may be sent to another list.
+    """
 
     expects: Expects | None = None
     group: str | None = None  # it was sent to
     choices: list[str] | None = None
+    sent_to: list[str] | None = None  # of a list of agents the first
+    sent_to_total: int | None = None  # if there are more
 
 
 class _Packed(msgspec.Struct, array_like=True):
@@ -53,6 +53,19 @@ _NO_EXTRAS = Extras()
 def encoded(extras: Extras) -> str:
     """Return extras as JSON, '' if there are none."""
     return "" if extras == _NO_EXTRAS else _encode(extras).decode()
+
+
+def digested(extras: Extras) -> str:
+    """Return as JSON what of extras is part of the digest."""
+    return encoded(msgspec.structs.replace(extras, sent_to=None, sent_to_total=None))
+
+
+def _digested(text: str) -> str:
+    if '"sent_to"' not in text:
+        return text
+    with contextlib.suppress(msgspec.MsgspecError):
+        return digested(_decode_extras(text))
+    return text
 
 
 def extras_of(fields: Mapping[str, str]) -> dict[str, Any]:
@@ -118,25 +131,21 @@ def members(fields: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def is_altered(fields: Mapping[str, str], fingerprint: str) -> bool:
-    """Return whether fields are no longer what was accepted under `fingerprint`, '' if that is not known."""
-    try:
-        members(fields)
-    except _UNREADABLE:
-        return True
-    thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
-    content = digest(fields["from"], fields["body"], thread, reply_to, fields.get("extras", ""))
-    return bool(fingerprint) and content != fingerprint
-
-
 def listed(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
-    """Return `members` for a listing, in which something altered is marked and what cannot be read of it is blank."""
-    altered: dict[str, Any] = {"altered": True} if is_altered(fields, fingerprint) else {}
+    """Return `members`, marked as altered if the content is no longer what was accepted under `fingerprint`.
+
+    What cannot be read is blank. '' for a fingerprint that is not known.
+    """
     try:
-        return members(fields) | altered
+        found = members(fields)
     except _UNREADABLE:
         kept = {name: value for name, value in fields.items() if name not in ("seq", "t")}
-        return members(BLANK | kept) | altered
+        return members(BLANK | kept) | {"altered": True}
+    if fingerprint:
+        thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
+        if digest(fields["from"], fields["body"], thread, reply_to, _digested(fields.get("extras", ""))) != fingerprint:
+            found["altered"] = True
+    return found
 
 
 def message(

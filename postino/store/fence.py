@@ -24,7 +24,11 @@ from postino.store.wire import Command, PendingCall, encode
 
 Replicas = int | Literal["strict"]
 
+TRIAL_MS = 300  # for WAIT in a trial
 CONFIRM_MS = 500  # for WAIT, and again for WAITAOF: a caller hears within two seconds, also when both run out
+#: times that a trial asks. Each WAIT and WAITAOF asks replicas once, and then waits for what they say each second; one
+#: that has just loaded its data may answer, and have them on disk, a moment later
+ASKED = 5
 BATCHES = 2  # in flight: the next one reaches the server while replicas confirm the first; more gain nothing
 DOUBT_S = 3.0  # a failover takes the replicas away from the former primary one after the other, within about a second
 SLOW_S = 6.0  # that one replica may hold up all, until it is left out: Sentinels promote none that is silent for 5 s
@@ -32,17 +36,9 @@ _NO_REPLID = "0" * 40
 
 #: the scripts whose answer promises that what they did lasts; `retain_ids` and `fence` belong to them
 PROMISING = frozenset(
-    {"send", "send_many", "broadcast", "requeue", "clear", "clear_dead", "clear_broadcasts", "rename", "retain_ids"}
-    | {
-        "fence",
-        "try_write",
-        "group_join",
-        "import_begin",
-        "import_agent",
-        "import_entries",
-        "import_ids",
-        "import_fields",
-    }
+    {"send", "send_many", "broadcast", "requeue", "clear", "clear_dead", "clear_broadcasts", "try_write", "fence"}
+    | {"rename", "retain_ids", "forget", "person", "group_join", "group_leave"}
+    | {"import_begin", "import_agent", "import_entries", "import_ids", "import_fields", "import_end"}
 )
 
 #: asked on every new connection: who it is, what replicas it has, whether it can wait for them
@@ -64,8 +60,13 @@ class Batch:
 
     calls: list[PendingCall]
     needed: int  # replicas that must have it
-    fenced: int  # commands behind the calls
+    missing: int  # replies, those of the fence behind the calls included
     replies: list[Any] = field(default_factory=list)
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it has no calls."""
+        return not self.calls
 
 
 class Fence:
@@ -84,6 +85,7 @@ class Fence:
         self._replicas: frozenset[tuple[str, str]] = frozenset()
         self._doubtful_until = 0.0
         self._batches: deque[Batch] = deque()
+        self._nobody: asyncio.Future[Any] | None = None
         self._tails: dict[int, list[bytes]] = {}  # what ends a batch, by the replicas that must have it
 
     @property
@@ -102,16 +104,16 @@ class Fence:
         self._batches.clear()
         self.on_disk = _can_wait(role, wait, waitaof)
         if role[0] != "master":
-            raise _refused("the server is a replica at the moment")
+            raise refused("the server is a replica at the moment")
         facts = {**_info(server), **_info(replication)}
         online = _online(role)
         self._note_primary(facts, online)
         self._most = max(self._most, len(online), self._primary.known_replicas or 0)
         self._least = max(self._most, 1) if self.wanted == "strict" else self.wanted
         if len(online) < self._least:
-            raise _refused(f"{len(online)} of the {self._least} replicas that must confirm it are connected")
+            raise refused(f"{len(online)} of the {self._least} replicas that must confirm it are connected")
         if (left := self._doubtful_until - time.monotonic()) > 0:
-            raise _refused(f"a replica has left, which a failover begins with; accepted again in {left:.1f} s")
+            raise refused(f"a replica has left, which a failover begins with; accepted again in {left:.1f} s")
         self._tails.clear()
 
     def _note_primary(self, facts: dict[str, str], online: frozenset[tuple[str, str]]) -> None:
@@ -143,19 +145,32 @@ class Fence:
         self._replicas = online
         return left
 
+    @property
+    def on_trial(self) -> bool:
+        """Whether a trial has not been answered."""
+        return bool(self._batches) and self._batches[0].is_trial
+
     def _needed(self) -> int:
         waited = self._slow_since is not None and self._slow_at - self._slow_since > SLOW_S
         return self._least if waited else max(self._least, len(self._replicas))
 
-    def _commands(self, needed: int) -> list[bytes]:
-        commands: list[Command] = [self._write, ("WAIT", needed, CONFIRM_MS)]
+    def _commands(self, needed: int, asked: int = 1) -> list[bytes]:
+        wait_ms = CONFIRM_MS if asked == 1 else TRIAL_MS // asked
+        commands: list[Command] = [self._write, *[("WAIT", needed, wait_ms)] * asked]
         if self.on_disk:
-            commands.append(("WAITAOF", 1, self._least, CONFIRM_MS))
+            commands += [("WAITAOF", 1, self._least, CONFIRM_MS // asked)] * asked
         return [encode(each) for each in (*commands, ("ROLE",))]
 
     def has_room(self) -> bool:
-        """Return whether another batch may be sent."""
-        return len(self._batches) < BATCHES
+        """Return whether another batch may be sent; the trial goes alone."""
+        return len(self._batches) < BATCHES and not self.on_trial
+
+    def trial(self, deadline: float) -> list[PendingCall]:
+        """Begin a batch without calls, which a new connection sends first: no outcome is unknown if it fails."""
+        needed = self._needed()
+        commands = self._commands(needed, ASKED)
+        self._batches.append(Batch([], needed, len(commands)))
+        return self._unanswered(commands, deadline)
 
     def enclose(self, calls: list[PendingCall]) -> list[PendingCall]:
         """Begin a batch; return its calls and what is to be sent behind them."""
@@ -163,18 +178,22 @@ class Fence:
         tail = self._tails.get(needed)
         if tail is None:
             tail = self._tails[needed] = self._commands(needed)
-        self._batches.append(Batch(calls, needed, len(tail)))
-        nobody: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        nobody.set_result(None)  # the replies to the fence are the batch's
-        return calls + [PendingCall(each, nobody, calls[-1].deadline) for each in tail]
+        self._batches.append(Batch(calls, needed, len(calls) + len(tail)))
+        return calls + self._unanswered(tail, calls[-1].deadline)
+
+    def _unanswered(self, commands: list[bytes], deadline: float) -> list[PendingCall]:
+        """Return the commands of a fence as calls whose replies nobody awaits: they are the batch's."""
+        if self._nobody is None:
+            self._nobody = asyncio.get_running_loop().create_future()
+            self._nobody.set_result(None)
+        return [PendingCall(each, self._nobody, deadline) for each in commands]
 
     def take(self, reply: Any) -> Batch | None:
         """Take the next reply of the connection; return its batch if that is complete."""
         batch = self._batches[0]
         batch.replies.append(reply)
-        if len(batch.replies) < len(batch.calls) + batch.fenced:
-            return None
-        return self._batches.popleft()
+        batch.missing -= 1
+        return None if batch.missing else self._batches.popleft()
 
     def abandon(self) -> list[Batch]:
         """Return the batches that the connection left incomplete."""
@@ -190,25 +209,25 @@ class Fence:
         return found
 
     def _objection(self, batch: Batch) -> str | None:
-        _, wait, *waitaof, role = answers = batch.replies[len(batch.calls) :]
+        _, *waits, role = answers = batch.replies[len(batch.calls) :]
         for each in answers:
             if isinstance(each, RedisError):
                 return str(each)
+        wait = waits[ASKED - 1 if batch.is_trial else 0]
         online = _online(role)
-        if role[0] != "master" or self._replicas - online:
+        if role[0] != "master" or online != self._replicas:
+            before, self._replicas = self._replicas, online
+            if role[0] == "master" and before < online:
+                return "a replica has joined that did not confirm it"
             self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
-            self._replicas = online
             return "a replica has left, which a failover begins with"
-        joined, self._replicas = online - self._replicas, online
-        if joined:
-            return "a replica has joined that did not confirm it"
         needed = max(batch.needed, self._needed())
-        if int(wait) < needed:
+        if wait < needed:
             self._note_slow(time.monotonic())
             return f"{wait} of {needed} replicas confirmed it in time"
-        if int(wait) >= len(online):
+        if wait >= len(online):
             self._slow_since = None
-        return self._not_on_disk(waitaof[0]) if waitaof else None
+        return self._not_on_disk(waits[-1]) if self.on_disk else None
 
     def _note_slow(self, now: float) -> None:
         """Note that a replica has not confirmed a batch in time; it is slow if none in between was confirmed."""
@@ -233,17 +252,17 @@ def _can_wait(role: Any, wait: Any, waitaof: Any) -> bool:
     """
     for name, reply in (("ROLE", role), ("WAIT", wait)):
         if isinstance(reply, Exception):
-            raise _refused(f"{name} is refused ({reply})")
+            raise refused(f"{name} is refused ({reply})")
     if not isinstance(waitaof, Exception):
         return True
     if "unknown command" in str(waitaof):
         return False
     if isinstance(waitaof, ResponseError) and "appendonly" in str(waitaof):
-        raise _refused("the server keeps no append-only file; set appendonly yes and appendfsync always on all servers")
-    raise _refused(f"WAITAOF is refused ({waitaof})")
+        raise refused("the server keeps no append-only file; set appendonly yes and appendfsync always on all servers")
+    raise refused(f"WAITAOF is refused ({waitaof})")
 
 
-def _refused(reason: str) -> StoreAway:
+def refused(reason: str) -> StoreAway:
     return StoreAway(f"Nothing is accepted now, because POSTINO_REPLICAS is set: {reason}", outcome="none")
 
 
@@ -251,7 +270,7 @@ def _online(role: Any) -> frozenset[tuple[str, str]]:
     """Return the replicas of a primary that confirm what they get, by their addresses; one that loads does not yet."""
     if role[0] != "master":
         return frozenset()
-    return frozenset((str(host), str(port)) for host, port, confirmed in role[2] if int(confirmed) > 0)
+    return frozenset([(host, port) for host, port, confirmed in role[2] if int(confirmed) > 0])
 
 
 def _info(text: Any) -> dict[str, str]:

@@ -9,13 +9,14 @@ import msgspec
 
 from postino.model import Activity, Sender, digest, iso
 from postino.several import Delivery, ManyDraft
-from postino.store.entries import Extras, encoded, packed, pairs
+from postino.store.entries import Extras, digested, encoded, packed, pairs
 from postino.store.spellings import present_names
 from postino.store.store import Limits, Store, accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
 
 _RECIPIENT_KEYS = ("inbox", "leases", "index", "dead", "past")  # as lua/send_many.lua has them
 _PER_RECIPIENT = 6  # values of its reply
+MOST_NAMED = 10  # of the recipients of a list, in each message
 
 
 class GroupEntry(msgspec.Struct):
@@ -106,13 +107,19 @@ class GroupTable:
             StoreAway: `outcome` says whether it may have been stored.
         """
         marks, keys, draft = self._store.marks, self._store.keys, many.draft
-        extras = encoded(Extras(expects=draft.expects, group=many.group, choices=draft.choices))
+        extras = Extras(
+            expects=draft.expects,
+            group=many.group,
+            choices=draft.choices,
+            sent_to=names[:MOST_NAMED] if many.group is None and len(names) > 1 else None,
+            sent_to_total=len(names) if many.group is None and len(names) > MOST_NAMED else None,
+        )
         values: dict[str, str | int] = {
             "agents": msgspec.json.encode(names).decode(),
             "id": draft.id,
-            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
+            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, digested(extras)),
             "sender": sender.name,
-            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
+            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, encoded(extras)),
             "via": sender.via,
             "max_inbox": self._limits.max_inbox,
             "ttl_ms": self._limits.ttl_ms,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -25,6 +26,8 @@ class Identity:
         self._new = secrets.token_hex(8)
         self.format = FORMAT  # of the data, as it was last said
         self.migrates = False  # data of an older format is about to be converted
+        self.on_change: Callable[[str], object] = lambda _: None  # is given an id that replaces the one remembered
+        self._history: tuple[str, str] | None = None  # of the server's process and data, as it was last said
 
     @property
     def offered(self) -> str:
@@ -33,8 +36,11 @@ class Identity:
             return self.id or self._new
         return ""
 
-    def check(self, reply: Any) -> None:
+    def check(self, reply: Any, history: tuple[str, str] | None = None) -> None:
         """Take the id from a reply of the script `identify`.
+
+        `history`: what names the server's process and the line of its data (`run_id`, `master_replid`). While both are
+        what they were, another id means that the store was emptied, and that the daemon of a new home saw that first.
 
         Raises:
             WrongStore: it is another store than the one known, or its data has a format that cannot be used.
@@ -46,8 +52,13 @@ class Identity:
             raise WrongStore(f"The data in {where} has format {format}, which a newer postino wrote: update this one")
         if self.format < FORMAT and not self.migrates:
             raise WrongStore(f"The data in {where} has format {self.format}, of an older postino: start this one again")
+        known, self._history = self._history, history or self._history
         if self.id and id != self.id:
-            raise WrongStore(self._another())
+            if not id or history is None or history != known:
+                self._history = known
+                raise WrongStore(self._another())
+            log.warning("store_emptied", store=where, meaning="it had lost its id and its data, and got another id")
+            self.on_change(id)
         if given and self.id:
             log.warning("store_emptied", store=where, meaning="it had lost its id and its data, and got its id again")
         self.id, self._remembered = id, None
@@ -55,7 +66,10 @@ class Identity:
     def _another(self) -> str:
         where, before = self.here.address, self._remembered
         if before is None or before.same_address(self.here):
-            return f"{where} now is another store than the one this home uses; mail would be split, so it is not used"
+            return (
+                f"{where} now is another store than the one this home uses; mail would be split, so it is not used. "
+                f"If it was emptied or replaced on purpose, set POSTINO_VALKEY_URL to it and run {SWITCH}"
+            )
         return (
             f"This home uses {before.address}, not {where}; unset POSTINO_VALKEY_URL to use that again, "
             f"or run {SWITCH} to change to {where} and leave what mail waits in the former behind"

@@ -28,9 +28,7 @@ from postino.parts import Part, Place
 from postino.store.entries import (
     Extras,
     encoded,
-    event,
     id_array,
-    is_altered,
     leased_items,
     message,
     packed,
@@ -64,20 +62,21 @@ class Inboxes:
             StoreAway: `outcome` says whether it may have been stored.
         """
         assert draft.to is not None
-        marks, extras = self._store.marks, encoded(Extras(expects=draft.expects, choices=draft.choices))
-        agent, (answer,) = await self._store.run_named(
-            "send",
-            draft.to,
-            id=draft.id,
-            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
-            sender=sender.name,
-            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            event=event("msg_send", id=draft.id, **{"from": sender.name}, via=sender.via),
-            max_inbox=self._limits.max_inbox,
-            ttl_ms=self._limits.ttl_ms,
-            session=sender.session,
-            marked_until=marks.until(sender.name, draft.to),
-        )
+        marks, extras = self._store.marks, ""
+        if draft.expects is not None or draft.choices is not None:
+            extras = encoded(Extras(expects=draft.expects, choices=draft.choices))
+        values: dict[str, str | int] = {
+            "id": draft.id,
+            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
+            "sender": sender.name,
+            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
+            "event": f"msg_send\nid\n{draft.id}\nfrom\n{sender.name}\nvia\n{sender.via}",
+            "max_inbox": self._limits.max_inbox,
+            "ttl_ms": self._limits.ttl_ms,
+            "session": sender.session,
+            "marked_until": marks.until(sender.name, draft.to),
+        }
+        agent, (answer,) = await self._store.run_following("send", draft.to, values)
         seq, created, known, marked, online, seen, now, person = map(int, answer.split())
         marks.note(marked, sender.name, agent)
         return Sent(
@@ -138,11 +137,12 @@ class Inboxes:
                 break
         held, good = resumed, list[Message]()
         for at, (stream_id, delivery, redelivered, fields, fingerprint) in enumerate(leased_items(items)):
-            if is_altered(unpacked(fields), fingerprint):
+            found = message(agent, unpacked(fields), fingerprint, delivery=delivery, redelivered=redelivered)
+            if found.altered is True:
                 died += await self._bury(agent, stream_id, fields)
                 resumed -= at < held
             else:
-                good.append(message(agent, unpacked(fields), delivery=delivery, redelivered=redelivered))
+                good.append(found)
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=resumed, died=died)
 
@@ -167,9 +167,9 @@ class Inboxes:
             ack_now="1" if ack_now else "",
             acting="1" if acting else "",
         )
-        for stream_id, deliveries, redelivered, fields, fingerprint in items:
-            if not is_altered(unpacked(fields), fingerprint):
-                found = message(agent, unpacked(fields), delivery=int(deliveries), redelivered=bool(redelivered))
+        for stream_id, deliveries, again, fields, fingerprint in items:
+            found = message(agent, unpacked(fields), fingerprint, delivery=int(deliveries), redelivered=bool(again))
+            if found.altered is not True:
                 return agent, found
             await self._bury(agent, stream_id, fields)
         return agent, None

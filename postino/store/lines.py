@@ -128,11 +128,15 @@ class _Letter(_Content, frozen=True, kw_only=True):
     expects: Expects | None = None
     group: str | None = None
     choices: list[str] | None = None
+    sent_to: list[str] | None = None
+    sent_to_total: int | None = None
 
     def __post_init__(self) -> None:
         _Content.__post_init__(self)
         if self.choices is not None:
             check_choices(self.choices)
+        for each in self.sent_to or ():
+            check_any_name(each, "sent_to")
 
 
 class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, NoPermissionError, RedisError, ResponseError
 
 from postino.errors import PostinoError, StoreAway, StoreFull
-from postino.store.fence import Batch, Fence
+from postino.store.fence import Batch, Fence, refused
 from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Primary, Where, shown
 from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
 
@@ -177,20 +177,24 @@ class Pipeline:
             return
         if self._sent_away and not self._wire.in_flight:
             self._wire.close(ConnectionError("the server refused to serve"))
-        elif self._flush_handle is None:
+        elif self._unsent and self._flush_handle is None:
             self._send(self._wire)
 
     def _send(self, wire: Wire) -> None:
         """Send the next batch if it is time for one; otherwise the next replies try again."""
-        free = len(wire.in_flight) < BATCH_FROM if self._fence is None else self._fence.has_room()
-        if not self._unsent or wire.paused or self._sent_away or not free:
+        if not self._unsent or wire.paused or self._sent_away:
+            return
+        if not (len(wire.in_flight) < BATCH_FROM if self._fence is None else self._fence.has_room()):
             return
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
-            wire.send(calls if self._fence is None else self._fence.enclose(calls))
-            self.round_trips += 1
-            if self._deadline_timer is None:
-                self._deadline_timer = self._loop.call_at(calls[0].deadline, self._check_deadline)
+            self._transmit(wire, calls if self._fence is None else self._fence.enclose(calls))
+
+    def _transmit(self, wire: Wire, calls: list[PendingCall]) -> None:
+        wire.send(calls)
+        self.round_trips += 1
+        if self._deadline_timer is None:
+            self._deadline_timer = self._loop.call_at(calls[0].deadline, self._check_deadline)
 
     def _next_batch(self, size: int) -> list[PendingCall]:
         now = self._loop.time()
@@ -204,6 +208,14 @@ class Pipeline:
             else:
                 calls.append(each)
         return calls
+
+    def _fail_overdue(self, wire: Wire, fence: Fence) -> None:
+        """Fail the calls that have waited too long for the trial of a new connection; look again when one more has."""
+        while wire is self._wire and self._unsent and fence.on_trial:
+            if self._unsent[0].deadline > self._loop.time():
+                self._loop.call_at(self._unsent[0].deadline, self._fail_overdue, wire, fence)
+                return
+            self._fail([self._unsent.popleft()], refused("replicas have not confirmed a trial in time"))
 
     def _check_deadline(self) -> None:
         """Close the connection if the oldest call in flight is overdue, else check again when it would be."""
@@ -226,6 +238,9 @@ class Pipeline:
             writer = _detach_stream(connection)
             assert writer is not None
             self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
+            if self._fence is not None:  # callers may have waited long; the connection stays for others
+                self._transmit(self._wire, self._fence.trial(self._loop.time() + REPLY_TIMEOUT_S))
+                self._fail_overdue(self._wire, self._fence)
         except Exception as error:  # whatever it is, the waiting callers must hear of it
             if connection is not None:
                 self._primary.failed(connection)
@@ -266,6 +281,9 @@ class Pipeline:
             self._settle(call, reply)
         elif batch := self._fence.take(reply):
             objection = self._fence.objection(batch)
+            if objection is not None and batch.is_trial and not self._sent_away:
+                self._fail(self._unsent, refused(objection))
+                self._unsent.clear()
             self._sent_away = self._sent_away or objection is not None
             self._settle_batch(batch, objection)
 

@@ -163,6 +163,13 @@ def judge(where: str, replies: list[Any], missing: Any, *, moves: bool = False, 
     return found
 
 
+def history_of(replies: list[Any]) -> tuple[str, str] | None:
+    """Return what names a server's process and the line of its data, from the replies to QUESTIONS; None: not said."""
+    info, replication = (_info(each) if isinstance(each, str) else {} for each in replies[:2])
+    names = info.get("run_id", ""), replication.get("master_replid", "")
+    return names if all(names) else None
+
+
 def _check_rights(where: str, server: str, missing: Any) -> None:
     if isinstance(missing, PostinoError):
         raise missing

@@ -12,13 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.store import scripts
-from postino.store.calls import denied, forgotten, run_plain, run_script
+from postino.store.calls import denied, forgotten, run_plain, run_refused, run_script
 from postino.store.fence import PROMISING, Fence, Replicas
 from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
@@ -26,7 +26,7 @@ from postino.store.keys import Keys
 from postino.store.marks import Marks
 from postino.store.migrate import migrate
 from postino.store.pipeline import Pipeline, raise_first
-from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, judge, refusals, refuse_replica
+from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, history_of, judge, refusals, refuse_replica
 from postino.store.scripts import Script
 from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
@@ -139,7 +139,7 @@ class Store:
             self.identity.here.address, answers, rights, moves=self.primary.moves, fenced=self._fence is not None
         )
         raise_first([identity])
-        self.identity.check(identity)
+        self.identity.check(identity, history_of(answers))
         if found != self.server:
             log.info("valkey_judged", server=found.server, durability=found.durability)
             for warning in found.warnings:
@@ -297,7 +297,10 @@ class Store:
         head = self._call_head(name, agent, sender) if is_common else self._make_head(name, agent, sender, keys, more)
         command = head + script.arguments(values)
         try:
-            return await run_script(self._connection(name), script, command)
+            try:
+                return await self._connection(name).call(*command)
+            except ResponseError as refusal:
+                return await run_refused(self._connection(name), script, command, refusal)
         except StoreFull as full:  # the server ran nothing, so a second call is no retry
             if name not in _MAKES_ROOM:
                 raise

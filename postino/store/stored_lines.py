@@ -9,7 +9,7 @@ import msgspec
 
 from postino.errors import PostinoError
 from postino.model import digest
-from postino.store.entries import Extras, encoded, extras_of, members, unpacked
+from postino.store.entries import Extras, digested, extras_of, members, unpacked
 from postino.store.groups import GroupEntry
 from postino.store.index_entry import IndexEntry
 from postino.store.lines import (
@@ -157,5 +157,5 @@ def claude_line(key: str, value: str) -> Line:
 
 
 def _digest(stored: dict[str, Any]) -> str:
-    extras = encoded(Extras(*(stored.get(name) for name in Extras.__struct_fields__)))
+    extras = digested(Extras(*(stored.get(name) for name in Extras.__struct_fields__)))
     return digest(stored["from_"], stored["body"], stored["thread"], stored["reply_to"], extras)

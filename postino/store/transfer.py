@@ -10,7 +10,7 @@ import msgspec
 from postino.errors import NotEmpty, PostinoError
 from postino.model import Sender, digest
 from postino.store.agents import AgentEntry
-from postino.store.entries import Extras, alias_target, encoded, packed, pairs
+from postino.store.entries import Extras, alias_target, digested, encoded, packed, pairs
 from postino.store.groups import GroupTable
 from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
@@ -216,8 +216,8 @@ class TransferTable:
             )
 
     async def end(self) -> bool:
-        """End an import, finished or not; return whether there was one."""
-        return bool(await self._store.call("HDEL", self._store.keys.shared("meta"), "imports3"))
+        """End an import, finished or not; return whether there was one. Repeating does nothing."""
+        return bool(await self._store.run("import_end", ALL, {}))
 
     async def is_importing(self) -> bool:
         """Return whether an import was begun and not ended."""
@@ -317,8 +317,9 @@ class TransferTable:
         return min(1, await self._add_fields("feed", [*values, ("last", str(line.last))]))
 
     async def _add_fields(self, kind: str, values: list[tuple[str, str]]) -> int:
-        keys = {"feed": self._store.keys.shared(kind)}
-        return int(await self._store.run("import_fields", ALL, {"pairs": _json(values)}, keys))
+        keys = {"open": self._store.keys.shared(kind)}
+        _, (added,) = await self._store.run_following("import_fields", "", {"pairs": _json(values)}, keys)
+        return int(added)
 
     def _message_row(self, line: MessageLine) -> _Row:
         row = self._row(line, _fields(line), state="queued")
@@ -361,7 +362,7 @@ class TransferTable:
             a=known.requeued or None,
         )
         if not isinstance(line, IdLine) and not known.digest:
-            record.d = digest(line.from_, line.body, line.thread, line.reply_to, _extras(line))
+            record.d = digest(line.from_, line.body, line.thread, line.reply_to, digested(_extras(line)))
         return _Row(entry=line.entry, fields=fields, id=line.id, record=record)
 
 
@@ -372,12 +373,12 @@ def _opened(line: OpenLine) -> OpenedMessage:
 def _fields(line: MessageLine | DeadLine | OpenLine | BroadcastLine | HistoryLine) -> list[str]:
     """Return the flat fields of a stream entry, as the scripts write them."""
     sender = Sender(name=line.from_, via=line.via, verified=line.verified)
-    letters = () if isinstance(line, BroadcastLine) else (line.thread, line.reply_to, _extras(line))
+    letters = () if isinstance(line, BroadcastLine) else (line.thread, line.reply_to, encoded(_extras(line)))
     return ["m", f"{line.seq} {to_ms(line.timestamp, 'timestamp')} {packed(line.id, sender, line.body, *letters)}"]
 
 
-def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> str:
-    return encoded(Extras(expects=line.expects, group=line.group, choices=line.choices))
+def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> Extras:
+    return Extras(*(getattr(line, name) for name in Extras.__struct_fields__))
 
 
 def _history_fields(line: HistoryLine) -> list[str]:

@@ -40,13 +40,8 @@ class Callbacks:
     on_close: Callable[[Exception], None]
 
 
-def encode(command: Command) -> bytes:
-    """Return a command as the protocol writes it.
-
-    Raises:
-        UnicodeEncodeError: an argument contains half of a surrogate pair.
-    """
-    return pack_command(command)  # type: ignore[no-any-return, arg-type]  # its stub allows only tuples of one
+#: Return a command as the protocol writes it; UnicodeEncodeError: an argument contains half of a surrogate pair.
+encode: Callable[[Command], bytes] = pack_command  # type: ignore[assignment]  # its stub allows only tuples of one
 
 
 class Wire(asyncio.Protocol):

@@ -10,16 +10,14 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.style import Style
-from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 
 from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import InboxClient, Mailroom
-from postino.tui.panes import MessagePane, Row, Rows, Side, fill
+from postino.tui.panes import Hint, Line, MessagePane, Row, Rows, Side, fill
 from postino.tui.sight import Sight
 from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
@@ -31,9 +29,7 @@ REFRESH_S = 0.5  # between two times that what is shown is asked for again, howe
 SHARE = 4  # times as long as the answers took, nothing is asked again: a fifth of the daemon's time at most
 RETRY_S = 2.0  # after a call that failed
 REDRAW_S = 30.0  # between two times that ages are drawn again
-SAID_S = 6.0  # that a sentence is shown
 SEQUENCE_S = 1.2  # between the two keys of a sequence
-SUMMARY = "j k move  Enter open  r reply  w write  e done  s search  / filter  ? help"
 
 
 class Inbox(App[None]):
@@ -78,20 +74,19 @@ class Inbox(App[None]):
         self._rests_until = 0.0  # time.monotonic()
         self._sequence = 0.0
         self._sight = Sight(self, mailroom, terminal, self.note_seen)
-        self._saying: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Make the panes."""
-        yield Static(id="top", markup=False)
+        yield Line(id="top")
         with Horizontal():
             yield Side()
             with Vertical():
                 yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
                 yield Rows(id="list", opens=False)
                 yield MessagePane(id="message")
-                yield Static(id="choices", markup=False)
+                yield Line(id="choices")
                 yield Writing()
-        yield Static(Content(SUMMARY), id="hint", markup=False)
+        yield Hint()
 
     async def on_mount(self) -> None:
         """Load, and follow the events."""
@@ -152,7 +147,7 @@ class Inbox(App[None]):
             self._say(error.message)
             return
         if place == self._place and page.before == self._page.before:
-            known = {views.key(item) for item in self._page.items}
+            known = set(self._page.keys)
             more = [item for item in older.items if views.key(item) not in known]
             self._page = Page([*self._page.items, *more], older.before, page.person)
             self._draw()
@@ -180,12 +175,7 @@ class Inbox(App[None]):
         return next((item for item in self._page.items if views.key(item) == self._chosen), None)
 
     def _say(self, text: str) -> None:
-        """Show a sentence in the last line for a while, in place of the keys."""
-        hint = self.query_one("#hint", Static)
-        hint.update(Content.assemble((rows.line(text), "bold")))
-        if self._saying is not None:
-            self._saying.stop()
-        self._saying = self.set_timer(SAID_S, lambda: hint.update(Content(SUMMARY)))
+        self.query_one(Hint).say(text)
 
     def _draw(self) -> None:
         self._draw_top()
@@ -208,7 +198,7 @@ class Inbox(App[None]):
 
     def _draw_list(self) -> None:
         width = max(20, self._list.size.width - 3)
-        keys = [views.key(item) for item in self._page.items]
+        keys = self._page.keys
         if self._chosen not in keys:
             self._choose(keys[0] if keys else None)
         moved = self._list.highlighted_option  # by a key of which nobody was told yet
@@ -241,7 +231,7 @@ class Inbox(App[None]):
 
     @on(OptionList.OptionHighlighted, "#list")
     def _on_row(self, event: OptionList.OptionHighlighted) -> None:
-        keys = [views.key(item) for item in self._page.items]
+        keys = self._page.keys
         if not isinstance(event.option, Row) or event.option.key not in keys:
             return  # it has gone meanwhile
         self._choose(event.option.key)
@@ -251,7 +241,7 @@ class Inbox(App[None]):
 
     @on(OptionList.OptionSelected, "#list")
     def _on_opened(self) -> None:
-        item = self._item
+        item = self._settle()
         if item is not None and item.get("thread") and self._place.view != "threads":
             self._show(Place(view="threads", thread=item["thread"]))
         self.query_one(MessagePane).focus()
@@ -278,8 +268,13 @@ class Inbox(App[None]):
             self.query_one(Writing).sent()
             self._say("; ".join([f"sent to {message.to}", *([sent["note"]] if "note" in sent else [])]))
 
+    @on(Writing.Begun)
+    def _on_begun(self) -> None:
+        self.query_one(Hint).show(writing=True)
+
     @on(Writing.Left)
     def _on_left(self) -> None:
+        self.query_one(Hint).show(writing=False)
         self._list.focus()
 
     @on(Rows.Resized)
@@ -290,6 +285,18 @@ class Inbox(App[None]):
         self._place, self._page, self._stale, self._rests_until = place, Page([]), True, 0.0
         self._draw()
         self._refresh()
+
+    def _settle(self) -> Json | None:
+        """Return the message of the row that is marked, also if nobody was told yet that it is."""
+        row = self._list.highlighted_option
+        if (
+            isinstance(row, Row)
+            and row.key != self._chosen
+            and row.key in [views.key(item) for item in self._page.items]
+        ):
+            self._choose(row.key)
+            self._draw_message()
+        return self._item
 
     def action_move(self, step: int) -> None:
         """Move through the rows of the list or of the left pane, whichever has the focus."""
@@ -314,7 +321,7 @@ class Inbox(App[None]):
 
     def action_reply(self) -> None:
         """Write an answer to the message that is chosen."""
-        item = self._item
+        item = self._settle()
         if item is not None:
             to = item["to"] if item.get("from") == self.me else item["from"]
             reply_to = item["id"] if item.get("kind") != "broadcast" and "to" in item else None
@@ -327,11 +334,12 @@ class Inbox(App[None]):
 
     async def action_choose(self, number: int) -> None:
         """Answer with one of the choices that the sender offers."""
-        item = self._item
+        item = self._settle()
         offered = (item or {}).get("choices") or []
         if item is not None and number <= len(offered):
             answer, to, about = offered[number - 1], item["from"], item["id"]
-            again = f"answer:{about}"[:128]  # one id for each message with choices: a second key sends nothing more
+            # one id for each message with choices: a second key, or a click on the page, sends nothing more
+            again = f"answer:{item['to']}:{about}"[-128:]
             if await self._change(
                 lambda client: client.send(
                     to, answer, sender=self.me, id=again, reply_to=about, thread=item.get("thread")
@@ -341,19 +349,20 @@ class Inbox(App[None]):
 
     async def action_done(self) -> None:
         """Take the message out of the inbox."""
-        item, me = self._item, self.me
+        item, me = self._settle(), self.me
         if item is not None and me is not None and self._place.view == "inbox":
             await self._change(lambda client: client.done(me, [item["id"]]))
 
     def action_as_written(self) -> None:
         """Show the body as it is written, or rendered again."""
+        self._settle()
         self._shows_written = not self._shows_written
         self._draw_message()
 
     def action_copy(self) -> None:
         """Copy the body by the terminal's own sequence (OSC 52)."""
-        if self._item is not None:
-            self.copy_to_clipboard(str(self._item.get("body", "")))
+        if (item := self._settle()) is not None:
+            self.copy_to_clipboard(str(item.get("body", "")))
             self._say("copied")
 
     def action_search(self) -> None:

@@ -12,6 +12,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import Click
 from textual.message import Message
+from textual.reactive import Reactive
+from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -20,6 +22,10 @@ from postino.tui import rows, search, views
 from postino.tui.views import Place
 
 Json = dict[str, Any]
+
+SAID_S = 6.0  # that a sentence is shown
+SUMMARY = "? help  j k move  Enter open  r reply  w write  e done  s search  / filter"
+WRITING = "Ctrl+S sends, Esc leaves and keeps the text"
 
 EMPTY: dict[views.Name, str] = {
     "inbox": "Nothing waits for you.",  # see `nothing`
@@ -150,6 +156,41 @@ def nothing(place: Place, me: str | None) -> str:
     if me is None:
         return "This terminal is an agent's, or nobody's: `postino tui NAME` shows the inbox of a person."
     return f"{EMPTY['inbox']}\n\nAgents reach you as {rows.line(me)}, and all people as human."
+
+
+class Hint(Static):
+    """The last line: the keys, or for a while a sentence in their place."""
+
+    def __init__(self) -> None:
+        super().__init__(Content(SUMMARY), id="hint", markup=False)
+        self._keys = SUMMARY
+        self._saying: Timer | None = None
+
+    def show(self, *, writing: bool) -> None:
+        """Show the keys of a place."""
+        self._keys = WRITING if writing else SUMMARY
+        if writing or self._saying is None:
+            self.update(Content(self._keys))
+
+    def say(self, text: str) -> None:
+        """Show a sentence for a while."""
+        self.update(Content.assemble((rows.line(text), "bold")))
+        if self._saying is not None:
+            self._saying.stop()
+        self._saying = self.set_timer(SAID_S, self._end)
+
+    def _end(self) -> None:
+        self._saying = None
+        self.update(Content(self._keys))
+
+
+class Line(Static):
+    """Texts that can be clicked, in their own style: not as links, whose colours are those of Textual."""
+
+    auto_links = Reactive(False)
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, markup=False)
 
 
 class Row(Option):

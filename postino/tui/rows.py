@@ -148,11 +148,19 @@ def fate(item: Json, me: str | None = None) -> str:
     return words.get(str(item.get("state")), clock(item.get("timestamp")))
 
 
+def _list(item: Json) -> str:
+    """Return to whom a message to a list went."""
+    more = item.get("sent_to_total", 0) - len(item["sent_to"])
+    return f"to {', '.join(map(line, item['sent_to']))}{f' and {more} more' if more > 0 else ''}"
+
+
 def heading(item: Json, me: str | None) -> Content:
     """Return the lines above a message: who, to whom, in which thread, when, and whether the sender is known."""
     verified = "" if item.get("verified") else "  not verified"
     sender, recipient = _party(item.get("from"), me), _party(item.get("to", "all"), me)
     who = Content.assemble((sender, "bold"), (verified, "italic"), (" to ", "dim"), (recipient, "bold"))
-    about = [line(item["thread"])] if item.get("thread") else []
+    about = [_list(item)] if item.get("sent_to") else []
+    about += [f"#{line(item['group'])}"] if item.get("group") and "recipients" not in item else []
+    about += [line(item["thread"])] if item.get("thread") else []
     about += dict.fromkeys([clock(item.get("timestamp")), fate(item, me)])
     return Content.assemble(who, "\n", (" · ".join(each for each in about if each), "dim"))

@@ -13,8 +13,7 @@ from postino.tui.terminal import Terminal
 
 SEEN_S = 1.0  # that a message of the inbox has to be shown until it counts as opened
 AGAIN_S = 5.0  # until it is looked again whether somebody sees it now
-LOOK_S = 1.0  # between two looks whether the terminal is there
-HIDDEN_S = 20.0  # between two looks whether it is seen
+HIDDEN_S = 20.0  # between two looks whether the terminal is seen
 AWAY_S = 300.0  # as on the page
 
 
@@ -34,7 +33,6 @@ class Sight:
     def begin(self) -> None:
         """Watch until the inbox ends."""
         if self._terminal is not None:
-            self._app.set_interval(LOOK_S, self._look)
             self._app.set_interval(HIDDEN_S, self._note_hidden)
 
     def watch(self, id: str | None) -> None:
@@ -48,10 +46,6 @@ class Sight:
             await self._on_seen(id)
         elif self._timer is not None:
             self._timer = self._app.set_timer(AGAIN_S, lambda: self._seen(id))
-
-    def _look(self) -> None:
-        if self._terminal is not None and self._terminal.is_gone():
-            self._app.exit()
 
     async def _note_hidden(self) -> bool:
         """Return whether nobody sees the terminal; tell the daemon that the person is away, or is back."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
+import signal
+import threading
+import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 
+LOOK_S = 1.0  # between two looks whether the terminal is there
 ASK_S = 2.0  # that tmux may take to answer
 #: clients, the window is the current one, a pane fills it, the pane is the current one
 SHOWN = "#{session_attached} #{window_active} #{window_zoomed_flag} #{pane_active}"
@@ -21,10 +24,18 @@ class Terminal:
         self._tmux = environ.get("TMUX", "").partition(",")[0]
         self._pane = environ.get("TMUX_PANE", "")
 
-    def is_gone(self) -> bool:
-        """Return whether the terminal has ended: a lost connection whose SIGHUP this process ignores."""
-        stdin = sys.__stdin__
-        return stdin is None or not os.isatty(stdin.fileno())
+    def end_with_it(self) -> None:
+        """End this process when the terminal has, as after a lost connection whose SIGHUP it ignores.
+
+        A thread does, and at once: Textual would wait without end for a terminal that takes nothing more.
+        """
+
+        def work() -> None:
+            while os.isatty(0):
+                time.sleep(LOOK_S)
+            os._exit(128 + signal.SIGHUP)
+
+        threading.Thread(target=work, name="terminal", daemon=True).start()
 
     async def is_hidden(self) -> bool:
         """Return whether it is known that nobody sees this pane: no client is attached, or it shows another one."""

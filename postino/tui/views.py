@@ -41,6 +41,11 @@ class Page:
     before: str | None = None
     person: Json | None = None
 
+    @property
+    def keys(self) -> list[str]:
+        """What tells its messages from all others."""
+        return [key(item) for item in self.items]
+
 
 def refreshed(before: Page, now: Page) -> Page:
     """Return what is shown after a refresh: the first page again, and the older messages that were there."""

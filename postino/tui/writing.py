@@ -31,6 +31,9 @@ class Writing(Vertical):
             super().__init__()
             self.to, self.body, self.reply_to, self.thread = to, body, reply_to, thread
 
+    class Begun(Message):
+        """Somebody begins to write."""
+
     class Left(Message):
         """Somebody writes no longer."""
 
@@ -54,13 +57,15 @@ class Writing(Vertical):
         self._to, self._reply_to, self._thread = to, reply_to, thread
         about = f"To {line(to)}" if to else "A new message"
         about += f" · thread {line(thread)}" if thread else ""
-        self.query_one("#compose-head", Static).update(Content(f"{about} — Ctrl+S sends, Esc leaves"))
+        self.query_one("#compose-head", Static).update(Content(about))
         recipient, text = self.query_one("#compose-to", Input), self.query_one("#compose-text", TextArea)
         recipient.display = to is None
         recipient.suggester = SuggestFromList(sorted(names, key=str.lower), case_sensitive=False)
         text.text = self._drafts.get((to, reply_to), "")
         text.move_cursor(text.document.end)
         self.add_class("shown")
+        self.screen.add_class("writing")
+        self.post_message(self.Begun())
         (recipient if to is None else text).focus()
 
     def sent(self) -> None:
@@ -90,4 +95,5 @@ class Writing(Vertical):
 
     def _hide(self) -> None:
         self.remove_class("shown")
+        self.screen.remove_class("writing")
         self.post_message(self.Left())

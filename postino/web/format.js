@@ -77,10 +77,12 @@ export function visible(text) {
   return text.replace(HIDDEN, (found) => `\\u{${found.codePointAt(0).toString(16)}}`);
 }
 
-/** Return the first line of a body, for a quote, without the mark of a heading or quotation. */
+/** Return a body without the commonest marks of Markdown, for a line that is not rendered. */
+export const unmarked = (text) => text.replace(/^[#>]{1,6} +(?=\S)|`+|\*\*/gm, "");
+
+/** Return the first line of a body, for a quote. */
 export function firstLine(text, length = 80) {
-  const line = text.trimStart().split("\n", 1)[0];
-  return visible(cut(line.replace(/^[#>]{1,6} +(?=\S)/, ""), length));
+  return visible(cut(unmarked(text.trimStart().split("\n", 1)[0]), length));
 }
 
 /** Compare two stream IDs ("ms-seq") as numbers: negative when `a` is the earlier one. */

@@ -39,10 +39,11 @@ export class LiveEvents {
     document.addEventListener("resume", () => this.#onVisibility(keepHidden()));
   }
 
-  /** Connect as soon as the daemon answers. */
-  async start() {
+  /** Connect as soon as the daemon answers and `ready` is fulfilled: the events of ten minutes may be many. */
+  async start(ready) {
     this.#onState("connecting");
     this.#began = await this.#daemonTime();
+    await ready;
     const Stream = this.#shared && (await canShare()) ? SharedStream : EventStream;
     this.#stream = new Stream({
       open: (path, options) => this.#api.open(path, options),

@@ -19,6 +19,7 @@ import { AgentList } from "./views/agents.js";
 import { BroadcastsView } from "./views/broadcasts.js";
 import { KnownNames } from "./views/compose.js";
 import { Dialogs } from "./views/dialogs.js";
+import { noThread } from "./views/empty.js";
 import { Frame } from "./views/frame.js";
 import { InboxView } from "./views/inbox.js";
 import { MailView } from "./views/mail.js";
@@ -26,6 +27,7 @@ import { Strip } from "./views/strip.js";
 import { ThreadList } from "./views/thread_list.js";
 
 const HEALTH_MS = 15_000; // Valkey can fail while the daemon runs, without an event
+const FIRST_ROWS_MS = 600; // at most, before what is there is shown
 const NARROW = matchMedia("(max-width: 45rem)"); // as in the style sheets
 
 const dialogs = new Dialogs();
@@ -55,7 +57,15 @@ const mail = new MailView(app);
 const broadcasts = new BroadcastsView(app);
 const activity = new ActivityView(app);
 const inboxView = new InboxView(app);
+const choose = h("section", { class: "mail" }, noThread());
 const mailLayout = h("div", { class: "mail-layout" }, agentList.element, mail.element, new KnownNames(agents).element);
+
+// the view is shown when it is known what stands above it, and the events of the last minutes are loaded after that
+document.documentElement.dataset.starting = "";
+const firstRows = Promise.race([
+  Promise.all([agents.changed, inbox.changed].map((changed) => new Promise((resolve) => changed.on(resolve)))),
+  new Promise((resolve) => setTimeout(resolve, FIRST_ROWS_MS)),
+]);
 
 /** Run `work` and show the sentence it returns, or the message of its error. */
 async function attempt(work) {
@@ -72,12 +82,14 @@ function show(place) {
   if (place.view === "inbox") return open("inbox", inboxView);
   const side = place.view === "threads" ? threadList : agentList;
   if (mailLayout.firstElementChild !== side.element) mailLayout.firstElementChild.replaceWith(side.element);
+  const pane = side === threadList && !place.thread ? choose : mail.element;
+  if (mailLayout.children[1] !== pane) mailLayout.children[1].replaceWith(pane);
   mailLayout.dataset.pane = place.pane;
   keepFocus();
   agentList.mark(place.pane === "agents" && NARROW.matches ? undefined : place.agent);
   frame.show(place.view, mailLayout, place.thread || (place.agent ?? ""));
   if (side === threadList) threadList.show(place.thread);
-  mail.show(place);
+  if (pane === mail.element) mail.show(place);
 }
 
 function open(name, view) {
@@ -235,4 +247,5 @@ me.load();
 follow(show);
 if (demo) frame.warn("This is a made-up mailroom: nothing here is real, and nothing is sent.");
 agents.refresh();
-await live.start();
+firstRows.then(() => delete document.documentElement.dataset.starting);
+await live.start(firstRows);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from postino.broker import Broker
@@ -69,6 +70,23 @@ async def test_a_repeat_is_stored_once_for_each_and_reaches_whoever_lacked_it(br
     assert (wider.created, [each.created for each in wider.recipients]) == (True, [False, True])
     assert await unread(broker, "ada", "bob", "eve") == [1, 1, 1]
     assert [each.to for each in (await broker.history.search(agent="ci")).items] == ["eve", "ada, bob"]
+
+
+async def test_a_reader_sees_who_else_of_a_list_got_a_message(broker: Broker) -> None:
+    many = [f"a{number:02}" for number in range(12)]
+    await send_many(broker, "m1", ["ada", "bob"])
+    await send_many(broker, "m2", ["ada", *many])
+    await send_many(broker, "m3", ["ada"])
+    await send_many(broker, "m1", ["ada", "bob", "eve"])  # the same message, to one more
+    got = (await broker.mail.read("ada", "c-1", ack_now=True)).items
+    (eve,) = (await broker.mail.read("eve", "c-1")).items
+
+    assert [(each.sent_to, each.sent_to_total, each.altered) for each in got] == [
+        (["ada", "bob"], msgspec.UNSET, msgspec.UNSET),
+        (["ada", *many[:9]], 13, msgspec.UNSET),
+        (msgspec.UNSET, msgspec.UNSET, msgspec.UNSET),
+    ]
+    assert eve.sent_to == ["ada", "bob", "eve"]
 
 
 async def test_one_id_with_other_content_for_one_stores_nothing(broker: Broker) -> None:
@@ -270,11 +288,14 @@ async def test_groups_and_what_was_sent_to_several_survive_an_export(open_broker
 
     assert (await second.groups.page(50, 0))[0][0].members == ["ada", "bob"]
     assert (await second.agents.one("ada")).groups == ["team"]
+    (listed,) = (await second.mail.peek(f"{'n' * 60}07", 1, 0))[0]
+    assert (len(listed.sent_to), listed.sent_to_total, listed.altered) == (10, 50, msgspec.UNSET)
     for entry, before in zip(
         (await second.history.search(agent="ci")).items, (await broker.history.search(agent="ci")).items, strict=True
     ):
         assert (entry.to, entry.recipients, entry.altered) == (before.to, before.recipients, before.altered)
     assert not (await send_many(second, "m1", "#team")).created
+    assert not (await send_many(second, "m2", [f"{'n' * 60}{number:02}" for number in range(50)])).created
 
 
 async def test_groups_of_another_prefix_are_others(open_broker, broker: Broker) -> None:

@@ -61,6 +61,18 @@ async def test_what_is_older_than_its_time_is_forgotten_also_when_nobody_sends(o
     await eventually(forgotten, "the housekeeping has come by")
 
 
+async def test_what_the_doctor_sends_is_shown_to_who_names_it(broker: Broker, send) -> None:
+    doctor = "doctor-0a1b2c3d-cli"
+    await send(broker, "m1", sender=doctor, to=doctor)
+    await send(broker, "m2", sender="doctor-who", to="doctor-who")
+    await send(broker, "m3", sender="bob", to=doctor)
+
+    assert ids(await broker.history.search()) == ["m3", "m2"]
+    assert ids(await broker.history.search(state="waiting", q="hello")) == ["m3", "m2"]
+    assert ids(await broker.history.search(agent=doctor)) == ["m3", "m1"]
+    assert ids(await broker.history.search(q="m1")) == ["m1"]
+
+
 async def test_an_empty_history_is_one_empty_page(broker: Broker) -> None:
     assert await broker.history.search() == HistoryPage(items=[], more=False, before=None)
 

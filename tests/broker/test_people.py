@@ -184,9 +184,25 @@ async def test_a_person_and_an_agent_never_share_a_name(people: Broker, hello: A
         await people.people.register("reader")
     await people.sessions.join(hello("s-1", name="eve"))
     await people.sessions.leave("s-1", 1)
-    await people.people.register("eve")
+    with pytest.raises(NameTaken, match="eve is an agent"):  # it has not read, but its session acted
+        await people.people.register("eve")
+    await people.people._table.register("eve", chosen=True)
     with pytest.raises(NameTaken, match="is a person"):
         await people.sessions.join(hello("s-1", 2, name="eve"))
+
+
+async def test_a_member_of_a_group_keeps_its_name_from_people(people: Broker, hello: Any) -> None:
+    await people.sessions.join(hello("s-1", name="adder"))
+    await people.groups.add("team", "adder")
+    await people.sessions.leave("s-1", 1)
+    await people.agents.heartbeat("beats")
+    await people.groups.add("team", "beats")
+    await people.groups.add("team", "added")
+
+    for name in ("adder", "beats"):
+        with pytest.raises(NameTaken, match=f"{name} is an agent"):
+            await people.people.register(name)
+    assert (await people.people.register("added")).name == "added"  # somebody else has put it there
 
 
 async def test_the_login_name_gives_way_to_an_agent_and_a_chosen_name_does_not(broker: Broker, send: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from typing import Any
 
 import msgspec
 import pytest
@@ -199,3 +200,23 @@ async def test_two_imports_of_one_file_at_once_store_it_once(first: Broker, seco
 
     assert all(not isinstance(each, Exception) or isinstance(each, PostinoError) for each in done)
     assert comparable(await raw(second)) == comparable(lines)
+
+
+async def test_what_a_person_has_opened_follows_a_rename_during_the_import(
+    open_broker: Open, second: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = await open_broker()
+    await source.people.register("ann")
+    await send(source, "m1", to="ann")
+    await source.people.seen("ann", ["m1"])
+    whole = second.transfer._table.add_open
+
+    async def renamed_before(lines: Any) -> int:
+        await second.agents.rename("ann", "anna")
+        return await whole(lines)
+
+    monkeypatch.setattr(second.transfer._table, "add_open", renamed_before)
+    await imported(second, await raw(source))
+
+    assert [each.id for each in (await second.people.inbox("anna", 10)).items] == ["m1"]
+    assert await second._store.query("EXISTS", second._store.keys.of("open", "ann")) == 0

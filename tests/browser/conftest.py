@@ -30,6 +30,7 @@ import redis
 from postino.daemon import process
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
+from tests.daemons import Daemon
 from tests.homes import scratch
 
 FLAGS = [
@@ -116,8 +117,9 @@ class Served:
 
     def start(self) -> None:
         """Start the daemon unless it runs."""
-        url = process.start(self.env, self.home).url
-        assert url is not None
+        if not process.is_healthy(self.home):
+            Daemon(self.home.prepare(), self.env).start()
+        url = str(json.loads(self.home.info.read_text())["url"])
         self.url = url.replace("127.0.0.1", "localhost")  # where the page sends a browser that comes by a number
 
     def kill(self) -> None:
@@ -238,6 +240,7 @@ class Visitor:
         page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.goto(f"{self.url}/{place}")
+        page.locator("html:not([data-starting])").wait_for()  # the view is shown then
         return page
 
     def close(self) -> None:

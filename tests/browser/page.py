@@ -20,3 +20,14 @@ def write(page: Any, text: str) -> None:
 
 def live(page: Any) -> None:
     page.locator('.connection[data-state="live"]').wait_for()
+
+
+def go(page: Any, key: str, place: str, until: Any) -> None:
+    """Press g and `key`; again if the machine was so busy that they were no sequence."""
+
+    def pressed() -> bool:
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        return bool(page.evaluate("location.hash") == place)
+
+    until(pressed, f"g {key} leads to {place}")

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from postino.client import Client
+from tests.browser.page import go
 
 PHONE = {"width": 390, "height": 844}
 
@@ -46,17 +47,6 @@ def inbox(visit: Any, person: str) -> Any:
 
 def row(page: Any, id: str) -> Any:
     return page.locator(f'.inbox-rows [data-message-id="{id}"]')
-
-
-def go(page: Any, key: str, place: str, until: Any) -> None:
-    """Press g and `key`; again if the machine was so busy that they were no sequence."""
-
-    def pressed() -> bool:
-        page.keyboard.press("g")
-        page.keyboard.press(key)
-        return bool(page.evaluate("location.hash") == place)
-
-    until(pressed, f"g {key} leads to {place}")
 
 
 def opened_by(served: Any, person: str, id: str) -> str | None:
@@ -102,8 +92,10 @@ def test_who_answers_what_another_person_has_answered_is_told(inbox: Any, served
 def test_a_message_that_was_visible_counts_as_seen_and_stays_until_it_is_done(
     inbox: Any, served: Any, person: str, until: Any
 ) -> None:
-    id = served.send(person, "For your information")
+    told = {"to": [person, f"{person}-b"], "body": "For your information", "from": "ci"}
+    id = served.call("POST", "messages", told)["id"]
     page = inbox()
+    expect(row(page, id).locator(".from-to .recipients a")).to_have_text([person, f"{person}-b"])
     tab = page.locator(".tab", has_text="Inbox")
     until(lambda: opened_by(served, person, id) == person, "it is reported as seen")
     assert tab.locator(".tab-count").inner_text().startswith("1")
@@ -114,7 +106,8 @@ def test_a_message_that_was_visible_counts_as_seen_and_stays_until_it_is_done(
 
     row(page, id).wait_for(state="detached")
     until(lambda: not page.title().startswith("("), "the title counts nothing")
-    page.get_by_text(f"Nothing waits for you. Agents write to you as {person}, or to human.").wait_for()
+    page.get_by_text("Nothing waits for you", exact=True).wait_for()
+    page.get_by_text(f"Agents write to you as {person}, or to human.").wait_for()
     assert tab.locator(".tab-count").is_hidden()
 
 

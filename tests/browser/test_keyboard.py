@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.browser.page import live
+from tests.browser.page import go, live
 
 PLACES = {"list": "#/", "mail": "#/mail", "agent": "#/agents/{}", "empty": "#/agents/nobody"}
 PLACES |= {"broadcasts": "#/broadcasts", "activity": "#/activity"}
@@ -29,6 +29,19 @@ def test_an_agent_is_found_and_written_to_with_the_keyboard(visit, served, name)
     page.keyboard.press("Control+Enter")
 
     page.locator(".prose", has_text="typed /?w123").wait_for()
+
+
+def test_the_first_message_is_three_keys_from_the_start(visit, served, until) -> None:
+    person = next(each["name"] for each in served.call("GET", "people")["items"] if each["here"])
+    id = served.send(person, "first")
+    page = visit("#/")
+    live(page)
+    go(page, "i", "#/inbox", until)
+    page.locator(f'.inbox-rows [data-message-id="{id}"]').wait_for()
+    page.keyboard.press("j")
+
+    assert page.evaluate("document.activeElement.dataset.messageId") == id
+    served.call("POST", f"people/{person}/done", {"ids": [id]})
 
 
 def test_number_keys_switch_the_view(visit) -> None:

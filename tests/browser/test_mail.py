@@ -98,6 +98,22 @@ def kill_by_nacks(served: Any, name: str) -> str:
     return id
 
 
+def test_a_dead_letter_that_was_moved_back_meanwhile_is_no_failure(visit, served, name) -> None:
+    page = visit(f"#/agents/{name}")
+    live(page)
+    id = kill_by_nacks(served, name)
+    becomes(page, id, "dead")
+
+    def elsewhere_first(route: Any) -> None:
+        served.call("POST", f"dead/{name}/requeue", {"ids": [id]})
+        route.continue_()
+
+    page.route("**/requeue", elsewhere_first)
+    message(page, id).get_by_role("button", name="Requeue").click()
+
+    page.locator('.toast[data-kind="good"]', has_text="It was moved back before, or cleared.").wait_for()
+
+
 def test_dead_letters_are_shown_requeued_and_cleared(visit, served, name) -> None:
     page = visit(f"#/agents/{name}")
     live(page)
@@ -272,10 +288,11 @@ def test_the_own_mail_can_be_marked_as_read(visit, served, name) -> None:
 
 def test_an_empty_inbox_shows_the_curl_command(visit, served, name) -> None:
     page = visit(f"#/agents/{name}")
+    page.locator(".empty pre").wait_for()
     line = page.locator(".empty pre").inner_text()
 
     assert f"curl {served.url}/api/messages" in line
-    assert json.dumps({"to": name, "from": "ci", "body": "build 512 is green"}, separators=(",", ":")) in line
+    assert json.dumps({"to": name, "from": "ci", "body": "it works"}, separators=(",", ":")) in line
 
 
 @pytest.mark.parametrize("size", [32_768, 5_000])

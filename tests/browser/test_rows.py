@@ -147,7 +147,7 @@ def test_trouble_stands_in_the_strip_as_a_link(visit, served, name) -> None:
         served.settle("nack", name, served.read(name))
     page = visit("#/activity")
     live(page)
-    chip = page.get_by_role("region", name="Needs attention").get_by_role("link", name=f"1 dead: {name}")
+    chip = page.get_by_role("region", name="Needs attention").get_by_role("link", name=f"{name}: 1 dead letter")
     chip.click()
 
     page.get_by_text("1 dead letter:").wait_for()
@@ -164,7 +164,7 @@ def test_mail_that_waits_for_long_is_stuck(visit, served, name) -> None:
 
     page.clock.fast_forward(3_700_000)  # ms
 
-    page.get_by_role("region", name="Needs attention").get_by_text(f"{name} 1 · 1 h").wait_for()
+    page.get_by_role("region", name="Needs attention").get_by_text(f"{name}: 1 unread · oldest 1 h").wait_for()
     expect(page.locator(f'li[data-agent="{name}"] .age')).to_have_class("age old")
 
 
@@ -206,7 +206,7 @@ def test_a_made_up_mailroom_asks_no_daemon(browser, served, width) -> None:
     page.goto(f"{served.url}/?demo=1#/agents/reviewer")
     live(page)
     page.locator("article.message", has_text="nightly run").wait_for()
-    page.get_by_role("region", name="Needs attention").get_by_text("1 dead: migrator").wait_for()
+    page.get_by_role("region", name="Needs attention").get_by_text("migrator: 1 dead letter").wait_for()
     page.get_by_role("textbox", name="Write a message").fill("hello demo")
     page.keyboard.press("Control+Enter")
     page.locator("article.message", has_text="hello demo").wait_for()

@@ -56,3 +56,5 @@ def test_of_a_large_group_ten_have_a_tick_first_those_that_have_read(visit, serv
     expect(shown.locator(".tick")).to_have_count(10)
     expect(shown.locator(".tick").first).to_have_attribute("data-agent", members[-1])
     expect(shown).to_contain_text("and 30 more")
+    served.settle("ack", members[7], served.read(members[7]))  # not the one whose mail is shown
+    expect(shown.locator(".message-state-label")).to_have_text("Read by 2 of 40")

@@ -43,8 +43,27 @@ def test_what_is_begun_is_completed(postino: Any) -> None:
     )
 
 
+def test_groups_and_further_recipients_are_completed(postino: Any) -> None:
+    for name in ("cg-ann", "cg-bob"):
+        postino.ok("groups", "join", "cg-Team", "--agent", name)
+    assert offered(postino, "groups", "join", "cg-") == offered(postino, "groups", "members", "cg-T") == ["cg-Team"]
+    assert offered(postino, "groups", "leave", "'#cg") == ["#cg-Team"]
+    assert offered(postino, "groups", "join", "cg-Team", "--agent", "cg-") == ["cg-ann", "cg-bob"]
+    assert offered(postino, "send", "cg-ann,cg-") == ["cg-ann,cg-bob"]
+    assert offered(postino, "send", "cg-ann,#") == []  # a group cannot be in a list
+    assert [offered(postino, "send", each) for each in ("#cg", "'#cg", "\\#cg")] == [
+        ["'#cg-Team'"],  # bash would take a bare # for a comment
+        ["#cg-Team"],  # behind the quote that stands there
+        ["\\#cg-Team"],
+    ]
+    assert {"cg-bob", "'#cg-Team'"} <= set(offered(postino, "send", ""))
+    assert not any("#" in each for each in offered(postino, "ask", ""))
+    assert postino.ok("completion", "fish", "--for", "send", "'#cg") == "#cg-Team\tgroup\n"
+    assert postino.ok("completion", "zsh", "--for", "send", "\\#cg") == "#cg-Team\n"
+
+
 def test_no_daemon_is_started_for_it(bare: Any) -> None:
-    assert offered(bare, "send", "") == []
+    assert offered(bare, "send", "") == offered(bare, "groups", "join", "") == offered(bare, "send", "#") == []
     assert "--tail" in offered(bare, "send", "--t")
     assert not list(bare.home.iterdir())
 
@@ -62,7 +81,8 @@ def test_the_script_works_in_the_shell(postino: Any, shell: str, tmp_path: Any) 
     script = postino.ok("completion", shell)
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
-    postino.ok("send", "cs-bob", "hello")
+    for name in ("cs-ann", "cs-bob"):
+        postino.ok("groups", "join", "cs-team", "--agent", name)
     program = tmp_path / "postino"
     import sys
 
@@ -70,12 +90,14 @@ def test_the_script_works_in_the_shell(postino: Any, shell: str, tmp_path: Any) 
     program.chmod(0o755)
     (tmp_path / "script").write_text(script)
     asked = {
-        "bash": "source $0; COMP_WORDS=(postino send cs-); COMP_CWORD=2; _postino postino; echo ${COMPREPLY[@]}",
-        "zsh": "autoload -U compinit; compinit -u; source $0; (( $+functions[_postino] )) && echo cs-bob",
-        "fish": "source script; complete -C 'postino send cs-'",
+        "bash": 'source $0; for w in cs- \'cs-bob,cs-\' "\'#cs"; do COMP_WORDS=(postino send "$w"); COMP_CWORD=2; '
+        "_postino postino; echo ${COMPREPLY[@]}; done",
+        "zsh": "autoload -U compinit; compinit -u; source $0; compadd() { print -l $found }; CURRENT=3; "
+        "for w in cs- 'cs-bob,cs-' '\\#cs'; do words=(postino send $w); _postino; done",
+        "fish": "source script; for w in cs- 'cs-bob,cs-' '\\#cs'; complete -C \"postino send $w\" | cut -f1; end",
     }[shell]
     env = postino.env | {"PATH": f"{tmp_path}:{postino.env['PATH']}", "HOME": str(tmp_path)}
     done = subprocess.run(
         [shell, "-c", asked, "script"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.stdout.split() == ["cs-bob"], done
+    assert done.stdout.split() == ["cs-ann", "cs-bob", "cs-bob,cs-ann", "#cs-team"], done

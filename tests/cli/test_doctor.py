@@ -70,6 +70,7 @@ def test_a_healthy_home_is_green_and_every_path_delivers(postino, programs, exam
     assert found["claude"]["level"] == "note"
     assert found["cleanup"]["code"] == "ok"
     assert not [each for each in postino.json("agents")["items"] if each["name"].startswith("doctor-")]
+    assert not [each for each in postino.json("history")["items"] if "postino doctor" in each["body"]]
     done = doctor(postino, PATH=str(programs), POSTINO_WAKE="off")  # a note makes no fault
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()

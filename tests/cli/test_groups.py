@@ -10,10 +10,9 @@ def test_several_agents_are_written_to_by_a_list_or_repeated(postino) -> None:
     assert sent.startswith("sent to 3 agents, id ")
     assert "axolotl, marmoset, wombat: nobody of that name has been seen" in sent
     assert [(each["to"], len(each["recipients"])) for each in listed] == [("axolotl, marmoset, wombat", 3)]
-    postino.ok("read", "marmoset")
-    assert "g1-ci → axolotl, marmoset, wombat  just now  queued, 1 of 3 acked" in postino.ok(
-        "history", "--agent", "g1-ci"
-    )
+    assert "  to axolotl, marmoset, wombat  " in postino.ok("read", "marmoset")
+    shown = postino.ok("history", "--agent", "g1-ci")
+    assert shown.startswith("g1-ci → axolotl, marmoset, wombat  ") and "  queued, 1 of 3 acked  " in shown
     assert "twice" in postino.no(2, "send", "axolotl,AXOLOTL", "x")
     assert "to[1]" in postino.no(2, "send", "axolotl,,marmoset", "x")
 
@@ -27,15 +26,16 @@ def test_a_group_is_made_by_its_first_member_shown_and_left(postino) -> None:
     sent = postino.json("send", "#g2-team", "hello", "--from", "g2-ada")
 
     assert [each["to"] for each in sent["recipients"]] == ["g2-bob"]
+    assert "  to #g2-Team  " in postino.ok("read", "g2-bob", "--peek")
     assert postino.ok("groups", "members", "g2-team") == "g2-ada\ng2-bob\n"
     row = next(line for line in postino.ok("groups").splitlines() if "g2-Team" in line)
     assert row.split() == ["#g2-Team", "2", "g2-ada,", "g2-bob"]
     assert postino.ok("groups", "leave", "g2-team", "--agent", "g2-bob") == "g2-bob left #g2-Team, which has 1 member\n"
     assert "was not in" in postino.ok("groups", "leave", "g2-team", "--agent", "g2-bob")
-    for verb in ("members", "leave"):
-        assert "no group #g2-teem; did you mean #g2-Team?" in postino.no(
-            3, "groups", verb, "g2-teem", *(["--agent", "g2-ada"] if verb == "leave" else [])
-        )
+    for words in (("members",), ("leave", "--agent", "g2-ada")):
+        near, far = [postino.no(3, "groups", words[0], name, *words[1:]) for name in ("g2-teem", "nothing-like-it")]
+        assert near == "there is no group #g2-teem; did you mean #g2-Team?"
+        assert far == "there is no group #nothing-like-it; `postino groups` lists them"
     assert "there is a group #g2-Team" in postino.ok("send", "g2-team", "hello")
     assert "one agent" in postino.no(2, "ask", "g2-ada,g2-bob", "who?", "--from", "g2-eve")
     assert "group name missing" in postino.no(2, "groups", "join")

@@ -13,8 +13,10 @@ import pytest
 from postino import home_store
 from postino.home_store import HomeStore
 from postino.paths import Home
+from postino.store.identity import FORMAT
 from tests import servers
 from tests.daemons import Daemon, environment
+from tests.waiting import until
 
 KEY = "{po}:meta"
 
@@ -147,6 +149,24 @@ def test_an_emptied_store_is_told_and_gets_its_id_again(home: Home, postino: Any
 
     assert "store_emptied" in log_of(home)
     assert own.ask("HGET", KEY, "id") == before
+
+
+def test_an_emptied_store_that_a_new_home_has_seen_first_is_used_under_its_new_id(
+    home: Home, postino: Any, serve: Any
+) -> None:
+    own = serve()
+    serve_on(home, POSTINO_VALKEY_URL=own.url)
+    # as the daemon of a new home would find and leave it, but surely before the other one
+    script = "redis.call('FLUSHALL') redis.call('HSET', KEYS[1], 'id', 'another', 'format', ARGV[1])"
+    own.ask("EVAL", script, "1", KEY, str(FORMAT))
+
+    until(lambda: '"another"' in home.store.read_text(), "the daemon has seen that")
+    assert postino("send", "bob", "hello", "--id", "m1")[0] == 0
+    assert postino("down")[0] == 0
+    assert postino("up")[0] == 0
+
+    assert ids(postino, "bob") == ["m1"]
+    assert "store_emptied" in log_of(home)
 
 
 def test_another_store_at_the_same_address_is_refused(home: Home, postino: Any, serve: Any) -> None:

@@ -199,22 +199,17 @@ async def opened(settings: Settings) -> Broker:
 # faults
 
 
-async def kill(watched: Watched, load: Load, *, as_replica: bool = False) -> float:
+async def kill(watched: Watched, load: Load) -> float:
     """kill -9 the primary, start it again after the failover; return the seconds in which nothing was accepted.
 
-    It comes back as a primary, as its configuration says, until the Sentinels tell it; or as a replica of the present
-    one, as whoever starts it may have asked a Sentinel.
+    It comes back as a primary, as its configuration says.
     """
     primary = watched.primary()
 
     async def fault() -> None:
         primary.kill()
         if len(watched.nodes) == 2:  # the fence accepts nothing before the other node is back
-            await eventually(
-                lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S, poll_s=LOOK_S
-            )
-            if as_replica:
-                primary.first = ("--replicaof", "127.0.0.1", str(watched.primary().port))
+            await until_another(watched.primary, primary)
             await asyncio.to_thread(primary.start)
 
     seconds = await load.outage(fault)
@@ -228,21 +223,18 @@ async def planned(watched: Watched, load: Load, *words: str) -> float:
     """Let a Sentinel promote another node; return the seconds in which nothing was accepted."""
     before = watched.primary()
 
-    async def fault() -> None:
-        await eventually(lambda: asyncio.to_thread(asked), "another is promoted", PATIENCE_S, poll_s=LOOK_S)
-
     asked_at = -AGAIN_S
 
-    def asked() -> bool:
+    def primary() -> Node:
         """Ask for the failover, again if a Sentinel gave it up because no replica was fit at that moment."""
         nonlocal asked_at
         if monotonic() - asked_at >= AGAIN_S:
             asked_at = monotonic()
             with contextlib.suppress(ResponseError):  # it is under way, or no replica is fit yet
                 watched.sentinels[0].ask("SENTINEL", "FAILOVER", NAME, *words)
-        return promoted(watched, before)
+        return watched.primary()
 
-    seconds = await load.outage(fault)
+    seconds = await load.outage(lambda: until_another(primary, before))
     await settled(watched, load)
     return seconds
 
@@ -253,9 +245,7 @@ async def freeze(watched: Watched, load: Load) -> float:
 
     async def fault() -> None:
         primary.signal(signal.SIGSTOP)
-        await eventually(
-            lambda: asyncio.to_thread(promoted, watched, primary), "another is promoted", PATIENCE_S, poll_s=LOOK_S
-        )
+        await until_another(watched.primary, primary)
         if len(watched.nodes) == 2:
             primary.signal(signal.SIGCONT)
 
@@ -265,11 +255,15 @@ async def freeze(watched: Watched, load: Load) -> float:
     return seconds
 
 
-def promoted(watched: Watched, before: Node) -> bool:
-    """Tell whether another node than `before` is the primary."""
-    with contextlib.suppress(RedisError, OSError):
-        return watched.primary() is not before
-    return False
+async def until_another(primary: Callable[[], Node], before: Node) -> None:
+    """Return when servers name another primary, or owner of the slot, than `before`."""
+
+    def named() -> bool:
+        with contextlib.suppress(RedisError, OSError):
+            return primary() is not before
+        return False
+
+    await eventually(lambda: asyncio.to_thread(named), "another takes writes", PATIENCE_S, poll_s=LOOK_S)
 
 
 async def settled(watched: Watched, load: Load) -> None:
@@ -284,12 +278,7 @@ async def kill_owner(cluster: Cluster, load: Load) -> None:
 
     async def fault() -> None:
         owner.kill()
-        await eventually(
-            lambda: asyncio.to_thread(lambda: cluster.owner() is not owner),
-            "the replica has taken over",
-            PATIENCE_S,
-            poll_s=LOOK_S,
-        )
+        await until_another(cluster.owner, owner)
         await asyncio.to_thread(owner.start)
 
     await load.outage(fault)
@@ -303,12 +292,7 @@ async def fail_over_owner(cluster: Cluster, load: Load) -> float:
 
     async def fault() -> None:
         replica.ask("CLUSTER", "FAILOVER")
-        await eventually(
-            lambda: asyncio.to_thread(lambda: cluster.owner() is replica),
-            "the replica has taken over",
-            PATIENCE_S,
-            poll_s=LOOK_S,
-        )
+        await until_another(cluster.owner, owner)
 
     seconds = await load.outage(fault)
     await covered(cluster, load)
@@ -322,12 +306,7 @@ async def migrate(cluster: Cluster, load: Load) -> float:
 
     async def fault() -> None:
         owner.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", str(target.ask("CLUSTER", "MYID")))
-        await eventually(
-            lambda: asyncio.to_thread(lambda: cluster.owner() is target),
-            "the slot has moved",
-            PATIENCE_S,
-            poll_s=LOOK_S,
-        )
+        await until_another(cluster.owner, owner)
 
     seconds = await load.outage(fault)
     await covered(cluster, load)
@@ -357,12 +336,7 @@ async def migrate_by_keys(cluster: Cluster, load: Load) -> float:
             move(left)
         for node in (target, owner):
             node.ask("CLUSTER", "SETSLOT", SLOT, "NODE", to_id)
-        await eventually(
-            lambda: asyncio.to_thread(lambda: cluster.owner() is target),
-            "the slot has moved",
-            PATIENCE_S,
-            poll_s=LOOK_S,
-        )
+        await until_another(cluster.owner, owner)
 
     seconds = await load.outage(fault)
     await covered(cluster, load)

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.parametrize("to", [["ann", "eve"], '["ann", "eve"]', "[ann, eve]"])
 async def test_a_list_is_taken_as_a_list_and_as_text(broker, connect, to):
-    bob, _ann = await connect("bob"), await connect("ann")
+    bob, ann = await connect("bob"), await connect("ann")
     sent = await bob.call("msg_send", to=to, body="x", id="m1")
 
     assert (sent["ok"], sent["recipients"], sent["created"]) == (True, 2, True)
@@ -15,6 +15,7 @@ async def test_a_list_is_taken_as_a_list_and_as_text(broker, connect, to):
         "online: gets it with its next read": ["ann"],
         "nobody of that name has been seen; the message waits for one": ["eve"],
     }
+    assert [each["sent_to"] for each in (await ann.call("msg_read"))["messages"]] == [["ann", "eve"]]
     assert [each.to for each in (await broker.mail.peek("eve", 1, 0))[0]] == ["eve"]
     assert (await bob.call("msg_send", to=to, body="x", id="m1"))["created"] is False
 

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from postino.claude.permission import READING
+from postino.mcp import tools as all_tools
+from postino.mcp.instructions import instructions
 from postino.model import ANSWER_BUDGET, BroadcastDraft
 from postino.values import MAX_BODY
 from tests.mcp.mail import ALICE, mail, text_of
@@ -320,3 +322,13 @@ async def test_a_send_without_an_id_can_be_repeated_when_its_outcome_is_unknown(
     assert (refusal["code"], refusal["outcome"]) == ("store_away", "unknown")
     assert (repeated["created"], repeated["seq"]) == (False, 1)
     await bob.close()
+
+
+def test_what_every_session_has_in_its_context_stays_short() -> None:
+    """2,718 characters before `msg_ask`; a client of another kind is told a little more."""
+    always = [each.definition for each in all_tools.TOOLS.values() if each.definition.meta]
+    shown = [each.model_dump(by_alias=True, exclude_none=True) for each in always]
+    tools = [json.dumps(each, separators=(",", ":"), ensure_ascii=False) for each in shown]
+
+    assert {each.name for each in always} == {"msg_whoami", "msg_send", "msg_read"}
+    assert sum(map(len, tools)) + len(instructions("claude-code")) <= 2_918

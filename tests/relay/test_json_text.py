@@ -1,4 +1,4 @@
-"""The relay's JSON is that of `json`, with the C code and without it."""
+"""JSON for the relay and for quick commands is that of `json`, with the C code and without it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from postino.relay import json_text
+from postino import json_text
 
 VALUES = [
     0,
@@ -67,6 +67,7 @@ def test_values_are_written_and_read_as_json_does(text: Any, value: object) -> N
     written = text.dumps(value)
 
     assert written == json.dumps(value, separators=(",", ":"))
+    assert text.dumps(value, in_ascii=False) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     assert text.loads(written) == text.loads(f" {json.dumps(value, indent=1)}\r\n".encode()) == value
 
 
@@ -86,7 +87,7 @@ def test_what_is_no_json_is_refused_and_the_next_is_read(text: Any, wrong: bytes
 def test_errors_are_errors_where_json_is_not_imported() -> None:
     code = """
 import sys
-from postino.relay.json_text import loads
+from postino.json_text import loads
 assert "json" not in sys.modules
 try:
     loads(bytes.fromhex(sys.argv[1]))

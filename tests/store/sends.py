@@ -9,7 +9,7 @@ import pytest
 
 from postino.errors import StoreAway
 from postino.model import Sender
-from postino.store.entries import event, packed
+from postino.store.entries import packed
 from postino.store.pipeline import BATCH_FROM
 from postino.store.store import Store
 
@@ -20,7 +20,7 @@ async def send(store: Store, id: str, to: str = "bob") -> object:
     sender = Sender(name="ci", via="http")
     values = {
         "id": id, "digest": "d", "sender": sender.name, "message": packed(id, sender, "hello", "", ""),
-        "event": event("msg_send", id=id), "max_inbox": 1000, "ttl_ms": 60_000, "session": "", "marked_until": 0,
+        "event": f"msg_send\nid\n{id}", "max_inbox": 1000, "ttl_ms": 60_000, "session": "", "marked_until": 0,
     }  # fmt: skip
     return await store.run_named("send", to, **values)
 

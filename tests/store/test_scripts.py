@@ -10,6 +10,7 @@ import pytest
 from postino.errors import ERRORS
 from postino.paths import folder
 from postino.store import scripts
+from postino.store.fence import PROMISING
 from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
 from postino.store.scripts import Script
 
@@ -246,3 +247,30 @@ def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
     everything = [keys.of(kind, name) for kind in PER_AGENT for name in ("bob", "bob.x", "inbox", "leases")]
     everything += [keys.shared(kind) for kind in SHARED]
     assert len(set(everything)) == len(everything)
+
+
+#: what reads, acknowledges, keeps sessions or sweeps: a failover may lose it, and then it happens again
+NOT_PROMISED = frozenset(
+    {
+        "ack",
+        "nack",
+        "extend",
+        "keepalive",
+        "read",
+        "read_broadcasts",
+        "take",
+        "move_cursor",
+        "mark_given",
+        "seen",
+        "done",
+    }
+    | {"join", "leave", "heartbeat", "bind_claude", "note_client", "forget_session", "expire_presence", "mark_notified"}
+    | {"bury", "sweep", "index_history", "make_room", "take_notifier", "save_notifier", "note_too_fast"}
+    | {"agent_of", "check", "export_entries", "export_ids", "rights", "senders", "slice", "state", "unnotified"}
+    | {"identify", "migrate", "keep_spellings"}  # the start of a daemon, which repeats or confirms them
+)
+
+
+def test_a_new_script_waits_for_replicas_or_is_known_to_promise_nothing() -> None:
+    assert PROMISING.isdisjoint(NOT_PROMISED)
+    assert CORPUS.keys() == PROMISING | NOT_PROMISED

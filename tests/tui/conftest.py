@@ -87,8 +87,14 @@ class Tmux:
         self.run("send-keys", *names)
 
     def shows(self, *parts: str) -> str:
-        until(lambda: all(part in self.run("capture-pane", "-p") for part in parts), f"the screen shows {parts}", 20)
-        return self.run("capture-pane", "-p")
+        def shown() -> str:
+            return self.run("capture-pane", "-p")
+
+        try:
+            until(lambda: all(part in shown() for part in parts), f"the screen shows {parts}", poll_s=0.1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{shown()}") from None
+        return shown()
 
     def close(self) -> None:
         subprocess.run(["tmux", "-L", self._socket, "kill-server"], env=self._env, check=False, capture_output=True)

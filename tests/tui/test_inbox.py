@@ -18,7 +18,7 @@ def person(served, name) -> str:
 async def test_a_message_counts_as_opened_once_it_was_shown_for_a_while(
     open_inbox: Open, client, person, monkeypatch
 ) -> None:
-    sent = client.send(person, "Which branch?", sender="planner")
+    sent = client.send([person, f"{person}-b"], "Which branch?", sender="planner")
     with monkeypatch.context() as patient:
         patient.setattr("postino.tui.sight.SEEN_S", 3600.0)
         async with open_inbox(person) as terminal:
@@ -27,7 +27,7 @@ async def test_a_message_counts_as_opened_once_it_was_shown_for_a_while(
     assert client.state(person, sent["id"])["state"] == "queued"
 
     async with open_inbox(person) as terminal:
-        await terminal.shows("opened")
+        await terminal.shows("opened", f"to {person}, {person}-b")
     assert client.state(person, sent["id"])["state"] == "acked"
 
 
@@ -67,6 +67,24 @@ async def test_a_click_answers_chooses_and_changes_the_view(open_inbox: Open, se
         await terminal.hides("The newer one")
 
     assert [each["body"] for each in client.peek(asker)["items"]] == ["Wait"]
+
+
+async def test_a_key_acts_on_the_row_that_is_marked_also_right_after_the_move(
+    open_inbox: Open, served, client, person
+) -> None:
+    for who in ("one", "two"):
+        sender = f"{person}-{who}"
+        served.posted("messages", {"to": person, "from": sender, "body": who, "choices": [f"yes {who}", "no"]})
+    async with open_inbox(person) as terminal:
+        await terminal.shows("1 [yes two]")
+        terminal.app.action_move(1)
+        await terminal.app.action_choose(1)  # nobody was told of the move yet
+        await terminal.shows(f"yes one: sent to {person}-one")
+        terminal.app.action_move(1)
+        terminal.app.action_reply()
+        await terminal.shows(f"To {person}-two", "Ctrl+S sends")
+
+    assert [each["body"] for each in client.peek(f"{person}-one")["items"]] == ["yes one"]
 
 
 async def test_all_that_is_open_is_reached_by_scrolling(open_inbox: Open, client, person) -> None:

@@ -43,14 +43,14 @@ async def test_the_fate_of_a_message_is_told_in_words(open_inbox, client, name) 
 
 async def test_the_keys_move_through_messages_and_enter_shows_the_thread(open_inbox, client, name) -> None:
     for number in range(3):
-        client.send(name, f"number {number}", sender="ada", thread=f"topic {name}")
+        client.send(name, f"number {number}", sender="ada", thread=f"t {name}")
     client.send(name, "another", sender="ada")
     async with open_inbox() as terminal:
         await terminal.shows("│ another")
         await terminal.press("j", "j")
         await terminal.shows("│ number 1")
         await terminal.press("k", "enter")
-        await terminal.shows(f"topic {name}", "number 0", "│ number 2")
+        await terminal.shows(f"t {name}", "number 0", "│ number 2")
         await terminal.hides("another")
         assert terminal.lines[0].split()[:4] == ["Inbox", "Messages", "Threads", "Broadcasts"]
 
@@ -127,7 +127,7 @@ async def test_a_refusal_is_shown_and_the_text_stays(open_inbox, client) -> None
         await terminal.press("enter")
         await terminal.type("hello")
         await terminal.press("ctrl+s")
-        await terminal.shows("must be 1 to 64 of", "hello", "Ctrl+S")
+        await terminal.shows("must be 1 to 64 of", "hello", "A new message")
 
 
 async def test_older_messages_come_at_the_end_of_the_list(open_inbox, client, name) -> None:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from postino.tui.terminal import Terminal
 from tests.daemons import Daemon
-from tests.nodes import free_port
+from tests.processes import gone, lives
 from tests.tui.conftest import Open, Tmux
 from tests.waiting import eventually, until
-
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 class Pane(Terminal):
@@ -30,9 +21,6 @@ class Pane(Terminal):
     def __init__(self) -> None:
         super().__init__({})
         self.hidden = True
-
-    def is_gone(self) -> bool:
-        return False
 
     async def is_hidden(self) -> bool:
         return self.hidden
@@ -92,56 +80,16 @@ async def test_tmux_says_whether_a_pane_is_seen(tmux: Callable[..., Tmux]) -> No
         assert not await Terminal(strange).is_hidden()
 
 
-@pytest.fixture
-def ssh(tmp_path: Path) -> Iterator[list[str]]:
-    """The command that logs in to a server of this test's own."""
-    if SSHD is None or shutil.which("ssh") is None:
-        pytest.skip("there is no sshd on this machine (apt install openssh-server openssh-client)")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as the service makes it
-    for key in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / key], check=True)
-    port = free_port()
-    lines = [
-        *("UsePAM no", "StrictModes no", "PidFile none", f"Port {port}", "ListenAddress 127.0.0.1"),
-        *(f"HostKey {tmp_path}/host", f"AuthorizedKeysFile {tmp_path}/user.pub"),
-    ]
-    (tmp_path / "sshd_config").write_text("\n".join(lines) + "\n")
-    server = subprocess.Popen([SSHD, "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=subprocess.DEVNULL)
-    until(lambda: _listens(port), "sshd listens", 20)
-    options = ["StrictHostKeyChecking=no", f"UserKnownHostsFile={tmp_path}/known", "LogLevel=ERROR"]
-    command = ["ssh", "-tt", "-F", "none", "-p", str(port), "-i", str(tmp_path / "user")]
-    command += [word for option in options for word in ("-o", option)]
-    yield [*command, "127.0.0.1"]
-    server.terminate()
-    server.wait(10)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_over_ssh_it_takes_keys_and_a_lost_connection_ends_it(tmux, served: Daemon, client, ssh, tmp_path) -> None:
-    """The terminal's SIGHUP is ignored, as by a shell within nohup."""
-    me, pid, script = str(client.people()["items"][0]["name"]), tmp_path / "pid", tmp_path / "inbox"
-    env = [f"export {name}={shlex.quote(value)}" for name, value in served.env.items() if name != "TERM"]
-    postino = f"exec {shlex.quote(sys.executable)} -m postino tui"
-    script.write_text("\n".join([*env, "trap '' HUP", f"echo $$ >{pid}.new", f"mv {pid}.new {pid}", postino, ""]))
-    client.send(me, "Merge **now**?", sender="builder", thread="fix-42")
+def test_it_ends_with_its_terminal_though_it_ignores_the_hangup(tmux, served: Daemon, client, tmp_path: Path) -> None:
+    """As over ssh whose connection is lost, below a shell that ignores SIGHUP."""
+    me, pid = str(client.whoami()["agent"]), tmp_path / "pid"
     screen = tmux()
-    screen.start(shlex.join([*ssh, f"sh {script}"]))
-
-    screen.shows("builder → you", "Merge now?", "live", "opened")
-    screen.run("resize-window", "-x", "60", "-y", "15")
-    until(lambda: len(screen.run("capture-pane", "-p").splitlines()) == 15, "the new size")
-    shown = screen.shows("j k move", "Merge now?").splitlines()
-    assert [line for line in shown[2:] if "builder → you" in line] == []
-    screen.keys("g", "m")
-    screen.shows("read ")
+    screen.start(f"trap '' HUP; echo $$ >{pid}; exec {shlex.quote(sys.executable)} -m postino tui")
+    screen.shows("Nothing waits for you.", "live")
     assert client.agent(me)["online"]
+    assert lives(int(pid.read_text()))
 
-    os.kill(int(screen.run("list-panes", "-F", "#{pane_pid}")), signal.SIGKILL)
+    screen.close()
 
-    until(lambda: not client.agent(me)["online"], "offline", 20)
-    until(lambda: not Path(f"/proc/{int(pid.read_text())}").exists(), "the process has ended", 20)
+    until(lambda: not client.agent(me)["online"], "offline")
+    assert gone(int(pid.read_text()))

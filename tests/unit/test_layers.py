@@ -14,7 +14,7 @@ import pytest
 import postino
 
 ROOT = Path(postino.__file__).parent
-GROUND = {"__version__", "errors", "light"}
+GROUND = {"__version__", "errors", "light", "json_text"}
 RECORDS = GROUND | {
     "private_files",
     "values",
@@ -38,9 +38,10 @@ MAY_KNOW: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
     "light": set(),
+    "json_text": set(),
     "locks": set(),
     "home": set(),
-    "relay": {"__version__", "home", "locks", "versions"},
+    "relay": {"__version__", "home", "json_text", "locks", "versions"},
     "values": GROUND,
     "schema": {"values"},
     "model": GROUND | {"values"},

@@ -159,7 +159,7 @@ export class DemoApi {
       ...{ reader: state === "queued" ? null : "s-demo", leased_at: state === "queued" ? null : iso(sent + MINUTE / 2) },
       lease_until: state === "leased" ? iso(this.#began + LEASE_MS) : null,
       settled_at: settled ? iso(Math.min(this.#began, sent + MINUTE)) : null,
-      ...{ thread: null, reply_to: replies === undefined ? null : `demo-${replies}`, tree: null },
+      ...{ thread: null, reply_to: replies === undefined ? null : `demo-${replies}`, tree: withCode(body) },
       ...rest,
     };
   }
@@ -195,4 +195,9 @@ const encoder = new TextEncoder();
 
 function line(event, id) {
   return encoder.encode(`event: update\n${id && `id: ${id}\n`}data: ${JSON.stringify(event)}\n\n`);
+}
+
+/** Return the tree of a line that has no other marks than those of code. */
+function withCode(body) {
+  return [["p", ...body.split("`").map((part, at) => (at % 2 ? ["code", part] : part)).filter(Boolean)]];
 }

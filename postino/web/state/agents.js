@@ -84,6 +84,7 @@ export class Agents {
   }
 
   async #readStale() {
+    if (this.#stale.size > MANY) return this.refresh(); // more have come since it was requested
     const names = [...this.#stale];
     this.#stale.clear();
     await Promise.all(names.map((name) => this.#readOne(name)));

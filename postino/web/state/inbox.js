@@ -84,6 +84,7 @@ export class Inbox {
       for (const id of [...this.#seen]) if (!items.some((item) => item.id === id)) this.#seen.delete(id);
     } catch (error) {
       this.problem = error.message;
+      if (error.code === "unknown_agent") this.#me.load(); // the store was emptied, and knows the person no more
     }
     this.changed.emit();
   }

@@ -8,6 +8,7 @@ const AWAY_MS = 300_000; // hidden this long, the page counts as away
 
 export class Me {
   name = ""; // "": not known yet, or the daemon knows no person
+  loaded = false;
   chosen = false; // the user has kept or changed the name
   problem = ""; // why the chosen name cannot be used
   changed = new Signal();
@@ -38,6 +39,7 @@ export class Me {
     } catch {
       return; // it is loaded again with the next connection
     }
+    this.loaded = true;
     const chosen = load("person");
     const here = people.find((each) => each.here)?.name ?? "";
     if (!chosen || people.some(({ name }) => name === chosen)) this.#use(chosen || here, chosen !== "");

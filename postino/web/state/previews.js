@@ -1,6 +1,6 @@
 /* The newest message of each agent, for its row in the list. */
 
-import { compareIds } from "../format.js";
+import { compareIds, unmarked } from "../format.js";
 import { Throttle } from "../throttle.js";
 import { Signal } from "./signal.js";
 
@@ -23,8 +23,12 @@ export class Previews {
     this.#load.request();
   }
 
-  onEvent({ type }) {
+  onEvent({ type, old, agent }) {
     if (type === "msg_send") this.refresh();
+    if (type === "agent_rename" && this.#byName.has(old)) {
+      this.#byName.set(agent, this.#byName.get(old));
+      this.changed.emit();
+    }
   }
 
   /** Return `{from, to, text}` of the newest message to or from `name`, or undefined. */
@@ -41,8 +45,7 @@ export class Previews {
     }
     for (const { entry, kind, from, to, body } of items) {
       if (kind !== "message") continue;
-      const plain = body.slice(0, 4 * LONGEST).replace(/^[#>]+ |`+|\*\*/gm, "");
-      const text = plain.replace(/\s+/g, " ").trim().slice(0, LONGEST);
+      const text = unmarked(body.slice(0, 4 * LONGEST)).replace(/\s+/g, " ").trim().slice(0, LONGEST);
       for (const name of [from, to]) {
         const known = this.#byName.get(name);
         if (!known || compareIds(entry, known.entry) > 0) this.#byName.set(name, { entry, from, to, text });

@@ -18,7 +18,7 @@ const REDRAW_MS = 30_000; // for times such as "5 min ago"
 const OLD_MS = 600_000; // a message that waits longer than this is shown in red
 
 const GROUPS = [
-  ["you", "You", (agent, me) => agent.name === me],
+  ["you", "You", (agent, me) => agent.name === me || agent.name === SHARED],
   ["attention", "Attention", (agent) => needsAttention(agent)],
   ["online", "Online", (agent) => agent.online],
   ["waiting", "Mail waiting", (agent) => agent.messageCount > 0 || agent.dead > 0],
@@ -156,7 +156,7 @@ class Group {
     this.element = h(
       "section",
       { class: "group" },
-      h("h2", { id: `group-${key}`, class: "group-title" }, title, this.#count),
+      h("h2", { id: `group-${key}`, class: "group-title" }, title, key !== "you" && this.#count),
       this.#list,
     );
   }
@@ -232,7 +232,7 @@ function status(agent) {
   const seen = mine || (agent.lastSeen ? ago(agent.lastSeen) : "never seen");
   const parts = [...where, agent.online ? (agent.state === "unknown" ? "online" : agent.state) : seen];
   if (agent.sessions > 1) parts.push(count(agent.sessions, "session"));
-  if (leased > 0) parts.push(`${grouped(leased)} leased`);
+  if (leased > 0) parts.push(`${grouped(leased)} being read`);
   return parts.join(" · ");
 }
 

@@ -49,10 +49,7 @@ export class DeadLetters {
 
   /** Put dead letters (null: all) back into the inbox. */
   #requeue(ids) {
-    return this.#app.attempt(async () => {
-      const { requeued } = await this.#app.api.requeue(this.#agent, ids);
-      return `${count(requeued.length, "message")} moved back to the inbox of ${this.#agent}.`;
-    });
+    return this.#app.attempt(() => requeue(this.#app.api, this.#agent, ids));
   }
 
   async #askClear() {
@@ -106,6 +103,17 @@ export class DeadLetters {
       button("repeat", "Requeue", () => this.#requeue([letter.id])),
     );
   }
+}
+
+/** Put dead letters (null: all) of `agent` back into its inbox; return what is to be said. */
+export async function requeue(api, agent, ids) {
+  try {
+    const { requeued } = await api.requeue(agent, ids);
+    if (requeued.length) return `${count(requeued.length, "message")} moved back to the inbox of ${agent}.`;
+  } catch (error) {
+    if (error.code !== "unknown_message") throw error;
+  }
+  return "It was moved back before, or cleared."; // by a second click, on another page or in a terminal
 }
 
 function button(picture, label, click) {

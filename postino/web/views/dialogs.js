@@ -132,7 +132,7 @@ export class Dialogs {
       ),
       h("label", { class: "switch" }, toggle, " Single-key shortcuts"),
       h("h3", { text: "From a terminal" }),
-      command(curl("messages", { to: "reviewer", from: "ci", body: "build 512 is green" })),
+      command(curl("messages", { to: "reviewer", from: "ci", body: "it works" })),
       h("p", { class: "dim" }, "The API: ", h("a", { href: "/api/openapi.json", text: "/api/openapi.json" })),
       h("div", { class: "dialog-ends" }, close),
     );

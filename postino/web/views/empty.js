@@ -8,7 +8,7 @@ export function emptyMail(agent) {
   return empty(
     agent ? `No mail for or from ${agent} yet` : "No mail yet",
     "Any HTTP client can send a message; it waits until it is read. Try it:",
-    command(curl("messages", { to, from: "ci", body: "build 512 is green" })),
+    command(curl("messages", { to, from: "ci", body: "it works" })),
   );
 }
 
@@ -18,6 +18,19 @@ export function emptySearch() {
     "No message in the history matches. Older messages may have expired.",
     h("p", {}, h("a", { href: "#/mail", text: "Show all mail" })),
   );
+}
+
+/** `name` is that of the person. */
+export function emptyInbox(name) {
+  return empty(
+    "Nothing waits for you",
+    `Agents write to you as ${name}, or to human. Try it:`,
+    command(`postino send ${name} 'Merge now?' \\\n  --from builder --choice Merge --choice Wait`),
+  );
+}
+
+export function noThread() {
+  return empty("Threads", "A thread is what several agents have said about one thing: choose one from the list.");
 }
 
 export function emptyBroadcasts() {

@@ -2,6 +2,7 @@
 
 import { h } from "../dom.js";
 import { count, short, visible } from "../format.js";
+import { SHARED } from "../state/inbox.js";
 import { agentLink as agent } from "./agent_link.js";
 import { REASONS } from "./message_state.js";
 
@@ -10,6 +11,13 @@ const messages = (event) => count(event.ids?.length ?? event.count ?? 1, "messag
 const deadLetters = (event) => count(event.ids?.length ?? event.count ?? 1, "dead letter");
 const reason = (event) => REASONS[event.reason] ?? visible(event.reason ?? "");
 
+/** Return what a person did with messages; null if an agent's session did it. */
+function byPerson(event, verb) {
+  const { reader, to } = event;
+  if (reader !== to && to !== SHARED) return null;
+  return [agent(reader), ` ${verb} ${messages(event)}${to === SHARED ? " for all people" : ""}`];
+}
+
 /** type -> [group, icon, event => the sentence] */
 const SENTENCES = {
   msg_send: [
@@ -17,8 +25,8 @@ const SENTENCES = {
     "mail",
     (e) => [agent(e.from), " wrote to ", agent(e.to), ` · no. ${e.seq} via ${visible(String(e.via))}`],
   ],
-  msg_read: ["mail", "lock", (e) => [agent(e.to), ` leased ${messages(e)} · `, session(e.reader)]],
-  msg_ack: ["mail", "check", (e) => [agent(e.to), ` acknowledged ${messages(e)} · `, session(e.reader)]],
+  msg_read: ["mail", "lock", (e) => byPerson(e, "opened") ?? [agent(e.to), ` leased ${messages(e)} · `, session(e.reader)]],
+  msg_ack: ["mail", "check", (e) => byPerson(e, "has read") ?? [agent(e.to), ` acknowledged ${messages(e)} · `, session(e.reader)]],
   msg_done: ["mail", "check", (e) => [agent(e.reader), ` marked ${messages(e)} as done`]],
   msg_nack: [
     "mail",

@@ -4,6 +4,7 @@ import { h, set, visuallyHidden, write } from "../dom.js";
 import { grouped } from "../format.js";
 import { icon } from "../icons.js";
 import * as notifications from "../notifications.js";
+import { mailHash } from "../router.js";
 
 const TABS = [
   ["inbox", "#/inbox", "inbox", "Inbox"],
@@ -12,13 +13,13 @@ const TABS = [
   ["broadcasts", "#/broadcasts", "megaphone", "Broadcasts"],
   ["activity", "#/activity", "pulse", "Activity"],
 ];
-/** What the numbers in the top bar count. */
+/** The numbers in the top bar: what stands beside one and beside several, what it counts, and where that is shown. */
 const VITALS = {
-  online: "agents that are online",
-  unread: "messages that a read could return now",
-  deaf: "agents that have mail and no session that could read it",
-  stuck: "agents that are not busy and whose oldest message waits for more than ten minutes",
-  dead: "messages that were given up",
+  online: ["online", "online", "Agents and people that are connected now", "#/"],
+  unread: ["unread", "unread", "Messages that nobody has begun to read", mailHash(null, { q: "is:waiting" })],
+  deaf: ["offline with mail", "offline with mail", "Agents that have mail and are not connected: it waits until they are", "#/"],
+  stuck: ["stuck", "stuck", "Agents that are not at work, and whose oldest message waits for more than ten minutes", "#/"],
+  dead: ["dead letter", "dead letters", "Messages that were given up: nobody confirmed or read them in time", mailHash(null, { q: "is:dead" })],
 };
 const STATES = { connecting: "Connecting", live: "Live", waiting: "Offline, trying again" };
 const TOAST_MS = 6_000;
@@ -87,11 +88,7 @@ export class Frame {
   /** Show the numbers that matter, those that are not zero. */
   setVitals(numbers) {
     const shown = Object.entries(numbers).filter(([name, number]) => number || name === "online" || name === "unread");
-    this.#vitals.replaceChildren(
-      ...shown.map(([name, number]) =>
-        h("li", { class: `vital vital-${name}`, title: VITALS[name] }, h("strong", { text: grouped(number) }), ` ${name}`),
-      ),
-    );
+    this.#vitals.replaceChildren(...shown.map(([name, number]) => vital(name, number)));
   }
 
   /** Show a warning above the view; "" removes it. */
@@ -119,6 +116,12 @@ export class Frame {
   #drawBell() {
     set(this.#bell, "aria-pressed", String(notifications.enabled()));
   }
+}
+
+function vital(name, number) {
+  const [one, several, title, href] = VITALS[name];
+  const words = ` ${number === 1 ? one : several}`;
+  return h("li", {}, h("a", { class: `vital vital-${name}`, href, title }, h("strong", { text: grouped(number) }), words));
 }
 
 /** Move the focus without changing the hash, which names the view. */

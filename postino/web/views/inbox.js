@@ -8,12 +8,14 @@ import { SHARED } from "../state/inbox.js";
 import { oncePerFrame } from "../throttle.js";
 import { avatarOfAll } from "./avatar.js";
 import { Compose } from "./compose.js";
+import { emptyInbox } from "./empty.js";
 import { MessageRow } from "./message.js";
 import { NameLine } from "./name_line.js";
 import { messageSent, noted } from "./send_status.js";
 
 const SEEN_MS = 1_000; // that a message is visible in a focused page before it counts as seen
 const TICK_MS = 10_000;
+const LONGEST_ID = 128;
 
 export class InboxView {
   element;
@@ -31,6 +33,7 @@ export class InboxView {
   #summary = h("p", { class: "mail-summary", role: "status" });
   #list = h("div", { class: "messages inbox-rows" });
   #empty = h("p", { class: "empty" });
+  #nothing = h("div", { data: { name: "" } });
   #compose;
 
   constructor(app) {
@@ -58,7 +61,7 @@ export class InboxView {
         h("div", { class: "mail-title" }, h("h2", { class: "mail-name", text: "Inbox" }), this.#summary),
         this.#name.element,
       ),
-      h("div", { class: "scroll-box" }, h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Open messages" }, this.#list, this.#empty)),
+      h("div", { class: "scroll-box" }, h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Open messages" }, this.#list, this.#empty, this.#nothing)),
       this.#compose.element,
     );
     this.#compose.aim(null);
@@ -91,9 +94,7 @@ export class InboxView {
 
   /** Answer the selected message with its choice number `number`. */
   choose(number) {
-    const row = this.selected();
-    const choice = row?.entry.choices?.[number - 1];
-    if (choice) this.#answer(row.entry, choice);
+    this.selected()?.choose(number);
   }
 
   done() {
@@ -126,12 +127,17 @@ export class InboxView {
     for (const row of rows) this.#watcher.observe(row.element);
     if (selected >= 0 && !this.#focused()) rows[Math.min(selected, rows.length - 1)]?.element.focus({ preventScroll: true });
     write(this.#summary, loaded ? `${count(open.length, "open message")}${more ? ", and older ones" : ""}` : "");
-    this.#empty.hidden = items.length > 0;
-    write(this.#empty, problem || (loaded ? this.#nothing() : this.#me.name ? "" : "This daemon knows no person yet."));
+    const nothing = loaded && !problem;
+    this.#empty.hidden = items.length > 0 || nothing;
+    write(this.#empty, problem || (this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
+    this.#drawNothing(nothing && !items.length ? this.#me.name : "");
   }
 
-  #nothing() {
-    return `Nothing waits for you. Agents write to you as ${this.#me.name}, or to ${SHARED}.`;
+  /** Show that nothing waits for the person of this `name`; "" if something does. */
+  #drawNothing(name) {
+    if (name === this.#nothing.dataset.name) return;
+    this.#nothing.dataset.name = name;
+    this.#nothing.replaceChildren(...(name ? [emptyInbox(name)] : []));
   }
 
   #makeRow(item) {
@@ -176,16 +182,24 @@ export class InboxView {
     this.#compose.reply({ ...entry, to: null });
   }
 
-  #answer(entry, choice) {
-    const { from, id, thread } = entry;
-    // one id for each message with choices: a second click sends nothing more
-    const answer = `answer:${id}`.slice(0, 128);
+  /** Answer with a choice; return what its row is to say. */
+  async #answer(entry, choice) {
+    const { from, to, id, thread } = entry;
+    // one id for each message with choices: a second click, here or in a terminal, sends nothing more
+    const answer = `answer:${to}:${id}`.slice(-LONGEST_ID);
     const message = { to: from, body: choice, id: answer, reply_to: id, from: this.#me.name, ...(thread && { thread }) };
-    this.#app.attempt(async () => {
+    try {
       const sent = await this.#app.api.send(message);
-      this.#inbox.refresh();
-      return `${from} gets your answer: ${choice}${sent.note ? `. ${noted(sent)}` : ""}`;
-    });
+      this.#app.toast(`${from} gets your answer: ${choice}${sent.note ? `. ${noted(sent)}` : ""}`);
+    } catch (error) {
+      if (error.code !== "key_reused") return failed(error);
+      await this.#app.attempt(async () => {
+        await this.#inbox.done([id]);
+        return "This question has been answered already."; // with another choice, or by somebody else
+      });
+    }
+    this.#inbox.refresh();
+    return "";
   }
 
   #end({ id, from }) {
@@ -206,6 +220,12 @@ export class InboxView {
     this.#inbox.refresh();
     return messageSent(answer, message, this.#app.agents);
   }
+}
+
+/** Return what to say of an answer that failed. */
+function failed({ message, outcome }) {
+  if (outcome !== "unknown") return `Not sent: ${message}`;
+  return `${message} It is not known whether your answer has arrived. Choose again: it will not arrive twice.`;
 }
 
 /** Return an item of the inbox as an entry of the history, which the rows show. */

@@ -1,6 +1,6 @@
 /* The mail of one agent, or of all: the newest at the bottom, older pages above, and the form that sends. */
 
-import { h, write } from "../dom.js";
+import { h, set, write } from "../dom.js";
 import { count } from "../format.js";
 import { mark } from "../highlight.js";
 import { keyed } from "../keyed.js";
@@ -11,7 +11,7 @@ import { MailHistory } from "../state/mail_history.js";
 import { load } from "../storage.js";
 import { oncePerFrame } from "../throttle.js";
 import { Compose } from "./compose.js";
-import { DeadLetters } from "./dead_letters.js";
+import { DeadLetters, requeue } from "./dead_letters.js";
 import { emptyMail, emptySearch } from "./empty.js";
 import { MailHead } from "./mail_head.js";
 import { MessageRow } from "./message.js";
@@ -84,6 +84,7 @@ export class MailView {
     if (moved) this.#compose.aim(agent);
     // a draft that replies to a message keeps that when its thread is not left
     if (thread ? moved || thread !== last.thread : !moved && last.thread) this.#compose.setThread(thread);
+    set(this.element, "data-thread", Boolean(thread));
     if (message !== last.message) this.#wanted = message;
     if (moved || q !== last.q || thread !== last.thread) this.#start();
     this.#drawHead();
@@ -200,19 +201,13 @@ export class MailView {
       agent === null || entry.kind === "broadcast" ? "all" : this.#history.isShownAgent(entry.to) ? "in" : "out";
     const actions = {
       reply: (each) => this.#compose.reply(each),
-      requeue: (each) => this.#app.attempt(() => this.#requeue(each)),
+      requeue: ({ to, id }) => this.#app.attempt(() => requeue(this.#app.api, this.#app.agents.present(to), [id])),
       find: (id) => this.#history.find(id),
       isPerson: (name) => this.#app.agents.get(name)?.kind === "human" || name === SHARED,
       render: (text) => this.#app.api.render(text),
       toast: this.#app.toast,
     };
     return new MessageRow(entry, { direction, agent, actions });
-  }
-
-  async #requeue({ to, id }) {
-    const { api, agents } = this.#app;
-    await api.requeue(agents.present(to), [id]);
-    return "The message is in the inbox again.";
   }
 
   #drawAround(shown) {
@@ -241,7 +236,7 @@ export class MailView {
     const { agent, q, thread } = this.#place;
     const record = this.#app.agents.get(agent);
     const mine = agent !== null && agent === load("name");
-    this.#head.draw({ agent, record, loaded: this.#history.loaded, q, thread, mine });
+    this.#head.draw({ agent, record, loaded: this.#history.loaded, q, thread, mine, entries: this.#history.entries });
   }
 }
 

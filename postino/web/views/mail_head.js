@@ -9,6 +9,7 @@ import { avatar, avatarOfAll } from "./avatar.js";
 import { ManageAgent } from "./manage_agent.js";
 
 const SEARCH_MS = 250; // after the last key
+const NAMED = 6; // who write in a thread
 
 export class MailHead {
   element;
@@ -76,13 +77,13 @@ export class MailHead {
 
   /**
    * `record` is what the REST API says of `agent` (null: all agents, or those of `thread`), `loaded` whether its mail was loaded, `mine`
-   * whether it is the name used in this browser.
+   * whether it is the name used in this browser, `entries` what is shown of the history.
    */
-  draw({ agent, record, loaded, q, thread, mine }) {
+  draw({ agent, record, loaded, q, thread, mine, entries }) {
     const title = agent === null ? thread : "";
     if (agent !== this.#agent || title !== this.#title || !this.#avatar.firstChild) this.#drawAgent(agent, title);
     this.#waiting = record?.messageCount ?? 0;
-    const words = title ? "thread" : agent === null ? summaryOfAll(this.#app.agents) : summary(record, loaded);
+    const words = title ? summaryOfThread(entries) : agent === null ? summaryOfAll(this.#app.agents) : summary(record, loaded);
     write(this.#summary, words);
     this.#summary.classList.toggle("online", record?.online ?? false);
     this.#clear.hidden = this.#waiting === 0;
@@ -151,6 +152,13 @@ function summaryOfAll(agents) {
   return `${count(agents.byName.size, "agent")}, ${agents.online} online · ${count(agents.unread, "unread message")}`;
 }
 
+/** Say how much of a thread is shown and who writes in it. */
+function summaryOfThread(entries) {
+  const names = [...new Set(entries.map(({ from }) => visible(from)))];
+  const others = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
+  return entries.length ? `${count(entries.length, "message")} · ${names.slice(0, NAMED).join(", ")}${others}` : "";
+}
+
 function summary(record, loaded) {
   if (!record) return loaded ? "Not seen yet; mail to this name waits" : ""; // not loaded: the name may be malformed
   const leased = record.messageCount - record.unread;
@@ -163,7 +171,7 @@ function summary(record, loaded) {
     record.online && record.state !== "unknown" && record.state,
     place(record),
     `${record.unread} unread`,
-    leased > 0 && `${leased} leased`,
+    leased > 0 && `${leased} being read`,
     record.groups?.length > 0 && `in ${record.groups.map((group) => `#${visible(group)}`).join(", ")}`,
     record.aliases.length > 0 && `formerly ${record.aliases.slice(0, 3).join(", ")}`,
   ]

@@ -7,7 +7,7 @@ export class ManageAgent {
   #app;
   #agent = "";
   #rename = tool("pen", "Rename this agent", () => this.#askRename());
-  #forget = tool("cross", "Forget this agent", () => this.#askForget());
+  #forget = tool("broom", "Forget this agent", () => this.#askForget());
 
   constructor(app) {
     this.#app = app;

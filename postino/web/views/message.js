@@ -18,6 +18,7 @@ export class MessageRow {
   #entry;
   #state = h("p", { class: "message-state" });
   #buttons = h("div", { class: "actions" });
+  #choices = null;
   #body;
   #actions;
 
@@ -39,7 +40,7 @@ export class MessageRow {
       this.#head(id, agent),
       this.#state,
       time(entry.timestamp, clock(entry.timestamp), full(entry.timestamp)),
-      h("div", { class: "message-main" }, this.#quote(), alteredNote(entry), this.#closed(), this.#body.element, this.#choices()),
+      h("div", { class: "message-main" }, this.#quote(), alteredNote(entry), this.#closed(), this.#body.element, this.#makeChoices()),
       this.#buttons,
     );
     this.element.addEventListener("keydown", (event) => event.target === this.element && event.key === "Enter" && this.open());
@@ -79,6 +80,11 @@ export class MessageRow {
 
   reply() {
     if (this.#actions.reply && this.#entry.from !== "system") this.#actions.reply(this.#entry);
+  }
+
+  /** Answer with the choice number `number`, if there is one. */
+  choose(number) {
+    if (this.#actions.choose && !this.#entry.closed) this.#choices?.choose(number);
   }
 
   toggleWritten() {
@@ -157,25 +163,26 @@ export class MessageRow {
     return h("p", { class: "closed-line" }, "For all people: who opens it takes it. ", open);
   }
 
-  #choices() {
+  #makeChoices() {
     const { choices, from } = this.#entry;
     if (!choices) return null;
-    const { choose } = this.#actions;
-    return new Choices(choices, visible(from), choose && ((choice) => choose(this.#entry, choice))).element;
+    this.#choices = new Choices(choices, visible(from), this.#actions.choose && ((choice) => this.#actions.choose(this.#entry, choice)));
+    return this.#choices.element;
   }
 
   #quote() {
     const id = this.#entry.reply_to;
     if (!id) return null;
     const earlier = this.#actions.find?.(id);
-    const text = earlier ? firstLine(earlier.body) : short(id, 16);
     const jump = () => document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
     return h(
       "p",
       { class: "quote" },
       icon("reply"),
       h("span", { class: "visually-hidden", text: "In reply to " }),
-      earlier ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text }) : h("code", { text }),
+      earlier
+        ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text: firstLine(earlier.body) })
+        : h("a", { class: "link", href: mailHash(this.#entry.from, { message: id }), title: id, text: "an earlier message" }),
     );
   }
 }

@@ -17,13 +17,14 @@ const TICKS = {
 const ENDED = ["skull", "did not get it"];
 
 /** Return what stands for the recipient of a message in its head: links to the agents, or the group. */
-export function recipientLinks({ to, group, recipients }) {
-  if (!recipients) return to && agentLink(to);
-  const names = recipients.map((each) => each.to);
-  if (group) return h("span", { class: "agent-link", title: names.join(", ") }, h("bdi", { text: `#${visible(group)}` }));
+export function recipientLinks({ to, group, recipients, sent_to: sentTo, sent_to_total: total }) {
+  const names = recipients?.map((each) => each.to) ?? sentTo;
+  const title = names?.join(", ") ?? "";
+  if (group) return h("span", { class: "agent-link", title }, h("bdi", { text: `#${visible(group)}` }));
+  if (!names) return to && agentLink(to);
   const links = names.slice(0, SHOWN).flatMap((name, at) => [at ? ", " : "", agentLink(name)]);
-  const more = names.length - SHOWN;
-  return h("span", { class: "recipients", title: names.join(", ") }, ...links, more > 0 ? ` and ${more} more` : "");
+  const more = (total ?? names.length) - SHOWN;
+  return h("span", { class: "recipients", title }, ...links, more > 0 ? ` and ${more} more` : "");
 }
 
 /** Return `{label, details}` for the state of a message to several. */

@@ -1,7 +1,7 @@
 /* The strip under the top bar: what needs a person's attention, each a link. Empty, it takes no room. */
 
 import { h } from "../dom.js";
-import { count, lasting, visible } from "../format.js";
+import { count, grouped, lasting, visible } from "../format.js";
 import { icon } from "../icons.js";
 import { mailHash } from "../router.js";
 import { attention } from "../state/attention.js";
@@ -54,19 +54,25 @@ export class Strip {
 
 const TEXTS = {
   you: ({ number, since }) => [
-    [`${number} for you`, lasting(since)].filter(Boolean).join(" · "),
+    [`${number} for you`, lasting(since) && `oldest ${lasting(since)}`].filter(Boolean).join(" · "),
     `${count(number, "message")} in your inbox, the oldest for ${lasting(since) || "less than a minute"}`,
   ],
-  dead: ({ name, number }) => [`${number} dead: ${name}`, `${count(number, "message")} to ${name} given up`],
+  dead: ({ name, number }) => [
+    `${name}: ${count(number, "dead letter")}`,
+    `${count(number, "message")} to ${name} given up: nobody confirmed or read them in time`,
+  ],
   stuck: ({ name, number, since }) => [
-    `${name} ${number} · ${lasting(since)}`,
-    `${count(number, "message")} for ${name}, the oldest for ${lasting(since)}, and it is not busy`,
+    `${name}: ${number} unread · oldest ${lasting(since)}`,
+    `${count(number, "message")} for ${name}, the oldest for ${lasting(since)}, and it is not at work`,
   ],
   notify: ({ service, error, since }) => [
     `${service}: notification failing`,
     `No notification was sent for ${lasting(since)}: ${error}. \`postino doctor --notify\` tries it.`,
   ],
-  full: ({ name, number, most }) => [`${name} ${number} of ${most}`, `the inbox of ${name} is nearly full`],
+  full: ({ name, number, most }) => [
+    `${name}: inbox ${Math.floor((100 * number) / most)} % full`,
+    `${name} has ${grouped(number)} of at most ${grouped(most)} messages: when it is full, senders are refused`,
+  ],
 };
 
 function chip(found) {

@@ -1,7 +1,7 @@
 /* The list of threads beside the mail: who takes part, how much, and the newest message. */
 
 import { arrange, h, set, visuallyHidden, write } from "../dom.js";
-import { count, grouped, lasting, visible } from "../format.js";
+import { count, grouped, lasting, unmarked, visible } from "../format.js";
 import { keyed } from "../keyed.js";
 import { threadHash } from "../router.js";
 import { arrows } from "../shortcuts.js";
@@ -145,7 +145,7 @@ class Row {
     set(this.#link, "aria-current", current && "page");
     const messages = item.complete ? count(item.messages, "message") : `${item.messages}+ messages`;
     write(this.#people, `${item.participants.map(visible).join(", ")} · ${messages}`);
-    write(this.#preview, `${visible(item.last_from)}: ${visible(item.text)}`);
+    write(this.#preview, `${visible(item.last_from)}: ${visible(unmarked(item.text))}`);
     this.#waiting.hidden = item.waiting === 0;
     this.#waiting.replaceChildren(`${item.waiting}${item.complete ? "" : "+"}`, visuallyHidden(" waiting"));
     write(this.#age, lasting(item.last_at) || "now");
