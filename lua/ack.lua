@@ -5,7 +5,7 @@ A late acknowledgement counts as long as no other session has read the message; 
 KEYS     inbox     stream   {po}:inbox2:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
-         events    stream   {po}:events
+         events    stream   {po}:events3
          agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions

@@ -6,7 +6,7 @@ KEYS     broadcasts      stream   {po}:broadcasts2
          index           hash     {po}:index:all
          cursors         hash     {po}:cursors
          history         stream   {po}:history
-         events          stream   {po}:events
+         events          stream   {po}:events3
          agents          hash     {po}:agents
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
