@@ -5,7 +5,7 @@ Atomic because two sessions must not resume one agent.
 KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions
-         events    stream   {po}:events
+         events    stream   {po}:events3
 ARGV     session   session id, the consumer name
          process   the Claude process: host:pid:start
          claude    its Claude session id

@@ -5,7 +5,7 @@ among the oldest 1000.
 KEYS     inbox       stream   {po}:inbox2:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
-         events      stream   {po}:events
+         events      stream   {po}:events3
          agents      hash     {po}:agents
          broadcasts  stream   {po}:broadcasts2
          feed        hash     {po}:feed

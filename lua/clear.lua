@@ -4,7 +4,7 @@ Atomic because a message must leave the inbox and reach its final state in one s
 KEYS     inbox   stream   {po}:inbox2:<agent>
          leases  zset     {po}:leases:<agent>
          index   hash     {po}:index:<agent>
-         events  stream   {po}:events
+         events  stream   {po}:events3
          agents  hash     {po}:agents
 ARGV     agent   the present name
          until   clear up to this stream ID, which the previous call returned; '+' in the first call

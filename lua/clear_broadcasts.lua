@@ -3,7 +3,7 @@
 Atomic because the range recorded as cleared must be exactly what was deleted.
 KEYS     broadcasts  stream   {po}:broadcasts2
          feed        hash     {po}:feed
-         events      stream   {po}:events
+         events      stream   {po}:events3
 ARGV     ttl_ms      time to live
 RETURNS  number of broadcasts deleted
 ERRORS   NONE

@@ -3,7 +3,7 @@
 Atomic because the letters and the states of their messages must agree. Bounded: 5000 letters per call.
 KEYS     index   hash     {po}:index:<agent>
          dead    stream   {po}:dead2:<agent>
-         events  stream   {po}:events
+         events  stream   {po}:events3
          agents  hash     {po}:agents
 ARGV     agent   the present name
          until   clear up to this stream ID, which the previous call returned; '+' in the first call

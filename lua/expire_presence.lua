@@ -4,7 +4,7 @@ Atomic because several daemons do this at once, and each agent that goes offline
 KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions
-         events    stream   {po}:events
+         events    stream   {po}:events3
          departures  stream   {po}:departures
 ARGV     online_ms  the longest that a sign of life keeps a session online
 RETURNS  number of sessions taken offline

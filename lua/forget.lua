@@ -10,7 +10,7 @@ KEYS     inbox     stream   {po}:inbox2:<agent>
          cursors   hash     {po}:cursors
          groups    hash     {po}:groups
          presence  zset     {po}:presence
-         events    stream   {po}:events
+         events    stream   {po}:events3
 ARGV     agent     the present name
          ttl_ms    how long its message ids are kept
 RETURNS  ok, 1 removed | 0 unknown

@@ -3,7 +3,7 @@
 Atomic because the group and the record of the agent must agree. Repeating changes nothing.
 KEYS     agents  hash     {po}:agents
          groups  hash     {po}:groups
-         events  stream   {po}:events
+         events  stream   {po}:events3
 ARGV     agent   the present name
          group   the group's name in lower case
 RETURNS  ok, the group's name or '', number of members that are left, 1 left | 0 it was no member

@@ -4,7 +4,7 @@ Atomic because a change of presence and its event belong together.
 KEYS     agents     hash     {po}:agents
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
-         events     stream   {po}:events
+         events     stream   {po}:events3
          departures  stream   {po}:departures
 ARGV     agent      the present name
          online_ms  how long the agent stays online; 0: offline now

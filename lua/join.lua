@@ -4,7 +4,7 @@ Atomic because two sessions that start at once must not derive the same name.
 KEYS     agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
-         events      stream   {po}:events
+         events      stream   {po}:events3
 ARGV     session     session id, the consumer name
          generation  grows with each reconnect of the session
          name        explicit agent name or ''

@@ -7,7 +7,7 @@ KEYS     inbox       stream   {po}:inbox2:<agent>
          agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
-         events      stream   {po}:events
+         events      stream   {po}:events3
 ARGV     agent       the session's agent
          session     session id
          generation  of the connection

@@ -3,7 +3,7 @@
 Atomic because two notifications of one process at once must not set back each other's record. Repeating it changes
 nothing.
 KEYS     index     hash     {po}:index:<agent>
-         events    stream   {po}:events
+         events    stream   {po}:events3
          agents    hash     {po}:agents
          sessions  hash     {po}:sessions
 ARGV     agent     the agent that the notification was for

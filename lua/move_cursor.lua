@@ -3,7 +3,7 @@
 Atomic because two sessions of one agent may move it at once.
 KEYS     cursors  hash     {po}:cursors
          agents   hash     {po}:agents
-         events   stream   {po}:events
+         events   stream   {po}:events3
          feed     hash     {po}:feed
 ARGV     agent    the present name
          cursor   '<stream ID> <number>'

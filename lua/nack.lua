@@ -5,7 +5,7 @@ KEYS     inbox           stream   {po}:inbox2:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
          dead            stream   {po}:dead2:<agent>
-         events          stream   {po}:events
+         events          stream   {po}:events3
          agents          hash     {po}:agents
          notices         hash     {po}:notices
 ARGV     agent           the reader's present name

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ note_too_fast: tell by an event that a message was refused because its sender, or a pair of agents, is too fast.
 Atomic because it is one command. The caller bounds how often it tells of the same ones.
-KEYS     events         stream   {po}:events
+KEYS     events         stream   {po}:events3
 ARGV     sender         who sent
          to             to whom, or all
          reason         send_rate or pair_rate

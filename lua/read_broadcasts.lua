@@ -5,7 +5,7 @@ KEYS     broadcasts  stream   {po}:broadcasts2
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          agents      hash     {po}:agents
-         events      stream   {po}:events
+         events      stream   {po}:events3
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
          ids         hash     {po}:index:all

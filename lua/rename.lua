@@ -16,7 +16,7 @@ KEYS     inbox      stream   {po}:inbox2:<old>
          groups     hash     {po}:groups
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
-         events     stream   {po}:events
+         events     stream   {po}:events3
          inbox_own  stream   {po}:inbox2:<owner>
          dead_own   stream   {po}:dead2:<owner>
 ARGV     agent      the present name

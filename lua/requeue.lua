@@ -4,7 +4,7 @@ Atomic because a letter must be in exactly one of the two streams. Bounded: with
 KEYS     inbox      stream   {po}:inbox2:<agent>
          index      hash     {po}:index:<agent>
          dead       stream   {po}:dead2:<agent>
-         events     stream   {po}:events
+         events     stream   {po}:events3
          agents     hash     {po}:agents
          meta       hash     {po}:meta
 ARGV     agent      the present name

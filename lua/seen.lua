@@ -5,7 +5,7 @@ KEYS     inbox     stream   {po}:inbox2:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
          open      hash     {po}:open:<agent>
-         events    stream   {po}:events
+         events    stream   {po}:events3
          agents    hash     {po}:agents
 ARGV     agent     whose inbox: the person's present name, or `human`
          reader    the person's present name

@@ -5,7 +5,7 @@ KEYS     inbox       stream   {po}:inbox2:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          history     stream   {po}:history
-         events      stream   {po}:events
+         events      stream   {po}:events3
          agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
@@ -19,7 +19,7 @@ ARGV     agent       the recipient's present name
          digest      fingerprint of the content
          sender      who sends
          message     the message from its id on, as lib/message.lua has it
-         via         how it was sent
+         event       the event as lib/event.lua has it, without recipient and seq
          max_inbox   most unacknowledged messages, and most dead letters
          ttl_ms      time to live
          session     the session that must act as the sender, or ''
@@ -41,7 +41,7 @@ TIME     O(log n) in the inbox
 --@include lib/number
 --@include lib/past
 local inbox, leases, index, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS, 1, 11)
-local agent, id, digest, from, message, via = unpack(ARGV, 1, 6)
+local agent, id, digest, from, message, event = unpack(ARGV, 1, 6)
 local max_inbox, ttl_ms = tonumber(ARGV[7]), ARGV[8] -- a number when it is needed: this takes longer than a key's look-up
 
 local now, time = now_ms()
@@ -105,7 +105,7 @@ local stream_id = redis.call('XADD', inbox, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
 local entry = redis.call('XADD', history, '*', 'to', agent, 'm', message)
 local marked = mark_both(past, past_from, entry, ARGV[10], ttl_ms, now)
-redis.call('XADD', events, '*', 'type', 'msg_send', 'id', id, 'to', agent, 'from', from, 'seq', seq, 'via', via)
+redis.call('XADD', events, '*', 'e', event .. '\nto\n' .. agent .. '\nseq\n' .. seq)
 if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps both short enough
   redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))
   redis.call('XTRIM', events, 'MAXLEN', '~', 10000)

@@ -3,7 +3,7 @@
 Atomic because a sender that is refused must have written to nobody. Each agent gets a message of its own, with its own
 number, lease and state, and an event; the history gets one entry.
 KEYS     history       stream   {po}:history
-         events        stream   {po}:events
+         events        stream   {po}:events3
          agents        hash     {po}:agents
          presence      zset     {po}:presence
          sessions      hash     {po}:sessions

@@ -6,7 +6,7 @@ Atomic because a message must leave the inbox and reach its final state in one s
 KEYS     inbox           stream   {po}:inbox2:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         events          stream   {po}:events
+         events          stream   {po}:events3
          agents          hash     {po}:agents
          dead            stream   {po}:dead2:<agent>
          notices         hash     {po}:notices

@@ -5,7 +5,7 @@ delivered ones that anybody can read, which counts as no delivery: a read gives 
 KEYS     inbox           stream   {po}:inbox2:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         events          stream   {po}:events
+         events          stream   {po}:events3
          agents          hash     {po}:agents
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions

@@ -120,8 +120,11 @@ class Guard:
             counted.turns = [each for each in recipients if self._turn(name, each, now, person=person)]
             if not person:
                 add, alone = self._rings.add, len(recipients) == 1
-                others = [each for each in recipients if each not in (name, EVERYBODY)]
-                counted.led = [(each, add(name, each, now, alone=alone)) for each in others]
+                counted.led = [
+                    (each, add(name, each, now, alone=alone))
+                    for each in recipients
+                    if each != name and each != EVERYBODY
+                ]
         return counted
 
     def withdraw(self, counted: Counted) -> None:

@@ -91,13 +91,14 @@ class Mail(Inboxes):
             TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        draft = await self.addressed(draft, sender.name)
+        if draft.to is None:
+            draft = await self.addressed(draft, sender.name)
         to = draft.to or ""
         with self._guard.counting(sender, [to], draft.id) as counted:
             sent = await super().send(draft, sender)
             counted.created = int(sent.created)
         self._guard.note_name(sender.name, to, sent.to)
-        if note := self.further_answer(draft, sent.to, sender):
+        if draft.reply_to is not None and (note := self.further_answer(draft, sent.to, sender)):
             sent = msgspec.structs.replace(sent, note=note)
         if sent.known:
             return sent

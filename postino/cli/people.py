@@ -63,7 +63,7 @@ def _within(client: Client, person: str, args: argparse.Namespace) -> Json:
         answer, items = _all(client, person)
         shown = [each for each in reversed(items) if args.peek or each["opened_by"] is None]
         most = args.limit or (len(shown) if args.peek else DEFAULT_PAGE)
-        answer |= {"items": shown[:most], "left": len(shown[most:])}
+        answer |= {"items": shown[:most], "more": len(shown) > most, "left": len(shown[most:])}
         left = until - time.monotonic()
         if answer["items"] or left <= 0:
             return answer

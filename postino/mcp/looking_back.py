@@ -15,6 +15,7 @@ LAST = 10  # messages
 MAX_SHOWN = 1_000  # characters of a body; msg_read has it whole, and so has `postino show`
 BEGINNING = 60  # characters of a body that remind of what was sent
 _STATUS = ("id", "to", "state", "timestamp", "thread", "reader", "leased_at", "settled_at", "reason", "recipients")
+_USUAL = (None, 0, 1, "none")
 _MAIL = ("id", "from", "to", "verified", "timestamp", "thread", "reply_to", "expects", "state", "altered")
 
 
@@ -40,6 +41,10 @@ def _status(entry: HistoryEntry) -> dict[str, Any]:
         return {"kind": "broadcast"} | kept | {"text": _beginning(entry.body)}
     extra = {"deliveries": entry.deliveries} if entry.deliveries > 1 else {}
     told = {} if "recipients" in kept else {"notified": entry.notified}
+    if "recipients" in kept:  # of a group up to 200: without what is as always
+        kept["recipients"] = [
+            {name: value for name, value in each.items() if value not in _USUAL} for each in kept["recipients"]
+        ]
     return kept | extra | told | {"text": _beginning(entry.body)}
 
 

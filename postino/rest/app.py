@@ -129,6 +129,7 @@ def _endpoint(
     largest = min(most, route.longest_body or most)
     setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
     handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api and not route.needs_token
+    accepts = route.accepts
     make_call: Callable[..., ApiCall[Any, Any]] = ApiCall  # `ApiCall[Any, Any](...)` would cost a microsecond
     no_query: Any = NOTHING if route.query is Nothing else route.query()
 
@@ -140,9 +141,12 @@ def _endpoint(
             if route.own:
                 await call.check_own(call.recipient(), "agent")
         if takes_body:
-            call.body = read_body(await parse.body(request, largest, setting=setting, wanted=route.accepts))
+            data = parse.arrived_body(request, largest, setting=setting, wanted=accepts)
+            if data is None:
+                data = await parse.body(request, largest, setting=setting, wanted=accepts)
+            call.body = read_body(data)
         elif route.raw:
-            parse.check_type(request, route.accepts)
+            parse.check_type(request, accepts)
         elif request.can_read_body:
             parse.refuse_body(request)
         if request.rel_url.raw_query_string:

@@ -104,6 +104,18 @@ def query(request: web.Request, kind: type[T]) -> T:
     return record
 
 
+def arrived_body(request: web.Request, largest: int, *, setting: str = "", wanted: str = JSON) -> bytes | None:
+    """Return the body of a POST, as `body` does, if it has arrived with the head, as nearly always; else None."""
+    check_type(request, wanted)
+    content = request.content
+    if not content.is_eof() or content.exception() is not None:
+        return None
+    data = content.read_nowait()
+    if len(data) > largest:
+        raise _too_large(largest, setting, wanted, len(data))
+    return data
+
+
 async def body(request: web.Request, largest: int, *, setting: str = "", wanted: str = JSON) -> bytes:
     """Return the body of a POST, at most `largest` bytes, which must arrive within 10 s.
 
@@ -119,11 +131,8 @@ async def body(request: web.Request, largest: int, *, setting: str = "", wanted:
     if length > largest:
         raise _too_large(largest, setting, wanted, length)
     try:
-        if request.content.is_eof():  # it arrived with the head, as nearly always
-            data = request.content.read_nowait()
-        else:
-            async with asyncio.timeout(BODY_S):
-                data = await request.read()
+        async with asyncio.timeout(BODY_S):
+            data = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise _too_large(largest, setting, wanted, length) from None
     except TimeoutError:

@@ -32,8 +32,15 @@ async def run_script(connection: Pipeline, script: Script, command: tuple[str | 
     try:
         return await connection.call(*command)
     except ResponseError as refusal:
-        if code_of(refusal) != "NOSCRIPT":
-            raise _translate(refusal) from None
+        return await run_refused(connection, script, command, refusal)
+
+
+async def run_refused(
+    connection: Pipeline, script: Script, command: tuple[str | int, ...], refusal: ResponseError
+) -> Any:
+    """Run a script that was refused once more if the server has dropped it, or raise what its refusal means."""
+    if code_of(refusal) != "NOSCRIPT":
+        raise _translate(refusal) from None
     # the server has dropped its script cache and run nothing, so the second call is no retry
     await run_plain(connection, ("SCRIPT", "LOAD", script.source))
     return await run_plain(connection, command)

@@ -65,8 +65,12 @@ class EventStream:
 
 
 def _event(id: str, flat: list[str]) -> Event:
-    data: dict[str, Any] = pairs(flat)
-    kind = data.pop("type")
+    if flat[0] == "e":
+        kind, *flat = flat[1].split("\n")
+        data: dict[str, Any] = pairs(flat)
+    else:  # in format 2 each is a field
+        data = pairs(flat)
+        kind = data.pop("type")
     if "ids" in data:
         data["ids"] = msgspec.json.decode(data["ids"], type=list[str])
     if "reader" in data and kind.startswith("msg_"):  # the reader of broadcasts is an agent

@@ -60,7 +60,7 @@ class Batch:
 
     calls: list[PendingCall]
     needed: int  # replicas that must have it
-    fenced: int  # commands behind the calls
+    missing: int  # replies, those of the fence behind the calls included
     replies: list[Any] = field(default_factory=list)
 
     @property
@@ -85,6 +85,7 @@ class Fence:
         self._replicas: frozenset[tuple[str, str]] = frozenset()
         self._doubtful_until = 0.0
         self._batches: deque[Batch] = deque()
+        self._nobody: asyncio.Future[Any] | None = None
         self._tails: dict[int, list[bytes]] = {}  # what ends a batch, by the replicas that must have it
 
     @property
@@ -169,7 +170,7 @@ class Fence:
         needed = self._needed()
         commands = self._commands(needed, ASKED)
         self._batches.append(Batch([], needed, len(commands)))
-        return _unanswered(commands, deadline)
+        return self._unanswered(commands, deadline)
 
     def enclose(self, calls: list[PendingCall]) -> list[PendingCall]:
         """Begin a batch; return its calls and what is to be sent behind them."""
@@ -177,16 +178,22 @@ class Fence:
         tail = self._tails.get(needed)
         if tail is None:
             tail = self._tails[needed] = self._commands(needed)
-        self._batches.append(Batch(calls, needed, len(tail)))
-        return calls + _unanswered(tail, calls[-1].deadline)
+        self._batches.append(Batch(calls, needed, len(calls) + len(tail)))
+        return calls + self._unanswered(tail, calls[-1].deadline)
+
+    def _unanswered(self, commands: list[bytes], deadline: float) -> list[PendingCall]:
+        """Return the commands of a fence as calls whose replies nobody awaits: they are the batch's."""
+        if self._nobody is None:
+            self._nobody = asyncio.get_running_loop().create_future()
+            self._nobody.set_result(None)
+        return [PendingCall(each, self._nobody, deadline) for each in commands]
 
     def take(self, reply: Any) -> Batch | None:
         """Take the next reply of the connection; return its batch if that is complete."""
         batch = self._batches[0]
         batch.replies.append(reply)
-        if len(batch.replies) < len(batch.calls) + batch.fenced:
-            return None
-        return self._batches.popleft()
+        batch.missing -= 1
+        return None if batch.missing else self._batches.popleft()
 
     def abandon(self) -> list[Batch]:
         """Return the batches that the connection left incomplete."""
@@ -206,15 +213,14 @@ class Fence:
         for each in answers:
             if isinstance(each, RedisError):
                 return str(each)
-        wait = max(each for each in waits if not isinstance(each, list))
+        wait = waits[ASKED - 1 if batch.is_trial else 0]
         online = _online(role)
-        if role[0] != "master" or self._replicas - online:
+        if role[0] != "master" or online != self._replicas:
+            before, self._replicas = self._replicas, online
+            if role[0] == "master" and before < online:
+                return "a replica has joined that did not confirm it"
             self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
-            self._replicas = online
             return "a replica has left, which a failover begins with"
-        joined, self._replicas = online - self._replicas, online
-        if joined:
-            return "a replica has joined that did not confirm it"
         needed = max(batch.needed, self._needed())
         if wait < needed:
             self._note_slow(time.monotonic())
@@ -256,13 +262,6 @@ def _can_wait(role: Any, wait: Any, waitaof: Any) -> bool:
     raise refused(f"WAITAOF is refused ({waitaof})")
 
 
-def _unanswered(commands: list[bytes], deadline: float) -> list[PendingCall]:
-    """Return the commands of a fence as calls whose replies nobody awaits: they are the batch's."""
-    nobody: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    nobody.set_result(None)
-    return [PendingCall(each, nobody, deadline) for each in commands]
-
-
 def refused(reason: str) -> StoreAway:
     return StoreAway(f"Nothing is accepted now, because POSTINO_REPLICAS is set: {reason}", outcome="none")
 
@@ -271,7 +270,7 @@ def _online(role: Any) -> frozenset[tuple[str, str]]:
     """Return the replicas of a primary that confirm what they get, by their addresses; one that loads does not yet."""
     if role[0] != "master":
         return frozenset()
-    return frozenset((str(host), str(port)) for host, port, confirmed in role[2] if int(confirmed) > 0)
+    return frozenset([(host, port) for host, port, confirmed in role[2] if int(confirmed) > 0])
 
 
 def _info(text: Any) -> dict[str, str]:

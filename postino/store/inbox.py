@@ -70,7 +70,7 @@ class Inboxes:
             "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
             "sender": sender.name,
             "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            "via": sender.via,
+            "event": f"msg_send\nid\n{draft.id}\nfrom\n{sender.name}\nvia\n{sender.via}",
             "max_inbox": self._limits.max_inbox,
             "ttl_ms": self._limits.ttl_ms,
             "session": sender.session,
@@ -210,10 +210,15 @@ class Inboxes:
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
         """
-        _, (acked, rejected) = await self._store.run_named(
+        ids = list(dict.fromkeys(ids))
+        _, (marks,) = await self._store.run_named(
             "ack", agent, consumer=consumer, ids=id_array(ids), acting="1" if acting else ""
         )
-        return Acknowledged(acknowledged=acked, rejected=rejected)
+        marked = list(zip(ids, marks, strict=True))
+        return Acknowledged(
+            acknowledged=[id for id, mark in marked if mark == "1"],
+            rejected=[id for id, mark in marked if mark == "0"],
+        )
 
     async def nack(
         self, agent: str, consumer: str, ids: list[str], delay_ms: int = 0, *, counts: list[int] | None = None

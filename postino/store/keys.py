@@ -15,8 +15,9 @@ SHARED = (
 )  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index
 ALL = "all"
-#: streams whose entries no daemon of format 1 can read, and which it therefore must not find
-_OF_FORMAT_2 = frozenset({"inbox", "dead", "broadcasts"})
+#: streams whose entries no daemon of an older format can read, and which it therefore must not find, and the first
+#: format that has such entries
+_SINCE = {"inbox": 2, "dead": 2, "broadcasts": 2, "events": 3}
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Keys:
         return f"{{{self.prefix.rstrip(':')}}}"
 
     def shared(self, kind: str) -> str:
-        """Return the key of what exists once, e.g. `{po}:events`."""
-        return f"{self.tag}:{kind}{'2' if kind in _OF_FORMAT_2 else ''}"
+        """Return the key of what exists once, e.g. `{po}:history`."""
+        return f"{self.tag}:{kind}{_SINCE.get(kind, '')}"
 
     def of(self, kind: str, agent: str) -> str:
         """Return the key of what each agent has, e.g. `{po}:index:alice`."""
@@ -51,9 +52,9 @@ class Keys:
         return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)
 
     def to_migrate(self, names: list[str]) -> list[str]:
-        """Return the keys of the script `migrate`, for data of format 1 in which there are these names."""
-        keys = [self.shared("meta"), self.shared("agents"), f"{self.tag}:broadcasts", self.shared("broadcasts")]
-        keys.append(f"{self.tag}:order:{ALL}")
+        """Return the keys of the script `migrate`; of data of format 1 with all names that there are in it."""
+        keys = [self.shared("meta"), self.shared("agents"), f"{self.tag}:events", self.shared("events")]
+        keys += [f"{self.tag}:broadcasts", self.shared("broadcasts"), f"{self.tag}:order:{ALL}"]
         for name in names:
             for kind in ("inbox", "dead"):
                 keys += [f"{self.tag}:{kind}:{name}", self.of(kind, name)]

@@ -25,20 +25,21 @@ log = structlog.get_logger()
 async def migrate(
     connection: Pipeline, keys: Keys, script: Script, confirm: Callable[[], Awaitable[Any]] | None = None
 ) -> None:
-    """Convert data of format 1, in one step; newer data is left as it is.
+    """Convert data of an older format, in one step; newer data is left as it is.
 
     `confirm` is a write that replicas confirm: no daemon could use one that has the older format after a failover.
 
     Raises:
         StoreAway: no reply; repeating is safe.
     """
-    done = 0
-    while not done:  # until the names are the same at both commands
-        known: list[Any] = await run_plain(connection, ("HGETALL", keys.shared("agents")))
-        names = known[::2]  # also aliases: a rename in between may make one the present name
+    names, done = list[str](), 0
+    while not done:  # with data of format 1, until the names are the same at both commands
         touched = keys.to_migrate(names)
         command: tuple[str | int, ...] = ("EVALSHA", script.sha, len(touched), *touched, FORMAT, json.dumps(names))
         done = await run_script(connection, script, command)
+        if not done:
+            known: list[Any] = await run_plain(connection, ("HGETALL", keys.shared("agents")))
+            names = known[::2]  # also aliases: a rename in between may make one the present name
     if confirm is not None:
         await _until_confirmed(confirm)
 

@@ -177,13 +177,14 @@ class Pipeline:
             return
         if self._sent_away and not self._wire.in_flight:
             self._wire.close(ConnectionError("the server refused to serve"))
-        elif self._flush_handle is None:
+        elif self._unsent and self._flush_handle is None:
             self._send(self._wire)
 
     def _send(self, wire: Wire) -> None:
         """Send the next batch if it is time for one; otherwise the next replies try again."""
-        free = len(wire.in_flight) < BATCH_FROM if self._fence is None else self._fence.has_room()
-        if not self._unsent or wire.paused or self._sent_away or not free:
+        if not self._unsent or wire.paused or self._sent_away:
+            return
+        if not (len(wire.in_flight) < BATCH_FROM if self._fence is None else self._fence.has_room()):
             return
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:

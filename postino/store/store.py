@@ -12,13 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.store import scripts
-from postino.store.calls import denied, forgotten, run_plain, run_script
+from postino.store.calls import denied, forgotten, run_plain, run_refused, run_script
 from postino.store.fence import PROMISING, Fence, Replicas
 from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
@@ -297,7 +297,10 @@ class Store:
         head = self._call_head(name, agent, sender) if is_common else self._make_head(name, agent, sender, keys, more)
         command = head + script.arguments(values)
         try:
-            return await run_script(self._connection(name), script, command)
+            try:
+                return await self._connection(name).call(*command)
+            except ResponseError as refusal:
+                return await run_refused(self._connection(name), script, command, refusal)
         except StoreFull as full:  # the server ran nothing, so a second call is no retry
             if name not in _MAKES_ROOM:
                 raise

@@ -221,7 +221,7 @@ class TransferTable:
 
     async def is_importing(self) -> bool:
         """Return whether an import was begun and not ended."""
-        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports"))
+        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports3"))
 
     async def add_agent(self, line: AgentLine) -> None:
         """Restore an agent.

@@ -273,6 +273,7 @@ async def test_the_list_moves_nobody_and_tells_how_many_have_seen_each(broker: B
 async def test_of_many_readers_ten_are_named_of_each_kind_and_people_are_none(broker: Broker, say) -> None:
     await say(broker, "b0")
     await broker.people.register("lea")
+    await broker.agents.heartbeat("lea")
     await broker.broadcasts.read("lea", 1)
     await say(broker, "b1")
     names = [f"a{number:02}" for number in range(30)]

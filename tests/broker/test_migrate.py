@@ -1,4 +1,4 @@
-"""Data of format 1 is taken over at the start, in one step, and means the same afterwards."""
+"""Data of an older format is taken over at the start, in one step, and means the same afterwards."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ async def test_a_daemon_of_format_1_finds_nothing_and_stores_nothing(home: Home,
     assert old.ask("EXISTS", "{po}:broadcasts") == 0
     assert old.ask("HEXISTS", "{po}:meta", "import") == 1, "what the scripts of format 1 refuse to store mail for"
     monkeypatch.setattr("postino.store.identity.FORMAT", 1)
-    with pytest.raises(WrongStore, match="has format 2, which a newer postino wrote: update this one"):
+    with pytest.raises(WrongStore, match="has format 3, which a newer postino wrote: update this one"):
         await opened(home, old)
 
 
@@ -125,7 +125,7 @@ async def test_data_from_before_stores_had_ids_is_taken_over(home: Home, old: An
         assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "m3"]
     finally:
         await broker.close()
-    assert old.ask("HGET", "{po}:meta", "format") == "2"
+    assert old.ask("HGET", "{po}:meta", "format") == "3"
 
 
 @pytest.mark.parametrize("joined", [False, True])
@@ -195,5 +195,54 @@ async def test_an_import_that_was_under_way_still_is(home: Home, old: Any) -> No
         assert (await broker.mail.send(Draft(id="m6", to="bob", body="new"), CI)).created
         await migrate(broker._store.writes, broker._store.keys, broker._store.scripts["migrate"])
         assert old.ask("XLEN", "{po}:inbox2:bob") == 3, "a second time nothing is changed"
+    finally:
+        await broker.close()
+
+
+@pytest.fixture
+async def of_format_2(home: Home, serve: Any) -> Any:
+    """A store as a daemon of format 2 left it: m1 was sent to bob, and of its events the first told of that."""
+    server = serve()
+    broker = await opened(home, server)
+    await broker.mail.send(Draft(id="m1", to="bob", body="old"), CI)
+    await broker.close()
+    server.ask("DEL", "{po}:events3")
+    for id, kind in (("m1", "msg_send"), ("m0", "msg_nack")):
+        said = {"type": kind, "id": id, "to": "bob", "seq": 1} | ({"ids": f'["{id}"]'} if kind == "msg_nack" else {})
+        server.ask("XADD", "{po}:events", "*", *[each for pair in said.items() for each in pair])
+    server.ask("HSET", "{po}:meta", "format", 2)
+    return server
+
+
+async def test_events_of_format_2_are_resumed_where_their_reader_was(home: Home, of_format_2: Any) -> None:
+    first = of_format_2.ask("XRANGE", "{po}:events", "-", "+")[0][0]
+    broker = await opened(home, of_format_2)
+    try:
+        await broker.mail.send(Draft(id="m2", to="bob", body="new"), CI)
+        told, gap = await broker.events.replay(first, 10)
+        assert [(each.type, each.data.get("id"), each.data["seq"]) for each in told] == [
+            ("msg_nack", "m0", 1), ("msg_send", "m2", 2)
+        ]  # fmt: skip
+        assert (told[0].data["ids"], gap) == (["m0"], False)
+        assert [each.id for each in (await broker.mail.read("bob", "s-1")).lease.items] == ["m1", "m2"]
+    finally:
+        await broker.close()
+
+
+async def test_a_daemon_of_format_2_stores_nothing_that_nobody_would_be_told_of(home: Home, of_format_2: Any) -> None:
+    await (await opened(home, of_format_2)).close()
+
+    assert of_format_2.ask("HEXISTS", "{po}:meta", "imports") == 1, "what its scripts refuse to store mail for"
+    assert of_format_2.ask("EXISTS", "{po}:events") == 0
+    assert of_format_2.ask("HGET", "{po}:meta", "format") == "3"
+
+
+async def test_an_import_of_format_2_that_was_under_way_still_is(home: Home, of_format_2: Any) -> None:
+    of_format_2.ask("HSET", "{po}:meta", "imports", "some-export")
+
+    broker = await opened(home, of_format_2)
+    try:
+        assert await broker.transfer.abandon()
+        assert (await broker.mail.send(Draft(id="m2", to="bob", body="new"), CI)).created
     finally:
         await broker.close()

@@ -52,6 +52,7 @@ async def test_what_was_not_stored_leads_to_nothing() -> None:
     assert go_round(room, 30, *"abc") == 30
     for _ in range(50):  # the same message again
         assert room.send("a", "b", created=0) is None
+    assert room.send("x", "a", created=0) is None
     assert room.send("a", "b") is None
     assert room.send("b", "c") is not None
 

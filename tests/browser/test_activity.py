@@ -103,7 +103,7 @@ def test_ten_thousand_events_stay_smooth(visit, valkey, name) -> None:
             with valkey.pipeline(transaction=False) as pipe:
                 for number in range(start, start + 500):
                     fields = {"type": "msg_notified", "ids": '["x"]', "to": f"{run}-{number % 500}", "how": "hook"}
-                    pipe.xadd("{po}:events", fields, maxlen=10_000, approximate=True)
+                    pipe.xadd("{po}:events3", fields, maxlen=10_000, approximate=True)
                 pipe.execute()
         page.get_by_text(f"{run}-499 was notified of 1 message").first.wait_for(timeout=30_000)
 

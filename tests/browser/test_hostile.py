@@ -125,9 +125,9 @@ def plant(valkey: Any, **fields: Any) -> str:
 def test_names_threads_and_events_full_of_markup_are_shown_as_text(visit, valkey, name) -> None:
     for number, payload in enumerate(PAYLOADS):
         plant(valkey, id=f"{name}-{number}", **{"from": payload, "to": name, "thread": payload, "via": payload})
-    valkey.xadd("{po}:events", {"type": PAYLOADS[0], "agent": PAYLOADS[4]})
+    valkey.xadd("{po}:events3", {"type": PAYLOADS[0], "agent": PAYLOADS[4]})
     valkey.xadd(
-        "{po}:events", {"type": "msg_send", "from": PAYLOADS[4], "to": PAYLOADS[6], "id": "x", "seq": 1, "via": "x"}
+        "{po}:events3", {"type": "msg_send", "from": PAYLOADS[4], "to": PAYLOADS[6], "id": "x", "seq": 1, "via": "x"}
     )
     valkey.hset("{po}:agents", PAYLOADS[6], '{"since":1,"seen":1,"sessions":[],"aliases":[]}')
     page = visit(f"#/agents/{name}")

@@ -229,3 +229,22 @@ def test_an_unhealthy_daemon_causes_a_warning_until_it_recovers(visitor, daemon)
     page.clock.fast_forward(16_000)
 
     page.get_by_text("Valkey does not answer").wait_for(state="hidden")
+
+
+def test_a_choice_made_while_the_daemon_is_gone_can_be_made_again(visitor, daemon) -> None:
+    daemon.call("POST", "people/ann")
+    id = daemon.send("ann", "Merge?", choices=["Merge", "Wait"], **{"from": "builder"})
+    page = visitor.open("#/inbox", person="ann")
+    state(page, "live")
+    asked = page.locator(f'.inbox-rows [data-message-id="{id}"]')
+    asked.wait_for()
+
+    daemon.kill()
+    asked.get_by_role("button", name="Merge", exact=True).click()
+    asked.get_by_text("It is not known whether your answer has arrived.").wait_for()
+    daemon.start()
+    state(page, "live")
+    asked.get_by_role("button", name="Merge", exact=True).click()
+
+    asked.wait_for(state="detached")
+    assert [each["body"] for each in daemon.call("GET", "messages/builder")["items"]] == ["Merge"]

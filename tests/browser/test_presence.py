@@ -105,3 +105,19 @@ def test_a_person_with_one_page_in_sight_is_online(watched: Watched) -> None:
 
     seen.clock.run_for(13_000)
     watched.comes_online()
+
+
+def test_a_person_whose_store_was_emptied_is_one_again(watched: Watched, served: Any, until: Any) -> None:
+    page = watched.open()
+    watched.comes_online()
+    with served.valkey() as valkey:
+        identity = valkey.hgetall("{po}:meta")
+        with valkey.pipeline() as emptied:
+            emptied.flushall().hset("{po}:meta", mapping=identity).execute()
+
+    page.clock.run_for(13_000)  # it shows that it is there, to a daemon that does not know it
+    served.call("POST", f"agents/{watched.person}/heartbeat")
+    page.reload()
+
+    until(lambda: served.call("GET", f"agents/{watched.person}")["kind"] == "human", "it is a person's name again")
+    page.locator(".name-line strong", has_text=watched.person).wait_for()

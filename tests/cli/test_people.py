@@ -68,6 +68,8 @@ def test_all_that_is_new_is_read_the_oldest_first_and_done_without_an_answer(pos
         for number in range(55):
             client.send(person, f"number {number}.", sender="p4-ci", id=f"p4-{number}")
 
+    looked = postino.json("read", "--peek", "--limit", "3")
+    assert ([each["id"] for each in looked["items"]], looked["more"]) == (["p4-0", "p4-1", "p4-2"], True)
     first, then = postino.ok("read"), postino.ok("read")
 
     assert first.index("number 0.") < first.index("number 49.") and first.endswith("\n5 more.\n")

@@ -43,6 +43,17 @@ async def test_named_messages_are_found_and_others_are_named(broker, connect):
     assert len((await bob.call("msg_status"))["messages"]) == 10
 
 
+async def test_of_a_list_its_sender_sees_in_short_what_became_of_it_for_each(broker, connect):
+    bob = await connect("bob")
+    await bob.call("msg_send", to=["ann", "eve"], body="x", id="m1")
+    await broker.mail.read("ann", "reader-of-ann", ack_now=True)
+    ((ann, eve),) = [each["recipients"] for each in (await bob.call("msg_status"))["messages"]]
+
+    assert ann.pop("settled_at")
+    assert ann == {"to": "ann", "state": "acked"}
+    assert eve == {"to": "eve", "state": "queued"}
+
+
 async def test_of_a_broadcast_its_sender_sees_who_has_seen_it(broker, connect):
     bob, _ann = await connect("bob"), await connect("ann")
     await bob.call("msg_broadcast", body="hear", id="b1")

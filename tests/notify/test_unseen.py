@@ -47,6 +47,11 @@ async def test_what_is_younger_or_opened_is_not_told(broker, notifier, ntfy, rob
 
     assert ntfy.tried == 0
 
+    await write(broker, "m2", robert)
+    await notifier(broker, unseen=0.001).look()
+
+    assert [each["title"] for each in ntfy.received] == ["postino: 1 message for robert"]
+
 
 async def test_while_a_page_or_a_terminal_is_open_nothing_is_told(broker, notifier, ntfy, robert) -> None:
     one = notifier(broker, unseen=0.001)
@@ -96,9 +101,12 @@ async def test_a_hostile_name_is_no_link_and_not_long(broker, notifier, ntfy, ro
     await write(broker, "m2", robert, Sender(name="x" * 64, via="http"))
     await one.look()
     await one.dies("m3", to="www.evil.example")
+    await one.dies("m4", to="y" * 64)
     await one.look()
 
     text = str([(each["title"], each["message"]) for each in ntfy.received])
     assert "evil" in text
     assert "evil.example" not in text
     assert "x" * 25 not in text
+    assert "yyy" in text
+    assert "y" * 25 not in text

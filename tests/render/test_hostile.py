@@ -87,6 +87,7 @@ def texts(node: Any) -> Iterator[str]:
             yield from texts(each)
 
 
+@pytest.mark.timing("the loop stops for 10 ms at most while a body is rendered")
 @pytest.mark.parametrize("name", ["1000 columns", "repeated '['", "repeated '*a'", "repeated '`'", "repeated '://'"])
 async def test_the_loop_goes_on_while_a_body_is_rendered(name: str) -> None:
     pauses: list[float] = []

@@ -161,12 +161,14 @@ def test_no_event_is_shown_with_a_control_character(served: Daemon) -> None:
     with redis.Redis(unix_socket_path=str(served.home.valkey_socket)) as store:
         end = time.monotonic() + 30
         while not read_on(b"ready") and time.monotonic() < end:  # it has begun to watch when it shows an event
-            store.xadd("{po}:events", {"type": "msg_send", "from": "ready", "to": "x", "id": "x", "seq": 1, "via": "x"})
+            store.xadd(
+                "{po}:events3", {"type": "msg_send", "from": "ready", "to": "x", "id": "x", "seq": 1, "via": "x"}
+            )
             time.sleep(0.2)
         for text in ESCAPES:
             raw = text.encode("utf-8", "surrogatepass")
-            store.xadd("{po}:events", {"type": raw, "from": raw, "to": raw, "id": raw, "seq": 1, "via": raw, raw: raw})
-        store.xadd("{po}:events", {"type": "msg_send", "from": "the-last", "to": "x", "id": "x", "seq": 1, "via": "x"})
+            store.xadd("{po}:events3", {"type": raw, "from": raw, "to": raw, "id": raw, "seq": 1, "via": raw, raw: raw})
+        store.xadd("{po}:events3", {"type": "msg_send", "from": "the-last", "to": "x", "id": "x", "seq": 1, "via": "x"})
         until(lambda: read_on(b"the-last"), "the last event is shown", 30)
     watch.terminate()
     watch.wait()

@@ -331,12 +331,12 @@ async def test_data_of_an_older_format_is_converted_on_replicas_too_before_a_sto
     store.open()
     opening = asyncio.create_task(store.connect(patience_s=20))
 
-    await eventually(lambda: primary.ask("HGET", "{po}:meta", "format") == "2", "it is converted")
+    await eventually(lambda: primary.ask("HGET", "{po}:meta", "format") == "3", "it is converted")
     assert not opening.done()
     replica.signal(signal.SIGCONT)
     await opening
 
-    assert replica.ask("HGET", "{po}:meta", "format") == "2"
+    assert replica.ask("HGET", "{po}:meta", "format") == "3"
     await store.close()
 
 
@@ -395,10 +395,26 @@ async def test_the_end_of_an_import_is_said_when_replicas_have_it(pair: list[Nod
         await broker.transfer._table.begin("0123456789abcdef")
         pair[1].signal(signal.SIGSTOP)
         abandoning = asyncio.create_task(broker.transfer.abandon())
-        await eventually(lambda: not pair[0].ask("HEXISTS", "{po}:meta", "imports"), "the primary has it")
+        await eventually(lambda: not pair[0].ask("HEXISTS", "{po}:meta", "imports3"), "the primary has it")
         await refused(send(broker._store, "m1"))
         assert not abandoning.done()
         pair[1].signal(signal.SIGCONT)
 
         assert await abandoning is True
-        assert pair[1].ask("HEXISTS", "{po}:meta", "imports") == 0
+        assert pair[1].ask("HEXISTS", "{po}:meta", "imports3") == 0
+
+
+async def test_a_daemon_that_starts_without_replicas_makes_its_user_a_person_later(
+    pair: list[Node], home: Home
+) -> None:
+    async with broker_on(pair[0], home) as broker:
+        pair[1].signal(signal.SIGSTOP)
+        await broker.people.settle("zoe")
+        assert await broker.people.own() is None
+        pair[1].signal(signal.SIGCONT)
+
+        assert await eventually(broker.people.own, "she is a person") == "zoe"
+    pair[1].signal(signal.SIGSTOP)
+    async with broker_on(pair[0], home) as broker:  # nothing is written now, so nothing waits
+        await broker.people.settle("zoe")
+        assert broker.people.here == "zoe"

@@ -137,7 +137,7 @@ async def test_every_connection_follows_a_failover_and_no_former_primary_is_kept
         await patiently(store.connect)
         reader = store.blocking_reader()
         blocked = asyncio.ensure_future(
-            reader.call("XREAD", "BLOCK", 20_000, "STREAMS", "{po}:events", "$", within_s=25)
+            reader.call("XREAD", "BLOCK", 20_000, "STREAMS", "{po}:events3", "$", within_s=25)
         )
         await store.query("XLEN", "{po}:history")
 

@@ -127,7 +127,7 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
     others = {
         "rename": {*(f"{kind}_to" for kind in PER_AGENT), "inbox_own", "dead_own"},
         "retain_ids": {"index_to"},
-        "migrate": {"broadcasts_1", "order"},
+        "migrate": {"broadcasts_1", "events_2", "order"},
         "send": {"past_from"},
         "send_many": {"past_from"},
         "broadcast": {"past_from"},
@@ -240,7 +240,7 @@ def test_a_library_nobody_includes_is_not_kept() -> None:
 def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
     keys = Keys("po:")
 
-    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events", "{po}:inbox2:bob")
+    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events3", "{po}:inbox2:bob")
     assert Keys("team:a:").of("inbox", "bob") == "{team:a}:inbox2:bob"
     assert keys.named("inbox", "bob") == "{po}:inbox2:bob"
     assert keys.named("agents", "bob") == "{po}:agents"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from postino.tui.terminal import Terminal
+from tests.daemons import Daemon
+from tests.processes import gone, lives
 from tests.tui.conftest import Open, Tmux
-from tests.waiting import eventually
-
-SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+from tests.waiting import eventually, until
 
 
 class Pane(Terminal):
@@ -78,3 +78,18 @@ async def test_tmux_says_whether_a_pane_is_seen(tmux: Callable[..., Tmux]) -> No
     await hidden(True)
     for strange in ({"TMUX": "/nowhere,1,0", "TMUX_PANE": "%0"}, {"TMUX": "x"}, {}):
         assert not await Terminal(strange).is_hidden()
+
+
+def test_it_ends_with_its_terminal_though_it_ignores_the_hangup(tmux, served: Daemon, client, tmp_path: Path) -> None:
+    """As over ssh whose connection is lost, below a shell that ignores SIGHUP."""
+    me, pid = str(client.whoami()["agent"]), tmp_path / "pid"
+    screen = tmux()
+    screen.start(f"trap '' HUP; echo $$ >{pid}; exec {shlex.quote(sys.executable)} -m postino tui")
+    screen.shows("Nothing waits for you.", "live")
+    assert client.agent(me)["online"]
+    assert lives(int(pid.read_text()))
+
+    screen.close()
+
+    until(lambda: not client.agent(me)["online"], "offline")
+    assert gone(int(pid.read_text()))
