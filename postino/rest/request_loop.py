@@ -51,6 +51,8 @@ class RequestLoop(web.RequestHandler):
                     return await super().start()
                 if not await self._handle_next() or self._close:
                     break
+                if self._messages:  # they came in one piece: other connections have their turn between two
+                    await asyncio.sleep(0)
         except asyncio.CancelledError:
             self.force_close()
             raise
