@@ -201,9 +201,10 @@ if #new > 0 and not ack_now then -- what is acknowledged at once need not be pen
   local claim = { 'XCLAIM', inbox, 'agents', consumer, 0 }
   for _, each in ipairs(new) do claim[#claim + 1] = each[1] end
   for _, each in ipairs({ 'RETRYCOUNT', 1, 'FORCE', 'JUSTID', 'LASTID', new[#new][1] }) do claim[#claim + 1] = each end
-  if redis.pcall(unpack(claim)).err then
+  local refusal = redis.pcall(unpack(claim)).err
+  if refusal then
     -- created by the first read and from the start of the stream, also after the server lost its data
-    redis.call('XGROUP', 'CREATE', inbox, 'agents', '0')
+    if string.find(refusal, 'NOGROUP', 1, true) then redis.call('XGROUP', 'CREATE', inbox, 'agents', '0') end
     redis.call(unpack(claim))
   end
 end
