@@ -11,9 +11,9 @@ KEYS     inbox     stream   {po}:inbox2:<agent>
          sessions  hash     {po}:sessions
 ARGV     agent     the reader's present name
          consumer  the reading session
-         ids       JSON array of message ids
+         ids       JSON array of message ids, each once
          acting    '1': the consumer is a session that must act as the agent
-RETURNS  ok, acknowledged ids, rejected ids
+RETURNS  one text: ok and a space, then of each id 1 acknowledged | 0 rejected
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -34,20 +34,18 @@ if target then return { 'alias', target } end
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[4] == '1' and consumer or '', agent, now)
 if wrong then return wrong end
-local acked, ended, rejected = {}, {}, {}
-for _, id in ipairs(ids) do
+local marks, ended = {}, {}
+for at, id in ipairs(ids) do
   local entry = load_entry(index, id)
-  if entry and entry.st == 'acked' and entry.r == consumer then
-    acked[#acked + 1] = id
-  elseif entry and (entry.st == 'leased' or entry.st == 'queued') and delivery_of(inbox, entry.s) == consumer then
+  local repeated = entry and entry.st == 'acked' and entry.r == consumer
+  local held = entry and (entry.st == 'leased' or entry.st == 'queued') and delivery_of(inbox, entry.s) == consumer
+  if held then
     finish(inbox, leases, index, entry.s, id, 'acked', now, nil, entry)
-    acked[#acked + 1] = id
     ended[#ended + 1] = id
-  else
-    rejected[#rejected + 1] = id
   end
+  marks[at] = (held or repeated) and '1' or '0'
 end
 if #ended > 0 then
   emit(events, 'msg_ack', 'ids', cjson.encode(ended), 'to', agent, 'reader', consumer)
 end
-return { 'ok', acked, rejected }
+return 'ok ' .. table.concat(marks)

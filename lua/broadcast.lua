@@ -70,5 +70,5 @@ if redis.call('HEXISTS', agents, sender) == 1 then
   if (seen or first - 1) >= last then redis.call('HSET', cursors, sender, stream_id .. ' ' .. seq) end
 end
 emit(events, 'broadcast', 'id', id, 'from', from, 'seq', seq, 'via', via)
-sweep_index(index, ttl_ms, now, 16)
+if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end
 return { 'ok', seq, 1, marked }

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from postino.store import scripts
 
-MODULES = ("postino.cli.daemon", "postino.daemon.serve", "postino.mcp.http_sessions")
+MODULES = ("postino.cli.daemon", "postino.daemon.serve", "postino.daemon.http_face", "postino.mcp.http_sessions")
 ROOM = "." * 400  # as an argument: a forked daemon writes its own arguments there
 
 

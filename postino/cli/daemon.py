@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -18,13 +17,11 @@ from postino.light import asdict
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     Json = dict[str, Any]
 
 STORE = "POSTINO_VALKEY_URL"
-IMPORT_GC_THRESHOLD = 50_000  # objects: at the default of 700 the collector takes a quarter of a daemon's start
 
 
 def up(command: Command) -> int:
@@ -250,8 +247,10 @@ def serve(command: Command) -> int:
 
     if args.supervised:  # the first process of a container would ignore it until the daemon listens to it
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    gc.set_threshold(IMPORT_GC_THRESHOLD)
-    with _without_certificates(), _without_rich():
+    gc.disable()  # it would visit all that is imported again and again; `serve` enables it
+    from postino.daemon.importing import without_rich
+
+    with without_rich():
         from postino.daemon.serve import main
 
     code = main(command.settings, supervised=args.supervised)
@@ -259,37 +258,3 @@ def serve(command: Command) -> int:
     sys.stderr.flush()
     # everything is closed; unloading the MCP SDK's 1,000 modules would take another second
     os._exit(code)
-
-
-@contextlib.contextmanager
-def _without_certificates() -> Iterator[None]:
-    """Load no certificates while modules are imported.
-
-    aiohttp makes a TLS context for its client, which nothing here uses, with the 140 certificates of the system: 55 ms
-    and 2 MB. A context made afterwards, such as the listener's, is not concerned.
-    """
-    import ssl
-
-    made = ssl.create_default_context
-    ssl.create_default_context = lambda *_, **__: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        yield
-    finally:
-        ssl.create_default_context = made
-
-
-@contextlib.contextmanager
-def _without_rich() -> Iterator[None]:
-    """Hide rich while modules are imported: structlog loads it where it is installed, for tracebacks that are not used.
-
-    The extra `tui` brings it; it takes as long as structlog itself.
-    """
-    hidden: dict[str, Any] = sys.modules
-    if "rich" in hidden:
-        yield
-        return
-    hidden["rich"] = None
-    try:
-        yield
-    finally:
-        del hidden["rich"]

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import resource
 import signal
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import structlog
-from aiohttp import web
 
 from postino import __version__, home_store
 from postino.broker import Broker
 from postino.config import Settings, check_exposure, comparable, in_effect
 from postino.daemon import logs, process, tls
+from postino.daemon.importing import import_http
 from postino.daemon.relays import Relays
-from postino.daemon.sockets import BACKLOG, ProtocolSwitch, bind_tcp, bind_unix
+from postino.daemon.sockets import bind_tcp, bind_unix
 from postino.daemon.supervision import Supervisor, shorten_log
-from postino.mcp.face import spare_collector
 from postino.notify.messenger import Messenger
-from postino.rest.app import GUARD, KNOWN, STATE, build_app
-from postino.rest.connection import HttpConnections
 from postino.rest.named_tokens import NamedTokens
 
-HANDLERS_S = 0.4  # for requests in progress at the end, and again after they are cancelled
 FILES = 65_536
 HOME_S = 0.5  # between two checks that the home is still there
 OTHER_S = 15.0  # for another daemon that holds the lock to become healthy
@@ -110,7 +105,14 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with _bound(settings) as (unix, sockets):  # first: a port that cannot be bound must not start a Valkey
-        broker = await _open_broker(settings, stop, remembered)
+        importing = asyncio.create_task(asyncio.to_thread(import_http))  # while Valkey starts
+        try:
+            broker = await _open_broker(settings, stop, remembered)
+        finally:
+            await importing
+        from postino.daemon.http_face import cancelled, listening
+        from postino.rest.app import STATE, build_app
+
         if broker is None:
             return
         used = home_store.HomeStore(settings.valkey_url, settings.key_prefix, broker.store_id)
@@ -122,14 +124,14 @@ async def serve(
             await broker.people.settle(settings.human_name)
             app = build_app(broker, settings, tokens=tokens, messenger=messenger)
             app[STATE].url = url
-            async with _listening(app, Relays(app[STATE].mcp), unix, sockets, secured):
+            async with listening(app, Relays(app[STATE].mcp), unix, sockets, secured):
                 lock.write_info(url, __version__, comparable(settings))
                 _log_serving(settings, broker, url, began)
                 supervisor.ready(url or str(settings.home.socket))
                 calling = asyncio.create_task(_call_again(broker))
                 await _until_stopped(stop, lock, broker, supervisor)
                 supervisor.stopping()
-                await _cancelled(calling)
+                await cancelled(calling)
                 _log.info("stopping")
         finally:
             await broker.close(and_server=supervisor.ends_valkey)
@@ -189,40 +191,6 @@ async def _open_broker(
     return None
 
 
-@contextlib.asynccontextmanager
-async def _listening(
-    app: web.Application,
-    relays: Relays,
-    unix: socket.socket,
-    sockets: list[socket.socket],
-    secured: ssl.SSLContext | None,
-) -> AsyncIterator[None]:
-    """Serve one application on the unix socket, which `relays` share, and on TCP, with TLS if it is `secured`."""
-    loop = asyncio.get_running_loop()
-    runner = web.AppRunner(app, shutdown_timeout=HANDLERS_S)
-    await runner.setup()
-    assert runner.server is not None
-    connections = HttpConnections(runner.server, loop, app[GUARD].policy, app[KNOWN].find)
-    handshake_s, shutdown_s = (None, None) if secured is None else (tls.HANDSHAKE_S, tls.SHUTDOWN_S)
-    async with contextlib.AsyncExitStack() as undo:
-        undo.push_async_callback(_end, runner, relays)
-        accept = functools.partial(ProtocolSwitch, connections.unix, relays.accept)
-        undo.callback((await loop.create_unix_server(accept, sock=unix, backlog=BACKLOG)).close)
-        for sock in sockets:
-            server = await loop.create_server(
-                connections.tcp,
-                sock=sock,
-                backlog=BACKLOG,
-                ssl=secured,
-                ssl_handshake_timeout=handshake_s,
-                ssl_shutdown_timeout=shutdown_s,
-            )
-            undo.callback(server.close)
-        undo.push_async_callback(_cancelled, asyncio.create_task(connections.sweep()))
-        spare_collector()
-        yield
-
-
 async def _call_again(broker: Broker) -> None:
     """Let hooks call this daemon again, one of which got no answer in time, when Valkey answers."""
     mark = broker.settings.home.slow
@@ -231,15 +199,6 @@ async def _call_again(broker: Broker) -> None:
         if mark.exists() and (await broker.health()).valkey:
             mark.unlink(missing_ok=True)
             _log.warning("hook_was_slow")
-
-
-async def _end(runner: web.AppRunner, relays: Relays) -> None:
-    await asyncio.gather(relays.close(), runner.cleanup())
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _url(settings: Settings, sockets: list[socket.socket]) -> str | None:

@@ -1,72 +1,20 @@
-"""The listening sockets: a unix socket for HTTP and relays, and TCP on the first free port."""
+"""The listening sockets: a unix socket, and TCP on the first free port."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 from postino.config import LOOPBACK
 from postino.errors import BadField
-from postino.relay.lines import LINE_LIMIT
-from postino.rest import peer
-from postino.rest.connection import LOG
 
 BACKLOG = 512
-FIRST_BYTE_S = 30.0  # within which a connection must send its first byte
 TRIES = 20  # ports after the wanted one
 LOCAL = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))  # what browsers take `localhost` for
-RELAY = b"{"  # first byte of every relay, and of no HTTP method
-
-AcceptRelay = Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]
-
-
-class ProtocolSwitch(asyncio.Protocol):
-    """A new connection on the unix socket: its first byte decides whether it speaks HTTP or is a relay's."""
-
-    def __init__(self, http: Callable[[], asyncio.Protocol], accept_relay: AcceptRelay) -> None:
-        self._http = http
-        self._accept_relay = accept_relay
-        self._transport: asyncio.Transport | None = None
-        self._timeout: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        uid = peer.of_unix(transport.get_extra_info("socket"))
-        if uid is not None and not peer.allowed(uid):
-            LOG.warning("connection_refused", uid=uid)
-            transport.abort()
-            return
-        self._transport = transport
-        self._timeout = asyncio.get_running_loop().call_later(FIRST_BYTE_S, transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._timeout is not None:
-            self._timeout.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        if self._transport is None or self._timeout is None:
-            return
-        self._timeout.cancel()
-        protocol = self._relay() if data.startswith(RELAY) else self._http()
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        protocol.data_received(data)
-
-    def _relay(self) -> asyncio.Protocol:
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=LINE_LIMIT, loop=loop)
-        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        assert self._transport is not None
-        writer = asyncio.StreamWriter(self._transport, protocol, reader, loop)
-        # the relay's task begins in the next iteration of the loop, when the protocol has its transport
-        self._accept_relay(reader, writer)
-        return protocol
 
 
 def bind_unix(path: Path) -> socket.socket:

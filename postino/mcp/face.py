@@ -78,6 +78,7 @@ def spare_collector() -> None:
     """Keep the garbage collector from visiting what is there now: imported modules stay, 100,000 objects of the SDK."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    gc.enable()
 
 
 async def _imported(name: str) -> ModuleType:

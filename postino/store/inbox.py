@@ -210,10 +210,15 @@ class Inboxes:
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
         """
-        _, (acked, rejected) = await self._store.run_named(
+        ids = list(dict.fromkeys(ids))
+        _, (marks,) = await self._store.run_named(
             "ack", agent, consumer=consumer, ids=id_array(ids), acting="1" if acting else ""
         )
-        return Acknowledged(acknowledged=acked, rejected=rejected)
+        marked = list(zip(ids, marks, strict=True))
+        return Acknowledged(
+            acknowledged=[id for id, mark in marked if mark == "1"],
+            rejected=[id for id, mark in marked if mark == "0"],
+        )
 
     async def nack(
         self, agent: str, consumer: str, ids: list[str], delay_ms: int = 0, *, counts: list[int] | None = None

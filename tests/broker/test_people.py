@@ -20,9 +20,7 @@ from postino.errors import (
     UnknownMessage,
 )
 from postino.model import Draft, Sender
-from tests.broker.mailrooms import exported, imported
-
-DAY_MS = 24 * 3600 * 1000
+from tests.broker.mailrooms import exported, imported, older
 
 
 @pytest.fixture
@@ -36,17 +34,6 @@ async def people(broker: Broker) -> Broker:
 async def open_ids(broker: Broker, name: str) -> dict[str, str | None]:
     """Return what a person's inbox shows: message id -> who has opened it."""
     return {each.id: each.opened_by for each in (await broker.people.inbox(name, 50)).items}
-
-
-async def older(broker: Broker, agent: str, id: str, days: int) -> None:
-    """Make an unread message as old as if it had been sent that many days ago."""
-    keys, call = broker._store.keys, broker._store.call
-    ((stream_id, fields),) = await call("XRANGE", keys.of("inbox", agent), "-", "+")
-    sent = int(stream_id.partition("-")[0]) - days * DAY_MS
-    await call("UNLINK", keys.of("inbox", agent))
-    await call("XADD", keys.of("inbox", agent), f"{sent}-1", *fields)
-    record = await call("HGET", keys.of("index", agent), id)
-    await call("HSET", keys.of("index", agent), id, record.replace(stream_id, f"{sent}-1", 1))
 
 
 async def test_people_are_agents_of_their_own_kind(people: Broker, send: Any) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from postino.broker import Broker
 from postino.model import Draft, Sender
+from tests.broker.mailrooms import older
+from tests.waiting import eventually
 
 CI = Sender(name="ci", via="http")
 
@@ -46,6 +48,11 @@ async def test_what_is_younger_or_opened_is_not_told(broker, notifier, ntfy, rob
     await notifier(broker, unseen=0.001).look()
 
     assert ntfy.tried == 0
+
+    await write(broker, "m2", robert)
+    await notifier(broker, unseen=0.001).look()
+
+    assert [each["title"] for each in ntfy.received] == ["postino: 1 message for robert"]
 
 
 async def test_while_a_page_or_a_terminal_is_open_nothing_is_told(broker, notifier, ntfy, robert) -> None:
@@ -90,15 +97,30 @@ async def test_a_person_who_does_not_read_is_not_called_stuck(broker, notifier, 
     assert ntfy.tried == 0
 
 
+async def test_mail_of_a_person_that_ends_is_no_dead_letter(broker, notifier, ntfy, robert) -> None:
+    one = notifier(broker)
+    await one.look()
+    await write(broker, "m1", robert)
+    await older(broker, robert, "m1", 31)
+    await broker.housekeeping.sweep()
+    await eventually(lambda: "msg_expired" in one.seen)
+    await one.look()
+
+    assert ntfy.tried == 0
+
+
 async def test_a_hostile_name_is_no_link_and_not_long(broker, notifier, ntfy, robert) -> None:
     one = notifier(broker, unseen=0.001)
     await write(broker, "m1", robert, Sender(name="evil.example", via="http"))
     await write(broker, "m2", robert, Sender(name="x" * 64, via="http"))
     await one.look()
     await one.dies("m3", to="www.evil.example")
+    await one.dies("m4", to="y" * 64)
     await one.look()
 
     text = str([(each["title"], each["message"]) for each in ntfy.received])
     assert "evil" in text
     assert "evil.example" not in text
     assert "x" * 25 not in text
+    assert "yyy" in text
+    assert "y" * 25 not in text

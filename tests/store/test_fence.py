@@ -402,3 +402,19 @@ async def test_the_end_of_an_import_is_said_when_replicas_have_it(pair: list[Nod
 
         assert await abandoning is True
         assert pair[1].ask("HEXISTS", "{po}:meta", "imports3") == 0
+
+
+async def test_a_daemon_that_starts_without_replicas_makes_its_user_a_person_later(
+    pair: list[Node], home: Home
+) -> None:
+    async with broker_on(pair[0], home) as broker:
+        pair[1].signal(signal.SIGSTOP)
+        await broker.people.settle("zoe")
+        assert await broker.people.own() is None
+        pair[1].signal(signal.SIGCONT)
+
+        assert await eventually(broker.people.own, "she is a person") == "zoe"
+    pair[1].signal(signal.SIGSTOP)
+    async with broker_on(pair[0], home) as broker:  # nothing is written now, so nothing waits
+        await broker.people.settle("zoe")
+        assert broker.people.here == "zoe"

@@ -73,14 +73,14 @@ def test_the_http_face_uses_private_attributes_of_nothing_else() -> None:
 
 def test_a_daemon_loads_no_certificates_for_a_client_that_it_does_not_use() -> None:
     code = (
-        "import ssl; from postino.cli import daemon; made = ssl.create_default_context\n"
+        "import ssl; from postino.daemon import importing; made = ssl.create_default_context\n"
         "{}: from aiohttp import connector\n"
         "assert ssl.create_default_context is made\n"
         "print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509'])"
     )
     loaded = [
         int(subprocess.check_output([sys.executable, "-c", code.format(block)], text=True))
-        for block in ("with daemon._without_certificates()", "if True")
+        for block in ("with importing.without_certificates()", "if True")
     ]
 
     assert loaded[0] == 0
@@ -89,13 +89,13 @@ def test_a_daemon_loads_no_certificates_for_a_client_that_it_does_not_use() -> N
 
 def test_a_daemon_loads_no_rich_for_tracebacks_that_it_does_not_use() -> None:
     code = (
-        "import sys; from postino.cli import daemon\n"
+        "import sys; from postino.daemon import importing\n"
         "{}: import structlog\n"
         "print('rich.console' in sys.modules); import rich.console"
     )
     loaded = [
         subprocess.check_output([sys.executable, "-c", code.format(block)], text=True).strip()
-        for block in ("with daemon._without_rich()", "if True")
+        for block in ("with importing.without_rich()", "if True")
     ]
 
     assert loaded == ["False", "True"]
