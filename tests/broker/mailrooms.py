@@ -81,3 +81,14 @@ async def imported(broker: Broker, lines: list[Any], **how: bool) -> Any:
             yield line if isinstance(line, bytes) else json.dumps(line).encode()
 
     return await broker.transfer.import_(feed(), **how)
+
+
+async def older(broker: Broker, agent: str, id: str, days: int) -> None:
+    """Make an unread message as old as if it had been sent that many days ago."""
+    keys, call = broker._store.keys, broker._store.call
+    ((stream_id, fields),) = await call("XRANGE", keys.of("inbox", agent), "-", "+")
+    sent = int(stream_id.partition("-")[0]) - days * 24 * 3600 * 1000
+    await call("UNLINK", keys.of("inbox", agent))
+    await call("XADD", keys.of("inbox", agent), f"{sent}-1", *fields)
+    record = await call("HGET", keys.of("index", agent), id)
+    await call("HSET", keys.of("index", agent), id, record.replace(stream_id, f"{sent}-1", 1))

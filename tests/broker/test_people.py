@@ -20,9 +20,7 @@ from postino.errors import (
     UnknownMessage,
 )
 from postino.model import Draft, Sender
-from tests.broker.mailrooms import exported, imported
-
-DAY_MS = 24 * 3600 * 1000
+from tests.broker.mailrooms import exported, imported, older
 
 
 @pytest.fixture
@@ -36,17 +34,6 @@ async def people(broker: Broker) -> Broker:
 async def open_ids(broker: Broker, name: str) -> dict[str, str | None]:
     """Return what a person's inbox shows: message id -> who has opened it."""
     return {each.id: each.opened_by for each in (await broker.people.inbox(name, 50)).items}
-
-
-async def older(broker: Broker, agent: str, id: str, days: int) -> None:
-    """Make an unread message as old as if it had been sent that many days ago."""
-    keys, call = broker._store.keys, broker._store.call
-    ((stream_id, fields),) = await call("XRANGE", keys.of("inbox", agent), "-", "+")
-    sent = int(stream_id.partition("-")[0]) - days * DAY_MS
-    await call("UNLINK", keys.of("inbox", agent))
-    await call("XADD", keys.of("inbox", agent), f"{sent}-1", *fields)
-    record = await call("HGET", keys.of("index", agent), id)
-    await call("HSET", keys.of("index", agent), id, record.replace(stream_id, f"{sent}-1", 1))
 
 
 async def test_people_are_agents_of_their_own_kind(people: Broker, send: Any) -> None:
@@ -135,21 +122,27 @@ async def test_an_agents_way_of_reading_takes_nothing_from_people(
     assert await open_ids(people, "robert") == {"m1": None}
 
 
-async def test_all_that_is_open_comes_in_pages(people: Broker, send: Any) -> None:
+@pytest.mark.parametrize(("limit", "slice_bytes"), [(25, None), (200, 1)], ids=["short", "long"])
+async def test_all_that_is_open_comes_in_pages(
+    people: Broker, send: Any, monkeypatch: pytest.MonkeyPatch, limit: int, slice_bytes: int | None
+) -> None:
+    if slice_bytes is not None:  # as if they were long: 50 of each inbox are looked at
+        monkeypatch.setattr("postino.store.people.SLICE_BYTES", slice_bytes)
     for number in range(130):
         await send(people, f"m{number}", to=("robert", "human")[number % 3 == 0])
     await people.people.seen("robert", [f"m{number}" for number in range(0, 130, 7)])
     pages, before = [], None
     while before is not None or not pages:
-        page = await people.people.inbox("robert", 25, before)
+        page = await people.people.inbox("robert", limit, before)
         pages.append(page.items)
         before = page.before
 
     shown = [each for page in pages for each in page]
+    assert len(pages) > 1
     assert sorted(each.id for each in shown) == sorted(f"m{number}" for number in range(130))
     assert [each.timestamp for each in shown] == sorted((each.timestamp for each in shown), reverse=True)
-    assert max(map(len, pages)) <= 26
-    assert not (await people.people.inbox("robert", 25, "0-0")).items
+    assert max(map(len, pages)) <= limit + 1
+    assert not (await people.people.inbox("robert", limit, "0-0")).items
 
 
 async def test_human_is_no_sender_and_no_name_to_take(people: Broker) -> None:

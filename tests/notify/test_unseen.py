@@ -8,6 +8,8 @@ import pytest
 
 from postino.broker import Broker
 from postino.model import Draft, Sender
+from tests.broker.mailrooms import older
+from tests.waiting import eventually
 
 CI = Sender(name="ci", via="http")
 
@@ -90,6 +92,18 @@ async def test_a_person_who_does_not_read_is_not_called_stuck(broker, notifier, 
     one = notifier(broker, stuck=0.001)
     await write(broker, "m1", robert)
     await broker.housekeeping.sweep()
+    await one.look()
+
+    assert ntfy.tried == 0
+
+
+async def test_mail_of_a_person_that_ends_is_no_dead_letter(broker, notifier, ntfy, robert) -> None:
+    one = notifier(broker)
+    await one.look()
+    await write(broker, "m1", robert)
+    await older(broker, robert, "m1", 31)
+    await broker.housekeeping.sweep()
+    await eventually(lambda: "msg_expired" in one.seen)
     await one.look()
 
     assert ntfy.tried == 0
