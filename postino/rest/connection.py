@@ -182,6 +182,7 @@ class HttpConnection(RequestLoop):
             return False
         self._half_closed = True
         self._end_body()
+        self.end_linger()
         if not self._handling and not self._messages:  # the last response is being written
             self.close()
         return True

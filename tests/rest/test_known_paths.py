@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from postino.rest import connection, known_paths
+from postino.rest import connection, known_paths, request_loop
 from postino.rest.app import build_app
 from tests.rest.raw import ask, dial, get, post, rest
 from tests.waiting import eventually
@@ -111,6 +111,20 @@ async def test_another_server_sends_the_same_head(api: Any, broker: Any, setting
 
     assert [each for each in ours if each[0] != b"Date"] == [each for each in theirs if each[0] != b"Date"]
     assert [each[0] for each in ours] == [each[0] for each in theirs]
+
+
+async def test_a_refused_body_is_awaited_no_longer_than_its_client_may_send_it(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_loop, "LINGER_S", 60.0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(f"DELETE /api/messages/bob HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\n".encode())
+    writer.write(b"Content-Type: application/json\r\nContent-Length: 5\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 40")
+        writer.write_eof()
+        await reader.read()  # returns at its end
+    writer.close()
 
 
 async def test_a_connection_that_is_idle_too_long_is_closed_and_one_that_waits_is_not(
