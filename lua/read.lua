@@ -168,12 +168,11 @@ if leased_count > 0 then
 end
 
 local function last_delivered()
+  if leased_count == 0 then return '0-0' end -- what was delivered and is still there has a lease or a time in `leases`
   local groups = redis.call('XINFO', 'GROUPS', inbox)
   for _, group in ipairs(groups) do
     if field(group, 'name') == 'agents' then return field(group, 'last-delivered-id') end
   end
-  -- created by the first read and from the start of the stream, also after the server lost its data
-  redis.call('XGROUP', 'CREATE', inbox, 'agents', '0')
   return '0-0'
 end
 
@@ -202,7 +201,12 @@ if #new > 0 and not ack_now then -- what is acknowledged at once need not be pen
   local claim = { 'XCLAIM', inbox, 'agents', consumer, 0 }
   for _, each in ipairs(new) do claim[#claim + 1] = each[1] end
   for _, each in ipairs({ 'RETRYCOUNT', 1, 'FORCE', 'JUSTID', 'LASTID', new[#new][1] }) do claim[#claim + 1] = each end
-  redis.call(unpack(claim))
+  local refusal = redis.pcall(unpack(claim)).err
+  if refusal then
+    -- created by the first read and from the start of the stream, also after the server lost its data
+    if string.find(refusal, 'NOGROUP', 1, true) then redis.call('XGROUP', 'CREATE', inbox, 'agents', '0') end
+    redis.call(unpack(claim))
+  end
 end
 for _, each in ipairs(new) do lease(each[1], each[3], each[2], 1, 0, not ack_now) end
 

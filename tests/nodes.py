@@ -139,6 +139,10 @@ class Watched:
         port = max(named, key=named.count)
         return next(each for each in self.nodes if each.port == port)
 
+    def converted(self) -> int:
+        """Return how often a Sentinel has made a former primary a replica, because nothing else had."""
+        return sum((each.folder / "log").read_text().count("+convert-to-slave") for each in self.sentinels)
+
     def settled(self) -> bool:
         """Tell whether all Sentinels name one primary, which has all other nodes as replicas."""
         with contextlib.suppress(RedisError, OSError):

@@ -72,7 +72,7 @@ class HttpConnection(RequestLoop):
         self._tcp = tcp
         self._handling = False  # between a request's head and its answer: what arrives does not begin a new head
         self._head_since: float | None = None
-        self._idle_since = 0.0  # loop time of its start or of the end of its last request
+        self._idle_since = 0.0  # loop time of its start, or of the end of its last request or answer
         self._answered = False  # a request has been handled on it
         self._received = False
         self._stalled_since: float | None = None
@@ -182,6 +182,7 @@ class HttpConnection(RequestLoop):
             return False
         self._half_closed = True
         self._end_body()
+        self.end_linger()
         if not self._handling and not self._messages:  # the last response is being written
             self.close()
         return True
@@ -211,6 +212,7 @@ class HttpConnection(RequestLoop):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._stalled_since = None
+        self._idle_since = self._connections.loop.time()  # the answer may have taken long
 
     def is_overdue(self, now: float) -> bool:
         """Return whether this connection has exceeded HEAD_S, STALL_S or IDLE_S."""

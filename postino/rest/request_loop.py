@@ -25,7 +25,7 @@ LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the e
 class RequestLoop(web.RequestHandler):
     """Handles requests as aiohttp does, but for the tasks."""
 
-    __slots__ = ("_find",)
+    __slots__ = ("_find", "_lingering")
 
     def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, find: Find) -> None:
         super().__init__(
@@ -35,6 +35,7 @@ class RequestLoop(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type] # the default is to log; None is what aiohttp's runner passes
             auto_decompress=False,
         )
+        self._lingering: StreamReader | None = None  # the body whose rest is being read
         self._find = find  # returns who answers a request without aiohttp's application; None: the application does
 
     async def start(self) -> None:
@@ -51,6 +52,8 @@ class RequestLoop(web.RequestHandler):
                     return await super().start()
                 if not await self._handle_next() or self._close:
                     break
+                if self._messages:  # they came in one piece: other connections have their turn between two
+                    await asyncio.sleep(0)
         except asyncio.CancelledError:
             self.force_close()
             raise
@@ -88,12 +91,20 @@ class RequestLoop(web.RequestHandler):
 
     async def _linger(self, body: StreamReader) -> None:
         """Read the rest of a body that its handler has not read."""
+        self._lingering = body
         try:
             async with asyncio.timeout(LINGER_S):
-                while not (body.is_eof() or self._force_close):
+                while not (body.is_eof() or self._close or self._force_close):
                     await body.readany()
         except TimeoutError:
             return
+        finally:
+            self._lingering = None
+
+    def end_linger(self) -> None:
+        """Note that the rest of a body will not come."""
+        if self._lingering is not None:
+            self._lingering.feed_eof()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading where it was paused. aiohttp calls this twice for each body, paused or not."""

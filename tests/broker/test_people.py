@@ -122,21 +122,27 @@ async def test_an_agents_way_of_reading_takes_nothing_from_people(
     assert await open_ids(people, "robert") == {"m1": None}
 
 
-async def test_all_that_is_open_comes_in_pages(people: Broker, send: Any) -> None:
+@pytest.mark.parametrize(("limit", "slice_bytes"), [(25, None), (200, 1)], ids=["short", "long"])
+async def test_all_that_is_open_comes_in_pages(
+    people: Broker, send: Any, monkeypatch: pytest.MonkeyPatch, limit: int, slice_bytes: int | None
+) -> None:
+    if slice_bytes is not None:  # as if they were long: 50 of each inbox are looked at
+        monkeypatch.setattr("postino.store.people.SLICE_BYTES", slice_bytes)
     for number in range(130):
         await send(people, f"m{number}", to=("robert", "human")[number % 3 == 0])
     await people.people.seen("robert", [f"m{number}" for number in range(0, 130, 7)])
     pages, before = [], None
     while before is not None or not pages:
-        page = await people.people.inbox("robert", 25, before)
+        page = await people.people.inbox("robert", limit, before)
         pages.append(page.items)
         before = page.before
 
     shown = [each for page in pages for each in page]
+    assert len(pages) > 1
     assert sorted(each.id for each in shown) == sorted(f"m{number}" for number in range(130))
     assert [each.timestamp for each in shown] == sorted((each.timestamp for each in shown), reverse=True)
-    assert max(map(len, pages)) <= 26
-    assert not (await people.people.inbox("robert", 25, "0-0")).items
+    assert max(map(len, pages)) <= limit + 1
+    assert not (await people.people.inbox("robert", limit, "0-0")).items
 
 
 async def test_human_is_no_sender_and_no_name_to_take(people: Broker) -> None:

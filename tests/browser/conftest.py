@@ -248,6 +248,7 @@ class Visitor:
         for context in self.contexts:
             for page in context.pages:
                 self.problems += page.evaluate("globalThis.reports")
+                page.unroute_all(behavior="ignoreErrors")  # else a late request's would fail the next test
             context.close()
         assert self.problems == []
 

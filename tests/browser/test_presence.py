@@ -87,6 +87,7 @@ def test_a_page_that_is_hidden_for_five_minutes_makes_its_person_away(watched: W
     page.clock.run_for(10 * 60_000)
     watched.answered(page)
     assert watched.signs == given
+    watched.gone_for_long()  # again: a sign from before may have been under way
     assert watched.online() == {False}
 
     watched.hide(page, False)

@@ -24,7 +24,7 @@ from postino.paths import Home
 from postino.relay.starter import LOG_LIMIT, Starter
 from postino.store.valkey.embedded import EmbeddedValkey
 from tests.daemons import environment
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 #: starts the daemon of the home in argv[1] as soon as a line comes in
 STARTER = """
@@ -91,7 +91,7 @@ def test_while_another_process_starts_the_daemon_it_waits(home: Home, environ: d
     waiting.join(1.0)
     before = home.socket.exists()
     os.close(turn)
-    waiting.join(3.0)
+    waiting.join(PATIENCE_S)
 
     assert not before and started
     free = locks.acquire(home.starting)

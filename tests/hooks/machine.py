@@ -39,7 +39,6 @@ class Machine(ScriptedMachine[Model]):
             "ANTHROPIC_AUTH_TOKEN": "dummy",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
-            "BUN_JSC_useDFGJIT": "false",  # its optimizing compiler is a quarter of the CPU of a session of seconds
         }
 
     def claude(self, *args: str, **options: Any) -> str:

@@ -239,6 +239,12 @@ async def test_of_two_services_the_one_that_took_it_is_not_sent_it_again(broker,
     broken.close()
 
 
+def test_a_service_has_twelve_seconds_to_answer_unless_its_address_says_otherwise() -> None:
+    usual, own = Messenger("ntfy://a/b, ntfy://a/c?rto=3")._apprise.services
+
+    assert (usual.socket_read_timeout, own.socket_read_timeout) == (12, 3)
+
+
 async def test_a_place_that_nobody_answers_at_cannot_be_reached(broker, notifier, ntfy) -> None:
     ntfy.close()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import socket
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
 
-from postino.rest import connection, known_paths
+from postino.rest import connection, known_paths, request_loop
 from postino.rest.app import build_app
 from tests.rest.raw import ask, dial, get, post, rest
+from tests.waiting import eventually
 
 HOST = b"Host: localhost\r\n"
 LAST = b"Connection: close\r\n"
@@ -111,6 +113,20 @@ async def test_another_server_sends_the_same_head(api: Any, broker: Any, setting
     assert [each[0] for each in ours] == [each[0] for each in theirs]
 
 
+async def test_a_refused_body_is_awaited_no_longer_than_its_client_may_send_it(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_loop, "LINGER_S", 60.0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(f"DELETE /api/messages/bob HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\n".encode())
+    writer.write(b"Content-Type: application/json\r\nContent-Length: 5\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 40")
+        writer.write_eof()
+        await reader.read()  # returns at its end
+    writer.close()
+
+
 async def test_a_connection_that_is_idle_too_long_is_closed_and_one_that_waits_is_not(
     api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,3 +158,44 @@ async def test_a_limited_number_of_paths_is_remembered(api: Any, monkeypatch: py
     assert before > 0
     assert (await api.get(f"check/{'a' * 300}")).status == 400
     assert len(known) == before
+
+
+async def test_many_requests_in_one_piece_leave_others_their_turn(api: Any) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    counting = asyncio.create_task(count())
+    try:
+        writer.write(get("/api/none", f"127.0.0.1:{api.port}", close=False) * 300)
+        writer.write(get("/api/none", f"127.0.0.1:{api.port}"))
+        async with asyncio.timeout(30):
+            assert (await reader.read()).count(b"HTTP/1.1 404") == 301
+    finally:
+        counting.cancel()
+        writer.close()
+    assert turns > 300
+
+
+async def test_the_time_that_a_slow_reader_takes_is_no_idle_time(api: Any) -> None:
+    connections, line = api.client.server.runner.connections, socket.socket()
+    with line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.connect(("127.0.0.1", api.port))
+        line.setblocking(False)
+        await eventually(lambda: connections._open)
+        (slow,) = connections._open
+        slow.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        line.sendall(get("/api/openapi.json", f"127.0.0.1:{api.port}", close=False))
+        await eventually(lambda: slow._stalled_since is not None)
+        slow._idle_since -= connection.IDLE_S * 2
+
+        async with asyncio.timeout(30):
+            while slow._stalled_since is not None or not slow._is_idle():
+                await asyncio.get_running_loop().sock_recv(line, 1 << 12)
+        assert not slow.is_overdue(slow._loop.time())

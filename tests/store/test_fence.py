@@ -7,41 +7,22 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from postino.broker import Broker
-from postino.config import Settings
 from postino.errors import StoreAway
 from postino.model import Draft, Sender
-from postino.paths import Home
 from postino.store import fence
 from postino.store.inbox import Inboxes
 from postino.store.keys import Keys
 from postino.store.store import Limits, Store
 from tests.nodes import Node, copies, synced
+from tests.store.sends import refused
 from tests.waiting import eventually, until
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def shared_pair() -> Iterator[list[Node]]:
-    """A primary and one replica, which start once."""
-    with copies(1) as nodes:
-        yield nodes
-
-
-@pytest.fixture
-def pair(shared_pair: list[Node]) -> Iterator[list[Node]]:
-    """A primary and one replica, empty, that are connected when a test begins."""
-    until(lambda: synced(shared_pair[0], 1), "the replica is connected")
-    shared_pair[0].ask("FLUSHALL")
-    yield shared_pair
-    for each in shared_pair:
-        each.signal(signal.SIGCONT)
 
 
 @pytest.fixture
@@ -68,12 +49,6 @@ LIMITS = Limits(ttl_ms=60_000, lease_ms=60_000, max_deliveries=5, max_inbox=1000
 async def send(store: Store, id: str, to: str = "bob") -> Any:
     sent = await Inboxes(store, LIMITS).send(Draft(id=id, to=to, body="hello"), Sender(name="ci", via="http"))
     return sent.seq, sent.created
-
-
-async def refused(call: Awaitable[Any]) -> StoreAway:
-    with pytest.raises(StoreAway) as refusal:
-        await call
-    return refusal.value
 
 
 def inbox(node: Node) -> int:
@@ -338,83 +313,3 @@ async def test_data_of_an_older_format_is_converted_on_replicas_too_before_a_sto
 
     assert replica.ask("HGET", "{po}:meta", "format") == "3"
     await store.close()
-
-
-@contextlib.asynccontextmanager
-async def broker_on(node: Node, home: Home) -> AsyncIterator[Broker]:
-    broker = await Broker.open(Settings(home=home, valkey_url=f"redis://127.0.0.1:{node.port}", replicas=1))
-    try:
-        yield broker
-    finally:
-        await broker.close()
-
-
-async def test_whatever_is_said_to_be_done_waits_for_replicas(pair: list[Node], home: Home) -> None:
-    async with broker_on(pair[0], home) as broker:
-        await broker.groups.add("team", "ada")
-        await broker.agents.heartbeat("eve")
-        await broker.agents.offline("eve")
-        pair[1].signal(signal.SIGSTOP)
-
-        outcomes = await asyncio.gather(
-            broker.groups.add("team", "ben"),
-            broker.groups.remove("team", "ada"),
-            broker.people.register("cleo"),
-            broker.agents.rename("ada", "ida"),
-            broker.agents.forget("eve"),
-            broker.mail.clear("ada"),
-            broker.dead.requeue("ada", ["m1"]),
-            broker.broadcasts.clear(),
-            return_exceptions=True,
-        )
-
-    assert [type(each) for each in outcomes] == [StoreAway] * len(outcomes)
-
-
-async def test_without_the_fence_a_failover_undoes_what_was_said_to_be_done(
-    monkeypatch: pytest.MonkeyPatch, home: Home
-) -> None:
-    unfenced = fence.PROMISING - {"group_leave", "person"}
-    monkeypatch.setattr("postino.store.store.PROMISING", unfenced)
-    with copies(1) as (primary, replica):
-        async with broker_on(primary, home) as broker:
-            await broker.groups.add("team", "ada")
-            replica.signal(signal.SIGSTOP)
-            assert (await broker.groups.remove("team", "ada")).changed
-            assert (await broker.people.register("cleo")).name == "cleo"
-        primary.kill()
-        replica.kill()  # else it would still find what waits in its socket
-        replica.start()
-
-        assert "ada" in replica.ask("HGET", "{po}:groups", "team")
-        assert replica.ask("HEXISTS", "{po}:agents", "cleo") == 0
-
-
-async def test_the_end_of_an_import_is_said_when_replicas_have_it(pair: list[Node], home: Home) -> None:
-    async with broker_on(pair[0], home) as broker:
-        await broker.transfer._table.begin("0123456789abcdef")
-        pair[1].signal(signal.SIGSTOP)
-        abandoning = asyncio.create_task(broker.transfer.abandon())
-        await eventually(lambda: not pair[0].ask("HEXISTS", "{po}:meta", "imports3"), "the primary has it")
-        await refused(send(broker._store, "m1"))
-        assert not abandoning.done()
-        pair[1].signal(signal.SIGCONT)
-
-        assert await abandoning is True
-        assert pair[1].ask("HEXISTS", "{po}:meta", "imports3") == 0
-
-
-async def test_a_daemon_that_starts_without_replicas_makes_its_user_a_person_later(
-    pair: list[Node], home: Home
-) -> None:
-    async with broker_on(pair[0], home) as broker:
-        pair[1].signal(signal.SIGSTOP)
-        await broker.people.settle("zoe")
-        assert await broker.people.own() is None
-        pair[1].signal(signal.SIGCONT)
-
-        assert await eventually(broker.people.own, "she is a person") == "zoe"
-    pair[1].signal(signal.SIGSTOP)
-    async with broker_on(pair[0], home) as broker:  # nothing is written now, so nothing waits
-        await broker.people.settle("zoe")
-        assert broker.people.here == "zoe"

@@ -61,6 +61,8 @@ async def test_a_click_answers_chooses_and_changes_the_view(open_inbox: Open, se
         await terminal.click("2 [Wait]")
         await terminal.shows("Wait: sent to", "│ The newer one")
         await terminal.click("The newer one")
+        await terminal.pilot.pause()
+        assert terminal.app._place.view == "inbox"  # Enter would show its thread
         await terminal.click(" Messages ")
         await terminal.shows(f"you → {asker}")
         await terminal.click(f"  {asker}  ")
