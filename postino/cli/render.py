@@ -178,7 +178,7 @@ def _notes(item: Json) -> Iterable[str]:
         yield "altered on disk: not what was sent"
     if item.get("redelivered"):
         yield f"redelivered (delivery {item['delivery']})" if "delivery" in item else "redelivered"
-    if item.get("reason"):
+    if item.get("reason") and item.get("state", "dead") == "dead":  # an item of the dead letters has no state
         yield f"dead: {line(item['reason'])}"
     if "sent_to" in item:
         yield f"to {names(item['sent_to'], item.get('sent_to_total'))}"

@@ -52,7 +52,7 @@ def _state(about: Json) -> str:
     reader = f" by {render.line(about['reader'])}" if about.get("reader") else ""
     when = about.get("settled_at") or about.get("leased_at")
     parts = [f"{about.get('state') or 'nothing is known'}{reader}{f' at {render.line(when)}' if when else ''}"]
-    if about.get("reason"):
+    if about.get("reason") not in (None, about.get("state")):
         parts.append(render.line(about["reason"]))
     if about.get("deliveries", 0) > 1:
         parts.append(f"delivered {about['deliveries']} times")

@@ -47,8 +47,9 @@ def tui(command: Command) -> int:
     mailroom = Mailroom(lambda headers: command.client_of(InboxClient, headers, start=False))
     terminal = Terminal(command.environ)
     terminal.end_with_it()
-    Inbox(mailroom, me, terminal).run()
-    return 0
+    inbox = Inbox(mailroom, me, terminal)
+    inbox.run()
+    return 3 if inbox.return_code else 0  # Textual prints what ended it, and raises nothing
 
 
 def _person(client: InboxClient, given: str | None) -> str | None:

@@ -272,9 +272,13 @@ def test_an_interrupted_wait_is_quiet(postino) -> None:
 
 def test_clear_takes_what_waits(postino) -> None:
     postino.ok("send", "m21-bob", "one")
-    postino.ok("send", "m21-bob", "two")
+    postino.ok("send", "m21-bob", "two", "--id", "m21-2")
     assert postino.ok("clear", "--agent", "m21-bob") == "deleted 2 messages of m21-bob\n"
     assert state_of(postino, "m21-bob")["state"] == "cleared"
+    head, fate, *_ = postino.ok("show", "m21-2").splitlines()
+    assert head.endswith("  cleared  id m21-2")  # no dead letter
+    assert fate.startswith("cleared at ")
+    assert fate.count("cleared") == 1
 
 
 def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:

@@ -33,6 +33,13 @@ def test_bare_postino_shows_the_inbox_takes_keys_and_ends(tmux, served, tmp_path
     screen.shows("ended with 0")
 
 
+def test_an_inbox_that_fails_says_so_by_its_exit_code(tmux, served, tmp_path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import postino.tui.app as app\napp.Inbox.compose = None\n")
+    screen = tmux(PYTHONPATH=str(tmp_path))
+    screen.start(f"{shlex.join(POSTINO)}; echo ended with $?; cat")
+    screen.shows("ended with 3")
+
+
 def test_without_a_terminal_or_with_a_dumb_one_it_says_so(served) -> None:
     done = subprocess.run([*POSTINO, "tui"], env=served.env, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (2, "")

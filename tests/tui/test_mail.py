@@ -228,6 +228,16 @@ def ends(terminal: Terminal, name: str) -> list[int]:
     return [line.index("waiting") + len("waiting now") for line in rows if "waiting" in line]
 
 
+async def test_a_screen_without_room_for_a_column_does_not_end_the_inbox(open_inbox, client, name) -> None:
+    client.send(name, "# A heading\n\n" + "word " * 60, sender="ada")
+    async with open_inbox() as terminal:
+        await terminal.shows("A heading", "Inbox")
+        for size in ((10, 3), (1, 1), (80, 24)):
+            await terminal.pilot.resize_terminal(*size)
+            await terminal.pilot.press("question_mark", "escape")
+        await terminal.shows("A heading", f"ada → {name}")
+
+
 async def test_a_small_and_a_large_screen_are_filled(open_inbox, client, name) -> None:
     client.send(name, "# A heading\n\n" + "word " * 60, sender="ada")
     for size in ((50, 14), (200, 60)):
