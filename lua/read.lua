@@ -82,7 +82,7 @@ if not record.reads or now - record.seen > 1000 then
   save_agent(keys.agents, agent, record)
 end
 local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
-if stored_count == 0 and leased_count == 0 then return { 'ok', '0 0 0' } end
+if stored_count == 0 and (leased_count == 0 or redis.call('EXISTS', inbox) == 0) then return { 'ok', '0 0 0' } end
 
 local reply, ids, dead, repeats = { 'ok', '' }, {}, 0, 0
 local chosen, length, full = 0, 0, false

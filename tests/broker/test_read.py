@@ -305,3 +305,13 @@ async def test_reading_on_and_on_gives_everything_once(broker: Broker, send, lim
         more = batch.more
 
     assert got == [f"m{number:02}" for number in range(30)]
+
+
+async def test_an_inbox_that_somebody_deleted_reads_as_empty_and_takes_mail_again(broker: Broker, send) -> None:
+    await send(broker, "m1")
+    await broker.mail.read("bob", "s1")
+    await broker._store.call("DEL", broker._store.keys.of("inbox", "bob"))
+
+    assert ids(await broker.mail.read("bob", "s2", resume=True)) == []
+    await send(broker, "m2")
+    assert ids(await broker.mail.read("bob", "s2")) == ["m2"]
