@@ -210,7 +210,7 @@ def history(items: list[Json], ink: Ink) -> str:
 
 def entry(item: Json, ink: Ink) -> str:
     """Return a head line and the body of one entry of the history."""
-    way = f"{ink(line(item['from']), 'bold', 'cyan')} → {ink(line(item['to']), 'bold')}"
+    way = f"{ink(line(item['from']), 'bold', 'cyan')} → {ink(names(str(item['to']).split(', ')), 'bold')}"
     state = item.get("state") or item.get("kind")
     head = [
         way,

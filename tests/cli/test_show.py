@@ -53,6 +53,13 @@ def test_a_message_to_several_is_shown_once_with_the_state_for_each(postino) -> 
     postino.ok("read", "sh-x")
     shown = postino.ok("show", "sh-2")
     assert "sh-x: acked" in shown and "sh-y: queued" in shown
+    assert shown.startswith("sh-ann → sh-x, sh-y  ")
+
+
+def test_of_a_long_list_the_head_names_the_first_and_counts_the_others(postino) -> None:
+    postino.ok("send", ",".join(f"sh-{number}" for number in range(12)), "hello", "--from", "sh-ann", "--id", "sh-3")
+    first = ", ".join(f"sh-{number}" for number in range(10))
+    assert f"sh-ann → {first} and 2 more  " in postino.ok("history", "--search", "sh-3")
 
 
 def test_a_message_that_is_not_there_is_refused(postino) -> None:
