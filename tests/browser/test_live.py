@@ -45,6 +45,27 @@ def state(page: Any, name: str) -> None:
     page.locator(f'.connection[data-state="{name}"]').wait_for()
 
 
+FITS = """() => {
+    const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+    const [last, send, state] = [box(".tool:last-child"), box(".compose .send"), box(".connection")];
+    return [document.documentElement.scrollWidth, last.right, send.right].every((each) => each <= innerWidth)
+        && box(".views").right <= state.left && state.height < 40;
+}"""
+
+
+def test_the_header_and_the_send_button_have_room_on_every_screen(visitor, daemon) -> None:
+    daemon.send("bob", "hello")
+    page = visitor.open("#/")
+    page.get_by_role("button", name="Send", exact=True).wait_for()
+    for name in ("live", "waiting"):
+        if name == "waiting":
+            daemon.kill()
+        state(page, name)
+        for width in (740, 820, 900, 1030, 1100, 1200, 1280):
+            page.set_viewport_size({"width": width, "height": 700})
+            assert page.evaluate(FITS), (name, width)
+
+
 def test_a_page_recovers_from_a_killed_daemon_without_a_reload(visitor, daemon) -> None:
     page = visitor.open("#/agents/bob")
     activity = visitor.open("#/activity")
