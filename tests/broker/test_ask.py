@@ -118,11 +118,14 @@ async def test_a_reply_given_back_is_read_by_the_next_reader_and_labelled(broker
 
 async def test_the_same_ask_under_its_id_waits_on_and_is_stored_once(broker) -> None:
     assert await waiting(broker, await asked(broker), seconds=0.05) is None
-    await answer(broker, "r1")
 
     again = await asked(broker)
+    waits = asyncio.ensure_future(waiting(broker, again))
+    await asyncio.sleep(0.1)  # long enough for a look at what is there
+    assert not waits.done()
+    await answer(broker, "r1")
 
-    assert (again.sent.created, (await waiting(broker, again)).id) == (False, "r1")
+    assert (again.sent.created, (await waits).id) == (False, "r1")
     assert await broker.mail.length("bob") == 1
     with pytest.raises(KeyReused):
         await broker.asks.send(Draft(id="q1", to="bob", body="other"), ANN)
@@ -130,7 +133,7 @@ async def test_the_same_ask_under_its_id_waits_on_and_is_stored_once(broker) -> 
 
 async def test_a_reply_whose_answer_was_lost_is_given_again_to_who_repeats_the_ask(broker) -> None:
     await answer_lost(broker, ack_now=True)
-    again = await waiting(broker, await asked(broker))
+    again = await waiting(broker, await asked(broker), seconds=600)  # at once: the test would not last so long
     assert (again.id, again.redelivered) == ("r1", True)
     assert await unread(broker) == 0
 
