@@ -160,8 +160,11 @@ def check_id(value: str, field: str = "id") -> str:
     return value
 
 
+_LINES = dict.fromkeys(map(ord, "\t\n\r"))  # control characters that a text may hold
+
+
 def visible(text: str) -> str:
     """Return `text` with every control character escaped, for terminals, hooks and logs."""
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.translate(_LINES).isprintable():  # most texts, without `re`
         return text
     return pattern(_REFUSED).sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)

@@ -102,8 +102,11 @@ FEW = "datetime, errno, keyword, math"
 
 
 @pytest.mark.parametrize("command", QUICK)
-def test_a_quick_command_imports_little_more_than_the_relay(postino, command: str) -> None:
-    postino.ok("send", "x", "a message, so that there is one to show")
+def test_a_quick_command_imports_little_more_than_the_relay(bare, command: str) -> None:
+    postino = bare  # in the shared home, others broadcast bodies that need more than this one to be shown
+    postino.serve()
+    postino.ok("send", "x", "a message of\n\ttwo lines, so that there is one to show")
+    postino.ok("broadcast", "one to show, too")
     relay = imported(postino.env, f"import postino.relay.main, {FEW}")
     code = f"from postino.__main__ import main; sys.argv[1:] = {QUICK[command]}; assert main() == 0"
     found = imported(postino.env, code)
