@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postino.errors import ERRORS
 from postino.paths import folder
@@ -13,6 +15,7 @@ from postino.store import scripts
 from postino.store.fence import PROMISING
 from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
 from postino.store.scripts import Script
+from postino.store.wire import encode, encode_words
 
 CORPUS = scripts.load(folder("lua"))
 TYPES = {"stream", "hash", "zset"}
@@ -61,10 +64,20 @@ def test_arguments_go_by_name_in_the_order_of_the_header(tmp_path: Path) -> None
     text = GOOD.replace("ARGV     agent   who\n", "ARGV     agent   who\n         limit   how many,\n")
     script = scripts.load(corpus(tmp_path, text))["one"]
 
-    assert script.arguments({"limit": 3, "agent": "bob"}) == ("bob", 3)
+    assert script.arguments({"limit": 3, "agent": "bob"}) == ["bob", 3]
     for wrong in ({"agent": "bob"}, {"agent": "bob", "limt": 3}, {"agent": "bob", "limit": 3, "more": 1}):
         with pytest.raises(TypeError, match="one"):
             script.arguments(wrong)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")) | st.integers(), min_size=1, max_size=5))
+def test_words_are_encoded_as_hiredis_encodes_them(words: list[str | int]) -> None:
+    assert b"*%d\r\n" % len(words) + encode_words(words) == encode(tuple(words))
+
+
+def test_half_of_a_surrogate_pair_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        encode_words(["a", "\ud83d"])
 
 
 @pytest.mark.parametrize(
