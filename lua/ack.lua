@@ -2,7 +2,7 @@
 --[[ ack: acknowledge messages for the session that holds them.
 Atomic because a message must leave the inbox and reach its final state in one step.
 A late acknowledgement counts as long as no other session has read the message; repeating one counts again.
-KEYS     inbox     stream   {po}:inbox2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
          events    stream   {po}:events3

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 --[[ forget: remove an agent that is offline and has no mail.
 Atomic because mail that arrives at the same time must not be removed with it.
-KEYS     inbox     stream   {po}:inbox2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
-         dead      stream   {po}:dead2:<agent>
+         dead      stream   {po}:dead4:<agent>
          open      hash     {po}:open:<agent>
          agents    hash     {po}:agents
          cursors   hash     {po}:cursors

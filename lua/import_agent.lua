@@ -3,10 +3,10 @@
 Atomic because names and cursor must always agree. Repeating changes nothing.
 KEYS     agents   hash     {po}:agents
          cursors  hash     {po}:cursors
-         inbox    stream   {po}:inbox2:<agent>
+         inbox    stream   {po}:inbox4:<agent>
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
-         dead     stream   {po}:dead2:<agent>
+         dead     stream   {po}:dead4:<agent>
          open     hash     {po}:open:<agent>
 ARGV     agent    the name
          line     JSON: since, seen (ms), as lib/agent.lua has them, reads, aliases ([name, made ms]), human, seq (last number given), cursor or ''

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ keepalive: keep a connected session online and extend its leases, those alone that it was shown.
 Atomic because a lease that the session has just given up must not be extended.
-KEYS     inbox       stream   {po}:inbox2:<agent>
+KEYS     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          agents      hash     {po}:agents

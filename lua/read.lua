@@ -4,10 +4,10 @@ Atomic because a message handed out, its lease and its delivery count must agree
 must leave in the same step. Order: with `resume` the session's own leased messages, then those whose lease ended or
 that were returned (of more than 1000, those due longest), then new ones; each by stream ID. Where it is known what the
 session was shown, a message that it was not is no repeat because of this session.
-KEYS     inbox           stream   {po}:inbox2:<agent>
+KEYS     inbox           stream   {po}:inbox4:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         dead            stream   {po}:dead2:<agent>
+         dead            stream   {po}:dead4:<agent>
          events          stream   {po}:events3
          agents          hash     {po}:agents
          notices         hash     {po}:notices

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ read_broadcasts: return the broadcasts after an agent's cursor.
 Atomic because what was missed, what is returned and the new cursor must agree.
-KEYS     broadcasts  stream   {po}:broadcasts2
+KEYS     broadcasts  stream   {po}:broadcasts4
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          agents      hash     {po}:agents

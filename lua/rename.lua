@@ -1,15 +1,15 @@
 #!lua
 --[[ rename: move an agent with all it has to another name, and keep the old name as an alias.
 Atomic because mail, cursor, sessions and names must always agree. A fixed number of RENAMEs.
-KEYS     inbox      stream   {po}:inbox2:<old>
+KEYS     inbox      stream   {po}:inbox4:<old>
          leases     zset     {po}:leases:<old>
          index      hash     {po}:index:<old>
-         dead       stream   {po}:dead2:<old>
+         dead       stream   {po}:dead4:<old>
          open       hash     {po}:open:<old>
-         inbox_to   stream   {po}:inbox2:<new>
+         inbox_to   stream   {po}:inbox4:<new>
          leases_to  zset     {po}:leases:<new>
          index_to   hash     {po}:index:<new>
-         dead_to    stream   {po}:dead2:<new>
+         dead_to    stream   {po}:dead4:<new>
          open_to    hash     {po}:open:<new>
          agents     hash     {po}:agents
          cursors    hash     {po}:cursors
@@ -17,8 +17,8 @@ KEYS     inbox      stream   {po}:inbox2:<old>
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
          events     stream   {po}:events3
-         inbox_own  stream   {po}:inbox2:<owner>
-         dead_own   stream   {po}:dead2:<owner>
+         inbox_own  stream   {po}:inbox4:<owner>
+         dead_own   stream   {po}:dead4:<owner>
 ARGV     agent      the present name
          name       the new name
          owner      the agent whose alias the new name is, else the new name

@@ -114,8 +114,8 @@ if #new > 0 then
       sweep_index(each.index, ttl_ms, now, 64)
     end
   end
-  local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'to', table.concat(to, ' '),
-    'm', '0 ' .. time .. ' ' .. message)
+  local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', table.concat(to, ' '),
+    '0 ' .. time .. ' ' .. message)
   local ms, done = id_parts(entry), {}
   if ms > tonumber(ARGV[11]) then
     new[#new + 1], marked = { past = past_from }, ms

@@ -2,7 +2,7 @@
 --[[ take: lease one message to a session that waits for it, ahead of those before it.
 Atomic because a message handed out, its lease and its delivery count must agree. The new messages before it become
 delivered ones that anybody can read, which counts as no delivery: a read gives them first, in their order.
-KEYS     inbox           stream   {po}:inbox2:<agent>
+KEYS     inbox           stream   {po}:inbox4:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
          events          stream   {po}:events3

@@ -221,7 +221,7 @@ class TransferTable:
 
     async def is_importing(self) -> bool:
         """Return whether an import was begun and not ended."""
-        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports3"))
+        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports4"))
 
     async def add_agent(self, line: AgentLine) -> None:
         """Restore an agent.
@@ -386,8 +386,9 @@ def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> Extras:
 
 
 def _history_fields(line: HistoryLine) -> list[str]:
-    kind = ["kind", line.kind] if line.kind == "broadcast" else []
-    return [*kind, "to", line.to, *_fields(line)]
+    if (line.kind == "broadcast") != (line.to == ALL):  # as no script writes it
+        return ["kind", line.kind, "to", line.to, *_fields(line)]
+    return [line.to, *_fields(line)[1:]]
 
 
 def _word(note: str | None) -> str | None:

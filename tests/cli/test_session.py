@@ -144,7 +144,9 @@ def test_a_process_that_has_the_pid_of_an_earlier_client_is_not_taken_for_it(pos
     assert sent(postino, "i7-bob") == ("anonymous", False, "cli")
 
 
-def test_a_session_is_known_by_its_hooks_while_its_relay_is_away(postino) -> None:
+def test_a_session_is_known_by_its_hooks_while_its_relay_is_away(bare) -> None:
+    postino = bare  # in the shared home, commands of later tests would be taken for this session's
+    postino.serve()
     hook = ["curl", "-sf", "--unix-socket", str(postino.home / "daemon.sock"), "-H", "Content-Type: application/json"]
     hook += ["-H", f"X-Claude-Pid: {os.getpid()}", "-H", "X-Postino-Agent: i8-ada"]
     hook += ["-d", '{"session_id": "i8-session", "source": "startup"}', "http://localhost/api/hooks/SessionStart"]
