@@ -212,7 +212,7 @@ class AgentTable:
         return agent, int(unread), int(unseen)
 
     async def forget(self, agent: str) -> bool:
-        """Remove an agent; return False if there is none. Of a name under which somebody has only read, that is removed.
+        """Remove an agent, or what was read under a name by nobody known; return False if there was no agent.
 
         Its message ids are kept for one time to live, under its former names too: a sender may still retry one.
 
