@@ -38,7 +38,7 @@ local function restore(row, stream_id)
 end
 
 if rows[1].record and redis.call('HEXISTS', agents, agent) == 0 then -- forgotten meanwhile
-  save_agent(agents, agent, { since = now, seen = 0 })
+  save_agent(agents, agent, agent_from(agents, agent, now))
   redis.call('PERSIST', index)
   redis.call('HDEL', index, '#leaves')
 end

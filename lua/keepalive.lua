@@ -36,7 +36,7 @@ local known = load_session(agents, sessions, session)
 if not known or known.gen ~= generation then return { 'gone', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, count = now_ms(), 0
-local record = load_agent(agents, agent) or { since = now }
+local record = agent_from(agents, agent, now)
 local before = online_sessions(presence, record)
 if lost_derived_name(agents, presence, sessions, known, session, now) then
   redis.call('ZREM', presence, session)

@@ -54,12 +54,9 @@ end
 
 local target = alias_of(agents, old)
 if target and target ~= new then return { 'alias', target } end
-if target == new then
-  return { 'ok', new, json_array(load_agent(agents, new).aliases) }
-end
-local record = load_agent(agents, old)
+local record = load_reader(agents, target or old)
 if not record then return redis.error_reply('UNKNOWN_AGENT there is no agent named ' .. old) end
-if old == new then return { 'ok', new, json_array(record.aliases) } end
+if target or old == new then return { 'ok', new, json_array(record.aliases) } end
 
 local spelling = spelling_of(agents, new)
 if spelling and spelling ~= new and (alias_of(agents, spelling) or spelling) ~= old then return { 'spelling', spelling } end
@@ -121,6 +118,7 @@ for _, session in ipairs(record.sessions or {}) do
   end
 end
 record.aliases, record.seen = aliases, now
+if record.since == 0 then record.since = now end
 redis.call('HDEL', agents, old)
 replace_member(groups, record, old, new)
 for _, alias in ipairs(aliases) do

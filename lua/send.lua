@@ -94,7 +94,9 @@ if redis.call('XLEN', inbox) >= max_inbox then
   end
 end
 
-if not record then save_agent(agents, agent, { since = now, seen = 0, human = person == '1' or nil }) end
+if not record or seen == '0' and string.find(record, '"since":0[,}]') then
+  save_agent(agents, agent, agent_from(agents, agent, now))
+end
 -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
 -- field that tells of it
 if leaves or format_1 then redis.call('PERSIST', index) end

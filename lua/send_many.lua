@@ -103,7 +103,7 @@ if #new > 0 then
   local to = {}
   for at, each in ipairs(new) do
     to[at] = each.name
-    if each.stranger then save_agent(agents, each.name, { since = now, seen = 0, human = each.person or nil }) end
+    if each.stranger then save_agent(agents, each.name, agent_from(agents, each.name, now)) end
     if each.leaves or format_1 then redis.call('PERSIST', each.index) end -- see send.lua
     if each.leaves then redis.call('HDEL', each.index, '#leaves') end
     each.seq, each.created = each.last + 1, true

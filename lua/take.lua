@@ -76,7 +76,7 @@ if ARGV[7] == '1' then
   finish(inbox, leases, index, entry.s, id, 'acked', now)
   emit(events, 'msg_ack', 'ids', cjson.encode({ id }), 'to', agent, 'reader', consumer)
 end
-local record = load_agent(agents, agent) or { since = now, seen = 0 }
+local record = agent_from(agents, agent, now)
 record.reads, record.seen = true, now
 save_agent(agents, agent, record)
 return { 'ok', { entry.s, deliveries + 1, redelivered, fields, entry.d or '' } }
