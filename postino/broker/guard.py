@@ -52,8 +52,8 @@ class Counted:
         self.id = id
         self.created: int | None = None
         self.counts = False  # for its sender: not a message that had been counted
-        self.turns: Sequence[str] = ()
-        self.led: Sequence[tuple[str, Chain | None]] = ()  # what `Rings.restore` takes
+        self.turns: list[str] = []
+        self.led: list[tuple[str, Chain | None]] = []  # what `Rings.restore` takes
 
     def __enter__(self) -> Counted:
         return self
@@ -106,7 +106,7 @@ class Guard:
         if name in _UNGUARDED or not (self._send_rate or self._pair_rate):
             return Counted(None, name, to, id)
         counted = Counted(self, name, to, id)
-        now, recipients = self._clock(), [self._name(each) for each in to]
+        now, recipients = self._clock(), [*map(self._name, to)]
         person = self._is_person(name, sender.via)
         known = id in self._sent.get(name, ())
         if not known and (refused := self._refused(sender, name, to, recipients, now, person=person)) is not None:
@@ -117,14 +117,12 @@ class Guard:
         if sender.verified and self._send_rate:
             counted.counts = self._count(name, id, now)
         if self._pair_rate:
-            counted.turns = [each for each in recipients if self._turn(name, each, now, person=person)]
-            if not person:
-                add, alone = self._rings.add, len(recipients) == 1
-                counted.led = [
-                    (each, add(name, each, now, alone=alone))
-                    for each in recipients
-                    if each != name and each != EVERYBODY
-                ]
+            alone = len(recipients) == 1
+            for each in recipients:
+                if self._turn(name, each, now, person=person):
+                    counted.turns.append(each)
+                if not person and each != name and each != EVERYBODY:
+                    counted.led.append((each, self._rings.add(name, each, now, alone=alone)))
         return counted
 
     def withdraw(self, counted: Counted) -> None:
@@ -204,17 +202,17 @@ class Guard:
                 return _too_fast(why, "send_rate", EVERYBODY, next(iter(sent.values())) + SPAN_S - now)
         if not self._pair_rate or person:
             return None
-        for each, other in zip(to, recipients, strict=True):
+        for at, other in enumerate(recipients):
             pair = self._pairs.get(_key(name, other))
             if pair is None or pair.last == name:
                 continue
             _drop_old(pair.turns, now)
             if len(pair.turns) >= self._pair_rate:
                 why = (
-                    f"{sender.name} and {each} have answered each other {self._pair_rate} times within a minute "
+                    f"{sender.name} and {to[at]} have answered each other {self._pair_rate} times within a minute "
                     "(POSTINO_PAIR_RATE), which looks like a loop; a person's message to one of them starts again"
                 )
-                return _too_fast(why, "pair_rate", each, pair.turns[0] + SPAN_S - now)
+                return _too_fast(why, "pair_rate", to[at], pair.turns[0] + SPAN_S - now)
         if len(to) == 1 and (ring := self._rings.refused(name, recipients[0], now)) is not None:
             members, until = ring
             why = (

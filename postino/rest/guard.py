@@ -10,7 +10,8 @@ import hmac
 import re
 import socket
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 
 from postino.config import LOOPBACK, Settings
 from postino.errors import BadHost, BadRequest, Forbidden, MethodNotAllowed, Unauthorized
@@ -22,7 +23,8 @@ from postino.values import visible
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SOCKET_NAMES = frozenset({"postino", *LOCAL_NAMES})
 SAME_SITE = frozenset({"same-origin", "none"})
-ONCE = ("Origin", "Sec-Fetch-Site", "Authorization")  # a second one could contradict the one that is checked
+SEC_FETCH_SITE = istr("Sec-Fetch-Site")  # an istr, as those of hdrs, is found in half the time of a text
+ONCE = (hdrs.ORIGIN, SEC_FETCH_SITE, hdrs.AUTHORIZATION)  # a second one could contradict the one that is checked
 DEFAULT_PORTS = {"http": 80, "https": 443}
 QUOTED = 100  # characters of a Host that an error quotes
 
@@ -58,17 +60,17 @@ class Guard:
         """
         policy = self._policy(request)
         headers = request.headers
-        host = headers.get("Host", "").lower()
+        host = headers.get(hdrs.HOST, "").lower()
         if host not in policy.hosts or request.raw_path[:1] != "/":
             _check_target(request, policy, host)
         for name in ONCE:
             if name in headers and len(headers.getall(name)) > 1:
                 raise BadRequest(f"the header {name} is given twice")
-        if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
             raise BadRequest("the only Transfer-Encoding that postino takes is chunked")
-        if "Origin" in headers and headers["Origin"].lower() not in policy.origins:
+        if hdrs.ORIGIN in headers and headers[hdrs.ORIGIN].lower() not in policy.origins:
             raise Forbidden("a web page of another origin is not allowed to call postino")
-        cross_site = "Sec-Fetch-Site" in headers and headers["Sec-Fetch-Site"] not in SAME_SITE
+        cross_site = SEC_FETCH_SITE in headers and headers[SEC_FETCH_SITE] not in SAME_SITE
         if cross_site and not (is_page and _is_link(request)):
             raise Forbidden("a web page of another site is not allowed to call postino")
         if policy.refusal is not None:
@@ -77,8 +79,8 @@ class Guard:
             raise MethodNotAllowed("postino does not support CORS; other web pages cannot call it", allow=[])
         if not needs_token:
             return None
-        if "Authorization" in headers:  # a wrong token is never taken for none
-            return self._holder(headers["Authorization"], policy)
+        if hdrs.AUTHORIZATION in headers:  # a wrong token is never taken for none
+            return self._holder(headers[hdrs.AUTHORIZATION], policy)
         if policy.needs_token:
             raise Unauthorized("send the header `Authorization: Bearer <token>`: POSTINO_API_TOKEN or a named token")
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 Answering = Callable[[Any], Awaitable[web.StreamResponse]]  # of a web.Request: the application makes no other
 
@@ -28,7 +28,7 @@ class KnownPaths:
     def find(self, request: web.BaseRequest) -> Answering | None:
         """Return who answers a request; None if its path is new, or if there is more to do than to answer."""
         found = self._known.get((request.method, request.rel_url.raw_path))
-        return None if found is None or "Expect" in request.headers else found
+        return None if found is None or hdrs.EXPECT in request.headers else found
 
     def note(self, request: web.Request, answering: Answering) -> None:
         """Note who answers requests with the method and path of this one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,9 +40,9 @@ Done = TypeVar("Done", Acknowledged, Returned)
 S = TypeVar("S", Sent, Delivery)
 
 
-async def send(call: ApiCall[Nothing, SendBody]) -> Sent | SentMany:
+def send(call: ApiCall[Nothing, SendBody]) -> Awaitable[Sent | SentMany]:
     """Accept a message for one agent, or for several: for all of them or for none."""
-    return await _send(call, call.body)
+    return _send(call, call.body)
 
 
 async def send_text(call: ApiCall[Nothing, str]) -> Sent | SentMany:

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 from postino.errors import ERRORS, PostinoError
 from postino.store.pipeline import Pipeline, code_of, store_away
 from postino.store.scripts import Script
+from postino.store.wire import encode
 
 #: in what a script meets that calls a command which its user may no longer call: of Valkey, of Redis
 _RIGHT_LOST = ("ACL failure in script", "The user executing the script can't")
@@ -29,21 +30,27 @@ async def run_plain(connection: Pipeline, command: tuple[str | int, ...]) -> Any
 
 async def run_script(connection: Pipeline, script: Script, command: tuple[str | int, ...]) -> Any:
     """Run a script, loading it again if the server has dropped it. Raises as `run_plain`."""
+    return await run_encoded(connection, script, encode(command))
+
+
+async def run_encoded(connection: Pipeline, script: Script, command: bytes) -> Any:
+    """Run a script whose command is encoded, as `run_script` does."""
     try:
-        return await connection.call(*command)
+        return await connection.send(command)
     except ResponseError as refusal:
         return await run_refused(connection, script, command, refusal)
 
 
-async def run_refused(
-    connection: Pipeline, script: Script, command: tuple[str | int, ...], refusal: ResponseError
-) -> Any:
+async def run_refused(connection: Pipeline, script: Script, command: bytes, refusal: ResponseError) -> Any:
     """Run a script that was refused once more if the server has dropped it, or raise what its refusal means."""
     if code_of(refusal) != "NOSCRIPT":
         raise _translate(refusal) from None
     # the server has dropped its script cache and run nothing, so the second call is no retry
     await run_plain(connection, ("SCRIPT", "LOAD", script.source))
-    return await run_plain(connection, command)
+    try:
+        return await connection.send(command)
+    except ResponseError as again:
+        raise _translate(again) from None
 
 
 def denied(error: PostinoError) -> bool:

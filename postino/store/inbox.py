@@ -77,19 +77,20 @@ class Inboxes:
             "marked_until": marks.until(sender.name, draft.to),
         }
         agent, (answer,) = await self._store.run_following("send", draft.to, values)
-        seq, created, known, marked, online, seen, now, person = map(int, answer.split())
-        marks.note(marked, sender.name, agent)
+        number, created, known, marked, is_online, last_seen, now, person = answer.split()
+        online, seen = is_online == "1", int(last_seen)
+        marks.note(int(marked), sender.name, agent)
         return Sent(
             id=draft.id,
             to=agent,
-            seq=seq,
-            created=bool(created),
-            known=bool(known),
+            seq=int(number),
+            created=created == "1",
+            known=known == "1",
             durability=self._store.durability,
-            online=bool(online),
+            online=online,
             activity=self.activity(agent) if online else "unknown",
             last_seen=iso(seen) if seen else None,
-            reach=self.reach(agent, online=bool(online), away_s=(now - seen) / 1000, person=bool(person)),
+            reach=self.reach(agent, online=online, away_s=(int(now) - seen) / 1000, person=person == "1"),
         )
 
     def activity(self, agent: str) -> Activity:

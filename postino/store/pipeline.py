@@ -147,7 +147,11 @@ class Pipeline:
             self._wire.close(ConnectionError(f"the primary is now {shown(where)}"))
 
     def call(self, *command: str | int | bytes, within_s: float = REPLY_TIMEOUT_S) -> asyncio.Future[Any]:
-        """Send `command` once and return the future of its reply; a blocking command needs a larger `within_s`.
+        """Send `command` once, as `send` does; a blocking command needs a larger `within_s`."""
+        return self.send(encode(command), within_s)
+
+    def send(self, command: bytes, within_s: float = REPLY_TIMEOUT_S) -> asyncio.Future[Any]:
+        """Send an encoded command once and return the future of its reply.
 
         Raises, when it is awaited:
             StoreAway: no reply; `outcome` says whether the command may have run.
@@ -155,7 +159,7 @@ class Pipeline:
         """
         began = self._loop.time()
         reply: asyncio.Future[Any] = self._loop.create_future()
-        self._unsent.append(PendingCall(encode(command), reply, began + within_s, began))
+        self._unsent.append(PendingCall(command, reply, began + within_s, began))
         if self._flush_handle is None:
             if self._wire is not None and not self._wire.in_flight:
                 self._send(self._wire)  # nothing is in flight: waiting for others would cost a turn of the loop

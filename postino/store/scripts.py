@@ -36,16 +36,16 @@ class Script:
         """The digest that EVALSHA names it by."""
         return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    def arguments(self, values: Mapping[str, str | int]) -> tuple[str | int, ...]:
+    def arguments(self, values: Mapping[str, str | int]) -> list[str | int]:
         """Return `values` in the order of the header's ARGV.
 
         Raises:
             TypeError: a name is missing or unknown.
         """
         try:
-            ordered = tuple([values[name] for name in self.args])
+            ordered = [*map(values.__getitem__, self.args)]
         except KeyError:
-            ordered = ()
+            ordered = []
         if len(ordered) != len(values):
             raise TypeError(f"{self.name}() takes {', '.join(self.args)}; got {', '.join(values)}")
         return ordered

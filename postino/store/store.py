@@ -18,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.store import scripts
-from postino.store.calls import denied, forgotten, run_plain, run_refused, run_script
+from postino.store.calls import denied, forgotten, run_encoded, run_plain, run_refused, run_script
 from postino.store.fence import PROMISING, Fence, Replicas
 from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
@@ -30,7 +30,7 @@ from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, history_of, j
 from postino.store.scripts import Script
 from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
-from postino.store.wire import Command
+from postino.store.wire import Command, encode_words
 
 SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
@@ -90,7 +90,7 @@ class Store:
             self._fence = Fence(replicas, self.scripts["fence"], self.keys.shared("meta"), self.primary)
             self.promises = Pipeline(self.primary, explain=explain, fence=self._fence)
         #: what precedes the arguments is the same in every call of one script for one agent and sender
-        self._call_head = lru_cache(4096)(self._make_head)
+        self._call_head = lru_cache(4096)(self._encoded_head)
 
     @property
     def durability(self) -> str:
@@ -293,12 +293,14 @@ class Store:
         """
         script = self.scripts[name]
         sender = str(values.get("sender", agent))
-        is_common = keys is None and not more
-        head = self._call_head(name, agent, sender) if is_common else self._make_head(name, agent, sender, keys, more)
-        command = head + script.arguments(values)
+        if keys is None and not more:
+            head = self._call_head(name, agent, sender)
+        else:
+            head = self._encoded_head(name, agent, sender, keys, more)
+        command = head + encode_words(script.arguments(values))
         try:
             try:
-                return await self._connection(name).call(*command)
+                return await self._connection(name).send(command)
             except ResponseError as refusal:
                 return await run_refused(self._connection(name), script, command, refusal)
         except StoreFull as full:  # the server ran nothing, so a second call is no retry
@@ -306,13 +308,13 @@ class Store:
                 raise
             return await self._run_with_room(script, command, full)
 
-    async def _run_with_room(self, script: Script, command: tuple[str | int, ...], full: StoreFull) -> Any:
+    async def _run_with_room(self, script: Script, command: bytes, full: StoreFull) -> Any:
         """Run a script that was refused for want of memory again, after the history has given way."""
         for _ in range(MOST_ROOM):
             if not await self._make_room():
                 break
             with contextlib.suppress(StoreFull):
-                return await run_script(self._connection(script.name), script, command)
+                return await run_encoded(self._connection(script.name), script, command)
         raise full
 
     async def _make_room(self) -> int:
@@ -331,8 +333,14 @@ class Store:
     async def run_reading(self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str]) -> Any:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
         script = self.scripts[name]
-        head = self._make_head(name, agent, agent, keys)
-        return await run_script(self.reads, script, head + script.arguments(values))
+        command = self._encoded_head(name, agent, agent, keys) + encode_words(script.arguments(values))
+        return await run_encoded(self.reads, script, command)
+
+    def _encoded_head(
+        self, name: str, agent: str, sender: str, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
+    ) -> bytes:
+        head = self._make_head(name, agent, sender, keys, more)
+        return b"*%d\r\n" % (len(head) + len(self.scripts[name].args)) + encode_words(head)
 
     def _make_head(
         self, name: str, agent: str, sender: str, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
@@ -346,18 +354,19 @@ class Store:
         return self.run_following(name, agent, values)
 
     async def run_following(
-        self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str] | None = None
+        self, name: str, agent: str, values: dict[str, str | int], keys: Mapping[str, str] | None = None
     ) -> tuple[str, list[Any]]:
         """Run a script that acts on an agent, following aliases. Return the agent's present name and the reply.
 
-        `keys` as for `run`.
+        `keys` as for `run`; `agent` is added to `values`.
 
         Raises:
             PostinoError: as `run`.
             WrongAgent: the session named in `values` does not act as it should; nothing was done.
         """
         for _ in range(_MAX_HOPS):
-            reply = await self.run(name, agent, {"agent": agent, **values}, keys)
+            values["agent"] = agent
+            reply = await self.run(name, agent, values, keys)
             if isinstance(reply, str):
                 return agent, [reply.removeprefix("ok ")]
             if reply[0] != "alias":

@@ -209,6 +209,30 @@ async def test_what_is_not_one_json_object_is_refused_by_every_post(api: Any) ->
     await nothing_happened(api)
 
 
+GIVEN = [
+    *(
+        '"from":"ada"',
+        '"thread":"a \\"b\\": c"',
+        '"thread":null',
+        '"id" : "m1"',
+        '"choices":["yes","no"]',
+        '"wait_reply":1',
+    ),
+    *('"from":null', '"choices":null', '"wait_reply":2', '"to":"bob"', '"expects":"reply"'),
+]
+
+
+@pytest.mark.parametrize("again", GIVEN)
+@pytest.mark.parametrize("before", GIVEN)
+def test_a_key_that_is_there_twice_is_found_whatever_its_values_are(before: str, again: str) -> None:
+    data = f'{{{before},"body":"x",{again}}}'.encode()
+    if before.partition(":")[0].strip() != again.partition(":")[0].strip():
+        assert Body(SendBody).read(data).body == "x"
+        return
+    with pytest.raises(PostinoError, match="twice"):
+        Body(SendBody).read(data)
+
+
 def test_a_body_of_many_keys_is_refused_in_linear_time() -> None:
     data = b"{%b}" % b",".join(b'"k%d":1' % number for number in range(12_000))
     data = data[:-1] + b',"k11999":1}'

@@ -333,10 +333,10 @@ async def test_data_of_an_older_format_is_converted_on_replicas_too_before_a_sto
     store.open()
     opening = asyncio.create_task(store.connect(patience_s=20))
 
-    await eventually(lambda: primary.ask("HGET", "{po}:meta", "format") == "3", "it is converted")
+    await eventually(lambda: primary.ask("HGET", "{po}:meta", "format") == "4", "it is converted")
     assert not opening.done()
     replica.signal(signal.SIGCONT)
     await opening
 
-    assert replica.ask("HGET", "{po}:meta", "format") == "3"
+    assert replica.ask("HGET", "{po}:meta", "format") == "4"
     await store.close()

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postino.errors import ERRORS
 from postino.paths import folder
@@ -13,13 +15,14 @@ from postino.store import scripts
 from postino.store.fence import PROMISING
 from postino.store.keys import PER_AGENT, PER_NAME, SHARED, Keys
 from postino.store.scripts import Script
+from postino.store.wire import encode, encode_words
 
 CORPUS = scripts.load(folder("lua"))
 TYPES = {"stream", "hash", "zset"}
 GOOD = """#!lua
 --[[ one: do one thing.
 Atomic because it is one.
-KEYS     inbox   stream   {po}:inbox2:<agent>
+KEYS     inbox   stream   {po}:inbox4:<agent>
          agents  hash     {po}:agents, of which
 ARGV     agent   who
 RETURNS  ok
@@ -61,10 +64,20 @@ def test_arguments_go_by_name_in_the_order_of_the_header(tmp_path: Path) -> None
     text = GOOD.replace("ARGV     agent   who\n", "ARGV     agent   who\n         limit   how many,\n")
     script = scripts.load(corpus(tmp_path, text))["one"]
 
-    assert script.arguments({"limit": 3, "agent": "bob"}) == ("bob", 3)
+    assert script.arguments({"limit": 3, "agent": "bob"}) == ["bob", 3]
     for wrong in ({"agent": "bob"}, {"agent": "bob", "limt": 3}, {"agent": "bob", "limit": 3, "more": 1}):
         with pytest.raises(TypeError, match="one"):
             script.arguments(wrong)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")) | st.integers(), min_size=1, max_size=5))
+def test_words_are_encoded_as_hiredis_encodes_them(words: list[str | int]) -> None:
+    assert b"*%d\r\n" % len(words) + encode_words(words) == encode(tuple(words))
+
+
+def test_half_of_a_surrogate_pair_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        encode_words(["a", "\ud83d"])
 
 
 @pytest.mark.parametrize(
@@ -127,7 +140,7 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
     others = {
         "rename": {*(f"{kind}_to" for kind in PER_AGENT), "inbox_own", "dead_own"},
         "retain_ids": {"index_to"},
-        "migrate": {"broadcasts_1", "events_2", "order"},
+        "migrate": {"broadcasts_1", "broadcasts_2", "events_2", "order"},
         "send": {"past_from"},
         "send_many": {"past_from"},
         "broadcast": {"past_from"},
@@ -240,9 +253,9 @@ def test_a_library_nobody_includes_is_not_kept() -> None:
 def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
     keys = Keys("po:")
 
-    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events3", "{po}:inbox2:bob")
-    assert Keys("team:a:").of("inbox", "bob") == "{team:a}:inbox2:bob"
-    assert keys.named("inbox", "bob") == "{po}:inbox2:bob"
+    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events3", "{po}:inbox4:bob")
+    assert Keys("team:a:").of("inbox", "bob") == "{team:a}:inbox4:bob"
+    assert keys.named("inbox", "bob") == "{po}:inbox4:bob"
     assert keys.named("agents", "bob") == "{po}:agents"
     everything = [keys.of(kind, name) for kind in PER_AGENT for name in ("bob", "bob.x", "inbox", "leases")]
     everything += [keys.shared(kind) for kind in SHARED]
