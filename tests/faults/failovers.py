@@ -130,12 +130,13 @@ class Load:
             await self.progress()
 
     async def _read_out(self, inbox: str) -> None:
+        unsure = False  # whether an answer was lost, so that this reader may hold what it has not seen
         while True:
             answer = next(self._answers)
             try:
-                batch = await self.broker.mail.read(inbox, "reader", limit=200, budget=10_000_000)
-                await self.broker.mail.ack(inbox, "reader", [each.id for each in batch.items])
+                batch = await self.broker.mail.read(inbox, "reader", limit=200, budget=10_000_000, resume=unsure)
             except StoreAway:
+                unsure = True
                 await asyncio.sleep(0.1)
                 continue
             if not batch.items:
@@ -156,8 +157,14 @@ class Load:
                         sound=sound,
                         delivery=each.delivery,
                         redelivered=each.redelivered,
+                        resumed=unsure,
                     )
                 )
+            try:
+                await self.broker.mail.ack(inbox, "reader", [each.id for each in batch.items])
+                unsure = False
+            except StoreAway:
+                unsure = True
 
     async def outage(self, fault: Callable[[], Awaitable[Any]]) -> float:
         """Run a fault; return the longest time without an accepted message from its beginning until 40 more came."""
