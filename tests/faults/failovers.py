@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic, time
@@ -219,11 +220,17 @@ async def opened(settings: Settings) -> Broker:
 # faults
 
 
+async def at_any_moment() -> None:
+    """Wait up to a second: Sentinels ping once a second, and a fault right after a ping takes longer to be noticed."""
+    await asyncio.sleep(random.random())
+
+
 async def kill(watched: Watched, load: Load) -> float:
     """kill -9 the primary, start it again after the failover; return the seconds in which nothing was accepted.
 
     It comes back as a primary, as its configuration says.
     """
+    await at_any_moment()
     primary = watched.primary()
 
     async def fault() -> None:
@@ -261,6 +268,7 @@ async def planned(watched: Watched, load: Load, *words: str) -> float:
 
 async def freeze(watched: Watched, load: Load) -> float:
     """SIGSTOP the primary until another is promoted and has accepted, then let it go on."""
+    await at_any_moment()
     primary = watched.primary()
 
     async def fault() -> None:
