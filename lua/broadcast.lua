@@ -27,6 +27,7 @@ RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
          IMPORTING   nothing was stored
+         WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
 --@include lib/acting

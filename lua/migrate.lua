@@ -2,7 +2,8 @@
 --[[ migrate: give data of an older format the names that the present one has for it; its entries and records are read as
 they are. Of formats 1 to 3 that is all mail, of formats 1 and 2 the events, too.
 Atomic because a daemon of the older format that still runs must find all of it or nothing: it would take entries of a
-newer one for altered ones. From then on it is told of an import when it stores mail, and of the format when it next asks.
+newer one for altered ones. From then on it stores no mail, and is told of the format when it next asks; of formats 1 to 3
+it is told of an import until then.
 KEYS     meta          hash     {po}:meta
          agents        hash     {po}:agents
          events_2      stream   {po}:events

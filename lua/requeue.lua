@@ -15,6 +15,7 @@ RETURNS  ok, requeued ids, stream ID up to which more remain or ''
          alias, present name
 ERRORS   INBOX_FULL       nothing was moved
          IMPORTING        nothing was moved
+         WRONG_STORE      nothing was moved
          UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
 TIME     O(n) in the letters moved
 ]]

@@ -32,6 +32,7 @@ RETURNS  one text of: ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
          IMPORTING   an import runs; nothing was stored
+         WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the inbox
 ]]
 --@include lib/agent

@@ -33,6 +33,7 @@ RETURNS  ok, ms of new marks | 0, ms of now; of each recipient seq, 1 created | 
 ERRORS   KEY_REUSED    the id was accepted with other content
          INBOX_FULL    nothing was stored
          IMPORTING     an import runs; nothing was stored
+         WRONG_STORE   a newer postino has taken over the data; nothing was stored
 TIME     O(n log m) in the recipients and the messages of an inbox
 ]]
 --@include lib/acting

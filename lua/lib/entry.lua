@@ -12,9 +12,9 @@ local function entry_of(value)
     end
     return entry
   end
-  local s, d, q, st, t, f, n, r, l, e, w, h, ht, x, a = string.match(value .. '         ', '^([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*)'
-    .. ' ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) *$')
-  if not s then error('a record of the index is damaged') end
+  local s, d, q, st, t, f, n, r, l, e, w, h, ht, x, a, rest = string.match(value, '^([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*)'
+    .. ' ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*)()')
+  if not s or rest <= #value then error('a record of the index is damaged') end
   return { s = s, d = d, q = tonumber(q), st = st, t = tonumber(t), f = f, n = tonumber(n), r = r ~= '' and r or nil,
     l = tonumber(l), e = tonumber(e), w = w ~= '' and w or nil, h = h ~= '' and h or nil, ht = tonumber(ht),
     x = tonumber(x), a = a == '1' or nil }

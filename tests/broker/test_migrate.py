@@ -336,3 +336,10 @@ async def test_an_import_of_format_2_that_was_under_way_still_is(home: Home, of_
         assert (await broker.mail.send(Draft(id="n2", to="eve", body="new"), CI)).created
     finally:
         await broker.close()
+
+
+async def test_what_is_sent_after_a_newer_daemon_has_taken_over_the_data_is_told_so(broker: Broker) -> None:
+    await broker._store.call("HSET", broker._store.keys.shared("meta"), "imports4", "format 5")
+
+    with pytest.raises(WrongStore, match="the data has format 5, which a newer postino wrote: update this one"):
+        await broker.mail.send(Draft(id="m1", to="bob", body="new"), CI)
