@@ -2,7 +2,7 @@
 --[[ ack: acknowledge messages for the session that holds them.
 Atomic because a message must leave the inbox and reach its final state in one step.
 A late acknowledgement counts as long as no other session has read the message; repeating one counts again.
-KEYS     inbox     stream   {po}:inbox2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
          events    stream   {po}:events3
@@ -29,8 +29,12 @@ TIME     O(n) in the ids
 --@include lib/now
 local inbox, leases, index, events, agents, presence, sessions = unpack(KEYS)
 local agent, consumer, ids = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
-local target = alias_of(agents, agent)
-if target then return { 'alias', target } end
+local stored = redis.call('HGET', agents, agent)
+if not stored or string.sub(stored, 1, 1) == '@' then
+  local target = alias_of(agents, agent)
+  if target then return { 'alias', target } end
+  stored = nil
+end
 local now = now_ms()
 local wrong = not_acting_as(agents, presence, sessions, ARGV[4] == '1' and consumer or '', agent, now)
 if wrong then return wrong end
@@ -47,5 +51,10 @@ for at, id in ipairs(ids) do
 end
 if #ended > 0 then
   emit(events, 'msg_ack', 'ids', cjson.encode(ended), 'to', agent, 'reader', consumer)
+  if stored and string.find(stored, '"seen":0[,}]') then -- it was only written to: who acknowledges has acted
+    local record = cjson.decode(stored)
+    record.seen = now
+    save_agent(agents, agent, record)
+  end
 end
 return 'ok ' .. table.concat(marks)

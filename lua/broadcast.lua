@@ -1,7 +1,7 @@
 #!lua
 --[[ broadcast: accept a broadcast, once per id.
 Atomic because its number must be gapless, and its sender's cursor must not pass a broadcast it has not seen.
-KEYS     broadcasts      stream   {po}:broadcasts2
+KEYS     broadcasts      stream   {po}:broadcasts4
          feed            hash     {po}:feed
          index           hash     {po}:index:all
          cursors         hash     {po}:cursors
@@ -27,6 +27,7 @@ RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
          unknown, when the session is unknown or has to join again
 ERRORS   KEY_REUSED  the id was accepted with other content
          IMPORTING   nothing was stored
+         WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
 --@include lib/acting
@@ -61,8 +62,7 @@ redis.call('HSET', feed, 'last', seq)
 message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, from))
-local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'kind', 'broadcast', 'to', 'all',
-  'm', message)
+local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'all', message)
 local marked = mark_both(past, past_from, entry, ARGV[9], ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 --[[ bury: move a message that was altered on disk to the dead letters, instead of giving it out.
 Atomic because the message must leave the inbox and become a dead letter in one step.
-KEYS     inbox      stream   {po}:inbox2:<agent>
+KEYS     inbox      stream   {po}:inbox4:<agent>
          leases     zset     {po}:leases:<agent>
          index      hash     {po}:index:<agent>
-         dead       stream   {po}:dead2:<agent>
+         dead       stream   {po}:dead4:<agent>
          events     stream   {po}:events3
          agents     hash     {po}:agents
          notices    hash     {po}:notices

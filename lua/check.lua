@@ -2,17 +2,17 @@
 --[[ check: count what waits for an agent.
 Atomic because the counts must be of one moment. Expired messages are ended first, at most 100, and never counted
 among the oldest 1000.
-KEYS     inbox       stream   {po}:inbox2:<agent>
+KEYS     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          events      stream   {po}:events3
          agents      hash     {po}:agents
-         broadcasts  stream   {po}:broadcasts2
+         broadcasts  stream   {po}:broadcasts4
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
-         dead        stream   {po}:dead2:<agent>
+         dead        stream   {po}:dead4:<agent>
          notices     hash     {po}:notices
 ARGV     agent       the present name
          ttl_ms      time to live

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ clear: empty an inbox, leased messages included; later acknowledgements of those are rejected.
 Atomic because a message must leave the inbox and reach its final state in one step. Bounded: 5000 messages per call.
-KEYS     inbox   stream   {po}:inbox2:<agent>
+KEYS     inbox   stream   {po}:inbox4:<agent>
          leases  zset     {po}:leases:<agent>
          index   hash     {po}:index:<agent>
          events  stream   {po}:events3

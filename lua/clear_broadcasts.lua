@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ clear_broadcasts: delete all broadcasts; their numbers are not used again, and none of them counts as missed.
 Atomic because the range recorded as cleared must be exactly what was deleted.
-KEYS     broadcasts  stream   {po}:broadcasts2
+KEYS     broadcasts  stream   {po}:broadcasts4
          feed        hash     {po}:feed
          events      stream   {po}:events3
 ARGV     ttl_ms      time to live

@@ -2,7 +2,7 @@
 --[[ clear_dead: delete all dead letters of an agent.
 Atomic because the letters and the states of their messages must agree. Bounded: 5000 letters per call.
 KEYS     index   hash     {po}:index:<agent>
-         dead    stream   {po}:dead2:<agent>
+         dead    stream   {po}:dead4:<agent>
          events  stream   {po}:events3
          agents  hash     {po}:agents
 ARGV     agent   the present name

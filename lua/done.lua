@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ done: mark messages of a person as done; those that were not opened yet count as seen.
 Atomic because a message must leave the inbox and the open ones in one step.
-KEYS     inbox     stream   {po}:inbox2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
          open      hash     {po}:open:<agent>

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 --[[ export_entries: return a page of an inbox or of dead letters, oldest first, with all that is stored of each message.
 Atomic because a message, its record and its delivery count must be of one moment.
-KEYS     inbox    stream   {po}:inbox2:<agent>, or {po}:dead2:<agent>
+KEYS     inbox    stream   {po}:inbox4:<agent>, or {po}:dead4:<agent>
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
          agents   hash     {po}:agents

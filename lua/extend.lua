@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ extend: restart leases for the session that holds them.
 Atomic because the holder must still be the same when the lease is extended.
-KEYS     inbox     stream   {po}:inbox2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
          agents    hash     {po}:agents

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 --[[ forget: remove an agent that is offline and has no mail.
 Atomic because mail that arrives at the same time must not be removed with it.
-KEYS     inbox     stream   {po}:inbox2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
-         dead      stream   {po}:dead2:<agent>
+         dead      stream   {po}:dead4:<agent>
          open      hash     {po}:open:<agent>
          agents    hash     {po}:agents
          cursors   hash     {po}:cursors
@@ -13,7 +13,7 @@ KEYS     inbox     stream   {po}:inbox2:<agent>
          events    stream   {po}:events3
 ARGV     agent     the present name
          ttl_ms    how long its message ids are kept
-RETURNS  ok, 1 removed | 0 unknown
+RETURNS  ok, 1 removed | 0 unknown: of a name under which somebody has only read, that is removed
          alias, present name
 ERRORS   AGENT_BUSY  it is online or has mail
 TIME     O(n) in the aliases and in the members of its groups
@@ -27,7 +27,7 @@ local inbox, leases, index, dead, open, agents, cursors, groups, presence, event
 local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local record = load_agent(agents, agent)
+local record = load_reader(agents, agent)
 if not record then return { 'ok', 0 } end
 if live_sessions(presence, record, now_ms()) > 0 then
   return redis.error_reply('AGENT_BUSY ' .. agent .. ' is online')
@@ -41,5 +41,6 @@ drop_names(agents, { agent })
 drop_names(agents, record.aliases)
 redis.call('HDEL', cursors, agent)
 replace_member(groups, record, agent, nil)
+if record.since == 0 then return { 'ok', 0 } end
 emit(events, 'agent_forget', 'agent', agent)
 return { 'ok', 1 }

@@ -25,7 +25,7 @@ local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
 local found = load_group(groups, group) or { name = ARGV[3], since = now, members = {} }
-local record = load_agent(agents, agent) or { since = now, seen = 0 }
+local record = agent_from(agents, agent, now)
 local known = (record.seen or 0) > 0 and 1 or 0
 local others = without(found.members, agent)
 if #others < #found.members then return { 'ok', found.name, #found.members, 0, known } end

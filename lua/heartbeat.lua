@@ -24,7 +24,7 @@ local agent, online_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local record = load_agent(agents, agent) or { since = now }
+local record = agent_from(agents, agent, now)
 local before = online_sessions(presence, record)
 -- its only HTTP session may still have a former name
 for _, each in ipairs(record.sessions or {}) do

@@ -4,7 +4,7 @@ Atomic because two daemons that start at once must agree on the id.
 KEYS     meta     hash     {po}:meta
          history  stream   {po}:history
 ARGV     id       the id that a store without one gets, or '' for none
-         format   the format of its data, kept with a new id; data from before there were ids has format 1
+         format   the format of its data, kept with a new id; older data that has lost its id has format 2 or 1
 RETURNS  the store's id or '', the format of its data or '', 1 given now | 0
 ERRORS   NONE
 TIME     O(1)
@@ -14,6 +14,7 @@ local meta, history = unpack(KEYS)
 local known = redis.call('HMGET', meta, 'id', 'format')
 if known[1] or ARGV[1] == '' then return { known[1] or '', known[2] or '', 0 } end
 local oldest = redis.pcall('XRANGE', history, '-', '+', 'COUNT', 1)[1] -- none if another program has this key
-local format = oldest and not field(oldest[2], 'm') and '1' or ARGV[2]
+local older = oldest and #oldest[2] > 2 -- its entries have one field from format 4 on
+local format = older and (field(oldest[2], 'm') and '2' or '1') or ARGV[2]
 redis.call('HSET', meta, 'id', ARGV[1], 'format', format)
 return { ARGV[1], format, 1 }

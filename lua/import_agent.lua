@@ -3,13 +3,13 @@
 Atomic because names and cursor must always agree. Repeating changes nothing.
 KEYS     agents   hash     {po}:agents
          cursors  hash     {po}:cursors
-         inbox    stream   {po}:inbox2:<agent>
+         inbox    stream   {po}:inbox4:<agent>
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
-         dead     stream   {po}:dead2:<agent>
+         dead     stream   {po}:dead4:<agent>
          open     hash     {po}:open:<agent>
 ARGV     agent    the name
-         line     JSON: since, seen (ms), reads, aliases ([name, made ms]), human, seq (last number given), cursor or ''
+         line     JSON: since, seen (ms), as lib/agent.lua has them, reads, aliases ([name, made ms]), human, seq (last number given), cursor or ''
          twins    JSON array of agents without mail here whose names differ from one of these only in case: they are this one
 RETURNS  ok
 ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
@@ -59,7 +59,7 @@ for _, former in ipairs(record.aliases or {}) do
   aliases[#aliases + 1] = former
 end
 record.aliases = aliases
-record.since = math.min(record.since or line.since, line.since)
+record.since = line.since == 0 and record.since or math.min(record.since or line.since, line.since)
 record.seen = math.max(record.seen or 0, line.seen)
 record.reads = record.reads or line.reads or nil
 record.human = record.human or line.human or nil

@@ -3,7 +3,7 @@
 Atomic because no message may be accepted between the look and the reservation.
 KEYS     meta        hash     {po}:meta
          history     stream   {po}:history
-         broadcasts  stream   {po}:broadcasts2
+         broadcasts  stream   {po}:broadcasts4
          feed        hash     {po}:feed
 ARGV     export      id of the export that is imported
 RETURNS  1 this import was begun before and is continued | 0
@@ -12,7 +12,7 @@ ERRORS   IMPORTING   another import has not finished
 TIME     O(1)
 ]]
 local meta, history, broadcasts, feed = unpack(KEYS)
-local running = redis.call('HGET', meta, 'imports3')
+local running = redis.call('HGET', meta, 'imports4')
 if running == ARGV[1] then return 1 end
 if running then return redis.error_reply('IMPORTING the import of another file has not finished; repeat that, or end it with '
     .. '`postino import --abandon`') end
@@ -22,6 +22,6 @@ if redis.call('XLEN', history) > 0 or redis.call('HEXISTS', feed, 'last') == 1 t
 end
 -- an empty stream still refuses IDs from before its last entry
 redis.call('UNLINK', history, broadcasts)
-redis.call('HSET', meta, 'imports3', ARGV[1])
+redis.call('HSET', meta, 'imports4', ARGV[1])
 redis.call('HDEL', meta, 'indexed_after') -- the imported entries have no marks
 return 0

@@ -3,7 +3,7 @@
 Atomic because a message and its record must be written together. Repeating adds nothing: an entry is left out when its
 message id is remembered already, or, without a record, when the stream has passed its ID. Each message of an inbox counts
 as returned by its reader at the time `due`, after its `deliveries`: it keeps its place, and a repeat is labelled.
-KEYS     inbox    stream   {po}:inbox2:<agent>, or another stream
+KEYS     inbox    stream   {po}:inbox4:<agent>, or another stream
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
          agents   hash     {po}:agents
@@ -38,7 +38,7 @@ local function restore(row, stream_id)
 end
 
 if rows[1].record and redis.call('HEXISTS', agents, agent) == 0 then -- forgotten meanwhile
-  save_agent(agents, agent, { since = now, seen = 0 })
+  save_agent(agents, agent, agent_from(agents, agent, now))
   redis.call('PERSIST', index)
   redis.call('HDEL', index, '#leaves')
 end

@@ -11,7 +11,7 @@ TIME     O(1)
 ]]
 --@include lib/stream
 local meta, history = unpack(KEYS)
-if redis.call('HEXISTS', meta, 'imports3') == 1 then return '' end
+if redis.call('HEXISTS', meta, 'imports4') == 1 then return '' end
 local after = redis.call('HGET', meta, 'indexed_after')
 if after then return after end
 after = newest_id(history) or '0-0'

@@ -92,7 +92,7 @@ if lost or not agent then
   end
 end
 
-local record = load_agent(agents, agent) or { since = now }
+local record = agent_from(agents, agent, now)
 local before = online_sessions(presence, record)
 record.sessions = without(record.sessions, session)
 local others = live_sessions(presence, record, now)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ keepalive: keep a connected session online and extend its leases, those alone that it was shown.
 Atomic because a lease that the session has just given up must not be extended.
-KEYS     inbox       stream   {po}:inbox2:<agent>
+KEYS     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          agents      hash     {po}:agents
@@ -36,7 +36,7 @@ local known = load_session(agents, sessions, session)
 if not known or known.gen ~= generation then return { 'gone', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, count = now_ms(), 0
-local record = load_agent(agents, agent) or { since = now }
+local record = agent_from(agents, agent, now)
 local before = online_sessions(presence, record)
 if lost_derived_name(agents, presence, sessions, known, session, now) then
   redis.call('ZREM', presence, session)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ leave: end a session's connection and release what it had leased.
 Atomic because an old connection must not undo what a new one of the same session has done.
-KEYS     inbox       stream   {po}:inbox2:<agent>
+KEYS     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          agents      hash     {po}:agents

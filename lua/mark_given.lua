@@ -10,13 +10,12 @@ ERRORS   NONE
 TIME     O(1)
 ]]
 --@include lib/agent
---@include lib/now
 local agents = KEYS[1]
 local agent, number = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local record = load_agent(agents, agent) or { since = now_ms(), seen = 0 }
+local record = load_reader(agents, agent) or { since = 0, seen = 0 }
 if (record.given or 0) >= number then return { 'ok', 0 } end
-record.given = number
+record.given, record.reads = number, true
 save_agent(agents, agent, record)
 return { 'ok', 1 }

@@ -1,49 +1,49 @@
 #!lua flags=allow-oom
 --[[ migrate: give data of an older format the names that the present one has for it; its entries and records are read as
-they are. Of format 1 that is all mail, of format 2 the events.
+they are. Of formats 1 to 3 that is all mail, of formats 1 and 2 the events, too.
 Atomic because a daemon of the older format that still runs must find all of it or nothing: it would take entries of a
-newer one for altered ones. From then on it is told of an import when it stores mail, and of the format when it next asks.
+newer one for altered ones. From then on it stores no mail, and is told of the format when it next asks; of formats 1 to 3
+it is told of an import until then.
 KEYS     meta          hash     {po}:meta
          agents        hash     {po}:agents
          events_2      stream   {po}:events
          events        stream   {po}:events3
          broadcasts_1  stream   {po}:broadcasts
-         broadcasts    stream   {po}:broadcasts2
-         order         zset     {po}:order:all; behind it, of each name, inbox, its new name, dead, its new name, order
+         broadcasts_2  stream   {po}:broadcasts2
+         broadcasts    stream   {po}:broadcasts4
+         order         zset     {po}:order:all; behind it, of each name, inbox (format 1, 2, now), dead (1, 2, now), order
 ARGV     format        the format that the data has then
-         names         JSON array of all names in the hash agents, whose keys these are; data of format 2 needs none
+         names         JSON array of all names in the hash agents, whose keys these are
 RETURNS  1 done, now or before | 0 there are other names by now
 ERRORS   NONE
 TIME     O(n) in the names
 ]]
-local meta, agents, events_2, events, broadcasts_1, broadcasts, order = unpack(KEYS, 1, 7)
-local before, import_1, import_2 = unpack(redis.call('HMGET', meta, 'format', 'import', 'imports'))
-before = tonumber(before or 0)
+local meta, agents, events_2, events, broadcasts_1, broadcasts_2, broadcasts, order = unpack(KEYS, 1, 8)
+local before, names = tonumber(redis.call('HGET', meta, 'format') or 1), cjson.decode(ARGV[2])
 if before >= tonumber(ARGV[1]) then return 1 end
+if redis.call('HLEN', agents) ~= #names then return 0 end
+for _, name in ipairs(names) do
+  if redis.call('HEXISTS', agents, name) == 0 then return 0 end
+end
 local function move(from, to)
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
-if before < 2 then
-  local names = cjson.decode(ARGV[2])
-  if redis.call('HLEN', agents) ~= #names then return 0 end
-  for _, name in ipairs(names) do
-    if redis.call('HEXISTS', agents, name) == 0 then return 0 end
-  end
-  move(broadcasts_1, broadcasts)
-  redis.call('UNLINK', order)
-  for first = 8, #KEYS, 5 do
-    move(KEYS[first], KEYS[first + 1])
-    move(KEYS[first + 2], KEYS[first + 3])
-    redis.call('UNLINK', KEYS[first + 4])
-  end
+local of_format_1 = before < 2
+move(of_format_1 and broadcasts_1 or broadcasts_2, broadcasts)
+for first = 9, #KEYS, 7 do
+  local since_2 = of_format_1 and 0 or 1
+  move(KEYS[first + since_2], KEYS[first + 2])
+  move(KEYS[first + 3 + since_2], KEYS[first + 5])
+  if of_format_1 then redis.call('UNLINK', KEYS[first + 6]) end
 end
+if of_format_1 then redis.call('UNLINK', order) end
 move(events_2, events)
 -- each format has its own field that tells of an import, and refuses mail where the one of an older format is set
-local running = import_2
-if before < 2 then
-  running = import_1
-  redis.call('HSET', meta, 'import', 'format ' .. ARGV[1])
+local telling, running = { 'import', 'imports', 'imports3' }, nil
+for format = math.max(before, 1), #telling do
+  running = running or redis.call('HGET', meta, telling[format])
+  redis.call('HSET', meta, telling[format], 'format ' .. ARGV[1])
 end
-if running then redis.call('HSET', meta, 'imports3', running) end
-redis.call('HSET', meta, 'format', ARGV[1], 'imports', 'format ' .. ARGV[1])
+if running then redis.call('HSET', meta, 'imports4', running) end
+redis.call('HSET', meta, 'format', ARGV[1])
 return 1

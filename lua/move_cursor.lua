@@ -15,7 +15,6 @@ TIME     O(1)
 --@include lib/agent
 --@include lib/cursor
 --@include lib/event
---@include lib/now
 local cursors, agents, events, feed = unpack(KEYS)
 local agent = ARGV[1]
 local target = alias_of(agents, agent)
@@ -25,11 +24,9 @@ local _, wanted = split_cursor(ARGV[2])
 -- a store that was emptied numbers from 1 again: a cursor from before is invalid
 if wanted > tonumber(redis.call('HGET', feed, 'last') or 0) then return { 'ok', 0 } end
 if seen and wanted <= seen then return { 'ok', 0 } end
-local record = load_agent(agents, agent)
-if not record or not record.reads then -- it has read, over HTTP
-  local now = now_ms()
-  record = record or { since = now }
-  record.reads, record.seen = true, now
+local record = load_reader(agents, agent) or { since = 0, seen = 0 }
+if not record.reads then -- it has read, over HTTP
+  record.reads = true
   save_agent(agents, agent, record)
 end
 redis.call('HSET', cursors, agent, ARGV[2])

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 --[[ nack: return leased messages to the inbox before their lease ends.
 Atomic because the last allowed delivery must become a dead letter in the same step.
-KEYS     inbox           stream   {po}:inbox2:<agent>
+KEYS     inbox           stream   {po}:inbox4:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         dead            stream   {po}:dead2:<agent>
+         dead            stream   {po}:dead4:<agent>
          events          stream   {po}:events3
          agents          hash     {po}:agents
          notices         hash     {po}:notices

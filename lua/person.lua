@@ -17,7 +17,7 @@ local agents, presence = unpack(KEYS)
 local agent, chosen, now = ARGV[1], ARGV[2] == '1', now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local record = load_agent(agents, agent) or { since = now, seen = 0 }
+local record = agent_from(agents, agent, now)
 if record.human then return { 'ok', 0 } end
 local beats = false -- over HTTP, as the page of a person does whose store was emptied
 for _, session in ipairs(record.sessions or {}) do

@@ -4,10 +4,10 @@ Atomic because a message handed out, its lease and its delivery count must agree
 must leave in the same step. Order: with `resume` the session's own leased messages, then those whose lease ended or
 that were returned (of more than 1000, those due longest), then new ones; each by stream ID. Where it is known what the
 session was shown, a message that it was not is no repeat because of this session.
-KEYS     inbox           stream   {po}:inbox2:<agent>
+KEYS     inbox           stream   {po}:inbox4:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
-         dead            stream   {po}:dead2:<agent>
+         dead            stream   {po}:dead4:<agent>
          events          stream   {po}:events3
          agents          hash     {po}:agents
          notices         hash     {po}:notices
@@ -71,14 +71,15 @@ if ARGV[12] == '1' then
   local wrong = not_acting_as(keys.agents, presence, sessions, consumer, agent, now)
   if wrong then return wrong end
 end
-local record = stored and cjson.decode(stored) or { since = now, seen = 0 }
+local record = stored and cjson.decode(stored) or { since = 0, seen = 0 }
 if is_person(record, agent) then
   local what = agent == 'human' and ' is the mailbox of all people, who open' or ' is a person, who opens'
   return redis.error_reply('IS_PERSON ' .. agent .. what .. ' messages by their ids once they were seen: '
     .. 'GET /api/people/NAME lists them, POST /api/people/NAME/seen opens them; here nothing was read')
 end
-if not record.reads or now - record.seen > 1000 then
-  record.reads, record.seen = true, now
+if not record.reads or record.seen > 0 and now - record.seen > 1000 then
+  record.reads = true
+  if record.seen > 0 then record.seen = now end -- to read makes nobody known
   save_agent(keys.agents, agent, record)
 end
 local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
@@ -216,6 +217,10 @@ if #ids > 0 then
   emit(events, 'msg_read', 'ids', listed, 'to', agent, 'reader', consumer, unpack(again))
   if ack_now then
     emit(events, 'msg_ack', 'ids', listed, 'to', agent, 'reader', consumer)
+    if record.seen == 0 then
+      record.seen = now
+      save_agent(keys.agents, agent, record)
+    end
   end
 end
 local left = stored_count - dead - #ids -- if nothing had a lease before

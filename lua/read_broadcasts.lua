@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ read_broadcasts: return the broadcasts after an agent's cursor.
 Atomic because what was missed, what is returned and the new cursor must agree.
-KEYS     broadcasts  stream   {po}:broadcasts2
+KEYS     broadcasts  stream   {po}:broadcasts4
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          agents      hash     {po}:agents
@@ -47,7 +47,7 @@ local own_place, own_seen = split_cursor(ARGV[2])
 if own_seen and own_seen <= last and own_seen > (seen or -1) then place, seen = own_place, own_seen end
 
 -- trimmed broadcasts are missed, cleared ones and those given before are not; a new agent has missed none
-local record = load_agent(agents, agent) or { since = now, seen = 0 }
+local record = load_reader(agents, agent) or { since = 0, seen = 0 }
 local given = record.given and record.given <= last and record.given or 0
 local missed, known = 0, ARGV[5] ~= 'lease' and given > (seen or 0) and given or seen
 if known and known < first - 1 then
@@ -72,7 +72,8 @@ for _, each in ipairs(redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT
 end
 local cursor = place .. ' ' .. digits(seen)
 if move then
-  record.reads, record.seen = true, now
+  record.reads = true
+  if record.seen > 0 and not record.human then record.seen = now end -- a person is seen with an open page
   save_agent(agents, agent, record)
   redis.call('HSET', cursors, agent, cursor)
   if #items > 0 then emit(events, 'broadcast_read', 'reader', agent, 'seq', seen) end

@@ -1,15 +1,15 @@
 #!lua
 --[[ rename: move an agent with all it has to another name, and keep the old name as an alias.
 Atomic because mail, cursor, sessions and names must always agree. A fixed number of RENAMEs.
-KEYS     inbox      stream   {po}:inbox2:<old>
+KEYS     inbox      stream   {po}:inbox4:<old>
          leases     zset     {po}:leases:<old>
          index      hash     {po}:index:<old>
-         dead       stream   {po}:dead2:<old>
+         dead       stream   {po}:dead4:<old>
          open       hash     {po}:open:<old>
-         inbox_to   stream   {po}:inbox2:<new>
+         inbox_to   stream   {po}:inbox4:<new>
          leases_to  zset     {po}:leases:<new>
          index_to   hash     {po}:index:<new>
-         dead_to    stream   {po}:dead2:<new>
+         dead_to    stream   {po}:dead4:<new>
          open_to    hash     {po}:open:<new>
          agents     hash     {po}:agents
          cursors    hash     {po}:cursors
@@ -17,8 +17,8 @@ KEYS     inbox      stream   {po}:inbox2:<old>
          presence   zset     {po}:presence
          sessions   hash     {po}:sessions
          events     stream   {po}:events3
-         inbox_own  stream   {po}:inbox2:<owner>
-         dead_own   stream   {po}:dead2:<owner>
+         inbox_own  stream   {po}:inbox4:<owner>
+         dead_own   stream   {po}:dead4:<owner>
 ARGV     agent      the present name
          name       the new name
          owner      the agent whose alias the new name is, else the new name
@@ -54,12 +54,9 @@ end
 
 local target = alias_of(agents, old)
 if target and target ~= new then return { 'alias', target } end
-if target == new then
-  return { 'ok', new, json_array(load_agent(agents, new).aliases) }
-end
-local record = load_agent(agents, old)
+local record = load_reader(agents, target or old)
 if not record then return redis.error_reply('UNKNOWN_AGENT there is no agent named ' .. old) end
-if old == new then return { 'ok', new, json_array(record.aliases) } end
+if target or old == new then return { 'ok', new, json_array(record.aliases) } end
 
 local spelling = spelling_of(agents, new)
 if spelling and spelling ~= new and (alias_of(agents, spelling) or spelling) ~= old then return { 'spelling', spelling } end
@@ -121,6 +118,7 @@ for _, session in ipairs(record.sessions or {}) do
   end
 end
 record.aliases, record.seen = aliases, now
+if record.since == 0 then record.since = now end
 redis.call('HDEL', agents, old)
 replace_member(groups, record, old, new)
 for _, alias in ipairs(aliases) do

@@ -1,9 +1,9 @@
 #!lua
 --[[ requeue: move dead letters to the tail of their inbox, with a delivery count of zero and a new time to live.
 Atomic because a letter must be in exactly one of the two streams. Bounded: without ids, 100 letters per call.
-KEYS     inbox      stream   {po}:inbox2:<agent>
+KEYS     inbox      stream   {po}:inbox4:<agent>
          index      hash     {po}:index:<agent>
-         dead       stream   {po}:dead2:<agent>
+         dead       stream   {po}:dead4:<agent>
          events     stream   {po}:events3
          agents     hash     {po}:agents
          meta       hash     {po}:meta
@@ -15,6 +15,7 @@ RETURNS  ok, requeued ids, stream ID up to which more remain or ''
          alias, present name
 ERRORS   INBOX_FULL       nothing was moved
          IMPORTING        nothing was moved
+         WRONG_STORE      nothing was moved
          UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
 TIME     O(n) in the letters moved
 ]]

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 --[[ retain_ids: copy the message ids of an agent that is about to be removed to one of its aliases.
 Atomic because only the ids of an agent without sessions and mail may get a time to live. Repeating changes nothing.
-KEYS     inbox     stream   {po}:inbox2:<agent>
-         dead      stream   {po}:dead2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
+         dead      stream   {po}:dead4:<agent>
          index     hash     {po}:index:<agent>
          index_to  hash     {po}:index:<alias>
          agents    hash     {po}:agents

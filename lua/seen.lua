@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[ seen: open messages as a person: they leave the inbox, and are open until they are answered or done.
 Atomic because of two people only one may take a message of the mailbox `human`, and none may be lost on the way.
-KEYS     inbox     stream   {po}:inbox2:<agent>
+KEYS     inbox     stream   {po}:inbox4:<agent>
          leases    zset     {po}:leases:<agent>
          index     hash     {po}:index:<agent>
          open      hash     {po}:open:<agent>

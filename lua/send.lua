@@ -1,7 +1,7 @@
 #!lua
 --[[ send: accept a message into an inbox, once per id.
 Atomic because id, inbox, history and event must be written together or not at all.
-KEYS     inbox       stream   {po}:inbox2:<agent>
+KEYS     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          history     stream   {po}:history
@@ -12,7 +12,7 @@ KEYS     inbox       stream   {po}:inbox2:<agent>
          meta        hash     {po}:meta
          past        stream   {po}:past:<agent>
          past_from   stream   {po}:past:<sender>
-         dead        stream   {po}:dead2:<agent>
+         dead        stream   {po}:dead4:<agent>
          notices     hash     {po}:notices
 ARGV     agent       the recipient's present name
          id          message id
@@ -32,6 +32,7 @@ RETURNS  one text of: ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
          IMPORTING   an import runs; nothing was stored
+         WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the inbox
 ]]
 --@include lib/agent
@@ -93,7 +94,9 @@ if redis.call('XLEN', inbox) >= max_inbox then
   end
 end
 
-if not record then save_agent(agents, agent, { since = now, seen = 0, human = person == '1' or nil }) end
+if not record or seen == '0' and string.find(record, '"since":0[,}]') then
+  save_agent(agents, agent, agent_from(agents, agent, now))
+end
 -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
 -- field that tells of it
 if leaves or format_1 then redis.call('PERSIST', index) end
@@ -103,7 +106,7 @@ local seq = tostring(count)
 message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', inbox, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
-local entry = redis.call('XADD', history, '*', 'to', agent, 'm', message)
+local entry = redis.call('XADD', history, '*', agent, message)
 local marked = mark_both(past, past_from, entry, ARGV[10], ttl_ms, now)
 redis.call('XADD', events, '*', 'e', event .. '\nto\n' .. agent .. '\nseq\n' .. seq)
 if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps both short enough

@@ -33,6 +33,7 @@ RETURNS  ok, ms of new marks | 0, ms of now; of each recipient seq, 1 created | 
 ERRORS   KEY_REUSED    the id was accepted with other content
          INBOX_FULL    nothing was stored
          IMPORTING     an import runs; nothing was stored
+         WRONG_STORE   a newer postino has taken over the data; nothing was stored
 TIME     O(n log m) in the recipients and the messages of an inbox
 ]]
 --@include lib/acting
@@ -102,7 +103,7 @@ if #new > 0 then
   local to = {}
   for at, each in ipairs(new) do
     to[at] = each.name
-    if each.stranger then save_agent(agents, each.name, { since = now, seen = 0, human = each.person or nil }) end
+    if each.stranger then save_agent(agents, each.name, agent_from(agents, each.name, now)) end
     if each.leaves or format_1 then redis.call('PERSIST', each.index) end -- see send.lua
     if each.leaves then redis.call('HDEL', each.index, '#leaves') end
     each.seq, each.created = each.last + 1, true
@@ -114,8 +115,8 @@ if #new > 0 then
       sweep_index(each.index, ttl_ms, now, 64)
     end
   end
-  local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'to', table.concat(to, ' '),
-    'm', '0 ' .. time .. ' ' .. message)
+  local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', table.concat(to, ' '),
+    '0 ' .. time .. ' ' .. message)
   local ms, done = id_parts(entry), {}
   if ms > tonumber(ARGV[11]) then
     new[#new + 1], marked = { past = past_from }, ms

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 --[[ senders: return up to three senders of messages that a read could return now, the oldest message's first.
 Atomic because the inbox and the leases must be of one moment.
-KEYS     inbox   stream   {po}:inbox2:<agent>
+KEYS     inbox   stream   {po}:inbox4:<agent>
          leases  zset     {po}:leases:<agent>
          agents  hash     {po}:agents
 ARGV     agent   the present name

@@ -2,7 +2,7 @@
 --[[ slice: return a slice of a stream of messages, oldest first.
 Atomic because length and slice must be of one moment. Entries are skipped and bodies counted here, so that a request
 for the tail of a full inbox does not transfer all of it.
-KEYS     inbox    stream   {po}:inbox2:<agent>, or another stream of messages: dead letters, broadcasts
+KEYS     inbox    stream   {po}:inbox4:<agent>, or another stream of messages: dead letters, broadcasts
          index    hash     {po}:index:<agent>
 ARGV     from     the entry next to which the slice is; '' either end
          way      on which side of it: newer or older

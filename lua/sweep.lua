@@ -3,12 +3,12 @@
 that a step of the clock hides. Housekeeping runs it.
 Atomic because a message must leave the inbox and reach its final state in one step. Bounded: examines 1000 messages,
 1000 ended leases and about 200 ids, and ends 100 messages of either kind.
-KEYS     inbox           stream   {po}:inbox2:<agent>
+KEYS     inbox           stream   {po}:inbox4:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
          events          stream   {po}:events3
          agents          hash     {po}:agents
-         dead            stream   {po}:dead2:<agent>
+         dead            stream   {po}:dead4:<agent>
          notices         hash     {po}:notices
 ARGV     agent           the present name
          ttl_ms          time to live

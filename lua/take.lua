@@ -2,7 +2,7 @@
 --[[ take: lease one message to a session that waits for it, ahead of those before it.
 Atomic because a message handed out, its lease and its delivery count must agree. The new messages before it become
 delivered ones that anybody can read, which counts as no delivery: a read gives them first, in their order.
-KEYS     inbox           stream   {po}:inbox2:<agent>
+KEYS     inbox           stream   {po}:inbox4:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
          events          stream   {po}:events3
@@ -76,7 +76,7 @@ if ARGV[7] == '1' then
   finish(inbox, leases, index, entry.s, id, 'acked', now)
   emit(events, 'msg_ack', 'ids', cjson.encode({ id }), 'to', agent, 'reader', consumer)
 end
-local record = load_agent(agents, agent) or { since = now, seen = 0 }
+local record = agent_from(agents, agent, now)
 record.reads, record.seen = true, now
 save_agent(agents, agent, record)
 return { 'ok', { entry.s, deliveries + 1, redelivered, fields, entry.d or '' } }

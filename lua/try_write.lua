@@ -4,7 +4,8 @@ Atomic because it is one write. Refused wherever a send is: out of memory, read-
 KEYS     meta    hash   {po}:meta
 ARGV     NONE
 RETURNS  the time that was written
-ERRORS   IMPORTING  nothing was written
+ERRORS   IMPORTING   nothing was written
+         WRONG_STORE nothing was written
 TIME     O(1)
 ]]
 --@include lib/importing

@@ -2,16 +2,16 @@
 --[[ unnotified: return what waits for the agent of a Claude process, and how much the process was not notified of.
 Atomic because the counts must be of one moment. Expired messages are ended first. The notification itself is recorded
 by `mark_notified`, once it was shown; this script only records that the process is in use.
-KEYS     inbox       stream   {po}:inbox2:<agent>
+KEYS     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
          events      stream   {po}:events3
          agents      hash     {po}:agents
-         broadcasts  stream   {po}:broadcasts2
+         broadcasts  stream   {po}:broadcasts4
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          sessions    hash     {po}:sessions
-         dead        stream   {po}:dead2:<agent>
+         dead        stream   {po}:dead4:<agent>
          notices     hash     {po}:notices
 ARGV     agent       the present name, as far as the caller knows
          session     the session whose agent it must be, or ''

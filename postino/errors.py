@@ -249,7 +249,7 @@ class NotifyFailed(PostinoError):
 
 
 class WrongStore(PostinoError):
-    """Raised at start, before anything is read or written."""
+    """Raised at start, before anything is read or written, and by what would store mail in newer data."""
 
     code = "wrong_store"
     http = 409

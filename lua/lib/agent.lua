@@ -1,6 +1,7 @@
 -- agents: name -> JSON record, or for an alias '@<present name> <made ms>'
--- record: since (ms), seen (ms; 0: it was only written to), reads (it has read once), sessions, aliases, groups, human (it
---         is a person), given (number of the last broadcast that an answer to it held or counted as missed)
+-- record: since (ms; 0: somebody has only read under this name, which makes nobody known), seen (ms; 0: it has not acted),
+--         reads (it has read once), sessions, aliases, groups, human (it is a person), given (number of the last broadcast
+--         that an answer to it held or counted as missed)
 -- names that differ only in case are one: the first spelling is the agent's, and if it has capitals, its lower case leads
 -- to it, as '@<spelling> 0'. Two agents of older data that differ only in case stay two; other spellings are then the
 -- lower case one
@@ -48,10 +49,24 @@ local function drop_names(agents, names)
   end
 end
 
-local function load_agent(agents, name)
+-- the record of what somebody who reads under a name has read, nil if nobody has
+local function load_reader(agents, name)
   local value = redis.call('HGET', agents, name)
   if value and string.sub(value, 1, 1) ~= '@' then return cjson.decode(value) end
   return nil
+end
+
+-- the record of an agent, nil if there is none or somebody has only read under its name
+local function load_agent(agents, name)
+  local record = load_reader(agents, name)
+  return record and record.since ~= 0 and record or nil
+end
+
+-- the record of an agent, which begins to be one `now` if it is none yet
+local function agent_from(agents, name, now)
+  local record = load_reader(agents, name) or { since = 0, seen = 0, human = name == 'human' or nil }
+  if record.since == 0 then record.since = now end
+  return record
 end
 
 local function save_agent(agents, name, record)

@@ -8,8 +8,8 @@
 --@include lib/people
 local function store_notice(keys, agent, id, from, deaths, reason)
   if from == 'system' then return end
-  local sender = load_agent(keys.agents, (alias_of(keys.agents, from)) or from)
-  if sender and sender.reads then
+  local sender = load_reader(keys.agents, (alias_of(keys.agents, from)) or from)
+  if sender and (sender.reads or sender.human) then
     redis.call('HSET', keys.notices, agent .. ' ' .. id .. (deaths > 1 and ' ' .. deaths or ''),
       from .. (reason and ' ' .. reason or ''))
   end

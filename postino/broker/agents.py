@@ -132,7 +132,8 @@ class Agents:
         """Remove every agent, but no person, that is offline and has no mail; return their names."""
         names = await self._table.names()
         forgotten: list[str] = []
-        for name in sorted(name for name, entry in names.agents.items() if kind_of(name, entry) == "agent"):
+        agents = [name for name, entry in names.agents.items() if kind_of(name, entry) == "agent"]
+        for name in sorted([*agents, *names.readers]):
             with contextlib.suppress(AgentBusy), partly_done(bool(forgotten)):
                 if await self._table.forget(name):
                     forgotten.append(name)

@@ -35,6 +35,11 @@ class AgentEntry(msgspec.Struct):
     groups: list[str] = []
     human: bool = False
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether somebody has only read under this name, which makes nobody known."""
+        return not (self.since or self.seen or self.human)
+
 
 class _Place(msgspec.Struct):
     """What the record of a session says about where it runs."""
@@ -60,13 +65,15 @@ def kind_of(name: str, entry: AgentEntry) -> Kind:
 class Names:
     """Every known name at one moment: agents with their records, and aliases with the present name.
 
-    `spellings` has those with capitals, by their lower case. What is derived from them is made once, since
-    `names_lately` gives the same ones to many callers.
+    `spellings` has those with capitals, by their lower case, and `readers` the names under which somebody has only
+    read: they are no agents. What is derived from them is made once, since `names_lately` gives the same ones to many
+    callers.
     """
 
     agents: dict[str, AgentEntry]
     aliases: dict[str, str]
     spellings: dict[str, str]
+    readers: list[str]
 
     def present(self, name: str) -> str:
         """Return the present name of the agent called `name`, in any case."""
@@ -133,14 +140,17 @@ class AgentTable:
         agents: dict[str, AgentEntry] = {}
         aliases: dict[str, str] = {}
         spellings: dict[str, str] = {}
+        readers: list[str] = []
         for name, value in pairs(await self._store.call("HGETALL", self._store.keys.shared("agents"))).items():
             if spelling := spelling_target(value):
                 spellings[name] = spelling
             elif target := alias_target(value):
                 aliases[name] = target
+            elif (entry := msgspec.json.decode(value, type=AgentEntry)).only_reads:
+                readers.append(name)
             else:
-                agents[name] = msgspec.json.decode(value, type=AgentEntry)
-        return Names(agents, aliases, spellings)
+                agents[name] = entry
+        return Names(agents, aliases, spellings, readers)
 
     async def names_lately(self) -> Names:
         """Return every known name; above MANY names as they were at most SHARE times as long ago as reading takes."""
@@ -157,7 +167,8 @@ class AgentTable:
         for _ in range(2):
             value: str | None = await self._store.call("HGET", self._store.keys.shared("agents"), name)
             if value is not None and alias_target(value) is None:
-                return name, msgspec.json.decode(value, type=AgentEntry)
+                entry = msgspec.json.decode(value, type=AgentEntry)
+                return name, None if entry.only_reads else entry
             name = await self._store.present(name)
         return name, None
 
@@ -201,7 +212,7 @@ class AgentTable:
         return agent, int(unread), int(unseen)
 
     async def forget(self, agent: str) -> bool:
-        """Remove an agent; return False if there is none.
+        """Remove an agent, or what was read under a name by nobody known; return False if there was no agent.
 
         Its message ids are kept for one time to live, under its former names too: a sender may still retry one.
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from postino.model import Expects, Message, Sender, digest, iso
+from postino.store.keys import ALL
 
 SHOWN = 8  # characters of a consumer name
 PERSON = "@"  # begins the reader of a message that a person has opened, and no consumer
@@ -44,6 +45,9 @@ class _Packed(msgspec.Struct, array_like=True):
     extras: msgspec.Raw = msgspec.Raw(b"")
 
 
+#: how a message was sent, as one letter
+_LETTERS = {"mcp": "m", "http": "h", "cli": "c", "web": "w", "system": "s"}
+_VIAS = {letter: via for via, letter in _LETTERS.items()}
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Packed).decode
 _decode_extras = msgspec.json.Decoder(Extras).decode
@@ -81,9 +85,13 @@ def packed(
     id: str, sender: Sender, body: str, thread: str | None = None, reply_to: str | None = None, extras: str = ""
 ) -> str:
     """Return a message as its sender's daemon gives it to a script, which adds number and time; see `unpacked`."""
-    content = (sender.via, thread, reply_to, body, *([msgspec.Raw(extras.encode())] if extras else []))
-    rest = _encode(content).decode()
-    return f"{id} {sender.name} {'v' if sender.verified else '-'} {len(body)} {rest}"
+    flags, rest = "v" if sender.verified else "-", body
+    if thread or reply_to or extras or sender.via not in _LETTERS:
+        content = (sender.via, thread, reply_to, body, *([msgspec.Raw(extras.encode())] if extras else []))
+        rest = _encode(content).decode()
+    else:
+        flags += _LETTERS[sender.via]
+    return f"{id} {sender.name} {flags} {len(body)} {rest}"
 
 
 def unpacked(flat: list[str]) -> dict[str, str]:
@@ -94,14 +102,27 @@ def unpacked(flat: list[str]) -> dict[str, str]:
     fields = pairs(flat)
     words = fields.pop("m", "").split(" ", 6)
     if len(words) == 7:  # in format 1 each member is a field
-        fields["seq"], fields["t"], fields["id"], fields["from"], verified, _, fields["body"] = words
-        fields["verified"] = "1" if verified == "v" else ""
+        fields["seq"], fields["t"], fields["id"], fields["from"], flags, _, fields["body"] = words
+        fields["verified"] = "1" if flags[:1] == "v" else ""
+        if flags[1:] in _VIAS:
+            return fields | {"via": _VIAS[flags[1:]], "thread": "", "reply_to": ""}
         with contextlib.suppress(msgspec.DecodeError):
             rest = _decode(words[6])
             fields |= {"via": rest.via, "thread": rest.thread or "", "reply_to": rest.reply_to or "", "body": rest.body}
             if rest.extras:
                 fields["extras"] = bytes(rest.extras).decode()
     return fields
+
+
+def of_history(flat: list[str]) -> dict[str, str]:
+    """Return `unpacked` of a history entry, with `kind` and `to`, the recipients with one space between them.
+
+    The recipients are the name of its only field, whose value is the message; a broadcast is to `all`.
+    """
+    if len(flat) == 2:  # before format 4 there are at least the fields `to` and `m`
+        to, text = flat
+        return unpacked(["m", text]) | {"to": to, "kind": "broadcast" if to == ALL else "message"}
+    return {"kind": "message"} | unpacked(flat)
 
 
 def leased_items(flat: list[str]) -> Iterator[tuple[str, int, bool, list[str], str]]:

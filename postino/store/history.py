@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from postino.store.entries import BLANK, unpacked
+from postino.store.entries import BLANK, of_history
 from postino.store.marks import MARK_MS
 from postino.store.store import Limits, Store
 
@@ -124,7 +124,7 @@ class HistoryStream:
 
 
 def _entry(id: str, flat: list[str]) -> StreamEntry:
-    return StreamEntry(id, BLANK | {"kind": "message", "to": ""} | unpacked(flat))
+    return StreamEntry(id, BLANK | {"to": ""} | of_history(flat))
 
 
 def stream_parts(stream_id: str) -> tuple[int, int]:

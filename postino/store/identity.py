@@ -11,7 +11,7 @@ import structlog
 from postino.errors import WrongStore
 from postino.home_store import SWITCH, HomeStore
 
-FORMAT = 3  # of the keys and values that this code reads and writes
+FORMAT = 4  # of the keys and values that this code reads and writes
 
 log = structlog.get_logger()
 

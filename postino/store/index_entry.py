@@ -7,6 +7,8 @@ import msgspec
 from postino.model import MessageState, iso
 from postino.store.entries import short_consumer
 
+_LEAST_WORDS = 6  # up to the sender
+
 
 class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A record of the index, as lua/lib/entry.lua writes and describes it; its members are in that order."""
@@ -37,9 +39,9 @@ class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
         if text.startswith("{"):  # of format 1
             return msgspec.json.decode(text, type=cls)
         words = text.split(" ")
-        if len(words) != len(cls.__struct_fields__):
+        if not _LEAST_WORDS <= len(words) <= len(cls.__struct_fields__):
             raise msgspec.ValidationError("a record of the index is damaged")
-        named = zip(cls.__struct_fields__, words, strict=True)
+        named = zip(cls.__struct_fields__, words, strict=False)
         return msgspec.convert({name: word for name, word in named if word}, cls, strict=False)
 
     def state(self, agent: str, id: str, lease_end: int | None, now: int, ttl_ms: int) -> MessageState:

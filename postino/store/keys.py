@@ -17,7 +17,7 @@ SHARED = (
 ALL = "all"
 #: streams whose entries no daemon of an older format can read, and which it therefore must not find, and the first
 #: format that has such entries
-_SINCE = {"inbox": 2, "dead": 2, "broadcasts": 2, "events": 3}
+_SINCE = {"inbox": 4, "dead": 4, "broadcasts": 4, "events": 3}
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,16 @@ class Keys:
         return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)
 
     def to_migrate(self, names: list[str]) -> list[str]:
-        """Return the keys of the script `migrate`; of data of format 1 with all names that there are in it."""
+        """Return the keys of the script `migrate`, with those of all names that there are in the data."""
         keys = [self.shared("meta"), self.shared("agents"), f"{self.tag}:events", self.shared("events")]
-        keys += [f"{self.tag}:broadcasts", self.shared("broadcasts"), f"{self.tag}:order:{ALL}"]
+        keys += [
+            f"{self.tag}:broadcasts",
+            f"{self.tag}:broadcasts2",
+            self.shared("broadcasts"),
+            f"{self.tag}:order:{ALL}",
+        ]
         for name in names:
             for kind in ("inbox", "dead"):
-                keys += [f"{self.tag}:{kind}:{name}", self.of(kind, name)]
+                keys += [f"{self.tag}:{kind}:{name}", f"{self.tag}:{kind}2:{name}", self.of(kind, name)]
             keys.append(f"{self.tag}:order:{name}")
         return keys

@@ -33,7 +33,7 @@ async def migrate(
         StoreAway: no reply; repeating is safe.
     """
     names, done = list[str](), 0
-    while not done:  # with data of format 1, until the names are the same at both commands
+    while not done:  # until the names are the same at both commands
         touched = keys.to_migrate(names)
         command: tuple[str | int, ...] = ("EVALSHA", script.sha, len(touched), *touched, FORMAT, json.dumps(names))
         done = await run_script(connection, script, command)

@@ -17,7 +17,7 @@ from redis.exceptions import MovedError, NoPermissionError, RedisError, Response
 
 from postino.errors import PostinoError, StoreAway, StoreFull
 from postino.store.fence import Batch, Fence, refused
-from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Primary, Where, shown
+from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Moved, Primary, Where, shown
 from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
 
 REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two seconds, queueing and connecting included
@@ -244,7 +244,7 @@ class Pipeline:
         try:
             async with asyncio.timeout_at(min(deadline, self._loop.time() + CONNECT_TIMEOUT_S)):
                 connection = await self._primary.connection()
-                await self._handshake(connection)
+                await self._primary.while_named(connection, self._handshake(connection))
             writer = _detach_stream(connection)
             assert writer is not None
             self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
@@ -254,7 +254,10 @@ class Pipeline:
         except Exception as error:  # whatever it is, the waiting callers must hear of it
             if connection is not None:
                 self._primary.failed(connection)
-            self._fail_unsent(error)
+            if not isinstance(error, Moved):
+                self._fail_unsent(error)
+            elif self._flush_handle is None:
+                self._flush_handle = self._loop.call_soon(self._flush)  # nothing was sent for its callers yet
         finally:
             self._connecting = None
             half_open = _detach_stream(connection) if connection is not None else None

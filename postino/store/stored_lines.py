@@ -9,7 +9,7 @@ import msgspec
 
 from postino.errors import PostinoError
 from postino.model import digest
-from postino.store.entries import Extras, digested, extras_of, members, unpacked
+from postino.store.entries import Extras, digested, extras_of, members, of_history, unpacked
 from postino.store.groups import GroupEntry
 from postino.store.index_entry import IndexEntry
 from postino.store.lines import (
@@ -128,8 +128,8 @@ def has_ended(record: str) -> bool:
 
 def history_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a history entry."""
-    fields = unpacked(flat)
-    return HistoryLine(entry=entry, kind=fields.get("kind", "message"), to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
+    fields = of_history(flat)
+    return HistoryLine(entry=entry, kind=fields["kind"], to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
 
 
 def broadcast_line(entry: str, flat: list[str]) -> Line:

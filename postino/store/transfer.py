@@ -221,7 +221,7 @@ class TransferTable:
 
     async def is_importing(self) -> bool:
         """Return whether an import was begun and not ended."""
-        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports3"))
+        return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports4"))
 
     async def add_agent(self, line: AgentLine) -> None:
         """Restore an agent.
@@ -230,7 +230,7 @@ class TransferTable:
             NameTaken: one of the names is a former name of another agent here.
         """
         values = {
-            "since": to_ms(line.since, "since") if line.since else await self._store.now_ms(),
+            "since": to_ms(line.since, "since") if line.since else 0 if line.only_reads else await self._store.now_ms(),
             "seen": to_ms(line.last_seen, "last_seen") if line.last_seen else 0,
             "reads": line.reads,
             "human": line.human,
@@ -382,8 +382,9 @@ def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> Extras:
 
 
 def _history_fields(line: HistoryLine) -> list[str]:
-    kind = ["kind", line.kind] if line.kind == "broadcast" else []
-    return [*kind, "to", line.to, *_fields(line)]
+    if (line.kind == "broadcast") != (line.to == ALL):  # as no script writes it
+        return ["kind", line.kind, "to", line.to, *_fields(line)]
+    return [line.to, *_fields(line)[1:]]
 
 
 def _word(note: str | None) -> str | None:

@@ -32,6 +32,7 @@ class Box:
     dead: list[Mail] = field(default_factory=list)
     ids: dict[str, Mail] = field(default_factory=dict)
     seq: int = 0
+    listed: bool = False  # not only read
     seen: bool = False
     cursor: int | None = None
     aliases: list[str] = field(default_factory=list)

@@ -33,12 +33,18 @@ def change_all(file: Path, old: bytes, new: bytes) -> None:
 
 
 @pytest.fixture
-async def stopped(home: Home) -> AsyncIterator[Path]:
+def thread() -> str | None:
+    """The thread of the messages: without one, and without more, a message is stored in a shorter form."""
+    return "money"
+
+
+@pytest.fixture
+async def stopped(home: Home, thread: str | None) -> AsyncIterator[Path]:
     """The last file of a stopped store with three messages from ci for bob."""
     broker = await Broker.open(Settings(home=home))
     await broker.mail.read("ci", "c-ci", limit=1)  # only who has read is sent notices
     for number in range(3):
-        draft = Draft(id=f"m{number}", to="bob", body=f"pay {number}00 euros", thread="money")
+        draft = Draft(id=f"m{number}", to="bob", body=f"pay {number}00 euros", thread=thread)
         await broker.mail.send(draft, CI)
     await broker.close()
     await EmbeddedValkey(home).stop()
@@ -47,15 +53,23 @@ async def stopped(home: Home) -> AsyncIterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("thread", "old", "new"),
     [
-        (b"pay 100 euros", b"pay 900 euros"),
-        (b"pay 100 euros", b"pay 100 eur\xffs"),
-        (b" m1 ci - 13 [", b" m1 cj - 13 ["),
-        (b"\r\n2 1", b"\r\nx 1"),
-        (b'null,"pay 1', b'null "pay 1'),
+        ("money", b"pay 100 euros", b"pay 900 euros"),
+        ("money", b"pay 100 euros", b"pay 100 eur\xffs"),
+        ("money", b" m1 ci - 13 [", b" m1 cj - 13 ["),
+        ("money", b"\r\n2 1", b"\r\nx 1"),
+        ("money", b'null,"pay 1', b'null "pay 1'),
+        (None, b"pay 100 euros", b"pay 900 euros"),
+        (None, b"pay 100 euros", b"pay 100 eur\xffs"),
+        (None, b" m1 ci -h 13 ", b" m1 cj -h 13 "),
+        (None, b" m1 ci -h 13 ", b" m1 ci -x 13 "),
+        (None, b"\r\n2 1", b"\r\nx 1"),
     ],
-    ids=["a digit", "no UTF-8", "the sender", "the number", "the JSON"],
+    ids=[
+        *("a digit", "no UTF-8", "the sender", "the number", "the JSON"),
+        *("a digit of a body", "no UTF-8 in it", "its sender", "how it was sent", "its number"),
+    ],
 )
 @pytest.mark.parametrize("ack_now", [False, True])
 async def test_an_altered_message_goes_to_the_dead_letters(

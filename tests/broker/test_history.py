@@ -9,7 +9,10 @@ import pytest
 from postino.broker import Broker
 from postino.broker.history import MOST_INDEXES
 from postino.history_entry import HistoryPage
+from postino.model import Draft, Sender
+from postino.several import ManyDraft
 from postino.store.history import NEWEST
+from postino.store.lines import HistoryLine
 from postino.store.marks import Marks
 from tests.filling import fill
 
@@ -47,6 +50,33 @@ async def test_messages_and_broadcasts_are_told_newest_first(broker: Broker, sen
     ]
     assert (page.items[2].thread, page.items[2].reply_to, page.items[2].body) == ("t", "m0", "hello")
     assert (page.more, page.before) == (False, None)
+
+
+async def test_agents_that_are_named_like_a_field_of_an_entry_are_not_mistaken(broker: Broker, send) -> None:
+    names = ["m", "to", "kind", "id", "body", "broadcast"]
+    for name in names:
+        await send(broker, f"m-{name}", to=name)
+    several = ManyDraft(to=["m", "to"], draft=Draft(id="m-two", to="m", body="hello"))
+    await broker.groups.send_many(several, Sender(name="ci", via="http"))
+
+    page = await broker.history.search()
+
+    assert [(each.kind, each.id, each.to, each.body) for each in page.items] == [
+        ("message", "m-two", "m, to", "hello"),
+        *(("message", f"m-{name}", name, "hello") for name in reversed(names)),
+    ]
+    assert ids(await broker.history.search(agent="m")) == ["m-two", "m-m"]
+
+
+async def test_a_file_with_a_message_to_all_or_a_broadcast_to_one_keeps_them(broker: Broker) -> None:
+    about = {"seq": 1, "from_": "ci", "via": "http", "body": "hello", "timestamp": "2026-11-29T21:00:00.000Z"}
+    kinds = [("message", "all"), ("broadcast", "bob"), ("message", "bob"), ("broadcast", "all")]
+    lines = [
+        HistoryLine(entry=f"{at}-0", id=f"m{at}", kind=kind, to=to, **about) for at, (kind, to) in enumerate(kinds, 1)
+    ]
+
+    assert await broker.transfer._table.add_history(lines) == 4
+    assert [(each.kind, each.to) for each in (await broker.history.search()).items] == list(reversed(kinds))
 
 
 async def test_what_is_older_than_its_time_is_forgotten_also_when_nobody_sends(open_broker, send, eventually) -> None:

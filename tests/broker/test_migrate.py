@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from postino.broker import Broker, Hello
@@ -113,7 +116,7 @@ async def test_a_daemon_of_format_1_finds_nothing_and_stores_nothing(home: Home,
     assert old.ask("EXISTS", "{po}:broadcasts") == 0
     assert old.ask("HEXISTS", "{po}:meta", "import") == 1, "what the scripts of format 1 refuse to store mail for"
     monkeypatch.setattr("postino.store.identity.FORMAT", 1)
-    with pytest.raises(WrongStore, match="has format 3, which a newer postino wrote: update this one"):
+    with pytest.raises(WrongStore, match="has format 4, which a newer postino wrote: update this one"):
         await opened(home, old)
 
 
@@ -125,7 +128,7 @@ async def test_data_from_before_stores_had_ids_is_taken_over(home: Home, old: An
         assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "m3"]
     finally:
         await broker.close()
-    assert old.ask("HGET", "{po}:meta", "format") == "3"
+    assert old.ask("HGET", "{po}:meta", "format") == "4"
 
 
 @pytest.mark.parametrize("joined", [False, True])
@@ -194,21 +197,108 @@ async def test_an_import_that_was_under_way_still_is(home: Home, old: Any) -> No
         assert await broker.transfer.abandon()
         assert (await broker.mail.send(Draft(id="m6", to="bob", body="new"), CI)).created
         await migrate(broker._store.writes, broker._store.keys, broker._store.scripts["migrate"])
-        assert old.ask("XLEN", "{po}:inbox2:bob") == 3, "a second time nothing is changed"
+        assert old.ask("XLEN", "{po}:inbox4:bob") == 3, "a second time nothing is changed"
     finally:
         await broker.close()
 
 
 @pytest.fixture
-async def of_format_2(home: Home, serve: Any) -> Any:
-    """A store as a daemon of format 2 left it: m1 was sent to bob, and of its events the first told of that."""
+def of_format_3(serve: Any) -> Any:
+    """A store as a daemon of format 3 left it a moment ago: commands that fill it; @N@ is N ms after a minute ago.
+
+    bob, once rob, has m1 acknowledged by c-1, m2 leased to it, r1 requeued, m3 and n1 new, d1 dead; eve has n1, and
+    ann, a person, p1 opened and p2 new. bob has seen the first of the broadcasts b1 and b2.
+    """
     server = serve()
-    broker = await opened(home, server)
-    await broker.mail.send(Draft(id="m1", to="bob", body="old"), CI)
-    await broker.close()
+    begun = int(float(server.ask("TIME")[0]) * 1000) - 60_000
+    text = (Path(__file__).parent / "format_3.json").read_text()
+    for command in json.loads(re.sub(r"@([0-9]+)@", lambda found: str(begun + int(found[1])), text)):
+        server.ask(*command)
+    return server
+
+
+async def test_mail_of_format_3_means_the_same_afterwards(home: Home, of_format_3: Any) -> None:
+    broker = await opened(home, of_format_3)
+    try:
+        history = (await broker.history.search(agent="rob")).items
+        assert [(each.id, each.kind, each.to, each.state, each.via) for each in history] == [
+            ("n1", "message", "bob, eve", "queued", "mcp"), ("m3", "message", "bob", "queued", "mcp"),
+            ("r1", "message", "bob", "queued", "mcp"), ("d1", "message", "bob", "dead", "http"),
+            ("m2", "message", "bob", "leased", "http"), ("m1", "message", "bob", "acked", "http"),
+        ]  # fmt: skip
+        found = (await broker.history.search(limit=20)).items
+        assert [(each.id, each.to) for each in found if each.kind == "broadcast"] == [("b2", "all"), ("b1", "all")]
+        assert {each.altered for each in [*found, *history]} == {msgspec.UNSET}
+        assert [each.body for each in (await broker.broadcasts.read("bob", 10)).items] == ["said last"]
+        body = 'body of m1 é\n"2"'
+        assert not (await broker.mail.send(Draft(id="m1", to="rob", body=body), CI)).created
+        with pytest.raises(KeyReused):
+            await broker.mail.send(Draft(id="m1", to="bob", body=body, thread="t"), CI)
+        assert (await broker.mail.send(Draft(id="m7", to="bob", body=body), CI)).seq == 7
+        assert await broker.dead.requeue("bob", None) == ["d1"]
+
+        assert (await broker.mail.ack("bob", "c-1", ["m2", "m1", "m3"])).acknowledged == ["m2", "m1"]
+        given = (await broker.mail.read("bob", "c-2")).lease.items
+        assert [(each.id, each.seq, each.redelivered, each.thread, each.reply_to) for each in given] == [
+            ("r1", 4, True, None, None), ("m3", 5, False, "t", "q1"), ("n1", 6, False, None, None),
+            ("m7", 7, False, None, None), ("d1", 3, True, None, None),
+        ]  # fmt: skip
+        assert [given[1].choices, given[2].sent_to, given[3].body] == [["yes", "no"], ["bob", "eve"], body]
+        assert (await broker.mail.ack("bob", "c-2", [each.id for each in given])).rejected == []
+        assert [each.id for each in (await broker.mail.peek("eve", 10, 0))[0]] == ["n1"]
+        inbox = (await broker.people.inbox("ann", 10)).items
+        assert [(each.id, each.opened_by, each.body[:10]) for each in inbox] == [
+            ("p2", None, "body of p2"), ("p1", "ann", "body of p1")
+        ]  # fmt: skip
+        lines = b"".join([part async for part in broker.transfer.export()])
+        assert b'"damaged"' not in lines and lines.count(b'"type":"history"') == 12
+    finally:
+        await broker.close()
+
+
+async def test_a_daemon_of_format_3_finds_nothing_and_stores_nothing(home: Home, of_format_3: Any, monkeypatch) -> None:
+    await (await opened(home, of_format_3)).close()
+
+    assert [key for key in of_format_3.ask("KEYS", "*") if re.search("(inbox|dead|broadcasts)2", key)] == []
+    assert of_format_3.ask("HEXISTS", "{po}:meta", "imports3") == 1, "what its scripts refuse to store mail for"
+    monkeypatch.setattr("postino.store.identity.FORMAT", 3)
+    with pytest.raises(WrongStore, match="has format 4, which a newer postino wrote: update this one"):
+        await opened(home, of_format_3)
+
+
+async def test_data_of_format_3_that_has_lost_its_id_is_taken_over(home: Home, of_format_3: Any) -> None:
+    of_format_3.ask("DEL", "{po}:meta")
+
+    broker = await opened(home, of_format_3)
+    try:
+        assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "r1", "m3", "n1"]
+    finally:
+        await broker.close()
+
+
+@pytest.mark.parametrize("import_", [False, True])
+async def test_only_an_import_of_format_3_that_was_under_way_still_is(
+    home: Home, of_format_3: Any, import_: bool
+) -> None:
+    of_format_3.ask("HSET", "{po}:meta", "imports", "format 3")  # of format 2 before
+    if import_:
+        of_format_3.ask("HSET", "{po}:meta", "imports3", "some-export")
+
+    broker = await opened(home, of_format_3)
+    try:
+        assert await broker.transfer.abandon() == import_
+        assert (await broker.mail.send(Draft(id="m7", to="bob", body="new"), CI)).created
+    finally:
+        await broker.close()
+
+
+@pytest.fixture
+def of_format_2(of_format_3: Any) -> Any:
+    """A store as a daemon of format 2 left it: of its events the first told that n1 was sent to eve."""
+    server = of_format_3
     server.ask("DEL", "{po}:events3")
-    for id, kind in (("m1", "msg_send"), ("m0", "msg_nack")):
-        said = {"type": kind, "id": id, "to": "bob", "seq": 1} | ({"ids": f'["{id}"]'} if kind == "msg_nack" else {})
+    for id, kind in (("n1", "msg_send"), ("m0", "msg_nack")):
+        said = {"type": kind, "id": id, "to": "eve", "seq": 1} | ({"ids": f'["{id}"]'} if kind == "msg_nack" else {})
         server.ask("XADD", "{po}:events", "*", *[each for pair in said.items() for each in pair])
     server.ask("HSET", "{po}:meta", "format", 2)
     return server
@@ -218,13 +308,13 @@ async def test_events_of_format_2_are_resumed_where_their_reader_was(home: Home,
     first = of_format_2.ask("XRANGE", "{po}:events", "-", "+")[0][0]
     broker = await opened(home, of_format_2)
     try:
-        await broker.mail.send(Draft(id="m2", to="bob", body="new"), CI)
+        await broker.mail.send(Draft(id="n2", to="eve", body="new"), CI)
         told, gap = await broker.events.replay(first, 10)
         assert [(each.type, each.data.get("id"), each.data["seq"]) for each in told] == [
-            ("msg_nack", "m0", 1), ("msg_send", "m2", 2)
+            ("msg_nack", "m0", 1), ("msg_send", "n2", 2)
         ]  # fmt: skip
         assert (told[0].data["ids"], gap) == (["m0"], False)
-        assert [each.id for each in (await broker.mail.read("bob", "s-1")).lease.items] == ["m1", "m2"]
+        assert [each.id for each in (await broker.mail.read("eve", "s-1")).lease.items] == ["n1", "n2"]
     finally:
         await broker.close()
 
@@ -234,7 +324,7 @@ async def test_a_daemon_of_format_2_stores_nothing_that_nobody_would_be_told_of(
 
     assert of_format_2.ask("HEXISTS", "{po}:meta", "imports") == 1, "what its scripts refuse to store mail for"
     assert of_format_2.ask("EXISTS", "{po}:events") == 0
-    assert of_format_2.ask("HGET", "{po}:meta", "format") == "3"
+    assert of_format_2.ask("HGET", "{po}:meta", "format") == "4"
 
 
 async def test_an_import_of_format_2_that_was_under_way_still_is(home: Home, of_format_2: Any) -> None:
@@ -243,6 +333,13 @@ async def test_an_import_of_format_2_that_was_under_way_still_is(home: Home, of_
     broker = await opened(home, of_format_2)
     try:
         assert await broker.transfer.abandon()
-        assert (await broker.mail.send(Draft(id="m2", to="bob", body="new"), CI)).created
+        assert (await broker.mail.send(Draft(id="n2", to="eve", body="new"), CI)).created
     finally:
         await broker.close()
+
+
+async def test_what_is_sent_after_a_newer_daemon_has_taken_over_the_data_is_told_so(broker: Broker) -> None:
+    await broker._store.call("HSET", broker._store.keys.shared("meta"), "imports4", "format 5")
+
+    with pytest.raises(WrongStore, match="the data has format 5, which a newer postino wrote: update this one"):
+        await broker.mail.send(Draft(id="m1", to="bob", body="new"), CI)

@@ -102,11 +102,10 @@ class Machine(TwoDaemons):
             assert (sent.to, sent.seq, sent.created, sent.known) == wanted
 
     def _read(self, name: str, consumer: str, limit: int, resume: bool) -> None:
-        box = self.known(name)
-        box.seen = True
-        wanted = box.read(consumer, limit, resume)
+        wanted = self.reader(name).read(consumer, limit, resume)
         batch = self.run(self.broker.mail.read(name, consumer, limit=limit, resume=resume))
         assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == wanted
+        box = self.box(name)
         assert [(each.seq, each.body) for each in batch.items] == [
             (box.ids[id].seq, box.ids[id].body) for id, _, _ in wanted
         ]
@@ -121,9 +120,9 @@ class Machine(TwoDaemons):
 
     def read_and_ack(self, data: st.DataObject) -> None:
         name, consumer = data.draw(NAMES), data.draw(STRANGERS)
-        box = self.known(name)
-        box.seen = True
+        box = self.reader(name)
         wanted = box.read(consumer, 2, False)
+        box.seen |= bool(wanted)
         for id, _, _ in wanted:
             box.end(box.ids[id], "acked")
         batch = self.run(self.broker.mail.read(name, consumer, limit=2, ack_now=True))
@@ -148,6 +147,7 @@ class Machine(TwoDaemons):
             if mail and mail.holder == consumer and mail.state in ("queued", "leased", "acked"):
                 if mail.state != "acked":
                     box.end(mail, "acked")
+                    box.seen = True
                 done.append(id)
         settled = self.run(self.broker.mail.ack(name, consumer, ids))
         assert (settled.acknowledged, settled.rejected) == (done, [id for id in ids if id not in done])
@@ -191,7 +191,7 @@ class Machine(TwoDaemons):
         box = self.box(name)
         letters = box.dead if ids is None else [each for id in ids for each in box.dead if each.id == id]
         work = self.broker.dead.requeue(name, ids)
-        if self.present(name) not in self.boxes:
+        if not box.listed:
             assert self.refusal(work) is UnknownAgent
         elif ids is not None and len(letters) < len(ids):
             assert self.refusal(work) is UnknownMessage
@@ -279,12 +279,12 @@ class Machine(TwoDaemons):
             self.forgotten.pop(name, None)
             self.alias.pop(new, None)
             self.alias |= dict.fromkeys(box.aliases, new)
-            box.seen = True
+            box.listed = box.seen = True
             assert (renamed.name, set(renamed.aliases)) == (new, set(box.aliases))
 
     def cleanup(self, _: st.DataObject) -> None:
         gone = [name for name, box in self.boxes.items() if not (box.sessions or box.mail or box.dead)]
-        assert self.run(self.broker.agents.cleanup()) == sorted(gone)
+        assert self.run(self.broker.agents.cleanup()) == sorted(name for name in gone if self.boxes[name].listed)
         for name in gone:
             box = self.forgotten[name] = self.boxes.pop(name)
             for each in box.aliases:
@@ -319,9 +319,8 @@ class Machine(TwoDaemons):
         self._hear(self.a_name(data, *self.boxes), data.draw(LIMITS))
 
     def _hear(self, name: str, limit: int) -> None:
-        box = self.known(name)
+        box = self.reader(name)
         given, missed, box.cursor = self._heard(box.cursor, limit)
-        box.seen = True
         batch = self.run(self.broker.broadcasts.read(name, limit))
         assert ([each.seq for each in batch.items], batch.missed) == (given, missed)
         assert batch.more == (box.cursor < len(self.fates))

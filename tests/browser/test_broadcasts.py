@@ -31,7 +31,7 @@ def test_a_broadcast_sent_from_the_page_reaches_an_mcp_client(visit, mcp_client,
 def test_a_broadcast_has_a_tick_for_each_agent_that_changes_when_it_reads(visit, served, name) -> None:
     ada, bob = f"{name}-ada", f"{name}-bob"
     for each in (ada, bob):
-        served.read(each)
+        served.call("POST", f"agents/{each}/heartbeat", {})
     id = served.call("POST", "broadcasts", {"body": "for you two", "from": name})["id"]
     page = visit("#/broadcasts")
     ticks = card(page, id).locator(".tick")

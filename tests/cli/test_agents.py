@@ -38,6 +38,7 @@ def test_a_name_in_use_is_refused(postino) -> None:
 
 
 def test_an_agent_that_must_exist_and_does_not_is_exit_3_with_the_nearest(postino) -> None:
+    postino.ok("send", "a4-builder", "hello")
     postino.ok("read", "--agent", "a4-builder")
     # the daemon may remember the names it knows for a second
     until(lambda: "a4-builder" in postino.no(3, "agents", "a4-bilder"), "the name is near")

@@ -23,6 +23,7 @@ def test_a_broadcast_is_seen_once_by_each_and_listed_for_all(postino) -> None:
 
 def test_who_has_seen_a_broadcast_is_told(postino) -> None:
     for name in ("f8-bob", "f8-eve"):
+        postino.ok("send", name, "hello")
         postino.ok("read", name)
     said = postino.json("broadcast", "for you two", "--from", "f8-ada")
     postino.ok("broadcasts", "--agent", "f8-bob")

@@ -282,8 +282,10 @@ def test_clear_takes_what_waits(postino) -> None:
 
 
 def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:
-    postino.ok("check", "--agent", "m22-builder")
+    postino.ok("send", "m22-builder", "hello")
     postino.ok("read", "--agent", "m22-builder")
+    for command in ("check", "read", "broadcasts"):  # they make nobody known
+        postino.ok(command, "--agent", "m22-bulder")
     time.sleep(FRESH_S)  # the daemon reads the names no more often
     out = postino.ok("send", "m22-bulder", "hello")
     assert "nobody of that name has been seen; the message waits for one; did you mean m22-builder?" in out
@@ -294,12 +296,13 @@ def test_an_unseen_recipient_is_told_with_near_names(postino) -> None:
 
 @pytest.mark.parametrize("rest", [[], ["--peek"]])
 def test_an_inbox_of_nobody_is_told_with_near_names(postino, rest) -> None:
-    postino.ok("check", "--agent", "m26-reviewer")
+    postino.ok("send", "m26-reviewer", "hello")
     postino.ok("read", "m26-reviewer")
     name = f"m26-reveiwer{len(rest)}"
     out = postino.ok("read", name, *rest)
     assert out.startswith(f"No messages for {name}.\nNo agent of that name has been seen. Similar names: ")
     assert "m26-reviewer" in out
+    assert postino.ok("read", name, *rest) == out  # reading has not made it known
     assert postino.ok("read", "m26-reviewer") == "No messages for m26-reviewer.\n"
 
 

@@ -85,8 +85,7 @@ def test_a_command_sends_as_the_agent_of_its_session(postino) -> None:
 
 def test_outside_of_a_session_a_command_is_of_a_person_and_in_one_without_a_mailbox_of_nobody(postino) -> None:
     person = postino.json("whoami")["agent"]
-    (known,) = [each for each in postino.json("agents")["items"] if each["name"] == person]
-    assert known["kind"] == "human"
+    assert postino.json("agents", person)["kind"] == "human"
     assert postino.ok("whoami") == f"{person} (you: agents reach you by this name, or as human)\n"
     assert postino.ok("whoami", CLAUDE_PID="1").startswith("nobody: messages are from anonymous; ")
     assert postino.ok("whoami", POSTINO_AGENT_NAME="i2-bob") == "i2-bob (POSTINO_AGENT_NAME)\n"

@@ -74,7 +74,7 @@ def test_whoever_starts_the_daemon_without_an_address_gets_the_same_store(home: 
     assert home.store.stat().st_mode & 0o777 == 0o600
     remembered = home_store.read(home)
     assert remembered == HomeStore(url, "po:", own.ask("HGET", KEY, "id"))
-    assert own.ask("HGET", KEY, "format") == "3"
+    assert own.ask("HGET", KEY, "format") == str(FORMAT)
     assert "store" not in postino("up")[1]
 
 
@@ -196,17 +196,17 @@ def test_a_running_daemon_does_not_use_another_store_that_came_to_its_address(
 
     assert code == 3
     assert "now is another store" in text
-    assert own.ask("EXISTS", "{po}:inbox2:bob") == 0
+    assert own.ask("EXISTS", "{po}:inbox4:bob") == 0
 
 
 def test_newer_data_is_refused_in_one_sentence(home: Home, postino: Any, serve: Any) -> None:
     own = serve()
-    own.ask("HSET", KEY, "id", "x", "format", "4")
+    own.ask("HSET", KEY, "id", "x", "format", str(FORMAT + 1))
 
     code, text = postino("up", POSTINO_VALKEY_URL=own.url)
 
     assert code == 3
-    assert f"The data in {own.url} has format 4, which a newer postino wrote: update this one" in text
+    assert f"The data in {own.url} has format {FORMAT + 1}, which a newer postino wrote: update this one" in text
 
 
 def test_another_prefix_is_another_store(home: Home, postino: Any) -> None:

@@ -280,6 +280,20 @@ async def test_an_agent_never_seen_looks_reads_and_checks_empty(api: Any) -> Non
     assert (await api.get("check/nobody")).json == {"agent": "nobody", "unreadMessages": 0, "unseenBroadcasts": 0}
 
 
+async def test_reading_makes_nobody_known_and_acknowledging_does(api: Any) -> None:
+    for asked in ({"ack": "now"}, {"ack": "lease"}):
+        await api.post("broadcasts/bob/read", asked)
+        await api.post("messages/bob/read", asked)
+    assert (await api.get("agents")).json["items"] == []
+    assert (await api.get("agents/bob")).status == 404
+    assert not (await api.send(id="m1"))["known"]
+
+    await api.read()
+    assert not (await api.send())["known"]
+    await api.post("messages/bob/ack", {"ids": ["m1"], "consumer": "c1"})
+    assert (await api.send())["known"]
+
+
 async def test_mail_to_a_former_name_arrives_and_says_where(api: Any) -> None:
     await api.post("agents/bob/heartbeat")
     await api.post("agents/bob/rename", {"name": "rob"})

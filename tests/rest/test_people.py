@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ async def test_people_are_listed_with_what_waits_for_them(people: Api) -> None:
 
 async def test_an_inbox_shows_bodies_choices_and_trees_newest_first(people: Api) -> None:
     await people.send("robert", "**one**", id="m1", choices=["Merge", "Wait"])
+    await asyncio.sleep(0.005)  # what came to both inboxes in one millisecond is never parted
     await people.send("human", "two", id="m2")
     sent = {each["id"]: each["timestamp"] for each in (await people.get("history")).json["items"]}
 

@@ -49,10 +49,10 @@ def plant(store: Any, number: int, text: bytes) -> None:
     now = str(int(time.time() * 1000))
     message = {"id": f"m{number}", "seq": number + 1, "from": text, "verified": "", "via": text, "body": text, "t": now}
     more = {"thread": text, "reply_to": text}
-    store.xadd("{po}:inbox2:victim", message | more)
+    store.xadd("{po}:inbox4:victim", message | more)
     store.xadd("{po}:history", {"kind": "message", "to": "victim"} | message | more)
-    store.xadd("{po}:dead2:victim", message | more | {"reason": text, "died": now, "deliveries": 1})
-    store.xadd("{po}:broadcasts2", message)
+    store.xadd("{po}:dead4:victim", message | more | {"reason": text, "died": now, "deliveries": 1})
+    store.xadd("{po}:broadcasts4", message)
     store.hset("{po}:feed", "last", number + 1)
     known = {"since": 1, "seen": 1, "sessions": [], "aliases": [text.decode("utf-8", "replace")]}
     store.hset("{po}:agents", text, json.dumps(known))

@@ -256,6 +256,33 @@ async def accepted(store: Store) -> bool:
     return False
 
 
+async def test_a_replica_that_has_just_connected_is_asked_instead_of_waited_for(pair: list[Node]) -> None:
+    primary = pair[0]
+    primary.ask("CLIENT", "KILL", "TYPE", "replica")
+    until(lambda: primary.ask("ROLE")[2], "it is connected again", poll_s=0.002)  # it would confirm within a second
+
+    async with store_on(primary) as store:
+        assert await send(store, "m1") == (1, True)
+    assert inbox(pair[1]) == 1
+
+
+async def test_when_the_replica_that_left_is_back_messages_are_accepted_at_once(
+    three: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "DOUBT_S", 600.0)
+    async with store_on(three[0]) as store:
+        await send(store, "m1")
+        three[2].ask("REPLICAOF", "NO", "ONE")
+        until(lambda: not synced(three[0], 2), "it has left, as one that is promoted")
+        assert "a replica has left" in (await refused(send(store, "m2"))).message
+        assert not await accepted(store)
+
+        three[2].ask("REPLICAOF", "127.0.0.1", three[0].port)
+        await eventually(lambda: accepted(store), "it is back")
+
+        assert inbox(three[2]) == inbox(three[0])
+
+
 async def test_every_connected_replica_must_have_it_not_only_enough_of_them(three: list[Node]) -> None:
     async with store_on(three[0], 1) as store:
         await send(store, "m1")
@@ -306,10 +333,10 @@ async def test_data_of_an_older_format_is_converted_on_replicas_too_before_a_sto
     store.open()
     opening = asyncio.create_task(store.connect(patience_s=20))
 
-    await eventually(lambda: primary.ask("HGET", "{po}:meta", "format") == "3", "it is converted")
+    await eventually(lambda: primary.ask("HGET", "{po}:meta", "format") == "4", "it is converted")
     assert not opening.done()
     replica.signal(signal.SIGCONT)
     await opening
 
-    assert replica.ask("HGET", "{po}:meta", "format") == "3"
+    assert replica.ask("HGET", "{po}:meta", "format") == "4"
     await store.close()

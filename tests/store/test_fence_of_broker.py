@@ -76,14 +76,14 @@ async def test_the_end_of_an_import_is_said_when_replicas_have_it(pair: list[Nod
         await broker.transfer._table.begin("0123456789abcdef")
         pair[1].signal(signal.SIGSTOP)
         abandoning = asyncio.create_task(broker.transfer.abandon())
-        await eventually(lambda: not pair[0].ask("HEXISTS", "{po}:meta", "imports3"), "the primary has it")
+        await eventually(lambda: not pair[0].ask("HEXISTS", "{po}:meta", "imports4"), "the primary has it")
         with pytest.raises(StoreAway):
             await broker.mail.send(Draft(id="m1", to="bob", body="hello"), Sender(name="ci", via="http"))
         assert not abandoning.done()
         pair[1].signal(signal.SIGCONT)
 
         assert await abandoning is True
-        assert pair[1].ask("HEXISTS", "{po}:meta", "imports3") == 0
+        assert pair[1].ask("HEXISTS", "{po}:meta", "imports4") == 0
 
 
 async def test_a_daemon_that_starts_without_replicas_makes_its_user_a_person_later(

@@ -22,7 +22,7 @@ TYPES = {"stream", "hash", "zset"}
 GOOD = """#!lua
 --[[ one: do one thing.
 Atomic because it is one.
-KEYS     inbox   stream   {po}:inbox2:<agent>
+KEYS     inbox   stream   {po}:inbox4:<agent>
          agents  hash     {po}:agents, of which
 ARGV     agent   who
 RETURNS  ok
@@ -140,7 +140,7 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
     others = {
         "rename": {*(f"{kind}_to" for kind in PER_AGENT), "inbox_own", "dead_own"},
         "retain_ids": {"index_to"},
-        "migrate": {"broadcasts_1", "events_2", "order"},
+        "migrate": {"broadcasts_1", "broadcasts_2", "events_2", "order"},
         "send": {"past_from"},
         "send_many": {"past_from"},
         "broadcast": {"past_from"},
@@ -253,9 +253,9 @@ def test_a_library_nobody_includes_is_not_kept() -> None:
 def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:
     keys = Keys("po:")
 
-    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events3", "{po}:inbox2:bob")
-    assert Keys("team:a:").of("inbox", "bob") == "{team:a}:inbox2:bob"
-    assert keys.named("inbox", "bob") == "{po}:inbox2:bob"
+    assert (keys.shared("events"), keys.of("inbox", "bob")) == ("{po}:events3", "{po}:inbox4:bob")
+    assert Keys("team:a:").of("inbox", "bob") == "{team:a}:inbox4:bob"
+    assert keys.named("inbox", "bob") == "{po}:inbox4:bob"
     assert keys.named("agents", "bob") == "{po}:agents"
     everything = [keys.of(kind, name) for kind in PER_AGENT for name in ("bob", "bob.x", "inbox", "leases")]
     everything += [keys.shared(kind) for kind in SHARED]
