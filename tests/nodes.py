@@ -15,14 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from postino.store.valkey.process import program
 from tests.homes import scratch
 from tests.waiting import until
 
 DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
-#: replicas begin to load at once; the stream to one that comes back holds what it missed
-COPIES = ("--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb", "--repl-timeout", "5")
+#: docs/deployment.md says why: a replica that comes back confirms after 0.15 s; by default of Valkey 9 after a second
+COPIES = (
+    *("--repl-diskless-sync", "no", "--repl-diskless-load", "swapdb", "--hz", "50"),
+    *("--repl-backlog-size", "64mb", "--repl-timeout", "5"),
+)
 DOWN_AFTER_MS = 3000  # at 1000 Sentinels take a primary for down that they have just promoted
 CLI = shutil.which("valkey-cli") or shutil.which("redis-cli")  # for the script below; without it failovers take longer
 FORMER_PRIMARY = Path(__file__).parents[1] / "docs" / "former_primary.sh"
@@ -71,8 +76,9 @@ class Node:
             return dialled.connect_ex(("127.0.0.1", self.port)) == 0
 
     def ask(self, *command: str | int) -> Any:
-        """Run one command; return its reply."""
-        with Redis(port=self.port, decode_responses=True, socket_timeout=5, protocol=2) as client:
+        """Run one command once; return its reply. redis-py alone would try a dead server again for seconds."""
+        retry = Retry(NoBackoff(), 0)
+        with Redis(port=self.port, decode_responses=True, socket_timeout=5, protocol=2, retry=retry) as client:
             return client.execute_command(*command)
 
     def role(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -16,6 +17,7 @@ from postino.store.events import EventStream
 BLOCK_MS = 5_000  # of one blocking read: the longest that a dead connection goes unnoticed
 GATHER_S = 0.005  # pause after a read, so that a busy second takes a few hundred reads, not thousands
 RETRY_S = 0.2
+LOG_EVERY_S = 5.0  # while the server is away: each try fails alike
 REPLAY = 500  # events per page of a replay
 
 #: events after which a read of the inbox `to` may give messages
@@ -54,6 +56,33 @@ class Subscription:
             self._ready.clear()
             await self._ready.wait()
         return self._events.popleft()
+
+
+class Interruption:
+    """What the log says of a time in which events cannot be followed: its beginning, every LOG_EVERY_S, its end."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._logged_at: float | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether events could not be followed at the last try."""
+        return self._since is not None
+
+    def note(self, error: str) -> None:
+        """Note a try that has failed."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if self._logged_at is None or now - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = now
+            log.warning("events_interrupted", error=error, seconds=round(now - self._since, 1))
+
+    def end(self) -> None:
+        """Note that events are followed again."""
+        if self._since is not None:
+            log.info("events_resumed", seconds=round(time.monotonic() - self._since, 1))
+        self._since = None
 
 
 class Events:
@@ -151,13 +180,15 @@ class Events:
         return _parse_id(since) < _parse_id(first) or _parse_id(since) > _parse_id(last)
 
     async def _follow(self) -> None:
-        reader = self._stream.blocking_reader()
+        reader, interruption = self._stream.blocking_reader(), Interruption()
         try:
             while True:
                 try:
                     await self._resync()
                     while True:
-                        events = await self._stream.wait(reader, self._last, BLOCK_MS, REPLAY)
+                        block_ms = 1 if interruption.lasts else BLOCK_MS
+                        events = await self._stream.wait(reader, self._last, block_ms, REPLAY)
+                        interruption.end()
                         if len(events) == REPLAY and await self._resync():
                             continue  # a full read: events behind it may have been trimmed
                         for event in events:
@@ -165,7 +196,7 @@ class Events:
                             self._deliver(event)
                         await asyncio.sleep(GATHER_S)
                 except StoreAway as error:
-                    log.warning("events_interrupted", error=error.message)
+                    interruption.note(error.message)
                     await self._repair()
                 except Exception:  # the task must go on: its end would go unnoticed
                     log.exception("events_failed")

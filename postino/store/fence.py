@@ -83,7 +83,9 @@ class Fence:
         self._slow_at = 0.0  # when that was last seen
         self._run_id: str | None = None
         self._replicas: frozenset[tuple[str, str]] = frozenset()
+        self._unconfirmed = 0  # that were connected beside them when the connection began
         self._doubtful_until = 0.0
+        self._left: frozenset[tuple[str, str]] | None = None  # whose leaving made the doubt; None: it cannot be named
         self._batches: deque[Batch] = deque()
         self._nobody: asyncio.Future[Any] | None = None
         self._tails: dict[int, list[bytes]] = {}  # what ends a batch, by the replicas that must have it
@@ -110,28 +112,40 @@ class Fence:
         self._note_primary(facts, online)
         self._most = max(self._most, len(online), self._primary.known_replicas or 0)
         self._least = max(self._most, 1) if self.wanted == "strict" else self.wanted
-        if len(online) < self._least:
-            raise refused(f"{len(online)} of the {self._least} replicas that must confirm it are connected")
+        if len(role[2]) < self._least:  # those that have not confirmed yet are asked by the trial, else each second
+            raise refused(f"{len(role[2])} of the {self._least} replicas that must confirm it are connected")
         if (left := self._doubtful_until - time.monotonic()) > 0:
             raise refused(f"a replica has left, which a failover begins with; accepted again in {left:.1f} s")
+        self._unconfirmed = len(role[2]) - len(online)
         self._tails.clear()
 
     def _note_primary(self, facts: dict[str, str], online: frozenset[tuple[str, str]]) -> None:
         """Doubt a primary that has fewer replicas than it should: one of them may be the primary already."""
         run_id = facts.get("run_id", "")
         if run_id == self._run_id:
-            fewer = bool(self._replicas - online)
+            left: frozenset[tuple[str, str]] | None = self._replicas - online
+            fewer = bool(left)
+            if not fewer and self._left is not None and self._left <= online:
+                self._doubtful_until = 0.0  # who has left follows this primary again, so that it was not promoted
         else:
             promoted = facts.get("master_replid2", _NO_REPLID) != _NO_REPLID
             should = max(self._primary.known_replicas or 0, len(self._replicas))
             # one that was promoted lacks the former primary; one that was started may be that former primary
             fewer = len(online) < should and not (promoted and self._run_id is not None)
             self._doubtful_until, self._slow_since = 0.0, None
+            left = None
         if fewer:
-            self._doubtful_until = time.monotonic() + DOUBT_S
+            self._doubt(left)
         if run_id != self._run_id or fewer:
             log.info("replicas", run_id=run_id[:8], online=sorted(":".join(each) for each in online), doubted=fewer)
         self._run_id, self._replicas = run_id, online
+
+    def _doubt(self, left: frozenset[tuple[str, str]] | None) -> None:
+        """Accept nothing for DOUBT_S, or until all that have left are back; None: whatever comes back."""
+        now = time.monotonic()
+        if now < self._doubtful_until:
+            left = None if left is None or self._left is None else self._left | left
+        self._doubtful_until, self._left, self._slow_since = now + DOUBT_S, left, None
 
     def see(self, role: Any) -> bool:
         """Take a reply to ROLE that came between two batches; return whether a replica has left, as `objection` would.
@@ -139,11 +153,11 @@ class Fence:
         Without this a replica that joined unseen could be promoted unseen.
         """
         online = _online(role)
-        left = role[0] != "master" or bool(self._replicas - online)
-        if left:
-            self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
-        self._replicas = online
-        return left
+        before, self._replicas = self._replicas, online
+        if role[0] == "master" and before <= online:
+            return False
+        self._doubt(before - online if role[0] == "master" else None)
+        return True
 
     @property
     def on_trial(self) -> bool:
@@ -168,7 +182,8 @@ class Fence:
     def trial(self, deadline: float) -> list[PendingCall]:
         """Begin a batch without calls, which a new connection sends first: no outcome is unknown if it fails."""
         needed = self._needed()
-        commands = self._commands(needed, ASKED)
+        connected = len(self._replicas) + self._unconfirmed if self._unconfirmed else 0
+        commands = self._commands(max(needed, connected), ASKED)
         self._batches.append(Batch([], needed, len(commands)))
         return self._unanswered(commands, deadline)
 
@@ -215,12 +230,12 @@ class Fence:
                 return str(each)
         wait = waits[ASKED - 1 if batch.is_trial else 0]
         online = _online(role)
-        if role[0] != "master" or online != self._replicas:
-            before, self._replicas = self._replicas, online
-            if role[0] == "master" and before < online:
-                return "a replica has joined that did not confirm it"
-            self._doubtful_until, self._slow_since = time.monotonic() + DOUBT_S, None
+        before, self._replicas = self._replicas, online
+        if role[0] != "master" or before - online:
+            self._doubt(before - online if role[0] == "master" else None)
             return "a replica has left, which a failover begins with"
+        if before != online and not batch.is_trial:  # a trial promises nothing; those that join by it confirm the next
+            return "a replica has joined that did not confirm it"
         needed = max(batch.needed, self._needed())
         if wait < needed:
             self._note_slow(time.monotonic())

@@ -17,16 +17,19 @@ from redis.exceptions import MovedError, NoPermissionError, RedisError, Response
 
 from postino.errors import PostinoError, StoreAway, StoreFull
 from postino.store.fence import Batch, Fence, refused
-from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Primary, Where, shown
+from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Moved, Primary, Where, shown
 from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
 
 REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two seconds, queueing and connecting included
 MIN_TIME_LEFT_S = 0.3  # a call this close to its deadline is not sent: its outcome would be unknown for nothing
 BATCH_FROM = 8  # calls in flight from which further ones wait; below, a wait would cost each call time and save nothing
 # Waiting calls share one write and one fsync. Half of them go at a time, so that this process prepares the others while
-# Valkey works; never fewer than MIN_BATCH, and beyond MAX_BATCH a larger batch gains nothing.
+# Valkey works; never fewer than MIN_BATCH, and beyond MAX_BATCH a larger batch gains nothing. As soon as MIN_BATCH wait
+# they follow those in flight: otherwise Valkey is idle from its replies until this process has read them, a seventh of
+# the time with 32 callers.
 MIN_BATCH = 16
 MAX_BATCH = 256
+MAX_IN_FLIGHT = 64  # calls from which on also a batch waits: more gain nothing, and all are unknown when cut off
 
 #: first words of error replies after which nothing was stored: the server cannot serve, or does not serve us, now
 _NOT_EXECUTED = {
@@ -188,11 +191,14 @@ class Pipeline:
         """Send the next batch if it is time for one; otherwise the next replies try again."""
         if not self._unsent or wire.paused or self._sent_away:
             return
-        if not (len(wire.in_flight) < BATCH_FROM if self._fence is None else self._fence.has_room()):
+        if not (self._has_room(len(wire.in_flight)) if self._fence is None else self._fence.has_room()):
             return
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
             self._transmit(wire, calls if self._fence is None else self._fence.enclose(calls))
+
+    def _has_room(self, in_flight: int) -> bool:
+        return in_flight < (BATCH_FROM if len(self._unsent) < MIN_BATCH else MAX_IN_FLIGHT)
 
     def _transmit(self, wire: Wire, calls: list[PendingCall]) -> None:
         wire.send(calls)
@@ -238,7 +244,7 @@ class Pipeline:
         try:
             async with asyncio.timeout_at(min(deadline, self._loop.time() + CONNECT_TIMEOUT_S)):
                 connection = await self._primary.connection()
-                await self._handshake(connection)
+                await self._primary.while_named(connection, self._handshake(connection))
             writer = _detach_stream(connection)
             assert writer is not None
             self._wire = Wire(writer, Callbacks(self._set_reply, self._send_more, self._on_close))
@@ -248,7 +254,10 @@ class Pipeline:
         except Exception as error:  # whatever it is, the waiting callers must hear of it
             if connection is not None:
                 self._primary.failed(connection)
-            self._fail_unsent(error)
+            if not isinstance(error, Moved):
+                self._fail_unsent(error)
+            elif self._flush_handle is None:
+                self._flush_handle = self._loop.call_soon(self._flush)  # nothing was sent for its callers yet
         finally:
             self._connecting = None
             half_open = _detach_stream(connection) if connection is not None else None

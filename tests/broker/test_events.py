@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from postino.broker import Broker
+from postino.broker import events as events_of_broker
+from postino.config import Settings
 from postino.model import Event
+from postino.paths import Home
+from tests.faults.failovers import opened
+from tests.nodes import DURABLE, Node
+from tests.waiting import eventually
 
 
 async def take(subscription, count: int) -> list[Event]:
@@ -205,6 +213,33 @@ async def test_closing_ends_every_subscription(open_broker) -> None:
         await broker.events.close()
         async with asyncio.timeout(2):
             assert await waiting is None
+
+
+async def test_the_log_says_once_that_the_store_is_away_and_once_that_it_is_back(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_of_broker, "RETRY_S", 0.01)
+    monkeypatch.setattr(events_of_broker, "LOG_EVERY_S", 0.5)
+    node = Node(DURABLE).start()
+    broker = await opened(Settings(home=home, valkey_url=f"redis://127.0.0.1:{node.port}"))
+    try:
+        with capture_logs() as lines:
+
+            def logged(event: str) -> list[float]:
+                return [each["seconds"] for each in lines if each["event"] == event]
+
+            node.kill()
+            await eventually(lambda: len(logged("events_interrupted")) >= 3, "it is said again")
+            await asyncio.to_thread(node.start)
+            await eventually(lambda: logged("events_resumed"), "the end is said")
+
+        first, *later = logged("events_interrupted")
+        assert first == 0
+        assert all(after - before > 0.3 for before, after in itertools.pairwise([first, *later]))  # rounded to 0.1
+        assert len(logged("events_resumed")) == 1
+    finally:
+        await broker.close()
+        node.remove()
 
 
 async def test_waiting_ends_by_itself(broker: Broker) -> None:

@@ -7,8 +7,8 @@ import contextlib
 import itertools
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from time import monotonic
-from typing import Any
+from time import monotonic, time
+from typing import Any, NamedTuple
 
 from redis import RedisError, ResponseError
 
@@ -24,11 +24,19 @@ from tests.nodes import NAME, SLOT, Cluster, Node, Watched
 from tests.waiting import eventually
 
 INBOXES = ("ada", "ben")
-PAUSE_S = 0.015  # of a sender after each answer: four senders make about 150 messages a second
+PAUSE_S = 0.01  # of a sender after each answer: four senders make about 200 messages a second
 RETRY_S = 0.05  # after a refusal
 LOOK_S = 0.1  # between two looks at the servers, each of which opens some ten connections
 AGAIN_S = 12.0  # after which a planned failover is asked for again: Sentinels give one up after 10 s
 PATIENCE_S = 150.0  # a deadline: Sentinels try a failed failover again after 20 s, on a busy machine several times
+
+
+class Outage(NamedTuple):
+    """How long nothing was accepted in a fault; when the fault began and the outage ended, in seconds of the epoch."""
+
+    seconds: float
+    began: float
+    ended: float
 
 
 class Load:
@@ -39,6 +47,8 @@ class Load:
         self.history = History()
         self.accepted_at: list[float] = []
         self.durabilities: set[str] = set()
+        self.outages: list[Outage] = []
+        self._pause_s = PAUSE_S
         self._stop = asyncio.Event()
         self._answers = itertools.count(1)
 
@@ -48,7 +58,7 @@ class Load:
         while not self._stop.is_set():
             accepted = await self._once(sender, to, number)
             number += accepted
-            await asyncio.sleep(PAUSE_S if accepted else RETRY_S)
+            await asyncio.sleep(self._pause_s if accepted else RETRY_S)
 
     async def _once(self, sender: str, to: str, number: int) -> bool:
         id, began = f"{sender}-{number}", self.history.now()
@@ -114,7 +124,8 @@ class Load:
         await eventually(lambda: len(self.accepted_at) >= wanted, "messages are accepted again", PATIENCE_S)
 
     async def until_accepted(self, wanted: int) -> None:
-        """Return when so many messages were accepted in all."""
+        """Return when so many messages were accepted in all; what is left goes without pauses."""
+        self._pause_s = 0
         while len(self.accepted_at) < wanted:
             await self.progress()
 
@@ -150,11 +161,13 @@ class Load:
 
     async def outage(self, fault: Callable[[], Awaitable[Any]]) -> float:
         """Run a fault; return the longest time without an accepted message from its beginning until 40 more came."""
-        began = self.history.now()
+        began, began_at = self.history.now(), time()
         await fault()
         await self.progress(40)
         times = [began, *(each for each in self.accepted_at if each > began)]
-        return max(after - before for before, after in itertools.pairwise(times))
+        seconds, ended = max((after - before, after) for before, after in itertools.pairwise(times))
+        self.outages.append(Outage(seconds, began_at, began_at + ended - began))
+        return seconds
 
     def told(self) -> dict[str, list[str]]:
         """Return every broken promise by name."""
@@ -229,9 +242,9 @@ async def planned(watched: Watched, load: Load, *words: str) -> float:
         """Ask for the failover, again if a Sentinel gave it up because no replica was fit at that moment."""
         nonlocal asked_at
         if monotonic() - asked_at >= AGAIN_S:
-            asked_at = monotonic()
             with contextlib.suppress(ResponseError):  # it is under way, or no replica is fit yet
                 watched.sentinels[0].ask("SENTINEL", "FAILOVER", NAME, *words)
+                asked_at = monotonic()
         return watched.primary()
 
     seconds = await load.outage(lambda: until_another(primary, before))
@@ -272,7 +285,7 @@ async def settled(watched: Watched, load: Load) -> None:
     await load.progress()
 
 
-async def kill_owner(cluster: Cluster, load: Load) -> None:
+async def kill_owner(cluster: Cluster, load: Load) -> float:
     """kill -9 the owner of the slot; start it again when its replica has taken over."""
     owner = cluster.owner()
 
@@ -281,8 +294,9 @@ async def kill_owner(cluster: Cluster, load: Load) -> None:
         await until_another(cluster.owner, owner)
         await asyncio.to_thread(owner.start)
 
-    await load.outage(fault)
+    seconds = await load.outage(fault)
     await covered(cluster, load)
+    return seconds
 
 
 async def fail_over_owner(cluster: Cluster, load: Load) -> float:

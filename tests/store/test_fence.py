@@ -256,6 +256,33 @@ async def accepted(store: Store) -> bool:
     return False
 
 
+async def test_a_replica_that_has_just_connected_is_asked_instead_of_waited_for(pair: list[Node]) -> None:
+    primary = pair[0]
+    primary.ask("CLIENT", "KILL", "TYPE", "replica")
+    until(lambda: primary.ask("ROLE")[2], "it is connected again", poll_s=0.002)  # it would confirm within a second
+
+    async with store_on(primary) as store:
+        assert await send(store, "m1") == (1, True)
+    assert inbox(pair[1]) == 1
+
+
+async def test_when_the_replica_that_left_is_back_messages_are_accepted_at_once(
+    three: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "DOUBT_S", 600.0)
+    async with store_on(three[0]) as store:
+        await send(store, "m1")
+        three[2].ask("REPLICAOF", "NO", "ONE")
+        until(lambda: not synced(three[0], 2), "it has left, as one that is promoted")
+        assert "a replica has left" in (await refused(send(store, "m2"))).message
+        assert not await accepted(store)
+
+        three[2].ask("REPLICAOF", "127.0.0.1", three[0].port)
+        await eventually(lambda: accepted(store), "it is back")
+
+        assert inbox(three[2]) == inbox(three[0])
+
+
 async def test_every_connected_replica_must_have_it_not_only_enough_of_them(three: list[Node]) -> None:
     async with store_on(three[0], 1) as store:
         await send(store, "m1")

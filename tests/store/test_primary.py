@@ -20,7 +20,7 @@ from postino.store.valkey.primary import ASK_S, Primary
 from tests.broker.mailrooms import comparable, fill, imported, raw
 from tests.faults.failovers import opened
 from tests.homes import scratch_home
-from tests.nodes import NAME, Cluster, Watched, cluster, watched
+from tests.nodes import NAME, Cluster, Node, Watched, cluster, watched
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
@@ -60,15 +60,15 @@ async def patiently(call: Callable[[], Awaitable[object]]) -> object:
                 raise
 
 
-async def answering(text: str) -> tuple[asyncio.Server, int]:
-    """Listen as a Sentinel that names the primary that `text` says."""
+async def answering(text: str | Callable[[], str]) -> tuple[asyncio.Server, int]:
+    """Listen as a Sentinel that names the primary that `text` says, or returns at that moment."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(b"+OK\r\n" * data.count(b"\r\nSETINFO\r\n"))
                 if b"GET-MASTER-ADDR-BY-NAME" in data:
-                    writer.write(text.encode() + b"*0\r\n")
+                    writer.write((text if isinstance(text, str) else text()).encode() + b"*0\r\n")
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -160,6 +160,25 @@ async def _written(store: Store) -> bool:
         await patiently(store.try_write)
         return True
     return False
+
+
+async def test_a_call_that_waits_for_a_frozen_server_goes_to_the_new_primary(servers: Watched) -> None:
+    frozen, primary = Node().start(), servers.primary()
+    frozen.signal(signal.SIGSTOP)
+    named = frozen
+    sentinel, port = await answering(lambda: naming(named.port))
+    try:
+        async with sentinel, store_at(f"redis+sentinel://127.0.0.1:{port}/mail") as store:
+            calling = asyncio.ensure_future(store.query("PTTL", "nothing"))
+            await eventually(lambda: store.primary.where == ("127.0.0.1", frozen.port), "the frozen one is dialled")
+            assert not calling.done()
+
+            named = primary
+
+            assert await calling == -2
+            assert store.primary.where == ("127.0.0.1", primary.port)
+    finally:
+        frozen.remove()
 
 
 async def test_a_replica_that_is_named_by_mistake_is_not_used(servers: Watched) -> None:

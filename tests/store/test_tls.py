@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from postino.errors import StoreAway
 from postino.store.store import Store
+from tests.certificates import certificates
 from tests.nodes import DURABLE, NAME, Node, free_port
 
 pytestmark = [
@@ -41,24 +41,11 @@ class Secured:
 ALL = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
-def _certificates(folder: Path) -> None:
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=folder)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *curve, "-days", "2", "-subj", "/CN=ours", "-keyout", "ca.key", "-out", "ca.pem")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    for name in ("server", "client"):
-        openssl("req", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
-
-
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Both servers, on certificates of an authority of their own."""
     folder = tmp_path_factory.mktemp("tls")
-    _certificates(folder)
+    certificates(folder)
     files = f"tls-cert-file {folder}/server.pem\ntls-key-file {folder}/server.key\ntls-ca-cert-file {folder}/ca.pem\n"
     port = free_port()
     primary = Node(DURABLE, "redis-server", f"{files}tls-port {port}\ntls-replication yes\nport 0\n", port)

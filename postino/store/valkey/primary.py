@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from postino.store_address import parse
 
 CONNECT_TIMEOUT_S = 1.0
 ASK_S = 0.5  # for one Sentinel or node to answer; all are asked at once, and a majority is enough
+LOOK_S = 0.1  # between two questions whether a server that does not answer is still the primary
 HINT_S = 5.0  # that a redirection is followed without asking: nodes that were not told yet would name the former owner
 DRIVER = DriverInfo()  # with a version that is read from disk: by default once for every connection
 
@@ -56,6 +57,10 @@ def client(url: str, *, timeout_s: float | None) -> Redis:
         health_check_interval=0,
         driver_info=DRIVER,
     )
+
+
+class Moved(ConnectionError):
+    """Another server has become the primary while a connection to the former one was made."""
 
 
 class Primary:
@@ -100,6 +105,31 @@ class Primary:
         if self._hint is not None and time.monotonic() < self._hint[1]:
             return self._hint[0]
         return await (self._of_sentinels() if self.address.kind == "sentinel" else self._of_cluster())
+
+    async def while_named(self, connection: AbstractConnection, handshake: Coroutine[Any, Any, None]) -> None:
+        """Run the handshake on a new connection; give it up when another server is named: a frozen one never answers.
+
+        Raises:
+            Moved: another server is the primary; whatever `handshake` raises otherwise.
+        """
+        if not self.moves:
+            return await handshake
+        task = asyncio.create_task(handshake, name="valkey-handshake")
+        where = getattr(connection, "host", ""), getattr(connection, "port", 0)
+        try:
+            now = where
+            while now == where and not (await asyncio.wait([task], timeout=LOOK_S))[0]:
+                with contextlib.suppress(RedisError, OSError):
+                    now = await self.find()
+            if now != where:
+                self._note(now)
+            else:
+                await task
+            if self.where != where:  # also when another connection has found it out meanwhile
+                raise Moved("another server has become the primary")
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def redirected(self, reply: str) -> None:
         """Take the owner from a reply `MOVED slot host:port`, for the next connection."""
