@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 #: longest path of an AF_UNIX address without the final NUL: the field has 104 bytes on macOS and BSD, 108 on Linux
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 WRITABLE_BY_OTHERS = 0o022
+OPEN_TO_OTHERS = 0o077
 #: the variables that are read: those of postino, and that in which Claude Code hands over the plugin's option
 VARIABLES = ("POSTINO_", "CLAUDE_PLUGIN_OPTION_AGENT_NAME")
 
@@ -41,7 +42,7 @@ def home_of(setting: str) -> tuple[str, str | None]:
 
 
 def prepare(home: str) -> str | None:
-    """Create the directory with mode 0700, or check the existing one and leave its mode.
+    """Create the directory with mode 0700, or check the existing one and give it that mode.
 
     Return None, or the reason why it cannot be used: its path is too long for a socket, it is not a directory, another
     user owns it or others can write to it.
@@ -58,7 +59,18 @@ def prepare(home: str) -> str | None:
         return _no_directory(home)
     except OSError as error:
         return f"POSTINO_HOME {printable(home)} cannot be used: {error.strerror}"
-    return check(home)
+    return secure(home)
+
+
+def secure(home: str) -> str | None:
+    """Check an existing directory and take from others the right to look into it; return as `check` does."""
+    refusal = check(home)
+    if refusal is None and os.stat(home).st_mode & OPEN_TO_OTHERS:  # noqa: PTH116
+        try:
+            os.chmod(home, 0o700)  # noqa: PTH101
+        except OSError as error:
+            return f"POSTINO_HOME {printable(home)} cannot be given the mode 0700: {error.strerror}"
+    return refusal
 
 
 def check(home: str) -> str | None:
@@ -74,10 +86,10 @@ def check(home: str) -> str | None:
         return _no_directory(home)
     if found.st_uid != os.getuid():
         return f"POSTINO_HOME {printable(home)} belongs to uid {found.st_uid}, not to you; choose another directory"
-    if found.st_mode & WRITABLE_BY_OTHERS:  # readable by others is safe: every file in it is private
+    if found.st_mode & WRITABLE_BY_OTHERS:  # others may have put files into it, so that its mode is not just mended
         return (
             f"POSTINO_HOME {printable(home)} has mode {found.st_mode & 0o7777:04o}, so other users could replace "
-            "its files; run chmod go-w on it or choose another directory"
+            "its files; look into it and run chmod 700 on it, or choose another directory"
         )
     return None
 

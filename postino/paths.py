@@ -122,7 +122,7 @@ class Home:
         return self.root / "data"
 
     def prepare(self) -> Home:
-        """Create the directory with mode 0700, or check the existing one and leave its mode; return self.
+        """Create the directory with mode 0700, or check the existing one and give it that mode; return self.
 
         Raises:
             BadField: the directory cannot be used.

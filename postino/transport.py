@@ -7,7 +7,7 @@ import os
 import time
 
 from postino.errors import ERRORS, BadField, BadName, Forbidden, PostinoError, Unreachable
-from postino.home import check
+from postino.home import secure
 from postino.json_text import dumps, loads
 from postino.light import dataclass
 from postino.unix_http import CHUNK, UnixConnection
@@ -225,7 +225,7 @@ class Transport:
     def _check_directory(self) -> None:
         if self._path is not None:
             folder = os.path.dirname(self._path) or "."  # noqa: PTH120 - pathlib costs a quick command 4 ms
-            refusal = check(folder) if os.path.exists(folder) else None  # noqa: PTH110
+            refusal = secure(folder) if os.path.exists(folder) else None  # noqa: PTH110
             if refusal is not None:
                 raise BadField(refusal, field="POSTINO_HOME")
 

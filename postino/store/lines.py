@@ -80,6 +80,11 @@ class AgentLine(Line, frozen=True, kw_only=True, tag="agent"):
     seq: int = 0
     cursor: Cursor | None = None
 
+    @property
+    def only_reads(self) -> bool:
+        """As `AgentEntry.only_reads`. Older exports may lack `since`."""
+        return self.reads and not (self.since or self.last_seen or self.human)
+
     def __post_init__(self) -> None:
         check_recipient(self.name, "name")  # the mailbox of all people is exported as well
         if len(self.aliases) > _MOST_ALIASES:

@@ -24,9 +24,12 @@ REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two second
 MIN_TIME_LEFT_S = 0.3  # a call this close to its deadline is not sent: its outcome would be unknown for nothing
 BATCH_FROM = 8  # calls in flight from which further ones wait; below, a wait would cost each call time and save nothing
 # Waiting calls share one write and one fsync. Half of them go at a time, so that this process prepares the others while
-# Valkey works; never fewer than MIN_BATCH, and beyond MAX_BATCH a larger batch gains nothing.
+# Valkey works; never fewer than MIN_BATCH, and beyond MAX_BATCH a larger batch gains nothing. As soon as MIN_BATCH wait
+# they follow those in flight: otherwise Valkey is idle from its replies until this process has read them, a seventh of
+# the time with 32 callers.
 MIN_BATCH = 16
 MAX_BATCH = 256
+MAX_IN_FLIGHT = 64  # calls from which on also a batch waits: more gain nothing, and all are unknown when cut off
 
 #: first words of error replies after which nothing was stored: the server cannot serve, or does not serve us, now
 _NOT_EXECUTED = {
@@ -188,11 +191,14 @@ class Pipeline:
         """Send the next batch if it is time for one; otherwise the next replies try again."""
         if not self._unsent or wire.paused or self._sent_away:
             return
-        if not (len(wire.in_flight) < BATCH_FROM if self._fence is None else self._fence.has_room()):
+        if not (self._has_room(len(wire.in_flight)) if self._fence is None else self._fence.has_room()):
             return
         calls = self._next_batch(min(MAX_BATCH, max(MIN_BATCH, len(self._unsent) // 2)))
         if calls:
             self._transmit(wire, calls if self._fence is None else self._fence.enclose(calls))
+
+    def _has_room(self, in_flight: int) -> bool:
+        return in_flight < (BATCH_FROM if len(self._unsent) < MIN_BATCH else MAX_IN_FLIGHT)
 
     def _transmit(self, wire: Wire, calls: list[PendingCall]) -> None:
         wire.send(calls)

@@ -230,7 +230,7 @@ class TransferTable:
             NameTaken: one of the names is a former name of another agent here.
         """
         values = {
-            "since": to_ms(line.since, "since") if line.since else await self._since(line),
+            "since": to_ms(line.since, "since") if line.since else 0 if line.only_reads else await self._store.now_ms(),
             "seen": to_ms(line.last_seen, "last_seen") if line.last_seen else 0,
             "reads": line.reads,
             "human": line.human,
@@ -241,10 +241,6 @@ class TransferTable:
         twins = await self._twins([line.name, *(each.name for each in line.aliases)])
         given: dict[str, str | int] = {"agent": line.name, "line": _json(values), "twins": _json(twins)}
         await self._store.run("import_agent", line.name, given)
-
-    async def _since(self, line: AgentLine) -> int:
-        """Return what lib/agent.lua has for an agent of which the line does not say since when it is known."""
-        return 0 if line.reads and not (line.last_seen or line.human) else await self._store.now_ms()
 
     async def _twins(self, names: list[str]) -> list[str]:
         """Return agents that have joined here under another case of these names. Those of older data have mail."""

@@ -171,11 +171,11 @@ def test_a_home_that_cannot_be_used_is_exit_2(bare) -> None:
     assert "too long for a socket" in bare.no(2, "up", POSTINO_HOME=long)
 
 
-def test_a_home_that_was_there_keeps_its_mode_and_everything_in_it_is_private(bare) -> None:
-    bare.home.chmod(0o755)
-    bare.ok("send", "bob", "hello")
-    bare.ok("up")
-    assert stat.S_IMODE(bare.home.stat().st_mode) == 0o755
+def test_a_home_into_which_others_could_look_is_closed_and_everything_in_it_is_private(bare) -> None:
+    for command in (["send", "bob", "hello"], ["up"], ["check", "--agent", "bob"]):  # the first one starts the daemon
+        bare.home.chmod(0o755)
+        bare.ok(*command)
+        assert stat.S_IMODE(bare.home.stat().st_mode) == 0o700
     shown = {path.name for path in bare.home.iterdir()}
     assert shown >= {"daemon.lock", "daemon.log", "daemon.json", "daemon.sock", "valkey.sock", "data"}
     assert [path for path in bare.home.iterdir() if path.stat().st_mode & 0o077] == []

@@ -133,7 +133,7 @@ def test_fix_mends_what_loses_nothing_and_then_all_is_green(bare, examine) -> No
 
     bare.home.chmod(0o777)
     assert wrongs(examine(bare, 4)) == {"home": "home_refused", "daemon": "daemon_unreachable"}
-    assert fixed() == [f"home_refused: chmod go-w {bare.home}", "daemon_down: postino up"]
+    assert fixed() == [f"home_refused: chmod 700 {bare.home}", "daemon_down: postino up"]
     bare.ok("send", "bob", "kept")
 
     info = json.loads((bare.home / "daemon.json").read_text())
@@ -161,6 +161,14 @@ def test_without_a_daemon_it_says_so_and_starts_none(bare, examine) -> None:
     missing = bare.home / "missing"
     assert examine(bare, 4, POSTINO_HOME=str(missing))["home"]["code"] == "home_missing"
     assert not missing.exists()
+
+
+def test_a_home_into_which_others_could_look_is_mended_and_told(bare, examine) -> None:
+    bare.home.chmod(0o755)
+    found = examine(bare, 4)["home"]
+    assert (found["code"], found["fix"]) == ("home_open", "it has 0700 now")
+    assert "had mode 0755" in found["text"]
+    assert examine(bare, 4)["home"]["text"] == f"{bare.home}, yours, mode 0700"
 
 
 def test_a_home_that_cannot_be_used(bare, examine) -> None:

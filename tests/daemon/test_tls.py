@@ -74,7 +74,8 @@ def test_a_client_that_checks_the_certificate_is_served_with_the_token_only(wide
     daemon, token = wide
 
     code, said = curl(daemon, "/api/agents", *bearer(token))
-    assert (code, [each["kind"] for each in json.loads(said)["items"]]) == (0, ["human"])
+    assert code == 0
+    assert "human" in [each["kind"] for each in json.loads(said)["items"]]
     assert json.loads(curl(daemon, "/api/agents")[1])["code"] == "unauthorized"
     assert json.loads(curl(daemon, "/api/agents", *bearer(f"{token}x"), host="127.0.0.1")[1])["code"] == "unauthorized"
     plain = ["curl", "-s", "-m", "20", f"http://localhost:{daemon.port}/api/health"]

@@ -190,7 +190,7 @@ async def test_after_a_failure_it_waits_before_it_tries_again(broker, notifier, 
 
 
 async def test_a_service_that_hangs_costs_nobody_anything(broker, notifier, ntfy, monkeypatch) -> None:
-    monkeypatch.setattr("postino.notify.messenger.SEND_S", 0.3)
+    monkeypatch.setattr("postino.notify.messenger.SEND_S", 2.0)
     one = notifier(broker)
     await one.look()
     await one.dies("m1")

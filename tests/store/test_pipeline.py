@@ -11,7 +11,7 @@ import pytest
 
 from postino.errors import PostinoError, StoreAway, WrongStore
 from postino.store.entries import unpacked
-from postino.store.pipeline import BATCH_FROM, Pipeline
+from postino.store.pipeline import BATCH_FROM, MAX_IN_FLIGHT, MIN_BATCH, Pipeline
 from tests.store.sends import Open, held_up, refused, send, stored
 from tests.waiting import eventually
 
@@ -37,6 +37,28 @@ async def test_a_few_calls_go_out_without_waiting_for_each_other(proxy, store_at
     assert not any(each.done() for each in calls)
     between.let_go()
     assert await asyncio.gather(*calls) == [f"sent-{number}" for number in range(BATCH_FROM)]
+
+
+async def test_calls_that_wait_follow_those_in_flight_once_they_are_a_batch(proxy, store_at: Open) -> None:
+    between = await proxy()
+    store = await store_at(between.url)
+    calls = await held_up(store, between, lambda number: store.call("ECHO", f"sent-{number}"))
+
+    async def writes_of(count: int) -> int:
+        """Make calls while no reply comes; return how many writes to the server that makes."""
+        before, first = store.writes.round_trips, len(calls)
+        calls.extend(asyncio.ensure_future(store.call("ECHO", first + number)) for number in range(count))
+        for _ in range(5):  # turns of the event loop: a task for each call, then one write for all of them
+            await asyncio.sleep(0)
+        return store.writes.round_trips - before
+
+    assert await writes_of(MIN_BATCH - 1) == 0
+    assert await writes_of(1) == 1
+    assert await writes_of(2 * (MAX_IN_FLIGHT - BATCH_FROM - MIN_BATCH)) == 1, "half of them go"
+    assert await writes_of(MIN_BATCH) == 0, "now as many as may be are in flight"
+
+    between.let_go()
+    assert len(set(await asyncio.gather(*calls))) == len(calls)
 
 
 async def test_a_peer_that_does_not_read_gets_no_more_than_a_buffer_full(serve, store_at: Open) -> None:

@@ -1,4 +1,4 @@
-"""POSTINO_HOME: made private, never changed when it was there before; the daemon and the relay judge it alike."""
+"""POSTINO_HOME: made private, also when it was there before; the daemon, the relay and commands judge it alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from postino.client import Client
 from postino.config import load
-from postino.errors import BadField
+from postino.errors import BadField, Unreachable
 from postino.home import home_of
 from postino.paths import Home
 
@@ -45,14 +45,16 @@ def test_a_home_is_made_for_its_owner_alone(root: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [0o700, 0o711, 0o755, 0o750])
-def test_a_directory_that_others_may_only_look_into_stays_as_it_is(root: Path, given: int) -> None:
-    root.chmod(given)
+def test_a_directory_that_others_may_only_look_into_is_closed_to_them(root: Path, given: int) -> None:
+    def of_a_client(root: Path) -> str | None:
+        with Client(root / "daemon.sock") as client, pytest.raises(Unreachable):
+            client.send("bob", "hello")
+        return None
 
-    assert refusal(root) is home_of(str(root))[1] is None
-    (root / "daemon.lock").touch()
-    assert refusal(root) is home_of(str(root))[1] is None
-
-    assert mode(root) == given
+    for judge in (refusal, lambda root: home_of(str(root))[1], of_a_client):
+        root.chmod(given)
+        assert judge(root) is None
+        assert mode(root) == 0o700
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory to another user")

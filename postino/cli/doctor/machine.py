@@ -14,7 +14,7 @@ from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding, first_line, note, ok, skipped, wrong
 from postino.errors import PostinoError
-from postino.home import check
+from postino.home import OPEN_TO_OTHERS, secure
 
 LEAST_DISK = 100 << 20  # bytes
 
@@ -46,16 +46,17 @@ def path(command: Command) -> Finding:
 
 
 def home(command: Command) -> Finding:
-    """Check the owner and mode of the home. It is not created."""
+    """Check the owner and mode of the home, and mend the mode as every command does. It is not created."""
     root = command.settings.home.root
     if not root.exists():
         return note("home", "home_missing", f"{root} does not exist yet", "`postino up` makes it")
-    refusal = check(str(root))
+    mode = root.stat().st_mode & 0o7777
+    refusal = secure(str(root))
     if refusal is not None:
         return wrong("home", "home_refused", refusal)
-    if not root.is_dir():
-        return wrong("home", "home_refused", f"POSTINO_HOME {root} is not a directory", "choose another path")
-    return ok("home", f"{root}, yours, mode {root.stat().st_mode & 0o7777:04o}")
+    if mode & OPEN_TO_OTHERS:
+        return note("home", "home_open", f"{root} had mode {mode:04o}: others could look into it", "it has 0700 now")
+    return ok("home", f"{root}, yours, mode {mode:04o}")
 
 
 def disk(command: Command) -> Finding:

@@ -46,13 +46,13 @@ def mend(found: Finding, command: Command) -> Mend | None:
 
 
 def _close_home(command: Command) -> str | None:
-    """Take the right to write from others, if the home is ours and that is all that is wrong."""
+    """Take every right from others, if the home is ours and that is all that is wrong."""
     root = command.settings.home.root
     state = root.stat()
     if not root.is_dir() or state.st_uid != os.getuid() or not state.st_mode & WRITABLE_BY_OTHERS:
         return None
-    root.chmod(state.st_mode & 0o7777 & ~WRITABLE_BY_OTHERS)
-    return f"chmod go-w {root}"
+    root.chmod(0o700)
+    return f"chmod 700 {root}"
 
 
 def _up(command: Command) -> str:
