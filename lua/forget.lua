@@ -30,10 +30,17 @@ if target then return { 'alias', target } end
 local record = load_reader(agents, agent)
 if not record then return { 'ok', 0 } end
 if live_sessions(presence, record, now_ms()) > 0 then
-  return redis.error_reply('AGENT_BUSY ' .. agent .. ' is online')
+  return redis.error_reply('AGENT_BUSY ' .. agent .. ' is online; it can be forgotten when its session has ended')
 end
-local mail = redis.call('XLEN', inbox) + redis.call('XLEN', dead) + redis.call('HLEN', open)
-if mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: ' .. mail) end
+local mail = {}
+local function count(command, key, what) -- and the way to end that
+  local found = redis.call(command, key)
+  if found > 0 then mail[#mail + 1] = found .. ' ' .. what end
+end
+count('XLEN', inbox, 'in the inbox (`postino clear ' .. agent .. '` deletes that)')
+count('XLEN', dead, 'dead (`postino dead ' .. agent .. ' --clear` deletes that)')
+count('HLEN', open, 'opened and not done (`postino done --opened` ends that)')
+if #mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail: ' .. table.concat(mail, ', ')) end
 redis.call('UNLINK', inbox, leases, dead, open)
 -- the ids are kept a while longer, because a sender may still retry one
 if redis.call('PEXPIRE', index, ttl_ms) == 1 then redis.call('HSET', index, '#leaves', 1) end -- see send.lua

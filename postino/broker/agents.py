@@ -159,7 +159,7 @@ class Agents:
 
     async def _unknown(self, name: str) -> UnknownAgent:
         near = await self._nearest.of(name, fresh=True)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        hint = f"; did you mean {', '.join(near)}?" if near else "; `postino agents` lists all there are"
         return UnknownAgent(f"there is no agent named {name}{hint}", names=near)
 
 

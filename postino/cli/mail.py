@@ -9,6 +9,7 @@ from postino.cli import body, people, render, streams, terminal
 from postino.cli.arguments import wrong
 from postino.cli.command import Command
 from postino.errors import BadRequest, PostinoError, UnknownAgent
+from postino.values import HUMAN
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -247,7 +248,9 @@ def clear(command: Command) -> int:
     """Delete every message of an inbox, or all broadcasts."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
     parser.add_argument("--broadcasts", action="store_true", help="delete all broadcasts instead, for every agent")
-    parser.add_argument("--yes", action="store_true", help="delete without asking")
+    parser.add_argument(
+        "--yes", action="store_true", help="delete without asking; needed for a person's mail without a terminal"
+    )
     args = parser.parse_args(command.argv)
     if args.broadcasts and (args.name or args.agent):
         raise BadRequest("--broadcasts deletes them for every agent; give no name with it")
@@ -262,12 +265,15 @@ def clear(command: Command) -> int:
 
 def _resolved(client: Client, name: str, args: argparse.Namespace) -> str:
     """Return the agent that a name means, for a question, and what it has: the name may be an alias, or a setting."""
-    if args.yes or not terminal.is_attended():
+    if args.yes:
         return ""
     try:
         found = client.agent(name)
     except UnknownAgent:
         return f"{render.line(name)}, whom nobody knows"
+    if found["kind"] == "human" and not terminal.is_attended():
+        who = "the mailbox of all people" if found["name"] == HUMAN else "a person"
+        raise BadRequest(f"{found['name']} is {who}, and nobody can be asked here: --yes deletes the mail all the same")
     asked = "" if found["name"] == name else f" (now the name of {render.line(name)})"
     return f"{render.line(found['name'])}{asked}, which has {render.count(found['messageCount'], 'message')}"
 

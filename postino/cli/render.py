@@ -208,15 +208,13 @@ def history(items: list[Json], ink: Ink) -> str:
     return "\n".join(entry(item, ink) for item in reversed(items)) if items else "No messages or broadcasts match.\n"
 
 
-def entry(item: Json, ink: Ink) -> str:
-    """Return a head line and the body of one entry of the history."""
+def entry(item: Json, ink: Ink, *, state: bool = True) -> str:
+    """Return a head line, with its `state` if wanted, and the body of one entry of the history."""
     way = f"{ink(line(item['from']), 'bold', 'cyan')} → {ink(names(str(item['to']).split(', ')), 'bold')}"
-    state = item.get("state") or item.get("kind")
-    head = [
-        way,
-        ink(ago(item.get("timestamp")), "dim"),
-        ink(_state(item, state), STATE_STYLES.get(str(state), "yellow")),
-    ]
+    head = [way, ink(ago(item.get("timestamp")), "dim")]
+    if state:
+        known = item.get("state") or item.get("kind")
+        head.append(ink(_state(item, known), STATE_STYLES.get(str(known), "yellow")))
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
     return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + choices(item)

@@ -33,10 +33,11 @@ def show(command: Command) -> int:
 def _shown(item: Json, ink: render.Ink) -> str:
     from postino.cli.markdown import rendered
 
-    head, _, rest = render.entry(item, ink).partition("\n")
+    fate = _fate(item)
+    head, _, rest = render.entry(item, ink, state=len(fate) != 1).partition("\n")
     tree = item.get("tree")
     body = rest if tree is None else rendered(tree, ink) + render.choices(item)
-    return "".join([f"{head}\n", *(f"{ink(each, 'dim')}\n" for each in _fate(item)), body])
+    return "".join([f"{head}\n", *(f"{ink(each, 'dim')}\n" for each in fate), body])
 
 
 def _fate(item: Json) -> list[str]:

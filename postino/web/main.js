@@ -62,8 +62,9 @@ const mailLayout = h("div", { class: "mail-layout" }, agentList.element, mail.el
 
 // the view is shown when it is known what stands above it, and the events of the last minutes are loaded after that
 document.documentElement.dataset.starting = "";
+const [agentsRead, inboxRead] = [agents, inbox].map(({ changed }) => new Promise((resolve) => changed.on(resolve)));
 const firstRows = Promise.race([
-  Promise.all([agents.changed, inbox.changed].map((changed) => new Promise((resolve) => changed.on(resolve)))),
+  Promise.all([agentsRead, inboxRead]),
   new Promise((resolve) => setTimeout(resolve, FIRST_ROWS_MS)),
 ]);
 
@@ -197,19 +198,28 @@ function warning({ ok, error, durability, warnings = [] }) {
   return durability === "volatile" ? `Accepted mail may be lost in a crash. ${warnings[0] ?? ""}` : "";
 }
 
-/** Exchange a code that `postino open` put into the address for the token; the address becomes `hash`. */
+/** Exchange a code that `postino open` put into the address for the token; the address becomes `hash`. Return whether it was done. */
 async function signInByCode(hash = "") {
   const code = /^#code=([\w-]+)$/.exec(location.hash)?.[1];
-  if (!code) return;
+  if (!code) return false;
   history.replaceState(null, "", location.pathname + hash);
   try {
     const answer = await api.signIn(code);
     if (answer.token) api.setToken(answer.token);
     me.signIn(answer);
     if (me.name) await me.load();
+    return true;
   } catch {
     frame.toast("The sign-in code has been used or has expired. Run `postino open` again.", "bad");
+    return false;
   }
+}
+
+/** Let the first view be the inbox if something waits there. */
+async function showWaiting() {
+  await me.load();
+  if (me.name) await inboxRead;
+  if (inbox.open.length) history.replaceState(null, "", "#/inbox");
 }
 
 listen({
@@ -242,8 +252,9 @@ setInterval(() => document.hidden || checkHealth(), HEALTH_MS);
 
 // an address with a code that is pasted into an open page loads nothing
 addEventListener("hashchange", ({ oldURL }) => signInByCode(new URL(oldURL).hash));
-await signInByCode(); // before the first request, and before the router reads the address
-me.load();
+// before the first request, and before the router reads the address
+if (await signInByCode()) await showWaiting();
+else me.load();
 follow(show);
 if (demo) frame.warn("This is a made-up mailroom: nothing here is real, and nothing is sent.");
 agents.refresh();

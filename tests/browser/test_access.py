@@ -78,6 +78,28 @@ def test_postino_open_opens_the_page_signed_in(visitor, guarded) -> None:
     other.get_by_role("dialog", name="Sign in").wait_for()
 
 
+@pytest.fixture(scope="module")
+def empty(run_daemon: Any) -> Iterator[Any]:
+    """A daemon of which nobody has asked anything."""
+    with run_daemon() as served:
+        yield served
+
+
+def test_postino_open_shows_the_inbox_first_if_something_waits_there(empty, visit_other) -> None:
+    visitor = visit_other(empty.url)
+    page = visitor.open(f"#{fragment_of_open(empty)}")
+    page.get_by_role("heading", name="All mail").wait_for()
+    empty.send(next(each["name"] for each in empty.call("GET", "people")["items"] if each["here"]), "which branch?")
+
+    page = visitor.open(f"#{fragment_of_open(empty)}")
+    page.locator(".tab[aria-current=page]", has_text="Inbox").wait_for()
+    page.get_by_text("which branch?").wait_for()
+    assert page.evaluate("location.hash") == "#/inbox"
+    assert page.evaluate("history.length") <= 2
+
+    visitor.open("").get_by_role("heading", name="All mail").wait_for()  # an address without a code
+
+
 def test_the_address_of_postino_open_signs_in_an_open_page(visitor, guarded) -> None:
     page = visitor.open("#/agents/bob")
     page.get_by_label("Token").fill("half a tok")

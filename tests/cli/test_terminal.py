@@ -75,6 +75,18 @@ def test_a_yes_or_the_option_or_no_terminal_deletes(postino: Any) -> None:
     assert postino.ok("clear", "t2-bob") == "deleted 1 message of t2-bob\n"
 
 
+def test_a_persons_mail_is_not_deleted_where_nobody_can_be_asked(postino: Any) -> None:
+    with Client(Home(postino.home).socket) as client:
+        client.register_person("t4-robert")
+    for name in ("t4-robert", "human"):
+        postino.ok("send", name, "unopened", "--id", f"t4-{name}")
+        refusal = postino.no(2, "clear", name)
+        assert refusal.startswith(f"{name} is ") and "--yes" in refusal
+        assert postino.json("show", f"t4-{name}")["items"][0]["state"] == "queued"
+        assert postino.ok("clear", name, "--yes").endswith(f" of {name}\n")
+        assert postino.json("show", f"t4-{name}")["items"][0]["state"] == "cleared"
+
+
 def test_reading_the_mail_of_an_agent_that_is_online_asks(postino: Any) -> None:
     postino.ok("send", "t3-bob", "for its session")
     with Client(Home(postino.home).socket) as client:
