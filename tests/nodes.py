@@ -29,6 +29,8 @@ COPIES = (
     *("--repl-backlog-size", "64mb", "--repl-timeout", "5"),
 )
 DOWN_AFTER_MS = 3000  # at 1000 Sentinels take a primary for down that they have just promoted
+#: until a Sentinel has answers of a new primary it counts from the promotion, and it dials once a second at most
+STEADY_MS = 2000
 CLI = shutil.which("valkey-cli") or shutil.which("redis-cli")  # for the script below; without it failovers take longer
 FORMER_PRIMARY = Path(__file__).parents[1] / "docs" / "former_primary.sh"
 NAME = "mail"
@@ -150,14 +152,17 @@ class Watched:
         return sum((each.folder / "log").read_text().count("+convert-to-slave") for each in self.sentinels)
 
     def settled(self) -> bool:
-        """Tell whether all Sentinels name one primary, which has all other nodes as replicas."""
+        """Tell whether all Sentinels name one primary, which has answered them and has all other nodes as replicas.
+
+        They have known it for STEADY_MS: how soon they take a newer one for down is chance.
+        """
         with contextlib.suppress(RedisError, OSError):
-            named = {int(each.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)[1]) for each in self.sentinels}
-            known = all(
-                int(dict(_pairs(each.ask("SENTINEL", "MASTER", NAME)))["num-slaves"]) == len(self.nodes) - 1
-                for each in self.sentinels
-            )
-            return len(named) == 1 and known and synced(self.primary(), len(self.nodes) - 1)
+            said = [dict(_pairs(each.ask("SENTINEL", "MASTER", NAME))) for each in self.sentinels]
+            known = all(int(each["num-slaves"]) == len(self.nodes) - 1 for each in said)
+            answered = all(int(each["last-ping-sent"]) == 0 for each in said)  # else the ms since one without answer
+            steady = all(int(each["role-reported-time"]) > STEADY_MS for each in said)
+            one = len({int(each["port"]) for each in said}) == 1
+            return one and known and answered and steady and synced(self.primary(), len(self.nodes) - 1)
         return False
 
 

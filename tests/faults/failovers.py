@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic, time
@@ -130,12 +131,13 @@ class Load:
             await self.progress()
 
     async def _read_out(self, inbox: str) -> None:
+        unsure = False  # whether an answer was lost, so that this reader may hold what it has not seen
         while True:
             answer = next(self._answers)
             try:
-                batch = await self.broker.mail.read(inbox, "reader", limit=200, budget=10_000_000)
-                await self.broker.mail.ack(inbox, "reader", [each.id for each in batch.items])
+                batch = await self.broker.mail.read(inbox, "reader", limit=200, budget=10_000_000, resume=unsure)
             except StoreAway:
+                unsure = True
                 await asyncio.sleep(0.1)
                 continue
             if not batch.items:
@@ -156,8 +158,14 @@ class Load:
                         sound=sound,
                         delivery=each.delivery,
                         redelivered=each.redelivered,
+                        resumed=unsure,
                     )
                 )
+            try:
+                await self.broker.mail.ack(inbox, "reader", [each.id for each in batch.items])
+                unsure = False
+            except StoreAway:
+                unsure = True
 
     async def outage(self, fault: Callable[[], Awaitable[Any]]) -> float:
         """Run a fault; return the longest time without an accepted message from its beginning until 40 more came."""
@@ -212,11 +220,17 @@ async def opened(settings: Settings) -> Broker:
 # faults
 
 
+async def at_any_moment() -> None:
+    """Wait up to a second: Sentinels ping once a second, and a fault right after a ping takes longer to be noticed."""
+    await asyncio.sleep(random.random())
+
+
 async def kill(watched: Watched, load: Load) -> float:
     """kill -9 the primary, start it again after the failover; return the seconds in which nothing was accepted.
 
     It comes back as a primary, as its configuration says.
     """
+    await at_any_moment()
     primary = watched.primary()
 
     async def fault() -> None:
@@ -254,6 +268,7 @@ async def planned(watched: Watched, load: Load, *words: str) -> float:
 
 async def freeze(watched: Watched, load: Load) -> float:
     """SIGSTOP the primary until another is promoted and has accepted, then let it go on."""
+    await at_any_moment()
     primary = watched.primary()
 
     async def fault() -> None:
