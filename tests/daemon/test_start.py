@@ -188,7 +188,7 @@ def test_a_daemon_that_does_not_get_on_is_not_waited_for_without_end(
     monkeypatch.setattr(process, "STARTING_S", 3.0)
     with ThreadPoolExecutor() as pool:
         started = pool.submit(process.start, environ, home, 1.0)
-        pid = stopped()
+        stopped()
 
         with pytest.raises(Unreachable, match="has not answered for 3 s; `postino down`"):
             started.result(PATIENCE_S)
