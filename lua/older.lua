@@ -9,5 +9,5 @@ RETURNS  entries, each with its stream ID and its fields
 ERRORS   NONE
 TIME     O(limit), also if there is nothing before the place
 ]]
---@include lib/older
-return older(KEYS[1], ARGV[1], ARGV[2], ARGV[3])
+--@include lib/backwards
+return read_backwards(KEYS[1], ARGV[1], ARGV[2], ARGV[3])

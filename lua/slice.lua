@@ -15,9 +15,9 @@ RETURNS  length of the stream, items, and the stream IDs before and after which 
 ERRORS   NONE
 TIME     O(limit + skip), skip up to the nearer end, at most 1,000 in a call
 ]]
+--@include lib/backwards
 --@include lib/entry
 --@include lib/fields
---@include lib/older
 local inbox, index = unpack(KEYS)
 local from, back, skip, limit, bytes = ARGV[1], ARGV[2] == 'older', tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local length, items, used, steps, more = redis.call('XLEN', inbox), {}, 0, 1000, false
@@ -27,7 +27,7 @@ local function newer(id, most)
   return redis.call('XRANGE', inbox, id == '' and '-' or '(' .. id, '+', 'COUNT', most)
 end
 local function before(id, most)
-  return older(inbox, id == '' and '+' or '(' .. id, '-', most)
+  return read_backwards(inbox, id == '' and '+' or '(' .. id, '-', most)
 end
 
 if from == '' and skip > length / 2 then skip = math.min(skip, length) - length - 1 end -- from the nearer end
