@@ -10,9 +10,10 @@ import select
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import aiohttp
 from aiohttp import StreamReader, web
 
-from postino.rest import peer
+from postino.rest import peer, request_loop
 from postino.rest.answers import forbidden
 from postino.rest.limited_log import LimitedLog
 from postino.rest.request_loop import Find, RequestLoop
@@ -261,6 +262,8 @@ class HttpConnections:
         self.policy = policy
         self.find = find
         self.quick = peer.is_quick()
+        if not request_loop.IN_USE:
+            LOG.warning("aiohttp_changed", aiohttp=aiohttp.__version__, effect="requests take longer")
         self._open: set[HttpConnection] = set()
         self._tcp = 0
 

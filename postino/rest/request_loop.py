@@ -1,16 +1,18 @@
 """The requests of one connection, handled one after the other in the connection's own task.
 
 aiohttp 3.14 makes a task for each request, which costs two turns of the event loop, and builds each answer's head anew
-from a dictionary. A send takes as much time for that as for all that postino does with it.
+from a dictionary. A send takes as much time for that as for all that postino does with it. It takes attributes that
+aiohttp does not promise to keep: with an aiohttp that has others, aiohttp's own loop handles the requests.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 
 from aiohttp import StreamReader, web
-from aiohttp.http import HttpVersion11, RawRequestMessage, StreamWriter
+from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage, StreamWriter
 
 from postino.errors import BadRequest, PostinoError
 from postino.rest.answers import Answer, closing, refusal
@@ -20,6 +22,29 @@ from postino.values import visible
 Find = Callable[[web.BaseRequest], Answering | None]
 
 LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the error
+KEEP_ALIVE_S = 30.0  # between two requests in aiohttp's own loop
+
+#: the private attributes of web.RequestHandler that this module and connection.py use
+USED = frozenset(
+    {
+        *("_messages", "_waiter", "_parser", "_buffer_paused", "_msg_queue_resume_size", "_resume_reading_if_drained"),
+        *("_reading_paused", "_request_factory", "_request_handler", "_handle_request", "_task_handler", "_loop"),
+        *("_upgraded", "_close", "_force_close"),
+    }
+)
+
+
+def is_known(handler: type) -> bool:
+    """Return whether `handler`, aiohttp's RequestHandler, has what is used of it here."""
+    handle = getattr(handler, "_handle_request", is_known)
+    return (
+        all(hasattr(handler, name) for name in USED)
+        and [*inspect.signature(handle).parameters] == ["self", "request", "start_time", "request_handler"]
+        and hasattr(HttpRequestParser, "message_consumed")
+    )
+
+
+IN_USE = is_known(web.RequestHandler)
 
 
 class RequestLoop(web.RequestHandler):
@@ -31,7 +56,8 @@ class RequestLoop(web.RequestHandler):
         super().__init__(
             server,
             loop=loop,
-            keepalive_timeout=0,  # no timer: the owner of idle connections closes them
+            keepalive_timeout=0 if IN_USE else KEEP_ALIVE_S,  # 0: no timer, the owner of idle connections closes them
+            lingering_time=LINGER_S,
             access_log=None,  # type: ignore[arg-type] # the default is to log; None is what aiohttp's runner passes
             auto_decompress=False,
         )
@@ -40,6 +66,8 @@ class RequestLoop(web.RequestHandler):
 
     async def start(self) -> None:
         """Handle requests until the connection is to be closed; what is no request aiohttp answers, and closes it."""
+        if not IN_USE:
+            return await super().start()
         try:
             while not self._force_close:
                 if not self._messages:
@@ -108,7 +136,7 @@ class RequestLoop(web.RequestHandler):
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on reading where it was paused. aiohttp calls this twice for each body, paused or not."""
-        if self._reading_paused:
+        if not IN_USE or self._reading_paused:
             super().resume_reading(resume_parser)
 
     async def finish_response(
@@ -118,7 +146,7 @@ class RequestLoop(web.RequestHandler):
 
         JSON takes the place of aiohttp's own refusals, such as that of an `Expect` without a route.
         """
-        is_plain = request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
+        is_plain = IN_USE and request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
         if not is_plain or not isinstance(resp, Answer):
             if isinstance(resp, web.HTTPException):
                 resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
@@ -145,3 +173,8 @@ class RequestLoop(web.RequestHandler):
             return closing(refusal(BadRequest(f"this is not an HTTP request: {visible(message or '')[:200]}")))
         self.logger.error("Error handling request", exc_info=exc)
         return closing(refusal(PostinoError("postino has a bug; the daemon's log has the traceback")))
+
+
+for _name, _none in (("_messages", ()), ("_waiter", None)):  # connection.py asks for them in any case
+    if not hasattr(web.RequestHandler, _name):
+        setattr(RequestLoop, _name, _none)

@@ -53,6 +53,10 @@ def test_the_private_attributes_in_use_are_these(kind: type) -> None:
     assert private_names(tree, of_self=True) - names_of(kind) == PRIVATE[kind]
 
 
+def test_all_of_them_are_looked_for_before_they_are_used() -> None:
+    assert request_loop.USED == OF_LOOP
+
+
 @pytest.mark.parametrize("name", sorted(OF_LOOP))
 def test_this_aiohttp_has_the_private_attributes_in_use(name: str) -> None:
     assert name in names_of(*web.RequestHandler.__mro__), (
