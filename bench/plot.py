@@ -8,6 +8,8 @@ from typing import Any
 
 WIDTH, HEIGHT = 860, 400
 LEFT, TOP, BOTTOM, GAP, LEGEND = 52, 34, 46, 40, 190  # px round and between the two panels
+LINE = 17  # px of a line of the legend
+DASHES = ("", "7 3", "2 3")  # one for each round through the colours
 COLOURS = ("#1f4f9c", "#c0392b", "#17663d", "#8a4f00", "#6d3f86", "#00838f", "#596072", "#d81b60", "#7a7a00")
 STYLE = (
     "text{font:12px sans-serif;fill:#333}.title{font-size:13px;font-weight:600}"
@@ -49,13 +51,13 @@ class _Panel:
             label = f"{size:,}"
             parts.append(f'<text x="{self._at_x(size)}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{label}</text>')
         for number, row in enumerate(self._rows):
-            colour = COLOURS[number % len(COLOURS)]
+            stroke = f'stroke="{COLOURS[number % len(COLOURS)]}" stroke-dasharray="{DASHES[number // len(COLOURS)]}"'
             points = " ".join(
                 f"{self._at_x(size)},{self._at_y(time)}" for size, time in zip(row["sizes"], row["p50 ms"], strict=True)
             )
-            x, y = self._left + self._width + 12, TOP + 10 + number * 19
-            parts.append(f'<polyline class="line" stroke="{colour}" points="{points}"/>')
-            parts.append(f'<line class="line" stroke="{colour}" x1="{x}" x2="{x + 16}" y1="{y}" y2="{y}"/>')
+            x, y = self._left + self._width + 12, TOP + 10 + number * LINE
+            parts.append(f'<polyline class="line" {stroke} points="{points}"/>')
+            parts.append(f'<line class="line" {stroke} x1="{x}" x2="{x + 16}" y1="{y}" y2="{y}"/>')
             parts.append(f'<text x="{x + 22}" y="{y + 4}">{escape(row["what"])} ×{row["growth"]:g}</text>')
         return parts
 

@@ -9,6 +9,7 @@ KEYS     inbox     stream   {po}:inbox4:<agent>
          agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions
+         changes   stream   {po}:changes
 ARGV     agent     the reader's present name
          consumer  the reading session
          ids       JSON array of message ids, each once
@@ -27,7 +28,7 @@ TIME     O(n) in the ids
 --@include lib/event
 --@include lib/finish
 --@include lib/now
-local inbox, leases, index, events, agents, presence, sessions = unpack(KEYS)
+local inbox, leases, index, events, agents, presence, sessions, changes = unpack(KEYS)
 local agent, consumer, ids = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local stored = redis.call('HGET', agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
@@ -52,9 +53,9 @@ end
 if #ended > 0 then
   emit(events, 'msg_ack', 'ids', cjson.encode(ended), 'to', agent, 'reader', consumer)
   if stored and string.find(stored, '"seen":0[,}]') then -- it was only written to: who acknowledges has acted
-    local record = cjson.decode(stored)
+    local record = record_of(agent, stored)
     record.seen = now
-    save_agent(agents, agent, record)
+    save_agent(agents, changes, agent, record)
   end
 end
 return 'ok ' .. table.concat(marks)

@@ -6,6 +6,7 @@ KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions
          events    stream   {po}:events3
+         changes   stream   {po}:changes
 ARGV     session   session id, the consumer name
          process   the Claude process: host:pid:start
          claude    its Claude session id
@@ -21,7 +22,7 @@ TIME     O(n) in the sessions of the agents
 --@include lib/now
 --@include lib/presence
 --@include lib/session
-local agents, presence, sessions, events = unpack(KEYS)
+local agents, presence, sessions, events, changes = unpack(KEYS)
 local session, process, claude, now = ARGV[1], 'process:' .. ARGV[2], ARGV[3], now_ms()
 local known = load_session(agents, sessions, session)
 if not known then return {} end
@@ -36,12 +37,12 @@ if resumed_record and live_sessions(presence, resumed_record, now) == 0 then
     made = (left_record.since or 0) >= known.at and 1 or 0
     left_record.sessions, left_record.seen = without(left_record.sessions, session), now
     local others = live_sessions(presence, left_record, now)
-    save_agent(agents, left, left_record)
+    save_agent(agents, changes, left, left_record)
     if others == 0 then emit(events, 'agent_offline', 'agent', left, 'session', session) end
   end
   add_session(resumed_record, session)
   resumed_record.seen = now
-  save_agent(agents, resumed, resumed_record)
+  save_agent(agents, changes, resumed, resumed_record)
   known.agent = resumed
   emit(events, 'agent_online', 'agent', resumed, 'session', session)
 end

@@ -13,6 +13,7 @@ KEYS     broadcasts      stream   {po}:broadcasts4
          meta            hash     {po}:meta
          past            stream   {po}:past:all
          past_from       stream   {po}:past:<sender>
+         changes         stream   {po}:changes
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -40,7 +41,8 @@ TIME     O(log n) in the broadcasts
 --@include lib/number
 --@include lib/past
 --@include lib/sweep_index
-local broadcasts, feed, index, cursors, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS)
+local broadcasts, feed, index, cursors, history, events, agents, presence, sessions, meta = unpack(KEYS, 1, 10)
+local past, past_from, changes = unpack(KEYS, 11, 13)
 local id, digest, from, message, via = unpack(ARGV, 1, 5)
 local max_broadcasts, ttl_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
 local now = now_ms()
@@ -67,7 +69,7 @@ local marked = mark_both(past, past_from, entry, ARGV[9], ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)
-  if (seen or first - 1) >= last then redis.call('HSET', cursors, sender, stream_id .. ' ' .. seq) end
+  if (seen or first - 1) >= last then save_cursor(cursors, changes, sender, stream_id .. ' ' .. seq) end
 end
 emit(events, 'broadcast', 'id', id, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end

@@ -6,6 +6,7 @@ KEYS     agents    hash     {po}:agents
          sessions  hash     {po}:sessions
          events    stream   {po}:events3
          departures  stream   {po}:departures
+         changes     stream   {po}:changes
 ARGV     online_ms  the longest that a sign of life keeps a session online
 RETURNS  number of sessions taken offline
 ERRORS   NONE
@@ -18,7 +19,7 @@ TIME     O(n) in the sessions taken offline
 --@include lib/number
 --@include lib/presence
 --@include lib/session
-local agents, presence, sessions, events, departures = unpack(KEYS)
+local agents, presence, sessions, events, departures, changes = unpack(KEYS)
 local now = now_ms()
 -- the clock was stepped back since these signs of life: without this they would keep their sessions online for its length
 local online_ms = tonumber(ARGV[1])
@@ -41,7 +42,7 @@ for _, session in ipairs(silent) do
     local record = load_agent(agents, known.agent)
     if record then
       record.sessions = without(record.sessions, session)
-      save_agent(agents, known.agent, record)
+      save_agent(agents, changes, known.agent, record)
       if online_sessions(presence, record) == 0 then
         go_offline(events, departures, known.agent, record, session)
       end

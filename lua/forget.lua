@@ -11,6 +11,7 @@ KEYS     inbox     stream   {po}:inbox4:<agent>
          groups    hash     {po}:groups
          presence  zset     {po}:presence
          events    stream   {po}:events3
+         changes   stream   {po}:changes
 ARGV     agent     the present name
          ttl_ms    how long its message ids are kept
 RETURNS  ok, 1 removed | 0 unknown: of a name under which somebody has only read, that is removed
@@ -23,7 +24,7 @@ TIME     O(n) in the aliases and in the members of its groups
 --@include lib/group
 --@include lib/now
 --@include lib/presence
-local inbox, leases, index, dead, open, agents, cursors, groups, presence, events = unpack(KEYS)
+local inbox, leases, index, dead, open, agents, cursors, groups, presence, events, changes = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -44,8 +45,8 @@ if #mail > 0 then return redis.error_reply('AGENT_BUSY ' .. agent .. ' has mail:
 redis.call('UNLINK', inbox, leases, dead, open)
 -- the ids are kept a while longer, because a sender may still retry one
 if redis.call('PEXPIRE', index, ttl_ms) == 1 then redis.call('HSET', index, '#leaves', 1) end -- see send.lua
-drop_names(agents, { agent })
-drop_names(agents, record.aliases)
+drop_names(agents, changes, { agent })
+drop_names(agents, changes, record.aliases)
 redis.call('HDEL', cursors, agent)
 replace_member(groups, record, agent, nil)
 if record.since == 0 then return { 'ok', 0 } end

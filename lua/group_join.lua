@@ -4,6 +4,7 @@ Atomic because the group and the record of the agent must agree. Repeating chang
 KEYS     agents       hash     {po}:agents
          groups       hash     {po}:groups
          events       stream   {po}:events3
+         changes      stream   {po}:changes
 ARGV     agent        the present name
          group        the group's name in lower case
          title        the group's name as the caller writes it; the first member's way is kept
@@ -18,7 +19,7 @@ TIME     O(n) in the members
 --@include lib/event
 --@include lib/group
 --@include lib/now
-local agents, groups, events = unpack(KEYS)
+local agents, groups, events, changes = unpack(KEYS)
 local agent, group = ARGV[1], ARGV[2]
 local max_members, max_groups = tonumber(ARGV[4]), tonumber(ARGV[5])
 local target = alias_of(agents, agent)
@@ -40,6 +41,6 @@ record.groups[#record.groups + 1] = group
 others[#others + 1] = agent
 found.members = others
 save_group(groups, group, found)
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 emit(events, 'group_join', 'group', found.name, 'agent', agent)
 return { 'ok', found.name, #others, 1, known }

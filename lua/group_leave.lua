@@ -4,6 +4,7 @@ Atomic because the group and the record of the agent must agree. Repeating chang
 KEYS     agents  hash     {po}:agents
          groups  hash     {po}:groups
          events  stream   {po}:events3
+         changes stream   {po}:changes
 ARGV     agent   the present name
          group   the group's name in lower case
 RETURNS  ok, the group's name or '', number of members that are left, 1 left | 0 it was no member
@@ -14,7 +15,7 @@ TIME     O(n) in the members
 --@include lib/agent
 --@include lib/event
 --@include lib/group
-local agents, groups, events = unpack(KEYS)
+local agents, groups, events, changes = unpack(KEYS)
 local agent, group = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -27,7 +28,7 @@ save_group(groups, group, found)
 local record = load_agent(agents, agent)
 if record then
   record.groups = without(record.groups, group)
-  save_agent(agents, agent, record)
+  save_agent(agents, changes, agent, record)
 end
 emit(events, 'group_leave', 'group', found.name, 'agent', agent)
 return { 'ok', found.name, #others, 1 }

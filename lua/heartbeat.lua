@@ -6,6 +6,7 @@ KEYS     agents     hash     {po}:agents
          sessions   hash     {po}:sessions
          events     stream   {po}:events3
          departures  stream   {po}:departures
+         changes     stream   {po}:changes
 ARGV     agent      the present name
          online_ms  how long the agent stays online; 0: offline now
 RETURNS  ok, 1 the agent is online | 0
@@ -19,7 +20,7 @@ TIME     O(n) in the sessions of the agent
 --@include lib/json
 --@include lib/now
 --@include lib/presence
-local agents, presence, sessions, events, departures = unpack(KEYS)
+local agents, presence, sessions, events, departures, changes = unpack(KEYS)
 local agent, online_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -42,7 +43,7 @@ if online_ms > 0 then
 end
 record.seen = now
 local after = online_sessions(presence, record)
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 if before == 0 and after > 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
 if before > 0 and after == 0 then go_offline(events, departures, agent, record, session) end
 return { 'ok', live_sessions(presence, record, now) > 0 and 1 or 0 }

@@ -8,6 +8,7 @@ KEYS     agents   hash     {po}:agents
          index    hash     {po}:index:<agent>
          dead     stream   {po}:dead4:<agent>
          open     hash     {po}:open:<agent>
+         changes  stream   {po}:changes
 ARGV     agent    the name
          line     JSON: since, seen (ms), as lib/agent.lua has them, reads, aliases ([name, made ms]), human, seq (last number given), cursor or ''
          twins    JSON array of agents without mail here whose names differ from one of these only in case: they are this one
@@ -18,7 +19,7 @@ TIME     O(n) in the aliases and twins
 --@include lib/agent
 --@include lib/cursor
 --@include lib/number
-local agents, cursors, inbox, leases, index, dead, open = unpack(KEYS)
+local agents, cursors, inbox, leases, index, dead, open, changes = unpack(KEYS)
 local agent, line = ARGV[1], cjson.decode(ARGV[2])
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
@@ -36,7 +37,7 @@ record = record or {}
 for _, twin in ipairs(cjson.decode(ARGV[3])) do
   local other = load_agent(agents, twin)
   for _, session in ipairs(other and other.sessions or {}) do add_session(record, session) end
-  drop_names(agents, { twin })
+  drop_names(agents, changes, { twin })
   redis.call('HDEL', cursors, twin)
 end
 local aliases = {}
@@ -59,13 +60,14 @@ for _, former in ipairs(record.aliases or {}) do
   aliases[#aliases + 1] = former
 end
 record.aliases = aliases
+if #aliases > 0 then note_changes(changes, aliases) end
 record.since = line.since == 0 and record.since or math.min(record.since or line.since, line.since)
 record.seen = math.max(record.seen or 0, line.seen)
 record.reads = record.reads or line.reads or nil
 record.human = record.human or line.human or nil
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 if line.seq > tonumber(redis.call('HGET', index, '#seq') or 0) then redis.call('HSET', index, '#seq', line.seq) end
 local _, seen = load_cursor(cursors, agent)
 local _, wanted = split_cursor(line.cursor)
-if wanted and wanted > (seen or -1) then redis.call('HSET', cursors, agent, line.cursor) end
+if wanted and wanted > (seen or -1) then save_cursor(cursors, changes, agent, line.cursor) end
 return { 'ok' }

@@ -7,6 +7,7 @@ KEYS     inbox    stream   {po}:inbox4:<agent>, or another stream
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
          agents   hash     {po}:agents
+         changes  stream   {po}:changes
 ARGV     agent    the present name
          rows     JSON array: entry (stream ID), fields (flat); of a message also id, record (of the index)
 RETURNS  ok, number of entries added
@@ -19,7 +20,7 @@ TIME     O(n log n) in the rows
 --@include lib/fields
 --@include lib/now
 --@include lib/stream
-local inbox, leases, index, agents = unpack(KEYS)
+local inbox, leases, index, agents, changes = unpack(KEYS)
 local agent, rows, now = ARGV[1], cjson.decode(ARGV[2]), now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -38,7 +39,7 @@ local function restore(row, stream_id)
 end
 
 if rows[1].record and redis.call('HEXISTS', agents, agent) == 0 then -- forgotten meanwhile
-  save_agent(agents, agent, agent_from(agents, agent, now))
+  save_agent(agents, changes, agent, agent_from(agents, agent, now))
   redis.call('PERSIST', index)
   redis.call('HDEL', index, '#leaves')
 end

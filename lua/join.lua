@@ -5,6 +5,7 @@ KEYS     agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
          events      stream   {po}:events3
+         changes     stream   {po}:changes
 ARGV     session     session id, the consumer name
          generation  grows with each reconnect of the session
          name        explicit agent name or ''
@@ -26,7 +27,7 @@ TIME     O(n) in the candidates and the sessions of the agent
 --@include lib/people
 --@include lib/presence
 --@include lib/session
-local agents, presence, sessions, events = unpack(KEYS)
+local agents, presence, sessions, events, changes = unpack(KEYS)
 local session, generation, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local now, online_ms = now_ms(), tonumber(ARGV[6])
 
@@ -58,7 +59,7 @@ if stand_in then
   local left = load_agent(agents, holder)
   if left then
     left.sessions = without(left.sessions, process.session)
-    save_agent(agents, holder, left)
+    save_agent(agents, changes, holder, left)
   end
 end
 
@@ -76,7 +77,7 @@ local lost = known and derived == 1 and derived_by_another(agents, presence, ses
 if lost then
   local left = load_agent(agents, agent)
   left.sessions = without(left.sessions, session)
-  save_agent(agents, agent, left)
+  save_agent(agents, changes, agent, left)
 end
 if lost or not agent then
   derived = 1
@@ -98,7 +99,7 @@ record.sessions = without(record.sessions, session)
 local others = live_sessions(presence, record, now)
 add_session(record, session)
 record.seen = now
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 
 about.agent, about.gen, about.derived, about.at = agent, generation, derived, now
 save_json(sessions, session, about)

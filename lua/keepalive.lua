@@ -8,6 +8,7 @@ KEYS     inbox       stream   {po}:inbox4:<agent>
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
          events      stream   {po}:events3
+         changes     stream   {po}:changes
 ARGV     agent       the session's agent
          session     session id
          generation  of the connection
@@ -29,7 +30,7 @@ TIME     O(n) in the deliveries shown
 --@include lib/presence
 --@include lib/session
 --@include lib/shown
-local inbox, leases, index, agents, presence, sessions, events = unpack(KEYS)
+local inbox, leases, index, agents, presence, sessions, events, changes = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local known = load_session(agents, sessions, session)
@@ -42,13 +43,13 @@ if lost_derived_name(agents, presence, sessions, known, session, now) then
   redis.call('ZREM', presence, session)
   redis.call('HDEL', sessions, session)
   record.sessions = without(record.sessions, session)
-  save_agent(agents, agent, record)
+  save_agent(agents, changes, agent, record)
   return { 'gone', 0 }
 end
 redis.call('ZADD', presence, now + online_ms, session)
 add_session(record, session)
 record.seen = now
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 if known.left or known.moved then -- it was silent and has come back: housekeeping must not forget it
   known.left = nil
   save_session(sessions, session, known)

@@ -9,6 +9,7 @@ KEYS     inbox       stream   {po}:inbox4:<agent>
          sessions    hash     {po}:sessions
          events      stream   {po}:events3
          departures  stream   {po}:departures
+         changes     stream   {po}:changes
 ARGV     agent       the session's agent
          session     session id
          generation  of the connection that ended
@@ -29,7 +30,7 @@ TIME     O(n) in the messages held
 --@include lib/presence
 --@include lib/session
 --@include lib/stream
-local inbox, leases, index, agents, presence, sessions, events, departures = unpack(KEYS)
+local inbox, leases, index, agents, presence, sessions, events, departures, changes = unpack(KEYS)
 local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local known = load_session(agents, sessions, session)
 if not known or known.gen ~= generation then return { 'ok', 0 } end
@@ -61,7 +62,7 @@ local before = online_sessions(presence, record)
 redis.call('ZREM', presence, session)
 if record then
   record.sessions, record.seen = without(record.sessions, session), now
-  save_agent(agents, agent, record)
+  save_agent(agents, changes, agent, record)
   if before > 0 and online_sessions(presence, record) == 0 then
     go_offline(events, departures, agent, record, session)
   end

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 --[[ mark_given: note up to which broadcast an agent was given, and told what it missed.
 Atomic because two sessions of one agent may note it at once. The mark never moves back.
-KEYS     agents  hash  {po}:agents
+KEYS     agents   hash    {po}:agents
+         changes  stream  {po}:changes
 ARGV     agent   the present name
          number  of the last broadcast that an answer holds or counts as missed
 RETURNS  ok, 1 moved | 0 it was there already
@@ -10,12 +11,12 @@ ERRORS   NONE
 TIME     O(1)
 ]]
 --@include lib/agent
-local agents = KEYS[1]
+local agents, changes = unpack(KEYS)
 local agent, number = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = load_reader(agents, agent) or { since = 0, seen = 0 }
 if (record.given or 0) >= number then return { 'ok', 0 } end
 record.given, record.reads = number, true
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 return { 'ok', 1 }

@@ -5,6 +5,7 @@ KEYS     cursors  hash     {po}:cursors
          agents   hash     {po}:agents
          events   stream   {po}:events3
          feed     hash     {po}:feed
+         changes  stream   {po}:changes
 ARGV     agent    the present name
          cursor   '<stream ID> <number>'
 RETURNS  ok, 1 moved | 0 it was there already
@@ -15,7 +16,7 @@ TIME     O(1)
 --@include lib/agent
 --@include lib/cursor
 --@include lib/event
-local cursors, agents, events, feed = unpack(KEYS)
+local cursors, agents, events, feed, changes = unpack(KEYS)
 local agent = ARGV[1]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -27,8 +28,8 @@ if seen and wanted <= seen then return { 'ok', 0 } end
 local record = load_reader(agents, agent) or { since = 0, seen = 0 }
 if not record.reads then -- it has read, over HTTP
   record.reads = true
-  save_agent(agents, agent, record)
+  save_agent(agents, changes, agent, record)
 end
-redis.call('HSET', cursors, agent, ARGV[2])
+save_cursor(cursors, changes, agent, ARGV[2])
 emit(events, 'broadcast_read', 'reader', agent, 'seq', wanted)
 return { 'ok', 1 }

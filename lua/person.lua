@@ -3,6 +3,7 @@
 Atomic because a session that starts at once must not take the name as well.
 KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
+         changes   stream   {po}:changes
 ARGV     agent     the present name
          chosen    '1': somebody chose this name for the person, so that an agent of that name which is away gives way
 RETURNS  ok, 1 new | 0 it was one
@@ -13,7 +14,7 @@ TIME     O(n) in the sessions of the agent
 --@include lib/agent
 --@include lib/lasts
 --@include lib/now
-local agents, presence = unpack(KEYS)
+local agents, presence, changes = unpack(KEYS)
 local agent, chosen, now = ARGV[1], ARGV[2] == '1', now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -31,5 +32,5 @@ end
 local acted = (record.seen or 0) > 0 and (record.groups or not beats)
 if (record.reads or acted) and not chosen then return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent') end
 record.human = true
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 return { 'ok', 1 }

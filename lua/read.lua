@@ -13,6 +13,7 @@ KEYS     inbox           stream   {po}:inbox4:<agent>
          notices         hash     {po}:notices
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
+         changes         stream   {po}:changes
 ARGV     agent           the reader's present name
          consumer        the reading session
          limit           most messages to lease
@@ -47,7 +48,7 @@ TIME     O(limit + due)
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
-local presence, sessions = unpack(KEYS, 8, 9)
+local presence, sessions, changes = unpack(KEYS, 8, 10)
 local inbox, leases, index, events = keys.inbox, keys.leases, keys.index, keys.events
 local agent, consumer = ARGV[1], ARGV[2]
 local limit, budget, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -71,7 +72,7 @@ if ARGV[12] == '1' then
   local wrong = not_acting_as(keys.agents, presence, sessions, consumer, agent, now)
   if wrong then return wrong end
 end
-local record = stored and cjson.decode(stored) or { since = 0, seen = 0 }
+local record = stored and record_of(agent, stored) or { since = 0, seen = 0 }
 if is_person(record, agent) then
   local what = agent == 'human' and ' is the mailbox of all people, who open' or ' is a person, who opens'
   return redis.error_reply('IS_PERSON ' .. agent .. what .. ' messages by their ids once they were seen: '
@@ -80,7 +81,7 @@ end
 if not record.reads or record.seen > 0 and now - record.seen > 1000 then
   record.reads = true
   if record.seen > 0 then record.seen = now end -- to read makes nobody known
-  save_agent(keys.agents, agent, record)
+  save_agent(keys.agents, changes, agent, record)
 end
 local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
 if stored_count == 0 and (leased_count == 0 or redis.call('EXISTS', inbox) == 0) then return { 'ok', '0 0 0' } end
@@ -219,7 +220,7 @@ if #ids > 0 then
     emit(events, 'msg_ack', 'ids', listed, 'to', agent, 'reader', consumer)
     if record.seen == 0 then
       record.seen = now
-      save_agent(keys.agents, agent, record)
+      save_agent(keys.agents, changes, agent, record)
     end
   end
 end

@@ -9,6 +9,7 @@ KEYS     broadcasts  stream   {po}:broadcasts4
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
          ids         hash     {po}:index:all
+         changes     stream   {po}:changes
 ARGV     agent       the present name
          after       cursor of the session, or ''; the later of it and the agent's counts
          limit       most broadcasts to return
@@ -32,7 +33,7 @@ TIME     O(limit)
 --@include lib/message
 --@include lib/now
 --@include lib/number
-local broadcasts, feed, cursors, agents, events, presence, sessions, ids = unpack(KEYS)
+local broadcasts, feed, cursors, agents, events, presence, sessions, ids, changes = unpack(KEYS)
 local agent, limit, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local move, ttl_ms = ARGV[5] == '1', tonumber(ARGV[6])
 local target = alias_of(agents, agent)
@@ -74,8 +75,8 @@ local cursor = place .. ' ' .. digits(seen)
 if move then
   record.reads = true
   if record.seen > 0 and not record.human then record.seen = now end -- a person is seen with an open page
-  save_agent(agents, agent, record)
-  redis.call('HSET', cursors, agent, cursor)
+  save_agent(agents, changes, agent, record)
+  save_cursor(cursors, changes, agent, cursor)
   if #items > 0 then emit(events, 'broadcast_read', 'reader', agent, 'seq', seen) end
 end
 return { 'ok', items, missed, cursor, more }

@@ -19,6 +19,7 @@ KEYS     inbox      stream   {po}:inbox4:<old>
          events     stream   {po}:events3
          inbox_own  stream   {po}:inbox4:<owner>
          dead_own   stream   {po}:dead4:<owner>
+         changes    stream   {po}:changes
 ARGV     agent      the present name
          name       the new name
          owner      the agent whose alias the new name is, else the new name
@@ -41,6 +42,7 @@ TIME     O(n) in the aliases and sessions of the agent and in the members of its
 --@include lib/people
 --@include lib/presence
 local agents, cursors, groups, presence, sessions, events = unpack(KEYS, 11, 16)
+local changes = KEYS[19]
 local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = now_ms()
 
@@ -86,15 +88,15 @@ if #aliases >= 32 then return redis.error_reply('ALIAS_LIMIT ' .. old .. ' alrea
 
 if other and owner then
   other.aliases = without(other.aliases, new)
-  save_agent(agents, owner, other)
+  save_agent(agents, changes, owner, other)
 elseif other then
-  drop_names(agents, other.aliases)
+  drop_names(agents, changes, other.aliases)
   for _, group in ipairs(other.groups or {}) do -- those that somebody put the new name into
     record.groups = without(record.groups, group)
     record.groups[#record.groups + 1] = group
   end
 end
-if unused then drop_names(agents, { unused }) end
+if unused then drop_names(agents, changes, { unused }) end
 aliases[#aliases + 1] = old
 for at = 1, 5 do
   if redis.call('EXISTS', KEYS[at]) == 1 then
@@ -125,6 +127,7 @@ for _, alias in ipairs(aliases) do
   local _, made = alias_of(agents, alias)
   redis.call('HSET', agents, alias, '@' .. new .. ' ' .. digits(made and made > 0 and made or now))
 end
-save_agent(agents, new, record)
+note_changes(changes, { new, unpack(aliases) })
+save_agent(agents, changes, new, record)
 emit(events, 'agent_rename', 'agent', new, 'old', old)
 return { 'ok', new, json_array(aliases) }

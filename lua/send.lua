@@ -14,6 +14,7 @@ KEYS     inbox       stream   {po}:inbox4:<agent>
          past_from   stream   {po}:past:<sender>
          dead        stream   {po}:dead4:<agent>
          notices     hash     {po}:notices
+         changes     stream   {po}:changes
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
@@ -95,7 +96,7 @@ if redis.call('XLEN', inbox) >= max_inbox then
 end
 
 if not record or seen == '0' and string.find(record, '"since":0[,}]') then
-  save_agent(agents, agent, agent_from(agents, agent, now))
+  save_agent(agents, KEYS[14], agent, agent_from(agents, agent, now))
 end
 -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
 -- field that tells of it

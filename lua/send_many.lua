@@ -10,6 +10,7 @@ KEYS     history       stream   {po}:history
          meta          hash     {po}:meta
          notices       hash     {po}:notices
          groups        hash     {po}:groups
+         changes       stream   {po}:changes
          past_from     stream   {po}:past:<sender>; behind it, of each recipient, inbox, leases, index, dead, past
 ARGV     agents        JSON array of the recipients' present names, whose keys these are, at most 200
          id            message id
@@ -49,7 +50,7 @@ TIME     O(n log m) in the recipients and the messages of an inbox
 --@include lib/presence
 --@include lib/stream
 --@include lib/sweep_index
-local history, events, agents, presence, sessions, meta, notices, groups, past_from = unpack(KEYS, 1, 9)
+local history, events, agents, presence, sessions, meta, notices, groups, changes, past_from = unpack(KEYS, 1, 10)
 local id, digest, from, message, via = unpack(ARGV, 2, 6)
 local max_inbox, ttl_ms, max_dead = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
 local most_swept = 4 -- indexes in one call: the others have their turn with a later message
@@ -72,7 +73,7 @@ if moved then return present end
 
 local recipients, new = {}, {}
 for at, name in ipairs(names) do
-  local first = 9 + (at - 1) * 5
+  local first = 10 + (at - 1) * 5
   local each = { name = name, inbox = KEYS[first + 1], leases = KEYS[first + 2], index = KEYS[first + 3],
     dead = KEYS[first + 4], past = KEYS[first + 5], events = events, agents = agents, notices = notices }
   recipients[at] = each
@@ -103,7 +104,7 @@ if #new > 0 then
   local to = {}
   for at, each in ipairs(new) do
     to[at] = each.name
-    if each.stranger then save_agent(agents, each.name, agent_from(agents, each.name, now)) end
+    if each.stranger then save_agent(agents, changes, each.name, agent_from(agents, each.name, now)) end
     if each.leaves or format_1 then redis.call('PERSIST', each.index) end -- see send.lua
     if each.leaves then redis.call('HDEL', each.index, '#leaves') end
     each.seq, each.created = each.last + 1, true

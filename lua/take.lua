@@ -9,6 +9,7 @@ KEYS     inbox           stream   {po}:inbox4:<agent>
          agents          hash     {po}:agents
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
+         changes         stream   {po}:changes
 ARGV     agent           the reader's present name
          consumer        the reading session
          id              message id
@@ -34,7 +35,7 @@ TIME     O(n) in the new messages before it, at most 1000: behind more it is lef
 --@include lib/now
 --@include lib/people
 --@include lib/stream
-local inbox, leases, index, events, agents, presence, sessions = unpack(KEYS)
+local inbox, leases, index, events, agents, presence, sessions, changes = unpack(KEYS)
 local agent, consumer, id, lease_ms = unpack(ARGV, 1, 4)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
@@ -78,5 +79,5 @@ if ARGV[7] == '1' then
 end
 local record = agent_from(agents, agent, now)
 record.reads, record.seen = true, now
-save_agent(agents, agent, record)
+save_agent(agents, changes, agent, record)
 return { 'ok', { entry.s, deliveries + 1, redelivered, fields, entry.d or '' } }

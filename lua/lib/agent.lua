@@ -2,9 +2,32 @@
 -- record: since (ms; 0: somebody has only read under this name, which makes nobody known), seen (ms; 0: it has not acted),
 --         reads (it has read once), sessions, aliases, groups, human (it is a person), given (number of the last broadcast
 --         that an answer to it held or counted as missed)
+-- changes: names whose record, alias or cursor has changed, newest last, so that a daemon that has read all names reads
+--          those alone again; only what lists of names are made of counts, not the time of the last sign of life
 -- names that differ only in case are one: the first spelling is the agent's, and if it has capitals, its lower case leads
 -- to it, as '@<spelling> 0'. Two agents of older data that differ only in case stay two; other spellings are then the
 -- lower case one
+
+local loaded = {} -- records as they are stored, by name
+
+local function note_changes(changes, names)
+  redis.call('XADD', changes, 'MAXLEN', '~', 1000, '*', 'n', table.concat(names, ' '))
+end
+
+local function without(list, item)
+  local kept = {}
+  for _, each in ipairs(list or {}) do
+    if each ~= item then kept[#kept + 1] = each end
+  end
+  return kept
+end
+
+-- what lists are made of
+local function listed_of(record)
+  local sessions = without(record.sessions)
+  table.sort(sessions)
+  return cjson.encode({ record.since ~= 0, (record.seen or 0) > 0, record.human or false, sessions, record.aliases or {} })
+end
 
 -- the name that the hash has for a name in any case, and its value; nil if it has none
 local function spelling_of(agents, name)
@@ -35,13 +58,15 @@ local function alias_of(agents, name)
   return nil
 end
 
--- let the lower case of a name lead to it, unless it is another's
+-- let the lower case of a name lead to it, unless it is another's; return whether that is new
 local function keep_spelling(agents, name)
   local lower = string.lower(name)
-  if lower ~= name and not spelling_of(agents, lower) then redis.call('HSET', agents, lower, '@' .. name .. ' 0') end
+  if lower == name or spelling_of(agents, lower) then return false end
+  return redis.call('HSET', agents, lower, '@' .. name .. ' 0') == 1
 end
 
-local function drop_names(agents, names)
+local function drop_names(agents, changes, names)
+  if #(names or {}) > 0 then note_changes(changes, names) end
   for _, name in ipairs(names or {}) do
     redis.call('HDEL', agents, name)
     local lower = string.lower(name)
@@ -49,10 +74,15 @@ local function drop_names(agents, names)
   end
 end
 
+local function record_of(name, value)
+  loaded[name] = value
+  return cjson.decode(value)
+end
+
 -- the record of what somebody who reads under a name has read, nil if nobody has
 local function load_reader(agents, name)
   local value = redis.call('HGET', agents, name)
-  if value and string.sub(value, 1, 1) ~= '@' then return cjson.decode(value) end
+  if value and string.sub(value, 1, 1) ~= '@' then return record_of(name, value) end
   return nil
 end
 
@@ -69,21 +99,16 @@ local function agent_from(agents, name, now)
   return record
 end
 
-local function save_agent(agents, name, record)
+local function save_agent(agents, changes, name, record)
   -- cjson encodes an empty list as {}, so leave it out
   if record.sessions and #record.sessions == 0 then record.sessions = nil end
   if record.aliases and #record.aliases == 0 then record.aliases = nil end
   if record.groups and #record.groups == 0 then record.groups = nil end
-  redis.call('HSET', agents, name, cjson.encode(record))
+  local before = loaded[name]
+  loaded[name] = cjson.encode(record)
+  redis.call('HSET', agents, name, loaded[name])
   keep_spelling(agents, name)
-end
-
-local function without(list, item)
-  local kept = {}
-  for _, each in ipairs(list or {}) do
-    if each ~= item then kept[#kept + 1] = each end
-  end
-  return kept
+  if not before or listed_of(cjson.decode(before)) ~= listed_of(record) then note_changes(changes, { name }) end
 end
 
 local function add_session(record, session)

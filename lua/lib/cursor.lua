@@ -1,3 +1,4 @@
+--@include lib/agent
 --@include lib/message
 --@include lib/number
 -- cursors: agent -> '<stream ID> <number>' of the last broadcast it has seen
@@ -9,6 +10,11 @@ end
 
 local function load_cursor(cursors, agent)
   return split_cursor(redis.call('HGET', cursors, agent))
+end
+
+local function save_cursor(cursors, changes, agent, value)
+  redis.call('HSET', cursors, agent, value)
+  note_changes(changes, { agent })
 end
 
 -- trim by age; return the number of the last broadcast ever sent, and of the oldest one stored (last + 1 if none is)

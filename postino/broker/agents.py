@@ -10,7 +10,8 @@ from itertools import islice
 from postino.broker.nearest import Nearest
 from postino.errors import AgentBusy, UnknownAgent, partly_done
 from postino.model import Activity, Agent, Check, Renamed
-from postino.store.agents import AgentEntry, AgentTable, Names, kind_of
+from postino.store.agents import AgentTable, kind_of
+from postino.store.names import Names
 from postino.store.sessions import SessionTable
 
 
@@ -30,23 +31,20 @@ class Agents:
 
     async def page(self, limit: int, offset: int, *, online_first: bool = False) -> tuple[list[Agent], int]:
         """Return known agents in the order of their names, and how many there are."""
-        names = await self._table.names_lately()
+        names = await self._table.names()
         first = names.online(await self._sessions.live()) if online_first else []
-        wanted = _leading(first, names.in_order, offset, limit)
-        live = await self._sessions.live_of([each for name in wanted for each in names.agents[name].sessions])
-        items = [self._describe(name, names.agents[name], live) for name in wanted]
-        return list(await asyncio.gather(*items)), len(names.agents)
+        wanted, total = _leading(first, names, offset, limit), len(names.agents)
+        return await self._table.described(wanted, self.activity), total
 
     async def page_online(self, limit: int, offset: int = 0) -> tuple[list[Agent], int]:
         """Return up to `limit` of the agents that are online, in the order of their names, and how many there are."""
-        names, live = await asyncio.gather(self._table.names_lately(), self._sessions.live())
+        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         online = names.online(live)
-        items = [self._describe(name, names.agents[name], live) for name in online[offset : offset + limit]]
-        return list(await asyncio.gather(*items)), len(online)
+        return await self._table.described(online[offset : offset + limit], self.activity), len(online)
 
     async def online(self) -> list[str]:
         """Return the names of the agents that are online, sorted."""
-        names, live = await asyncio.gather(self._table.names_lately(), self._sessions.live())
+        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         return names.online(live)
 
     def online_lately(self) -> list[str]:
@@ -55,9 +53,9 @@ class Agents:
 
     async def addressees(self, prefix: str) -> list[str]:
         """Return every name that begins with `prefix`, ignoring case; those online first."""
-        names, live = await asyncio.gather(self._table.names_lately(), self._sessions.live())
+        names, live = await asyncio.gather(self._table.names(), self._sessions.live())
         prefix = prefix.lower()
-        found = [each for each in names.in_order if each.lower().startswith(prefix)]
+        found = [each for each in names.in_order() if each.lower().startswith(prefix)]
         online = set(names.online(live))
         return sorted(found, key=lambda each: each not in online)
 
@@ -67,13 +65,11 @@ class Agents:
         Raises:
             UnknownAgent: with the nearest names.
         """
-        present, entry = await self._table.entry(name)
-        if entry is None:
+        found = await self._table.described([name], self.activity)
+        found = found or await self._table.described([await self.present(name)], self.activity)
+        if not found:  # renamed or forgotten between two calls
             raise await self._unknown(name)
-        return await self._describe(present, entry, await self._sessions.live_of(entry.sessions))
-
-    async def _describe(self, name: str, entry: AgentEntry, live: set[str]) -> Agent:
-        return await self._table.describe(name, entry, live, self.activity(name))
+        return found[0]
 
     async def present(self, name: str) -> str:
         """Return the present name of an agent that must exist.
@@ -167,9 +163,11 @@ def _unknown(_: str) -> Activity:
     return "unknown"
 
 
-def _leading(first: list[str], names: list[str], offset: int, limit: int) -> list[str]:
+def _leading(first: list[str], names: Names, offset: int, limit: int) -> list[str]:
     """Return a page of `names` in which those that are in `first` precede the others."""
+    if not first:
+        return names.in_order(offset, limit)
     leading, skipped = set(first), max(0, offset - len(first))
     page = first[offset : offset + limit]
-    others = (name for name in names if name not in leading) if first else iter(names)
+    others = (name for name in names.in_order() if name not in leading)
     return page + list(islice(others, skipped, skipped + limit - len(page)))

@@ -11,7 +11,8 @@ _MOST = 10_000  # answers that are remembered
 class Answers:
     """The first answer of each agent to each message, and of all people together, as far as this daemon has taken it.
 
-    Nothing is stored: a note on a second answer is worth no write for each first one. A daemon that starts knows none.
+    Nothing is stored: a note on a second answer is worth no write for each first one, nor a search of the history. A
+    daemon that starts knows none, nor does another one on the same store.
     """
 
     def __init__(self) -> None:

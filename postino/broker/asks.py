@@ -91,7 +91,7 @@ class Asks:
 
     async def copy(self, ask: Ask) -> Message | None:
         """Return the first reply that another reader has or had, labelled as redelivered; None if there is none."""
-        names = (await self._agents.names_lately()).all_of(ask.asker)
+        names = (await self._agents.names()).all_of(ask.asker)
         (asked,) = await self._mail.known([(ask.sent.to, ask.sent.id)])
         since, looked, found = asked.accepted_ms if asked else 0, 0, None
         place: str | None = NEWEST

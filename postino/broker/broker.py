@@ -272,17 +272,17 @@ class Broker:
     async def _count(self) -> dict[str, Any]:
         names = await self._table.names()
         self._name_warnings = names.warnings()
-        lengths = await asyncio.gather(*(self.mail.length(name) for name in names.agents))
-        with_mail = [name for name, length in zip(names.agents, lengths, strict=True) if length][:SAMPLED]
+        agents = [*names.agents]
+        lengths = await asyncio.gather(*(self.mail.length(name) for name in agents))
+        with_mail = [name for name, length in zip(agents, lengths, strict=True) if length][:SAMPLED]
         oldest = await asyncio.gather(*(self.mail.peek(name, 1, 0) for name in with_mail))
         times = [items[0].timestamp for items, _ in oldest if items]
         live = await self._live.live()
-        online = sum(1 for entry in names.agents.values() if any(session in live for session in entry.sessions))
         return {
             "version": __version__,
             "messageTtl": self.settings.msg_ttl,
-            "agentCount": len(names.agents),
-            "onlineCount": online,
+            "agentCount": len(agents),
+            "onlineCount": len(names.online(live)),
             "messageCount": sum(lengths),
             "broadcastCount": await self.broadcasts.count(),
             "oldestUnread": min(times, default=None),

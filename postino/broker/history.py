@@ -10,10 +10,11 @@ from postino.broker.history_filter import Fate, Search
 from postino.errors import BadField
 from postino.history_entry import HistoryEntry, HistoryPage, Receipt
 from postino.model import State
-from postino.store.agents import AgentTable, Names
+from postino.store.agents import AgentTable
 from postino.store.entries import extras_of, listed, number
 from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
 from postino.store.inbox import Inboxes, Known
+from postino.store.names import Names
 from postino.values import check_id
 
 MAX_LOOKED = 5_000  # entries per call, so that a search for a rare word does not occupy the store
@@ -69,7 +70,7 @@ class History:
             q=q,
             after=after,
         )
-        names = await self._agents.names_lately()
+        names = await self._agents.names()
         inboxes = list(names.agents)
         if len(inboxes) > MOST_INDEXES:
             inboxes = [names.present(each) for each in search.parties()]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from postino.model import State
-from postino.store.agents import Names
 from postino.store.history import StreamEntry, stream_parts
+from postino.store.names import Names
 
 #: what a search can ask for -> the states of a message that fit
 Fate = Literal["waiting", "read", "dead", "queued", "leased", "acked", "expired", "cleared"]

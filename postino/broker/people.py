@@ -14,9 +14,10 @@ import structlog
 
 from postino.errors import NameTaken, PostinoError, StoreAway, UnknownAgent
 from postino.model import Message, OpenMessage, Record, iso
-from postino.store.agents import AgentEntry, AgentTable, Names
+from postino.store.agents import AgentTable
 from postino.store.entries import message, unpacked
 from postino.store.history import stream_parts
+from postino.store.names import AgentEntry, Names
 from postino.store.people import OpenedMessage, PeopleTable, Taken, open_message
 from postino.store.sessions import SessionTable
 from postino.values import HUMAN, RESERVED
@@ -137,7 +138,7 @@ class People:
 
     async def names(self) -> list[str]:
         """Return the names of all people, sorted."""
-        return self._noted(await self._agents.names_lately())
+        return self._noted(await self._agents.names())
 
     def _noted(self, names: Names) -> list[str]:
         people = names.people

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, TypeVar
 
     from postino.config import Settings
+    from postino.daemon.info import DaemonInfo
 
     C = TypeVar("C", bound=Client)
 
@@ -179,12 +180,17 @@ class Command:
     def client_of(self, kind: type[C], headers: Mapping[str, str] | None = None, *, start: bool) -> C:
         """Return a client of a kind of its own; `start`: a call starts a daemon if none answers."""
         said = session.headers(self.environ) | dict(headers or {})
-        return kind(self.settings.home.address, via="cli", start=self._start if start else None, headers=said)
+        return kind(self.settings.home.address, via="cli", start=self.start if start else None, headers=said)
 
-    def _start(self) -> None:
+    def start(self) -> DaemonInfo:
+        """Return once a daemon serves the home, starting one if none does; a long wait is said on stderr.
+
+        Raises:
+            as process.start
+        """
         from postino.daemon import process
 
-        process.start(self.environ, self.settings.home)
+        return process.start(self.environ, self.settings.home, say=lambda text: sys.stderr.write(f"postino: {text}\n"))
 
     @property
     def ink(self) -> render.Ink:

@@ -34,7 +34,7 @@ def up(command: Command) -> int:
     )
     args = parser.parse_args(command.argv)
     replaced = skew.stop_older(command.settings.home)
-    info = _switch_store(command) if args.switch_store else process.start(command.environ, command.settings.home)
+    info = _switch_store(command) if args.switch_store else command.start()
     ours = comparable(in_effect(command.settings, home_store.read(command.settings.home)))
     different = _different(info.settings, ours)
     text = _address(info.url, info.socket) + _replaced(replaced, info)
@@ -85,7 +85,7 @@ def _switch_store(command: Command) -> process.DaemonInfo:
     home_store.write(home, home_store.HomeStore(settings.valkey_url, settings.key_prefix))
     try:
         process.stop(home)
-        info = process.start(command.environ, home)
+        info = command.start()
     except PostinoError:
         home_store.restore(home, before)
         raise

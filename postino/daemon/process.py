@@ -26,13 +26,14 @@ from postino.relay.starter import Starter, last_words
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, Literal
 
     from postino.paths import Home
 
 POLL = 0.01  # s between two checks: `postino up` returns as soon as the daemon is healthy
 STARTS = 3  # of one `start`: a new daemon exits if it finds another one, which may be about to exit itself
+STARTING_S = 60.0  # that a daemon may take until it serves: a very busy machine needs long for its imports
 ANSWER_S = 2.5  # for a health answer: the daemon waits 1.5 s for Valkey before it reports it as unavailable
 
 
@@ -146,7 +147,9 @@ def status(home: Home) -> Status:
     return Status("up" if answer else "silent", locks.read_pid(home.lock), info, answer)
 
 
-def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> DaemonInfo:
+def start(
+    environ: Mapping[str, str], home: Home, seconds: float = 15.0, *, say: Callable[[str], object] = lambda _: None
+) -> DaemonInfo:
     """Return once a daemon serves `home` and its Valkey answers, starting one in the background if there is none.
 
     A store that takes no mail at the moment, because its memory is full, can still be read.
@@ -154,13 +157,15 @@ def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Daem
     Several calls at once result in one daemon. It gets `environ` without CLAUDE* and POSTINO_AGENT_NAME, a session of
     its own, the working directory / and daemon.log.
 
+    A daemon that lives and has not served yet has STARTING_S in all; `say` is told once that it is waited for.
+
     Raises:
         BadField: the home cannot be used.
-        Unreachable: the daemon exited at its start (its last words are quoted) or does not answer within `seconds`.
+        Unreachable: the daemon exited at its start (its last words are quoted) or does not answer in that time.
         StoreAway: the daemon answers, but reports for `seconds` that Valkey is unavailable.
     """
     home.prepare()
-    deadline = time.monotonic() + seconds
+    began, said = time.monotonic(), False
     with contextlib.closing(Starter(str(home.root), environ)) as starter:
         while True:
             answer = health(home)
@@ -168,9 +173,23 @@ def start(environ: Mapping[str, str], home: Home, seconds: float = 15.0) -> Daem
             if answer and answer.get("valkey") and info:
                 return info
             _start_missing(starter, home)
-            if time.monotonic() >= deadline:
-                raise not_healthy(home, answer, seconds)
+            if (waited := time.monotonic() - began) >= seconds:
+                starts = info is None and not answer and (starter.starting or is_running(home))
+                if not starts or waited >= STARTING_S:
+                    raise not_healthy(home, answer, STARTING_S if starts else seconds)
+                if not said:
+                    say(_waits(home))
+                said = True
             time.sleep(POLL)
+
+
+def _waits(home: Home) -> str:
+    pid = locks.read_pid(home.lock)
+    which = f" (pid {pid})" if pid else ""
+    return (
+        f"the daemon{which} is still starting; waiting for it up to {STARTING_S:.0f} s; the end of {home.log}: "
+        f"{last_words(str(home.log))}"
+    )
 
 
 def _start_missing(starter: Starter, home: Home) -> None:

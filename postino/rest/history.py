@@ -20,8 +20,6 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
     """List accepted messages and broadcasts, newest first; with a token below admin only those of its agent."""
     asked = call.query
     agent, before = await _allowed(call, asked.agent), entry_of(asked.before, "before")
-    if before == "0-0":  # nothing is older, and Valkey refuses the range
-        return HistoryPage(items=[], more=False)
     page = await call.broker.history.search(
         agent=agent,
         with_=asked.with_,
@@ -44,8 +42,6 @@ async def threads(call: ApiCall[ThreadsQuery, Nothing]) -> ThreadPage:
     """List threads, the one with the newest message first; with a token below admin only those of its agent."""
     asked = call.query
     agent, before = await _allowed(call, asked.agent), entry_of(asked.before, "before")
-    if before == "0-0":
-        return ThreadPage(items=[], more=False)
     return await call.broker.threads.page(agent=agent, before=before, limit=asked.limit)
 
 
@@ -54,8 +50,6 @@ async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     asked = call.query
     agent, before = await _allowed(call, None), entry_of(asked.before, "before")
     name = check_thread(call.path["thread"])
-    if before == "0-0":
-        return conversation(name, HistoryPage(items=[], more=False), newest=False)
     page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)
     page = await _rendered(call, page) if asked.render else page
     return conversation(name, page, newest=before is None)

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from postino.model import Activity, Agent, Kind, iso
 from postino.store.entries import alias_target, pairs
+from postino.store.history import stream_parts
 from postino.store.keys import PER_AGENT
-from postino.store.spellings import clashes, spelling_target
+from postino.store.names import AgentEntry, Names
 from postino.store.store import Limits, Store
 from postino.values import HUMAN, visible
 
 LONGEST_PLACE = 1024  # characters of a directory or client
 _MAX_RENAME_TRIES = 8  # each meets another rename of one of the two names
+_TOGETHER = 50  # agents that one call of a script describes: about a millisecond
+_PER_AGENT = 8  # values of its reply
 
-
-#: names above which listings, searches and counts may be some seconds old, so that what they cost is shared
+#: agents above which what is counted or made of all of them may be some seconds old, so that what it costs is shared
 MANY = 1000
-SHARE = 50  # times as old as what it took to read them: that costs 2 % of the time, whoever asks
-
-
-class AgentEntry(msgspec.Struct):
-    """The record of an agent, as lua/lib/agent.lua writes it."""
-
-    since: int = 0
-    seen: int = 0
-    reads: bool = False
-    sessions: list[str] = []
-    aliases: list[str] = []
-    groups: list[str] = []
-    human: bool = False
-
-    @property
-    def only_reads(self) -> bool:
-        """Whether somebody has only read under this name, which makes nobody known."""
-        return not (self.since or self.seen or self.human)
+SHARE = 50  # times as old as what it took: that costs 2 % of the time, whoever asks
 
 
 class _Place(msgspec.Struct):
@@ -61,69 +46,36 @@ def kind_of(name: str, entry: AgentEntry) -> Kind:
     return "human" if entry.human or name == HUMAN else "agent"
 
 
-@dataclass(frozen=True)
-class Names:
-    """Every known name at one moment: agents with their records, and aliases with the present name.
-
-    `spellings` has those with capitals, by their lower case, and `readers` the names under which somebody has only
-    read: they are no agents. What is derived from them is made once, since `names_lately` gives the same ones to many
-    callers.
-    """
-
-    agents: dict[str, AgentEntry]
-    aliases: dict[str, str]
-    spellings: dict[str, str]
-    readers: list[str]
-
-    def present(self, name: str) -> str:
-        """Return the present name of the agent called `name`, in any case."""
-        if name in self.agents:
-            return name
-        if name not in self.aliases:
-            lower = name.lower()
-            spelled = lower if lower in self.agents or lower in self.aliases else self.spellings.get(lower, name)
-            return self.aliases.get(spelled, spelled if spelled in self.agents else name)
-        return self.aliases[name]
-
-    def key(self, name: str) -> str:
-        """Return what every spelling of a name has in common, also of one that nobody has."""
-        present = self.present(name)
-        return present if present in self.agents else present.lower()
-
-    def all_of(self, name: str) -> list[str]:
-        """Return every name of the agent called `name`, the present one first."""
-        present = self.present(name)
-        return [present, *(alias for alias, target in self.aliases.items() if target == present)]
-
-    def warnings(self) -> list[str]:
-        """Return a sentence for each pair of agents of older data whose names differ only in case."""
-        return [
-            f"the agents {one} and {other} differ only in case and stay two; rename one of them"
-            for one, other in clashes(self.agents)
-        ]
-
-    @cached_property
-    def seen(self) -> list[str]:
-        """The agents that have acted at least once, not only been written to."""
-        return [name for name, entry in self.agents.items() if entry.seen]
-
-    @cached_property
-    def in_order(self) -> list[str]:
-        """The agents, sorted."""
-        return sorted(self.agents, key=str.lower)
-
-    @cached_property
-    def people(self) -> list[str]:
-        """The people, sorted."""
-        return sorted((name for name, entry in self.agents.items() if entry.human and name != HUMAN), key=str.lower)
-
-    def online(self, live: set[str]) -> list[str]:
-        """Return the agents with a session in `live`, sorted."""
-        return sorted({agent for each in live if (agent := self._of_session.get(each))}, key=str.lower)
-
-    @cached_property
-    def _of_session(self) -> dict[str, str]:
-        return {session: name for name, entry in self.agents.items() for session in entry.sessions}
+def _agent(
+    name: str,
+    activity: Callable[[str], Activity],
+    value: str,
+    live: str,
+    session: str,
+    waiting: int,
+    oldest: str,
+    leased: int,
+    due: int,
+    dead: int,
+) -> Agent:
+    """Return an agent from a row of the script `describe`."""
+    entry, place, online = msgspec.json.decode(value, type=AgentEntry), _place(session), live.count("1")
+    return Agent(
+        name=name,
+        kind=kind_of(name, entry),
+        online=online > 0,
+        activity=activity(name) if online else "unknown",
+        client=place.client,
+        directory=place.directory,
+        message_count=waiting,
+        unread=waiting - leased + due,
+        oldest_unread=iso(stream_parts(oldest)[0]) if oldest else None,
+        dead=dead,
+        last_seen=iso(entry.seen) if entry.seen else None,
+        sessions=online,
+        aliases=entry.aliases,
+        groups=entry.groups,
+    )
 
 
 class AgentTable:
@@ -132,35 +84,45 @@ class AgentTable:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
-        self._known: Names | None = None  # of `names_lately`
-        self._known_until = 0.0  # loop time
+        self._names = Names({}, {})
+        self._place = "0-0"  # the entry of the stream of changes up to which `_names` has them
+        self._reading = asyncio.Lock()
+        self._began = 0.0  # the last reading of all names, in loop time
 
     async def names(self) -> Names:
-        """Return every known name."""
-        agents: dict[str, AgentEntry] = {}
-        aliases: dict[str, str] = {}
-        spellings: dict[str, str] = {}
-        readers: list[str] = []
-        for name, value in pairs(await self._store.call("HGETALL", self._store.keys.shared("agents"))).items():
-            if spelling := spelling_target(value):
-                spellings[name] = spelling
-            elif target := alias_target(value):
-                aliases[name] = target
-            elif (entry := msgspec.json.decode(value, type=AgentEntry)).only_reads:
-                readers.append(name)
-            else:
-                agents[name] = entry
-        return Names(agents, aliases, spellings, readers)
+        """Return every known name, as of a moment after the call; later calls change what they return.
 
-    async def names_lately(self) -> Names:
-        """Return every known name; above MANY names as they were at most SHARE times as long ago as reading takes."""
+        Of all names those alone are read that have changed since an earlier call.
+        """
+        keys, query = self._store.keys, self._store.query
+        found = await query("XRANGE", keys.shared("changes"), self._place, "+")
+        if not found or found[0][0] != self._place:  # more have changed since than are kept, or the store was emptied
+            return await self._all_names()
+        named = {name: None for _, fields in found[1:] for each in fields[1].split() for name in (each, each.lower())}
+        if named:
+            values, cursors = await asyncio.gather(
+                *(query("HMGET", keys.shared(kind), *named) for kind in ("agents", "cursors"))
+            )
+            if stream_parts(found[-1][0]) > stream_parts(self._place):  # else another call was faster
+                for change in zip(named, values, cursors, strict=True):
+                    self._names.change(*change)
+                self._place = found[-1][0]
+        return self._names
+
+    async def _all_names(self) -> Names:
         clock = asyncio.get_running_loop().time
-        if self._known is None or clock() > self._known_until:
-            began = clock()
-            self._known = await self.names()
-            many = len(self._known.agents) > MANY
-            self._known_until = clock() + SHARE * (clock() - began) if many else 0.0
-        return self._known
+        asked = clock()
+        async with self._reading:
+            if self._began <= asked:  # else another call has read them since
+                began, keys, query = clock(), self._store.keys, self._store.query
+                newest, values, cursors = await asyncio.gather(
+                    query("XREVRANGE", keys.shared("changes"), "+", "-", "COUNT", 1),
+                    query("HGETALL", keys.shared("agents")),
+                    query("HGETALL", keys.shared("cursors")),
+                )
+                self._names, self._began = Names(pairs(values), pairs(cursors)), began
+                self._place = newest[0][0] if newest else "0-0"
+            return self._names
 
     async def entry(self, name: str) -> tuple[str, AgentEntry | None]:
         """Return the present name and its record, None for an unknown name."""
@@ -172,37 +134,17 @@ class AgentTable:
             name = await self._store.present(name)
         return name, None
 
-    async def describe(self, name: str, entry: AgentEntry, live: set[str], activity: Activity) -> Agent:
-        """Return the public description of an agent; `live` are the sessions that are online."""
-        now = await self._store.now_ms()
-        online = [session for session in entry.sessions if session in live]
-        latest = (online or entry.sessions or [""])[-1]
-        keys, call = self._store.keys, self._store.call
-        waiting, first, leased, due, dead, session = await asyncio.gather(
-            call("XLEN", keys.of("inbox", name)),
-            call("XRANGE", keys.of("inbox", name), "-", "+", "COUNT", 1),
-            call("ZCARD", keys.of("leases", name)),
-            call("ZCOUNT", keys.of("leases", name), "-inf", now),
-            call("XLEN", keys.of("dead", name)),
-            call("HGET", keys.shared("sessions"), latest),
-        )
-        place = _place(session)
-        return Agent(
-            name=name,
-            kind=kind_of(name, entry),
-            online=bool(online),
-            activity=activity if online else "unknown",
-            client=place.client,
-            directory=place.directory,
-            message_count=waiting,
-            unread=waiting - leased + due,
-            oldest_unread=iso(int(first[0][0].partition("-")[0])) if first else None,
-            dead=dead,
-            last_seen=iso(entry.seen) if entry.seen else None,
-            sessions=len(online),
-            aliases=entry.aliases,
-            groups=entry.groups,
-        )
+    async def described(self, names: list[str], activity: Callable[[str], Activity]) -> list[Agent]:
+        """Return the public description of agents, by their present names; those that no agent has now are left out."""
+        parts = [names[at : at + _TOGETHER] for at in range(0, len(names), _TOGETHER)]
+        found = await asyncio.gather(*(self._rows(part) for part in parts))
+        rows = zip(names, (row for part in found for row in part), strict=True)
+        return [_agent(name, activity, *row) for name, row in rows if row[0]]
+
+    async def _rows(self, names: list[str]) -> list[list[Any]]:
+        keys = [self._store.keys.of(kind, name) for name in names for kind in ("inbox", "leases", "dead")]
+        flat = await self._store.run_reading("describe", "", {"names": msgspec.json.encode(names).decode()}, more=keys)
+        return [flat[at : at + _PER_AGENT] for at in range(0, len(flat), _PER_AGENT)]
 
     async def check(self, agent: str, session: str) -> tuple[str, int, int]:
         """Return the present name, how many messages a read could return now, and how many broadcasts are unseen."""

@@ -115,11 +115,6 @@ class BroadcastStream:
         found = await self.part(limit, Place(offset))
         return found.items, found.total
 
-    async def reached(self) -> dict[str, int]:
-        """Return the number of the last broadcast that each agent has seen; agents that have seen none are left out."""
-        cursors = pairs(await self._store.query("HGETALL", self._store.keys.shared("cursors")))
-        return {agent: int(cursor.rpartition(" ")[2]) for agent, cursor in cursors.items()}
-
     async def departures(self, since_ms: int, limit: int) -> list[tuple[str, int]]:
         """Return the agents that went offline at `since_ms` or later, and when in ms, newest first."""
         key = self._store.keys.shared("departures")

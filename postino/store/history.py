@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from postino.store.entries import BLANK, of_history
 from postino.store.marks import MARK_MS
+from postino.store.slices import older
 from postino.store.store import Limits, Store
 
 NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
@@ -112,15 +113,11 @@ class HistoryStream:
         """Return the newest entries that a mark stands for, from `first` on and before `limit`, at most `count`."""
         last = mark[0] + MARK_MS - 1
         newest = str(last) if limit[0] > last else f"({limit[0]}-{limit[1]}"
-        history = self._store.keys.shared("history")
-        found = await self._store.query("XREVRANGE", history, newest, f"{first[0]}-{first[1]}", "COUNT", count)
+        found = await older(self._store, self._store.keys.shared("history"), newest, f"{first[0]}-{first[1]}", count)
         return [_entry(id, fields) for id, fields in found]
 
     async def _newest(self, key: str, before: str, oldest: str, count: int) -> list[tuple[str, list[str]]]:
-        found: list[tuple[str, list[str]]] = await self._store.query(
-            "XREVRANGE", key, f"({before}", oldest, "COUNT", count
-        )
-        return found
+        return await older(self._store, key, "+" if before == NEWEST else f"({before}", oldest, count)
 
 
 def _entry(id: str, flat: list[str]) -> StreamEntry:

@@ -11,6 +11,7 @@ import msgspec
 
 from postino.model import Message, OpenMessage, Record, iso
 from postino.store.entries import id_array, message, pairs, unpacked
+from postino.store.slices import older
 from postino.store.store import SLICE_BYTES, Store
 
 _PART = 50  # entries of one round trip
@@ -105,13 +106,10 @@ class PeopleTable:
 
         They are fewer if they are long. Returns also whether there may be older ones.
         """
-        if before == "0-0":
-            return [], False  # Valkey refuses the range
-        keys, query = self._store.keys, self._store.query
         found: list[tuple[str, list[str]]] = []
         size, end, more = 0, "+" if before is None else f"({before}", True
         while more and len(found) < limit and size < SLICE_BYTES:
-            part = await query("XREVRANGE", keys.of("inbox", inbox), end, "-", "COUNT", _PART)
+            part = await older(self._store, self._store.keys.of("inbox", inbox), end, "-", _PART)
             found += part
             size += sum(len(text) for _, fields in part for text in fields)
             more = len(part) == _PART

@@ -34,3 +34,20 @@ async def part(
             made = [make(unpacked(fields), fingerprint) for _, fields, fingerprint in items]
             return Part(made, int(total), before or None, after or None)
         start, skip = found
+
+
+async def older(store: Store, stream: str, last: str, first: str, limit: int) -> list[tuple[str, list[str]]]:
+    """Return up to `limit` entries of a stream from `last` back to `first`, newest first, as XREVRANGE does.
+
+    Where nothing is before `last`, XREVRANGE passes over all entries: 25 ms of the server for 100,000.
+
+    Raises:
+        StoreAway: no reply.
+    """
+    found: list[tuple[str, list[str]]]
+    if last == "+":
+        found = await store.query("XREVRANGE", stream, last, first, "COUNT", limit)
+    else:
+        values: dict[str, str | int] = {"last": last, "first": first, "limit": limit}
+        found = await store.run_reading("older", "", values, {"history": stream})
+    return found

@@ -52,10 +52,13 @@ def clashes(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 async def keep_spellings(connection: Pipeline, keys: Keys, script: Script) -> None:
-    """Let every spelling of the names of older data lead to them. Repeating does nothing."""
+    """Let every spelling of the names of older data lead to them, and begin the list of changes of names.
+
+    Repeating does nothing.
+    """
     agents = keys.shared("agents")
     known: list[Any] = await run_plain(connection, ("HGETALL", agents))  # HKEYS is no right that an earlier ACL gives
     capitals = [name for name in known[::2] if name != name.lower()]
-    for at in range(0, len(capitals), _BATCH):
+    for at in range(0, len(capitals) or 1, _BATCH):
         batch = msgspec.json.encode(capitals[at : at + _BATCH]).decode()
-        await run_script(connection, script, ("EVALSHA", script.sha, 1, agents, batch))
+        await run_script(connection, script, ("EVALSHA", script.sha, 2, agents, keys.shared("changes"), batch))

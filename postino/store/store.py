@@ -114,7 +114,9 @@ class Store:
         self.writes.open(
             lambda: [*self._loads(*self.scripts), *QUESTIONS, self._rights(), self._identify()], self._verify
         )
-        self.reads.open(lambda: [*self._loads("slice", "identify"), self._identify()], self._verify_identity)
+        self.reads.open(
+            lambda: [*self._loads("slice", "describe", "identify"), self._identify()], self._verify_identity
+        )
         if self._fence is not None:
             loads = ("identify", *(name for name in self.scripts if name in PROMISING))
             self.promises.open(lambda: [*self._loads(*loads), self._identify(), *FENCE_QUESTIONS], self._verify_fence)
@@ -330,10 +332,12 @@ class Store:
             log.warning("history_gives_way", entries=forgotten, reason="the server's memory is full")
         return forgotten
 
-    async def run_reading(self, name: str, agent: str, values: Mapping[str, str | int], keys: Mapping[str, str]) -> Any:
+    async def run_reading(
+        self, name: str, agent: str, values: Values, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
+    ) -> Any:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
         script = self.scripts[name]
-        command = self._encoded_head(name, agent, agent, keys) + encode_words(script.arguments(values))
+        command = self._encoded_head(name, agent, agent, keys, more) + encode_words(script.arguments(values))
         return await run_encoded(self.reads, script, command)
 
     def _encoded_head(

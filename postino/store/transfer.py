@@ -9,7 +9,6 @@ import msgspec
 
 from postino.errors import NotEmpty, PostinoError
 from postino.model import Sender, digest
-from postino.store.agents import AgentEntry
 from postino.store.entries import Extras, alias_target, digested, encoded, packed, pairs
 from postino.store.groups import GroupTable
 from postino.store.index_entry import IndexEntry
@@ -33,6 +32,7 @@ from postino.store.lines import (
     to_ms,
     to_time,
 )
+from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage, PeopleTable
 from postino.store.spellings import present_names
 from postino.store.store import Limits, Store

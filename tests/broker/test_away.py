@@ -360,11 +360,14 @@ async def test_an_accepted_message_is_answered_whatever_fails_behind_it(open_at:
     broker = await open_at(between.url)
     await broker.agents.heartbeat("bobby")
 
-    between.lose = b"HGETALL"  # the read of all names, from which the answer names similar ones
+    agents = broker._store.keys.shared("agents").encode()
+    # the read of all names, from which the answer names similar ones
+    read_all = b"HGETALL\r\n$%d\r\n%b\r\n" % (len(agents), agents)
+    between.lose = read_all
     lost = await send(broker, "m1", to="boby")
     between.lose = None
     await back(broker)
-    between.swallow = b"HGETALL"
+    between.swallow = read_all
     began = time.monotonic()
     held = await send(broker, "m2", to="bobbi")
     took = time.monotonic() - began
@@ -372,7 +375,7 @@ async def test_an_accepted_message_is_answered_whatever_fails_behind_it(open_at:
     between.cut()
     await back(broker)
 
-    assert between.losses == 1
+    assert between.losses >= 1  # housekeeping reads them, too
     assert (lost.created, lost.known, lost.names) == (True, False, [])
     assert (held.created, held.known, held.names) == (True, False, [])
     assert took < 1.5  # before the names' own deadline

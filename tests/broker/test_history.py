@@ -52,6 +52,27 @@ async def test_messages_and_broadcasts_are_told_newest_first(broker: Broker, sen
     assert (page.more, page.before) == (False, None)
 
 
+async def test_before_the_first_entry_the_server_passes_over_none(indexed: Broker, send) -> None:
+    await indexed.people.register("lea")
+    await send(indexed, "m1", to="lea", sender="ann")
+    (first,) = (await indexed.history.search()).items
+    call = indexed._store.call
+
+    async def backwards(**asked) -> int:
+        """How often the server reads backwards for a page: from there it passes over all that is stored."""
+        counts = []
+        for _ in range(5):  # housekeeping may do so meanwhile
+            await call("CONFIG", "RESETSTAT")
+            assert not (await indexed.history.search(**asked)).items
+            assert not (await indexed.people.inbox("lea", 5, asked["before"])).items
+            counts.append("cmdstat_xrevrange" in await call("INFO", "commandstats"))
+        return min(counts)
+
+    assert not await backwards(before=first.entry)
+    assert not await backwards(before="1-0")
+    assert not await backwards(before=first.entry, agent="ann")
+
+
 async def test_agents_that_are_named_like_a_field_of_an_entry_are_not_mistaken(broker: Broker, send) -> None:
     names = ["m", "to", "kind", "id", "body", "broadcast"]
     for name in names:

@@ -287,29 +287,3 @@ async def test_a_derived_name_that_was_renamed_leads_to_the_present_one(broker: 
 
     assert beside.agent not in (name, "alice")
     assert (await broker.sessions.join(hello("s-3", **HOME))).agent == "alice"
-
-
-async def test_very_many_names_are_read_once_for_listings_and_searches(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await broker.agents.heartbeat("bob")
-    assert len((await broker.agents.page(10, 0))[0]) == 1
-    await broker.agents.heartbeat("carol")
-    assert [each.online for each in (await broker.agents.page(10, 0))[0]] == [True, True], "few are read each time"
-    monkeypatch.setattr("postino.store.agents.MANY", 0)
-    monkeypatch.setattr("postino.store.agents.SHARE", 1_000_000)  # the machine may be slow
-    await broker.agents.page(10, 0)
-
-    async def read(_: object) -> None:
-        raise AssertionError("read again")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("postino.store.agents.AgentTable.names", read)
-        assert (await broker.agents.page(10, 0))[1] == 2
-        assert await broker.agents.online() == ["bob", "carol"]
-        assert (await broker.agents.page_online(1, 1))[1] == 2
-        assert await broker.agents.addressees("C") == ["carol"]
-        await broker.history.search(agent="bob")
-    broker._table._known_until = 0.0
-    await broker.agents.heartbeat("dave")
-    assert (await broker.agents.page(10, 0))[1] == 3

@@ -57,7 +57,7 @@ async def keys(broker: Broker) -> dict[str, Any]:
     for agent in (*NAMES, "all"):
         for kind in PER_AGENT:
             found[names.of(kind, agent).partition("}")[2]] = names.of(kind, agent)
-    for kind in set(SHARED) - {"events", "departures", "presence", "meta", "sessions", "notifier"}:
+    for kind in set(SHARED) - {"events", "departures", "changes", "presence", "meta", "sessions", "notifier"}:
         found[kind] = names.shared(kind)
     values = {}
     for name, key in found.items():

@@ -13,6 +13,7 @@ from postino.broker import Broker
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.paths import Home
+from tests.broker.listed import kept, read_again
 from tests.broker.mailbox_model import DELIVERIES, MOST, Box
 
 FEED = 3  # broadcasts kept
@@ -116,6 +117,8 @@ class TwoDaemons(RuleBasedStateMachine):
         await asyncio.gather(*(self._compare_box(name, box) for name, box in self.boxes.items()))
         heard = await asyncio.gather(*(self.broker._table.entry(name) for name in self.alias))
         assert [name for name, _ in heard] == list(self.alias.values())
+        for broker in self.brokers:
+            assert await kept(broker) == await read_again(broker)
 
     async def _compare_box(self, name: str, box: Box) -> None:
         broker = self.broker

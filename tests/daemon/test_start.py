@@ -12,7 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,19 @@ print(process.start(os.environ, Home(Path(sys.argv[1]))).pid, flush=True)
 def environ(home: Home) -> dict[str, str]:
     """The environment of a starter inside a session; what it starts ends with the home."""
     return environment(home, CLAUDECODE="1", POSTINO_AGENT_NAME="mine")
+
+
+@pytest.fixture
+def stopped(home: Home) -> Callable[[], int]:
+    """Stop the daemon that is just starting, as on a machine that has no time for it; return its pid."""
+
+    def stop() -> int:
+        pid = int(until(lambda: home.lock.exists() and locks.read_pid(home.lock)))
+        os.kill(pid, signal.SIGSTOP)
+        assert process.read_info(home) is None
+        return pid
+
+    return stop
 
 
 def test_start_gives_a_healthy_detached_daemon_that_looks_like_no_session(home: Home, environ: dict[str, str]) -> None:
@@ -152,6 +167,32 @@ def test_a_suspended_daemon_is_named_and_can_be_ended(
 
     assert not lives(running.pid)
     assert process.start(environ, home).pid != running.pid
+
+
+def test_a_daemon_that_is_still_starting_is_waited_for(home: Home, environ: dict[str, str], stopped: Any) -> None:
+    said: list[str] = []
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(process.start, environ, home, 1.0, say=said.append)
+        pid = stopped()
+        until(lambda: said)
+        os.kill(pid, signal.SIGCONT)
+
+        assert started.result(PATIENCE_S).pid == pid
+    (line,) = said
+    assert line.replace(f" (pid {pid})", "").startswith("the daemon is still starting; waiting for it up to 60 s; ")
+
+
+def test_a_daemon_that_does_not_get_on_is_not_waited_for_without_end(
+    home: Home, environ: dict[str, str], stopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "STARTING_S", 3.0)
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(process.start, environ, home, 1.0)
+        stopped()
+
+        with pytest.raises(Unreachable, match="has not answered for 3 s; `postino down`"):
+            started.result(PATIENCE_S)
+    assert process.stop(home, 0.5) is True
 
 
 def test_a_daemon_without_a_pid_is_said_to_be_starting(home: Home) -> None:

@@ -55,7 +55,7 @@ def _install(command: Command, args: argparse.Namespace, found: Manager) -> int:
     before = process.read_info(home) if process.is_running(home) else None
     _end_daemon(command)
     found.start()
-    info = process.start(command.environ, home)
+    info = command.start()
     state = found.state()
     text = f"{found.kind} {found.file.name} runs postino: {render.line(info.url or info.socket)}\n"
     if before is not None and before.pid != state.pid:
