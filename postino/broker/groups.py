@@ -136,9 +136,9 @@ class Groups(GroupTable):
         """Return what an agent does, as far as this daemon knows."""
         return self._agents.activity(agent)
 
-    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
+    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message."""
-        return self._mail.reach(agent, online=online, away_s=away_s, person=person)
+        return self._mail.reach(agent, activity, online=online, away_s=away_s, person=person)
 
 
 def _member(change: Membership, near: list[str]) -> Member:

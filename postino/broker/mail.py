@@ -160,11 +160,11 @@ class Mail(Inboxes):
         """Return what an agent does, as far as this daemon knows."""
         return self._agents.activity(agent)
 
-    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
+    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message."""
         if person:
             return reach_person(agent, online=online, away_s=away_s)
-        return reach(self._agents.activity(agent), online=online, away_s=away_s, wakes=self._wakes)
+        return reach(activity, online=online, away_s=away_s, wakes=self._wakes)
 
     async def nearest(self, name: str) -> list[str]:
         """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""

@@ -86,6 +86,7 @@ class Fence:
         self._unconfirmed = 0  # that were connected beside them when the connection began
         self._doubtful_until = 0.0
         self._left: frozenset[tuple[str, str]] | None = None  # whose leaving made the doubt; None: it cannot be named
+        self._should = 0  # how many there must be for that doubt to end early
         self._batches: deque[Batch] = deque()
         self._nobody: asyncio.Future[Any] | None = None
         self._tails: dict[int, list[bytes]] = {}  # what ends a batch, by the replicas that must have it
@@ -123,9 +124,9 @@ class Fence:
         """Doubt a primary that has fewer replicas than it should: one of them may be the primary already."""
         run_id = facts.get("run_id", "")
         if run_id == self._run_id:
-            left: frozenset[tuple[str, str]] | None = self._replicas - online
+            left, should = self._replicas - online, 0
             fewer = bool(left)
-            if not fewer and self._left is not None and self._left <= online:
+            if not fewer and self._left is not None and self._left <= online and len(online) >= self._should:
                 self._doubtful_until = 0.0  # who has left follows this primary again, so that it was not promoted
         else:
             promoted = facts.get("master_replid2", _NO_REPLID) != _NO_REPLID
@@ -133,19 +134,20 @@ class Fence:
             # one that was promoted lacks the former primary; one that was started may be that former primary
             fewer = len(online) < should and not (promoted and self._run_id is not None)
             self._doubtful_until, self._slow_since = 0.0, None
-            left = None
+            left = self._replicas
         if fewer:
-            self._doubt(left)
+            self._doubt(left, should)
         if run_id != self._run_id or fewer:
             log.info("replicas", run_id=run_id[:8], online=sorted(":".join(each) for each in online), doubted=fewer)
         self._run_id, self._replicas = run_id, online
 
-    def _doubt(self, left: frozenset[tuple[str, str]] | None) -> None:
-        """Accept nothing for DOUBT_S, or until all that have left are back; None: whatever comes back."""
+    def _doubt(self, left: frozenset[tuple[str, str]] | None, should: int = 0) -> None:
+        """Accept nothing for DOUBT_S, or until all that have left are back, `should` in all; None: whoever is."""
         now = time.monotonic()
         if now < self._doubtful_until:
             left = None if left is None or self._left is None else self._left | left
-        self._doubtful_until, self._left, self._slow_since = now + DOUBT_S, left, None
+            should = max(should, self._should)
+        self._doubtful_until, self._left, self._should, self._slow_since = now + DOUBT_S, left, should, None
 
     def see(self, role: Any) -> bool:
         """Take a reply to ROLE that came between two batches; return whether a replica has left, as `objection` would.

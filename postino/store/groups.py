@@ -153,13 +153,13 @@ class GroupTable:
             online=bool(online),
             activity=activity,
             last_seen=iso(int(seen)) if int(seen) else None,
-            reach=self.reach(name, online=bool(online), away_s=away_s, person=bool(person)) if known else "",
+            reach=self.reach(name, activity, online=bool(online), away_s=away_s, person=bool(person)) if known else "",
         )
 
     def activity(self, agent: str) -> Activity:
         """Return what an agent does; the store cannot say."""
         return "unknown"
 
-    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
+    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message; the store cannot say."""
         return ""

@@ -70,7 +70,6 @@ class Inboxes:
             "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
             "sender": sender.name,
             "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            "event": f"msg_send\nid\n{draft.id}\nfrom\n{sender.name}\nvia\n{sender.via}",
             "max_inbox": self._limits.max_inbox,
             "ttl_ms": self._limits.ttl_ms,
             "session": sender.session,
@@ -79,6 +78,7 @@ class Inboxes:
         agent, (answer,) = await self._store.run_following("send", draft.to, values)
         number, created, known, marked, is_online, last_seen, now, person = answer.split()
         online, seen = is_online == "1", int(last_seen)
+        activity = self.activity(agent) if online else "unknown"
         marks.note(int(marked), sender.name, agent)
         return Sent(
             id=draft.id,
@@ -88,16 +88,16 @@ class Inboxes:
             known=known == "1",
             durability=self._store.durability,
             online=online,
-            activity=self.activity(agent) if online else "unknown",
+            activity=activity,
             last_seen=iso(seen) if seen else None,
-            reach=self.reach(agent, online=online, away_s=(int(now) - seen) / 1000, person=person == "1"),
+            reach=self.reach(agent, activity, online=online, away_s=(int(now) - seen) / 1000, person=person == "1"),
         )
 
     def activity(self, agent: str) -> Activity:
         """Return what an agent does; the store cannot say."""
         return "unknown"
 
-    def reach(self, agent: str, *, online: bool, away_s: float, person: bool) -> str:
+    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
         """Return in words when a known agent will know of a message; the store cannot say."""
         return ""
 

@@ -19,6 +19,9 @@ from redis.exceptions import ResponseError
 
 Command = tuple[str | int | bytes, ...]
 
+_MOST = 512
+_STARTS = [f"${length}" for length in range(_MOST)]  # of words; a number to text takes as long as the rest of one
+
 _INCOMPLETE: Any = object()  # what hiredis returns until a reply is complete
 
 
@@ -49,7 +52,9 @@ def encode_words(words: Iterable[str | int]) -> bytes:
     text = ""
     for each in words:
         word = f"{each}"
-        text += f"${len(word) if word.isascii() else len(word.encode())}\r\n{word}\r\n"
+        length = len(word) if word.isascii() else len(word.encode())
+        start = _STARTS[length] if length < _MOST else f"${length}"
+        text += f"{start}\r\n{word}\r\n"
     return text.encode()
 
 

@@ -283,6 +283,27 @@ async def test_when_the_replica_that_left_is_back_messages_are_accepted_at_once(
         assert inbox(three[2]) == inbox(three[0])
 
 
+async def test_a_primary_that_was_started_again_is_used_when_all_its_replicas_are_back(
+    three: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "DOUBT_S", 600.0)
+    async with store_on(three[0]) as store:
+        await send(store, "m1")
+        three[0].kill()
+        three[2].kill()
+        await asyncio.to_thread(three[0].start)
+        until(lambda: synced(three[0], 1), "one replica is back")
+        assert not await accepted(store)
+        await store.follow()
+        assert "a replica has left" in (await refused(send(store, "m2"))).message
+
+        await asyncio.to_thread(three[2].start)
+        three[2].ask("REPLICAOF", "127.0.0.1", three[0].port)
+        await eventually(lambda: accepted(store), "both are back")
+
+        assert inbox(three[2]) == inbox(three[1]) == inbox(three[0])
+
+
 async def test_every_connected_replica_must_have_it_not_only_enough_of_them(three: list[Node]) -> None:
     async with store_on(three[0], 1) as store:
         await send(store, "m1")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from postino.errors import ERRORS
@@ -70,6 +70,7 @@ def test_arguments_go_by_name_in_the_order_of_the_header(tmp_path: Path) -> None
             script.arguments(wrong)
 
 
+@example(["x" * 511, "x" * 512, "\u00e9" * 256])
 @given(st.lists(st.text(st.characters(codec="utf-8")) | st.integers(), min_size=1, max_size=5))
 def test_words_are_encoded_as_hiredis_encodes_them(words: list[str | int]) -> None:
     assert b"*%d\r\n" % len(words) + encode_words(words) == encode(tuple(words))
@@ -280,7 +281,7 @@ NOT_PROMISED = frozenset(
     | {"join", "leave", "heartbeat", "bind_claude", "note_client", "forget_session", "expire_presence", "mark_notified"}
     | {"bury", "sweep", "index_history", "make_room", "take_notifier", "save_notifier", "note_too_fast"}
     | {"agent_of", "check", "describe", "export_entries", "export_ids", "rights", "senders", "slice", "state"}
-    | {"unnotified"}
+    | {"event_bounds", "unnotified"}
     | {"identify", "migrate", "keep_spellings"}  # the start of a daemon, which repeats or confirms them
 )
 
