@@ -36,7 +36,6 @@ class BroadcastStream:
             "digest": digest(sender.name, draft.body, None, None),
             "sender": sender.name,
             "message": packed(draft.id, sender, draft.body),
-            "via": sender.via,
             "max_broadcasts": self._most,
             "ttl_ms": self._ttl_ms,
             "session": sender.session,

@@ -70,7 +70,6 @@ class Inboxes:
             "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
             "sender": sender.name,
             "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            "event": f"msg_send\nid\n{draft.id}\nfrom\n{sender.name}\nvia\n{sender.via}",
             "max_inbox": self._limits.max_inbox,
             "ttl_ms": self._limits.ttl_ms,
             "session": sender.session,
