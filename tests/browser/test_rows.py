@@ -185,7 +185,7 @@ def test_notifications_that_fail_stand_in_the_strip(visit) -> None:
 
 
 def test_an_agent_is_renamed_and_forgotten_from_the_page(visit, served, name) -> None:
-    served.read(name)
+    served.call("POST", f"agents/{name}/heartbeat")
     page = visit(f"#/agents/{name}")
     page.get_by_role("button", name="Rename this agent").click()
     page.get_by_label("New name").fill(f"new-{name}")
