@@ -36,7 +36,7 @@ from postino.store.entries import (
 )
 from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
-from postino.store.slices import part
+from postino.store.parts import part
 from postino.store.store import Limits, Store
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua

@@ -1,12 +1,12 @@
 #!lua flags=no-writes
---[[ slice: return a slice of a stream of messages, oldest first.
-Atomic because length and slice must be of one moment. Entries are skipped and bodies counted here, so that a request
+--[[ part: return a part of a stream of messages, oldest first.
+Atomic because length and part must be of one moment. Entries are skipped and bodies counted here, so that a request
 for the tail of a full inbox does not transfer all of it.
 KEYS     inbox    stream   {po}:inbox4:<agent>, or another stream of messages: dead letters, broadcasts
          index    hash     {po}:index:<agent>
-ARGV     from     the entry next to which the slice is; '' either end
+ARGV     from     the entry next to which the part is; '' either end
          way      on which side of it: newer or older
-         skip     with newer: entries to skip first; if negative towards the older ones, the last of which the slice follows
+         skip     with newer: entries to skip first; if negative towards the older ones, the last of which the part follows
          limit    most entries to return
          bytes    most bytes of entries, skipped ones too; the first one always fits
 RETURNS  length of the stream, items, and the stream IDs before and after which there are more, or ''; an item is

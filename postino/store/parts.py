@@ -1,4 +1,4 @@
-"""Slices of streams of messages: an inbox, dead letters, the broadcasts."""
+"""Parts of streams of messages: an inbox, dead letters, the broadcasts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 from postino.parts import Part, Place
 from postino.store.calls import run_script
 from postino.store.entries import unpacked
-from postino.store.store import SLICE_BYTES, Store
+from postino.store.store import PART_BYTES, Store
 
 T = TypeVar("T")
 
@@ -24,10 +24,10 @@ async def part(
     Raises:
         StoreAway: no reply.
     """
-    script, way = store.scripts["slice"], "newer" if place.before is None else "older"
+    script, way = store.scripts["part"], "newer" if place.before is None else "older"
     start, skip = place.after or place.before or "", place.offset
     while True:
-        command = ("EVALSHA", script.sha, 2, stream, index, start, way, skip, limit, SLICE_BYTES)
+        command = ("EVALSHA", script.sha, 2, stream, index, start, way, skip, limit, PART_BYTES)
         total, *found = await run_script(store.reads, script, command)
         if len(found) == 3:
             items, before, after = found
