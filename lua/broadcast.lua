@@ -1,12 +1,12 @@
 #!lua
 --[[ broadcast: accept a broadcast, once per id.
+Its event is its history entry.
 Atomic because its number must be gapless, and its sender's cursor must not pass a broadcast it has not seen.
 KEYS     broadcasts      stream   {po}:broadcasts4
          feed            hash     {po}:feed
          index           hash     {po}:index:all
          cursors         hash     {po}:cursors
          history         stream   {po}:history
-         events          stream   {po}:events3
          agents          hash     {po}:agents
          presence        zset     {po}:presence
          sessions        hash     {po}:sessions
@@ -18,7 +18,6 @@ ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
          message         the broadcast from its id on, as lib/message.lua has it
-         via             how it was sent
          max_broadcasts  most broadcasts stored
          ttl_ms          time to live
          session         the session that must act as the sender, or ''
@@ -35,18 +34,17 @@ TIME     O(log n) in the broadcasts
 --@include lib/agent
 --@include lib/cursor
 --@include lib/entry
---@include lib/event
 --@include lib/importing
 --@include lib/now
 --@include lib/number
 --@include lib/past
 --@include lib/sweep_index
-local broadcasts, feed, index, cursors, history, events, agents, presence, sessions, meta = unpack(KEYS, 1, 10)
-local past, past_from, changes = unpack(KEYS, 11, 13)
-local id, digest, from, message, via = unpack(ARGV, 1, 5)
-local max_broadcasts, ttl_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
+local broadcasts, feed, index, cursors, history, agents, presence, sessions, meta = unpack(KEYS, 1, 9)
+local past, past_from, changes = unpack(KEYS, 10, 12)
+local id, digest, from, message = unpack(ARGV, 1, 4)
+local max_broadcasts, ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[8], from, now)
+local wrong = not_acting_as(agents, presence, sessions, ARGV[7], from, now)
 if wrong then return wrong end
 local refusal = importing(meta)
 if refusal then return refusal end
@@ -65,12 +63,11 @@ message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, from))
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'all', message)
-local marked = mark_both(past, past_from, entry, ARGV[9], ttl_ms, now)
+local marked = mark_both(past, past_from, entry, ARGV[8], ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
   local _, seen = load_cursor(cursors, sender)
   if (seen or first - 1) >= last then save_cursor(cursors, changes, sender, stream_id .. ' ' .. seq) end
 end
-emit(events, 'broadcast', 'id', id, 'from', from, 'seq', seq, 'via', via)
 if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end
 return { 'ok', seq, 1, marked }

@@ -1,6 +1,6 @@
 #!lua
 --[[ send: accept a message into an inbox, once per id.
-Atomic because id, inbox, history and event must be written together or not at all.
+Atomic because id, inbox and history, whose entry is the event, must be written together or not at all.
 KEYS     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
@@ -20,7 +20,6 @@ ARGV     agent       the recipient's present name
          digest      fingerprint of the content
          sender      who sends
          message     the message from its id on, as lib/message.lua has it
-         event       the event as lib/event.lua has it, without recipient and seq
          max_inbox   most unacknowledged messages, and most dead letters
          ttl_ms      time to live
          session     the session that must act as the sender, or ''
@@ -43,13 +42,13 @@ TIME     O(log n) in the inbox
 --@include lib/number
 --@include lib/past
 local inbox, leases, index, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS, 1, 11)
-local agent, id, digest, from, message, event = unpack(ARGV, 1, 6)
-local max_inbox, ttl_ms = tonumber(ARGV[7]), ARGV[8] -- a number when it is needed: this takes longer than a key's look-up
+local agent, id, digest, from, message = unpack(ARGV, 1, 5)
+local max_inbox, ttl_ms = tonumber(ARGV[6]), ARGV[7] -- a number when it is needed: this takes longer than a key's look-up
 
 local now, time = now_ms()
-if ARGV[9] ~= '' then
+if ARGV[8] ~= '' then
   --@include lib/acting
-  local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
+  local wrong = not_acting_as(agents, presence, sessions, ARGV[8], from, now)
   if wrong then return wrong end
 end
 local refusal, format_1 = importing(meta)
@@ -108,11 +107,9 @@ message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', inbox, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
 local entry = redis.call('XADD', history, '*', agent, message)
-local marked = mark_both(past, past_from, entry, ARGV[10], ttl_ms, now)
-redis.call('XADD', events, '*', 'e', event .. '\nto\n' .. agent .. '\nseq\n' .. seq)
-if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps both short enough
+local marked = mark_both(past, past_from, entry, ARGV[9], ttl_ms, now)
+if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps it short enough
   redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))
-  redis.call('XTRIM', events, 'MAXLEN', '~', 10000)
 end
 if count % 64 == 0 then
   --@include lib/sweep_index

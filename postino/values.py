@@ -7,7 +7,7 @@ from postino.light import pattern
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ID_PATTERN = r"[A-Za-z0-9._:-]{1,128}"
-EVENT_ID = "^[0-9]{1,15}(-[0-9]{1,19})?$"  # as in Last-Event-ID
+EVENT_ID = "^[0-9]{1,15}(-[0-9]{1,19}([eh][0-9]{1,15}-[0-9]{1,19})?)?$"  # as in Last-Event-ID
 RESERVED = frozenset({"all", "human", "system", "postino"})
 HUMAN = "human"  # the mailbox of all people: reserved as the name of a sender only
 SYSTEM = "system"

@@ -31,7 +31,7 @@ _VARIABLE = (
     (_TOKEN, "TOKEN"),
     (_ID, "ID"),
     (r"\b\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
-    (r"\b\d{13}-\d+\b", "ENTRY"),
+    (r"\b\d{13}-\d+(?:\b|(?=[eh]\d))", "ENTRY"),
     (r"\bjust now\b|\b\d+ (?:s|min|h|days?) ago\b", "AGO"),
     (r"offline for (?:less than a minute|\d+ \w+)", "offline for TIME"),
     (r'(?<="version":")[^"]+', "VERSION"),

@@ -11,14 +11,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import structlog
 
 from postino.errors import StoreAway
+from postino.event_place import EventPlace
 from postino.model import Event
-from postino.store.events import EventStream
+from postino.store.events import EventStream, Told
 
 BLOCK_MS = 5_000  # of one blocking read: the longest that a dead connection goes unnoticed
 GATHER_S = 0.005  # pause after a read, so that a busy second takes a few hundred reads, not thousands
 RETRY_S = 0.2
 LOG_EVERY_S = 5.0  # while the server is away: each try fails alike
 REPLAY = 500  # events per page of a replay
+READ = 250  # entries of each stream in one reply: messages come with their bodies, 33 MB of the longest
 
 #: events after which a read of the inbox `to` may give messages
 ARRIVALS = frozenset({"msg_send", "msg_release", "msg_nack", "msg_requeue"})
@@ -86,7 +88,7 @@ class Interruption:
 
 
 class Events:
-    """Follows the events stream from its end at the time of `open`."""
+    """Follows what happens from its end at the time of `open`."""
 
     def __init__(self, stream: EventStream, repair: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream
@@ -96,11 +98,11 @@ class Events:
         self._counters: list[Callable[[Event], object]] = []
         self.gaps = 0  # times that events were trimmed before they were read
         self._task: asyncio.Task[None] | None = None
-        self._last = "0-0"
+        self._place = EventPlace("0-0", "0-0")
 
     async def open(self) -> None:
         """Start following."""
-        self._last = await self._stream.last()
+        self._place = await self._stream.last()
         self._task = asyncio.create_task(self._follow(), name="events")
 
     async def close(self) -> None:
@@ -154,30 +156,22 @@ class Events:
     async def replay(self, since: str, limit: int) -> tuple[list[Event], bool]:
         """Return up to `limit` events after the id `since`, oldest first, and whether some were trimmed already."""
         events: list[Event] = []
-        gap = await self._gap(since)
+        place, gap = await self._stream.since(since)
         while len(events) < limit:
-            page = await self._stream.after(since, min(REPLAY, limit - len(events)))
-            events += page
-            if len(page) < REPLAY:
+            told = await self._stream.after(place, min(READ, limit - len(events)))
+            events += told.events
+            place = told.place
+            if not told.more:
                 break
-            since = page[-1].id
-        return events, gap
+        return events[:limit], gap
 
-    async def last(self) -> str:
-        """Return the id of the newest event, `0-0` if there is none."""
+    async def last(self) -> EventPlace:
+        """Return the place after the newest event."""
         return await self._stream.last()
 
     async def now_ms(self) -> int:
         """Return Valkey's clock."""
         return await self._stream.now_ms()
-
-    async def _gap(self, since: str) -> bool:
-        if since == "0-0" or await self._stream.contains(since):
-            return False
-        first, last = await self._stream.first(), await self._stream.last()
-        if first is None:
-            return True
-        return _parse_id(since) < _parse_id(first) or _parse_id(since) > _parse_id(last)
 
     async def _follow(self) -> None:
         reader, interruption = self._stream.blocking_reader(), Interruption()
@@ -187,14 +181,12 @@ class Events:
                     await self._resync()
                     while True:
                         block_ms = 1 if interruption.lasts else BLOCK_MS
-                        events = await self._stream.wait(reader, self._last, block_ms, REPLAY)
+                        told = await self._stream.wait(reader, self._place, block_ms, READ)
                         interruption.end()
-                        if len(events) == REPLAY and await self._resync():
-                            continue  # a full read: events behind it may have been trimmed
-                        for event in events:
-                            self._last = event.id
-                            self._deliver(event)
-                        await asyncio.sleep(GATHER_S)
+                        if told.more and await self._resync():
+                            continue  # a full read: events before it may have been trimmed
+                        self._deliver_all(told)
+                        await asyncio.sleep(0 if told.more else GATHER_S)
                 except StoreAway as error:
                     interruption.note(error.message)
                     await self._repair()
@@ -206,9 +198,10 @@ class Events:
 
     async def _resync(self) -> bool:
         """If events were trimmed before they were read, end all subscriptions and continue with the newest."""
-        if not await self._gap(self._last):
+        since = self._place.id
+        if not (await self._stream.since(since))[1]:
             return False
-        since, self._last = self._last, await self._stream.last()
+        self._place = await self._stream.last()
         self.gaps += 1
         log.warning("events_gap", since=since)
         for subscription in self._subscriptions:
@@ -216,6 +209,14 @@ class Events:
         for agent in self._waiters:
             self._set_arrived(agent)
         return True
+
+    def _deliver_all(self, told: Told) -> None:
+        for event in told.events:
+            try:
+                self._deliver(event)
+            except Exception:  # of one that counts it: the others must be told once all the same
+                log.exception("events_failed")
+        self._place = told.place
 
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:
@@ -232,8 +233,3 @@ class Events:
     def _set_arrived(self, agent: str) -> None:
         for waiter in self._waiters.get(agent, ()):
             waiter.set()
-
-
-def _parse_id(id: str) -> tuple[int, int]:
-    ms, _, seq = id.partition("-")
-    return int(ms), int(seq or 0)

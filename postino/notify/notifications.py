@@ -19,6 +19,7 @@ import structlog
 
 from postino.broker import Broker
 from postino.errors import StoreAway, UnknownAgent
+from postino.event_place import EventPlace, event_id, parts
 from postino.model import Event, OpenMessage
 from postino.notify.messenger import Messenger
 from postino.notify.occasions import Occasions, Stuck, Unseen
@@ -117,7 +118,7 @@ class Notifications:
         self.failure = told.failure
         if mine and not self._replayed:
             told = await self._replay(told)
-        while self._events and _place(self._events[0].id) <= _place(told.after):
+        while self._events and parts(_place(self._events[0])) <= parts(told.after):
             self._events.popleft()
         if not mine:
             self._gathering_since = None
@@ -137,12 +138,14 @@ class Notifications:
 
     async def _replay(self, told: Told) -> Told:
         """Find the events since the last notification, which no daemon may have seen; without one begin now."""
+        last = await self._broker.events.last()
         if not told.after:
-            told.after = await self._broker.events.last()
+            told.after = last.events
             await self._broker.notifier.save(told, self._pace.hold_ms)
-        missed, _ = await self._broker.events.replay(told.after, MOST_EVENTS)
-        found = {each.id: each for each in (*missed, *self._events) if is_told(each)}
-        self._events = deque(sorted(found.values(), key=lambda each: _place(each.id)), maxlen=MOST_EVENTS)
+        # of no message: nobody is told of those by their events, and they may be many
+        missed, _ = await self._broker.events.replay(event_id(told.after, last.history), MOST_EVENTS)
+        found = {_place(each): each for each in (*missed, *self._events) if is_told(each)}
+        self._events = deque(sorted(found.values(), key=lambda each: parts(_place(each))), maxlen=MOST_EVENTS)
         self._replayed = True
         return told
 
@@ -159,7 +162,7 @@ class Notifications:
         found = Occasions()
         people = {*await self._broker.people.names(), HUMAN}
         for event in self._events:
-            after.after = event.id
+            after.after = _place(event)
             if event.type != "too_fast" and event.data.get("to") in people:
                 continue  # people have no dead letters
             counted = found.too_fast if event.type == "too_fast" else found.dead
@@ -230,6 +233,6 @@ def _ms(message: OpenMessage) -> int:
     return round(datetime.fromisoformat(message.timestamp).timestamp() * 1000)
 
 
-def _place(id: str) -> tuple[int, int]:
-    ms, _, number = id.partition("-")
-    return int(ms or 0), int(number or 0)
+def _place(event: Event) -> str:
+    """Return the ID of an event in the stream of events, in which all are that people are notified of."""
+    return EventPlace.after(event.id).events

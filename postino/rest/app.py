@@ -149,7 +149,7 @@ def _endpoint(
             parse.check_type(request, accepts)
         elif request.can_read_body:
             parse.refuse_body(request)
-        if request.rel_url.raw_query_string:
+        if "?" in request.raw_path and request.rel_url.raw_query_string:
             call.query = parse.query(request, route.query) if takes_query else _no_query(request)
         if caller is not None:
             caller.check_valid()  # the body may have taken seconds

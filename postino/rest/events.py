@@ -15,10 +15,11 @@ from aiohttp_sse import EventSourceResponse
 from postino import __version__
 from postino.broker.events import REPLAY
 from postino.errors import BadField, PostinoError, StoreAway, TooMany
+from postino.event_place import EventPlace
 from postino.model import EVENTS, STREAM_EVENTS, Event, iso
 from postino.rest.call import ApiCall, AppState
 from postino.rest.connection import disconnected
-from postino.rest.parse import QUOTED, stream_id
+from postino.rest.parse import QUOTED, event_place
 from postino.rest.records import EventsQuery, Nothing
 from postino.schema import encode_visible
 from postino.values import check_name, visible
@@ -63,7 +64,7 @@ class Start:
     """The beginning of a stream: its position, the events to replay first, and whether some before them are gone."""
 
     since: str | None
-    position: tuple[int, int]
+    position: EventPlace
     backlog: list[Event]
     gap: bool
     now: str
@@ -100,7 +101,7 @@ class FilteredStream:
     async def send(self, event: Event) -> None:
         """Send an event if the filter matches."""
         if self._wanted.matches(event):
-            data = {"type": event.type, "timestamp": iso(_position(event.id)[0])} | event.data
+            data = {"type": event.type, "timestamp": iso(int(event.id.partition("-")[0]))} | event.data
             await self._stream.send(encode_visible(data).decode(), id=event.id, event="update")
 
     async def send_own(self, kind: str, id: str | None = None, **data: str) -> None:
@@ -127,7 +128,7 @@ async def _stream(
 async def _follow(broker: Broker, stream: FilteredStream, live: Subscription, start: Start) -> None:
     position = start.position
     if start.since is None:  # with an id, so that a client can resume before the first event
-        await stream.send_own("connected", f"{position[0]}-{position[1]}", version=__version__, timestamp=start.now)
+        await stream.send_own("connected", position.id, version=__version__, timestamp=start.now)
     else:
         await stream.send_own("connected", version=__version__, since=start.since, timestamp=start.now)
     if start.gap:
@@ -136,10 +137,10 @@ async def _follow(broker: Broker, stream: FilteredStream, live: Subscription, st
     while backlog:
         for event in backlog:
             await stream.send(event)
-        position = _position(backlog[-1].id)
+        position = EventPlace.after(backlog[-1].id)
         backlog = (await broker.events.replay(backlog[-1].id, REPLAY))[0] if len(backlog) == REPLAY else []
     while (new := await live.get()) is not None:
-        if _position(new.id) > position:
+        if not position.covers(new.id):
             await stream.send(new)
     await stream.send_own("dropped", reason=f"{QUEUE} events are waiting for this client; resume with Last-Event-ID")
 
@@ -171,9 +172,9 @@ async def until_ended(
 async def _begin(broker: Broker, since: str | None) -> Start:
     now = iso(await broker.events.now_ms())
     if since is None:
-        return Start(None, _position(await broker.events.last()), [], gap=False, now=now)
+        return Start(None, await broker.events.last(), [], gap=False, now=now)
     backlog, gap = await broker.events.replay(since, REPLAY)
-    return Start(since, (0, 0) if gap else _position(since), backlog, gap, now)
+    return Start(since, EventPlace.after("0-0" if gap else since), backlog, gap, now)
 
 
 async def _agent(call: ApiCall[EventsQuery, Nothing]) -> str | None:
@@ -198,15 +199,10 @@ def _types(given: str) -> frozenset[str]:
 def _since(given: str | None) -> str | None:
     if given is None:
         return None
-    found = stream_id(given, digits=MS_DIGITS)
+    found = event_place(given, digits=MS_DIGITS)
     if found is None:
         raise BadField("since (or Last-Event-ID) must be the id of an event, such as 1700000000000-0", field="since")
     return found
-
-
-def _position(id: str) -> tuple[int, int]:
-    ms, _, seq = id.partition("-")
-    return int(ms), int(seq)
 
 
 @contextlib.contextmanager

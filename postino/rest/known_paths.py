@@ -27,12 +27,12 @@ class KnownPaths:
 
     def find(self, request: web.BaseRequest) -> Answering | None:
         """Return who answers a request; None if its path is new, or if there is more to do than to answer."""
-        found = self._known.get((request.method, request.rel_url.raw_path))
+        found = self._known.get((request.method, request.raw_path.partition("?")[0]))
         return None if found is None or hdrs.EXPECT in request.headers else found
 
     def note(self, request: web.Request, answering: Answering) -> None:
         """Note who answers requests with the method and path of this one."""
-        path = request.rel_url.raw_path
+        path = request.raw_path.partition("?")[0]
         if len(path) <= _LONGEST:
             if len(self._known) >= _MOST:
                 self._known.clear()

@@ -30,6 +30,7 @@ SHORTER = (
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # in a pair or alone
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STREAM_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")  # not \d, which matches the digits of every script
+_EVENT_ID = re.compile(r"([0-9-]+)(?:([eh])([0-9-]+))?")
 _PATH = re.compile(r" - at `\$\.([^`.\[]+)[^`]*`$")
 
 
@@ -164,6 +165,13 @@ def stream_id(text: str, *, digits: int = 20) -> str | None:
         return None
     ms, seq = int(found[1]), int(found[2] or 0)
     return f"{ms}-{seq}" if max(ms, seq) < 1 << 64 else None
+
+
+def event_place(text: str, *, digits: int) -> str | None:
+    """Return the id of an event in full, or None if it is not one: one stream ID, or two with a letter between them."""
+    found = _EVENT_ID.fullmatch(text)
+    ids = [stream_id(each, digits=digits) for each in (found[1], found[3]) if each] if found else [None]
+    return (found[2] or "").join(map(str, ids)) if found and None not in ids else None
 
 
 def entry_of(given: str | None, field: str) -> str | None:

@@ -10,7 +10,7 @@ from postino.parts import Part, Place
 from postino.store.entries import listed, packed, pairs, unpacked
 from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
-from postino.store.slices import part
+from postino.store.parts import part
 from postino.store.store import Store, accepted
 
 log = structlog.get_logger()
@@ -36,7 +36,6 @@ class BroadcastStream:
             "digest": digest(sender.name, draft.body, None, None),
             "sender": sender.name,
             "message": packed(draft.id, sender, draft.body),
-            "via": sender.via,
             "max_broadcasts": self._most,
             "ttl_ms": self._ttl_ms,
             "session": sender.session,

@@ -9,7 +9,7 @@ from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
 from postino.parts import Part, Place
 from postino.store.entries import extras_of, id_array, listed, number, pairs
-from postino.store.slices import part
+from postino.store.parts import part
 from postino.store.store import Limits, Store
 
 

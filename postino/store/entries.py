@@ -125,6 +125,26 @@ def of_history(flat: list[str]) -> dict[str, str]:
     return {"kind": "message"} | unpacked(flat)
 
 
+def sent_event(flat: list[str]) -> tuple[str, dict[str, Any]] | None:
+    """Return type and data of the event that a history entry is, without a look at its body.
+
+    None where it is none: for several agents, which have no common number, it has events of its own; one that was
+    imported, or is older than format 4, has another form; and a disk may have altered it.
+    """
+    if len(flat) != 2:
+        return None
+    to, text = flat
+    words = text.split(" ", 6)
+    seq = number(words[0])
+    if not seq or len(words) != 7:
+        return None
+    _, _, id, sender, flags, _, content = words
+    via = _VIAS.get(flags[1:]) or content[2 : content.find('"', 2)]  # in JSON it is the first
+    if to == ALL:
+        return "broadcast", {"id": id, "from": sender, "seq": seq, "via": via}
+    return "msg_send", {"id": id, "from": sender, "via": via, "to": to, "seq": seq}
+
+
 def leased_items(flat: list[str]) -> Iterator[tuple[str, int, bool, list[str], str]]:
     """Yield stream ID, delivery, whether it is a repeat, fields and digest of the items of the script `read`."""
     at = 0

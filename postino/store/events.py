@@ -1,25 +1,41 @@
-"""The events stream: what happened, for SSE, waiting readers and wakes."""
+"""What happened, for SSE, waiting readers and wakes: the stream of events, and the history, whose entries are events.
+
+A message or broadcast is told by its history entry, and has no entry in the stream of events. One to several agents has
+one there for each of them, because each has its own number.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 
+from postino.event_place import EventPlace, event_id, message_event_id, parts
 from postino.model import Event
-from postino.store.entries import pairs, short_consumer
+from postino.store.entries import pairs, sent_event, short_consumer
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 
 _NUMBERS = frozenset({"seq", "count", "delay_ms", "redelivered", "retry_after_s"})
 
+Entries = list[tuple[str, list[str]]]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Events in order, the place after them, and whether there may be more."""
+
+    events: list[Event]
+    place: EventPlace
+    more: bool
+
 
 class EventStream:
-    """What happened, without bodies. The stream IDs are the SSE ids."""
+    """What happened, without bodies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._events = store.keys.shared("events")
+        self._events, self._history = store.keys.shared("events"), store.keys.shared("history")
 
     def blocking_reader(self) -> Pipeline:
         """Return a separate connection for `wait`; the caller closes it."""
@@ -34,37 +50,104 @@ class EventStream:
         values: dict[str, str | int] = {"sender": sender, "to": to, "reason": reason, "retry_after_s": retry_after_s}
         await self._store.run("note_too_fast", "", values)
 
-    async def last(self) -> str:
-        """Return the id of the newest event, `0-0` if there is none."""
-        newest = await self._store.call("XREVRANGE", self._events, "+", "-", "COUNT", 1)
-        return str(newest[0][0]) if newest else "0-0"
+    async def last(self) -> EventPlace:
+        """Return the place after the newest event, of `0-0` where there was none."""
+        return (await self._bounds()).newest
 
-    async def first(self) -> str | None:
-        """Return the id of the oldest event still stored."""
-        oldest = await self._store.call("XRANGE", self._events, "-", "+", "COUNT", 1)
-        return str(oldest[0][0]) if oldest else None
+    async def since(self, id: str) -> tuple[EventPlace, bool]:
+        """Return the place after an event or a time, and whether events after it are no longer kept.
 
-    async def after(self, after: str, count: int) -> list[Event]:
-        """Return up to `count` events after the id `after`, oldest first."""
-        entries = await self._store.call("XRANGE", self._events, f"({after}", "+", "COUNT", count)
-        return [_event(id, fields) for id, fields in entries]
+        Also if it is later than all that happened: a place in another store.
+        """
+        return (await self._bounds()).since(id)
 
-    async def contains(self, id: str) -> bool:
-        """Return whether the event is still stored."""
-        return bool(await self._store.call("XRANGE", self._events, id, id))
+    async def after(self, place: EventPlace, count: int) -> Told:
+        """Return events after `place`, oldest first, at most `count` of each stream."""
+        wanted = (self._history, place.history), (self._events, place.events)
+        calls = (self._store.query("XRANGE", key, f"({after}", "+", "COUNT", count) for key, after in wanted)
+        history, events = await asyncio.gather(*calls)
+        return _told(events, history, place, count)
 
-    async def wait(self, reader: Pipeline, after: str, block_ms: int, count: int) -> list[Event]:
-        """Wait on `reader` up to `block_ms` for events after the id `after`; return at most `count`.
+    async def wait(self, reader: Pipeline, place: EventPlace, block_ms: int, count: int) -> Told:
+        """Wait on `reader` up to `block_ms` for events after `place`; return at most `count` of each stream.
 
         Raises:
             StoreAway: the connection of `reader` broke.
         """
-        command = "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._events, after
+        command = "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._events, self._history, *place
         reply = await reader.call(*command, within_s=block_ms / 1000 + REPLY_TIMEOUT_S)
-        return [_event(id, fields) for id, fields in reply[0][1]] if reply else []
+        found: dict[str, Entries] = dict(reply or ())
+        return _told(found.get(self._events, []), found.get(self._history, []), place, count)
+
+    async def _bounds(self) -> _Bounds:
+        first, newest, lost, *history = await self._store.run("event_bounds", "", {})
+        oldest, last, forgotten = history
+        return _Bounds(EventPlace(first, oldest), EventPlace(newest, last), bool(lost), bool(forgotten))
 
 
-def _event(id: str, flat: list[str]) -> Event:
+class _Bounds(msgspec.Struct, frozen=True):
+    """What is kept of both streams: '' for the oldest entry where there is none, and whether older ones are gone."""
+
+    oldest: EventPlace
+    newest: EventPlace
+    lost_events: bool
+    lost_history: bool
+
+    def since(self, id: str) -> tuple[EventPlace, bool]:
+        place = EventPlace.after(id)
+        gap = id != "0-0" and (self._time_lost(parts(id)) if id == place.events else self._place_lost(place))
+        first_ms = parts(self.oldest.events)[0]
+        if self.lost_events and parts(place.events)[0] < first_ms:  # as far as the events: a history may be of days
+            place = EventPlace(place.events, max(place.history, f"{first_ms - 1}-0", key=parts))
+        return place, gap
+
+    def _time_lost(self, time: tuple[int, int]) -> bool:
+        """Return whether events after a time may be gone; also an event of when all were in one stream is a time."""
+        events, history = map(parts, self.oldest)
+        first = min((each for each in (events, history) if each > (0, 0)), default=(0, 0))
+        lost = (self.lost_events and time < events) or (self.lost_history and time < self._oldest_message)
+        return lost or not first <= time <= max(map(parts, self.newest))
+
+    def _place_lost(self, place: EventPlace) -> bool:
+        events, history = map(parts, place)
+        if events > parts(self.newest.events) or history > parts(self.newest.history):
+            return True
+        # what the history has lost is older than its oldest entry: who knows a later event has seen it
+        lost_message = (0, 0) < history < self._oldest_message and events[0] < self._oldest_message[0]
+        return lost_message or (0, 0) < events < parts(self.oldest.events)
+
+    @property
+    def _oldest_message(self) -> tuple[int, int]:
+        return parts(self.oldest.history or self.newest.history)
+
+
+def _told(events: Entries, history: Entries, place: EventPlace, count: int) -> Told:
+    """Put the entries of both streams in order: by their ms, messages first, because what becomes of them comes later.
+
+    What is behind the end of a reply of `count` entries is left for the next one: its stream may have more before that.
+    """
+    ordered = [(True, entry) for entry in history] + [(False, entry) for entry in events]
+    if events and history:
+        ordered.sort(key=lambda each: parts(each[1][0])[0])
+    ends = [(told, entries[-1]) for told, entries in ((True, history), (False, events)) if len(entries) == count]
+    found: list[Event] = []
+    events_to, history_to = place
+    for each in ordered:
+        is_message, (id, fields) = each
+        if is_message:
+            history_to = id
+            if (sent := sent_event(fields)) is not None:
+                found.append(Event(id=message_event_id(id, events_to), type=sent[0], data=sent[1]))
+        else:
+            events_to = id
+            kind, data = _noted(fields)
+            found.append(Event(id=event_id(id, history_to), type=kind, data=data))
+        if each in ends:
+            break
+    return Told(found, EventPlace(events_to, history_to), bool(ends))
+
+
+def _noted(flat: list[str]) -> tuple[str, dict[str, Any]]:
     if flat[0] == "e":
         kind, *flat = flat[1].split("\n")
         data: dict[str, Any] = pairs(flat)
@@ -77,4 +160,4 @@ def _event(id: str, flat: list[str]) -> Event:
         data["reader"] = short_consumer(data["reader"])
     for name in _NUMBERS & data.keys():
         data[name] = int(data[name])
-    return Event(id=id, type=kind, data=data)
+    return kind, data

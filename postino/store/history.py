@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from postino.store.entries import BLANK, of_history
 from postino.store.marks import MARK_MS
-from postino.store.slices import older
+from postino.store.parts import older
 from postino.store.store import Limits, Store
 
 NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is

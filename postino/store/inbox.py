@@ -36,7 +36,7 @@ from postino.store.entries import (
 )
 from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
-from postino.store.slices import part
+from postino.store.parts import part
 from postino.store.store import Limits, Store
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
@@ -70,7 +70,6 @@ class Inboxes:
             "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
             "sender": sender.name,
             "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            "event": f"msg_send\nid\n{draft.id}\nfrom\n{sender.name}\nvia\n{sender.via}",
             "max_inbox": self._limits.max_inbox,
             "ttl_ms": self._limits.ttl_ms,
             "session": sender.session,

@@ -19,7 +19,7 @@ class Failure(msgspec.Struct, frozen=True):
 class Told(msgspec.Struct):
     """What was told. Times in ms of Valkey's clock."""
 
-    after: str = ""  # id of the last event that was told of; events after it are still to be told
+    after: str = ""  # stream ID of the last event that was told of; events after it are still to be told
     sent: list[int] = []  # the times of the notifications of the last hour
     mail: dict[str, int] = {}  # person -> when the newest message arrived that was told of
     stuck: list[str] = []  # agents that were told of and have not read since

@@ -11,8 +11,8 @@ import msgspec
 
 from postino.model import Message, OpenMessage, Record, iso
 from postino.store.entries import id_array, message, pairs, unpacked
-from postino.store.slices import older
-from postino.store.store import SLICE_BYTES, Store
+from postino.store.parts import older
+from postino.store.store import PART_BYTES, Store
 
 _PART = 50  # entries of one round trip
 
@@ -108,7 +108,7 @@ class PeopleTable:
         """
         found: list[tuple[str, list[str]]] = []
         size, end, more = 0, "+" if before is None else f"({before}", True
-        while more and len(found) < limit and size < SLICE_BYTES:
+        while more and len(found) < limit and size < PART_BYTES:
             part = await older(self._store, self._store.keys.of("inbox", inbox), end, "-", _PART)
             found += part
             size += sum(len(text) for _, fields in part for text in fields)

@@ -32,7 +32,7 @@ from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
 from postino.store.wire import Command, encode_words
 
-SLICE_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
+PART_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
 #: the scripts for which the history gives way in a full memory: those that accept new mail
 _MAKES_ROOM = frozenset({"send", "send_many", "broadcast"})
@@ -114,9 +114,7 @@ class Store:
         self.writes.open(
             lambda: [*self._loads(*self.scripts), *QUESTIONS, self._rights(), self._identify()], self._verify
         )
-        self.reads.open(
-            lambda: [*self._loads("slice", "describe", "identify"), self._identify()], self._verify_identity
-        )
+        self.reads.open(lambda: [*self._loads("part", "describe", "identify"), self._identify()], self._verify_identity)
         if self._fence is not None:
             loads = ("identify", *(name for name in self.scripts if name in PROMISING))
             self.promises.open(lambda: [*self._loads(*loads), self._identify(), *FENCE_QUESTIONS], self._verify_fence)

@@ -382,9 +382,8 @@ def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> Extras:
 
 
 def _history_fields(line: HistoryLine) -> list[str]:
-    if (line.kind == "broadcast") != (line.to == ALL):  # as no script writes it
-        return ["kind", line.kind, "to", line.to, *_fields(line)]
-    return [line.to, *_fields(line)[1:]]
+    """Return the fields of an entry in the form of an older format, which is no event: it was one elsewhere."""
+    return ["kind", line.kind, "to", line.to, *_fields(line)]
 
 
 def _word(note: str | None) -> str | None:

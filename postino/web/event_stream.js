@@ -15,7 +15,7 @@ export class EventStream {
   #endPause = () => {};
 
   /**
-   * `onEvent({at, ...})` is called for each event, where `at` is its stream ID; `onState(state)` with "connecting",
+   * `onEvent({at, ...})` is called for each event, where `at` is its id; `onState(state)` with "connecting",
    * "live" or "waiting"; `onChunk()` after everything received, pings included.
    */
   constructor({ open, since, onEvent, onState, onChunk = () => {} }) {

@@ -1,8 +1,8 @@
 /* One event stream for all tabs of a browser: the tab that holds a lock reads it and broadcasts what it receives.
    A browser opens at most six connections to one server: with a stream per tab, requests of the seventh would hang. */
 
+import { EventPlace } from "./event_place.js";
 import { EventStream, SILENCE_MS } from "./event_stream.js";
-import { compareIds } from "./format.js";
 
 const NAME = "postino.events"; // of the lock and of the channel
 const FROZEN_MS = SILENCE_MS + 5_000; // by then a reading tab has reported a dead connection, unless it is frozen
@@ -19,13 +19,13 @@ export async function canShare() {
 }
 
 /**
- * An `EventStream` that one tab reads for all. Each tab knows the stream ID up to which it has seen every event. A
- * tab that starts, or finds that it missed events, steals the lock and reads from its own ID; events that other tabs
- * receive twice because of that are dropped by their ID.
+ * An `EventStream` that one tab reads for all. Each tab knows the place up to which it has seen every event. A tab
+ * that starts, or finds that it missed events, steals the lock and reads from its own place; events that other tabs
+ * receive twice because of that are dropped by their id.
  */
 export class SharedStream {
   #open;
-  #last; // this tab has seen every event up to this ID
+  #last; // the place up to which this tab has seen every event
   #onEvent;
   #onState;
   #state = null;
@@ -33,13 +33,13 @@ export class SharedStream {
   #turn = null; // aborts waiting for the lock, or holding it
   #stealing = false; // take the lock even if another tab holds it
   #stream = null; // while this tab holds the lock
-  #posted = null; // the other tabs have been sent every event up to this ID
+  #posted = null; // the id of the place up to which the other tabs have been sent every event
   #unposted = []; // events after `#posted`
   #silence = null;
 
   constructor({ open, since, onEvent, onState }) {
     this.#open = open;
-    this.#last = since;
+    this.#last = new EventPlace(since);
     this.#onEvent = onEvent;
     this.#onState = onState;
   }
@@ -94,10 +94,10 @@ export class SharedStream {
     if (over.aborted) return null;
     clearTimeout(this.#silence);
     this.#stealing = false;
-    this.#posted = this.#last;
+    this.#posted = this.#last.id;
     const stream = new EventStream({
       open: this.#open,
-      since: this.#last,
+      since: this.#last.id,
       onEvent: (event) => this.#onStreamEvent(event),
       onState: (state) => this.#onStreamState(state),
       onChunk: () => this.#post(),
@@ -128,20 +128,21 @@ export class SharedStream {
   #post() {
     const { hidden } = document;
     this.#channel?.postMessage({ state: this.#state, after: this.#posted, events: this.#unposted, hidden });
-    this.#posted = this.#last;
+    this.#posted = this.#last.id;
     this.#unposted = [];
   }
 
   #onMessage({ state, after, events, hidden }) {
     if (this.#stream || this.#stealing) return; // this tab reads, or will read, the same events itself
-    const missed = state === "live" && compareIds(after, this.#last) > 0;
+    const before = new EventPlace(after);
+    const missed = state === "live" && !this.#last.reaches(before);
     // browsers run timers of hidden tabs once a minute: a visible tab reconnects sooner
     const slow = state === "waiting" && hidden && !document.hidden;
     if (missed || slow) return this.#steal();
     this.#awaitMessage();
     this.#setState(state);
     // a gap before `#last` lost nothing that this tab has not seen
-    const concerned = compareIds(after, this.#last) === 0;
+    const concerned = before.id === this.#last.id;
     for (const event of events) if (event.type !== "gap" || concerned) this.#receive(event);
   }
 
@@ -159,9 +160,9 @@ export class SharedStream {
 
   #receive(event) {
     if (event.type === "gap")
-      this.#last = "0-0"; // the store may be another one, with lower IDs
-    else if (event.at && compareIds(event.at, this.#last) <= 0) return;
-    else if (event.at) this.#last = event.at;
+      this.#last = new EventPlace(); // the store may be another one, with lower IDs
+    else if (event.at && this.#last.covers(event.at)) return;
+    else if (event.at) this.#last.advance(event.at);
     this.#onEvent(event);
   }
 

@@ -124,12 +124,12 @@ async def test_an_agents_way_of_reading_takes_nothing_from_people(
     assert await open_ids(people, "robert") == {"m1": None}
 
 
-@pytest.mark.parametrize(("limit", "slice_bytes"), [(25, None), (200, 1)], ids=["short", "long"])
+@pytest.mark.parametrize(("limit", "part_bytes"), [(25, None), (200, 1)], ids=["short", "long"])
 async def test_all_that_is_open_comes_in_pages(
-    people: Broker, send: Any, monkeypatch: pytest.MonkeyPatch, limit: int, slice_bytes: int | None
+    people: Broker, send: Any, monkeypatch: pytest.MonkeyPatch, limit: int, part_bytes: int | None
 ) -> None:
-    if slice_bytes is not None:  # as if they were long: 50 of each inbox are looked at
-        monkeypatch.setattr("postino.store.people.SLICE_BYTES", slice_bytes)
+    if part_bytes is not None:  # as if they were long: 50 of each inbox are looked at
+        monkeypatch.setattr("postino.store.people.PART_BYTES", part_bytes)
     for number in range(130):
         await send(people, f"m{number}", to=("robert", "human")[number % 3 == 0])
     await people.people.seen("robert", [f"m{number}" for number in range(0, 130, 7)])

@@ -169,7 +169,7 @@ def test_a_gap_of_a_new_tab_does_not_concern_the_others(tabs, reader, served, na
         served.send(name)
     shows_events(pages[0], name, 4)
     with served.valkey() as valkey:
-        valkey.xtrim("{po}:events3", maxlen=3, approximate=False)  # a new tab asks for ten minutes
+        valkey.xtrim("{po}:history", maxlen=3, approximate=False)  # a new tab asks for ten minutes
 
     newer = pages[0].context.new_page()
     newer.goto(f"{served.url}/#/activity")

@@ -9,6 +9,7 @@ import pytest
 
 from postino.errors import BadField, TooFast
 from postino.model import Draft, Sender
+from postino.notify import notifications
 from postino.notify.messenger import Messenger
 from tests.notify.ntfy import Ntfy
 from tests.waiting import eventually
@@ -133,6 +134,21 @@ async def test_after_a_restart_nothing_is_told_twice_and_nothing_is_forgotten(br
     await after.look()
 
     assert [each["message"].partition(":")[0] for each in ntfy.received] == ["told", "missed"]
+
+
+async def test_messages_between_keep_no_dead_letter_from_being_told_after_a_restart(
+    broker, notifier, ntfy, monkeypatch
+) -> None:
+    monkeypatch.setattr(notifications, "MOST_EVENTS", 5)
+    await notifier(broker).look()
+    for number in range(8):
+        await broker.mail.send(Draft(id=f"x{number}", to="backend", body="x"), Sender(name="ci", via="http"))
+    await notifier(broker).dies("m1", to="poison")
+
+    await notifier(broker).look()
+    await notifier(broker).look()
+
+    assert [each["title"] for each in ntfy.received] == ["postino: 1 dead letter"]
 
 
 async def test_one_of_two_daemons_speaks_and_the_other_when_that_one_is_gone(open_broker, notifier, ntfy) -> None:

@@ -20,7 +20,7 @@ async def send(store: Store, id: str, to: str = "bob") -> object:
     sender = Sender(name="ci", via="http")
     values = {
         "id": id, "digest": "d", "sender": sender.name, "message": packed(id, sender, "hello", "", ""),
-        "event": f"msg_send\nid\n{id}", "max_inbox": 1000, "ttl_ms": 60_000, "session": "", "marked_until": 0,
+        "max_inbox": 1000, "ttl_ms": 60_000, "session": "", "marked_until": 0,
     }  # fmt: skip
     return await store.run_named("send", to, **values)
 

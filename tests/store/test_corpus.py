@@ -104,6 +104,7 @@ async def conversation(broker: Broker) -> None:
     await broker.broadcasts.page(10, 0)
     await broker.broadcasts.clear()
     await broker.history.search(agent="alice", q="HELLO")
+    await broker.events.replay("0-0", 10)
     await broker.agents.rename(bob, "robert")
     await refused(broker.agents.rename("robert", "alice"), "name_taken")
     await refused(broker.agents.rename("robert-never", "x"), "unknown_agent")

@@ -280,8 +280,8 @@ NOT_PROMISED = frozenset(
     }
     | {"join", "leave", "heartbeat", "bind_claude", "note_client", "forget_session", "expire_presence", "mark_notified"}
     | {"bury", "sweep", "index_history", "make_room", "take_notifier", "save_notifier", "note_too_fast"}
-    | {"agent_of", "check", "describe", "export_entries", "export_ids", "older", "rights", "senders", "slice", "state"}
-    | {"unnotified"}
+    | {"agent_of", "check", "describe", "export_entries", "export_ids", "part", "rights", "senders", "state"}
+    | {"event_bounds", "unnotified"}
     | {"identify", "migrate", "keep_spellings"}  # the start of a daemon, which repeats or confirms them
 )
 

@@ -1,6 +1,6 @@
 /* The events received by this page, in order, each once. */
 
-import { compareIds } from "../format.js";
+import { EventPlace } from "../event_place.js";
 import { Signal } from "./signal.js";
 
 export const KEPT = 10_000; // as many as the daemon keeps
@@ -14,12 +14,12 @@ const COUNTED = { msg_send: "sent", broadcast: "sent", msg_ack: "acked", msg_dea
 export class EventLog {
   events = []; // oldest first
   added = new Signal();
-  #last = "0-0";
+  #last = new EventPlace();
 
   /** Add an event; return false if it is known already, as after a resumed stream. */
   add(event) {
-    if (compareIds(event.at, this.#last) <= 0) return false;
-    this.#last = event.at;
+    if (this.#last.covers(event.at)) return false;
+    this.#last.advance(event.at);
     event.ms = Number(event.at.split("-")[0]);
     this.events.push(event);
     if (this.events.length > KEPT + SLACK) this.events.splice(0, this.events.length - KEPT);
@@ -29,7 +29,7 @@ export class EventLog {
 
   /** Accept an event with any ID next: another store may have lower ones. */
   acceptAnyId() {
-    this.#last = "0-0";
+    this.#last = new EventPlace();
   }
 
   /** Count the last ten minutes before `now`: a row per step, oldest first, each `{sent, acked, dead}`. */

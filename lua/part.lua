@@ -1,12 +1,12 @@
 #!lua flags=no-writes
---[[ slice: return a slice of a stream of messages, oldest first.
-Atomic because length and slice must be of one moment. Entries are skipped and bodies counted here, so that a request
+--[[ part: return a part of a stream of messages, oldest first.
+Atomic because length and part must be of one moment. Entries are skipped and bodies counted here, so that a request
 for the tail of a full inbox does not transfer all of it.
 KEYS     inbox    stream   {po}:inbox4:<agent>, or another stream of messages: dead letters, broadcasts
          index    hash     {po}:index:<agent>
-ARGV     from     the entry next to which the slice is; '' either end
+ARGV     from     the entry next to which the part is; '' either end
          way      on which side of it: newer or older
-         skip     with newer: entries to skip first; if negative towards the older ones, the last of which the slice follows
+         skip     with newer: entries to skip first; if negative towards the older ones, the last of which the part follows
          limit    most entries to return
          bytes    most bytes of entries, skipped ones too; the first one always fits
 RETURNS  length of the stream, items, and the stream IDs before and after which there are more, or ''; an item is
@@ -15,7 +15,6 @@ RETURNS  length of the stream, items, and the stream IDs before and after which 
 ERRORS   NONE
 TIME     O(limit + skip), skip up to the nearer end, at most 1,000 in a call
 ]]
---@include lib/backwards
 --@include lib/entry
 --@include lib/fields
 local inbox, index = unpack(KEYS)
@@ -26,15 +25,17 @@ local function newer(id, most)
   if id == '18446744073709551615-18446744073709551615' then return {} end -- Valkey refuses the range, as that after
   return redis.call('XRANGE', inbox, id == '' and '-' or '(' .. id, '+', 'COUNT', most)
 end
-local function before(id, most)
-  return read_backwards(inbox, id == '' and '+' or '(' .. id, '-', most)
+local function older(id, most)
+  -- before the first entry XREVRANGE would pass over all of them
+  if id == '0-0' or #redis.call('XRANGE', inbox, '-', id == '' and '+' or '(' .. id, 'COUNT', 1) == 0 then return {} end
+  return redis.call('XREVRANGE', inbox, id == '' and '+' or '(' .. id, '-', 'COUNT', most)
 end
 
 if from == '' and skip > length / 2 then skip = math.min(skip, length) - length - 1 end -- from the nearer end
 while skip ~= 0 do
   if steps <= 0 or used > bytes then return { length, from, skip } end
   -- few at a time: a body may have 128 kB, and skipped entries are loaded too
-  local batch = skip > 0 and newer(from, math.min(16, skip)) or before(from, math.min(16, -skip))
+  local batch = skip > 0 and newer(from, math.min(16, skip)) or older(from, math.min(16, -skip))
   if #batch == 0 then -- the others have left since the call before
     from = skip > 0 and from or ''
     break
@@ -45,7 +46,7 @@ end
 
 used = 0
 repeat
-  local batch = (back and before or newer)(from, 16)
+  local batch = (back and older or newer)(from, 16)
   for _, each in ipairs(batch) do
     used = used + bytes_of(each[2])
     more = #items == limit or (#items > 0 and used > bytes)
@@ -57,5 +58,5 @@ until more or #batch < 16
 if #items == 0 then return { length, items, '', '' } end
 local first, last = items[1][1], items[#items][1]
 local is_first, is_last = not more, not more
-if back then is_last = #newer(last, 1) == 0 else is_first = #before(first, 1) == 0 end
+if back then is_last = #newer(last, 1) == 0 else is_first = #older(first, 1) == 0 end
 return { length, items, is_first and '' or first, is_last and '' or last }
