@@ -13,21 +13,23 @@ name=$1 former="-h $4 -p $5" host=$6 port=$7
 : "${SENTINEL_CLI:=$VALKEY_CLI -p 26379}"
 
 is_primary() {
-  [ "$(timeout 1 $SENTINEL_CLI sentinel get-master-addr-by-name "$name" | tr '\n' ' ')" = "$host $port " ]
+  [ "$(timeout 3 $SENTINEL_CLI sentinel get-master-addr-by-name "$name" | tr '\n' ' ')" = "$host $port " ]
 }
 
-tries=0
-while [ $tries -lt 400 ]; do # Sentinel ends a script after 60 s, and calls one that returns 1 again
-  said=$(timeout 1 $VALKEY_CLI $former role 2>&1 | head -n 1)
+pause=0.1 tries=400 # together 40 s: Sentinel ends a script after 60 s, and calls one that returns 1 again
+[ "$2" = leader ] || pause=0.5 tries=80 # the other Sentinels do it, too, in case that the leader cannot
+
+while [ $tries -gt 0 ]; do
+  said=$(timeout 3 $VALKEY_CLI $former role 2>&1)
   case $said in
-    master)
+    master*)
       is_primary || exit 0
-      timeout 1 $VALKEY_CLI $former replicaof "$host" "$port" && timeout 1 $VALKEY_CLI $former config rewrite
+      timeout 3 $VALKEY_CLI $former replicaof "$host" "$port" && timeout 3 $VALKEY_CLI $former config rewrite
       ;;
-    slave) exit 0 ;;
+    slave*) exit 0 ;;
   esac
-  tries=$((tries + 1))
-  sleep 0.1
+  tries=$((tries - 1))
+  sleep $pause
 done
 is_primary || exit 0
 echo "$0: $4:$5 has not become a replica of $host:$port: $said" >&2
