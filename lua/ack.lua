@@ -21,8 +21,6 @@ RETURNS  one text: ok and a space, then of each id 1 acknowledged | 0 rejected
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/acting
---@include lib/agent
 --@include lib/delivery
 --@include lib/entry
 --@include lib/event
@@ -32,13 +30,17 @@ local inbox, leases, index, events, agents, presence, sessions, changes = unpack
 local agent, consumer, ids = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local stored = redis.call('HGET', agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
+  --@include lib/agent
   local target = alias_of(agents, agent)
   if target then return { 'alias', target } end
   stored = nil
 end
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[4] == '1' and consumer or '', agent, now)
-if wrong then return wrong end
+if ARGV[4] == '1' then
+  --@include lib/acting
+  local wrong = not_acting_as(agents, presence, sessions, consumer, agent, now)
+  if wrong then return wrong end
+end
 local marks, ended = {}, {}
 for at, id in ipairs(ids) do
   local entry = load_entry(index, id)
@@ -53,6 +55,7 @@ end
 if #ended > 0 then
   emit(events, 'msg_ack', 'ids', cjson.encode(ended), 'to', agent, 'reader', consumer)
   if stored and string.find(stored, '"seen":0[,}]') then -- it was only written to: who acknowledges has acted
+    --@include lib/agent
     local record = record_of(agent, stored)
     record.seen = now
     save_agent(agents, changes, agent, record)

@@ -25,11 +25,9 @@ RETURNS  ok, messages a read could return now, unseen broadcasts
 ERRORS   NONE
 TIME     O(log n) in the messages
 ]]
---@include lib/acting
 --@include lib/agent
 --@include lib/available
 --@include lib/cursor
---@include lib/expire
 --@include lib/now
 --@include lib/people
 local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions, dead, notices = unpack(KEYS)
@@ -37,12 +35,18 @@ local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[3], agent, now)
-if wrong then return wrong end
-local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
-  notices = notices }
-local mail_ttl_ms = bounds_of(agents, agent, ttl_ms)
-local _, left = expire(keys, agent, mail_ttl_ms, now, tonumber(ARGV[4]))
+if ARGV[3] ~= '' then
+  --@include lib/acting
+  local wrong = not_acting_as(agents, presence, sessions, ARGV[3], agent, now)
+  if wrong then return wrong end
+end
+local mail_ttl_ms, left = bounds_of(agents, agent, ttl_ms), 0
+if #redis.call('XRANGE', inbox, '-', digits(now - mail_ttl_ms), 'COUNT', 1) > 0 then
+  --@include lib/expire
+  local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
+    notices = notices }
+  left = select(2, expire(keys, agent, mail_ttl_ms, now, tonumber(ARGV[4])))
+end
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local _, seen = load_cursor(cursors, agent)
 return { 'ok', available(inbox, leases, now) - left, math.max(0, last - math.max(seen or 0, first - 1)) }

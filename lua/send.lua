@@ -35,7 +35,6 @@ ERRORS   KEY_REUSED  the id was accepted with other content
          WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the inbox
 ]]
---@include lib/agent
 --@include lib/entry
 --@include lib/importing
 --@include lib/now
@@ -55,6 +54,7 @@ local refusal, format_1 = importing(meta)
 if refusal then return refusal end
 local record = redis.call('HGET', agents, agent)
 if not record or string.sub(record, 1, 1) == '@' then
+  --@include lib/agent
   local target = alias_of(agents, agent)
   if target then return { 'alias', target } end
   record = nil
@@ -95,6 +95,7 @@ if redis.call('XLEN', inbox) >= max_inbox then
 end
 
 if not record or seen == '0' and string.find(record, '"since":0[,}]') then
+  --@include lib/agent
   save_agent(agents, KEYS[14], agent, agent_from(agents, agent, now))
 end
 -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no

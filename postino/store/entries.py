@@ -139,7 +139,9 @@ def sent_event(flat: list[str]) -> tuple[str, dict[str, Any]] | None:
     if not seq or len(words) != 7:
         return None
     _, _, id, sender, flags, _, content = words
-    via = _VIAS.get(flags[1:]) or content[2 : content.find('"', 2)]  # in JSON it is the first
+    via = _VIAS.get(flags[1:]) if flags[1:] else content[2 : content.find('"', 2)]  # in JSON it is the first
+    if via is None:
+        return None
     if to == ALL:
         return "broadcast", {"id": id, "from": sender, "seq": seq, "via": via}
     return "msg_send", {"id": id, "from": sender, "via": via, "to": to, "seq": seq}

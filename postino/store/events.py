@@ -6,7 +6,6 @@ one there for each of them, because each has its own number.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -18,6 +17,8 @@ from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
 from postino.store.store import Store
 
 _NUMBERS = frozenset({"seq", "count", "delay_ms", "redelivered", "retry_after_s"})
+
+_LAST_SEQ = (1 << 64) - 1  # of the entries of one ms
 
 Entries = list[tuple[str, list[str]]]
 
@@ -63,10 +64,8 @@ class EventStream:
 
     async def after(self, place: EventPlace, count: int) -> Told:
         """Return events after `place`, oldest first, at most `count` of each stream."""
-        wanted = (self._history, place.history), (self._events, place.events)
-        calls = (self._store.query("XRANGE", key, f"({after}", "+", "COUNT", count) for key, after in wanted)
-        history, events = await asyncio.gather(*calls)
-        return _told(events, history, place, count)
+        command = "XREAD", "COUNT", count, "STREAMS", self._events, self._history, *place
+        return self._told(await self._store.query(*command), place, count)
 
     async def wait(self, reader: Pipeline, place: EventPlace, block_ms: int, count: int) -> Told:
         """Wait on `reader` up to `block_ms` for events after `place`; return at most `count` of each stream.
@@ -75,7 +74,10 @@ class EventStream:
             StoreAway: the connection of `reader` broke.
         """
         command = "XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._events, self._history, *place
-        reply = await reader.call(*command, within_s=block_ms / 1000 + REPLY_TIMEOUT_S)
+        return self._told(await reader.call(*command, within_s=block_ms / 1000 + REPLY_TIMEOUT_S), place, count)
+
+    def _told(self, reply: Any, place: EventPlace, count: int) -> Told:
+        """Take a reply of XREAD, which is of one moment: no message is missing before what became of it."""
         found: dict[str, Entries] = dict(reply or ())
         return _told(found.get(self._events, []), found.get(self._history, []), place, count)
 
@@ -94,12 +96,16 @@ class _Bounds(msgspec.Struct, frozen=True):
     lost_history: bool
 
     def since(self, id: str) -> tuple[EventPlace, bool]:
+        """Return the place after which to tell what is kept after `id`, and whether some after `id` is not kept."""
         place = EventPlace.after(id)
         gap = id != "0-0" and (self._time_lost(parts(id)) if id == place.events else self._place_lost(place))
-        first_ms = parts(self.oldest.events)[0]
-        if self.lost_events and parts(place.events)[0] < first_ms:  # as far as the events: a history may be of days
-            place = EventPlace(place.events, max(place.history, f"{first_ms - 1}-0", key=parts))
-        return place, gap
+        events, history = place
+        if self.lost_events and parts(events) < parts(self._floor.events):
+            events = self._floor.events
+            history = max(history, events, key=parts)  # as far as the events: a history may be of days
+        if self.lost_history:
+            history = max(history, self._floor.history, key=parts)
+        return EventPlace(events, history), gap
 
     def _time_lost(self, time: tuple[int, int]) -> bool:
         """Return whether events after a time may be gone; also an event of when all were in one stream is a time."""
@@ -112,13 +118,26 @@ class _Bounds(msgspec.Struct, frozen=True):
         events, history = map(parts, place)
         if events > parts(self.newest.events) or history > parts(self.newest.history):
             return True
+        lost_events = events < parts(self._floor.events) and (self.lost_events or events > (0, 0))
         # what the history has lost is older than its oldest entry: who knows a later event has seen it
-        lost_message = (0, 0) < history < self._oldest_message and events[0] < self._oldest_message[0]
-        return lost_message or (0, 0) < events < parts(self.oldest.events)
+        lost_history = history < parts(self._floor.history) and events[0] < self._oldest_message[0]
+        return lost_events or (lost_history and (self.lost_history or history > (0, 0)))
 
     @property
     def _oldest_message(self) -> tuple[int, int]:
         return parts(self.oldest.history or self.newest.history)
+
+    @property
+    def _floor(self) -> EventPlace:
+        """The place right before the oldest entries kept: of what is before it some may be gone."""
+        return EventPlace(*map(_floor, self.oldest, self.newest))
+
+
+def _floor(oldest: str, newest: str) -> str:
+    if not oldest:
+        return newest
+    ms, seq = parts(oldest)
+    return f"{ms}-{seq - 1}" if seq else f"{max(ms - 1, 0)}-{_LAST_SEQ if ms else 0}"
 
 
 def _told(events: Entries, history: Entries, place: EventPlace, count: int) -> Told:

@@ -9,12 +9,20 @@ from postino.store.entries import pairs
 from postino.store.names import Names
 
 
-async def kept(broker: Broker) -> dict[str, Any]:
+async def agree(broker: Broker) -> bool:
+    """Whether both are the same. A session may end by itself between the two; a change that was missed stays missed."""
+    for _ in range(3):
+        if await _kept(broker) == await _read_again(broker):
+            return True
+    return False
+
+
+async def _kept(broker: Broker) -> dict[str, Any]:
     """What a broker answers from after it has asked for the changes."""
     return _listed(await broker._table.names())
 
 
-async def read_again(broker: Broker) -> dict[str, Any]:
+async def _read_again(broker: Broker) -> dict[str, Any]:
     """The same from all that is stored."""
     store = broker._store
     agents, cursors = [pairs(await store.call("HGETALL", store.keys.shared(kind))) for kind in ("agents", "cursors")]

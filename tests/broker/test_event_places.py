@@ -205,6 +205,17 @@ async def test_an_entry_that_a_disk_has_altered_stops_nothing(broker: Broker, se
         assert [each.data["id"] for each in await heard(listener, "m1")] == ["m1"]
 
 
+async def test_an_event_of_an_altered_entry_shows_nothing_of_its_body(broker: Broker, send) -> None:
+    history = broker._store.keys.shared("history")
+    await broker._store.call("XADD", history, "*", "bob", '1 1 m0 ci -Z 22 a secret " and more " x')
+    await send(broker, "m1")
+
+    events, _ = await broker.events.replay("0-0", 10)
+
+    assert [each.data["id"] for each in events if each.type == "msg_send"] == ["m1"]
+    assert "secret" not in str(events)
+
+
 async def test_a_message_that_was_lost_before_it_was_told_is_a_gap(broker: Broker, send) -> None:
     await send(broker, "m0")
     await broker.agents.heartbeat("bob")
@@ -218,6 +229,40 @@ async def test_a_message_that_was_lost_before_it_was_told_is_a_gap(broker: Broke
     events, gap = await broker.events.replay(known, 10)
     assert ([each.data["id"] for each in events], gap) == (["x3"], True)
     assert await broker.events.replay(before, 10) == ([], False)
+
+
+@pytest.mark.parametrize("trimmed", BOTH)
+async def test_what_was_lost_of_a_stream_that_was_empty_is_a_gap(broker: Broker, send, trimmed: str) -> None:
+    if trimmed == "events":
+        await send(broker, "m0")
+    else:
+        await broker.agents.heartbeat("bob")
+    known = (await broker.events.last()).id
+    assert "0-0" in known.split("e")
+    await next_ms(broker)
+    for number in range(3):
+        await send(broker, f"x{number}")
+        await broker.agents.heartbeat(f"agent-{number}")
+    kept = (await broker.events.last()).id
+    await broker._store.call("XTRIM", broker._store.keys.shared(trimmed), "MAXLEN", 1)
+
+    assert (await broker.events.replay(known, 20))[1]
+    assert await broker.events.replay(kept, 20) == ([], False)
+
+
+@pytest.mark.parametrize("trimmed", BOTH)
+async def test_who_begins_with_all_that_is_kept_can_resume_anywhere(broker: Broker, send, trimmed: str) -> None:
+    for number in range(6):
+        await broker.agents.heartbeat(f"agent-{number}")
+        await next_ms(broker)
+        await send(broker, f"m{number}")
+    await broker._store.call("XTRIM", broker._store.keys.shared(trimmed), "MAXLEN", 3)
+    events, gap = await broker.events.replay("0-0", 20)
+
+    assert (len(events) >= 6, gap) == (True, False)
+    for at, each in enumerate(events):
+        rest, gap = await broker.events.replay(each.id, 20)
+        assert (told(rest), gap) == (told(events[at + 1 :]), False)
 
 
 async def test_messages_that_ended_before_a_later_event_was_told_are_no_gap(broker: Broker, send) -> None:

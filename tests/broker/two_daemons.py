@@ -13,7 +13,7 @@ from postino.broker import Broker
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.paths import Home
-from tests.broker.listed import kept, read_again
+from tests.broker.listed import agree
 from tests.broker.mailbox_model import DELIVERIES, MOST, Box
 
 FEED = 3  # broadcasts kept
@@ -118,7 +118,7 @@ class TwoDaemons(RuleBasedStateMachine):
         heard = await asyncio.gather(*(self.broker._table.entry(name) for name in self.alias))
         assert [name for name, _ in heard] == list(self.alias.values())
         for broker in self.brokers:
-            assert await kept(broker) == await read_again(broker)
+            assert await agree(broker)
 
     async def _compare_box(self, name: str, box: Box) -> None:
         broker = self.broker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,20 @@ def environ(home: Home) -> dict[str, str]:
 
 
 @pytest.fixture
-def stopped(home: Home) -> Callable[[], int]:
+def stopped(home: Home) -> Iterator[Callable[[], int]]:
     """Stop the daemon that is just starting, as on a machine that has no time for it; return its pid."""
+    pids: list[int] = []
 
     def stop() -> int:
-        pid = int(until(lambda: home.lock.exists() and locks.read_pid(home.lock)))
-        os.kill(pid, signal.SIGSTOP)
+        pids.append(int(until(lambda: home.lock.exists() and locks.read_pid(home.lock))))
+        os.kill(pids[-1], signal.SIGSTOP)
         assert process.read_info(home) is None
-        return pid
+        return pids[-1]
 
-    return stop
+    yield stop
+    for pid in pids:  # also after a failure: it ends with its home, if it is not stopped
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_start_gives_a_healthy_detached_daemon_that_looks_like_no_session(home: Home, environ: dict[str, str]) -> None:

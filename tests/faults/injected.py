@@ -213,7 +213,7 @@ class CutReplies(OnShared):
 
     async def inject(self) -> None:
         self.proxy = self.chance.choice(self.stage.proxies)
-        self.proxy.lose = self.chance.choice([b"EVALSHA", b"EVALSHA", b"inbox:", b"events"])
+        self.proxy.lose = self.chance.choice([b"EVALSHA", b"EVALSHA", b":inbox", b":events"])
 
     async def heal(self) -> None:
         self.proxy.lose = None
