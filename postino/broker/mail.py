@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -28,7 +28,7 @@ from postino.values import HUMAN
 
 #: goes on while the machine sleeps or this process is stopped, where the system has such a clock
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-NEAREST_S = 0.3  # a sender waits this long for the names that resemble an unknown one
+NEAREST_S = 0.3  # a sender waits this long for the names that resemble unknown ones
 
 log = structlog.get_logger()
 
@@ -113,18 +113,22 @@ class Mail(Inboxes):
     async def about_unknown(
         self, names: list[str], online: Callable[[], list[str]] = list
     ) -> list[tuple[list[str], str]]:
-        """Return what senders to unknown names are told: similar names, first the group `#name`, and all in words."""
+        """Return what senders to unknown names are told: similar names, first the group `#name`, and all in words.
+
+        Takes NEAREST_S at most, however many the names are.
+        """
+        nearest = asyncio.gather(*map(self.nearest, names))
+        groups, lists = await asyncio.gather(self._groups_called(names), nearest)
+        found = [[*([f"#{group}"] if group else []), *near] for group, near in zip(groups, lists, strict=True)]
+        return [(near, nobody(near, online())) for near in found]
+
+    async def _groups_called(self, names: list[str]) -> Sequence[str | None]:
         try:
             async with asyncio.timeout(NEAREST_S):
-                groups = await self._groups.titles(names)
+                return await self._groups.titles(names)
         except Exception as error:  # as in `nearest`
             log.warning("nearest_failed", to=names[0], error=str(error) or type(error).__name__)
-            groups = [None] * len(names)
-        found = [
-            [*([f"#{group}"] if group else []), *await self.nearest(name)]
-            for name, group in zip(names, groups, strict=True)
-        ]
-        return [(near, nobody(near, online())) for near in found]
+            return [None] * len(names)
 
     async def addressed(self, draft: Draft, sender: str) -> Draft:
         """Return a reply with its recipient, and the thread of the message it answers unless it has one.

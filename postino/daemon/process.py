@@ -174,7 +174,7 @@ def start(
                 return info
             _start_missing(starter, home)
             if (waited := time.monotonic() - began) >= seconds:
-                starts = info is None and not answer and (starter.starting or is_running(home))
+                starts = not answer and _is_starting(starter, home)
                 if not starts or waited >= STARTING_S:
                     raise not_healthy(home, answer, STARTING_S if starts else seconds)
                 if not said:
@@ -183,8 +183,13 @@ def start(
             time.sleep(POLL)
 
 
+def _is_starting(starter: Starter, home: Home) -> bool:
+    """Return whether a daemon lives that has not served yet: it locks the home before it removes an old daemon.json."""
+    return read_info(home) is None if is_running(home) else starter.starting
+
+
 def _waits(home: Home) -> str:
-    pid = locks.read_pid(home.lock)
+    pid = locks.read_pid(home.lock) if is_running(home) else None  # else it is that of the one before
     which = f" (pid {pid})" if pid else ""
     return (
         f"the daemon{which} is still starting; waiting for it up to {STARTING_S:.0f} s; the end of {home.log}: "
@@ -208,7 +213,7 @@ def not_healthy(home: Home, answer: dict[str, Any] | None, seconds: float) -> Un
     if answer:
         reason = answer.get("error") or "Valkey does not answer"
         return StoreAway(f"The postino daemon runs, but {reason}; see {home.log}", outcome="none")
-    pid = locks.read_pid(home.lock)
+    pid = locks.read_pid(home.lock) if is_running(home) else None
     which = f" (pid {pid})" if pid else ", which is starting,"  # a loaded machine may take that long to import it
     return Unreachable(
         f"The postino daemon of {home.root}{which} has not answered for {seconds:.0f} s; `postino down` ends it; "

@@ -41,8 +41,8 @@ class Body(Generic[T]):
         self._decode = msgspec.json.Decoder(kind).decode
         self._fields = [each.encode_name for each in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
         self._keys = re.compile(b'"(?:%b)"' % b"|".join(name.encode() for name in self._fields))
-        defaults = [each.default for each in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
-        self._counts = all(each is None or each is msgspec.NODEFAULT for each in defaults)
+        # a member that is None unless it is given, so that the quotes of a record can be counted
+        self._counts = all(each.required or each.default is None for each in msgspec.structs.fields(kind))  # type: ignore[arg-type]
 
     def read(self, data: bytes) -> T:
         """Return the record in `data`. An empty body counts as `{}`.

@@ -123,20 +123,20 @@ class Fence:
     def _note_primary(self, facts: dict[str, str], online: frozenset[tuple[str, str]]) -> None:
         """Doubt a primary that has fewer replicas than it should: one of them may be the primary already."""
         run_id = facts.get("run_id", "")
-        if run_id == self._run_id:
-            left, should = self._replicas - online, 0
-            fewer = bool(left)
-            if not fewer and self._left is not None and self._left <= online and len(online) >= self._should:
-                self._doubtful_until = 0.0  # who has left follows this primary again, so that it was not promoted
-        else:
-            promoted = facts.get("master_replid2", _NO_REPLID) != _NO_REPLID
-            should = max(self._primary.known_replicas or 0, len(self._replicas))
+        left, should = self._replicas - online, 0
+        fewer = bool(left)
+        if run_id != self._run_id:
             # one that was promoted lacks the former primary; one that was started may be that former primary
-            fewer = len(online) < should and not (promoted and self._run_id is not None)
-            self._doubtful_until, self._slow_since = 0.0, None
-            left = self._replicas
+            promoted = facts.get("master_replid2", _NO_REPLID) != _NO_REPLID and self._run_id is not None
+            left, should = self._replicas, max(self._primary.known_replicas or 0, len(self._replicas))
+            fewer = len(online) < should and not promoted
+            self._slow_since = None
+            if promoted:
+                self._doubtful_until = 0.0
         if fewer:
             self._doubt(left, should)
+        elif self._left is not None and self._left <= online and len(online) >= self._should:
+            self._doubtful_until = 0.0  # who has left follows this primary again, so that it was not promoted
         if run_id != self._run_id or fewer:
             log.info("replicas", run_id=run_id[:8], online=sorted(":".join(each) for each in online), doubted=fewer)
         self._run_id, self._replicas = run_id, online

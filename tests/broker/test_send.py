@@ -13,6 +13,8 @@ from postino.broker.nearest import NameIndex
 from postino.broker.reach import reach
 from postino.errors import InboxFull, KeyReused
 from postino.model import Draft, Sender
+from postino.several import ManyDraft
+from postino.values import MAX_RECIPIENTS
 
 CI = Sender(name="ci", via="http")
 
@@ -114,6 +116,16 @@ async def test_no_send_waits_while_another_one_reads_the_names(broker: Broker) -
 
     async with broker.agents._nearest._lock, asyncio.timeout(0.5):
         assert await broker.agents.nearest("reviwer") == ["reviewer"]
+
+
+async def test_a_sender_to_many_unknown_names_waits_for_all_nearest_ones_together(broker: Broker) -> None:
+    """One after the other they took 15 s when Valkey did not answer any more."""
+    names = [f"nobody-{number}" for number in range(MAX_RECIPIENTS)]
+
+    async with broker.agents._nearest._lock, asyncio.timeout(5):
+        sent = await broker.groups.send_many(ManyDraft(to=names, draft=draft("m1")), CI)
+
+    assert [(each.known, each.names) for each in sent.recipients] == [(False, [])] * MAX_RECIPIENTS
 
 
 async def test_the_same_id_and_content_is_stored_once(broker: Broker) -> None:

@@ -24,7 +24,8 @@ from postino.daemon import process
 from postino.daemon.process import DaemonInfo, Status
 from postino.errors import BadField, StoreAway, Unreachable
 from postino.paths import Home
-from postino.relay.starter import LOG_LIMIT, Starter
+from postino.relay import starter
+from postino.relay.starter import LOG_LIMIT, Starter, start_daemon
 from postino.store.valkey.embedded import EmbeddedValkey
 from tests.daemons import environment
 from tests.waiting import PATIENCE_S, until
@@ -185,6 +186,35 @@ def test_a_daemon_that_is_still_starting_is_waited_for(home: Home, environ: dict
         assert started.result(PATIENCE_S).pid == pid
     (line,) = said
     assert line.replace(f" (pid {pid})", "").startswith("the daemon is still starting; waiting for it up to 60 s; ")
+
+
+def test_a_daemon_that_starts_after_a_killed_one_is_waited_for(
+    home: Home, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the killed one has left looks like a daemon that has served."""
+    first = process.start(environ, home)
+    os.kill(first.pid, signal.SIGKILL)
+    until(lambda: not process.is_running(home))
+    said: list[str] = []
+    pids: list[int] = []
+
+    def start_stopped(*given: Any) -> Any:
+        child, size = start_daemon(*given)
+        os.kill(child.pid, signal.SIGSTOP)  # before it has locked the home
+        pids.append(child.pid)
+        return child, size
+
+    def say(text: str) -> None:
+        said.append(text)
+        os.kill(pids[-1], signal.SIGCONT)
+
+    monkeypatch.setattr(starter, "start_daemon", start_stopped)
+    try:
+        assert process.start(environ, home, 1.0, say=say).pid == pids[-1]
+    finally:
+        os.kill(pids[-1], signal.SIGCONT)  # also after a failure: it ends with its home
+    (line,) = said
+    assert line.startswith("the daemon is still starting; ")
 
 
 def test_a_daemon_that_does_not_get_on_is_not_waited_for_without_end(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from postino.errors import BadRequest
 from postino.rest.parse import Body
-from postino.rest.records import ReadQuery, SendBody
+from postino.rest.records import Asked, ReadQuery, SendBody
 from tests.rest.refusals import GOOD, NOT_JSON, POSTS, nothing_happened
 from tests.waiting import PATIENCE_S
 
@@ -128,6 +128,19 @@ def test_a_key_that_stands_twice_is_found_however_it_is_written() -> None:
     for doubled in (b'{"to":"bob","to":"eve","body":"x"}', b'{"to":"bob","t\\u006f":"eve","body":"x"}'):
         with pytest.raises(BadRequest, match="twice"):
             read(doubled)
+
+
+class Listed(Asked, frozen=True, kw_only=True):
+    """A body with a member that is not None when it is not given."""
+
+    name: str | None = None
+    ids: list[str] = []
+
+
+def test_a_key_that_stands_twice_is_found_beside_a_member_with_a_value_of_its_own() -> None:
+    assert Body(Listed).read(b'{"name":"x"}') == Listed(name="x")
+    with pytest.raises(BadRequest, match="twice"):
+        Body(Listed).read(b'{"name":null,"name":"x"}')
 
 
 json_values = st.recursive(

@@ -304,6 +304,27 @@ async def test_a_primary_that_was_started_again_is_used_when_all_its_replicas_ar
         assert inbox(three[2]) == inbox(three[1]) == inbox(three[0])
 
 
+async def test_a_restart_ends_no_doubt_about_a_replica_that_left_before(
+    three: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fence, "DOUBT_S", 600.0)
+    async with store_on(three[0]) as store:
+        await send(store, "m1")
+        three[2].ask("REPLICAOF", "NO", "ONE")
+        until(lambda: not synced(three[0], 2), "it has left, as one that is promoted")
+        assert "a replica has left" in (await refused(send(store, "m2"))).message
+        three[0].kill()
+        await asyncio.to_thread(three[0].start)
+        until(lambda: synced(three[0], 1), "the other replica is back")
+        assert not await accepted(store)
+        await store.follow()
+        assert "a replica has left" in (await refused(send(store, "m3"))).message
+        assert inbox(three[0]) == 2, "m2, whose outcome is unknown, and no more"
+
+        three[2].ask("REPLICAOF", "127.0.0.1", three[0].port)
+        await eventually(lambda: accepted(store), "it is back")
+
+
 async def test_every_connected_replica_must_have_it_not_only_enough_of_them(three: list[Node]) -> None:
     async with store_on(three[0], 1) as store:
         await send(store, "m1")
