@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from postino.transport import Json
 
 PAUSES = (0.1, 1.0)  # s before the second and the third try
-PATIENCE = 5.0  # s after which nothing is tried again
+PATIENCE = 5.0  # s after which nothing is tried again, a send apart
+FAILOVER = 10.0  # s for which a send, which has an id, is tried while Valkey is away: a failover takes 4 to 6 s
 RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
@@ -76,7 +77,7 @@ class Client(PeopleCalls, AskCalls):
         """Send a message to an agent, a list of agents or `#` and a group.
 
         Without `to` it goes to the sender of the message `reply_to`, which `sender` got. Without `id` one is generated,
-        so that a retry is stored once.
+        so that a retry is stored once. While Valkey is away it is tried for 10 s.
         """
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
         asked["choices"] = choices
@@ -347,21 +348,25 @@ class Client(PeopleCalls, AskCalls):
     ) -> Json:
         """Try up to three times if nothing was done; with `repeat` also if that is unknown, then with `retry` added."""
         target = f"/api/{path}{query_of(query or {})}"
-        began = time.monotonic()
+        began, tries = time.monotonic(), 0
         unknown: PostinoError | None = None  # an error with an unknown outcome is the one to report at last
-        for pause in (*PAUSES, None):
+        while True:
             try:
                 return self._once(method, target, body, wait).payload()
             except (Unreachable, StoreAway) as error:
                 if error.detail.get("outcome") != "none":
                     unknown = error
                     body = body | retry if body and retry else body
-                if pause is None or (unknown and not repeat) or time.monotonic() - began > PATIENCE:
+                passed = time.monotonic() - began
+                # StoreFull does not pass by itself, and who waits for a reply tries again in `ask`
+                waits = type(error) is StoreAway and "id" in (body or {}) and not wait
+                over = passed > FAILOVER if waits else tries >= len(PAUSES) or passed > PATIENCE
+                if over or (unknown and not repeat):
                     raise _with_id(unknown or error, body) from None
                 if isinstance(error, Unreachable) and error is not unknown:
                     self._start_or_raise(error, unknown)
-            time.sleep(pause)
-        raise AssertionError
+            time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
+            tries += 1
 
     def _start_or_raise(self, error: Unreachable, unknown: PostinoError | None) -> None:
         """Start a daemon, or give up at once if none can be started and none has answered before."""

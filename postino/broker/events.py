@@ -61,7 +61,11 @@ class Subscription:
 
 
 class Interruption:
-    """What the log says of a time in which events cannot be followed: its beginning, every LOG_EVERY_S, its end."""
+    """What the log says of times in which events cannot be followed: a line every LOG_EVERY_S, and the end.
+
+    A connection that breaks again and again is one such time for the log: what begins and ends between two lines is not
+    said.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -82,7 +86,7 @@ class Interruption:
 
     def end(self) -> None:
         """Note that events are followed again."""
-        if self._since is not None:
+        if self._since is not None and self._logged_at is not None and self._logged_at >= self._since:
             log.info("events_resumed", seconds=round(time.monotonic() - self._since, 1))
         self._since = None
 

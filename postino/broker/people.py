@@ -148,8 +148,9 @@ class People:
     async def page(self, limit: int, offset: int) -> tuple[list[Person], int]:
         """Return people in the order of their names, and how many there are."""
         await self.own()
-        names = await self._agents.names()
-        people, shared = self._noted(names), await self._table.opened(HUMAN)
+        shared = await self._table.opened(HUMAN)
+        names = await self._agents.names()  # last: another call may change what it returns
+        people = self._noted(names)
         wanted = people[offset : offset + limit]
         found = [self._describe(name, names.agents[name], shared) for name in wanted]
         return list(await asyncio.gather(*found)), len(people)

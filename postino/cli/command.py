@@ -235,6 +235,8 @@ def sentence(error: Exception) -> str:
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
         extra = f"; repeat it with --id {error.detail['id']}, which cannot store it twice"
+    elif (error.code, error.detail.get("outcome")) == ("store_away", "none"):
+        extra = "; nothing was changed, try again"
     names = [str(name) for name in error.detail.get("names", []) if str(name) not in error.message]
     if names:
         extra += f"; similar names: {', '.join(names)}"

@@ -205,3 +205,19 @@ async def test_a_sign_of_life_changes_no_list_but_the_page_shows_it(broker: Brok
 
     assert found.last_seen > first.last_seen
     assert await store.call("XLEN", store.keys.shared("changes")) == before
+
+
+async def test_people_are_listed_while_they_are_renamed(broker: Broker) -> None:
+    await broker.people.register("p0")
+
+    async def list_them() -> None:
+        while not renaming.done():
+            found, total = await broker.people.page(10, 0)
+            assert (len(found), total) == (1, 1)
+
+    async def rename() -> None:
+        for number in range(200):
+            await broker.agents.rename(f"p{number % 2}", f"p{(number + 1) % 2}")
+
+    renaming = asyncio.create_task(rename())
+    await asyncio.gather(renaming, *(list_them() for _ in range(8)))

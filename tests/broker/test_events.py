@@ -252,6 +252,19 @@ async def test_the_log_says_once_that_the_store_is_away_and_once_that_it_is_back
         node.remove()
 
 
+def test_the_log_is_not_filled_by_a_connection_that_breaks_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    interruption = events_of_broker.Interruption()
+    with capture_logs() as lines:
+        for _ in range(3):
+            interruption.note("broken")
+            interruption.end()
+        monkeypatch.setattr(events_of_broker, "LOG_EVERY_S", 0.0)
+        interruption.note("broken")
+        interruption.end()
+
+    assert [each["event"] for each in lines] == ["events_interrupted", "events_resumed"] * 2
+
+
 async def test_waiting_ends_by_itself(broker: Broker) -> None:
     began = time.monotonic()
 

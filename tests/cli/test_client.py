@@ -122,6 +122,21 @@ def test_a_flood_through_a_kill_loses_and_doubles_nothing(bare) -> None:
     assert seen == [f"number {number}" for number in range(sent)]
 
 
+def test_a_send_waits_for_a_store_that_comes_back_and_a_read_says_that_nothing_was_changed(bare, serve) -> None:
+    own = serve()
+    bare.serve(POSTINO_VALKEY_URL=own.url)
+    own.kill()
+
+    said = bare.no(4, "read", "bob")
+    with bare.open("send", "bob", "late", "--from", "ci") as sending:
+        threading.Timer(3, own.start).start()  # s; other calls give up after 1.1
+        _, err = sending.communicate(timeout=30)
+
+    assert said.endswith("; nothing was changed, try again")
+    assert (sending.returncode, err) == (0, b"")
+    assert [item["body"] for item in bare.json("read", "bob")["items"]] == ["late"]
+
+
 def test_events_tell_and_resume(client) -> None:
     events = client.events(agent="v6-bob", types=["msg_send"])
     first = next(events)

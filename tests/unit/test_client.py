@@ -263,6 +263,27 @@ def test_a_store_that_was_away_for_a_moment_is_tried_again(daemon: Badly, client
     client.close()
 
 
+@pytest.mark.parametrize("outcome", ["none", "unknown"])
+def test_a_send_is_repeated_under_its_id_while_the_store_is_away(daemon: Badly, client: Client, outcome: str) -> None:
+    away = {"ok": False, "code": "store_away", "error": "away", "retryable": True, "outcome": outcome}
+    daemon.script = [*[says(away, 503)] * 4, says({"ok": True, "id": "x"})]
+    assert client.send("bob", "hello")["id"] == "x"
+    assert [body["id"] for _, body in daemon.requests] == [daemon.requests[0][1]["id"]] * 5
+    client.close()
+
+
+@pytest.mark.parametrize(("code", "tries"), [("store_away", 4), ("store_full", 3)])
+def test_a_send_gives_up_in_the_end(
+    daemon: Badly, client: Client, monkeypatch: pytest.MonkeyPatch, code: str, tries: int
+) -> None:
+    monkeypatch.setattr("postino.client.FAILOVER", 1.5)
+    daemon.script = [says({"ok": False, "code": code, "error": "no", "retryable": True, "outcome": "none"}, 503)] * 9
+    with pytest.raises(StoreAway):
+        client.send("bob", "hello")
+    assert len(daemon.requests) == tries
+    client.close()
+
+
 def test_health_of_an_unhealthy_daemon_is_an_answer(daemon: Badly, client: Client) -> None:
     daemon.script = [says({"ok": False, "valkey": False}, 503)]
     assert client.health() == {"ok": False, "valkey": False}
