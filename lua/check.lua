@@ -29,6 +29,7 @@ TIME     O(log n) in the messages
 --@include lib/available
 --@include lib/cursor
 --@include lib/now
+--@include lib/number
 --@include lib/people
 local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions, dead, notices = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])

@@ -74,9 +74,14 @@ local function drop_names(agents, changes, names)
   end
 end
 
+-- the record that a value is; of one that a disk has altered, one of an agent of which no more is known
 local function record_of(name, value)
   loaded[name] = value
-  return cjson.decode(value)
+  local sound, record = pcall(cjson.decode, value)
+  sound = sound and type(record) == 'table' and type(record.since) == 'number' and type(record.seen or 0) == 'number'
+  if not sound then return { since = 1, seen = 1 } end
+  record.seen = record.seen or 0
+  return record
 end
 
 -- the record of what somebody who reads under a name has read, nil if nobody has
@@ -104,11 +109,11 @@ local function save_agent(agents, changes, name, record)
   if record.sessions and #record.sessions == 0 then record.sessions = nil end
   if record.aliases and #record.aliases == 0 then record.aliases = nil end
   if record.groups and #record.groups == 0 then record.groups = nil end
-  local before = loaded[name]
+  local before = loaded[name] and listed_of(record_of(name, loaded[name]))
   loaded[name] = cjson.encode(record)
   redis.call('HSET', agents, name, loaded[name])
   keep_spelling(agents, name)
-  if not before or listed_of(cjson.decode(before)) ~= listed_of(record) then note_changes(changes, { name }) end
+  if before ~= listed_of(record) then note_changes(changes, { name }) end
 end
 
 local function add_session(record, session)

@@ -59,7 +59,7 @@ def _agent(
     dead: int,
 ) -> Agent:
     """Return an agent from a row of the script `describe`."""
-    entry, place, online = msgspec.json.decode(value, type=AgentEntry), _place(session), live.count("1")
+    entry, place, online = AgentEntry.parse(value), _place(session), live.count("1")
     return Agent(
         name=name,
         kind=kind_of(name, entry),
@@ -129,7 +129,7 @@ class AgentTable:
         for _ in range(2):
             value: str | None = await self._store.call("HGET", self._store.keys.shared("agents"), name)
             if value is not None and alias_target(value) is None:
-                entry = msgspec.json.decode(value, type=AgentEntry)
+                entry = AgentEntry.parse(value)
                 return name, None if entry.only_reads else entry
             name = await self._store.present(name)
         return name, None

@@ -28,6 +28,14 @@ class AgentEntry(msgspec.Struct):
     groups: list[str] = []
     human: bool = False
 
+    @classmethod
+    def parse(cls, value: str) -> AgentEntry:
+        """Return the record that `value` is; of one that a disk has altered what lua/lib/agent.lua takes it for."""
+        try:
+            return msgspec.json.decode(value, type=cls)
+        except msgspec.MsgspecError:
+            return cls(since=1, seen=1)
+
     @property
     def only_reads(self) -> bool:
         """Whether somebody has only read under this name, which makes nobody known."""
@@ -80,7 +88,7 @@ class Names:
             self.aliases[name] = target
             self._former.setdefault(target, []).append(name)
         else:
-            entry = msgspec.json.decode(value, type=AgentEntry)
+            entry = AgentEntry.parse(value)
             if entry.only_reads:
                 self.readers.add(name)
                 return

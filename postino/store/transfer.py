@@ -83,7 +83,7 @@ class TransferTable:
         cursors = pairs(await call("HGETALL", shared("cursors")))
         found = []
         for name in sorted(name for name, value in values.items() if not alias_target(value)):
-            entry = msgspec.json.decode(values[name], type=AgentEntry)
+            entry = AgentEntry.parse(values[name])
             made = [(alias, values.get(alias, "").rpartition(" ")[2]) for alias in entry.aliases]
             seen, _, number = cursors.get(name, "").partition(" ")
             found.append(

@@ -215,3 +215,21 @@ async def test_a_read_answers_although_the_altered_message_cannot_be_moved(home:
         assert (letter.id, letter.reason) == ("m1", "altered")
     finally:
         await broker.close()
+
+
+@pytest.mark.parametrize("damaged", ['{"since":1,"se', "7", '{"since":"x"}'])
+async def test_an_altered_record_of_an_agent_hides_nobody_and_is_written_anew(broker: Broker, damaged: str) -> None:
+    for name in ("ann", "bob"):
+        await broker.agents.heartbeat(name)
+    keys = broker._store.keys
+    await broker._store.call("HSET", keys.shared("agents"), "bob", damaged)
+    await broker._store.call("DEL", keys.shared("changes"))  # as a daemon that starts, this one reads all names again
+
+    assert [each.name for each in (await broker.agents.page(10, 0))[0]] == ["ann", "bob"]
+    assert (await broker.stats())["agentCount"] == 2
+    await broker.mail.send(Draft(id="m1", to="bob", body="hello"), CI)
+    assert [each.id for each in (await broker.mail.read("bob", "c-bob")).items] == ["m1"]
+    await broker.agents.heartbeat("bob")
+    assert (await broker._store.call("HGET", keys.shared("agents"), "bob")).startswith('{"')
+    await broker.agents.rename("bob", "bobby")
+    assert [each.name for each in (await broker.agents.page(10, 0))[0]] == ["ann", "bobby"]
