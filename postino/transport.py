@@ -225,7 +225,7 @@ class Transport:
 
     def _check_directory(self) -> None:
         if self._path is not None:
-            folder, name = os.path.split(self._path)  # noqa: PTH206 - pathlib costs a quick command 4 ms
+            folder, name = os.path.split(self._path)
             judge = secure if name == SOCKET else check  # another socket, such as a forwarded one, may lie anywhere
             refusal = judge(folder or ".") if os.path.exists(folder or ".") else None  # noqa: PTH110
             if refusal is not None:

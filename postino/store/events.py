@@ -102,7 +102,8 @@ class _Bounds(msgspec.Struct, frozen=True):
         events, history = place
         if self.lost_events and parts(events) < parts(self._floor.events):
             events = self._floor.events
-            history = max(history, events, key=parts)  # as far as the events: a history may be of days
+            first_ms = parts(self.oldest.events or self.newest.events)[0]
+            history = max(history, f"{first_ms - 1}-0", key=parts)  # as far as the events: a history may be of days
         if self.lost_history:
             history = max(history, self._floor.history, key=parts)
         return EventPlace(events, history), gap

@@ -290,6 +290,20 @@ async def test_a_history_of_days_is_told_as_far_as_the_events(broker: Broker, se
     assert not gap
 
 
+async def test_messages_of_the_ms_of_the_oldest_event_are_told(broker: Broker) -> None:
+    for stream, id, *entry in (
+        ("events", "5000-0", "e", "group_join\nagent\nx"),
+        ("events", "5000-1", "e", "group_join\nagent\ny"),
+        ("history", "5000-0", "bob", "1 1 m0 ci -h 1 x"),
+    ):
+        await broker._store.call("XADD", broker._store.keys.shared(stream), id, *entry)
+    await broker._store.call("XTRIM", broker._store.keys.shared("events"), "MAXLEN", 1)
+
+    events, _ = await broker.events.replay("0-0", 10)
+
+    assert [each.data.get("id") or each.data["agent"] for each in events] == ["m0", "y"]
+
+
 async def test_a_mailroom_of_every_kind_has_one_event_for_each_message(first: Broker) -> None:
     events, _ = await first.events.replay("0-0", 10_000)
     kept = (await first.history.search(limit=200)).items

@@ -115,9 +115,11 @@ def test_ten_thousand_events_stay_smooth(visit, valkey, name) -> None:
 
 def test_five_hundred_agents_stay_smooth(visit, valkey, name) -> None:
     with valkey.pipeline(transaction=False) as pipe:
-        for number in range(500):
+        names = [f"{name}-{number:03}" for number in range(500)]
+        for number, each in enumerate(names):
             record = f'{{"since":1700000000000,"seen":{1700000000000 + number},"sessions":[],"aliases":[]}}'
-            pipe.hset("{po}:agents", f"{name}-{number:03}", record)
+            pipe.hset("{po}:agents", each, record)
+        pipe.xadd("{po}:changes", {"n": " ".join(names)})  # as scripts do, for the daemon to read them
         pipe.execute()
     page = visit("#/")
     page.get_by_role("button", name="Show 100 more of").wait_for()

@@ -143,6 +143,7 @@ def test_a_hostile_name_or_body_never_reaches_the_output(daemon: Any, hook: Run)
         store.xadd(f"{{po}}:inbox4:{name}", entry | {"thread": "", "reply_to": ""})
         store.hset("{po}:agents", evil, '{"since":1,"seen":1,"sessions":["s-evil"]}')
         store.zadd("{po}:presence", {"s-evil": 9e12})
+        store.delete("{po}:changes")  # without it the daemon reads all names again
 
     outputs = [hook("UserPromptSubmit"), hook("SessionStart", {"source": "clear", "session_id": "c-2"})]
 

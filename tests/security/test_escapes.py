@@ -56,6 +56,7 @@ def plant(store: Any, number: int, text: bytes) -> None:
     store.hset("{po}:feed", "last", number + 1)
     known = {"since": 1, "seen": 1, "sessions": [], "aliases": [text.decode("utf-8", "replace")]}
     store.hset("{po}:agents", text, json.dumps(known))
+    store.delete("{po}:changes")  # without it the daemon reads all names again
     store.hdel("{po}:meta", "indexed_after")
 
 
