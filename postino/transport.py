@@ -7,10 +7,9 @@ import os
 import time
 
 from postino.errors import ERRORS, BadField, BadName, Forbidden, PostinoError, Unreachable
-from postino.home import check, secure
+from postino.home import SOCKET, check, secure
 from postino.json_text import dumps, loads
 from postino.light import dataclass
-from postino.paths import SOCKET
 from postino.unix_http import CHUNK, UnixConnection
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
