@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # of typing, whose import would cost 4 ms and 0.6 MB
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SOCKET = "daemon.sock"  # in the home, on which the daemon listens
 #: longest path of an AF_UNIX address without the final NUL: the field has 104 bytes on macOS and BSD, 108 on Linux
 SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103
 WRITABLE_BY_OTHERS = 0o022

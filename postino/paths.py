@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from postino.errors import BadField
-from postino.home import prepare
+from postino.home import SOCKET, prepare
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-SOCKET, INFO = "daemon.sock", "daemon.json"
+INFO = "daemon.json"
 
 
 class SocketPath(os.PathLike[str]):

@@ -7,7 +7,7 @@ import os
 import time
 
 from postino.errors import ERRORS, BadField, BadName, Forbidden, PostinoError, Unreachable
-from postino.home import secure
+from postino.home import SOCKET, check, secure
 from postino.json_text import dumps, loads
 from postino.light import dataclass
 from postino.unix_http import CHUNK, UnixConnection
@@ -224,8 +224,9 @@ class Transport:
 
     def _check_directory(self) -> None:
         if self._path is not None:
-            folder = os.path.dirname(self._path) or "."  # noqa: PTH120 - pathlib costs a quick command 4 ms
-            refusal = secure(folder) if os.path.exists(folder) else None  # noqa: PTH110
+            folder, name = os.path.split(self._path)
+            judge = secure if name == SOCKET else check  # another socket, such as a forwarded one, may lie anywhere
+            refusal = judge(folder or ".") if os.path.exists(folder or ".") else None  # noqa: PTH110
             if refusal is not None:
                 raise BadField(refusal, field="POSTINO_HOME")
 

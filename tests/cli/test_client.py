@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +88,16 @@ def test_over_tcp_with_a_token_and_never_without(bare) -> None:
         client.stats()
     with Client(url, token="wrong") as client, pytest.raises(Unauthorized):
         next(client.events())
+
+
+def test_the_directory_of_a_socket_of_another_name_keeps_its_mode(postino, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "s").symlink_to(postino.home / "daemon.sock")
+
+    with Client(tmp_path / "s") as client:
+        assert client.health()["ok"]
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_a_send_through_a_killed_daemon_is_stored_once(bare) -> None:
