@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from typing import Any
 
-import msgspec
 import pytest
 
 from postino.broker import Broker, Hello
@@ -54,12 +53,13 @@ async def test_a_failed_look_reserves_nothing(first: Broker, second: Broker) -> 
     lines, store = await raw(first), second._store
     await send(second, "m")
     await store.call("DEL", store.keys.shared("history"))
-    await store.call("HSET", store.keys.shared("agents"), "damaged", "{")
-    with pytest.raises(msgspec.DecodeError):
+    await second.agents.heartbeat("damaged")
+    await store.call("HSET", store.keys.shared("cursors"), "damaged", "1-0 x")
+    with pytest.raises(ValueError, match="invalid literal"):
         await imported(second, lines)
     assert await send(second, "m2")
     await store.call("DEL", store.keys.shared("history"))
-    await store.call("HDEL", store.keys.shared("agents"), "damaged")
+    await store.call("HDEL", store.keys.shared("cursors"), "damaged")
 
     with pytest.raises(NotEmpty):
         await imported(second, lines)
