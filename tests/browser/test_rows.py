@@ -185,7 +185,8 @@ def test_notifications_that_fail_stand_in_the_strip(visit) -> None:
 
 
 def test_an_agent_is_renamed_and_forgotten_from_the_page(visit, served, name) -> None:
-    served.call("POST", f"agents/{name}/heartbeat")
+    served.send(name, "an acknowledgement makes its reader known")
+    served.settle("ack", name, served.read(name))
     page = visit(f"#/agents/{name}")
     page.get_by_role("button", name="Rename this agent").click()
     page.get_by_label("New name").fill(f"new-{name}")
