@@ -64,7 +64,8 @@ async def test_before_the_first_entry_the_server_passes_over_none(indexed: Broke
         for _ in range(5):  # housekeeping may do so meanwhile
             await call("CONFIG", "RESETSTAT")
             assert not (await indexed.history.search(**asked)).items
-            assert not (await indexed.people.inbox("lea", 5, asked["before"])).items
+            # Redis 7.0 gives the entries of one script in inbox and history different times
+            assert not (await indexed.people.inbox("lea", 5, "1-0")).items
             counts.append("cmdstat_xrevrange" in await call("INFO", "commandstats"))
         return min(counts)
 
