@@ -19,6 +19,7 @@ class Asking:
     def __init__(self) -> None:
         self.asked_at: dict[int, float] = {}
         self.replied_at: dict[int, float] = {}  # when the model of ann had the reply
+        self.answered: set[str] = set()  # questions, by number
         self.number = 0
 
     async def step(self, body: Json) -> str | Calls:
@@ -39,8 +40,10 @@ class Asking:
         return [(f"{TOOL}ask", {"to": "bob", "body": f"question-{self.number}", "timeout": 60})]
 
     def _bob(self, said: str, last: str) -> str | Calls:
-        if "tool_result" in last:
-            return "answered"
-        question = [*_QUESTION.finditer(said)][-1]
+        questions = [each for each in _QUESTION.finditer(said) if each[1] not in self.answered]
+        if not questions:
+            return "answered" if "tool_result" in last else [(f"{TOOL}read", {})]  # woken by a line without the body
+        question = questions[-1]
+        self.answered.add(question[1])
         asked = _ID.findall(said[: question.start()])[-1]
         return [(f"{TOOL}send", {"body": f"answer-{question[1]}", "reply_to": asked, "expects": "none"})]
