@@ -166,6 +166,7 @@ async def test_events_that_an_older_daemon_wrote_are_told(broker: Broker, send) 
     await broker._store.call("XADD", broker._store.keys.shared("events"), "*", "e", written)
     await broker._store.call("XADD", broker._store.keys.shared("history"), "*", "to", "bob", "m", "1 1 m0 ci - 1 x")
     await broker.agents.heartbeat("bob")
+    await asyncio.sleep(0.005)  # of one millisecond, messages of the history come first
     await send(broker, "m1")
 
     events, gap = await broker.events.replay(first, 10)
