@@ -29,8 +29,8 @@ class EventPlace(NamedTuple):
         """Return whether the event `id` is before this place."""
         own, letter, _ = id.partition("h")
         if letter:
-            return parts(own) <= parts(self.history)
-        return parts(own.partition("e")[0]) <= parts(self.events)
+            return stream_parts(own) <= stream_parts(self.history)
+        return stream_parts(own.partition("e")[0]) <= stream_parts(self.events)
 
 
 def event_id(events: str, history: str) -> str:
@@ -43,7 +43,7 @@ def message_event_id(history: str, events: str) -> str:
     return f"{history}h{events}"
 
 
-def parts(stream_id: str) -> tuple[int, int]:
+def stream_parts(stream_id: str) -> tuple[int, int]:
     """Return milliseconds and number of a stream ID, by which IDs are ordered."""
     ms, _, seq = stream_id.partition("-")
     return int(ms or 0), int(seq or 0)

@@ -17,10 +17,11 @@ import structlog
 from postino.broker.events import Events
 from postino.broker.mail import Mail
 from postino.errors import BadField, PostinoError, StoreAway
+from postino.event_place import stream_parts
 from postino.model import Draft, Message, Sender, Sent
 from postino.store.agents import AgentTable
 from postino.store.entries import message, number
-from postino.store.history import NEWEST, HistoryStream, stream_parts
+from postino.store.history import NEWEST, HistoryStream
 
 LOOK_S = 10.0  # between two looks without an event, which a failover may have lost
 AWAY_S = 0.5  # between two looks while the store is away

@@ -8,11 +8,12 @@ import msgspec
 
 from postino.broker.history_filter import Fate, Search
 from postino.errors import BadField
+from postino.event_place import stream_parts
 from postino.history_entry import HistoryEntry, HistoryPage, Receipt
 from postino.model import State
 from postino.store.agents import AgentTable
 from postino.store.entries import extras_of, listed, number
-from postino.store.history import NEWEST, HistoryStream, StreamEntry, stream_parts
+from postino.store.history import NEWEST, HistoryStream, StreamEntry
 from postino.store.inbox import Inboxes, Known
 from postino.store.names import Names
 from postino.values import check_id

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from postino.event_place import stream_parts
 from postino.model import State
-from postino.store.history import StreamEntry, stream_parts
+from postino.store.history import StreamEntry
 from postino.store.names import Names
 
 #: what a search can ask for -> the states of a message that fit

@@ -13,10 +13,10 @@ import msgspec
 import structlog
 
 from postino.errors import NameTaken, PostinoError, StoreAway, UnknownAgent
+from postino.event_place import stream_parts
 from postino.model import Message, OpenMessage, Record, iso
 from postino.store.agents import AgentTable
 from postino.store.entries import message, unpacked
-from postino.store.history import stream_parts
 from postino.store.names import AgentEntry, Names
 from postino.store.people import OpenedMessage, PeopleTable, Taken, open_message
 from postino.store.sessions import SessionTable

@@ -19,7 +19,7 @@ import structlog
 
 from postino.broker import Broker
 from postino.errors import StoreAway, UnknownAgent
-from postino.event_place import EventPlace, event_id, parts
+from postino.event_place import EventPlace, event_id, stream_parts
 from postino.model import Event, OpenMessage
 from postino.notify.messenger import Messenger
 from postino.notify.occasions import Occasions, Stuck, Unseen
@@ -118,7 +118,7 @@ class Notifications:
         self.failure = told.failure
         if mine and not self._replayed:
             told = await self._replay(told)
-        while self._events and parts(_place(self._events[0])) <= parts(told.after):
+        while self._events and stream_parts(_place(self._events[0])) <= stream_parts(told.after):
             self._events.popleft()
         if not mine:
             self._gathering_since = None
@@ -145,7 +145,7 @@ class Notifications:
         # of no message: nobody is told of those by their events, and they may be many
         missed, _ = await self._broker.events.replay(event_id(told.after, last.history), MOST_EVENTS)
         found = {_place(each): each for each in (*missed, *self._events) if is_told(each)}
-        self._events = deque(sorted(found.values(), key=lambda each: parts(_place(each))), maxlen=MOST_EVENTS)
+        self._events = deque(sorted(found.values(), key=lambda each: stream_parts(_place(each))), maxlen=MOST_EVENTS)
         self._replayed = True
         return told
 

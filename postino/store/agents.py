@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from postino.event_place import stream_parts
 from postino.model import Activity, Agent, Kind, iso
 from postino.store.entries import alias_target, pairs
-from postino.store.history import stream_parts
 from postino.store.keys import PER_AGENT
 from postino.store.names import AgentEntry, Names
 from postino.store.store import Limits, Store

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from postino.event_place import EventPlace, event_id, message_event_id, parts
+from postino.event_place import EventPlace, event_id, message_event_id, stream_parts
 from postino.model import Event
 from postino.store.entries import pairs, sent_event, short_consumer
 from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
@@ -98,35 +98,35 @@ class _Bounds(msgspec.Struct, frozen=True):
     def since(self, id: str) -> tuple[EventPlace, bool]:
         """Return the place after which to tell what is kept after `id`, and whether some after `id` is not kept."""
         place = EventPlace.after(id)
-        gap = id != "0-0" and (self._time_lost(parts(id)) if id == place.events else self._place_lost(place))
+        gap = id != "0-0" and (self._time_lost(stream_parts(id)) if id == place.events else self._place_lost(place))
         events, history = place
-        if self.lost_events and parts(events) < parts(self._floor.events):
+        if self.lost_events and stream_parts(events) < stream_parts(self._floor.events):
             events = self._floor.events
-            first_ms = parts(self.oldest.events or self.newest.events)[0]
-            history = max(history, f"{first_ms - 1}-0", key=parts)  # as far as the events: a history may be of days
+            first_ms = stream_parts(self.oldest.events or self.newest.events)[0]
+            history = max(history, f"{first_ms - 1}-0", key=stream_parts)  # a history may be of days
         if self.lost_history:
-            history = max(history, self._floor.history, key=parts)
+            history = max(history, self._floor.history, key=stream_parts)
         return EventPlace(events, history), gap
 
     def _time_lost(self, time: tuple[int, int]) -> bool:
         """Return whether events after a time may be gone; also an event of when all were in one stream is a time."""
-        events, history = map(parts, self.oldest)
+        events, history = map(stream_parts, self.oldest)
         first = min((each for each in (events, history) if each > (0, 0)), default=(0, 0))
         lost = (self.lost_events and time < events) or (self.lost_history and time < self._oldest_message)
-        return lost or not first <= time <= max(map(parts, self.newest))
+        return lost or not first <= time <= max(map(stream_parts, self.newest))
 
     def _place_lost(self, place: EventPlace) -> bool:
-        events, history = map(parts, place)
-        if events > parts(self.newest.events) or history > parts(self.newest.history):
+        events, history = map(stream_parts, place)
+        if events > stream_parts(self.newest.events) or history > stream_parts(self.newest.history):
             return True
-        lost_events = events < parts(self._floor.events) and (self.lost_events or events > (0, 0))
+        lost_events = events < stream_parts(self._floor.events) and (self.lost_events or events > (0, 0))
         # what the history has lost is older than its oldest entry: who knows a later event has seen it
-        lost_history = history < parts(self._floor.history) and events[0] < self._oldest_message[0]
+        lost_history = history < stream_parts(self._floor.history) and events[0] < self._oldest_message[0]
         return lost_events or (lost_history and (self.lost_history or history > (0, 0)))
 
     @property
     def _oldest_message(self) -> tuple[int, int]:
-        return parts(self.oldest.history or self.newest.history)
+        return stream_parts(self.oldest.history or self.newest.history)
 
     @property
     def _floor(self) -> EventPlace:
@@ -137,7 +137,7 @@ class _Bounds(msgspec.Struct, frozen=True):
 def _floor(oldest: str, newest: str) -> str:
     if not oldest:
         return newest
-    ms, seq = parts(oldest)
+    ms, seq = stream_parts(oldest)
     return f"{ms}-{seq - 1}" if seq else f"{max(ms - 1, 0)}-{_LAST_SEQ if ms else 0}"
 
 
@@ -148,7 +148,7 @@ def _told(events: Entries, history: Entries, place: EventPlace, count: int) -> T
     """
     ordered = [(True, entry) for entry in history] + [(False, entry) for entry in events]
     if events and history:
-        ordered.sort(key=lambda each: parts(each[1][0])[0])
+        ordered.sort(key=lambda each: stream_parts(each[1][0])[0])
     ends = [(told, entries[-1]) for told, entries in ((True, history), (False, events)) if len(entries) == count]
     found: list[Event] = []
     events_to, history_to = place

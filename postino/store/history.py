@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from postino.event_place import stream_parts
 from postino.store.entries import BLANK, of_history
 from postino.store.marks import MARK_MS
 from postino.store.parts import older
@@ -122,12 +123,6 @@ class HistoryStream:
 
 def _entry(id: str, flat: list[str]) -> StreamEntry:
     return StreamEntry(id, BLANK | {"to": ""} | of_history(flat))
-
-
-def stream_parts(stream_id: str) -> tuple[int, int]:
-    """Return milliseconds and number of a stream ID, by which IDs are ordered."""
-    ms, _, seq = stream_id.partition("-")
-    return int(ms), int(seq)
 
 
 def _next(stream_id: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from postino.broker import Broker, Hello
-from postino.event_place import EventPlace, parts
+from postino.event_place import EventPlace, stream_parts
 from postino.model import BroadcastDraft, Draft, Sender
 
 Open = Callable[..., Awaitable[Broker]]
@@ -64,7 +64,9 @@ async def fill(broker: Broker) -> None:
 
 def has_told(broker: Broker, place: EventPlace) -> bool:
     """Return whether a daemon has told its listeners all that is before a place."""
-    return all(parts(mine) >= parts(other) for mine, other in zip(broker.events._place, place, strict=True))
+    return all(
+        stream_parts(mine) >= stream_parts(other) for mine, other in zip(broker.events._place, place, strict=True)
+    )
 
 
 async def raw(broker: Broker) -> list[bytes]:
