@@ -88,7 +88,7 @@ class Side(Vertical):
 
     def show(self, place: Place) -> None:
         """Show the rows that fit the place, in the present width."""
-        self._place = place
+        stays, self._place = place == self._place, place
         width = max(10, self.list.size.width - 3)
         part = self.query_one(Input).value.lower()
         if place.view == "threads":
@@ -99,6 +99,9 @@ class Side(Vertical):
             agents = [each for each in sorted(self.agents, key=_order) if part in each["name"].lower()]
             self._stand_for = [None, *(each["name"] for each in agents)]
             lines, at = [Content("  All mail"), *(rows.agent_row(each, width) for each in agents)], place.agent
+        moved = self.list.highlighted_option  # by a key, to a row that nobody has opened yet
+        if stays and self.screen.focused is self.list and isinstance(moved, Row) and moved.key in self._stand_for:
+            at = moved.key
         fill(self.list, lines, self._stand_for.index(at) if at in self._stand_for else 0, self._stand_for)
 
     def next_attention(self, step: int) -> Place | None:
@@ -124,7 +127,7 @@ class Side(Vertical):
     @on(Input.Submitted)
     def _on_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.list.focus()
+        self.screen.set_focus(self.list)
         first = 0 if self._place.view == "threads" else 1  # not `All mail`
         self.list.highlighted = min(first, len(self._stand_for) - 1) if self._stand_for else None
 

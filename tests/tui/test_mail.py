@@ -62,11 +62,26 @@ async def test_an_agent_is_chosen_on_the_left_and_found_by_the_filter(open_inbox
         await terminal.shows("for this one", "for the other")
         await terminal.press("slash")
         await terminal.type(f"{name}-o")
+        await terminal.shows(f"{name}-ot")  # the agents come after the mail
         await terminal.press("enter", "enter")
         await terminal.hides("for this one")
         await terminal.shows("for the other")
         await terminal.press("escape")
         await terminal.shows("All mail")
+
+
+async def test_a_row_on_the_left_stays_chosen_while_mail_arrives(open_inbox, client, name) -> None:
+    for one, other in ((f"a {name}", f"b {name}"), (f"b {name}", f"c {name}")):
+        client.send(name, f"first of {one}", sender="ada", thread=one)
+        client.send(name, f"first of {other}", sender="ada", thread=other)
+    async with open_inbox() as terminal:
+        await terminal.press("g", "t")
+        await terminal.shows(f"a {name}", f"b {name}", f"c {name}")
+        await terminal.press("j")
+        client.send(name, "one more", sender="ada", thread=f"d {name}")
+        await terminal.shows(f"d {name}")
+        await terminal.press("enter")
+        await terminal.shows(f"first of b {name}")
 
 
 async def test_a_search_asks_the_server_and_escape_ends_it(open_inbox, client, name) -> None:
