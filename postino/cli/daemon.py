@@ -35,7 +35,7 @@ def up(command: Command) -> int:
     args = parser.parse_args(command.argv)
     replaced = skew.stop_older(command.settings.home)
     info = _switch_store(command) if args.switch_store else command.start()
-    ours = skew.settings_here(command)
+    ours = skew.settings_here(command.settings)
     different = skew.different(info.settings, ours)
     text = _address(info.url, info.socket) + _replaced(replaced, info)
     if other := skew.sentence(info.version):

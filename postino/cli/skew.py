@@ -6,13 +6,12 @@ import sys
 
 from postino import __version__, home_store
 from postino.cli import render
-from postino.config import comparable, in_effect
+from postino.config import Settings, comparable, in_effect
 from postino.daemon.info import DaemonInfo, read_info
 from postino.versions import is_older
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from postino.cli.command import Command
     from postino.paths import Home
 
 
@@ -26,9 +25,9 @@ def sentence(version: str) -> str | None:
     return f"{found}, newer than this command ({__version__}): install that version here, too"
 
 
-def settings_here(command: Command) -> dict[str, str]:
+def settings_here(settings: Settings) -> dict[str, str]:
     """Return the settings by variable that a daemon would have which this shell starts."""
-    return comparable(in_effect(command.settings, home_store.read(command.settings.home)))
+    return comparable(in_effect(settings, home_store.read(settings.home)))
 
 
 def different(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:

@@ -44,7 +44,7 @@ def daemon(found: process.Status, command: Command) -> Finding:
 
 def settings(info: process.DaemonInfo, command: Command) -> Finding:
     """Compare the daemon's settings with those of this shell."""
-    ours, theirs = skew.settings_here(command), info.settings
+    ours, theirs = skew.settings_here(command.settings), info.settings
     different = {name: (ours[name], theirs[name]) for name in skew.different(theirs, ours)}
     if STORE in different:
         here, there = (each or "the embedded store" for each in different[STORE])

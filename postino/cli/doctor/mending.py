@@ -77,7 +77,7 @@ def _check_settings(command: Command) -> None:
     home = command.settings.home
     if home.service.exists() or (info := process.read_info(home)) is None:
         return  # the service's file has them; or it never served
-    if differ := skew.different(info.settings, skew.settings_here(command)):
+    if differ := skew.different(info.settings, skew.settings_here(command.settings)):
         raise BadRequest(
             f"left alone: the daemon has another {', '.join(differ)} than this shell; set that here, or run "
             "`postino down && postino up` to do without it"
