@@ -140,17 +140,13 @@ def codex_process(host: str | None, session: str) -> str:
     return process_key(host, 0, f"codex-{session}")
 
 
-def _ignore(_: ConnectedSession) -> None:
-    return
-
-
 class ConnectedSessions:
     """All connected sessions of this daemon."""
 
     def __init__(self) -> None:
         self._open: set[ConnectedSession] = set()
         self._early: dict[str, tuple[str, bool | None]] = {}  # process -> its last hook, without a relay: session, idle
-        self.on_reconnect: Callable[[ConnectedSession], None] = _ignore  # called when a session has connected again
+        self.on_reconnect: Callable[[ConnectedSession], None] = lambda _: None  # a session has connected again
 
     def __contains__(self, connected: ConnectedSession) -> bool:
         return connected in self._open

@@ -162,9 +162,9 @@ async def msg_ack(call: ToolCall, given: Ack) -> dict[str, Any]:
 async def msg_broadcast(call: ToolCall, given: Broadcast) -> Any:
     """Send a message to all agents, present and future, until it expires."""
     draft = BroadcastDraft(id=new_id(given.id), body=given.body)
-    feed = call.session.broker.broadcasts
+    broadcasts = call.session.broker.broadcasts
     with naming(draft.id):
-        return await call.session.acting(lambda agent: feed.broadcast(draft, call.sender(agent)))
+        return await call.session.acting(lambda agent: broadcasts.broadcast(draft, call.sender(agent)))
 
 
 @tool(ReadBroadcasts, "Read broadcasts", read_only=True)

@@ -341,12 +341,6 @@ def check_entry(value: str, field: str = "entry") -> str:
     return value
 
 
-def position(entry: str) -> tuple[int, int]:
-    """Return the two numbers of a stream ID."""
-    ms, _, seq = entry.partition("-")
-    return int(ms), int(seq)
-
-
 def to_ms(value: str, field: str) -> int:
     """Return a time as milliseconds since 1970, or raise BadField."""
     try:

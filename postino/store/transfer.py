@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from postino.errors import NotEmpty, PostinoError
+from postino.event_place import stream_parts
 from postino.model import Sender, digest
 from postino.store.entries import Extras, alias_target, digested, encoded, packed, pairs
 from postino.store.groups import GroupTable
@@ -28,7 +29,6 @@ from postino.store.lines import (
     MessageLine,
     NoticeLine,
     OpenLine,
-    position,
     to_ms,
     to_time,
 )
@@ -223,8 +223,8 @@ class TransferTable:
         """Return whether an import was begun and not ended."""
         return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports4"))
 
-    async def add_agent(self, line: AgentLine) -> None:
-        """Restore an agent.
+    async def add_agent(self, line: AgentLine) -> int:
+        """Restore an agent; return 1.
 
         Raises:
             NameTaken: one of the names is a former name of another agent here.
@@ -241,6 +241,7 @@ class TransferTable:
         twins = await self._twins([line.name, *(each.name for each in line.aliases)])
         given: dict[str, str | int] = {"agent": line.name, "line": _json(values), "twins": _json(twins)}
         await self._store.run("import_agent", line.name, given)
+        return 1
 
     async def _twins(self, names: list[str]) -> list[str]:
         """Return agents that have joined here under another case of these names. Those of older data have mail."""
@@ -323,7 +324,7 @@ class TransferTable:
 
     def _message_row(self, line: MessageLine) -> _Row:
         row = self._row(line, _fields(line), state="queued")
-        due = to_ms(line.delayed_until, "delayed_until") if line.delayed_until else position(line.entry)[0]
+        due = to_ms(line.delayed_until, "delayed_until") if line.delayed_until else stream_parts(line.entry)[0]
         row.deliveries, row.due = line.remembered.deliveries, due
         return row
 
