@@ -18,7 +18,7 @@ from postino.errors import BadField, PostinoError, StoreAway, TooMany
 from postino.event_place import EventPlace
 from postino.model import EVENTS, STREAM_EVENTS, Event, iso
 from postino.rest.call import ApiCall, AppState
-from postino.rest.connection import disconnected
+from postino.rest.connection import disconnected, is_disconnected
 from postino.rest.parse import QUOTED, event_place
 from postino.rest.records import EventsQuery, Nothing
 from postino.schema import encode_visible
@@ -88,6 +88,8 @@ async def events(call: ApiCall[EventsQuery, Nothing]) -> web.StreamResponse:
         # subscribed first, so that no event is lost between the replay and the live events
         async with call.broker.events.subscribe(QUEUE) as live, _online(state, name):
             start = await _begin(call.broker, since)
+            if is_disconnected(call.request):  # aiohttp_sse asserts that the client is still there
+                return web.Response()
             return await _stream(call, live, wanted, start)
 
 
