@@ -56,6 +56,7 @@ def test_the_life_of_a_message(client) -> None:
     with pytest.raises(UnknownMessage):
         client.state("v1-bob", "never-sent")
     assert client.history(agent="v1-bob", with_="v1-ada", q="HELLO", limit=1)["items"][0]["state"] == "acked"
+    assert [each["id"] for each in client.history(id=sent["id"])["items"]] == [sent["id"]]
 
 
 def test_read_and_acknowledge_in_one(client) -> None:

@@ -15,7 +15,9 @@ from tests.waiting import eventually
 async def test_mail_is_shown_rendered_and_what_comes_later_by_itself(open_inbox, client, name) -> None:
     client.send(name, "# Build\n\nThe **log** is at [here](https://evil.example/x)\n\n- one\n- two", sender="ada")
     async with open_inbox() as terminal:
-        await terminal.shows(f"ada → {name}", "ada  not verified to", "• one", "here (https://evil.example/x)", "live")
+        await terminal.shows(
+            f"ada → {name}", f"ada to {name} · not verified", "• one", "here (https://evil.example/x)", "live"
+        )
         assert "│ The **log**" not in terminal.text
 
         client.send(name, "a later one", sender="bob")
