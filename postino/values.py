@@ -173,3 +173,8 @@ def visible(text: str) -> str:
     if _is_plain(text):
         return text
     return pattern(_REFUSED).sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 message` or `2 messages`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
