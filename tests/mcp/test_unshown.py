@@ -9,12 +9,13 @@ import pytest
 
 from postino.broker import Broker
 from postino.mcp import answers
-from postino.model import BroadcastDraft, Draft, Sender
+from postino.model import BroadcastDraft, Draft
+from tests.mcp.mail import ALICE
+from tests.mcp.sessions import states
 from tests.relays import HandRelay, said
 from tests.servers import Proxy
 from tests.waiting import eventually
 
-ALICE = Sender(name="alice", via="http")
 LONG = "\n" * 4000  # characters, of which JSON makes twice as many: eight of them do not fit into one answer
 INBOX = "postino://inbox/bob"
 
@@ -24,10 +25,6 @@ Connect = Callable[..., Awaitable[HandRelay]]
 async def mail(broker: Broker, *ids: str, body: str = "x") -> None:
     for id in ids:
         await broker.mail.send(Draft(id=id, to="bob", body=body), ALICE)
-
-
-async def states(broker: Broker, *ids: str) -> list[str]:
-    return [(await broker.mail.state("bob", id)).state for id in ids]
 
 
 def seen(answer: dict[str, Any]) -> list[tuple[str, int, bool]]:
