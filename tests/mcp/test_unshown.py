@@ -135,6 +135,24 @@ async def test_the_next_read_begins_with_what_a_lost_reply_leased_and_repeats_no
     assert await states(broker, "m1", "m2", "m3", "m4") == ["acked"] * 4
 
 
+async def test_what_a_lost_reply_leased_keeps_its_order_where_the_next_reads_give_parts_of_it(
+    broker, behind, connect: Connect
+):
+    behind_proxy, between = behind
+    ids = [f"m{number}" for number in range(5)]
+    await mail(broker, *ids[:3], body=LONG)
+    await mail(broker, *ids[3:])
+    bob = await connect("bob", broker=behind_proxy)
+    between.lose = sha(broker, "read")
+    assert (await bob.call("msg_read"))["code"] == "store_away"
+    between.lose = None
+
+    first = seen(await bob.call("msg_read", limit=3))
+    assert len(first) == 2  # the third of them did not fit, and is given back
+
+    assert first + seen(await bob.call("msg_read")) == [(id, 1, False) for id in ids]
+
+
 async def test_what_a_lost_reply_leased_of_another_reader_is_labelled(broker, behind, connect: Connect):
     behind_proxy, between = behind
     await mail(broker, "m1")
