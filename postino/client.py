@@ -179,12 +179,13 @@ class Client(Calls, PeopleCalls, AskCalls):
         agent: str | None = None,
         with_: str | None = None,
         q: str | None = None,
+        id: str | None = None,
         before: str | None = None,
         limit: int | None = None,
         render: bool = False,
     ) -> Json:
         """List accepted messages and broadcasts, newest first. The answer's `before` gives the next page."""
-        asked = {"agent": agent, "with": with_, "q": q, "before": before, "limit": limit}
+        asked = {"agent": agent, "with": with_, "q": q, "id": id, "before": before, "limit": limit}
         asked["render"] = "true" if render else None
         return self._call("GET", "history", query=asked)
 

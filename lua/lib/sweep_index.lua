@@ -4,13 +4,13 @@ local function is_over(value, ttl_ms, now)
   if not readable then return true end
   if entry.st == 'queued' or entry.st == 'leased' or entry.st == 'dead' then return false end
   if entry.st == 'expired' and entry.w == 'ttl' and entry.x then return false end
-  return math.max(entry.t or 0, entry.e or 0) + ttl_ms <= now
+  return math.max(tonumber(entry.t) or 0, tonumber(entry.e) or 0) + ttl_ms <= now
 end
 
 -- forget message ids whose time is over, examining about `count` from where the last call stopped; returns how many it
--- forgot, and whether a round through all of them has ended. Of a message that is queued, leased or dead the id is kept, also of one that died
--- because it expired, and else for one time to live after its end, for its sender to ask about. A step back of the clock
--- only keeps it longer
+-- forgot, and whether a round through all of them has ended. The id of a message that is queued, leased or dead is kept,
+-- also of one that died because it expired, and else for one time to live after its end, for its sender to ask about. A
+-- step back of the clock only keeps it longer
 local function sweep_index(index, ttl_ms, now, count)
   local reply, forgotten = redis.call('HSCAN', index, redis.call('HGET', index, '#swept') or '0', 'COUNT', count), 0
   for at = 1, #reply[2], 2 do

@@ -196,7 +196,8 @@ class Mail(Inboxes):
 
         The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
         first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
-        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats.
+        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats and
+        come in their place among what was returned.
         `verified` ends the read before a message of an unverified sender or over the budget, even if it is the first.
 
         Raises:

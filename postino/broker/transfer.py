@@ -24,10 +24,10 @@ from postino.store.lines import (
     FORMAT,
     AgentLine,
     BroadcastLine,
+    BroadcastNumbersLine,
     ClaudeLine,
     DeadLine,
     EndLine,
-    FeedLine,
     GroupLine,
     Header,
     HistoryLine,
@@ -100,7 +100,7 @@ class Transfer:
         for part in (self._table.claude(), self._table.history(), self._table.broadcasts(), self._table.ids(ALL)):
             async for lines in part:
                 yield lines
-        yield await self._table.feed()
+        yield await self._table.broadcast_numbers()
         yield await self._table.groups()
 
     async def _mail(self, agent: str, done: set[str]) -> AsyncIterator[list[Line]]:
@@ -189,7 +189,7 @@ class Transfer:
         }
         of_line: dict[type, Callable[[Any], Awaitable[int]]] = {
             AgentLine: table.add_agent,
-            FeedLine: table.add_feed,
+            BroadcastNumbersLine: table.add_broadcast_numbers,
             GroupLine: table.add_group,
         }
         if kind in of_batch:

@@ -287,7 +287,7 @@ class BroadcastLine(_Content, frozen=True, kw_only=True, tag="broadcast"):
     """A broadcast that is still stored."""
 
 
-class FeedLine(Line, frozen=True, kw_only=True, tag="feed"):
+class BroadcastNumbersLine(Line, frozen=True, kw_only=True, tag="feed"):
     """The number of the last broadcast ever sent, and the first and last number of each range that was cleared."""
 
     last: int
@@ -322,7 +322,7 @@ AnyLine = (
     | ClaudeLine
     | HistoryLine
     | BroadcastLine
-    | FeedLine
+    | BroadcastNumbersLine
     | GroupLine
     | DamagedLine
     | EndLine

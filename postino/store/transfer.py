@@ -18,10 +18,10 @@ from postino.store.lines import (
     AgentLine,
     Alias,
     BroadcastLine,
+    BroadcastNumbersLine,
     ClaudeLine,
     Cursor,
     DeadLine,
-    FeedLine,
     GroupLine,
     HistoryLine,
     IdLine,
@@ -162,12 +162,16 @@ class TransferTable:
             yield page
             after = f"({page[-1][0]}"
 
-    async def feed(self) -> list[Line]:
+    async def broadcast_numbers(self) -> list[Line]:
         """Return the line about the broadcasts' numbers; none if nothing was ever broadcast."""
         last, cleared = await self._store.query("HMGET", self._store.keys.shared("feed"), "last", "cleared")
         if not last:
             return []
-        return [FeedLine(last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]]))]
+        return [
+            BroadcastNumbersLine(
+                last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]])
+            )
+        ]
 
     async def groups(self) -> list[Line]:
         """Return every group."""
@@ -312,7 +316,7 @@ class TransferTable:
         table = GroupTable(self._store, self._limits)
         return int(any([(await table.join(line.name, each)).changed for each in line.members]))
 
-    async def add_feed(self, line: FeedLine) -> int:
+    async def add_broadcast_numbers(self, line: BroadcastNumbersLine) -> int:
         """Restore the numbers of the broadcasts; return 1 if they were not there."""
         values = [("cleared", _json(line.cleared))] if line.cleared else []
         return min(1, await self._add_fields("feed", [*values, ("last", str(line.last))]))

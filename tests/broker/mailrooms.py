@@ -84,11 +84,11 @@ async def exported(broker: Broker) -> Lines:
 
 
 async def imported(broker: Broker, lines: list[Any], **how: bool) -> Any:
-    async def feed() -> AsyncIterator[bytes]:
+    async def raw_lines() -> AsyncIterator[bytes]:
         for line in lines:
             yield line if isinstance(line, bytes) else json.dumps(line).encode()
 
-    return await broker.transfer.import_(feed(), **how)
+    return await broker.transfer.import_(raw_lines(), **how)
 
 
 async def older(broker: Broker, agent: str, id: str, days: int) -> None:
@@ -100,3 +100,10 @@ async def older(broker: Broker, agent: str, id: str, days: int) -> None:
     await call("XADD", keys.of("inbox", agent), f"{sent}-1", *fields)
     record = await call("HGET", keys.of("index", agent), id)
     await call("HSET", keys.of("index", agent), id, record.replace(stream_id, f"{sent}-1", 1))
+
+
+async def next_ms(broker: Broker) -> None:
+    """Wait for the next ms of Valkey's clock: what is sent in one ms is told before all else that happened in it."""
+    before = await broker.events.now_ms()
+    while await broker.events.now_ms() == before:
+        pass

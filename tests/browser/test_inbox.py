@@ -12,17 +12,9 @@ import pytest
 from playwright.sync_api import expect
 
 from postino.client import Client
-from tests.browser.page import go
+from tests.browser.page import go, row
 
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture
-def person(served: Any) -> str:
-    """A person of this test's own."""
-    name = f"person-{secrets.token_hex(4)}"
-    served.call("POST", f"people/{name}")
-    return name
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +35,6 @@ def inbox(visit: Any, person: str) -> Any:
         return page
 
     return open_it
-
-
-def row(page: Any, id: str) -> Any:
-    return page.locator(f'.inbox-rows [data-message-id="{id}"]')
 
 
 def opened_by(served: Any, person: str, id: str) -> str | None:

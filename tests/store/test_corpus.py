@@ -19,7 +19,7 @@ from postino.paths import Home, folder
 from postino.several import ManyDraft
 from postino.store import scripts
 from postino.store.migrate import migrate
-from postino.store.notifier import Told
+from postino.store.notifier import Notified
 from postino.store.spellings import keep_spellings
 from postino.store.store import Store
 from postino.store.valkey.primary import client
@@ -134,7 +134,7 @@ async def conversation(broker: Broker) -> None:
     await broker.mail.clear("robert")
     await broker.agents.cleanup()
     assert (await broker.notifier.take(1000))[0]
-    assert await broker.notifier.save(Told(), 0)
+    assert await broker.notifier.save(Notified(), 0)
     await broker.housekeeping.sweep()
     await broker.housekeeping.send_notices()
     await broker._live.expire_presence()
