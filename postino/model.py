@@ -27,7 +27,7 @@ EVENTS = (
     "msg_done",
 )
 #: types of the events about an event stream itself
-STREAM_EVENTS = ("connected", "gap", "dropped")
+STREAM_EVENTS = ("connected", "gap", "dropped", "store_away", "store_back")
 
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]

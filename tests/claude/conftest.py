@@ -1,9 +1,9 @@
-"""Connected sessions that are told of mail, on a real broker."""
+"""Connected sessions that are notified of mail, on a real broker."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,14 +12,7 @@ from postino.broker import Broker
 from postino.claude import wake
 from postino.claude.wake import Wakes
 from postino.mcp.connected import ConnectedSessions
-from tests.relays import HandRelay, hand_relays
-
-
-@pytest.fixture
-async def connect(broker: Broker) -> AsyncIterator[Callable[..., Awaitable[HandRelay]]]:
-    """Connect a relay by hand: `await connect("bob")`; with a name it is greeted and its client initialized."""
-    async with hand_relays(broker) as connect:
-        yield connect
+from tests.relays import connect as connect
 
 
 @pytest.fixture

@@ -15,7 +15,16 @@ import pytest
 
 from postino.client import Client
 from postino.daemon import process
-from postino.errors import AgentBusy, BadField, KeyReused, LeaseLost, Unauthorized, UnknownAgent, UnknownMessage
+from postino.errors import (
+    AgentBusy,
+    BadField,
+    KeyReused,
+    LeaseLost,
+    StoreAway,
+    Unauthorized,
+    UnknownAgent,
+    UnknownMessage,
+)
 from postino.paths import Home
 from postino.transport import Answer
 from tests.waiting import until
@@ -213,6 +222,26 @@ def test_events_tell_and_resume(client) -> None:
     again = client.events(agent="v6-bob", types=["msg_send"], since=first["event_id"])
     assert [event["id"] for event in (next(again), next(again), next(again)) if "id" in event] == ["v6-1", "v6-2"]
     again.close()
+
+
+def test_a_stream_of_events_says_when_valkey_is_away_and_when_it_is_back(bare) -> None:
+    bare.serve()
+    valkey = int((bare.home / "data" / "valkey.pid").read_text())
+    with Client(bare.home / "daemon.sock", seconds=60) as client:
+        events = client.events(types=["msg_ack"])  # these are of the stream itself, whatever is filtered
+        assert next(events)["type"] == "connected"
+        os.kill(valkey, signal.SIGSTOP)
+        try:
+            away = next(events)
+            with Client(bare.home / "daemon.sock") as late, pytest.raises(StoreAway):
+                next(late.events(patience=0))
+        finally:
+            os.kill(valkey, signal.SIGCONT)
+        back = next(events)
+        events.close()
+
+    assert [each["type"] for each in (away, back)] == ["store_away", "store_back"]
+    assert away["timestamp"] < back["timestamp"]
 
 
 def test_the_longest_body_of_any_script_fits_into_one_request(client: Client) -> None:
