@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import structlog
@@ -30,7 +30,7 @@ from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, history_of, j
 from postino.store.scripts import Script
 from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
-from postino.store.wire import Command, encode_words
+from postino.store.wire import Command, Encoded, Joinable, Joint, encode_words
 
 PART_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
@@ -91,6 +91,8 @@ class Store:
             self.promises = Pipeline(self.primary, explain=explain, fence=self._fence)
         #: what precedes the arguments is the same in every call of one script for one agent and sender
         self._call_head = lru_cache(4096)(self._encoded_head)
+        self._call_keys = lru_cache(4096)(self._own_keys)
+        self._joint = cache(self._make_joint)
 
     @property
     def durability(self) -> str:
@@ -293,11 +295,14 @@ class Store:
         """
         script = self.scripts[name]
         sender = str(values.get("sender", agent))
-        if keys is None and not more:
-            head = self._call_head(name, agent, sender)
+        arguments = encode_words(script.arguments(values))
+        command: Encoded
+        if keys is not None or more:
+            command = self._encoded_head(name, agent, sender, keys, more) + arguments
+        elif script.each:
+            command = Joinable(self._joint(name), self._call_keys(name, agent, sender), arguments)
         else:
-            head = self._encoded_head(name, agent, sender, keys, more)
-        command = head + encode_words(script.arguments(values))
+            command = self._call_head(name, agent, sender) + arguments
         try:
             try:
                 return await self._connection(name).send(command)
@@ -308,7 +313,7 @@ class Store:
                 raise
             return await self._run_with_room(script, command, full)
 
-    async def _run_with_room(self, script: Script, command: bytes, full: StoreFull) -> Any:
+    async def _run_with_room(self, script: Script, command: Encoded, full: StoreFull) -> Any:
         """Run a script that was refused for want of memory again, after the history has given way."""
         for _ in range(MOST_ROOM):
             if not await self._make_room():
@@ -343,6 +348,14 @@ class Store:
     ) -> bytes:
         head = self._make_head(name, agent, sender, keys, more)
         return b"*%d\r\n" % (len(head) + len(self.scripts[name].args)) + encode_words(head)
+
+    def _make_joint(self, name: str) -> Joint:
+        script = self.scripts[name]
+        shared = [self.keys.shared(each) for each in script.keys[: -script.each]]
+        return Joint(script.sha, shared, script.each, len(script.args))
+
+    def _own_keys(self, name: str, agent: str, sender: str) -> bytes:
+        return encode_words(self._make_head(name, agent, sender)[-self.scripts[name].each :])
 
     def _make_head(
         self, name: str, agent: str, sender: str, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
