@@ -29,7 +29,7 @@ ROUNDS = 3  # of each measurement, the sizes in turn: other work on the machine 
 FILLING = 64  # callers that fill
 PERSON = "person"  # whose daemon it is
 SEEN = "seen"  # the id of a broadcast that all agents have seen; half of them have not seen the next one
-THREADS = 100
+OF_A_THREAD = 10  # messages, spread over the whole history
 Paths = dict[str, Iterator[bytes]]
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "inlet", "junco")
@@ -105,7 +105,7 @@ async def _fill(found: Settings, size: int, *, agents: bool) -> None:
         await broker.agents.offline(name_of(number))  # else some are still online when they are measured
 
     async def message(number: int) -> None:
-        thread = f"t{number % THREADS}"
+        thread = f"t{number % max(1, size // OF_A_THREAD)}"
         await broker.mail.send(Draft(id=f"w{number}", to="full", body=BODY, thread=thread), SENDER)
         if number % 10 == 0:
             await broker.mail.send(Draft(id=f"p{number}", to=PERSON, body=BODY, thread=thread), SENDER)
@@ -157,6 +157,7 @@ def _of_agents(port: int, size: int) -> Paths:
 
 
 def _of_messages(port: int, size: int) -> Paths:
+    _search_thread(port)
     return {
         "check": _gets(port, "check/full"),
         "first page": _gets(port, "messages/full"),
@@ -166,7 +167,7 @@ def _of_messages(port: int, size: int) -> Paths:
         "state of one message": _gets(port, f"messages/full/w{size // 2}"),
         "history": _gets(port, "history"),
         "history of one agent": _gets(port, f"history?agent={quote('bench')}"),
-        "one id in the history": _gets(port, f"history?q=w{size // 2}"),
+        "one id in the history": _gets(port, f"history?id=w{size // 2}"),
         "threads": _gets(port, "threads"),
         "a thread": _gets(port, "threads/t7"),
         "stats": _gets(port, "stats"),
@@ -179,6 +180,15 @@ def _sends(port: int, prefix: str, to: Callable[[int], str]) -> Iterator[bytes]:
     for number in itertools.count():
         body = {"to": to(number), "from": "bench", "body": BODY, "id": f"{prefix}-{number}"}
         yield post("/api/messages", json.dumps(body).encode(), port)
+
+
+def _search_thread(port: int) -> None:
+    """Ask once for all pages of a thread, so that the daemon has looked at the whole history."""
+    place, more = "", True
+    while more:
+        with urlopen(f"http://127.0.0.1:{port}/api/threads/t7{place}", timeout=30) as answer:
+            page = json.load(answer)
+        more, place = page["more"], f"?before={page['before']}"
 
 
 def _middle(port: int, size: int) -> str:

@@ -35,7 +35,7 @@ if not stored or string.sub(stored, 1, 1) == '@' then
   if target then return { 'alias', target } end
   stored = nil
 end
-local now = now_ms()
+local now, time = now_ms()
 if ARGV[4] == '1' then
   --@include lib/acting
   local wrong = not_acting_as(agents, presence, sessions, consumer, agent, now)
@@ -47,7 +47,7 @@ for at, id in ipairs(ids) do
   local repeated = entry and entry.st == 'acked' and entry.r == consumer
   local held = entry and (entry.st == 'leased' or entry.st == 'queued') and delivery_of(inbox, entry.s) == consumer
   if held then
-    finish(inbox, leases, index, entry.s, id, 'acked', now, nil, entry)
+    finish(inbox, leases, index, entry.s, id, 'acked', time, nil, entry)
     ended[#ended + 1] = id
   end
   marks[at] = (held or repeated) and '1' or '0'

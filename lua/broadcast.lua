@@ -38,6 +38,7 @@ TIME     O(log n) in the broadcasts
 --@include lib/now
 --@include lib/number
 --@include lib/past
+--@include lib/save_cursor
 --@include lib/sweep_index
 local broadcasts, feed, index, cursors, history, agents, presence, sessions, meta = unpack(KEYS, 1, 9)
 local past, past_from, changes = unpack(KEYS, 10, 12)

@@ -25,23 +25,30 @@ RETURNS  ok, messages a read could return now, unseen broadcasts
 ERRORS   NONE
 TIME     O(log n) in the messages
 ]]
---@include lib/agent
 --@include lib/available
 --@include lib/cursor
 --@include lib/now
 --@include lib/number
---@include lib/people
 local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions, dead, notices = unpack(KEYS)
 local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])
-local target = alias_of(agents, agent)
-if target then return { 'alias', target } end
+local stored = redis.call('HGET', agents, agent)
+if not stored or string.sub(stored, 1, 1) == '@' then
+  --@include lib/agent
+  local target = alias_of(agents, agent)
+  if target then return { 'alias', target } end
+  stored = ''
+end
 local now = now_ms()
 if ARGV[3] ~= '' then
   --@include lib/acting
   local wrong = not_acting_as(agents, presence, sessions, ARGV[3], agent, now)
   if wrong then return wrong end
 end
-local mail_ttl_ms, left = bounds_of(agents, agent, ttl_ms), 0
+local mail_ttl_ms, left = ttl_ms, 0
+if agent == 'human' or string.find(stored, '"human":true', 1, true) then
+  --@include lib/people
+  mail_ttl_ms = person_ttl(ttl_ms)
+end
 if #redis.call('XRANGE', inbox, '-', digits(now - mail_ttl_ms), 'COUNT', 1) > 0 then
   --@include lib/expire
   local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,

@@ -19,6 +19,7 @@ TIME     O(n) in the aliases and twins
 --@include lib/agent
 --@include lib/cursor
 --@include lib/number
+--@include lib/save_cursor
 local agents, cursors, inbox, leases, index, dead, open, changes = unpack(KEYS)
 local agent, line = ARGV[1], cjson.decode(ARGV[2])
 local names = { agent }

@@ -16,6 +16,7 @@ TIME     O(1)
 --@include lib/agent
 --@include lib/cursor
 --@include lib/event
+--@include lib/save_cursor
 local cursors, agents, events, feed, changes = unpack(KEYS)
 local agent = ARGV[1]
 local target = alias_of(agents, agent)

@@ -37,22 +37,19 @@ RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 e
 ERRORS   IS_PERSON  the inbox is that of a person or of all people: they open messages by their ids
 TIME     O(limit + due)
 ]]
---@include lib/agent
 --@include lib/entry
 --@include lib/event
 --@include lib/fields
 --@include lib/finish
 --@include lib/message
 --@include lib/now
---@include lib/people
 --@include lib/stream
 local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
   agents = KEYS[6], notices = KEYS[7] }
 local presence, sessions, changes = unpack(KEYS, 8, 10)
 local inbox, leases, index, events = keys.inbox, keys.leases, keys.index, keys.events
 local agent, consumer = ARGV[1], ARGV[2]
-local limit, budget, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local max_deliveries, ttl_ms, max_dead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local limit, budget, lease_ms, ttl_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[7])
 local resume, ack_now, verified = ARGV[9] == '1', ARGV[11] == '1', ARGV[13] == '1'
 local shown
 if ARGV[10] ~= '' then
@@ -62,27 +59,33 @@ end
 
 local stored = redis.call('HGET', keys.agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
+  --@include lib/agent
   local target = alias_of(keys.agents, agent)
   if target then return { 'alias', target } end
-  stored = nil
+  stored = ''
 end
-local now = now_ms()
+local now, time = now_ms()
 if ARGV[12] == '1' then
   --@include lib/acting
   local wrong = not_acting_as(keys.agents, presence, sessions, consumer, agent, now)
   if wrong then return wrong end
 end
-local record = stored and record_of(agent, stored) or { since = 0, seen = 0 }
-if is_person(record, agent) then
+-- not decoded, like the record of an agent that is sent to
+if agent == 'human' or string.find(stored, '"human":true', 1, true) then
   local what = agent == 'human' and ' is the mailbox of all people, who open' or ' is a person, who opens'
   return redis.error_reply('IS_PERSON ' .. agent .. what .. ' messages by their ids once they were seen: '
     .. 'GET /api/people/NAME lists them, POST /api/people/NAME/seen opens them; here nothing was read')
 end
-if not record.reads or record.seen > 0 and now - record.seen > 1000 then
+-- `acted`: it is seen from now on; else it is only if it was before, because to read makes nobody known
+local function save_reader(acted)
+  --@include lib/agent
+  local record = stored ~= '' and record_of(agent, stored) or { since = 0, seen = 0 }
   record.reads = true
-  if record.seen > 0 then record.seen = now end -- to read makes nobody known
+  if acted or record.seen > 0 then record.seen = now end
   save_agent(keys.agents, changes, agent, record)
 end
+local seen = tonumber(string.match(stored, '"seen":(%d+)[,}]') or 0)
+if seen > 0 and now - seen > 1000 or not string.find(stored, '"reads":true', 1, true) then save_reader(false) end
 local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
 if stored_count == 0 and (leased_count == 0 or redis.call('EXISTS', inbox) == 0) then return { 'ok', '0 0 0' } end
 
@@ -104,21 +107,22 @@ local function choose(fields)
   return id
 end
 
--- `held`: it is pending in the group and has a lease or a time before which it is not given out
-local function lease(stream_id, id, fields, deliveries, redelivered, held)
+-- `deliveries` may be text; `held`: it is pending in the group and has a lease or a time before which it is not given out
+local function lease(stream_id, id, fields, deliveries, repeated, held)
   local entry = load_entry(index, id)
   if entry then
-    entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, now
-    if entry.a then redelivered = 1 end -- before a requeue, which restarted the count
+    entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, time
+    repeated = repeated or entry.a -- before a requeue, which restarted the count
   end
   if ack_now then
-    finish(inbox, held and leases, index, stream_id, id, 'acked', now, nil, entry)
+    finish(inbox, held and leases, index, stream_id, id, 'acked', time, nil, entry)
   else
     if entry then save_entry(index, id, entry) end
     redis.call('ZADD', leases, now + lease_ms, stream_id)
   end
-  repeats = repeats + redelivered
-  reply[#reply + 1] = stream_id .. ' ' .. deliveries .. ' ' .. redelivered .. ' ' .. #fields .. ' ' .. (entry and entry.d or '')
+  if repeated then repeats = repeats + 1 end
+  reply[#reply + 1] = stream_id .. ' ' .. deliveries .. (repeated and ' 1 ' or ' 0 ') .. #fields .. ' '
+    .. (entry and entry.d or '')
   for _, each in ipairs(fields) do reply[#reply + 1] = each end
   ids[#ids + 1] = id
 end
@@ -131,7 +135,7 @@ if resume and leased_count > 0 then
     if fields then
       local id = choose(fields)
       if not id then break end
-      lease(stream_id, id, fields, deliveries, (not shown or deliveries > 1) and 1 or 0, true)
+      lease(stream_id, id, fields, deliveries, not shown or deliveries > 1, true)
     end
   end
 end
@@ -142,6 +146,7 @@ if leased_count > 0 then
   --@include lib/due
   --@include lib/expire
   --@include lib/move_to_dead
+  local max_deliveries, max_dead = tonumber(ARGV[6]), tonumber(ARGV[8])
   for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
     if full then break end
     local fields = fields_at(inbox, stream_id)
@@ -162,32 +167,28 @@ if leased_count > 0 then
           redis.call('XCLAIM', inbox, 'agents', consumer, 0, stream_id, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
         end
         -- a count of 0 means that the only delivery so far was undone
-        lease(stream_id, id, fields, deliveries + 1, deliveries > 0 and 1 or 0, true)
+        lease(stream_id, id, fields, deliveries + 1, deliveries > 0, true)
       end
     end
     full = full or dead >= most_ended
   end
 end
 
-local function last_delivered()
-  if leased_count == 0 then return '0-0' end -- what was delivered and is still there has a lease or a time in `leases`
-  local groups = redis.call('XINFO', 'GROUPS', inbox)
-  for _, group in ipairs(groups) do
-    if field(group, 'name') == 'agents' then return field(group, 'last-delivered-id') end
-  end
-  return '0-0'
-end
-
 local new, examined = {}, 0
-local from = not full and chosen < limit and last_delivered()
-while from and not full and examined < 1000 do
+local from = '0-0'
+if leased_count > 0 then -- what was delivered and is still there has a lease or a time in `leases`
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', inbox)) do
+    if field(group, 'name') == 'agents' then from = field(group, 'last-delivered-id') end
+  end
+end
+while not full and chosen < limit and examined < 1000 do
   local batch = redis.call('XRANGE', inbox, '(' .. from, '+', 'COUNT', limit - chosen)
   if #batch == 0 then break end
   for _, each in ipairs(batch) do
     from, examined = each[1], examined + 1
     if is_expired(each[1], ttl_ms, now) then
       --@include lib/expire
-      end_expired(keys, agent, each[1], each[2], now, max_dead)
+      end_expired(keys, agent, each[1], each[2], now, tonumber(ARGV[8]))
       dead = dead + 1
       full = dead >= most_ended
     else
@@ -210,7 +211,7 @@ if #new > 0 and not ack_now then -- what is acknowledged at once need not be pen
     redis.call(unpack(claim))
   end
 end
-for _, each in ipairs(new) do lease(each[1], each[3], each[2], 1, 0, not ack_now) end
+for _, each in ipairs(new) do lease(each[1], each[3], each[2], '1', false, not ack_now) end
 
 if #ids > 0 then
   local again = repeats > 0 and { 'redelivered', repeats } or {}
@@ -218,10 +219,7 @@ if #ids > 0 then
   emit(events, 'msg_read', 'ids', listed, 'to', agent, 'reader', consumer, unpack(again))
   if ack_now then
     emit(events, 'msg_ack', 'ids', listed, 'to', agent, 'reader', consumer)
-    if record.seen == 0 then
-      record.seen = now
-      save_agent(keys.agents, changes, agent, record)
-    end
+    if seen == 0 then save_reader(true) end
   end
 end
 local left = stored_count - dead - #ids -- if nothing had a lease before

@@ -33,6 +33,7 @@ TIME     O(limit)
 --@include lib/message
 --@include lib/now
 --@include lib/number
+--@include lib/save_cursor
 local broadcasts, feed, cursors, agents, events, presence, sessions, ids, changes = unpack(KEYS)
 local agent, limit, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local move, ttl_ms = ARGV[5] == '1', tonumber(ARGV[6])
@@ -68,7 +69,7 @@ for _, each in ipairs(redis.call('XRANGE', broadcasts, '(' .. place, '+', 'COUNT
     break
   end
   length = length + body
-  place, seen = each[1], seq or seen + 1 -- a damaged disk may have altered it
+  place, seen = each[1], tonumber(seq) or seen + 1 -- a damaged disk may have altered it
   items[#items + 1] = { place, seen <= given and 1 or 0, each[2], digest_of(ids, place, each[2]) }
 end
 local cursor = place .. ' ' .. digits(seen)

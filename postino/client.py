@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
 from postino import __version__
 from postino.client_asks import AskCalls
+from postino.client_calls import PATIENCE, Calls
 from postino.client_people import PeopleCalls
-from postino.errors import PostinoError, StoreAway, Unreachable
-from postino.transport import Answer, Transport, encoded, query_of, segment
+from postino.errors import StoreAway, Unreachable
+from postino.transport import Transport, query_of, segment
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -17,19 +19,17 @@ if TYPE_CHECKING:
 
     from postino.transport import Json
 
-PAUSES = (0.1, 1.0)  # s before the second and the third try
-PATIENCE = 5.0  # s after which nothing is tried again, a send apart
-FAILOVER = 10.0  # s for which a send, which has an id, is tried while Valkey is away: a failover takes 4 to 6 s
 RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
 
-class Client(PeopleCalls, AskCalls):
+class Client(Calls, PeopleCalls, AskCalls):
     """A client of one daemon, by the path of its unix socket or by URL and token. Not thread-safe.
 
     `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
     messages' `via`; `headers` are sent with every request. Each try takes at most `seconds`, plus the time that a long
-    poll waits.
+    poll waits. While Valkey is away, as in a failover, a call is tried for 10 s, or for `seconds` if that is less;
+    one that is not safe to repeat only as long as it is certain that nothing was done.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Client(PeopleCalls, AskCalls):
         """Send a message to an agent, a list of agents or `#` and a group.
 
         Without `to` it goes to the sender of the message `reply_to`, which `sender` got. Without `id` one is generated,
-        so that a retry is stored once. While Valkey is away it is tried for 10 s.
+        so that a retry is stored once.
         """
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
         asked["choices"] = choices
@@ -179,12 +179,13 @@ class Client(PeopleCalls, AskCalls):
         agent: str | None = None,
         with_: str | None = None,
         q: str | None = None,
+        id: str | None = None,
         before: str | None = None,
         limit: int | None = None,
         render: bool = False,
     ) -> Json:
         """List accepted messages and broadcasts, newest first. The answer's `before` gives the next page."""
-        asked = {"agent": agent, "with": with_, "q": q, "before": before, "limit": limit}
+        asked = {"agent": agent, "with": with_, "q": q, "id": id, "before": before, "limit": limit}
         asked["render"] = "true" if render else None
         return self._call("GET", "history", query=asked)
 
@@ -299,10 +300,11 @@ class Client(PeopleCalls, AskCalls):
         """Yield events as they happen: `event_id`, `type` and the event's fields. A broken stream is resumed.
 
         `since` first replays the events after that id. `patience` is how many seconds a daemon that has gone is waited
-        for; None: without end.
+        for; None: without end. Valkey that is away at first is waited for as by a call, and no longer than that.
 
         Raises:
             Unreachable: no daemon answers at first, or none answers again within `patience`.
+            StoreAway: Valkey was away at first for so long.
         """
         self._start_if_missing()
         return self._follow(
@@ -318,16 +320,19 @@ class Client(PeopleCalls, AskCalls):
             self._start()
 
     def _follow(self, target: str, since: str | None, patience: float | None) -> Iterator[Json]:
-        lost_at: float | None = None  # None until a first stream was open: only then is a broken one reopened
+        opened, lost_at = False, time.monotonic()
         while True:
             resume = {"Last-Event-ID": since} if since else {}
             try:
                 for event in self._transport.events(target, self._headers | resume, SILENCE):
                     since = event["event_id"] or since
                     yield event
-                lost_at = time.monotonic()
-            except (Unreachable, StoreAway):
-                if lost_at is None or (patience is not None and time.monotonic() - lost_at > patience):
+                opened, lost_at = True, time.monotonic()
+            except (Unreachable, StoreAway) as error:
+                longest = math.inf if patience is None else patience
+                if not opened:
+                    longest = min(longest, self._failover) if type(error) is StoreAway else 0
+                if time.monotonic() - lost_at >= longest:
                     raise
             time.sleep(RECONNECT)
 
@@ -335,64 +340,9 @@ class Client(PeopleCalls, AskCalls):
         body = asked | {"consumer": consumer or self.consumer}
         return self._call("POST", f"messages/{segment(agent, 'name')}/{verb}", body=body, repeat=repeat)
 
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Json | None = None,
-        body: Json | None = None,
-        repeat: bool = True,
-        retry: Json | None = None,
-        wait: float = 0,
-    ) -> Json:
-        """Try up to three times if nothing was done; with `repeat` also if that is unknown, then with `retry` added."""
-        target = f"/api/{path}{query_of(query or {})}"
-        began, tries = time.monotonic(), 0
-        unknown: PostinoError | None = None  # an error with an unknown outcome is the one to report at last
-        while True:
-            try:
-                return self._once(method, target, body, wait).payload()
-            except (Unreachable, StoreAway) as error:
-                if error.detail.get("outcome") != "none":
-                    unknown = error
-                    body = body | retry if body and retry else body
-                passed = time.monotonic() - began
-                # StoreFull does not pass by itself, and who waits for a reply tries again in `ask`
-                waits = type(error) is StoreAway and "id" in (body or {}) and not wait
-                over = passed > FAILOVER if waits else tries >= len(PAUSES) or passed > PATIENCE
-                if over or (unknown and not repeat):
-                    raise _with_id(unknown or error, body) from None
-                if isinstance(error, Unreachable) and error is not unknown:
-                    self._start_or_raise(error, unknown)
-            time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
-            tries += 1
-
-    def _start_or_raise(self, error: Unreachable, unknown: PostinoError | None) -> None:
-        """Start a daemon, or give up at once if none can be started and none has answered before."""
-        if self._start:
-            self._start()
-        elif unknown is None:
-            raise error
-
-    def _once(self, method: str, target: str, body: Json | None, wait: float) -> Answer:
-        headers = dict(self._headers)
-        payload = None
-        if body is not None:
-            payload = encoded({key: value for key, value in body.items() if value is not None})
-            headers["Content-Type"] = "application/json"
-        return self._transport.exchange(method, target, payload, headers, self._seconds + wait)
-
 
 def _unique() -> str:
     return os.urandom(16).hex()  # as unique as uuid4 without its import
-
-
-def _with_id(error: PostinoError, body: Json | None) -> PostinoError:
-    """Add the id with which the caller can safely repeat the request."""
-    if body and "id" in body:
-        error.detail.setdefault("id", body["id"])
-    return error
 
 
 def _membership(group: str, agent: str) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import time
 
-from postino.errors import StoreAway, Unreachable
-
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +12,6 @@ if TYPE_CHECKING:
     from postino.transport import Json
 
 LONGEST_WAIT = 60.0  # s of one request
-WAITED = 5.0  # s after which a request that fails was waiting: before, the client's own retries have failed
 
 
 class AskCalls:
@@ -47,13 +44,7 @@ class AskCalls:
         asked |= {"ack": "lease", "consumer": self.consumer}
         until = time.monotonic() + seconds
         while True:
-            began = time.monotonic()
-            wait = min(max(until - began, 0.001), LONGEST_WAIT)
-            try:
-                answer = self._call("POST", "messages", body=asked | {"wait_reply": round(wait, 3)}, wait=wait)
-            except (Unreachable, StoreAway):
-                if time.monotonic() - began <= WAITED or time.monotonic() >= until:
-                    raise
-                continue  # it was lost while it waited
+            wait = min(max(until - time.monotonic(), 0.001), LONGEST_WAIT)
+            answer = self._call("POST", "messages", body=asked, wait=wait, waits_in="wait_reply")
             if answer["reply"] is not None or time.monotonic() >= until:
                 return answer

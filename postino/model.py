@@ -27,7 +27,7 @@ EVENTS = (
     "msg_done",
 )
 #: types of the events about an event stream itself
-STREAM_EVENTS = ("connected", "gap", "dropped")
+STREAM_EVENTS = ("connected", "gap", "dropped", "store_away", "store_back")
 
 Via = Literal["mcp", "http", "cli", "web", "system"]
 State = Literal["queued", "leased", "acked", "dead", "expired", "cleared"]
@@ -248,8 +248,8 @@ class MessageState(Record, frozen=True, kw_only=True):
     notified_at: str | None = None
 
 
-class Announcement(Record, frozen=True, kw_only=True):
-    """A broadcast as one agent reads it; one that is `altered` has no body then."""
+class StoredBroadcast(Record, frozen=True, kw_only=True):
+    """What all forms of a broadcast have in common; an agent gets no body of one that is `altered`."""
 
     id: str
     seq: int
@@ -261,13 +261,13 @@ class Announcement(Record, frozen=True, kw_only=True):
     altered: bool | msgspec.UnsetType = msgspec.UNSET
 
 
-class UnseenBroadcast(Announcement, frozen=True, kw_only=True):
+class UnseenBroadcast(StoredBroadcast, frozen=True, kw_only=True):
     """A broadcast that an agent has not seen as far as is known; `redelivered`: it was given to it before."""
 
     redelivered: bool = False
 
 
-class Broadcast(Announcement, frozen=True, kw_only=True):
+class Broadcast(StoredBroadcast, frozen=True, kw_only=True):
     """A broadcast in the list of all: `seen` of the `agents` known agents have read past it.
 
     `seenBy` and `notSeenBy` name up to ten of each, those first that have read least.

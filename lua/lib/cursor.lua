@@ -1,4 +1,3 @@
---@include lib/agent
 --@include lib/message
 --@include lib/number
 -- cursors: agent -> '<stream ID> <number>' of the last broadcast it has seen
@@ -12,15 +11,16 @@ local function load_cursor(cursors, agent)
   return split_cursor(redis.call('HGET', cursors, agent))
 end
 
-local function save_cursor(cursors, changes, agent, value)
-  redis.call('HSET', cursors, agent, value)
-  note_changes(changes, { agent })
+local function oldest_broadcast(broadcasts)
+  return redis.call('XRANGE', broadcasts, '-', '+', 'COUNT', 1)[1]
 end
 
 -- trim by age; return the number of the last broadcast ever sent, and of the oldest one stored (last + 1 if none is)
 local function broadcast_bounds(broadcasts, feed, now, ttl_ms)
-  redis.call('XTRIM', broadcasts, 'MINID', digits(now - ttl_ms))
-  local last = tonumber(redis.call('HGET', feed, 'last') or 0)
-  local oldest = redis.call('XRANGE', broadcasts, '-', '+', 'COUNT', 1)[1]
-  return last, oldest and select(5, message_of(oldest[2])) or last + 1
+  local last, oldest = tonumber(redis.call('HGET', feed, 'last') or 0), oldest_broadcast(broadcasts)
+  if oldest and tonumber(string.match(oldest[1], '^%d+')) < now - ttl_ms then
+    redis.call('XTRIM', broadcasts, 'MINID', digits(now - ttl_ms))
+    oldest = oldest_broadcast(broadcasts)
+  end
+  return last, oldest and tonumber((select(5, message_of(oldest[2])))) or last + 1
 end

@@ -6,7 +6,7 @@
 -- whether a message whose time lies ahead was returned without a delay, or was leased at a time that is still to come
 local function is_hidden(inbox, entry, now)
   if entry.st == 'queued' and delivery_of(inbox, entry.s) ~= '#delayed' then return true end
-  return (entry.l or 0) > now
+  return (tonumber(entry.l) or 0) > now
 end
 
 local function by_id(due)

@@ -3,12 +3,12 @@
 -- <characters> <rest>'. Flags are v, or - if it is not verified, and a letter for how it was sent; the rest is the body.
 -- Where it has a thread or more that letter is missing, and the rest is JSON, which only the daemon reads; before format 4
 -- all were so, and in format 1 there was a field for each member. Returns id, from, whether it is verified, characters,
--- number and accepted ms; of what a disk has altered '' for both names
+-- and as text number and accepted ms; of what a disk has altered '' for both names
 local function message_of(fields)
   local packed = field(fields, 'm') or ''
   local seq, t, id, from, verified, length = string.match(packed, '^(%S+) (%S+) (%S+) (%S+) (%S)%S? (%S+) ')
-  if seq then return id, from, verified == 'v', tonumber(length) or #packed, tonumber(seq), tonumber(t) end
+  if seq then return id, from, verified == 'v', tonumber(length) or #packed, seq, t end
   local _, characters = string.gsub(field(fields, 'body') or packed, '[^\128-\191]', '')
   return field(fields, 'id') or '', field(fields, 'from') or '', (field(fields, 'verified') or '') ~= '', characters,
-    tonumber(field(fields, 'seq')), tonumber(field(fields, 't'))
+    field(fields, 'seq'), field(fields, 't')
 end

@@ -36,7 +36,7 @@ local function move_to_dead(keys, agent, stream_id, fields, deliveries, now, max
   local dead_id = redis.call('XADD', keys.dead, '*', unpack(letter))
   local why = expired and 'ttl' or reason or 'max_deliveries'
   local entry = finish(keys.inbox, keys.leases, keys.index, stream_id, id, expired and 'expired' or 'dead', now, why)
-  local deaths = (entry and entry.x or 0) + 1
+  local deaths = (entry and tonumber(entry.x) or 0) + 1
   if entry then
     entry.s, entry.n, entry.x = dead_id, deliveries, deaths
     save_entry(keys.index, id, entry)

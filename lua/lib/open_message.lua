@@ -12,7 +12,7 @@ local function open_message(keys, id, reader, now)
   local entry = load_entry(keys.index, id)
   local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(keys.inbox, entry.s)
   if fields then
-    entry.n, entry.r, entry.l = (entry.n or 0) + 1, '@' .. reader, now -- no consumer begins so
+    entry.n, entry.r, entry.l = (tonumber(entry.n) or 0) + 1, '@' .. reader, now -- no consumer begins so
     save_entry(keys.index, id, entry)
     finish(keys.inbox, keys.leases, keys.index, entry.s, id, 'acked', now)
     return { s = entry.s, r = reader, t = now, f = fields }, reader

@@ -4,7 +4,7 @@ local function is_over(value, ttl_ms, now)
   if not readable then return true end
   if entry.st == 'queued' or entry.st == 'leased' or entry.st == 'dead' then return false end
   if entry.st == 'expired' and entry.w == 'ttl' and entry.x then return false end
-  return math.max(entry.t or 0, entry.e or 0) + ttl_ms <= now
+  return math.max(tonumber(entry.t) or 0, tonumber(entry.e) or 0) + ttl_ms <= now
 end
 
 -- forget message ids whose time is over, examining about `count` from where the last call stopped; returns how many it

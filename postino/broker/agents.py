@@ -22,7 +22,7 @@ class Agents:
         self._table = table
         self._sessions = sessions
         self._nearest = Nearest(table, sessions)
-        self.activity: Callable[[str], Activity] = _unknown  # of an agent; set by whoever knows the connected sessions
+        self.activity: Callable[[str], Activity] = lambda _: "unknown"  # set by whoever knows the connected sessions
         self.own_person: Callable[[], str | None] = lambda: None  # whose daemon this is; set from outside
 
     async def names(self) -> Names:
@@ -157,10 +157,6 @@ class Agents:
         near = await self._nearest.of(name, fresh=True)
         hint = f"; did you mean {', '.join(near)}?" if near else "; `postino agents` lists all there are"
         return UnknownAgent(f"there is no agent named {name}{hint}", names=near)
-
-
-def _unknown(_: str) -> Activity:
-    return "unknown"
 
 
 def _leading(first: list[str], names: Names, offset: int, limit: int) -> list[str]:

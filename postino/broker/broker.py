@@ -54,10 +54,6 @@ SAMPLED = 50  # inboxes that are searched for the oldest unread message
 log = structlog.get_logger()
 
 
-def _ignore(tool: str, seconds: float, code: str | None) -> None:
-    return
-
-
 class Broker:
     """An open broker. Create it by `open`, end it by `close`."""
 
@@ -73,7 +69,7 @@ class Broker:
         self.settings = settings
         self.embedded = embedded
         #: is given the name of each tool that a model called, its seconds, and the code with which it was refused
-        self.on_tool_call: Callable[[str, float, str | None], object] = _ignore
+        self.on_tool_call: Callable[[str, float, str | None], object] = lambda *_: None
         self._store = store
         self._write: asyncio.Task[str | None] | None = None  # the last one tried, for `health`
         self._written = 0.0

@@ -29,9 +29,13 @@ log = structlog.get_logger()
 
 
 class Subscription:
-    """The bounded queue of one listener. Once `lost` is true, events are missing and no more are queued."""
+    """The bounded queue of one listener. Once `lost` is true, events are missing and no more are queued.
 
-    def __init__(self, size: int) -> None:
+    With `states` it gets `store_away` and `store_back` too, without an id, where events could not be followed.
+    """
+
+    def __init__(self, size: int, *, states: bool) -> None:
+        self.states = states
         self._size = size
         self._events: deque[Event] = deque()
         self._ready = asyncio.Event()
@@ -118,9 +122,9 @@ class Events:
             each.end()
 
     @contextlib.asynccontextmanager
-    async def subscribe(self, size: int = 256) -> AsyncIterator[Subscription]:
-        """Yield a queue of at most `size` events, beginning with the next one."""
-        subscription = Subscription(size)
+    async def subscribe(self, size: int = 256, *, states: bool = False) -> AsyncIterator[Subscription]:
+        """Yield a queue of at most `size` events, beginning with the next one; `states`: as of Subscription."""
+        subscription = Subscription(size, states=states)
         self._subscriptions.add(subscription)
         try:
             yield subscription
@@ -186,12 +190,16 @@ class Events:
                     while True:
                         block_ms = 1 if interruption.lasts else BLOCK_MS
                         told = await self._stream.wait(reader, self._place, block_ms, READ)
-                        interruption.end()
+                        if interruption.lasts:
+                            self._tell_state("store_back")
+                            interruption.end()
                         if told.more and await self._resync():
                             continue  # a full read: events before it may have been trimmed
                         self._deliver_all(told)
                         await asyncio.sleep(0 if told.more else GATHER_S)
                 except StoreAway as error:
+                    if not interruption.lasts:
+                        self._tell_state("store_away")
                     interruption.note(error.message)
                     await self._repair()
                 except Exception:  # the task must go on: its end would go unnoticed
@@ -213,6 +221,11 @@ class Events:
         for agent in self._waiters:
             self._set_arrived(agent)
         return True
+
+    def _tell_state(self, kind: str) -> None:
+        for subscription in self._subscriptions:
+            if subscription.states:
+                subscription.put(Event(id="", type=kind, data={}))
 
     def _deliver_all(self, told: Told) -> None:
         for event in told.events:

@@ -49,16 +49,18 @@ class History:
         threaded: bool = False,
         state: Fate | None = None,
         q: str | None = None,
+        id: str | None = None,
         after: str | None = None,
         before: str | None = None,
         limit: int = 50,
     ) -> HistoryPage:
         """Return accepted messages and broadcasts, newest first; `Search` says what can be asked for.
 
-        Agents are found by an index, and messages with the id `q` are on the first page, however old. Above 500 agents
-        only broadcasts and what a named agent received is found so; the rest is found on its page. `before` is the
-        entry that the page precedes. One call looks at 5000 entries at most, or for one second. If `more`, there are
-        entries that it did not look at: the next page is the one before `before`.
+        Agents are found by an index, and messages with the id `q` or `id` are on the first page, however old; with `id`
+        that page ends with them. Above 500 agents only broadcasts and what a named agent received is found so; the rest
+        is found on its page. `before` is the entry that the page precedes. One call looks at 5000 entries at most, or
+        for one second, and of a thread or an `id` not at what one looked at before. If `more`, there are entries that
+        it did not look at: the next page is the one before `before`.
         """
         search = Search(
             agent=agent,
@@ -69,21 +71,25 @@ class History:
             threaded=threaded,
             state=state,
             q=q,
+            id=id,
             after=after,
         )
         names = await self._agents.names()
         inboxes = list(names.agents)
         if len(inboxes) > MOST_INDEXES:
             inboxes = [names.present(each) for each in search.parties()]
-        by_id = [] if before else await self._of_id(q, inboxes)
+        by_id = [] if before else await self._of_id(id or q, inboxes)
         found = await self._fitting(by_id, search, names, limit)
         known = {each.entry for each in found}
-        place = before or NEWEST
+        if id and found and (search.parties() or len(names.agents) <= MOST_INDEXES):
+            return HistoryPage(items=found, looked=len(by_id), more=True, before=NEWEST)
+        key = id or thread
+        place = await self._stream.note_newer(before) if key else before or NEWEST
         party = names.all_of(search.parties()[0]) if search.parties() else []
         clock = asyncio.get_running_loop().time
         until, count, looked, more = clock() + MAX_SECONDS, _PART, 0, True
         while more and looked < MAX_LOOKED and len(found) < limit and clock() < until:
-            part = await self._stream.part(party, place, count)
+            part = await self._stream.part(party, place, count, key)
             entries = [each for each in part.entries if not search.is_over(each)]
             more = part.before is not None and len(entries) == len(part.entries)
             place, room = part.before or place, limit - len(found)
@@ -101,20 +107,29 @@ class History:
     async def sent(self, agent: str, ids: list[str] | None = None, limit: int = 10) -> list[HistoryEntry]:
         """Return what `agent` has sent, newest first: what has one of these ids, or the newest `limit`.
 
-        Looks at the newest part of its history, and for what is not there into the indexes, for 20 ids at most.
+        Looks into the indexes, for 20 ids at most, and at the newest part of its history: first where that costs less.
         """
         if ids is None:
             return (await self.search(from_=agent, limit=limit)).items
         wanted, place, looked, more = set(ids), None, 0, True
-        found: dict[str, HistoryEntry] = {}
+        names = await self._agents.names()
+        by_index = len(wanted) * len(names.agents) <= MOST_INDEXES  # else that costs more than to look at a page
+        found = await self._sent(agent, wanted, names) if by_index else {}
         while more and looked < MAX_LOOKED and wanted - {each.id for each in found.values()}:
             page = await self.search(from_=agent, before=place, limit=200)
             found |= {each.entry: each for each in page.items if each.id in wanted}
             place, looked, more = page.before, looked + page.looked, page.more and page.looked > 0
-        for id in sorted(wanted - {each.id for each in found.values()})[:MOST_SOUGHT]:
-            page = await self.search(from_=agent, q=id, limit=1)
-            found |= {each.entry: each for each in page.items if each.id == id}
+        if not by_index:
+            found |= await self._sent(agent, wanted - {each.id for each in found.values()}, names)
         return sorted(found.values(), key=lambda each: stream_parts(each.entry), reverse=True)
+
+    async def _sent(self, agent: str, ids: set[str], names: Names) -> dict[str, HistoryEntry]:
+        """Return of what `agent` has sent under up to 20 of these ids what the indexes know, by entry."""
+        inboxes = [*names.agents] if len(names.agents) <= MOST_INDEXES else [names.present(agent)]
+        parts = await asyncio.gather(*(self._of_id(id, inboxes) for id in sorted(ids)[:MOST_SOUGHT]))
+        entries = [each for part in parts for each in part]
+        found = await self._fitting(entries, Search(from_=agent), names, len(entries))
+        return {each.entry: each for each in found}
 
     async def _fitting(
         self, entries: list[StreamEntry], search: Search, names: Names, limit: int

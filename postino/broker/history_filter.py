@@ -29,7 +29,8 @@ class Search:
     """What a search asks for; None: anything.
 
     `agent` is sender or recipient and `with_` the other of the two, `from_` and `to` are only that, all under any of
-    their names. `thread` is that of the message, or its own id. `q` is a part of the body, ignoring case, or the id.
+    their names. `thread` is that of the message, or its own id. `q` is a part of the body, ignoring case, or the id;
+    `id` is only that.
     """
 
     agent: str | None = None
@@ -40,6 +41,7 @@ class Search:
     threaded: bool = False  # only messages that have a thread
     state: Fate | None = None
     q: str | None = None
+    id: str | None = None
     after: str | None = None  # an entry: only later ones
 
     def parties(self) -> list[str]:
@@ -55,10 +57,15 @@ class Search:
         fields = entry.fields
         sender, recipients = names.key(fields["from"]), {names.key(each) for each in entry.recipients}
         return (
-            (bool(self.parties()) or self.q == fields["id"] or not _is_doctors(fields["from"], entry.recipients))
+            (
+                bool(self.parties())
+                or fields["id"] in (self.q, self.id)
+                or not _is_doctors(fields["from"], entry.recipients)
+            )
             and self._has_parties(sender, recipients, names)
             and (self.from_ is None or names.key(self.from_) == sender)
             and (self.to is None or names.key(self.to) in recipients)
+            and (self.id is None or self.id == fields["id"])
             and (self.thread is None or self.thread in (fields.get("thread"), fields["id"]))
             and (not self.threaded or bool(fields.get("thread")))
             and not self.is_over(entry)

@@ -7,6 +7,7 @@ from collections import Counter
 import msgspec
 
 from postino.errors import BadField, PostinoError
+from postino.event_place import stream_parts
 from postino.store.keys import ALL
 from postino.store.lines import (
     FORMAT,
@@ -21,7 +22,6 @@ from postino.store.lines import (
     Line,
     MessageLine,
     OpenLine,
-    position,
     type_of,
 )
 from postino.wording import worded
@@ -119,7 +119,7 @@ class ImportFile:
         self._ids.add(line.id)
 
     def _check_order(self, line: MessageLine | DeadLine | HistoryLine | BroadcastLine) -> None:
-        kind, place = type_of(line), position(line.entry)
+        kind, place = type_of(line), stream_parts(line.entry)
         if place <= self._entries.get(kind, (0, 0)):
             raise BadField(f"entry {line.entry} must be greater than that of the {kind} before", field="entry")
         if place[0] > self._latest:

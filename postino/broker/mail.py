@@ -139,13 +139,13 @@ class Mail(Inboxes):
         if draft.to is not None:
             return draft
         id = draft.reply_to or ""
-        (about, feed) = await self.known([(sender, id), (ALL, id)])
+        (about, broadcast) = await self.known([(sender, id), (ALL, id)])
         if about is None and await self._agents.is_person(sender):
             if (answered := await self._people.opened_one((await self.present(sender), HUMAN), id)) is not None:
                 return _reply(draft, answered["from"], draft.thread or answered.get("thread") or None)
             (about,) = await self.known([(HUMAN, id)])
         if about is None:
-            if feed is not None:
+            if broadcast is not None:
                 raise BadField(f"reply_to: {id} is a broadcast; give the recipient in `to`", field="reply_to")
             raise UnknownMessage(
                 f"reply_to: no message {id} is known in the inbox of {sender}; give the recipient in `to`",

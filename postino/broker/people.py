@@ -99,9 +99,7 @@ class People:
         for each in (name, f"{name[: LONGEST_NAME - 6]}.human"):
             try:
                 present, entry = await self._agents.entry(each)
-                if (
-                    entry is None or not entry.human
-                ):  # else there is nothing to write, for which replicas would be needed
+                if entry is None or not entry.human:  # else nothing is written, for which replicas would be needed
                     present = await self._table.register(each, chosen=chosen is not None)
                 self.here = present
                 self._noted(await self._agents.names())

@@ -10,7 +10,8 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -23,10 +24,10 @@ from postino.store.lines import (
     FORMAT,
     AgentLine,
     BroadcastLine,
+    BroadcastNumbersLine,
     ClaudeLine,
     DeadLine,
     EndLine,
-    FeedLine,
     GroupLine,
     Header,
     HistoryLine,
@@ -96,15 +97,10 @@ class Transfer:
             async for lines in self._table.ids(agent.name):
                 yield [line for line in lines if not isinstance(line, IdLine) or line.id not in done]
         yield await self._table.notices()
-        async for lines in self._table.claude():
-            yield lines
-        async for lines in self._table.history():
-            yield lines
-        async for lines in self._table.broadcasts():
-            yield lines
-        async for lines in self._table.ids(ALL):
-            yield lines
-        yield await self._table.feed()
+        for part in (self._table.claude(), self._table.history(), self._table.broadcasts(), self._table.ids(ALL)):
+            async for lines in part:
+                yield lines
+        yield await self._table.broadcast_numbers()
         yield await self._table.groups()
 
     async def _mail(self, agent: str, done: set[str]) -> AsyncIterator[list[Line]]:
@@ -179,36 +175,26 @@ class Transfer:
             await asyncio.sleep(END_RETRY_S)
 
     async def _store_batch(self, lines: list[Line]) -> int:
-        table = self._table
-        match lines:
-            case [MessageLine(), *_]:
-                return await table.add_messages(lines)  # type: ignore[arg-type]  # all lines of a batch have one type
-            case [DeadLine(), *_]:
-                return await table.add_dead(lines)  # type: ignore[arg-type]
-            case [OpenLine(), *_]:
-                return await table.add_open(lines)  # type: ignore[arg-type]
-            case [IdLine(), *_]:
-                return await table.add_ids(lines)  # type: ignore[arg-type]
-            case [HistoryLine(), *_]:
-                return await table.add_history(lines)  # type: ignore[arg-type]
-            case [BroadcastLine(), *_]:
-                return await table.add_broadcasts(lines)  # type: ignore[arg-type]
-            case [NoticeLine(), *_]:
-                return await table.add_notices(lines)  # type: ignore[arg-type]
-            case [ClaudeLine(), *_]:
-                return await table.add_claude(lines)  # type: ignore[arg-type]
-        return sum([await self._store_one(line) for line in lines])
-
-    async def _store_one(self, line: Line) -> int:
-        match line:
-            case AgentLine():
-                await self._table.add_agent(line)
-                return 1
-            case FeedLine():
-                return await self._table.add_feed(line)
-            case GroupLine():
-                return await self._table.add_group(line)
-        return 0
+        """Store lines of one type and one agent; return how many of them were not there yet."""
+        table, kind = self._table, type(lines[0])
+        of_batch: dict[type, Callable[[Any], Awaitable[int]]] = {
+            MessageLine: table.add_messages,
+            DeadLine: table.add_dead,
+            OpenLine: table.add_open,
+            IdLine: table.add_ids,
+            HistoryLine: table.add_history,
+            BroadcastLine: table.add_broadcasts,
+            NoticeLine: table.add_notices,
+            ClaudeLine: table.add_claude,
+        }
+        of_line: dict[type, Callable[[Any], Awaitable[int]]] = {
+            AgentLine: table.add_agent,
+            BroadcastNumbersLine: table.add_broadcast_numbers,
+            GroupLine: table.add_group,
+        }
+        if kind in of_batch:
+            return await of_batch[kind](lines)
+        return sum([await of_line[kind](line) for line in lines if kind in of_line])
 
 
 async def _batches(file: ImportFile, lines: AsyncIterator[bytes]) -> AsyncIterator[list[Line]]:

@@ -68,7 +68,7 @@ def _body(client: Client, event: Json) -> str | None:
     from contextlib import suppress  # 3 ms, which a quick command need not pay
 
     with suppress(PostinoError):
-        for item in client.history(agent=event.get("to"), q=event["id"], limit=10)["items"]:
+        for item in client.history(agent=event.get("to"), id=event["id"], limit=10)["items"]:
             if (item["id"], item["seq"]) == (event["id"], event["seq"]):
                 return str(item["body"])
     return None

@@ -56,6 +56,12 @@ def in_new_terminals(environ: Mapping[str, str]) -> str | None:
     return shutil.which("postino", path=os.pathsep.join(each for each in folders if os.path.normpath(each) != own))
 
 
+def settings_file(environ: Mapping[str, str]) -> Path:
+    """Return where Claude Code has the settings of its user."""
+    folder = environ.get("CLAUDE_CONFIG_DIR") or Path(environ.get("HOME") or Path.home(), ".claude")
+    return Path(folder, "settings.json")
+
+
 def missing(environ: Mapping[str, str]) -> list[str]:
     """Return a sentence for each thing that is not where sessions look for it."""
     found = []
@@ -74,9 +80,8 @@ def missing(environ: Mapping[str, str]) -> list[str]:
 
 def _configured(environ: Mapping[str, str]) -> str | None:
     """Return the path of postino that an earlier installation has given to the plugin."""
-    folder = environ.get("CLAUDE_CONFIG_DIR") or Path(environ.get("HOME") or Path.home(), ".claude")
     try:
-        said = json.loads(Path(folder, "settings.json").read_bytes())
+        said = json.loads(settings_file(environ).read_bytes())
         return str(said["pluginConfigs"]["postino@postino"]["options"]["command"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -99,10 +99,6 @@ class Command:
         with self._connection() as client:
             return session.agent(client)
 
-    def person_instead(self, args: argparse.Namespace) -> str | None:
-        """Return the person as whom the command acts where nothing names an agent, and no session does."""
-        return self.person() if self.sender(args) is None else None
-
     def reader(self, args: argparse.Namespace) -> str | None:
         """Return the person whose inbox is meant: the one that is named, or you where nothing names an agent.
 
@@ -133,7 +129,7 @@ class Command:
             BadName: there is none.
             BadRequest: NAME and --agent differ.
         """
-        return self.person_instead(args) or self.own_name(args)
+        return (self.person() if self.sender(args) is None else None) or self.own_name(args)
 
     def own_name(self, args: argparse.Namespace, *, in_session: bool = True) -> str:
         """Return the agent as `sender` does.

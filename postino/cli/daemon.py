@@ -10,7 +10,7 @@ import time
 from postino import home_store
 from postino.cli import people, render, skew
 from postino.cli.command import Command
-from postino.config import comparable, in_effect
+from postino.client import Client
 from postino.daemon import process
 from postino.errors import BadField, PostinoError, Unreachable
 from postino.light import asdict
@@ -35,12 +35,12 @@ def up(command: Command) -> int:
     args = parser.parse_args(command.argv)
     replaced = skew.stop_older(command.settings.home)
     info = _switch_store(command) if args.switch_store else command.start()
-    ours = comparable(in_effect(command.settings, home_store.read(command.settings.home)))
-    different = _different(info.settings, ours)
+    ours = skew.settings_here(command.settings)
+    different = skew.different(info.settings, ours)
     text = _address(info.url, info.socket) + _replaced(replaced, info)
     if other := skew.sentence(info.version):
         text += f"{other}\n"
-    if moved := _moved(info.url, info.settings):
+    if moved := skew.moved(info.url, info.settings):
         text += f"{moved}\n"
     health = process.health(command.settings.home) or {}
     if refused := health.get("error"):
@@ -69,7 +69,7 @@ def _replaced(before: process.DaemonInfo | None, now: process.DaemonInfo) -> str
     """Return what to say about the daemon that was replaced, and which of its settings the new one does not have."""
     if before is None:
         return ""
-    lost = _different(before.settings, now.settings)
+    lost = skew.different(before.settings, now.settings)
     settings = f"; unlike that one it runs with the {', '.join(lost)} of this shell" if lost else ""
     return f"it replaces a daemon of version {render.line(before.version)}{settings}\n"
 
@@ -90,21 +90,8 @@ def _switch_store(command: Command) -> process.DaemonInfo:
         home_store.restore(home, before)
         raise
     if settings.valkey_url is not None:
-        _stop_valkey(command)
+        stop_valkey(command)
     return info
-
-
-def _different(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
-    """Return the variables in which a daemon differs from this shell. Two different secrets are not noticed."""
-    return [variable for variable, value in ours.items() if theirs.get(variable, value) != value]
-
-
-def _moved(url: str | None, settings: dict[str, str]) -> str | None:
-    """Return the sentence about a daemon that listens on another port than POSTINO_WEB_PORT, or None."""
-    wanted, port = settings.get("POSTINO_WEB_PORT", "0"), (url or "").rpartition(":")[2]
-    if not port or wanted in ("0", port):
-        return None
-    return f"another program uses port {render.line(wanted)}; postino listens on {render.line(port)}"
 
 
 def _address(url: str | None, socket: str) -> str:
@@ -117,12 +104,12 @@ def down(command: Command) -> int:
     args = parser.parse_args(command.argv)
     home = command.settings.home
     stopped = process.stop(home)
-    valkey = _stop_valkey(command)
+    valkey = stop_valkey(command)
     text = "postino is down\n" if stopped or valkey else "postino was not running\n"
     return command.show(args, {"stopped": stopped, "valkey": valkey}, text)
 
 
-def _stop_valkey(command: Command) -> bool:
+def stop_valkey(command: Command) -> bool:
     """Stop the embedded server of this home; return whether one was running."""
     import asyncio
 
@@ -162,9 +149,6 @@ def _valkey_runs(command: Command) -> bool:
 
 
 def _stats(command: Command) -> Json | None:
-    from postino.client import Client
-    from postino.errors import PostinoError
-
     try:
         with Client(command.settings.home.socket, via="cli") as client:
             return client.stats()
@@ -174,9 +158,6 @@ def _stats(command: Command) -> Json | None:
 
 def _mail(command: Command, person: str) -> Json | None:
     """Return how much waits for the person; None if that cannot be told now."""
-    from postino.client import Client
-    from postino.errors import PostinoError
-
     try:
         with Client(command.settings.home.socket, via="cli") as client:
             found = client.inbox(person, limit=1)["person"]
@@ -212,7 +193,7 @@ def _status(data: Json, ink: render.Ink) -> str:
     ]
     if other := skew.sentence(data.get("version", "?")):
         rows.append(("version", ink(other, "yellow")))
-    if moved := _moved(data.get("url"), data.get("settings", {})):
+    if moved := skew.moved(data.get("url"), data.get("settings", {})):
         rows.append(("port", ink(moved, "yellow")))
     if stats:
         rows.append(("holds", _holds(stats)))

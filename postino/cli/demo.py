@@ -15,14 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postino.cli.command import Command
-from postino.cli.open import in_browser
+from postino.cli.open import in_browser, signin_url
 from postino.cli.story import Story
 from postino.daemon import process
-from postino.errors import PostinoError, Unreachable
+from postino.errors import PostinoError
 from postino.paths import Home
 
 SHORT = Path("/tmp")  # a socket path has at most about 100 bytes, and TMPDIR may be long
 PAUSE_S = 1.2  # time to read a step
+END_S = 3.0  # for the daemon to exit after it has stopped serving
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -60,11 +61,7 @@ def demo(command: Command) -> int:
 
 def _open_page(command: Command) -> int:
     """Open the page of this postino with a made-up mailroom, which lives in the browser's tab alone."""
-    with command.client() as client:
-        url = client.signin_code()["url"]
-    if url is None:
-        raise Unreachable("the page is not served because TCP is off; unset POSTINO_WEB_ENABLED and restart postino")
-    url = f"{url.partition('#')[0]}?demo=1"
+    url = f"{signin_url(command)[0].partition('#')[0]}?demo=1"
     shown = f"opened {url}" if in_browser(url, command.environ) else url
     sys.stdout.write(f"{shown}\n")
     return 0
@@ -119,9 +116,9 @@ def _daemon(environ: dict[str, str], home: Home) -> Iterator[process.DaemonInfo]
             _wait_for(pid)
 
 
-def _wait_for(pid: int, seconds: float = 3.0) -> None:
+def _wait_for(pid: int) -> None:
     """Wait for the end of the daemon, a child process, which exits a moment after it has stopped serving."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + END_S
     with contextlib.suppress(ChildProcessError):
         while pid and os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < until:
             time.sleep(0.01)

@@ -145,7 +145,8 @@ def _do(command: Command, claude: str, words: list[str], directory: str | None) 
     lines = [each.strip() for each in f"{done.stdout}\n{done.stderr}".splitlines() if each.strip()]
     if done.returncode:
         raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {' '.join(lines) or 'nothing'}")
-    sys.stdout.write("".join(f"  {render.line(each)}\n" for each in lines[-1:]))
+    said = [each[each.index("✔") :] for each in lines if "✔" in each] or lines  # not its hints about optional settings
+    sys.stdout.write("".join(f"  {render.line(each)}\n" for each in said[-1:]))
 
 
 def _ask(command: Command, claude: str, words: list[str], directory: str | None) -> Any:

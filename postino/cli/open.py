@@ -17,16 +17,25 @@ def open(command: Command) -> int:
     parser = command.parser()
     parser.add_argument("--print", action="store_true", help="print the address without starting a browser")
     args = parser.parse_args(command.argv)
-    with command.client() as client:
-        answer = client.signin_code()
-    url = answer["url"]
-    if url is None:
-        raise Unreachable("the page is not served because TCP is off; unset POSTINO_WEB_ENABLED and restart postino")
+    url, expires_s = signin_url(command)
     opened = not args.print and in_browser(url, command.environ)
     if not opened and sys.stdout.isatty():
-        sys.stderr.write(f"postino: this address signs you in once, within {answer['expires_s']} s\n")
+        sys.stderr.write(f"postino: this address signs you in once, within {expires_s} s\n")
     shown = f"opened {url.partition('#')[0]}" if opened else url
     return command.show(args, {"url": url, "opened": opened}, f"{render.line(shown)}\n")
+
+
+def signin_url(command: Command) -> tuple[str, int]:
+    """Return the address of the page with a code that signs in once, and for how many seconds.
+
+    Raises:
+        Unreachable: the page is not served.
+    """
+    with command.client() as client:
+        answer = client.signin_code()
+    if answer["url"] is None:
+        raise Unreachable("the page is not served because TCP is off; unset POSTINO_WEB_ENABLED and restart postino")
+    return answer["url"], answer["expires_s"]
 
 
 def in_browser(url: str, environ: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
 
-MOST = 200  # messages that have the id, in several inboxes, or name it
+MOST = 200  # messages that have the id, in several inboxes
 
 
 def show(command: Command) -> int:
@@ -23,11 +23,10 @@ def show(command: Command) -> int:
     parser.add_argument("--raw", action="store_true", help="print the body as it was written, not rendered")
     args = parser.parse_args(command.argv)
     with command.client() as client:
-        found = client.history(q=args.id, limit=MOST, render=not (args.raw or args.json))["items"]
-    items = [each for each in found if each["id"] == args.id]
-    if not items:
+        found = client.history(id=args.id, limit=MOST, render=not (args.raw or args.json))["items"]
+    if not found:
         raise UnknownMessage(f"no message with the id {args.id!r} is in the history", field="id")
-    return command.show(args, {"items": items}, "\n".join(_shown(each, command.ink) for each in reversed(items)))
+    return command.show(args, {"items": found}, "\n".join(_shown(each, command.ink) for each in reversed(found)))
 
 
 def _shown(item: Json, ink: render.Ink) -> str:

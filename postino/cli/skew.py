@@ -1,11 +1,12 @@
-"""A daemon of another version than the command that talks to it."""
+"""A daemon of another version, or with other settings, than the command that talks to it."""
 
 from __future__ import annotations
 
 import sys
 
-from postino import __version__
+from postino import __version__, home_store
 from postino.cli import render
+from postino.config import Settings, comparable, in_effect
 from postino.daemon.info import DaemonInfo, read_info
 from postino.versions import is_older
 
@@ -22,6 +23,24 @@ def sentence(version: str) -> str | None:
     if is_older(version, __version__):
         return f"{found}, older than this command ({__version__}): `postino up` replaces it"
     return f"{found}, newer than this command ({__version__}): install that version here, too"
+
+
+def settings_here(settings: Settings) -> dict[str, str]:
+    """Return the settings by variable that a daemon would have which this shell starts."""
+    return comparable(in_effect(settings, home_store.read(settings.home)))
+
+
+def different(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
+    """Return the variables in which a daemon differs from this shell. Two different secrets are not noticed."""
+    return [variable for variable, value in ours.items() if theirs.get(variable, value) != value]
+
+
+def moved(url: str | None, settings: dict[str, str]) -> str | None:
+    """Return what to say about a daemon that listens on another port than its POSTINO_WEB_PORT, or None."""
+    wanted, port = settings.get("POSTINO_WEB_PORT", "0"), (url or "").rpartition(":")[2]
+    if not port or wanted in ("0", port):
+        return None
+    return f"another program uses port {render.line(wanted)}; postino listens on {render.line(port)}"
 
 
 def warn(home: Home) -> None:

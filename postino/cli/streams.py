@@ -14,6 +14,8 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+PROGRESS_S = 0.2  # between two lines of progress
+
 
 class _BlockingFile(io.FileIO):
     """A file whose `write` waits if it is a full pipe in non-blocking mode."""
@@ -42,15 +44,16 @@ class Progress:
     """One changing line on standard error about long work; none if that is no terminal, or in the first second."""
 
     def __init__(self) -> None:
-        self._from = time.monotonic() + 1.0
+        self._next = time.monotonic() + 1.0
         self._shown = False
 
     def __enter__(self) -> Progress:
         return self
 
     def show(self, text: str) -> None:
-        """Replace the line."""
-        if time.monotonic() >= self._from and sys.stderr.isatty():
+        """Replace the line, unless that was done a moment ago."""
+        if time.monotonic() >= self._next and sys.stderr.isatty():
+            self._next = time.monotonic() + PROGRESS_S
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
             self._shown = True

@@ -68,18 +68,15 @@ def _create(command: Command, args: argparse.Namespace) -> int:
 def _list(command: Command, args: argparse.Namespace) -> int:
     with command.client() as client:
         found = client.tokens(limit=200)  # there are no more
-    ink = render.Ink(command.colour)
-    rows = [("NAME", "ROLE", "ID", "EXPIRES", "LAST USED"), *(_row(each) for each in found["items"])]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    text = "".join(f"{line}\n" for line in [ink(lines[0], "dim"), *lines[1:]])
-    return command.show(args, found, text if found["items"] else "There are no named tokens.\n")
+    rows = [["NAME", "ROLE", "ID", "EXPIRES", "LAST USED"], *(_row(each) for each in found["items"])]
+    text = render.table(rows, command.ink) if found["items"] else "There are no named tokens.\n"
+    return command.show(args, found, text)
 
 
-def _row(each: Json) -> tuple[str, ...]:
+def _row(each: Json) -> list[str]:
     expires = "expired" if each["expired"] else each["expires"] or "never"
     used = each["last_used"] or "not since postino started"
-    return tuple(render.line(str(cell)) for cell in (each["name"], each["role"], each["id"], expires, used))
+    return [render.line(cell) for cell in (each["name"], each["role"], each["id"], expires, used)]
 
 
 def _revoke(command: Command, args: argparse.Namespace) -> int:

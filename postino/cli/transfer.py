@@ -8,21 +8,19 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from postino.cli import render
 from postino.cli.command import Command, as_json
-from postino.cli.streams import require_stdout
+from postino.cli.streams import Progress, require_stdout
 from postino.errors import BadRequest, StoreAway, Unreachable
 
 Json = dict[str, Any]
 
 CHUNK = 1 << 18  # bytes
 TAIL = 4096  # bytes; the last line of an export has a few hundred
-PROGRESS_S = 0.2  # between two lines of progress
 #: types of lines as a summary names them
 NOUNS = {"agent": "agent", "message": "message", "dead": "dead letter", "broadcast": "broadcast", "id": "remembered id"}
 
@@ -51,11 +49,10 @@ def export(command: Command) -> int:
 def _download(command: Command, file: IO[bytes]) -> Json:
     """Write an export to `file`; return the counts of its last line."""
     last = b""
-    with command.client() as client, _Progress("exported") as progress:
-        for part in client.export():
+    with command.client() as client, Progress() as progress:
+        for part in _counted(client.export(), progress, "exported"):
             file.write(part)
             last = (last + part)[-TAIL:]
-            progress.add(len(part))
     file.flush()
     end = json.loads(last.splitlines()[-1]) if last.endswith(b"}\n") else {}
     if end.get("type") != "end":
@@ -129,42 +126,20 @@ def _opened(name: str) -> Iterator[IO[bytes]]:
 def _upload(word: str, file: IO[bytes], send: Callable[[Iterable[bytes]], Json]) -> Json:
     file.seek(0)
     try:
-        with _Progress(word) as progress:
-            return send(_parts(file, progress))
+        with Progress() as progress:
+            return send(_counted(iter(lambda: file.read(CHUNK), b""), progress, word))
     except (StoreAway, Unreachable) as error:
         again = "run the same command again: it adds what is missing"
         raise type(error)(f"{error.message}; {again}", **error.detail) from None
 
 
-def _parts(file: IO[bytes], progress: _Progress) -> Iterator[bytes]:
-    while part := file.read(CHUNK):
-        progress.add(len(part))
+def _counted(parts: Iterable[bytes], progress: Progress, word: str) -> Iterator[bytes]:
+    """Yield `parts` and show how much they have been."""
+    size = 0
+    for part in parts:
+        size += len(part)
+        progress.show(f"{word} {size / 1e6:.1f} MB")
         yield part
-
-
-class _Progress:
-    """Shows on a terminal how much is done; on anything else nothing."""
-
-    def __init__(self, word: str) -> None:
-        self._word = word
-        self._bytes = 0
-        self._shown = time.monotonic()
-        self._on = sys.stderr.isatty()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._on:
-            sys.stderr.write("\r\x1b[K")
-
-    def add(self, size: int) -> None:
-        """Count bytes."""
-        self._bytes += size
-        if self._on and time.monotonic() - self._shown > PROGRESS_S:
-            self._shown = time.monotonic()
-            sys.stderr.write(f"\r{self._word} {self._bytes / 1e6:.1f} MB\x1b[K")
-            sys.stderr.flush()
 
 
 def _summary(counts: Json) -> str:

@@ -176,7 +176,7 @@ async def _opencode_tool_called(turn: Turn) -> str:
     """A read is about to be called: its call will not say which session it belongs to."""
     turn.hook_received(idle=False)
     if turn.connected is not None:
-        turn.connected.announced += [(turn.event.tool_name, each) for each in _tool_use(turn)]
+        turn.connected.expected_calls += [(turn.event.tool_name, each) for each in _tool_use(turn)]
     return ""
 
 

@@ -46,7 +46,7 @@ async def msg_ask(call: ToolCall, given: Arguments) -> dict[str, Any]:
 
 
 async def _report(call: ToolCall, ask: Ask, seconds: float) -> None:
-    """Report progress until cancelled: clients prolong their patience by that."""
+    """Report progress until cancelled: clients begin their time limit anew at each."""
     waited = 0.0
     while call.report is not None:
         await call.report(waited, seconds, f"waiting for the reply of {ask.sent.to}: {ask.sent.reach}")

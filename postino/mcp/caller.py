@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from postino.errors import NotAllowed
 
 
-def _nothing() -> None:
-    return
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """A client. By default that of a relay, which may do everything.
@@ -25,7 +21,7 @@ class Caller:
     setting: str = "POSTINO_AGENT_NAME"
     named: str = "POSTINO_AGENT_NAME, or the name given to postino install"
     verified: bool = True
-    count_send: Callable[[], None] = _nothing
+    count_send: Callable[[], None] = lambda: None
     refused_tools: frozenset[str] = frozenset()
 
     def check_tool(self, tool: str) -> None:

@@ -53,7 +53,7 @@ class ConnectedSession:
     take_back: Callable[[], Coroutine[None, None, bool]] | None = None  # removes the last line if it is no prompt yet
     proves_wakes: bool = True  # the client reports what its model does after a line, so that a line may hold messages
     woken_by: str = ""  # what the state of a message calls that way
-    announced: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))  # see `tool_use_of`
+    expected_calls: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))  # see `tool_use_of`
     turn_id: str | None = None  # of the client's present turn, where its hooks name one
     unproved: set[str] = field(default_factory=set)  # calls that read, of which nothing is proved yet
     tools_running: set[str] = field(default_factory=set)  # of the client, as its hooks report them
@@ -75,15 +75,15 @@ class ConnectedSession:
         return "codex" in (self.client or self.session.hello.client or "").lower()
 
     def tool_use_of(self, tool: str, tool_use: str | None) -> str | None:
-        """Return the client's id of a call of `tool` that arrives now: the call's own, or the one announced for it.
+        """Return the client's id of a call of `tool` that arrives now: the call's own, or the one expected next.
 
-        opencode sends no id with a call; its plugin announces the calls of a tool one by one, each before it is made.
+        opencode sends no id with a call; its plugin reports the calls of a tool one by one, each before it is made.
         """
         if tool_use is not None:
             return tool_use
-        for each in self.announced:
+        for each in self.expected_calls:
             if each[0] == tool:
-                self.announced.remove(each)
+                self.expected_calls.remove(each)
                 return each[1]
         return None
 
@@ -140,17 +140,13 @@ def codex_process(host: str | None, session: str) -> str:
     return process_key(host, 0, f"codex-{session}")
 
 
-def _ignore(_: ConnectedSession) -> None:
-    return
-
-
 class ConnectedSessions:
     """All connected sessions of this daemon."""
 
     def __init__(self) -> None:
         self._open: set[ConnectedSession] = set()
         self._early: dict[str, tuple[str, bool | None]] = {}  # process -> its last hook, without a relay: session, idle
-        self.on_reconnect: Callable[[ConnectedSession], None] = _ignore  # called when a session has connected again
+        self.on_reconnect: Callable[[ConnectedSession], None] = lambda _: None  # a session has connected again
 
     def __contains__(self, connected: ConnectedSession) -> bool:
         return connected in self._open

@@ -87,11 +87,6 @@ class HttpSession:
         self._notifications: deque[Frame] = deque(maxlen=NOTIFICATIONS)
         self._notified = asyncio.Event()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a stream is open or a request is in progress."""
-        return self._stream is not None or bool(self._exchanges)
-
     # for the client
 
     def ask(self, request: Frame) -> Exchange:
@@ -187,7 +182,7 @@ class HttpSession:
 
     def is_used(self) -> bool:
         """Return whether a stream is open or a request in progress."""
-        return self.is_busy
+        return self._stream is not None or bool(self._exchanges)
 
     def close(self) -> None:
         """End the session: what is in progress is finished, but not answered any more."""

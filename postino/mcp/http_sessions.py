@@ -209,7 +209,7 @@ class HttpSessions:
         else:
             return
         latest = asyncio.get_running_loop().time() - RECENT_S
-        idle = [each for each in among if not each.is_busy and each.last_used <= latest]
+        idle = [each for each in among if not each.is_used() and each.last_used <= latest]
         if not idle:
             raise TooMany(f"{most} are already open; end one by DELETE /mcp")
         self._end_idle(min(idle, key=lambda each: each.last_used))
@@ -223,7 +223,7 @@ class HttpSessions:
         while True:
             await asyncio.sleep(min(SWEEP_S, IDLE_S))
             latest = asyncio.get_running_loop().time() - IDLE_S
-            for each in [each for each in self._open.values() if not each.is_busy and each.last_used <= latest]:
+            for each in [each for each in self._open.values() if not each.is_used() and each.last_used <= latest]:
                 self._end_idle(each)
 
     async def _serve(self, session: HttpSession) -> None:

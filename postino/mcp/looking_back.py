@@ -40,12 +40,12 @@ def _status(entry: HistoryEntry) -> dict[str, Any]:
         kept |= {name: whole[name] for name in ("seen", "agents", "seenBy", "notSeenBy")}
         return {"kind": "broadcast"} | kept | {"text": _beginning(entry.body)}
     extra = {"deliveries": entry.deliveries} if entry.deliveries > 1 else {}
-    told = {} if "recipients" in kept else {"notified": entry.notified}
+    notified = {} if "recipients" in kept else {"notified": entry.notified}
     if "recipients" in kept:  # of a group up to 200: without what is as always
         kept["recipients"] = [
             {name: value for name, value in each.items() if value not in _USUAL} for each in kept["recipients"]
         ]
-    return kept | extra | told | {"text": _beginning(entry.body)}
+    return kept | extra | notified | {"text": _beginning(entry.body)}
 
 
 def _beginning(body: str) -> str:

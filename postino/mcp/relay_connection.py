@@ -25,7 +25,7 @@ from postino.mcp.connected import ConnectedSession, ConnectedSessions
 from postino.mcp.keepalive import Keepalive
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import CLOSE_S, Session
-from postino.mcp.updates import announce_mail
+from postino.mcp.updates import notify_of_mail
 from postino.relay.lines import CONTROL, LINE_LIMIT, LineBuffer, parse
 from postino.values import ID_PATTERN, check_id, visible
 
@@ -256,7 +256,7 @@ class RelayConnection:
                 self._receiving = group.create_task(self._receive(to_server))
                 sending = group.create_task(self._send(from_server))
                 keepalive = group.create_task(Keepalive(self._session).run(self._lines.is_used))
-                updates = group.create_task(announce_mail(self._session, self._lines.put))
+                updates = group.create_task(notify_of_mail(self._session, self._lines.put))
                 await PostinoServer(self._session).serve(server_reads, server_writes, modern=self._modern)
                 for task in (self._receiving, sending, keepalive, updates):
                     task.cancel()

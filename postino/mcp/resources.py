@@ -1,4 +1,4 @@
-"""Resources: the roster, and the session's own inbox, which is read as by msg_read."""
+"""Resources: the list of agents, and the session's own inbox, which is read as by msg_read."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from postino.mcp.pending_read import RequestId
 from postino.mcp.session import Session
 from postino.mcp.tool import NOTE, NOTE_ALL, ToolCall, new_id, note, tool
 from postino.mcp.tool import TOOLS as TOOLS
-from postino.model import Agent, Announcement, BroadcastDraft, Check, Departure, Draft
+from postino.model import Agent, BroadcastDraft, Check, Departure, Draft, StoredBroadcast
 from postino.several import ManyDraft, addressed
 from postino.values import MAX_PAGE
 
@@ -162,9 +162,9 @@ async def msg_ack(call: ToolCall, given: Ack) -> dict[str, Any]:
 async def msg_broadcast(call: ToolCall, given: Broadcast) -> Any:
     """Send a message to all agents, present and future, until it expires."""
     draft = BroadcastDraft(id=new_id(given.id), body=given.body)
-    feed = call.session.broker.broadcasts
+    broadcasts = call.session.broker.broadcasts
     with naming(draft.id):
-        return await call.session.acting(lambda agent: feed.broadcast(draft, call.sender(agent)))
+        return await call.session.acting(lambda agent: broadcasts.broadcast(draft, call.sender(agent)))
 
 
 @tool(ReadBroadcasts, "Read broadcasts", read_only=True)
@@ -217,7 +217,7 @@ def _with_departures(shown: list[msgspec.Raw], items: list[Any], left: list[Depa
     return [line for _, line in sorted(lines, key=lambda line: line[0])]
 
 
-def _shown(each: Announcement) -> dict[str, Any]:
+def _shown(each: StoredBroadcast) -> dict[str, Any]:
     whole: dict[str, Any] = msgspec.to_builtins(each)
     names = ("id", "seq", "from", "verified", "via", "body", "timestamp", "altered")
     return {name: whole[name] for name in names if name in whole}

@@ -11,7 +11,7 @@ from postino.errors import PostinoError
 from postino.mcp.resources import INBOX
 from postino.mcp.session import Session
 
-COLLECT_S = 0.1  # after an arrival, so that a burst of mail is announced once
+COLLECT_S = 0.1  # after an arrival, so that a burst of mail makes one notification
 RENAMED_S = 10.0  # after which a change of the session's agent is noticed that nothing told of
 
 
@@ -20,7 +20,7 @@ async def _is_left(session: Session) -> bool:
     return (await session.broker.agents.check(await session.name())).unread_messages > 0
 
 
-async def announce_mail(session: Session, put: Callable[[dict[str, Any]], object]) -> None:
+async def notify_of_mail(session: Session, put: Callable[[dict[str, Any]], object]) -> None:
     """Send the client a notification for each arrival while it is subscribed, until cancelled."""
     while True:
         await session.subscribed.wait()

@@ -34,7 +34,7 @@ class Stuck(NamedTuple):
 
 @dataclass(slots=True)
 class Occasions:
-    """What is to be told in one notification, by name."""
+    """What one notification is about, by name."""
 
     unseen: dict[str, Unseen] = field(default_factory=dict)
     dead: Counter[str] = field(default_factory=Counter)

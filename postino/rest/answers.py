@@ -58,12 +58,7 @@ class Answer(web.Response):
 
 def answer(record: object, status: int = 200) -> web.Response:
     """Return `record` as JSON."""
-    return _json(encode_visible(record), status)
-
-
-def encoded(data: bytes, status: int) -> web.Response:
-    """Return what is JSON already."""
-    return _json(data, status)
+    return encoded(encode_visible(record), status)
 
 
 def text(line: str) -> web.Response:
@@ -78,7 +73,7 @@ def refusal(error: PostinoError) -> web.Response:
         data = encode_visible(body)
     except UnicodeEncodeError:  # the message quotes a lone surrogate from a path or a header
         data = encode_visible(_escaped(body))
-    response = _json(data, error.http)
+    response = encoded(data, error.http)
     if "retry_after_s" in error.detail:
         response.headers["Retry-After"] = str(error.detail["retry_after_s"])
     if error.http == 401:
@@ -105,7 +100,8 @@ def _date(second: int) -> str:
     return f"Date: {formatdate(second, usegmt=True)}\r\n"
 
 
-def _json(data: bytes, status: int) -> web.Response:
+def encoded(data: bytes, status: int) -> web.Response:
+    """Return what is JSON already."""
     response = web.Response(body=data + b"\n", status=status, headers=_HEADERS)  # a terminal's prompt comes after it
     if status in RETRY_AFTER:
         response.headers["Retry-After"] = RETRY_AFTER[status]

@@ -64,15 +64,11 @@ _log = structlog.get_logger()
 def build_app(
     broker: Broker,
     settings: Settings,
-    sessions: ConnectedSessions | None = None,
     tokens: NamedTokens | None = None,
     messenger: Messenger | None = None,
 ) -> web.Application:
-    """Return the application that serves `broker`; `sessions` are those of the connected relays.
-
-    Without `messenger` nobody is notified while no page is open.
-    """
-    sessions = ConnectedSessions() if sessions is None else sessions
+    """Return the application that serves `broker`. Without `messenger` nobody is notified while no page is open."""
+    sessions = ConnectedSessions()
     broker.agents.activity = sessions.activity
     wakes = Wakes(broker, sessions, settings.wake)
     tokens = NamedTokens(settings.home.tokens) if tokens is None else tokens

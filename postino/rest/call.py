@@ -19,8 +19,8 @@ from postino.render.renderer import Renderer
 from postino.rest import peer
 from postino.rest.client_process import client_process, client_sessions, is_in_session
 from postino.rest.connection import is_unix
+from postino.rest.last_minute import LastMinute
 from postino.rest.proofs import HEADER, Proofs
-from postino.rest.renderings import Renderings
 from postino.rest.signin_codes import SignInCodes
 from postino.values import check_id, check_name, check_recipient
 
@@ -79,7 +79,7 @@ class AppState:
         self.metrics = metrics
         self.wakes = wakes
         self.renderer = Renderer()
-        self.renderings = Renderings()
+        self.renderings = LastMinute()
         self.notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
         self.stopping = asyncio.Event()
         self.started = time.monotonic()
@@ -165,6 +165,11 @@ class ApiCall(Generic[Q, B]):
             )
         self.caller.count_send(self.state.settings.send_rate)
         return Sender(name=self.caller.name, via=via, verified=True)
+
+    def check_unix(self, refusal: str) -> None:
+        """Raise Forbidden with `refusal` unless the call came over the unix socket."""
+        if not is_unix(self.request):
+            raise Forbidden(refusal)
 
     async def person(self) -> str | None:
         """Return the person who calls; None if nobody vouches for that.

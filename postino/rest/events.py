@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from postino.errors import BadField, PostinoError, StoreAway, TooMany
 from postino.event_place import EventPlace
 from postino.model import EVENTS, STREAM_EVENTS, Event, iso
 from postino.rest.call import ApiCall, AppState
-from postino.rest.connection import disconnected
+from postino.rest.connection import disconnected, is_disconnected
 from postino.rest.parse import QUOTED, event_place
 from postino.rest.records import EventsQuery, Nothing
 from postino.schema import encode_visible
@@ -86,8 +87,10 @@ async def events(call: ApiCall[EventsQuery, Nothing]) -> web.StreamResponse:
         return web.Response(headers=HEADERS | {"Content-Type": "text/event-stream"})
     with _counted(state):
         # subscribed first, so that no event is lost between the replay and the live events
-        async with call.broker.events.subscribe(QUEUE) as live, _online(state, name):
+        async with call.broker.events.subscribe(QUEUE, states=True) as live, _online(state, name):
             start = await _begin(call.broker, since)
+            if is_disconnected(call.request):  # aiohttp_sse asserts that the client is still there
+                return web.Response()
             return await _stream(call, live, wanted, start)
 
 
@@ -140,7 +143,9 @@ async def _follow(broker: Broker, stream: FilteredStream, live: Subscription, st
         position = EventPlace.after(backlog[-1].id)
         backlog = (await broker.events.replay(backlog[-1].id, REPLAY))[0] if len(backlog) == REPLAY else []
     while (new := await live.get()) is not None:
-        if not position.covers(new.id):
+        if new.type in STREAM_EVENTS:
+            await stream.send_own(new.type, timestamp=iso(round(time.time() * 1000)))
+        elif not position.covers(new.id):
             await stream.send(new)
     await stream.send_own("dropped", reason=f"{QUEUE} events are waiting for this client; resume with Last-Event-ID")
 

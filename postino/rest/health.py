@@ -8,11 +8,10 @@ import msgspec
 from aiohttp import web
 
 from postino import __version__
-from postino.errors import BadRequest, Forbidden, NotifyFailed
+from postino.errors import BadRequest, NotifyFailed
 from postino.model import iso
 from postino.rest.answers import answer
 from postino.rest.call import ApiCall, AppState
-from postino.rest.connection import is_unix
 from postino.rest.records import HealthReport, Nothing, NotifyReport, StatsReport
 
 
@@ -47,8 +46,7 @@ def notify_report(state: AppState) -> NotifyReport | None:
 
 async def notify(call: ApiCall[Nothing, Nothing]) -> NotifyReport:
     """Send a notification that says that it is a test. On the unix socket only."""
-    if not is_unix(call.request):
-        raise Forbidden("a test is sent on the unix socket only; run `postino doctor --notify`")
+    call.check_unix("a test is sent on the unix socket only; run `postino doctor --notify`")
     notifications = call.state.notifications
     if notifications is None:
         raise BadRequest("POSTINO_NOTIFY_URL is not set in the daemon: set it, then `postino down && postino up`")

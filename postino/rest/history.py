@@ -28,11 +28,12 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
         thread=asked.thread,
         state=asked.state,
         q=asked.q,
+        id=asked.id,
         after=entry_of(asked.after, "after"),
         before=before,
         limit=asked.limit,
     )
-    if any(each.id == asked.q for each in page.items):
+    if any(each.id in (asked.q, asked.id) for each in page.items):
         sought = await call.broker.broadcasts.with_readers(page.items)
         page = msgspec.structs.replace(page, items=sought)
     return await _rendered(call, page) if asked.render else page

@@ -9,8 +9,8 @@ from msgspec import Meta, field
 from postino.broker.history_filter import Fate
 from postino.model import Record, Tree
 from postino.rest.records import Asked
-from postino.schema import AnyName, Limit, Text, Thread
-from postino.values import DEFAULT_PAGE, TEXT_PATTERN, check_any_name, check_text, check_thread
+from postino.schema import AnyName, Id, Limit, Text, Thread
+from postino.values import DEFAULT_PAGE, TEXT_PATTERN, check_any_name, check_id, check_text, check_thread
 
 QUERY = 256  # characters of a text to search for
 
@@ -45,8 +45,9 @@ class Rendered(Record, frozen=True, kw_only=True):
 class HistoryQuery(Asked, frozen=True, kw_only=True):
     """A part of the history: sent or received by `agent`, the other party `with`, containing `q`, before an entry.
 
-    `from` and `to` are sender and recipient. `state` is one state, or `waiting` (queued or leased), `read` (acked) or
-    `dead` (dead or expired). `after` is an entry, too. `render`: each with its body as a tree.
+    `q` is a text in the body, or the id, and `id` only that. `from` and `to` are sender and recipient. `state` is one
+    state, or `waiting` (queued or leased), `read` (acked) or `dead` (dead or expired). `after` is an entry, too.
+    `render`: each with its body as a tree.
     """
 
     agent: AnyName | None = None
@@ -56,6 +57,7 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
     thread: Thread | None = None
     state: Fate | None = None
     q: _SoughtText | None = None
+    id: Id | None = None
     after: Entry | None = None
     before: Entry | None = None
     limit: Limit = DEFAULT_PAGE
@@ -71,6 +73,8 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
             check_thread(self.thread)
         if self.q is not None:
             check_text(self.q, "q", longest=QUERY)
+        if self.id is not None:
+            check_id(self.id)
 
 
 class ThreadsQuery(Asked, frozen=True, kw_only=True):

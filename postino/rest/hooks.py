@@ -18,10 +18,10 @@ from aiohttp import web
 from postino.claude import notice, permission
 from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.clients.events import CLIENTS, ClientEvent
-from postino.errors import BadName, Forbidden, PostinoError
+from postino.errors import BadName, PostinoError
 from postino.rest.call import ApiCall
 from postino.rest.client_process import SESSION_ID, client_process
-from postino.rest.connection import disconnected, is_unix
+from postino.rest.connection import disconnected
 from postino.rest.parse import BODY_S
 from postino.rest.records import Nothing
 from postino.values import visible
@@ -36,8 +36,7 @@ _log = structlog.get_logger()
 
 async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
     """Take a hook event of a session; answer what its hook prints, or nothing. On the unix socket only."""
-    if not is_unix(call.request):
-        raise Forbidden("hooks are accepted on the unix socket only")
+    call.check_unix("hooks are accepted on the unix socket only")
     name, client = call.path["event"], call.request.headers.get("X-Postino-Client", "claude")
     if client != "claude":
         return await _hook_of(call, client, name)

@@ -35,7 +35,7 @@ LONGEST_KEY = 256  # characters
 UNNAMED = Caller(has_hooks=False, setting=f"the header {NAME}")
 CLAIMING = replace(UNNAMED, named=f"{UNNAMED.setting}, so others see you marked as not verified", verified=False)
 ADMIN_TOOLS = frozenset({"msg_rename", "msg_cleanup"})  # as their routes
-PLACEHOLDER = ("${", "{env:", "$")  # a client that did not expand a variable
+PLACEHOLDER = ("$", "{env:")  # a client that did not expand a variable
 
 _log = structlog.get_logger()
 

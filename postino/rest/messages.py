@@ -73,49 +73,46 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
         expects=asked.expects,
         choices=asked.choices,
     )
-    if draft.to is None and _is_publisher(call):
+    publishes = call.caller is not None and call.caller.role == PUBLISH  # reads nothing, names of others neither
+    if draft.to is None and publishes:
         raise NotAllowed("to is missing: a token with the role publish got no message that it could answer", field="to")
-    if asked.wait_reply is not None and _is_publisher(call):
+    if asked.wait_reply is not None and publishes:
         raise NotAllowed("wait_reply: a token with the role publish reads nothing", field="wait_reply")
     if asked.wait_reply is not None and several is not None:
         raise BadField("wait_reply waits for the reply of one agent; send to several without it", field="wait_reply")
     sender = await call.sender(asked.from_)
     if draft.to is None and sender.name == ANONYMOUS:
         raise BadField("from is missing: who answers a message has to be who got it; or give `to`", field="from")
+    sent: Sent | SentMany
     with naming(draft.id):
         if several is not None:
-            many = ManyDraft(to=several, draft=draft)
-            told = await _send_many(call, many, sender)
-            if draft.reply_to is not None:
-                await call.broker.people.answered(sender.name, draft.reply_to)
-            return told
-        if asked.wait_reply is not None:
+            sent = await _send_many(call, ManyDraft(to=several, draft=draft), sender, publishes=publishes)
+        elif asked.wait_reply is not None:
             return await _ask(call, draft, sender, asked, asked.wait_reply)
-        sent = await call.broker.mail.send(draft, sender)
+        else:
+            sent = await call.broker.mail.send(draft, sender)
+            sent = _unnamed(sent) if publishes else sent
     if draft.reply_to is not None:
         await call.broker.people.answered(sender.name, draft.reply_to)
-    return _unnamed(sent) if _is_publisher(call) else sent
+    return sent
 
 
-async def _send_many(call: ApiCall[Nothing, Any], many: ManyDraft, sender: Sender) -> SentMany:
-    """Send to several; a publisher is told no names but those that it gave."""
-    if not _is_publisher(call):
-        return await call.broker.groups.send_many(many, sender)
+async def _send_many(call: ApiCall[Nothing, Any], many: ManyDraft, sender: Sender, *, publishes: bool) -> SentMany:
+    """Send to several; who only `publishes` is told no names but those that it gave."""
     try:
         sent = await call.broker.groups.send_many(many, sender)
     except UnknownGroup:
+        if not publishes:
+            raise
         raise UnknownGroup(f"there is no group #{many.group}", names=[]) from None
+    if not publishes:
+        return sent
     return msgspec.structs.replace(sent, recipients=[] if sent.group else [_unnamed(each) for each in sent.recipients])
 
 
 def _unnamed(sent: S) -> S:
     """Return an answer without the names of others."""
     return msgspec.structs.replace(sent, names=[], reach=sent.reach if sent.known else nobody([], []))
-
-
-def _is_publisher(call: ApiCall[Nothing, Any]) -> bool:
-    """Return whether the caller may only send: it reads nothing, names of others neither."""
-    return call.caller is not None and call.caller.role == PUBLISH
 
 
 async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked: SendBody, seconds: float) -> Sent:

@@ -8,26 +8,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import math
 import os
 import secrets
 import time
-from collections import deque
 from pathlib import Path
-from time import monotonic
 
 import msgspec
 
 from postino import private_files
 from postino.errors import BadField, NotAllowed, RateLimited, Unauthorized, UnknownToken
 from postino.model import iso
+from postino.rest.last_minute import LastMinute
 from postino.rest.roles import ADMIN, ROLES, Role
 
 MARK = b"po"
 SECRET_BYTES = 32
 MOST = 200  # tokens, as many as one page lists
 KEPT_S = 30 * 86_400  # after which an expired token is no longer listed
-MINUTE_S = 60.0
 
 
 class NamedToken(msgspec.Struct, frozen=True):
@@ -54,7 +51,7 @@ class Caller:
         self.role = token.role
         self.last_used: float | None = None  # seconds since 1970, since the daemon started
         self._revoked = asyncio.Event()
-        self._sends: deque[float] = deque()  # when it sent, in the last minute
+        self._sends = LastMinute()
 
     @property
     def is_admin(self) -> bool:
@@ -87,19 +84,12 @@ class Caller:
 
     def count_send(self, most: int) -> None:
         """Count one send, or raise RateLimited if there were `most` in the last minute; 0: no limit."""
-        if not most:
-            return
-        now = monotonic()
-        while self._sends and now - self._sends[0] >= MINUTE_S:
-            self._sends.popleft()
-        if len(self._sends) >= most:
-            wait = math.ceil(MINUTE_S - (now - self._sends[0]))
+        if most and (wait_s := self._sends.count(most)):
             raise RateLimited(
                 f"the token of {self.name} has sent {most} times within a minute, which is what POSTINO_SEND_RATE "
-                f"allows; repeat this in {wait} s",
-                retry_after_s=wait,
+                f"allows; repeat this in {wait_s} s",
+                retry_after_s=wait_s,
             )
-        self._sends.append(now)
 
     async def ended(self) -> str:
         """Return why the token is not valid any more, once it is not."""

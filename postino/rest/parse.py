@@ -118,7 +118,7 @@ def query(request: web.Request, kind: type[T]) -> T:
     return record
 
 
-def arrived_body(request: web.Request, largest: int, *, setting: str = "", wanted: str = JSON) -> bytes | None:
+def arrived_body(request: web.Request, largest: int, *, setting: str, wanted: str) -> bytes | None:
     """Return the body of a POST, as `body` does, if it has arrived with the head, as nearly always; else None."""
     check_type(request, wanted)
     content = request.content
@@ -188,7 +188,7 @@ def entry_of(given: str | None, field: str) -> str | None:
     return found
 
 
-def check_type(request: web.Request, wanted: str = JSON) -> None:
+def check_type(request: web.Request, wanted: str) -> None:
     """Raise UnsupportedType unless the body is declared as `wanted`. A page cannot declare JSON without a preflight.
 
     Plain text it can: the route that takes it needs a header that no page can set without one.

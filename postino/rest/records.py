@@ -103,16 +103,6 @@ class ReadQuery(Asked, frozen=True, kw_only=True):
     consumer: Id | None = None
 
 
-class SettleBody(Asked, frozen=True, kw_only=True):
-    """Leased messages. The consumer can be in the header X-Postino-Consumer instead."""
-
-    ids: Ids
-    consumer: Id | None = None
-
-    def __post_init__(self) -> None:
-        _check_ids(self.ids)
-
-
 class MessageIds(Asked, frozen=True, kw_only=True):
     """Messages of a person."""
 
@@ -120,6 +110,12 @@ class MessageIds(Asked, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_ids(self.ids)
+
+
+class SettleBody(MessageIds, frozen=True, kw_only=True):
+    """Leased messages. The consumer can be in the header X-Postino-Consumer instead."""
+
+    consumer: Id | None = None
 
 
 class NackBody(SettleBody, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from postino.errors import RateLimited
 from postino.history_entry import HistoryEntry
 from postino.model import Broadcast, Message, OpenMessage
 from postino.rest.call import ApiCall
@@ -15,13 +16,17 @@ from postino.rest.records import Nothing
 if TYPE_CHECKING:
     from postino.render.renderer import Renderer
 
+MOST = 300  # renderings a minute, each up to 120 ms of the one thread that renders; a preview asks for two a second
+
 Item = TypeVar("Item", Message, OpenMessage, Broadcast, HistoryEntry)
 
 
 async def render(call: ApiCall[Nothing, RenderBody]) -> Rendered:
     """Render a body, as for a preview while it is being written. Nothing is stored."""
-    if call.body.body not in call.state.renderer:
-        call.state.renderings.count()
+    if call.body.body not in call.state.renderer and (wait_s := call.state.renderings.count(MOST)):
+        raise RateLimited(
+            f"{MOST} texts were rendered within a minute; repeat this in {wait_s} s", retry_after_s=wait_s
+        )
     return Rendered(tree=await call.state.renderer.one(call.body.body))
 
 

@@ -108,8 +108,10 @@ class RequestLoop(web.RequestHandler):
         assert handler is not None
         try:
             response, gone = await self._handle_request(request, None, handler)
-        except ConnectionError:
-            return False
+        except (ConnectionError, asyncio.InvalidStateError):
+            return (
+                False  # the latter: aiohttp's shutdown gave up waiting for this request in the turn in which it ended
+            )
         if gone:
             return False
         if not body.is_eof():

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from postino.errors import CodeSpent, Forbidden
 from postino.rest.call import ApiCall, AppState
-from postino.rest.connection import HttpConnection, is_unix
+from postino.rest.connection import HttpConnection
 from postino.rest.records import Nothing
 from postino.rest.signin_codes import CODE_S
 from postino.rest.token_records import CodeBody, SignedIn, SignInCode
@@ -14,8 +14,7 @@ from postino.rest.token_records import CodeBody, SignedIn, SignInCode
 
 async def code(call: ApiCall[Nothing, Nothing]) -> SignInCode:
     """Return the address of the page with a single-use code in it. On the unix socket only."""
-    if not is_unix(call.request):
-        raise Forbidden("sign-in codes are created on the unix socket only; run `postino open`")
+    call.check_unix("sign-in codes are created on the unix socket only; run `postino open`")
     made = call.state.signin_codes.make(await call.person())
     url = None if call.state.url is None else address(call.state.url, made)
     return SignInCode(code=made, url=url, expires_s=CODE_S)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import structlog
 
-from postino.errors import Forbidden
 from postino.model import iso
 from postino.rest.call import ApiCall
-from postino.rest.connection import is_unix
 from postino.rest.named_tokens import Caller
 from postino.rest.records import Nothing, Page, Paging
 from postino.rest.token_records import NewToken, Token, TokenBody, TokensRevoked
 from postino.values import check_id
+
+UNIX_ONLY = "tokens are managed on the unix socket only; run `postino token`"
 
 _log = structlog.get_logger()
 
 
 async def create(call: ApiCall[Nothing, TokenBody]) -> NewToken:
     """Create a token for a name; only this answer has it. On the unix socket only."""
-    _check_socket(call)
+    call.check_unix(UNIX_ONLY)
     asked = call.body
     token, holder = await call.state.tokens.create(asked.name, asked.role, asked.ttl_s)
     described = _described(holder)
@@ -33,7 +31,7 @@ async def create(call: ApiCall[Nothing, TokenBody]) -> NewToken:
 
 async def listing(call: ApiCall[Paging, Nothing]) -> Page[Token]:
     """List the tokens, without their secrets. On the unix socket only."""
-    _check_socket(call)
+    call.check_unix(UNIX_ONLY)
     page, found = call.query, call.state.tokens.all()
     items = [_described(each) for each in found[page.offset : page.offset + page.limit]]
     return Page(items=items, total=len(found), limit=page.limit, offset=page.offset)
@@ -50,16 +48,11 @@ async def revoke(call: ApiCall[Nothing, Nothing]) -> TokensRevoked:
 
 
 async def _revoke(call: ApiCall[Nothing, Nothing], id: str | None) -> TokensRevoked:
-    _check_socket(call)
+    call.check_unix(UNIX_ONLY)
     revoked = await call.state.tokens.revoke(call.agent(), id)
     for each in revoked:
         _log.info("token_revoked", id=each.token.id, name=each.name)
     return TokensRevoked(revoked=[each.token.id for each in revoked])
-
-
-def _check_socket(call: ApiCall[Any, Any]) -> None:
-    if not is_unix(call.request):
-        raise Forbidden("tokens are managed on the unix socket only; run `postino token`")
 
 
 def _described(holder: Caller) -> Token:

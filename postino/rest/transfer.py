@@ -10,12 +10,12 @@ from aiohttp import web
 
 from postino.broker.import_file import LONGEST_LINE
 from postino.broker.transfer import Imported
-from postino.errors import BadRequest, Forbidden, PostinoError
+from postino.errors import BadRequest, PostinoError
 from postino.rest.call import ApiCall
-from postino.rest.connection import is_unix
 from postino.rest.records import Abandoned, ImportQuery, Nothing
 from postino.rest.route import NDJSON
 
+UNIX_ONLY = "export and import work on the unix socket only"
 STALLED_S = 60.0  # without a byte, after which the other end counts as gone
 
 _log = structlog.get_logger()
@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 
 async def export(call: ApiCall[Nothing, Nothing]) -> web.StreamResponse:
     """Export the mailroom, one JSON object in each line; the last line has the counts. On the unix socket only."""
-    _check_socket(call.request)
+    call.check_unix(UNIX_ONLY)
     head = {"Content-Type": NDJSON, "Server": "postino"}
     if call.request.method == "HEAD":
         return web.Response(headers=head)  # a StreamResponse would send its body all the same
@@ -45,19 +45,14 @@ async def export(call: ApiCall[Nothing, Nothing]) -> web.StreamResponse:
 
 async def import_(call: ApiCall[ImportQuery, Nothing]) -> Imported:
     """Import an export into an empty mailroom; with `check` only read it. On the unix socket only."""
-    _check_socket(call.request)
+    call.check_unix(UNIX_ONLY)
     return await call.broker.transfer.import_(_lines(call.request), check=bool(call.query.check))
 
 
 async def abandon(call: ApiCall[Nothing, Nothing]) -> Abandoned:
     """End an import that was interrupted: what it has stored stays, and mail is accepted again. Unix socket only."""
-    _check_socket(call.request)
+    call.check_unix(UNIX_ONLY)
     return Abandoned(abandoned=await call.broker.transfer.abandon())
-
-
-def _check_socket(request: web.Request) -> None:
-    if not is_unix(request):
-        raise Forbidden("export and import work on the unix socket only")
 
 
 async def _write(stream: web.StreamResponse, part: bytes) -> None:

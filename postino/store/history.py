@@ -1,7 +1,8 @@
 """History: every message and broadcast once accepted, kept for one time to live.
 
 An index per name tells which entries give that name as sender or recipient, so that the mail of one agent is found
-behind any number of messages of others. Entries older than the index are found by looking at all of them.
+behind any number of messages of others. Entries older than the index are found by looking at all of them. What a
+search for a thread or an id looks at is noted, see `places`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from postino.event_place import stream_parts
 from postino.store.entries import BLANK, of_history
 from postino.store.marks import MARK_MS
 from postino.store.parts import older
+from postino.store.places import Places, Seen, id_at, place_of
 from postino.store.store import Limits, Store
 
 NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
 _MARKS = 10  # that are followed at once
+_NEWER = 100  # entries of one round trip, since the last search for a thread
+_MOST_NEWER = 5_000  # of one search: the rest is for the next one
+_FEW = 1_000  # noted entries of a thread, which are looked at rather than what the index has of an agent
 _SCRIPT_MS = 20  # longest time from the start of a script to its last command; it takes 1
 _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
 
@@ -51,16 +56,39 @@ class HistoryStream:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        self._places = Places()
 
-    async def part(self, names: list[str], before: str, count: int) -> HistoryPart:
+    async def part(self, names: list[str], before: str, count: int, key: str | None = None) -> HistoryPart:
         """Return about `count` entries before the entry `before`, and where to go on.
 
-        With `names` the entries that give none of them as sender or recipient are skipped as far as possible.
+        With `names` the entries that give none of them as sender or recipient are skipped as far as possible, with
+        `key` those that have it neither as thread nor as id.
         """
+        if key is not None and self._is_noted(before) and not (names and self._places.number(key) > _FEW):
+            return await self._noted(key, before, count)
         after = await self._indexed_after() if names else None
         if after is None or stream_parts(before) <= stream_parts(_next(after)):
-            return await self._scanned(before, count)
+            return await self._scanned(before, count, note=key is not None)
         return await self._indexed(names, before, after, count)
+
+    async def note_newer(self, before: str | None) -> str:
+        """Note what was accepted since the last search for a thread or id; return what entry one begins before.
+
+        If the newest entry noted is gone, others may be as well, or the history is another: then all is forgotten.
+        """
+        history, last, more = self._store.keys.shared("history"), self._places.last, 0
+        while last and more < _MOST_NEWER:
+            found = await self._store.query("XRANGE", history, id_at(last), "+", "COUNT", _NEWER + 1)
+            if not found or place_of(found[0][0]) != last:
+                self._places.forget()
+                break
+            newer = [_seen(_entry(id, fields)) for id, fields in found[1:]]
+            self._places.note_newer(last, newer)
+            if len(newer) < _NEWER:
+                end = (newer[-1].place if newer else last) + 1
+                return id_at(min(end, place_of(before)) if before else end)
+            last, more = newer[-1].place, more + len(newer)
+        return before or NEWEST
 
     async def at(self, ms: int) -> list[StreamEntry]:
         """Return the entries that a script which began at `ms` may have written.
@@ -83,10 +111,26 @@ class HistoryStream:
         value: str | None = await self._store.query("HGET", self._store.keys.shared("meta"), _INDEXED_AFTER)
         return value
 
-    async def _scanned(self, before: str, count: int) -> HistoryPart:
+    async def _scanned(self, before: str, count: int, *, note: bool) -> HistoryPart:
         found = await self._newest(self._store.keys.shared("history"), before, "-", count)
         rest = found[-1][0] if len(found) == count else None
-        return HistoryPart([_entry(id, fields) for id, fields in found], rest)
+        entries = [_entry(id, fields) for id, fields in found]
+        if note:
+            place = None if before == NEWEST else place_of(before)
+            self._places.note_older(place, [_seen(each) for each in reversed(entries)], whole=rest is None)
+        return HistoryPart(entries, rest)
+
+    def _is_noted(self, before: str) -> bool:
+        return self._places.first < place_of(before) <= self._places.last + 1
+
+    async def _noted(self, key: str, before: str, count: int) -> HistoryPart:
+        history, places = self._store.keys.shared("history"), self._places.of(key, place_of(before), count)
+        older = None if self._places.whole else id_at(self._places.first)
+        rest = id_at(places[-1]) if len(places) == count else older
+        found = await asyncio.gather(
+            *(self._store.query("XRANGE", history, id, id) for id in map(id_at, places))  # those that are not gone
+        )
+        return HistoryPart([_entry(id, fields) for each in found for id, fields in each], rest)
 
     async def _indexed(self, names: list[str], before: str, after: str, count: int) -> HistoryPart:
         keys = list(dict.fromkeys(key for name in names for key in self._store.keys.past_of(name)))
@@ -123,6 +167,10 @@ class HistoryStream:
 
 def _entry(id: str, flat: list[str]) -> StreamEntry:
     return StreamEntry(id, BLANK | {"to": ""} | of_history(flat))
+
+
+def _seen(entry: StreamEntry) -> Seen:
+    return Seen(place_of(entry.id), entry.fields["id"], entry.fields.get("thread"))
 
 
 def _next(stream_id: str) -> str:

@@ -287,7 +287,7 @@ class BroadcastLine(_Content, frozen=True, kw_only=True, tag="broadcast"):
     """A broadcast that is still stored."""
 
 
-class FeedLine(Line, frozen=True, kw_only=True, tag="feed"):
+class BroadcastNumbersLine(Line, frozen=True, kw_only=True, tag="feed"):
     """The number of the last broadcast ever sent, and the first and last number of each range that was cleared."""
 
     last: int
@@ -322,7 +322,7 @@ AnyLine = (
     | ClaudeLine
     | HistoryLine
     | BroadcastLine
-    | FeedLine
+    | BroadcastNumbersLine
     | GroupLine
     | DamagedLine
     | EndLine
@@ -339,12 +339,6 @@ def check_entry(value: str, field: str = "entry") -> str:
     if not _ENTRY.fullmatch(value) or not value.replace("-", "").strip("0"):
         raise BadField(f"{field} must be a stream ID, such as 1700000000000-0", field=field)
     return value
-
-
-def position(entry: str) -> tuple[int, int]:
-    """Return the two numbers of a stream ID."""
-    ms, _, seq = entry.partition("-")
-    return int(ms), int(seq)
 
 
 def to_ms(value: str, field: str) -> int:

@@ -1,4 +1,4 @@
-"""The place of the one daemon that notifies people, and what they were told: nothing is told twice, or forgotten."""
+"""The place of the one daemon that notifies people, and what they were notified of: of nothing twice, and of all."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Failure(msgspec.Struct, frozen=True):
     since_ms: int
 
 
-class Told(msgspec.Struct):
-    """What was told. Times in ms of Valkey's clock."""
+class Notified(msgspec.Struct):
+    """What people were notified of. Times in ms of Valkey's clock."""
 
-    after: str = ""  # stream ID of the last event that was told of; events after it are still to be told
+    after: str = ""  # stream ID of the last event that was notified of; later ones wait
     sent: list[int] = []  # the times of the notifications of the last hour
-    mail: dict[str, int] = {}  # person -> when the newest message arrived that was told of
-    stuck: list[str] = []  # agents that were told of and have not read since
+    mail: dict[str, int] = {}  # person -> when the newest message arrived that was notified of
+    stuck: list[str] = []  # agents that were notified of and have not read since
     failure: Failure | None = None
 
 
@@ -33,24 +33,27 @@ class NotifierTable:
         self._store = store
         self._daemon = secrets.token_hex(8)
 
-    async def take(self, hold_ms: int) -> tuple[bool, Told, int]:
-        """Take the place for `hold_ms` if it is free; return whether this daemon has it, what was told, and the time.
+    async def take(self, hold_ms: int) -> tuple[bool, Notified, int]:
+        """Take the place for `hold_ms` if it is free; with 0 only ask.
 
-        With 0 only ask.
+        Returns whether this daemon has it, what people were notified of, and the time.
         """
         mine, state, now = await self._store.run("take_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms})
-        return bool(mine), _told(state), int(now)
+        return bool(mine), _notified(state), int(now)
 
-    async def save(self, told: Told, hold_ms: int) -> bool:
-        """Store what was told and keep the place for `hold_ms`, or give it up with 0; False: another daemon has it."""
-        state = msgspec.json.encode(told).decode()
+    async def save(self, notified: Notified, hold_ms: int) -> bool:
+        """Store what people were notified of and keep the place for `hold_ms`, or give it up with 0.
+
+        Returns False if another daemon has it.
+        """
+        state = msgspec.json.encode(notified).decode()
         return bool(
             await self._store.run("save_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms, "state": state})
         )
 
 
-def _told(state: str) -> Told:
+def _notified(state: str) -> Notified:
     try:
-        return msgspec.json.decode(state, type=Told) if state else Told()
+        return msgspec.json.decode(state, type=Notified) if state else Notified()
     except msgspec.MsgspecError:  # another program damaged it
-        return Told()
+        return Notified()

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from postino.errors import PostinoError
+from postino.event_place import stream_parts
 from postino.model import digest
 from postino.store.entries import Extras, digested, extras_of, members, of_history, unpacked
 from postino.store.groups import GroupEntry
@@ -25,7 +26,6 @@ from postino.store.lines import (
     NoticeLine,
     OpenLine,
     Remembered,
-    position,
     to_time,
 )
 from postino.store.people import OpenedMessage
@@ -65,7 +65,7 @@ def message_line(agent: str, item: list[Any]) -> Line:
     stored = _stored(unpacked(flat))
     known = _remembered(record, int(deliveries), _digest(stored))
     is_leased = bool(record) and IndexEntry.parse(record).st == "leased"
-    returned = due and not is_leased and float(due) > position(entry)[0]
+    returned = due and not is_leased and float(due) > stream_parts(entry)[0]
     return MessageLine(
         entry=entry, to=agent, **stored, remembered=known, delayed_until=to_time(due) if returned else None
     )

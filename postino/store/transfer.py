@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from postino.errors import NotEmpty, PostinoError
+from postino.event_place import stream_parts
 from postino.model import Sender, digest
 from postino.store.entries import Extras, alias_target, digested, encoded, packed, pairs
 from postino.store.groups import GroupTable
@@ -17,10 +18,10 @@ from postino.store.lines import (
     AgentLine,
     Alias,
     BroadcastLine,
+    BroadcastNumbersLine,
     ClaudeLine,
     Cursor,
     DeadLine,
-    FeedLine,
     GroupLine,
     HistoryLine,
     IdLine,
@@ -28,7 +29,6 @@ from postino.store.lines import (
     MessageLine,
     NoticeLine,
     OpenLine,
-    position,
     to_ms,
     to_time,
 )
@@ -162,12 +162,16 @@ class TransferTable:
             yield page
             after = f"({page[-1][0]}"
 
-    async def feed(self) -> list[Line]:
+    async def broadcast_numbers(self) -> list[Line]:
         """Return the line about the broadcasts' numbers; none if nothing was ever broadcast."""
         last, cleared = await self._store.query("HMGET", self._store.keys.shared("feed"), "last", "cleared")
         if not last:
             return []
-        return [FeedLine(last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]]))]
+        return [
+            BroadcastNumbersLine(
+                last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]])
+            )
+        ]
 
     async def groups(self) -> list[Line]:
         """Return every group."""
@@ -223,8 +227,8 @@ class TransferTable:
         """Return whether an import was begun and not ended."""
         return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports4"))
 
-    async def add_agent(self, line: AgentLine) -> None:
-        """Restore an agent.
+    async def add_agent(self, line: AgentLine) -> int:
+        """Restore an agent; return 1.
 
         Raises:
             NameTaken: one of the names is a former name of another agent here.
@@ -241,6 +245,7 @@ class TransferTable:
         twins = await self._twins([line.name, *(each.name for each in line.aliases)])
         given: dict[str, str | int] = {"agent": line.name, "line": _json(values), "twins": _json(twins)}
         await self._store.run("import_agent", line.name, given)
+        return 1
 
     async def _twins(self, names: list[str]) -> list[str]:
         """Return agents that have joined here under another case of these names. Those of older data have mail."""
@@ -311,7 +316,7 @@ class TransferTable:
         table = GroupTable(self._store, self._limits)
         return int(any([(await table.join(line.name, each)).changed for each in line.members]))
 
-    async def add_feed(self, line: FeedLine) -> int:
+    async def add_broadcast_numbers(self, line: BroadcastNumbersLine) -> int:
         """Restore the numbers of the broadcasts; return 1 if they were not there."""
         values = [("cleared", _json(line.cleared))] if line.cleared else []
         return min(1, await self._add_fields("feed", [*values, ("last", str(line.last))]))
@@ -323,7 +328,7 @@ class TransferTable:
 
     def _message_row(self, line: MessageLine) -> _Row:
         row = self._row(line, _fields(line), state="queued")
-        due = to_ms(line.delayed_until, "delayed_until") if line.delayed_until else position(line.entry)[0]
+        due = to_ms(line.delayed_until, "delayed_until") if line.delayed_until else stream_parts(line.entry)[0]
         row.deliveries, row.due = line.remembered.deliveries, due
         return row
 

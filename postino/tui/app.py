@@ -16,7 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
-from postino.tui.mailroom import InboxClient, Mailroom
+from postino.tui.mailroom import LIVE, LOST, InboxClient, Mailroom
 from postino.tui.panes import Hint, Line, MessagePane, Row, Rows, Side, fill
 from postino.tui.sight import Sight
 from postino.tui.terminal import Terminal
@@ -67,7 +67,7 @@ class Inbox(App[None]):
         self._person: Json | None = None
         self._chosen: str | None = None  # id of the message that is shown
         self._shows_written = False
-        self._connected = False
+        self._state = LOST
         self._stale = True
         self._loading = False
         self._rests_until = 0.0  # time.monotonic()
@@ -105,10 +105,10 @@ class Inbox(App[None]):
     def _on_event(self, event: Json) -> None:
         self._stale = True
 
-    def _on_state(self, live: bool) -> None:
-        if live and not self._connected:
-            self._stale = True
-        self._connected = live
+    def _on_state(self, state: str) -> None:
+        if state == LIVE and self._state != LIVE:
+            self._stale, self._rests_until = True, 0.0
+        self._state = state
         self._draw_top()
 
     def _refresh(self) -> None:
@@ -192,7 +192,7 @@ class Inbox(App[None]):
             parts.append((f"· {rows.line(self._place.agent)}", ""))
         trouble = sum(map(rows.needs_attention, self.query_one(Side).agents))
         state = [f"{trouble} need{'s' if trouble == 1 else ''} attention"] if trouble else []
-        state += [rows.line(self.me or "nobody signed in"), "live" if self._connected else "not connected"]
+        state += [rows.line(self.me or "nobody signed in"), self._state]
         self.query_one("#top", Static).update(rows.row(parts, (" · ".join(state), ""), max(20, self.size.width - 2)))
 
     def _draw_list(self) -> None:

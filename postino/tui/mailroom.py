@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from postino.client import Client
-from postino.errors import PostinoError, Unreachable
+from postino.errors import PostinoError, StoreAway, Unreachable
 from postino.values import MAX_PAGE
 
 Json = dict[str, Any]
@@ -20,6 +20,8 @@ LOOKS = 5  # calls that look for the newest thread, each into a bounded part of 
 MOST_AGENTS = 1000
 PRESENT = "X-Postino-As"  # who is online while a stream of events with it is open
 RECONNECT_S = 1.0
+LIVE, AWAY, LOST = "live", "Valkey is away", "not connected"  # states of the stream of events, as they are shown
+STATES = {"store_away": AWAY, "store_back": LIVE}  # by the events after which they begin
 
 
 class InboxClient(Client):
@@ -96,8 +98,10 @@ class Mailroom:
                 raise Unreachable("the terminal inbox ends")
             return await asyncio.to_thread(ask, self._client)
 
-    def follow(self, name: str | None, on_event: Callable[[Json], object], on_state: Callable[[bool], object]) -> None:
+    def follow(self, name: str | None, on_event: Callable[[Json], object], on_state: Callable[[str], object]) -> None:
         """Call `on_event` in the loop with each event, until `close`; `name` is online meanwhile.
+
+        `on_state` is called with LIVE, AWAY or LOST, which may be the one that it has got before.
 
         The thread is a daemon: a stream that says nothing is not waited for at the end.
         """
@@ -115,14 +119,16 @@ class Mailroom:
                     self._follower = client = self._make({})
                     with client:
                         client.be(None if self._away else self._present)
+                        state = LIVE
                         for event in client.events(since=since, patience=0):
                             if self._closed.is_set():
                                 return
                             since = event["event_id"] or since
-                            tell(on_state, True)
+                            state = STATES.get(event["type"], state)
+                            tell(on_state, state)
                             tell(on_event, event)
-                except PostinoError:
-                    tell(on_state, False)
+                except PostinoError as error:
+                    tell(on_state, AWAY if isinstance(error, StoreAway) else LOST)
                 self._closed.wait(RECONNECT_S)
 
         threading.Thread(target=work, name="events", daemon=True).start()

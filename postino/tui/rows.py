@@ -156,9 +156,9 @@ def _list(item: Json) -> str:
 
 def heading(item: Json, me: str | None) -> Content:
     """Return the lines above a message: who, to whom, in which thread, when, and whether the sender is known."""
-    verified = "" if item.get("verified") else "  not verified"
+    verified = "" if item.get("verified") else " · not verified"
     sender, recipient = _party(item.get("from"), me), _party(item.get("to", "all"), me)
-    who = Content.assemble((sender, "bold"), (verified, "italic"), (" to ", "dim"), (recipient, "bold"))
+    who = Content.assemble((sender, "bold"), (" to ", "dim"), (recipient, "bold"), (verified, "italic"))
     about = [_list(item)] if item.get("sent_to") else []
     about += [f"#{line(item['group'])}"] if item.get("group") and "recipients" not in item else []
     about += [line(item["thread"])] if item.get("thread") else []

@@ -2,6 +2,7 @@
 
 const PAUSES_MS = [300, 600, 1_200, 2_500, 5_000]; // before each reconnect; the last one repeats
 export const SILENCE_MS = 45_000; // three missed pings: the connection is dead although it was not closed
+const STATES = { connected: "live", store_away: "away", store_back: "live" }; // after these events
 
 /** Reads events, reconnects after every failure, and resumes from the last event it has seen. */
 export class EventStream {
@@ -16,7 +17,8 @@ export class EventStream {
 
   /**
    * `onEvent({at, ...})` is called for each event, where `at` is its id; `onState(state)` with "connecting",
-   * "live" or "waiting"; `onChunk()` after everything received, pings included.
+   * "live", "away" (the daemon is there, its Valkey is not) or "waiting"; `onChunk()` after everything received, pings
+   * included.
    */
   constructor({ open, since, onEvent, onState, onChunk = () => {} }) {
     this.#open = open;
@@ -31,13 +33,14 @@ export class EventStream {
     const running = new AbortController();
     this.#running = running;
     while (!running.signal.aborted) {
-      if (!this.#failures) this.#onState("connecting"); // after a failure the state stays "waiting" until it is live
+      if (!this.#failures) this.#onState("connecting"); // after a failure the state stays as it is until it is live
+      let state = "waiting";
       try {
-        await this.#connection(running.signal);
+        if (!(await this.#connection(running.signal))) state = "away";
       } catch {
         // refused, reset, silent or stopped: each is followed by a reconnect, unless it was stopped
       }
-      if (!running.signal.aborted) await this.#pause();
+      if (!running.signal.aborted) await this.#pause(state);
     }
   }
 
@@ -58,19 +61,20 @@ export class EventStream {
     this.#endPause();
   }
 
+  /** Read one stream to its end; return false if the daemon has refused it because Valkey is away. */
   async #connection(stopped) {
     const silence = new AbortController();
     const signal = AbortSignal.any([stopped, silence.signal]);
     const headers = { Accept: "text/event-stream" };
     if (this.#since) headers["Last-Event-ID"] = this.#since;
     const response = await this.#open("/api/events", { headers, signal });
-    if (!response.ok) throw new Error(`status ${response.status}`);
+    if (!response.ok) return (await response.json()).code !== "store_away";
     const parser = new SseParser((event) => this.#receive(event));
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const timer = setTimeout(() => silence.abort(), SILENCE_MS);
       const { done, value } = await reader.read().finally(() => clearTimeout(timer));
-      if (done) return;
+      if (done) return true;
       parser.feed(value);
       this.#onChunk();
     }
@@ -78,17 +82,15 @@ export class EventStream {
 
   #receive({ id, data }) {
     const event = JSON.parse(data);
-    if (event.type === "connected") {
-      this.#failures = 0;
-      this.#onState("live");
-    }
+    if (event.type === "connected") this.#failures = 0;
+    if (STATES[event.type]) this.#onState(STATES[event.type]);
     if (id) this.#since = id;
     this.#onEvent({ at: id, ...event });
   }
 
-  async #pause() {
+  async #pause(state) {
     const pause = PAUSES_MS[Math.min(this.#failures++, PAUSES_MS.length - 1)];
-    this.#onState("waiting");
+    this.#onState(state);
     await new Promise((resolve) => {
       this.#endPause = resolve;
       setTimeout(resolve, pause);

@@ -64,8 +64,8 @@ export class LiveEvents {
     for (;;) {
       try {
         return Date.parse((await this.#api.stats()).time);
-      } catch {
-        this.#onState("waiting");
+      } catch (error) {
+        this.#onState(error.code === "store_away" ? "away" : "waiting");
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }

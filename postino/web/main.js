@@ -42,7 +42,10 @@ const strip = new Strip(agents);
 const live = new LiveEvents({
   api,
   log,
-  onState: (state) => frame.setConnection(state),
+  onState: (state) => {
+    frame.setConnection(state);
+    if (state === "away") checkHealth();
+  },
   onConnected,
   onEvent,
   keepHidden: notifications.enabled,

@@ -121,7 +121,7 @@ export class SharedStream {
 
   #onStreamState(state) {
     this.#setState(state);
-    if (state === "waiting") this.#post();
+    if (state === "waiting" || state === "away") this.#post();
   }
 
   /** Post new events to the other tabs; without any, the post shows that this tab is alive. */
@@ -137,7 +137,7 @@ export class SharedStream {
     const before = new EventPlace(after);
     const missed = state === "live" && !this.#last.reaches(before);
     // browsers run timers of hidden tabs once a minute: a visible tab reconnects sooner
-    const slow = state === "waiting" && hidden && !document.hidden;
+    const slow = (state === "waiting" || state === "away") && hidden && !document.hidden;
     if (missed || slow) return this.#steal();
     this.#awaitMessage();
     this.#setState(state);

@@ -38,6 +38,17 @@ async def test_a_session_is_online_from_join_to_leave(broker: Broker, hello, eve
     assert told(await events(broker, *CHANGES)) == [("online", "bob"), ("offline", "bob")]
 
 
+async def test_to_read_is_a_sign_of_life_of_a_known_agent(broker: Broker) -> None:
+    await broker.agents.heartbeat("bob")
+    await broker.mail.read("bob", "script")  # the first one is noted in any case
+    first = (await broker.agents.one("bob")).last_seen
+
+    while (found := (await broker.agents.one("bob")).last_seen) == first:
+        await broker.mail.read("bob", "script")
+
+    assert found > first
+
+
 async def test_an_agent_is_online_until_its_last_session_leaves(broker: Broker, hello, events) -> None:
     await broker.sessions.join(hello("s-1", name="bob"))
     await broker.sessions.join(hello("s-2", name="bob"))

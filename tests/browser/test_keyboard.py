@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from playwright.sync_api import expect
+
 from tests.browser.page import go, live
 
 PLACES = {"list": "#/", "mail": "#/mail", "agent": "#/agents/{}", "empty": "#/agents/nobody"}
@@ -60,6 +62,16 @@ def test_closing_the_help_returns_the_focus(visit) -> None:
 
     page.get_by_role("dialog", name="Help").wait_for(state="detached")
     assert focused(page) == "Help"
+
+
+def test_the_help_begins_at_its_beginning_where_the_window_is_low(visit) -> None:
+    page = visit("#/", height=400)
+    page.keyboard.press("?")
+    help = page.get_by_role("dialog", name="Help")
+
+    expect(help.get_by_role("heading", name="Help", exact=True)).to_be_in_viewport()
+    assert focused(page) == "Close"
+    assert help.evaluate("(box) => box.scrollHeight > box.clientHeight"), "there is something to scroll"
 
 
 def test_single_key_shortcuts_can_be_turned_off(visit) -> None:

@@ -161,6 +161,32 @@ def test_every_tab_recovers_from_a_killed_daemon(visitor, daemon) -> None:
         state(page, "live")
 
 
+def test_every_tab_says_that_valkey_is_away_while_the_daemon_serves(visitor, daemon) -> None:
+    first = visitor.open("#/agents/bob")
+    pages = [first, first.context.new_page()]
+    pages[1].goto(f"{daemon.url}/#/agents/bob")
+    for page in pages:
+        state(page, "live")
+
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    try:
+        for page in pages:
+            state(page, "away")
+            page.get_by_text("Valkey is away", exact=True).wait_for()
+            page.locator(".banner", has_text="Valkey").wait_for()
+        pages.append(first.context.new_page())
+        pages[2].goto(f"{daemon.url}/#/agents/bob")
+        state(pages[2], "away")
+    finally:
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
+    daemon.send("bob", "after")
+
+    for page in pages:
+        state(page, "live")
+        page.get_by_text("after", exact=True).wait_for()
+        expect(page.locator(".banner")).to_be_hidden()
+
+
 def test_a_page_opened_before_its_daemon_answers_becomes_live(visitor, daemon) -> None:
     page = visitor.open("#/agents/bob")
     state(page, "live")

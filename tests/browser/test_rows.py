@@ -121,6 +121,7 @@ def test_a_thread_is_shown_whole_over_all_agents(visit, served, name) -> None:
 
     page.get_by_role("heading", name=thread).wait_for()
     expect(page.locator("article.message")).to_have_count(2)
+    expect(page.locator(".mail-summary")).to_have_text(f"2 messages · tester, {name}")
     expect(page.locator(".quote .link")).to_have_text("asked")
 
 

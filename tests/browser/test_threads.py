@@ -33,10 +33,10 @@ def test_it_says_how_far_back_it_looks_and_goes_on_when_asked(short_sighted: str
     further = page.get_by_role("button", name="Look further back", exact=True)
 
     page.get_by_text("Of the newest 100 messages; + counts no older ones.", exact=True).wait_for()
-    expect(about).to_have_text(["ann, bob · 1+ messages"])
+    expect(about).to_have_text(["1+ messages · ann, bob"])
     further.click()
     page.get_by_text("Of the newest 150 messages; + counts no older ones.", exact=True).wait_for()
     further.click()
 
-    expect(about).to_have_text(["ann, bob · 2 messages", "ann, bob · 1 message"])
+    expect(about).to_have_text(["2 messages · ann, bob", "1 message · ann, bob"])
     expect(further).to_be_hidden()

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postino.client import Client
 from postino.daemon import process
-from postino.errors import AgentBusy, BadField, KeyReused, LeaseLost, Unauthorized, UnknownAgent, UnknownMessage
+from postino.errors import (
+    AgentBusy,
+    BadField,
+    KeyReused,
+    LeaseLost,
+    StoreAway,
+    Unauthorized,
+    UnknownAgent,
+    UnknownMessage,
+)
 from postino.paths import Home
+from postino.transport import Answer
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -43,6 +56,7 @@ def test_the_life_of_a_message(client) -> None:
     with pytest.raises(UnknownMessage):
         client.state("v1-bob", "never-sent")
     assert client.history(agent="v1-bob", with_="v1-ada", q="HELLO", limit=1)["items"][0]["state"] == "acked"
+    assert [each["id"] for each in client.history(id=sent["id"])["items"]] == [sent["id"]]
 
 
 def test_read_and_acknowledge_in_one(client) -> None:
@@ -134,19 +148,67 @@ def test_a_flood_through_a_kill_loses_and_doubles_nothing(bare) -> None:
     assert seen == [f"number {number}" for number in range(sent)]
 
 
-def test_a_send_waits_for_a_store_that_comes_back_and_a_read_says_that_nothing_was_changed(bare, serve) -> None:
+@pytest.mark.waits
+def test_a_command_says_at_last_that_nothing_was_changed(bare, serve) -> None:
     own = serve()
     bare.serve(POSTINO_VALKEY_URL=own.url)
     own.kill()
 
-    said = bare.no(4, "read", "bob")
-    with bare.open("send", "bob", "late", "--from", "ci") as sending:
-        threading.Timer(3, own.start).start()  # s; other calls give up after 1.1
-        _, err = sending.communicate(timeout=30)
+    assert bare.no(4, "read", "bob").endswith("; nothing was changed, try again")
 
-    assert said.endswith("; nothing was changed, try again")
-    assert (sending.returncode, err) == (0, b"")
-    assert [item["body"] for item in bare.json("read", "bob")["items"]] == ["late"]
+
+def test_commands_wait_for_a_store_that_comes_back(bare, serve) -> None:
+    own = serve()
+    bare.serve(POSTINO_VALKEY_URL=own.url)
+    own.kill()
+
+    with contextlib.ExitStack() as stack:
+        running = {
+            name: stack.enter_context(bare.open(name, *args))
+            for name, *args in (
+                ("send", "carl", "late", "--from", "ci"),
+                ("check", "bob"),
+                ("read", "bob", "--wait", "60"),
+                ("ask", "ada", "which?", "--id", "q1", "--from", "ci"),
+            )
+        }
+        threading.Timer(3, own.start).start()  # s; commands gave up after 1.1
+        for name in ("send", "check"):
+            assert (running[name].communicate(timeout=30)[1], running[name].returncode) == (b"", 0)
+        bare.ok("send", "bob", "for bob", "--from", "ci")
+        until(lambda: bare.json("read", "ada", "--peek")["items"], "the question has arrived", 30)
+        bare.ok("reply", "q1", "main", "--from", "ada")
+        for name, text in (("read", b"for bob"), ("ask", b"main")):
+            out, err = running[name].communicate(timeout=30)
+            assert (text in out, err, running[name].returncode) == (True, b"", 0)
+
+    assert [item["body"] for item in bare.json("read", "carl")["items"]] == ["late"]
+
+
+def test_a_read_of_unknown_outcome_gets_its_messages_when_valkey_goes_on(bare, monkeypatch) -> None:
+    """Valkey carries out the lease while nobody hears its answer."""
+    monkeypatch.setattr("postino.client_calls.FAILOVER", 60.0)
+    bare.serve()
+    valkey = int((bare.home / "data" / "valkey.pid").read_text())
+
+    class Counting(Client):
+        tries = 0
+
+        def _once(self, *asked: Any) -> Answer:
+            self.tries += 1
+            os.kill(valkey, signal.SIGCONT if self.tries > 4 else signal.SIGSTOP)
+            return super()._once(*asked)
+
+    with Client(bare.home / "daemon.sock") as client, Counting(bare.home / "daemon.sock", seconds=60) as reader:
+        client.send("bob", "hello", id="m1")
+        try:
+            items = reader.read("bob")["items"]
+        finally:
+            os.kill(valkey, signal.SIGCONT)
+        assert [item["body"] for item in items] == ["hello"]
+        assert reader.tries > 4
+        assert reader.ack("bob", ["m1"])["acknowledged"] == ["m1"]
+        assert client.read("bob")["items"] == []
 
 
 def test_events_tell_and_resume(client) -> None:
@@ -160,6 +222,26 @@ def test_events_tell_and_resume(client) -> None:
     again = client.events(agent="v6-bob", types=["msg_send"], since=first["event_id"])
     assert [event["id"] for event in (next(again), next(again), next(again)) if "id" in event] == ["v6-1", "v6-2"]
     again.close()
+
+
+def test_a_stream_of_events_says_when_valkey_is_away_and_when_it_is_back(bare) -> None:
+    bare.serve()
+    valkey = int((bare.home / "data" / "valkey.pid").read_text())
+    with Client(bare.home / "daemon.sock", seconds=60) as client:
+        events = client.events(types=["msg_ack"])  # these are of the stream itself, whatever is filtered
+        assert next(events)["type"] == "connected"
+        os.kill(valkey, signal.SIGSTOP)
+        try:
+            away = next(events)
+            with Client(bare.home / "daemon.sock") as late, pytest.raises(StoreAway):
+                next(late.events(patience=0))
+        finally:
+            os.kill(valkey, signal.SIGCONT)
+        back = next(events)
+        events.close()
+
+    assert [each["type"] for each in (away, back)] == ["store_away", "store_back"]
+    assert away["timestamp"] < back["timestamp"]
 
 
 def test_the_longest_body_of_any_script_fits_into_one_request(client: Client) -> None:

@@ -249,5 +249,5 @@ class Campaign:
             lines = node.home.log.read_text(errors="replace").splitlines() if node.home.log.exists() else []
             for at, line in enumerate(lines):
                 if "Traceback" in line:
-                    what = " ".join(lines[at : at + 40])[:600]
+                    what = " ".join(lines[at : at + 40])[:4000]  # its last line names the error
                     self.history.note(Call(face="log", tool=what, started=0, ended=0, code="internal"))

@@ -48,6 +48,7 @@ async def test_from_install_to_uninstall(user: Any, open_tab: Any, model: Any, c
         (user.root / "bin/claude").symlink_to(user.binary)
     said = user.postino("install")
     assert said.splitlines()[0].startswith("claude plugin marketplace add /")
+    assert "userConfig" not in said and said.count("  ✔ ") == 2  # the client's success, not its hint about options
     assert installed(user) == [("user", True)]
 
     user.postino("up")

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import urllib.request
 from typing import Any
 
 import pytest
@@ -46,6 +47,27 @@ def answer_after(daemon: Any) -> None:
     with dial(daemon, tcp=True) as line:
         line.sendall(b"GET /nowhere HTTP/1.0\r\nHost: x\r\n\r\n")
         assert line.recv(100).startswith(b"HTTP/1.0 421")
+
+
+def test_a_stream_whose_client_left_before_it_began_is_no_error(daemon: Any) -> None:
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    try:
+        with dial(daemon, tcp=False) as line:
+            line.sendall(b"GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer_after(daemon)
+    finally:
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
+
+    until(lambda: handled(daemon, "/api/events") == 1, "the request is over")
+    assert "internal_error" not in daemon.home.log.read_text()
+
+
+def handled(daemon: Any, route: str) -> int:
+    """Return how many GET requests of a route are over, as the metrics tell."""
+    with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    begins = f'postino_http_request_seconds_count{{method="GET",route="{route}"}} '
+    return next((int(float(line.removeprefix(begins))) for line in lines if line.startswith(begins)), 0)
 
 
 @pytest.mark.parametrize("tcp", [False, True])

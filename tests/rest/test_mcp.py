@@ -176,15 +176,15 @@ async def test_a_read_that_is_given_up_meanwhile_keeps_nothing(
     async with session.session.reading:  # as long as another read of the session is under way
         if how == "gone":
             line = await asyncio.to_thread(post_unread, bob, api.port, request)
-            await eventually(lambda: session.is_busy, "the read is under way")
+            await eventually(lambda: session.is_used(), "the read is under way")
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             line.close()
         else:
             asked = asyncio.create_task(bob.send("POST", request))
-            await eventually(lambda: session.is_busy, "the read is under way")
+            await eventually(lambda: session.is_used(), "the read is under way")
             await bob.notify("notifications/cancelled", {"requestId": request["id"]})
             assert (await asked)[1]["error"]["code"] == http_session.CANCELLED
-        await eventually(lambda: not session.is_busy, "it is given up")
+        await eventually(lambda: not session.is_used(), "it is given up")
     await bob.think()
     await bob.call("msg_check")
     assert await states(broker, "m1") == ["queued"]

@@ -128,7 +128,7 @@ async def test_sessions_and_requests_are_limited(
     held = sessions[third.headers["Mcp-Session-Id"]]
     async with held.session.reading:
         asked = asyncio.create_task(third.call("msg_read"))
-        await eventually(lambda: held.is_busy, "the read is under way")
+        await eventually(lambda: held.is_used(), "the read is under way")
         assert (await third.send("POST", third.message("ping")))[1]["code"] == "too_many"
     await asked
 

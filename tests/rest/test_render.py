@@ -72,9 +72,9 @@ async def test_a_preview_that_is_asked_for_without_end_is_slowed_and_what_is_kno
     api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("postino.rest.renderings.monotonic", lambda: now)
+    monkeypatch.setattr("postino.rest.last_minute.monotonic", lambda: now)
     for number in range(300):
-        api.client.app[STATE].renderings.count()
+        api.client.app[STATE].renderings.count(300)
         now += 0.01 if number else 0
 
     refused = await api.post("render", {"body": "one too many"})

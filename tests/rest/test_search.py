@@ -38,6 +38,7 @@ async def mail(api) -> dict[str, str]:
         ("q=CONNECTION", ["plain"]),
         ("q=a&from=bob&state=waiting", ["answer"]),
         ("agent=bob&with=ada&from=ada", ["threaded", "plain"]),
+        ("id=never-sent", []),
     ],
 )
 async def test_a_search_finds_what_fits_all_its_filters(api, mail, query, found) -> None:
@@ -45,6 +46,14 @@ async def test_a_search_finds_what_fits_all_its_filters(api, mail, query, found)
     answer = await api.get(f"history?{query}")
 
     assert [names.get(each["id"], each["kind"]) for each in answer.json["items"]] == found
+
+
+async def test_an_id_finds_its_message_and_nothing_that_names_it(api, mail) -> None:
+    await api.send(**{"to": "bob", "from": "ada", "body": f"about {mail['plain']}"})
+
+    found = [(await api.get(f"history?id={mail['plain']}{more}")).json["items"] for more in ("", "&to=bob", "&to=ada")]
+
+    assert [[each["id"] for each in items] for items in found] == [[mail["plain"]], [mail["plain"]], []]
 
 
 async def test_a_search_is_paged_without_gap_and_repeat(api, mail) -> None:
@@ -70,7 +79,7 @@ async def test_a_search_ends_at_its_after(api, mail) -> None:
     assert page["more"] is False
 
 
-@pytest.mark.parametrize("query", ["state=lost", "thread=%20a", "after=7", "from=a%20b", "to=%00"])
+@pytest.mark.parametrize("query", ["state=lost", "thread=%20a", "after=7", "from=a%20b", "to=%00", "id=a%20b"])
 async def test_a_filter_that_means_nothing_is_refused_by_name(api, query) -> None:
     answer = await api.get(f"history?{query}")
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from postino.rest import named_tokens
 from postino.rest.app import STATE
 from postino.rest.named_tokens import NamedTokens
 from postino.rest.routes import ROUTES
@@ -200,7 +199,7 @@ async def test_a_token_sends_no_more_than_the_rate(
     clock = [1000.0]
     client = await connect(broker, replace(settings, send_rate=3))
     tokens = client.app[STATE].tokens
-    monkeypatch.setattr(named_tokens, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("postino.rest.last_minute.monotonic", lambda: clock[0])
     one, two = [(await tokens.create("ci", role, None))[0] for _ in range(2)]
 
     async def send(token: str | None, path: str = "messages", **body: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 from postino.tui.app import Inbox
 from postino.tui.mailroom import InboxClient, Mailroom
@@ -13,7 +15,9 @@ from tests.waiting import eventually
 async def test_mail_is_shown_rendered_and_what_comes_later_by_itself(open_inbox, client, name) -> None:
     client.send(name, "# Build\n\nThe **log** is at [here](https://evil.example/x)\n\n- one\n- two", sender="ada")
     async with open_inbox() as terminal:
-        await terminal.shows(f"ada → {name}", "ada  not verified to", "• one", "here (https://evil.example/x)", "live")
+        await terminal.shows(
+            f"ada → {name}", f"ada to {name} · not verified", "• one", "here (https://evil.example/x)", "live"
+        )
         assert "│ The **log**" not in terminal.text
 
         client.send(name, "a later one", sender="bob")
@@ -197,6 +201,34 @@ async def test_a_daemon_that_goes_and_comes_again_is_told_and_followed(daemon, t
         await asyncio.to_thread(daemon.start)
         await asyncio.to_thread(daemon.posted, "messages", {"to": "bob", "body": "after all", "from": "ada"})
         await terminal.shows("live", "after all")
+
+
+async def test_a_valkey_that_goes_and_comes_again_is_told_while_the_daemon_serves(daemon) -> None:
+    app = Inbox(Mailroom(lambda headers: InboxClient(daemon.home.socket, headers=headers)), None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        terminal = Terminal(app, pilot)
+        await terminal.shows("live")
+        os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+        try:
+            await terminal.shows("Valkey is away")
+        finally:
+            os.kill(daemon.valkey_pid(), signal.SIGCONT)
+        await terminal.shows("live")
+        await asyncio.to_thread(daemon.posted, "messages", {"to": "bob", "body": "after all", "from": "ada"})
+        await terminal.shows("live", "after all")
+
+
+async def test_a_terminal_that_begins_while_valkey_is_away_says_so(daemon) -> None:
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    try:
+        app = Inbox(Mailroom(lambda headers: InboxClient(daemon.home.socket, headers=headers)), None)
+        async with app.run_test(size=(80, 24)) as pilot:
+            terminal = Terminal(app, pilot)
+            await terminal.shows("Valkey is away")
+            os.kill(daemon.valkey_pid(), signal.SIGCONT)
+            await terminal.shows("live")
+    finally:
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
 
 
 async def test_broadcasts_have_a_view(open_inbox, client, name) -> None:

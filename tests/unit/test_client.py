@@ -2,120 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from postino.client import Client
 from postino.errors import BadField, BadName, InboxFull, KeyReused, LeaseLost, PostinoError, StoreAway, Unreachable
+from tests.unit.badly import Badly, drips, hangs_up, says, says_and_hangs_up, sends
 from tests.waiting import until
 
 OK = {"ok": True, "id": "x"}
-
-
-class Badly:
-    """A daemon's socket, served by a script: what to do with each request, in order of arrival."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.script: list[Callable[[socket.socket], bool]] = []
-        self.requests: list[tuple[str, dict[str, object]]] = []
-        self.connections = 0
-        self.ended = 0  # of them, on this side
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self.path.unlink(missing_ok=True)
-        self._thread.join(5)
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                line, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            with line:
-                while self._request(line) and self.script.pop(0)(line):
-                    pass
-            self.ended += 1
-
-    def _request(self, line: socket.socket) -> bool:
-        file = line.makefile("rb")
-        head = file.readline().decode()
-        if not head:
-            return False
-        length = 0
-        while (header := file.readline().strip()) != b"":
-            name, _, value = header.partition(b":")
-            length = int(value) if name.lower() == b"content-length" else length
-        self.requests.append((head.rsplit(" ", 1)[0], json.loads(file.read(length) or b"{}")))
-        return True
-
-
-def says(record: object, status: int = 200) -> Callable[[socket.socket], bool]:
-    def act(line: socket.socket) -> bool:
-        body = json.dumps(record).encode()
-        line.sendall(b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
-        return True
-
-    return act
-
-
-def sends(raw: bytes) -> Callable[[socket.socket], bool]:
-    def act(line: socket.socket) -> bool:
-        line.sendall(raw)
-        return False
-
-    return act
-
-
-def hangs_up(line: socket.socket) -> bool:
-    return False
-
-
-def drips(line: socket.socket) -> bool:
-    line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    try:
-        for _ in range(100):
-            line.sendall(b" ")
-            time.sleep(0.05)
-    except OSError:
-        pass
-    return False
-
-
-def says_and_hangs_up(record: object) -> Callable[[socket.socket], bool]:
-    def act(line: socket.socket) -> bool:
-        says(record)(line)
-        return False
-
-    return act
-
-
-@pytest.fixture
-def path() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="po", dir="/tmp") as folder:
-        yield Path(folder, "daemon.sock")
-
-
-@pytest.fixture
-def daemon(path: Path) -> Iterator[Badly]:
-    badly = Badly(path)
-    yield badly
-    badly.close()
 
 
 @pytest.fixture
@@ -253,34 +153,6 @@ def test_a_refusal_comes_back_as_its_class(
     assert type(caught.value) is kind
     assert caught.value.message == "no, because"
     assert caught.value.detail.items() >= detail.items()
-    client.close()
-
-
-def test_a_store_that_was_away_for_a_moment_is_tried_again(daemon: Badly, client: Client) -> None:
-    away = {"ok": False, "code": "store_away", "error": "away", "retryable": True, "outcome": "none"}
-    daemon.script = [says(away, 503), says({"ok": True, "cleared": 1})]
-    assert client.clear("bob")["cleared"] == 1
-    client.close()
-
-
-@pytest.mark.parametrize("outcome", ["none", "unknown"])
-def test_a_send_is_repeated_under_its_id_while_the_store_is_away(daemon: Badly, client: Client, outcome: str) -> None:
-    away = {"ok": False, "code": "store_away", "error": "away", "retryable": True, "outcome": outcome}
-    daemon.script = [*[says(away, 503)] * 4, says({"ok": True, "id": "x"})]
-    assert client.send("bob", "hello")["id"] == "x"
-    assert [body["id"] for _, body in daemon.requests] == [daemon.requests[0][1]["id"]] * 5
-    client.close()
-
-
-@pytest.mark.parametrize(("code", "tries"), [("store_away", 4), ("store_full", 3)])
-def test_a_send_gives_up_in_the_end(
-    daemon: Badly, client: Client, monkeypatch: pytest.MonkeyPatch, code: str, tries: int
-) -> None:
-    monkeypatch.setattr("postino.client.FAILOVER", 1.5)
-    daemon.script = [says({"ok": False, "code": code, "error": "no", "retryable": True, "outcome": "none"}, 503)] * 9
-    with pytest.raises(StoreAway):
-        client.send("bob", "hello")
-    assert len(daemon.requests) == tries
     client.close()
 
 

@@ -8,13 +8,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from postino import __version__
 from postino.cli import claude_needs, render
 from postino.cli.command import Command, sentence
-from postino.cli.doctor.finding import Finding, first_line, note, ok, skipped, wrong
+from postino.cli.doctor.finding import Finding, note, ok, skipped, version_line, wrong
+from postino.cli.doctor.messages import forget
 from postino.cli.install import claude_program, installed
 from postino.cli.program import finished
 from postino.client import Client
@@ -46,7 +46,7 @@ def client(command: Command) -> Finding:
     program = claude_program(command)
     if program is None:
         return note("claude", "claude_missing", "Claude Code (`claude`) is not on PATH", "if you use it: install it")
-    version = first_line(command, program, "--version")
+    version = version_line(command, program)
     try:
         claude_needs.check_version(version)
         found = installed(command) or []
@@ -82,7 +82,7 @@ def server(command: Command) -> Finding:
     except (OSError, subprocess.TimeoutExpired) as error:
         return wrong("server", "server_failed", f"the client did not start the plugin's MCP server: {error}")
     finally:
-        _forget(command, agent)
+        forget(command, [agent])
     said = " ".join(f"{done.stdout} {done.stderr}".split())
     if "✔ Connected" not in said:
         return wrong(
@@ -100,7 +100,9 @@ def hooks(command: Command, sessions: list[Json] | None) -> Iterator[Finding]:
     if isinstance(settings, str):
         yield wrong("hooks", "settings_unreadable", f"{settings}, so Claude Code ignores it", "correct that file")
     elif settings.get("disableAllHooks") is True:
-        text = f"disableAllHooks is set in {_settings_file(command)}: no session is told of its mail"
+        text = (
+            f"disableAllHooks is set in {claude_needs.settings_file(command.environ)}: no session is told of its mail"
+        )
         yield wrong("hooks", "hooks_disabled", text, "take it out of that file")
     elif sessions is None:
         yield skipped("hooks", "no daemon is reachable")
@@ -137,7 +139,7 @@ def permission(command: Command) -> Finding:
     for kind in ("deny", "ask"):
         found = rules.get(kind) if isinstance(rules, dict) else []
         if hit := [str(each) for each in (found if isinstance(found, list) else []) if str(each).startswith(TOOLS)]:
-            text = f"your rule {hit[0]} in {_settings_file(command)}"
+            text = f"your rule {hit[0]} in {claude_needs.settings_file(command.environ)}"
             if kind == "deny":
                 return wrong("permit", "tools_denied", f"{text} forbids postino's tools", "take it out of `deny`")
             return note("permit", "tools_ask", f"{text} makes the client ask before postino's tools")
@@ -151,7 +153,7 @@ def permission(command: Command) -> Finding:
 
 def wake(command: Command, sessions: list[Json] | None) -> Finding:
     """Check that idle sessions can be woken, and whether the last wakes were taken."""
-    if not claude_needs.wakes(first_line(command, str(claude_program(command)), "--version")):
+    if not claude_needs.wakes(version_line(command, str(claude_program(command)))):
         return note(
             "wake", "wake_old", "this version wakes no idle session: mail waits for a prompt", "`claude update`"
         )
@@ -178,26 +180,9 @@ def _sessions(command: Command) -> list[Json]:
         return []
 
 
-def _forget(command: Command, agent: str) -> None:
-    deadline = time.monotonic() + ASK_S
-    with Client(command.settings.home.socket, seconds=ASK_S) as client:
-        while time.monotonic() < deadline:
-            try:
-                client.forget(agent)
-            except PostinoError as error:
-                if error.code != "agent_busy":  # still online for an instant
-                    return
-                time.sleep(0.1)
-
-
-def _settings_file(command: Command) -> Path:
-    folder = command.environ.get("CLAUDE_CONFIG_DIR") or Path(command.environ.get("HOME") or Path.home(), ".claude")
-    return Path(folder, "settings.json")
-
-
 def _settings(command: Command) -> Json | str:
     """Return the user's settings of the client, {} without any; a sentence if they are no JSON."""
-    file = _settings_file(command)
+    file = claude_needs.settings_file(command.environ)
     try:
         found = json.loads(file.read_bytes())
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from postino import __version__, home_store
 from postino.cli import skew
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
-from postino.config import comparable, in_effect
+from postino.config import in_effect
 from postino.daemon import process
 from postino.errors import PostinoError
 from postino.transport import Transport
@@ -44,9 +44,8 @@ def daemon(found: process.Status, command: Command) -> Finding:
 
 def settings(info: process.DaemonInfo, command: Command) -> Finding:
     """Compare the daemon's settings with those of this shell."""
-    ours = comparable(in_effect(command.settings, home_store.read(command.settings.home)))
-    theirs = info.settings
-    different = {name: (ours[name], theirs[name]) for name in ours if theirs.get(name, ours[name]) != ours[name]}
+    ours, theirs = skew.settings_here(command.settings), info.settings
+    different = {name: (ours[name], theirs[name]) for name in skew.different(theirs, ours)}
     if STORE in different:
         here, there = (each or "the embedded store" for each in different[STORE])
         return wrong(
@@ -130,12 +129,11 @@ def port(info: process.DaemonInfo) -> Finding:
     """Check that the daemon listens where it was told to, and that the page is served there."""
     if info.url is None:
         return ok("port", "TCP is off (POSTINO_WEB_ENABLED), the unix socket is used")
-    wanted, actual = info.settings.get("POSTINO_WEB_PORT", "0"), info.url.rpartition(":")[2]
-    if wanted not in ("0", actual):
+    if moved := skew.moved(info.url, info.settings):
         return wrong(
             "port",
             "port_taken",
-            f"another program uses port {wanted}; postino listens on {actual}",
+            moved,
             "end that program, then `postino down && postino up`; or set POSTINO_WEB_PORT",
         )
     try:

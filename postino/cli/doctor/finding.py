@@ -45,10 +45,10 @@ def skipped(check: str, text: str) -> Finding:
     return Finding(check, "skipped", "skipped", text)
 
 
-def first_line(command: Command, program: str, option: str) -> str:
-    """Return the first line that a program prints, "" if it prints none or fails."""
+def version_line(command: Command, program: str) -> str:
+    """Return the first line that a program prints for `--version`, "" if it prints none or fails."""
     try:
-        done = finished([program, option], command.environ, VERSION_S)
+        done = finished([program, "--version"], command.environ, VERSION_S)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return (done.stdout.strip().splitlines() or [""])[0]

@@ -12,7 +12,7 @@ from postino import __version__
 from postino.cli.client_files import Record
 from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, sentence
-from postino.cli.doctor.finding import Finding, first_line, note, ok, skipped, wrong
+from postino.cli.doctor.finding import Finding, note, ok, skipped, version_line, wrong
 from postino.errors import PostinoError
 from postino.home import OPEN_TO_OTHERS, secure
 
@@ -34,7 +34,7 @@ def path(command: Command) -> Finding:
             "postino is not on PATH, and plugin and hooks run it by that name",
             f"add {Path(sys.executable).parent} to PATH",
         )
-    said = first_line(command, found, "--version")
+    said = version_line(command, found)
     if said != f"postino {__version__}":
         return wrong(
             "path",

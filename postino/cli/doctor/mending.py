@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from postino import home_store
+from postino.cli import skew
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding
 from postino.cli.program import finished
-from postino.config import comparable, in_effect
 from postino.daemon import process
 from postino.errors import BadRequest, PostinoError
 from postino.home import WRITABLE_BY_OTHERS
@@ -78,8 +77,7 @@ def _check_settings(command: Command) -> None:
     home = command.settings.home
     if home.service.exists() or (info := process.read_info(home)) is None:
         return  # the service's file has them; or it never served
-    ours = comparable(in_effect(command.settings, home_store.read(home)))
-    if differ := [name for name, text in ours.items() if info.settings.get(name, text) != text]:
+    if differ := skew.different(info.settings, skew.settings_here(command.settings)):
         raise BadRequest(
             f"left alone: the daemon has another {', '.join(differ)} than this shell; set that here, or run "
             "`postino down && postino up` to do without it"

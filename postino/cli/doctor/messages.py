@@ -54,7 +54,7 @@ def down_every_path(command: Command, info: DaemonInfo) -> Iterator[Finding]:
             yield wrong(path, "not_arrived", f"the message did not arrive: {error}", FIXES.get(path, ""))
         else:
             yield ok(path, f"a message arrived, {(time.monotonic() - began) * 1000:.0f} ms")
-    if left := _forget(command, names):
+    if left := forget(command, names):
         yield note("cleanup", "not_forgotten", f"still known: {', '.join(left)}", "`postino agents --forget NAME`")
     else:
         yield ok("cleanup", "the agents of this run are forgotten")
@@ -211,7 +211,7 @@ def _check(id: str, items: list[Json]) -> None:
         raise NotArrived("it was sent, but reading the inbox did not return it")
 
 
-def _forget(command: Command, names: list[str]) -> list[str]:
+def forget(command: Command, names: list[str]) -> list[str]:
     """Empty the inboxes and forget the agents; return those that could not be forgotten."""
     left = []
     until = time.monotonic() + FORGET_S

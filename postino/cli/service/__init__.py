@@ -11,6 +11,7 @@ from typing import Any
 
 from postino.cli import render
 from postino.cli.command import Command
+from postino.cli.daemon import stop_valkey
 from postino.cli.service.definition import MARK, define
 from postino.cli.service.managers import Manager, manager
 from postino.daemon import process
@@ -53,7 +54,8 @@ def _install(command: Command, args: argparse.Namespace, found: Manager) -> int:
     _remember(command, found, sorted(set(made), reverse=True))
     found.enable()
     before = process.read_info(home) if process.is_running(home) else None
-    _end_daemon(command)
+    process.stop(home)  # it and its Valkey are to be processes of the service
+    stop_valkey(command)
     found.start()
     info = command.start()
     state = found.state()
@@ -130,16 +132,6 @@ def facts(command: Command, found: Manager) -> Json:
     known["daemon"] = info and info.pid
     known["serves"] = info is not None and known["pid"] == info.pid
     return known
-
-
-def _end_daemon(command: Command) -> None:
-    """End the daemon and its Valkey: both are to be processes of the service."""
-    import asyncio
-
-    from postino.store.valkey.embedded import EmbeddedValkey
-
-    process.stop(command.settings.home)
-    asyncio.run(EmbeddedValkey(command.settings.home).stop())
 
 
 def _refuse_foreign(file: Path) -> None:

@@ -39,43 +39,33 @@ class Manager(Protocol):
 
     def content(self) -> bytes:
         """Return what the service's file says."""
-        ...
 
     def settings(self, content: bytes) -> object:
         """Return the settings of the daemon in such a file, to be compared."""
-        ...
 
     def reach(self) -> None:
         """Raise Unreachable if the manager does not answer."""
-        ...
 
     def starter(self) -> str:
         """Return the shell command that starts the service and returns when it runs."""
-        ...
 
     def enable(self) -> None:
         """Let the service start with the user's session from now on, whose file has been written."""
-        ...
 
     def start(self) -> None:
         """Start the service, or start it anew."""
-        ...
 
     def disable(self) -> None:
         """Stop the service and let it start no more."""
-        ...
 
     def forget(self) -> None:
         """Let the manager forget the service, whose file has been removed."""
-        ...
 
     def state(self) -> State:
         """Return what the manager says of the service."""
-        ...
 
     def hint(self) -> str:
         """Return what the user should know, "" if nothing."""
-        ...
 
 
 class Systemd:

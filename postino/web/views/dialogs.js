@@ -151,4 +151,5 @@ function open(dialog, onClose = () => {}) {
   });
   document.body.append(dialog);
   dialog.showModal();
+  dialog.scrollTop = 0; // the focus is on a button at the end, which scrolls there where the window is low
 }

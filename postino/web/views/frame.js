@@ -21,7 +21,7 @@ const VITALS = {
   stuck: ["stuck", "stuck", "Agents that are not at work, and whose oldest message waits for more than ten minutes", "#/"],
   dead: ["dead letter", "dead letters", "Messages that were given up: nobody confirmed or read them in time", mailHash(null, { q: "is:dead" })],
 };
-const STATES = { connecting: "Connecting", live: "Live", waiting: "Offline, trying again" };
+const STATES = { connecting: "Connecting", live: "Live", away: "Valkey is away", waiting: "Offline, trying again" };
 const TOAST_MS = 6_000;
 
 export class Frame {
@@ -70,7 +70,7 @@ export class Frame {
     this.#drawTitle();
   }
 
-  /** Show the state of the connection: "connecting", "live" or "waiting". */
+  /** Show the state of the connection: "connecting", "live", "away" (Valkey is) or "waiting". */
   setConnection(state) {
     this.#connection.dataset.state = state;
     document.documentElement.dataset.connection = state;

@@ -152,9 +152,9 @@ function summaryOfAll(agents) {
   return `${count(agents.byName.size, "agent")}, ${agents.online} online · ${count(agents.unread, "unread message")}`;
 }
 
-/** Say how much of a thread is shown and who writes in it. */
+/** Say how much of a thread is shown and who takes part in it. */
 function summaryOfThread(entries) {
-  const names = [...new Set(entries.map(({ from }) => visible(from)))];
+  const names = [...new Set(entries.flatMap(({ from, to, recipients }) => [from, ...(recipients?.map((each) => each.to) ?? [to])]))].map(visible);
   const others = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
   return entries.length ? `${count(entries.length, "message")} · ${names.slice(0, NAMED).join(", ")}${others}` : "";
 }

@@ -144,7 +144,7 @@ class Row {
   draw(item, current) {
     set(this.#link, "aria-current", current && "page");
     const messages = item.complete ? count(item.messages, "message") : `${item.messages}+ messages`;
-    write(this.#people, `${item.participants.map(visible).join(", ")} · ${messages}`);
+    write(this.#people, `${messages} · ${item.participants.map(visible).join(", ")}`);
     write(this.#preview, `${visible(item.last_from)}: ${visible(unmarked(item.text))}`);
     this.#waiting.hidden = item.waiting === 0;
     this.#waiting.replaceChildren(`${item.waiting}${item.complete ? "" : "+"}`, visuallyHidden(" waiting"));

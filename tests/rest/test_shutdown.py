@@ -1,0 +1,45 @@
+"""The end of a connection whose request ends in the moment in which aiohttp's shutdown gives up waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from postino.rest.answers import Answer
+from postino.rest.connection import HttpConnections, Policy
+
+
+async def test_a_request_that_ends_when_the_shutdown_gives_up_is_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: web.BaseRequest) -> web.StreamResponse:
+        begun.set()
+        await end.wait()
+        return Answer({"ok": True})
+
+    loop = asyncio.get_running_loop()
+    connections = HttpConnections(web.Server(slow), loop, lambda _: Policy(frozenset(), frozenset()), lambda _: None)
+    server = await loop.create_unix_server(connections.unix, str(tmp_path / "socket"))
+    reader, writer = await asyncio.open_unix_connection(str(tmp_path / "socket"))
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await begun.wait()
+    (connection,) = connections._open
+    stopping = asyncio.create_task(connection.shutdown(60))
+    await asyncio.sleep(0)  # it waits for the request
+
+    with caplog.at_level(logging.ERROR):
+        end.set()  # the handler goes on before the shutdown does
+        stopping.cancel()
+        head = await reader.readuntil(b"\r\n\r\n")
+        await asyncio.wait([stopping])
+    writer.close()
+    server.close()
+
+    assert head.startswith(b"HTTP/1.1 200")
+    assert caplog.records == []
