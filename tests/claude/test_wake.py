@@ -153,13 +153,13 @@ async def test_a_failure_nobody_thought_of_ends_the_wakes_for_a_moment_only(brok
     bob = await idle("bob")
     real, failed = ClaudeProcesses.unnotified, asyncio.Event()
 
-    async def announce(self, *given, **more):
+    async def notify(self, *given, **more):
         if failed.is_set():
             return await real(self, *given, **more)
         failed.set()
         raise ValueError("unheard of")
 
-    monkeypatch.setattr(ClaudeProcesses, "unnotified", announce)
+    monkeypatch.setattr(ClaudeProcesses, "unnotified", notify)
     await mail(broker, "m1")
     await failed.wait()
 

@@ -9,12 +9,13 @@ import pytest
 
 from postino.broker import Broker
 from postino.mcp import answers
-from postino.model import BroadcastDraft, Draft, Sender
+from postino.model import BroadcastDraft, Draft
+from tests.mcp.mail import ALICE
+from tests.mcp.sessions import states
 from tests.relays import HandRelay, said
 from tests.servers import Proxy
 from tests.waiting import eventually
 
-ALICE = Sender(name="alice", via="http")
 LONG = "\n" * 4000  # characters, of which JSON makes twice as many: eight of them do not fit into one answer
 INBOX = "postino://inbox/bob"
 
@@ -24,10 +25,6 @@ Connect = Callable[..., Awaitable[HandRelay]]
 async def mail(broker: Broker, *ids: str, body: str = "x") -> None:
     for id in ids:
         await broker.mail.send(Draft(id=id, to="bob", body=body), ALICE)
-
-
-async def states(broker: Broker, *ids: str) -> list[str]:
-    return [(await broker.mail.state("bob", id)).state for id in ids]
 
 
 def seen(answer: dict[str, Any]) -> list[tuple[str, int, bool]]:
@@ -136,6 +133,24 @@ async def test_the_next_read_begins_with_what_a_lost_reply_leased_and_repeats_no
     await bob.think()
     await bob.call("msg_check")
     assert await states(broker, "m1", "m2", "m3", "m4") == ["acked"] * 4
+
+
+async def test_what_a_lost_reply_leased_keeps_its_order_where_the_next_reads_give_parts_of_it(
+    broker, behind, connect: Connect
+):
+    behind_proxy, between = behind
+    ids = [f"m{number}" for number in range(5)]
+    await mail(broker, *ids[:3], body=LONG)
+    await mail(broker, *ids[3:])
+    bob = await connect("bob", broker=behind_proxy)
+    between.lose = sha(broker, "read")
+    assert (await bob.call("msg_read"))["code"] == "store_away"
+    between.lose = None
+
+    first = seen(await bob.call("msg_read", limit=3))
+    assert len(first) == 2  # the third of them did not fit, and is given back
+
+    assert first + seen(await bob.call("msg_read")) == [(id, 1, False) for id in ids]
 
 
 async def test_what_a_lost_reply_leased_of_another_reader_is_labelled(broker, behind, connect: Connect):
