@@ -16,7 +16,7 @@ from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
-from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Returned, Sender, Sent
+from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Message, Returned, Sender, Sent
 from postino.store.entries import number
 from postino.store.groups import GroupTable
 from postino.store.history import HistoryStream
@@ -221,6 +221,23 @@ class Mail(Inboxes):
         if batch.died:
             self._housekeeping.run_soon()
         return batch
+
+    async def take(
+        self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
+    ) -> tuple[str, Message | None]:
+        """Lease one message, whatever waits before it; return the agent's present name and the message.
+
+        None: somebody else holds or has read it, or it has ended. `ack_now` acknowledges in the same step.
+
+        Raises:
+            WrongAgent: with `acting`, when the consumer is no session of `agent`.
+            StoreAway: the answer comes after the lease: others may have been given the message.
+        """
+        began = self.clock()
+        taken = await super().take(agent, consumer, id, ack_now=ack_now, acting=acting)
+        if not ack_now:
+            self.check_lease(began)
+        return taken
 
     async def nack(
         self,
