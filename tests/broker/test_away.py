@@ -17,7 +17,6 @@ from postino.config import Settings
 from postino.errors import StoreAway
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
-from tests.waiting import eventually
 
 Open = Callable[..., Awaitable[Broker]]
 
@@ -280,27 +279,6 @@ async def test_a_read_whose_answer_was_lost_can_be_resumed(open_at: Open, proxy,
     assert (await broker.mail.read("bob", "the-reader")).items == []
     batch = await broker.mail.read("bob", "the-reader", resume=True)
     assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == [("m1", 1, True)]
-
-
-async def test_a_message_taken_for_longer_than_its_lease_is_not_shown(open_at: Open, proxy, serve, send) -> None:
-    url = serve().url
-    between = await proxy(url)
-    late, other = await open_at(between.url, message_lease=1), await open_at(url, message_lease=1)
-    await send(other, "m1")
-    between.gate = asyncio.Semaphore(0)
-    taking = asyncio.create_task(late.mail.take("bob", "late", "m1"))
-
-    async def is_leased() -> bool:
-        return (await other.mail.state("bob", "m1")).state == "leased"
-
-    async def given_to_another() -> bool:
-        return bool((await other.mail.read("bob", "other")).items)
-
-    await eventually(is_leased, "it is taken")
-    await eventually(given_to_another, "its lease has ended")
-    between.let_go()
-
-    assert (await refused(taking))[0] == "unknown"
 
 
 async def test_an_acknowledgement_whose_answer_was_lost_counts_when_repeated(open_at: Open, proxy, serve, send) -> None:
