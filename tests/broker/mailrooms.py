@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from postino.broker import Broker, Hello
 from postino.event_place import EventPlace, stream_parts
 from postino.model import BroadcastDraft, Draft, Sender
+from postino.store.store import Store
 
+T = TypeVar("T", Broker, Store)
 Open = Callable[..., Awaitable[Broker]]
 Lines = list[dict[str, Any]]
 CI = Sender(name="ci", via="http")
@@ -17,6 +20,16 @@ ALICE = Sender(name="alice", via="mcp", verified=True)
 LETTERS = {"thread": "a title: t1", "reply_to": "earlier", "expects": "none"}
 BODIES = ['{"a": "\\u0000"}', "naïve ✉ 漢字", "line\nline\r\n\ttab", " ", '"\\' * 50, "x" * 32_768, "🎉" * 32_768]
 IDS = (*(f"m{number}" for number in range(12)), "same", "after")
+
+
+@contextlib.asynccontextmanager
+async def closing(opening: Awaitable[T]) -> AsyncIterator[T]:
+    """Open a broker or store, and close it at the end."""
+    opened = await opening
+    try:
+        yield opened
+    finally:
+        await opened.close()
 
 
 async def send(broker: Broker, id: str, to: str = "bob", sender: Sender = CI, **more: Any) -> bool:

@@ -190,3 +190,22 @@ async def test_reads_side_by_side_are_given_different_messages_in_order(broker, 
     found = [seen(said(await bob.answer(each))) for each in asked]
 
     assert [each for one in found for each in one] == [(id, 1, False) for id in ids]
+
+
+@pytest.mark.parametrize("asked", [("tools/call", {"name": "msg_read"}), ("resources/read", {"uri": INBOX})])
+async def test_an_answer_that_giving_back_held_up_for_longer_than_the_lease_shows_nothing(
+    broker, proxy, open_broker, connect: Connect, asked
+):
+    between = await proxy()
+    await mail(broker, "first")
+    await mail(broker, *[f"m{number}" for number in range(8)], body=LONG)
+    bob = await connect("bob", broker=await open_broker(valkey_url=between.url, message_lease=1))
+    await bob.call("msg_read", limit=1)
+    await bob.think()
+    between.delay_s = 0.4  # of three replies: to an acknowledgement, to the read, and to giving back what does not fit
+    answer = await bob.answer(bob.request(*asked))
+    between.delay_s = 0.0
+
+    refused = said(answer) if "result" in answer else answer["error"]["data"]
+    assert (refused["code"], refused["outcome"]) == ("store_away", "unknown")
+    assert "longer than its lease" in refused["error"]
