@@ -132,7 +132,7 @@ class Events:
             self._subscriptions.discard(subscription)
 
     def count_by(self, count: Callable[[Event], object]) -> None:
-        """Call `count` with every event for as long as these are followed."""
+        """Call `count` with every event for as long as these are followed, with a `gap` where some are missing."""
         self._counters.append(count)
 
     async def tell_too_fast(self, sender: str, to: str, reason: str, retry_after_s: int) -> None:
@@ -141,7 +141,7 @@ class Events:
 
     @contextlib.contextmanager
     def counted_by(self, count: Callable[[Event], object]) -> Iterator[None]:
-        """Call `count` with every event, where it is read: a queue and a task for each would cost a send more."""
+        """Call `count` as `count_by` does: a queue for the events, and a task, would cost a send more."""
         self._counters.append(count)
         try:
             yield
@@ -220,6 +220,7 @@ class Events:
             subscription.end()
         for agent in self._waiters:
             self._set_arrived(agent)
+        self._deliver_all(Told([Event(id=self._place.id, type="gap", data={})], self._place, more=True))
         return True
 
     def _tell_state(self, kind: str) -> None:
