@@ -218,8 +218,7 @@ class Events:
         log.warning("events_gap", since=since)
         for subscription in self._subscriptions:
             subscription.end()
-        for agent in self._waiters:
-            self._set_arrived(agent)
+        self._set_all_arrived()
         return True
 
     def _tell_state(self, kind: str) -> None:
@@ -238,7 +237,10 @@ class Events:
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:
             subscription.put(event)
-        if event.type in ARRIVALS:
+        if event.type == "gap":  # an entry that cannot be read: it may have been of mail for anybody
+            log.error("event_altered", id=event.id)
+            self._set_all_arrived()
+        elif event.type in ARRIVALS:
             self._set_arrived(str(event.data.get("to")))
         elif event.type == "agent_rename":
             # the mail is under the new name now; who waits under the old one has to check again
@@ -246,6 +248,10 @@ class Events:
             self._set_arrived(str(event.data.get("agent")))
         for count in self._counters:
             count(event)
+
+    def _set_all_arrived(self) -> None:
+        for agent in self._waiters:
+            self._set_arrived(agent)
 
     def _set_arrived(self, agent: str) -> None:
         for waiter in self._waiters.get(agent, ()):
