@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 --[[ expire_presence: take sessions offline whose last sign of life is too old, at most 100.
 Atomic because several daemons do this at once, and each agent that goes offline must cause one event.
-KEYS     agents    hash     {po}:agents
-         presence  zset     {po}:presence
-         sessions  hash     {po}:sessions
-         events    stream   {po}:events3
+KEYS     agents      hash     {po}:agents
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
+         events      stream   {po}:events3
          departures  stream   {po}:departures
          changes     stream   {po}:changes
-ARGV     online_ms  the longest that a sign of life keeps a session online
+ARGV     online_ms   the longest that a sign of life keeps a session online
 RETURNS  number of sessions taken offline
 ERRORS   NONE
 TIME     O(n) in the sessions taken offline

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 --[[ group_leave: take an agent out of a group, which ends with its last member.
 Atomic because the group and the record of the agent must agree. Repeating changes nothing.
-KEYS     agents  hash     {po}:agents
-         groups  hash     {po}:groups
-         events  stream   {po}:events3
-         changes stream   {po}:changes
-ARGV     agent   the present name
-         group   the group's name in lower case
+KEYS     agents   hash     {po}:agents
+         groups   hash     {po}:groups
+         events   stream   {po}:events3
+         changes  stream   {po}:changes
+ARGV     agent    the present name
+         group    the group's name in lower case
 RETURNS  ok, the group's name or '', number of members that are left, 1 left | 0 it was no member
          alias, present name
 ERRORS   NONE

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 --[[ heartbeat: keep an HTTP agent online, or take it offline at once.
 Atomic because a change of presence and its event belong together.
-KEYS     agents     hash     {po}:agents
-         presence   zset     {po}:presence
-         sessions   hash     {po}:sessions
-         events     stream   {po}:events3
+KEYS     agents      hash     {po}:agents
+         presence    zset     {po}:presence
+         sessions    hash     {po}:sessions
+         events      stream   {po}:events3
          departures  stream   {po}:departures
          changes     stream   {po}:changes
-ARGV     agent      the present name
-         online_ms  how long the agent stays online; 0: offline now
+ARGV     agent       the present name
+         online_ms   how long the agent stays online; 0: offline now
 RETURNS  ok, 1 the agent is online | 0
          alias, present name
 ERRORS   NONE

@@ -3,7 +3,8 @@
 Atomic because a message handed out, its lease and its delivery count must agree, and a message that died or expired
 must leave in the same step. Order: with `resume` the session's own leased messages, then those whose lease ended or
 that were returned (of more than 1000, those due longest), then new ones; each by stream ID. Where it is known what the
-session was shown, a message that it was not is no repeat because of this session.
+session was shown, a message that it was not is no repeat because of this session, and comes in its place among those
+that were returned: the session itself may have returned an earlier one.
 KEYS     inbox           stream   {po}:inbox4:<agent>
          leases          zset     {po}:leases:<agent>
          index           hash     {po}:index:<agent>
@@ -27,10 +28,10 @@ ARGV     agent           the reader's present name
          ack_now         '1': acknowledge in the same step
          acting          '1': the consumer is a session that must act as the agent
          verified        '1': end before a message of an unverified sender or over the budget, even the first one
-RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 end the call), number of items that the
-           session held before; then the items: each is one text of stream ID, delivery, 1 redelivered | 0, number of
-           fields and values, content digest or '', and these fields and values. Flat, as each list in it costs as much as
-           a look-up
+RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 end the call), how many of the first items
+           `resume` repeats; then the items: each is one text of stream ID, delivery, 1 redelivered | 0, number of fields
+           and values, content digest or '', and these fields and values. Flat, as each list in it costs as much as a
+           look-up
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -127,15 +128,18 @@ local function lease(stream_id, id, fields, deliveries, repeated, held)
   ids[#ids + 1] = id
 end
 
+local unshown = {} -- stream IDs of what the session holds without having been shown it
 if resume and leased_count > 0 then
   --@include lib/leased_by
   for _, pending in ipairs(leased_by(inbox, leases, consumer, now)) do
     local stream_id, deliveries = pending[1], tonumber(pending[4])
-    local fields = not (shown and shown[stream_id] == deliveries) and fields_at(inbox, stream_id)
+    local fields = not shown and fields_at(inbox, stream_id)
     if fields then
       local id = choose(fields)
       if not id then break end
-      lease(stream_id, id, fields, deliveries, not shown or deliveries > 1, true)
+      lease(stream_id, id, fields, deliveries, true, true)
+    elseif shown and shown[stream_id] ~= deliveries then
+      unshown[stream_id] = true
     end
   end
 end
@@ -147,13 +151,22 @@ if leased_count > 0 then
   --@include lib/expire
   --@include lib/move_to_dead
   local max_deliveries, max_dead = tonumber(ARGV[6]), tonumber(ARGV[8])
-  for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
+  local due = due_messages(inbox, leases, index, events, now)
+  if next(unshown) then
+    for _, stream_id in ipairs(due) do unshown[stream_id] = nil end -- the clock was stepped back
+    for stream_id in pairs(unshown) do due[#due + 1] = stream_id end
+    by_id(due)
+  end
+  for _, stream_id in ipairs(due) do
     if full then break end
     local fields = fields_at(inbox, stream_id)
     local _, deliveries = delivery_of(inbox, stream_id)
     if not fields then
       redis.call('XACK', inbox, 'agents', stream_id)
       redis.call('ZREM', leases, stream_id)
+    elseif unshown[stream_id] then
+      local id = choose(fields)
+      if id then lease(stream_id, id, fields, deliveries, deliveries > 1, true) end
     elseif is_expired(stream_id, ttl_ms, now) then
       end_expired(keys, agent, stream_id, fields, now, max_dead)
       dead = dead + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from postino.values import NAME_PATTERN
+from postino.values import NAME_PATTERN, count
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -48,11 +48,6 @@ def intents(expected: Iterable[object]) -> str:
     """Return what a model is told of messages whose senders expect this of it; "" if none expects anything."""
     found = set(expected)
     return "; ".join(text for kind, text in _INTENTS.items() if kind in found)
-
-
-def count(number: int, noun: str) -> str:
-    """Return `1 message` or `2 messages`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def sender_names(senders: list[str]) -> str:

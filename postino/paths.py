@@ -27,10 +27,33 @@ class SocketPath(os.PathLike[str]):
     __str__ = __fspath__
 
 
+class _File:
+    """The path of a file of a home."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, home: Home, _: type[Home]) -> Path:
+        return home.root / self._name
+
+
 class Home:
     """One POSTINO_HOME, by its absolute path, and the paths of its files."""
 
     __slots__ = ("folder",)
+
+    socket = _File(SOCKET)  # the unix socket on which the daemon listens
+    lock = _File("daemon.lock")  # locked (flock) while a daemon serves this home
+    starting = _File("daemon.start")  # locked (flock) while a process starts a daemon
+    info = _File(INFO)  # description of the serving daemon: pid, url, version, settings
+    slow = _File("hooks.slow")  # made by a hook that got no answer in time; while it is new, hooks call no daemon
+    store = _File("store.json")  # which store this home uses, see home_store
+    tokens = _File("tokens.json")  # the named tokens, hashed, see rest.named_tokens
+    person_key = _File("person.key")  # of the proofs with which a signed-in page sends as a person, see rest.proofs
+    service = _File("service")  # the shell command that starts the daemon as a service, see relay.starter
+    log = _File("daemon.log")  # of a daemon started in the background
+    valkey_socket = _File("valkey.sock")  # on which the embedded Valkey listens
+    data = _File("data")  # the embedded Valkey's append-only files, log and pid file
 
     def __init__(self, root: str | Path) -> None:
         self.folder = os.fspath(root)
@@ -60,66 +83,6 @@ class Home:
     def info_file(self) -> str:
         """`info` as text."""
         return f"{self.folder}/{INFO}"
-
-    @property
-    def socket(self) -> Path:
-        """The unix socket on which the daemon listens."""
-        return self.root / SOCKET
-
-    @property
-    def lock(self) -> Path:
-        """Locked (flock) while a daemon serves this home."""
-        return self.root / "daemon.lock"
-
-    @property
-    def starting(self) -> Path:
-        """Locked (flock) while a process starts a daemon."""
-        return self.root / "daemon.start"
-
-    @property
-    def info(self) -> Path:
-        """Description of the serving daemon: pid, url, version, settings."""
-        return self.root / INFO
-
-    @property
-    def slow(self) -> Path:
-        """Made by a hook that got no answer in time; while it is there and new, hooks do not call the daemon."""
-        return self.root / "hooks.slow"
-
-    @property
-    def store(self) -> Path:
-        """Which store this home uses, see home_store."""
-        return self.root / "store.json"
-
-    @property
-    def tokens(self) -> Path:
-        """The named tokens, hashed, see rest.named_tokens."""
-        return self.root / "tokens.json"
-
-    @property
-    def person_key(self) -> Path:
-        """The key of the proofs with which a signed-in page sends as a person, see rest.proofs."""
-        return self.root / "person.key"
-
-    @property
-    def service(self) -> Path:
-        """The shell command that starts the daemon where a service manager runs it, see relay.starter."""
-        return self.root / "service"
-
-    @property
-    def log(self) -> Path:
-        """Log of a daemon started in the background."""
-        return self.root / "daemon.log"
-
-    @property
-    def valkey_socket(self) -> Path:
-        """The unix socket on which the embedded Valkey listens."""
-        return self.root / "valkey.sock"
-
-    @property
-    def data(self) -> Path:
-        """The embedded Valkey's append-only files, log and pid file."""
-        return self.root / "data"
 
     def prepare(self) -> Home:
         """Create the directory with mode 0700, or check the existing one and give it that mode; return self.

@@ -125,24 +125,24 @@ def check_group(value: str, field: str = "group") -> str:
     return check_name(value.removeprefix("#"), field)
 
 
-def check_recipients(value: str | list[str], field: str = "to") -> None:
+def check_recipients(value: str | list[str]) -> None:
     """Raise BadName or BadField unless `value` is an agent's name, `#` and a group's, or a list of 1 to 50 agents."""
     if isinstance(value, str):
-        check_name(value.removeprefix("#"), field)
+        check_name(value.removeprefix("#"), "to")
         return
     if not 1 <= len(value) <= MAX_RECIPIENTS:
         raise BadField(
-            f"{field} has {len(value)} names; a list has 1 to {MAX_RECIPIENTS}: more agents are reached as a group "
+            f"to has {len(value)} names; a list has 1 to {MAX_RECIPIENTS}: more agents are reached as a group "
             f"(#name, up to {MAX_MEMBERS} members)",
-            field=field,
+            field="to",
         )
     for at, each in enumerate(value):
         if each.startswith("#"):
-            raise BadName(f"{field}[{at}]: {visible(each)} is a group; a group cannot be in a list", field=field)
-        check_recipient(each, f"{field}[{at}]")
+            raise BadName(f"to[{at}]: {visible(each)} is a group; a group cannot be in a list", field="to")
+        check_recipient(each, f"to[{at}]")
     twice = next((each for at, each in enumerate(value) if each.lower() in map(str.lower, value[:at])), None)
     if twice is not None:
-        raise BadField(f"{field} names {twice} twice", field=field)
+        raise BadField(f"to names {twice} twice", field="to")
 
 
 def check_any_name(value: str, field: str) -> str:
@@ -173,3 +173,8 @@ def visible(text: str) -> str:
     if _is_plain(text):
         return text
     return pattern(_REFUSED).sub(lambda found: f"\\u{{{ord(found.group()):x}}}", text)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 message` or `2 messages`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

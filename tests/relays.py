@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from postino.broker import Broker
 from postino.mcp.connected import ConnectedSessions
 from postino.mcp.relay_connection import serve_relay
@@ -151,6 +153,13 @@ async def hand_relays(broker: Broker) -> AsyncIterator[Callable[..., Awaitable[H
     yield connect
     for each in opened:
         await each.close()
+
+
+@pytest.fixture
+async def connect(broker: Broker) -> AsyncIterator[Callable[..., Awaitable[HandRelay]]]:
+    """Connect a relay by hand: `await connect("bob")`; with a name it is greeted and its client initialized."""
+    async with hand_relays(broker) as connect:
+        yield connect
 
 
 class RealRelay(Lines):

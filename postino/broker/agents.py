@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 
 from postino.broker.nearest import Nearest
@@ -92,14 +92,13 @@ class Agents:
         _, entry = await self._table.entry(name)
         return entry is not None and entry.human
 
-    async def check(self, agent: str, *, session: str = "") -> Check:
+    def check(self, agent: str, *, session: str = "") -> Awaitable[Check]:
         """Count what waits for an agent; the cost does not depend on how much that is.
 
         Raises:
             WrongAgent: `session` is given and does not act as `agent`.
         """
-        present, unread, unseen = await self._table.check(agent, session)
-        return Check(agent=present, unread_messages=unread, unseen_broadcasts=unseen)
+        return self._table.check(agent, session)
 
     async def heartbeat(self, name: str) -> Agent:
         """Keep an HTTP agent online for the next 30 s."""

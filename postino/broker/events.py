@@ -132,7 +132,7 @@ class Events:
             self._subscriptions.discard(subscription)
 
     def count_by(self, count: Callable[[Event], object]) -> None:
-        """Call `count` with every event for as long as these are followed."""
+        """Call `count` with every event for as long as these are followed, with a `gap` where some are missing."""
         self._counters.append(count)
 
     async def tell_too_fast(self, sender: str, to: str, reason: str, retry_after_s: int) -> None:
@@ -141,7 +141,7 @@ class Events:
 
     @contextlib.contextmanager
     def counted_by(self, count: Callable[[Event], object]) -> Iterator[None]:
-        """Call `count` with every event, where it is read: a queue and a task for each would cost a send more."""
+        """Call `count` as `count_by` does: a queue for the events, and a task, would cost a send more."""
         self._counters.append(count)
         try:
             yield
@@ -218,7 +218,7 @@ class Events:
         log.warning("events_gap", since=since)
         for subscription in self._subscriptions:
             subscription.end()
-        self._set_all_arrived()
+        self._deliver_all(Told([Event(id=self._place.id, type="gap", data={})], self._place, more=True))
         return True
 
     def _tell_state(self, kind: str) -> None:
@@ -237,9 +237,11 @@ class Events:
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:
             subscription.put(event)
-        if event.type == "gap":  # an entry that cannot be read: it may have been of mail for anybody
-            log.error("event_altered", id=event.id)
-            self._set_all_arrived()
+        if event.type == "gap":  # what was missed may have been of mail for anybody
+            if "reason" in event.data:  # an entry that cannot be read
+                log.error("event_altered", id=event.id)
+            for agent in self._waiters:
+                self._set_arrived(agent)
         elif event.type in ARRIVALS:
             self._set_arrived(str(event.data.get("to")))
         elif event.type == "agent_rename":
@@ -248,10 +250,6 @@ class Events:
             self._set_arrived(str(event.data.get("agent")))
         for count in self._counters:
             count(event)
-
-    def _set_all_arrived(self) -> None:
-        for agent in self._waiters:
-            self._set_arrived(agent)
 
     def _set_arrived(self, agent: str) -> None:
         for waiter in self._waiters.get(agent, ()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from dataclasses import asdict
 
 import msgspec
 
@@ -84,7 +85,7 @@ class Groups(GroupTable):
                 record, names, many = await self._recipients(many, sender) if many.group else ("", moved.names, many)
                 _refuse_duplicates(names, many)
                 continue
-            notes = [self._mail.further_answer(many.draft, each.to, sender) for each in recipients]
+            notes = [self._mail.further_reply(many.draft, each.to, sender) for each in recipients]
             return SentMany(
                 id=many.draft.id,
                 group=many.group,
@@ -142,14 +143,7 @@ class Groups(GroupTable):
 
 
 def _member(change: Membership, near: list[str]) -> Member:
-    return Member(
-        group=change.group,
-        agent=change.agent,
-        changed=change.changed,
-        members=change.members,
-        known=change.known,
-        names=near,
-    )
+    return Member(**asdict(change), names=near)
 
 
 def _refuse_duplicates(names: list[str], many: ManyDraft) -> None:

@@ -24,6 +24,8 @@ MOST_SOUGHT = 20  # ids of one call that are sought beyond the newest part of th
 MOST_INDEXES = 500  # inboxes that are asked for an id, one look-up each
 #: states of a message, the one furthest from its acknowledgement first
 _PROGRESS: tuple[State, ...] = ("queued", "leased", "dead", "expired", "cleared", "acked")
+#: what an entry says of its message's state
+_OF_STATE = ("state", "deliveries", "reader", "leased_at", "lease_until", "settled_at", "reason", "notified")
 _PART = 50  # entries of the first round trip: some megabytes if all bodies are of the maximum length
 _TOGETHER = 200  # states that other callers wait behind: a page of messages to large groups has ten thousand
 _PART_RECIPIENTS = 2_000  # whose states are asked for
@@ -189,29 +191,10 @@ def _entry(entry: StreamEntry, of_each: list[Known | None]) -> HistoryEntry:
         receipts = [_receipt(*each) for each in zip(entry.recipients, of_each, strict=True)]
         furthest = min((each.state for each in receipts if each.state), key=_PROGRESS.index)
         return msgspec.structs.replace(plain, state=furthest, recipients=receipts)
-    state = known.state
-    return msgspec.structs.replace(
-        plain,
-        state=state.state,
-        deliveries=state.deliveries,
-        reader=state.reader,
-        leased_at=state.leased_at,
-        lease_until=state.lease_until,
-        settled_at=state.settled_at,
-        reason=state.reason,
-        notified=state.notified,
-    )
+    return msgspec.structs.replace(plain, **{name: getattr(known.state, name) for name in _OF_STATE})
 
 
 def _receipt(to: str, known: Known | None) -> Receipt:
     if known is None:
         return Receipt(to=to, state=None)
-    state = known.state
-    return Receipt(
-        to=state.to,
-        state=state.state,
-        deliveries=state.deliveries,
-        settled_at=state.settled_at,
-        reason=state.reason,
-        notified=state.notified,
-    )
+    return Receipt(**{name: getattr(known.state, name) for name in Receipt.__struct_fields__})

@@ -10,13 +10,13 @@ import msgspec
 import structlog
 
 from postino.broker.agents import Agents
-from postino.broker.answers import Answers
 from postino.broker.events import Events
+from postino.broker.first_replies import FirstReplies
 from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
-from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Returned, Sender, Sent
+from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Message, Returned, Sender, Sent
 from postino.store.entries import number
 from postino.store.groups import GroupTable
 from postino.store.history import HistoryStream
@@ -56,7 +56,7 @@ class Mail(Inboxes):
         self._people = PeopleTable(store)
         self._groups = GroupTable(store, limits)
         self._guard = guard
-        self._answers = Answers()
+        self._first_replies = FirstReplies()
         self._wakes = wakes  # idle sessions are woken
 
     @staticmethod
@@ -98,17 +98,17 @@ class Mail(Inboxes):
             sent = await super().send(draft, sender)
             counted.created = int(sent.created)
         self._guard.note_name(sender.name, to, sent.to)
-        if draft.reply_to is not None and (note := self.further_answer(draft, sent.to, sender)):
+        if draft.reply_to is not None and (note := self.further_reply(draft, sent.to, sender)):
             sent = msgspec.structs.replace(sent, note=note)
         if sent.known:
             return sent
         ((near, words),) = await self.about_unknown([sent.to], self._agents.online_lately)
         return msgspec.structs.replace(sent, names=near, reach=words)
 
-    def further_answer(self, draft: Draft, to: str, sender: Sender) -> str | None:
+    def further_reply(self, draft: Draft, to: str, sender: Sender) -> str | None:
         """Return what the sender of an accepted message is told if it answers again what was answered before."""
         person = sender.via == "web" or sender.name.lower() in self._guard.people
-        return self._answers.note(draft, to, sender, person=person)
+        return self._first_replies.note(draft, to, sender, person=person)
 
     async def about_unknown(
         self, names: list[str], online: Callable[[], list[str]] = list
@@ -196,7 +196,8 @@ class Mail(Inboxes):
 
         The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
         first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
-        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats.
+        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats and
+        come in their place among what was returned.
         `verified` ends the read before a message of an unverified sender or over the budget, even if it is the first.
 
         Raises:
@@ -220,6 +221,23 @@ class Mail(Inboxes):
         if batch.died:
             self._housekeeping.run_soon()
         return batch
+
+    async def take(
+        self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
+    ) -> tuple[str, Message | None]:
+        """Lease one message, whatever waits before it; return the agent's present name and the message.
+
+        None: somebody else holds or has read it, or it has ended. `ack_now` acknowledges in the same step.
+
+        Raises:
+            WrongAgent: with `acting`, when the consumer is no session of `agent`.
+            StoreAway: the answer comes after the lease: others may have been given the message.
+        """
+        began = self.clock()
+        taken = await super().take(agent, consumer, id, ack_now=ack_now, acting=acting)
+        if not ack_now:
+            self.check_lease(began)
+        return taken
 
     async def nack(
         self,

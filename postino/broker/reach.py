@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from postino.model import Activity
-from postino.values import HUMAN
+from postino.values import HUMAN, count
 
 NEVER_S = 1e9  # s since 1970: no more than since a sight, and less than without one
 MAX_ONLINE = 8  # agents named to a sender whose recipient nobody knows
@@ -50,8 +50,7 @@ def duration(seconds: float) -> str:
     """Return a duration in its largest unit."""
     for size, unit in _UNITS:
         if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'' if count == 1 else 's'}"
+            return count(int(seconds // size), unit)
     return "less than a minute"
 
 

@@ -13,10 +13,11 @@ from collections.abc import Callable
 import structlog
 
 from postino.broker import Broker
-from postino.broker.events import ARRIVALS, Subscription
+from postino.broker.events import ARRIVALS
 from postino.claude.wake_line import WakeLines
 from postino.errors import PostinoError
 from postino.mcp.connected import BURST, ConnectedSession, ConnectedSessions
+from postino.model import Event
 
 COLLECT_S = 0.02  # pause before a round of wakes, for mail that is sent at once
 MIN_GAP_S = 5.0  # between two wakes of one session, on average: Claude Code 2.1.330 dropped 40 of 70 lines sent at once
@@ -26,8 +27,6 @@ ANSWER_S = 2.0  # for the relay to answer that
 WAITING_S = 1.0  # between two looks at a session that waits for a reply
 MAX_RETRY_S = 300.0  # between two wakes of a session that cannot be reached
 MAX_DOUBLINGS = 6  # of MIN_GAP_S: 5 s * 2**6 exceeds MAX_RETRY_S
-EVENT_BUFFER = 1024  # events; when it overflows, every session is checked instead
-RESUBSCRIBE_S = 0.1
 
 _log = structlog.get_logger()
 
@@ -54,7 +53,8 @@ class Wakes:
         """Wake sessions until cancelled."""
         while self._mode != "off":
             try:
-                await self._serve()
+                with self._broker.events.counted_by(self._note):
+                    await self._serve()
             except* Exception:  # without this, wakes would end for good and unnoticed
                 _log.exception("wakes_failed")
             await asyncio.sleep(MIN_GAP_S)
@@ -77,7 +77,6 @@ class Wakes:
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
             while True:
                 await self._due.wait()
                 await asyncio.sleep(COLLECT_S)
@@ -87,19 +86,13 @@ class Wakes:
                 for connected, agent in await self._choose(agents, scheduled):
                     group.create_task(self._wake(connected, agent))
 
-    async def _listen(self) -> None:
-        while True:
-            async with self._broker.events.subscribe(EVENT_BUFFER) as events:
-                await self._follow(events)
+    def _note(self, event: Event) -> None:
+        """Note who gets mail; where events are missing it may be anybody."""
+        if event.type in ARRIVALS:
+            self._agents.add(str(event.data.get("to")))
+            self._due.set()
+        elif event.type == "gap":
             self._schedule_all()
-            await asyncio.sleep(RESUBSCRIBE_S)
-
-    async def _follow(self, events: Subscription) -> None:
-        """Note who gets mail, until the subscription overflows."""
-        while (event := await events.get()) is not None:
-            if event.type in ARRIVALS:
-                self._agents.add(str(event.data.get("to")))
-                self._due.set()
 
     async def _choose(self, agents: set[str], scheduled: set[ConnectedSession]) -> list[tuple[ConnectedSession, str]]:
         """Return sessions to wake with their agents: of those that share an agent, the one woken longest ago."""

@@ -18,9 +18,10 @@ import structlog
 from postino.broker import Broker
 from postino.broker.claude import Waiting
 from postino.claude import notice
-from postino.hint import MARK, count, hint, intents, sender_names, what_waits
+from postino.hint import MARK, hint, intents, sender_names, what_waits
 from postino.mcp.connected import ConnectedSession, ConnectedSessions, Waker
 from postino.model import Batch, Message
+from postino.values import count
 
 RELAY_S = 2.0  # for the relay's answer; the relay gives the inbox socket half a second
 PROMPT_S = 10.0  # for the client to report the line as a prompt, which takes 0.1 s in an idle session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from postino.values import ANONYMOUS, HUMAN, visible
+from postino.values import count as count
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -125,11 +126,6 @@ def _time(found: Json) -> str:
             return " " * 8
         moment = datetime.fromtimestamp(int(ms) / 1000, UTC)
     return moment.astimezone().strftime("%H:%M:%S")
-
-
-def count(number: int, noun: str) -> str:
-    """Return `1 message` or `2 messages`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def message(item: Json, ink: Ink) -> str:

@@ -21,6 +21,7 @@ from postino.errors import PostinoError
 from postino.mcp import answers, prompts, resources
 from postino.mcp.arguments import parse
 from postino.mcp.instructions import instructions
+from postino.mcp.pending_read import RequestId
 from postino.mcp.session import Session
 from postino.mcp.tool import ToolCall
 from postino.mcp.tools import TOOLS
@@ -88,16 +89,13 @@ class PostinoServer(Server[Any]):
         if tool is None:
             name = visible(params.name)[:64]
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name}; the tools are {', '.join(TOOLS)}")
-        mail = self.session.broker.mail
         report = context.session.report_progress if (context.meta or {}).get("progress_token") is not None else None
         call, began, code = ToolCall(self.session, _id(context), report), time.monotonic(), None
         try:
             self.session.caller.check_tool(params.name)
             arguments = parse(params.name, tool.arguments, params.arguments or {})
-            leased = mail.clock()
-            answer = await self.session.run(call.request, tool.handler(call, arguments))
-            if params.name == "msg_read":
-                mail.check_lease(leased)
+            run = self._in_time if params.name == "msg_read" else self.session.run
+            answer = await run(call.request, tool.handler(call, arguments))
         except PostinoError as error:
             code = error.code
             return _result(error.body(), failed=True)
@@ -119,7 +117,15 @@ class PostinoServer(Server[Any]):
         self, context: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         request = _id(context)
-        return await _refusals(self.session.run(request, resources.read(self.session, request, str(params.uri))))
+        return await _refusals(self._in_time(request, resources.read(self.session, request, str(params.uri))))
+
+    async def _in_time(self, request: RequestId, operation: Awaitable[T]) -> T:
+        """Run what may read mail; raise StoreAway if others may have been given that mail meanwhile."""
+        mail = self.session.broker.mail
+        began = mail.clock()
+        answer = await self.session.run(request, operation)
+        mail.check_lease(began)
+        return answer
 
     async def _subscribe(self, _: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         await _refusals(resources.check_own(self.session, str(params.uri)))

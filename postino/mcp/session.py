@@ -230,7 +230,7 @@ class Session(SessionTasks):
             self._cancelled.discard(request)
 
     async def read(self, request: RequestId, limit: int, budget: int, *, verified: bool = False) -> Batch:
-        """Lease messages to this session: first those that an earlier read leased and did not show. Hold `reading`."""
+        """Lease messages to this session, also those that an earlier read leased and did not show. Hold `reading`."""
         shown = deliveries(self._pending)
         batch = await self.acting(
             lambda agent: self.broker.mail.read(

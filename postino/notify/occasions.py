@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from postino.hint import MAX_SENDERS, count, sender_names, shortened, valid_names
+from postino.hint import MAX_SENDERS, sender_names, shortened, valid_names
+from postino.values import count
 
 MOST = 5  # names of one kind; the rest is a number
 DOT = "\u2024"  # looks like a dot, but no client takes what contains it for the name of a host

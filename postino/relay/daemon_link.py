@@ -223,7 +223,7 @@ class DaemonLink:
     def _fail_if_not_started(self, now: float) -> None:
         if self.starter.failure:
             self.start_at = max(self.start_at, now + RESTART)
-            self.requests.shorten_waits(0.0)
+            self.requests.end_waits()
 
     def _connected(self, dialled: _socket.socket, now: float) -> None:
         self.socket = dialled
@@ -330,7 +330,7 @@ class DaemonLink:
 
     def _refused(self, sentence: str) -> None:
         self.refusal = sentence
-        self.requests.shorten_waits(0.0)
+        self.requests.end_waits()
         self.requests.expire(0.0, sentence)
         self._disconnected()
 

@@ -171,7 +171,7 @@ def ensure_id(line: bytes, message: dict[str, Any]) -> tuple[bytes, str | None]:
     return line, str(arguments["id"])
 
 
-def error_line(request_id: Id | None, code: int, text: str, data: Any = None) -> bytes:
+def error_line(request_id: Id | None, code: int, text: str, data: Any) -> bytes:
     """Return a JSON-RPC error response; `request_id` None answers a line that names no request."""
     error = {"code": code, "message": text} | ({} if data is None else {"data": data})
     return dumps({"jsonrpc": "2.0", "id": request_id, "error": error}).encode()

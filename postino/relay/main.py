@@ -184,9 +184,7 @@ class Relay:
         self.daemon.notify(line)
 
     def _handle_request(self, line: bytes, method: str, message: dict[str, Any]) -> None:
-        if (
-            method == "server/discover"
-        ):  # the modern era cannot carry channel notifications: this asks for the handshake
+        if method == "server/discover":  # that protocol has no channels: the client then sends initialize
             return self._error(message["id"], METHOD_NOT_FOUND, "Method not found", method)
         if self.daemon.refusal is not None:
             return self._error(message["id"], SERVER_ERROR, self.daemon.refusal)

@@ -108,10 +108,10 @@ class Requests:
             del self.waiting[request_id]
         return due
 
-    def shorten_waits(self, deadline: float) -> None:
-        """Let the waiting requests fail at `deadline` at the latest."""
+    def end_waits(self) -> None:
+        """Let the waiting requests fail when `expire` is called next."""
         for request in self.waiting.values():
-            request.deadline = min(request.deadline, deadline)
+            request.deadline = 0.0
 
     def expire(self, now: float, reason: str) -> list[Id]:
         """Fail the requests that have waited too long; return those of them that are in flight."""

@@ -88,7 +88,9 @@ class Guard:
     def _holder(self, given: str, policy: Policy) -> Caller | None:
         """Return the holder of the token in an Authorization header, None for POSTINO_API_TOKEN."""
         scheme, _, token = given.partition(" ")
-        offered = token.strip().encode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else b""
+        if scheme.lower() != "bearer":
+            raise Unauthorized("the header Authorization has to be `Bearer <token>`")
+        offered = token.strip().encode("utf-8", "surrogateescape")
         if self._token is not None and hmac.compare_digest(offered, self._token):
             return None
         caller = self._tokens.find(offered)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from postino.event_place import stream_parts
-from postino.model import Activity, Agent, Kind, iso
+from postino.model import Activity, Agent, Check, Kind, iso
 from postino.store.entries import alias_target, pairs
 from postino.store.keys import PER_AGENT
 from postino.store.names import AgentEntry, Names
@@ -146,12 +146,12 @@ class AgentTable:
         flat = await self._store.run_reading("describe", "", {"names": msgspec.json.encode(names).decode()}, more=keys)
         return [flat[at : at + _PER_AGENT] for at in range(0, len(flat), _PER_AGENT)]
 
-    async def check(self, agent: str, session: str) -> tuple[str, int, int]:
-        """Return the present name, how many messages a read could return now, and how many broadcasts are unseen."""
+    async def check(self, agent: str, session: str) -> Check:
+        """Return how many messages a read of an agent could return now, and how many broadcasts it has not seen."""
         agent, (unread, unseen) = await self._store.run_named(
             "check", agent, ttl_ms=self._limits.ttl_ms, session=session, max_dead=self._limits.max_inbox
         )
-        return agent, int(unread), int(unseen)
+        return Check(agent=agent, unread_messages=unread, unseen_broadcasts=unseen)
 
     async def forget(self, agent: str) -> bool:
         """Remove an agent, or what was read under a name by nobody known; return False if there was no agent.

@@ -22,7 +22,8 @@ _UNREADABLE = (KeyError, ValueError, OverflowError, OSError)
 
 def pairs(flat: list[str]) -> dict[str, str]:
     """Turn [field, value, ...] into a dict."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    each = iter(flat)
+    return dict(zip(each, each, strict=True))
 
 
 class Extras(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,10 +76,11 @@ def _digested(text: str) -> str:
 
 def extras_of(fields: Mapping[str, str]) -> dict[str, Any]:
     """Return the extras of a message as members of a record; none that a disk has altered."""
+    if not (text := fields.get("extras")):
+        return {}
     with contextlib.suppress(msgspec.MsgspecError):
-        if text := fields.get("extras"):
-            found = _decode_extras(text)
-            return {name: value for name in found.__struct_fields__ if (value := getattr(found, name)) is not None}
+        found = _decode_extras(text)
+        return {name: value for name in found.__struct_fields__ if (value := getattr(found, name)) is not None}
     return {}
 
 
@@ -103,10 +105,12 @@ def unpacked(flat: list[str]) -> dict[str, str]:
     fields = pairs(flat)
     words = fields.pop("m", "").split(" ", 6)
     if len(words) == 7:  # in format 1 each member is a field
-        fields["seq"], fields["t"], fields["id"], fields["from"], flags, _, fields["body"] = words
-        fields["verified"] = "1" if flags[:1] == "v" else ""
+        seq, t, id, sender, flags, _, body = words
+        verified = "1" if flags[:1] == "v" else ""
+        fields |= {"seq": seq, "t": t, "id": id, "from": sender, "verified": verified, "body": body}
         if flags[1:] in _VIAS:
-            return fields | {"via": _VIAS[flags[1:]], "thread": "", "reply_to": ""}
+            fields |= {"via": _VIAS[flags[1:]], "thread": "", "reply_to": ""}
+            return fields
         with contextlib.suppress(msgspec.DecodeError):
             rest = _decode(words[6])
             fields |= {"via": rest.via, "thread": rest.thread or "", "reply_to": rest.reply_to or "", "body": rest.body}

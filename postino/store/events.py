@@ -19,6 +19,7 @@ from postino.store.store import Store
 
 _NUMBERS = frozenset({"seq", "count", "delay_ms", "redelivered", "retry_after_s"})
 
+_decode_ids = msgspec.json.Decoder(list[str]).decode
 _LAST_SEQ = (1 << 64) - 1  # of the entries of one ms
 
 T = TypeVar("T")
@@ -185,9 +186,9 @@ def _noted(flat: list[str]) -> tuple[str, dict[str, Any]]:
         data = pairs(flat)
         kind = data.pop("type")
     if "ids" in data:
-        data["ids"] = msgspec.json.decode(data["ids"], type=list[str])
+        data["ids"] = _decode_ids(data["ids"])
     if "reader" in data and kind.startswith("msg_"):  # the reader of broadcasts is an agent
         data["reader"] = short_consumer(data["reader"])
-    for name in _NUMBERS & data.keys():
-        data[name] = int(data[name])
+    if not _NUMBERS.isdisjoint(data):
+        data |= {name: int(data[name]) for name in _NUMBERS & data.keys()}
     return kind, data

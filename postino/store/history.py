@@ -21,6 +21,7 @@ NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
 _MARKS = 10  # that are followed at once
 _NEWER = 100  # entries of one round trip, since the last search for a thread
 _MOST_NEWER = 5_000  # of one search: the rest is for the next one
+_NEWER_S = 0.5  # of one search; long bodies take longer than short ones
 _FEW = 1_000  # noted entries of a thread, which are looked at rather than what the index has of an agent
 _SCRIPT_MS = 20  # longest time from the start of a script to its last command; it takes 1
 _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
@@ -76,8 +77,9 @@ class HistoryStream:
 
         If the newest entry noted is gone, others may be as well, or the history is another: then all is forgotten.
         """
-        history, last, more = self._store.keys.shared("history"), self._places.last, 0
-        while last and more < _MOST_NEWER:
+        clock, history = asyncio.get_running_loop().time, self._store.keys.shared("history")
+        until, last, more = clock() + _NEWER_S, self._places.last, 0
+        while last and more < _MOST_NEWER and clock() < until:
             found = await self._store.query("XRANGE", history, id_at(last), "+", "COUNT", _NEWER + 1)
             if not found or place_of(found[0][0]) != last:
                 self._places.forget()

@@ -99,9 +99,7 @@ class PeopleTable:
         _, (added,) = await self._store.run_named("import_fields", inbox, pairs=msgspec.json.encode(rows).decode())
         return int(added)
 
-    async def unopened(
-        self, inbox: str, limit: int, before: str | None = None
-    ) -> tuple[list[tuple[str, Message]], bool]:
+    async def unopened(self, inbox: str, limit: int, before: str | None) -> tuple[list[tuple[str, Message]], bool]:
         """Return entry and message of the newest `limit` before an entry that nobody has opened, newest first.
 
         They are fewer if they are long. Returns also whether there may be older ones.

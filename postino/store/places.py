@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from postino.event_place import stream_parts
 
-MOST = 120_000  # entries, some 200 bytes each
+MOST = 120_000  # entries, some 250 bytes each
 _SEQ_BITS = 64  # a stream ID is one number here, which is smaller and quicker to compare than a tuple
 
 
@@ -37,7 +37,7 @@ class Places:
         """Begin anew."""
         self.first = self.last = self._count = 0
         self.whole = False
-        self._of: dict[str, list[int]] = {}  # in order
+        self._of: dict[str, tuple[int, ...]] = {}  # in order; a list of one place would take twice as much
 
     def note_older(self, before: int | None, seen: Sequence[Seen], *, whole: bool) -> None:
         """Note `seen`, which are in order all entries from its first to `before`, as far as they join those noted.
@@ -54,7 +54,7 @@ class Places:
         self.first = older[0].place if older else self.first
         self.whole = self.whole or whole
         for key, places in self._by_key(older).items():
-            self._of[key] = [*places, *self._of.get(key, ())]
+            self._of[key] = (*places, *self._of.get(key, ()))
 
     def note_newer(self, after: int, seen: Sequence[Seen]) -> None:
         """Note `seen`, which are in order all entries from `after` to its last, as far as they join those noted."""
@@ -66,11 +66,11 @@ class Places:
         elif newer:
             self.last = newer[-1].place
             for key, places in self._by_key(newer).items():
-                self._of.setdefault(key, []).extend(places)
+                self._of[key] = (*self._of.get(key, ()), *places)
 
-    def of(self, key: str, before: int, count: int) -> list[int]:
+    def of(self, key: str, before: int, count: int) -> tuple[int, ...]:
         """Return the places of a thread or id before a place, newest first, at most `count`."""
-        places = self._of.get(key, [])
+        places = self._of.get(key, ())
         end = bisect_left(places, before)
         return places[max(0, end - count) : end][::-1]
 

@@ -19,6 +19,7 @@ from redis.exceptions import (
 
 from postino.errors import PostinoError, StoreAway
 from postino.home_store import HomeStore
+from postino.store.valkey.admin import parse_info, unavailable
 
 #: what the scripts and the store call, each with arguments that change nothing, `?` for a key that does not exist;
 #: Redis 7.0 and Valkey 7.2 have all of it
@@ -122,22 +123,18 @@ def refusals(here: HomeStore) -> Iterator[None]:
             raise
         reason = str(cause).rstrip(".") or type(cause).__name__
         if isinstance(cause.__cause__ or cause, (AuthenticationError, NoPermissionError)):  # HELLO wraps it
-            raise _refusal(f"{where} refuses to serve postino: {reason}; check user and password") from None
+            raise unavailable(f"{where} refuses to serve postino: {reason}; check user and password") from None
         advice = (
             "start it or change POSTINO_VALKEY_URL" if here.url else "`postino down` ends it, `postino up` starts it"
         )
-        raise _refusal(f"{where} does not serve: {reason}; {advice}") from None
-
-
-def _refusal(sentence: str) -> StoreAway:
-    return StoreAway(sentence, outcome="none")
+        raise unavailable(f"{where} does not serve: {reason}; {advice}") from None
 
 
 def refuse_replica(replies: list[Any]) -> None:
     """Raise StoreAway if the reply to INFO replication, where there is one, is that of a replica."""
     for each in replies:
-        if isinstance(each, str) and _info(each).get("role", "master") != "master":
-            raise _refusal("the server is a replica at the moment")
+        if parse_info(each).get("role", "master") != "master":
+            raise unavailable("the server is a replica at the moment")
 
 
 def judge(where: str, replies: list[Any], missing: Any, *, moves: bool = False, fenced: bool = False) -> Probe:
@@ -150,12 +147,12 @@ def judge(where: str, replies: list[Any], missing: Any, *, moves: bool = False, 
         StoreAway: it lacks a command, this user may not call one, or it is a read-only replica.
     """
     info, replication, config = (None if isinstance(each, Exception) else each for each in replies)
-    server = _server(_info(info))
-    role = _info(replication)
+    server = _server(parse_info(info))
+    role = parse_info(replication)
     if role and role.get("role") != "master" and role.get("slave_read_only", "1") == "1":
         if moves:
-            raise _refusal(f"{where} ({server}) is a replica at the moment: its primary is looked for anew")
-        raise _refusal(f"{where} ({server}) is a read-only replica: name its primary in POSTINO_VALKEY_URL")
+            raise unavailable(f"{where} ({server}) is a replica at the moment: its primary is looked for anew")
+        raise unavailable(f"{where} ({server}) is a read-only replica: name its primary in POSTINO_VALKEY_URL")
     _check_rights(where, server, missing)
     found = _durability(server, None if config is None else dict(zip(config[::2], config[1::2], strict=True)), role)
     if moves and not fenced:
@@ -165,7 +162,7 @@ def judge(where: str, replies: list[Any], missing: Any, *, moves: bool = False, 
 
 def history_of(replies: list[Any]) -> tuple[str, str] | None:
     """Return what names a server's process and the line of its data, from the replies to QUESTIONS; None: not said."""
-    info, replication = (_info(each) if isinstance(each, str) else {} for each in replies[:2])
+    info, replication = (parse_info(each) for each in replies[:2])
     names = info.get("run_id", ""), replication.get("master_replid", "")
     return names if all(names) else None
 
@@ -174,32 +171,27 @@ def _check_rights(where: str, server: str, missing: Any) -> None:
     if isinstance(missing, PostinoError):
         raise missing
     if isinstance(missing, (AskError, ClusterError, ClusterDownError)):  # MOVED is an AskError
-        raise _refusal(
+        raise unavailable(
             f"{where} ({server}) is a node of a cluster that keeps postino's keys elsewhere ({missing}); "
             "write redis+cluster://HOST:PORT,... or rediss+cluster:// in POSTINO_VALKEY_URL"
         )
     if isinstance(missing, Exception):
-        raise _refusal(f"{where} ({server}) refuses postino's scripts: {missing}")
+        raise unavailable(f"{where} ({server}) refuses postino's scripts: {missing}")
     found = dict(zip(missing[::2], missing[1::2], strict=True))
     unknown = [name for name, reason in found.items() if "called from script" in reason]
     if unknown:
-        raise _refusal(f"{where} ({server}) lacks {', '.join(unknown)}: postino needs Valkey 7.2+ or Redis 7.0+")
+        raise unavailable(f"{where} ({server}) lacks {', '.join(unknown)}: postino needs Valkey 7.2+ or Redis 7.0+")
     keys = [name for name, reason in found.items() if reason == "key"]
     if keys and len(keys) == len(found):
-        raise _refusal(
+        raise unavailable(
             f"{where} ({server}) does not let this user read and write the keys {', '.join(keys)}: "
             "give the user all keys that begin so, e.g. by ACL SETUSER USER '~{PREFIX}:*'"
         )
     if found:
-        raise _refusal(
+        raise unavailable(
             f"{where} ({server}) does not let this user call {', '.join(found)} on postino's keys: "
             "give the user these commands, e.g. by ACL SETUSER"
         )
-
-
-def _info(text: str | None) -> dict[str, str]:
-    lines = text.splitlines() if text else []
-    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def _server(info: dict[str, str]) -> str:

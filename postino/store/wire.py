@@ -53,13 +53,15 @@ def encode_words(words: Iterable[str | int]) -> bytes:
     Raises:
         UnicodeEncodeError: as `encode`. The type of a word is not checked here.
     """
-    text = ""
+    parts: list[str] = []
     for each in words:
         word = f"{each}"
-        length = len(word) if word.isascii() else len(word.encode())
-        start = _STARTS[length] if length < _MOST else f"${length}"
-        text += f"{start}\r\n{word}\r\n"
-    return text.encode()
+        length = len(word)
+        parts += _STARTS[length] if length < _MOST else f"${length}", word
+    text = "\r\n".join([*parts, ""])
+    if text.isascii():
+        return text.encode()
+    return b"".join([b"$%d\r\n%b\r\n" % (len(each), each) for each in map(str.encode, parts[1::2])])
 
 
 class Wire(asyncio.Protocol):

@@ -21,7 +21,7 @@ from postino.tui.panes import Hint, Line, MessagePane, Row, Rows, Side, fill
 from postino.tui.sight import Sight
 from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
-from postino.tui.writing import Writing
+from postino.tui.writing import EVERYONE, Writing
 
 Json = dict[str, Any]
 
@@ -258,11 +258,7 @@ class Inbox(App[None]):
 
     @on(Writing.Send)
     async def _on_send(self, message: Writing.Send) -> None:
-        sent = await self._change(
-            lambda client: client.send(
-                message.to, message.body, sender=self.me, reply_to=message.reply_to, thread=message.thread
-            )
-        )
+        sent = await self._change(lambda client: message.post(client, self.me))
         if sent is not None:
             self.query_one(Writing).sent()
             self._say("; ".join([f"sent to {message.to}", *([sent["note"]] if "note" in sent else [])]))
@@ -327,9 +323,10 @@ class Inbox(App[None]):
             self.query_one(Writing).begin(to, reply_to=reply_to, thread=item.get("thread"))
 
     def action_write(self) -> None:
-        """Write to the agent that is shown, or to anybody."""
+        """Write to the agent that is shown, to everyone among the broadcasts, or to anybody."""
         names = [agent["name"] for agent in self.query_one(Side).agents]
-        self.query_one(Writing).begin(self._place.agent, thread=self._place.thread, names=names)
+        to = EVERYONE if self._place.view == "broadcasts" else self._place.agent
+        self.query_one(Writing).begin(to, thread=self._place.thread, names=names)
 
     async def action_choose(self, number: int) -> None:
         """Answer with one of the choices that the sender offers."""

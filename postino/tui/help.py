@@ -17,7 +17,7 @@ KEYS = (
     ("Enter", "open the agent, or the thread of the message"),
     ("g i", "inbox; g m messages, g t threads, g b broadcasts"),
     ("r", "reply"),
-    ("w", "write a message"),
+    ("w", "write a message; a broadcast among the broadcasts"),
     ("1-5", "answer with a choice"),
     ("e", "done: out of the inbox"),
     ("v", "show the message as written, or rendered"),
@@ -31,7 +31,7 @@ KEYS = (
 
 
 class Help(ModalScreen[None]):
-    """Shows the keys until a key is pressed."""
+    """Shows the keys until it is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,enter", "dismiss", "Close")]
 

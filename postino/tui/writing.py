@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,7 +13,11 @@ from textual.message import Message
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static, TextArea
 
+from postino.client import Client
 from postino.tui.rows import line
+
+Json = dict[str, Any]
+EVERYONE = "all"  # a reserved name: no agent can have it
 
 
 class Writing(Vertical):
@@ -31,6 +35,17 @@ class Writing(Vertical):
             super().__init__()
             self.to, self.body, self.reply_to, self.thread = to, body, reply_to, thread
 
+        def post(self, client: Client, sender: str | None) -> Json:
+            """Send it: to everyone as a broadcast, to several with commas between as a list.
+
+            Raises:
+                PostinoError: it was refused, or is not known to have arrived.
+            """
+            if self.to == EVERYONE:
+                return client.broadcast(self.body, sender=sender)
+            to = [each.strip() for each in self.to.split(",") if each.strip()] if "," in self.to else self.to
+            return client.send(to, self.body, sender=sender, reply_to=self.reply_to, thread=self.thread)
+
     class Begun(Message):
         """Somebody begins to write."""
 
@@ -47,15 +62,19 @@ class Writing(Vertical):
     def compose(self) -> ComposeResult:
         """Make the parts."""
         yield Static(id="compose-head", markup=False)
-        yield Input(placeholder="to which agent or person", id="compose-to", compact=True)
+        yield Input(
+            placeholder="an agent, several with commas between, or a #group",
+            id="compose-to",
+            compact=True,
+        )
         yield TextArea(id="compose-text", compact=True)
 
     def begin(
         self, to: str | None, *, reply_to: str | None = None, thread: str | None = None, names: Sequence[str] = ()
     ) -> None:
-        """Show it, for a message to `to`; None: that is asked for, and one of `names` proposed."""
+        """Show it, for a message to `to`, or to EVERYONE; None: that is asked for, and one of `names` proposed."""
         self._to, self._reply_to, self._thread = to, reply_to, thread
-        about = f"To {line(to)}" if to else "A new message"
+        about = "To everyone: a broadcast" if to == EVERYONE else f"To {line(to)}" if to else "A new message"
         about += f" · thread {line(thread)}" if thread else ""
         self.query_one("#compose-head", Static).update(Content(about))
         recipient, text = self.query_one("#compose-to", Input), self.query_one("#compose-text", TextArea)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from postino.broker import Broker, Hello
 from postino.event_place import EventPlace, stream_parts
 from postino.model import BroadcastDraft, Draft, Sender
+from postino.store.store import Store
 
+T = TypeVar("T", Broker, Store)
 Open = Callable[..., Awaitable[Broker]]
 Lines = list[dict[str, Any]]
 CI = Sender(name="ci", via="http")
@@ -17,6 +20,16 @@ ALICE = Sender(name="alice", via="mcp", verified=True)
 LETTERS = {"thread": "a title: t1", "reply_to": "earlier", "expects": "none"}
 BODIES = ['{"a": "\\u0000"}', "naïve ✉ 漢字", "line\nline\r\n\ttab", " ", '"\\' * 50, "x" * 32_768, "🎉" * 32_768]
 IDS = (*(f"m{number}" for number in range(12)), "same", "after")
+
+
+@contextlib.asynccontextmanager
+async def closing(opening: Awaitable[T]) -> AsyncIterator[T]:
+    """Open a broker or store, and close it at the end."""
+    opened = await opening
+    try:
+        yield opened
+    finally:
+        await opened.close()
 
 
 async def send(broker: Broker, id: str, to: str = "bob", sender: Sender = CI, **more: Any) -> bool:
@@ -84,11 +97,11 @@ async def exported(broker: Broker) -> Lines:
 
 
 async def imported(broker: Broker, lines: list[Any], **how: bool) -> Any:
-    async def feed() -> AsyncIterator[bytes]:
+    async def raw_lines() -> AsyncIterator[bytes]:
         for line in lines:
             yield line if isinstance(line, bytes) else json.dumps(line).encode()
 
-    return await broker.transfer.import_(feed(), **how)
+    return await broker.transfer.import_(raw_lines(), **how)
 
 
 async def older(broker: Broker, agent: str, id: str, days: int) -> None:
@@ -100,3 +113,10 @@ async def older(broker: Broker, agent: str, id: str, days: int) -> None:
     await call("XADD", keys.of("inbox", agent), f"{sent}-1", *fields)
     record = await call("HGET", keys.of("index", agent), id)
     await call("HSET", keys.of("index", agent), id, record.replace(stream_id, f"{sent}-1", 1))
+
+
+async def next_ms(broker: Broker) -> None:
+    """Wait for the next ms of Valkey's clock: what is sent in one ms is told before all else that happened in it."""
+    before = await broker.events.now_ms()
+    while await broker.events.now_ms() == before:
+        pass

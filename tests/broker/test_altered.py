@@ -14,7 +14,7 @@ from postino.config import Settings
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
-from tests.broker.mailrooms import exported, imported
+from tests.broker.mailrooms import closing, exported, imported
 from tests.waiting import eventually
 
 CI = Sender(name="ci", via="http")
@@ -78,8 +78,7 @@ async def test_an_altered_message_goes_to_the_dead_letters(
     home: Home, stopped: Path, old: bytes, new: bytes, ack_now: bool
 ) -> None:
     change(stopped, old, new)
-    broker = await Broker.open(Settings(home=home))
-    try:
+    async with closing(Broker.open(Settings(home=home))) as broker:
         batch = await broker.mail.read("bob", "c-1", limit=10, ack_now=ack_now)
 
         assert [each.body for each in batch.lease.items] == ["pay 000 euros", "pay 200 euros"]
@@ -94,14 +93,11 @@ async def test_an_altered_message_goes_to_the_dead_letters(
             (notice,) = (await broker.mail.read("ci", "c-ci", limit=5)).lease.items
             assert (notice.from_, notice.reply_to) == ("system", "m1")
             assert "altered on disk" in notice.body
-    finally:
-        await broker.close()
 
 
 async def test_one_whose_id_is_lost_goes_there_under_its_place_and_holds_up_nobody(home: Home, stopped: Path) -> None:
     change(stopped, b" m1 ci - 13 [", b" m1_ci_-_13_[")
-    broker = await Broker.open(Settings(home=home))
-    try:
+    async with closing(Broker.open(Settings(home=home))) as broker:
         batch = await broker.mail.read("bob", "c-1", limit=10)
 
         assert [each.id for each in batch.lease.items] == ["m0", "m2"]
@@ -109,21 +105,16 @@ async def test_one_whose_id_is_lost_goes_there_under_its_place_and_holds_up_nobo
         (letter,), _ = await broker.dead.page("bob", 10, 0)
         assert (letter.reason, letter.altered) == ("altered", True)
         assert await broker.dead.requeue("bob", None) == [letter.id]
-    finally:
-        await broker.close()
 
 
 async def test_it_is_not_given_out_after_a_requeue_either(home: Home, stopped: Path) -> None:
     change(stopped, b"pay 100", b"pay 900")
-    broker = await Broker.open(Settings(home=home))
-    try:
+    async with closing(Broker.open(Settings(home=home))) as broker:
         await broker.mail.read("bob", "c-1", limit=10, ack_now=True)
         assert await broker.dead.requeue("bob", None) == ["m1"]
 
         assert (await broker.mail.read("bob", "c-1", limit=10)).lease.items == []
         assert (await broker.dead.page("bob", 10, 0))[1] == 1
-    finally:
-        await broker.close()
 
 
 @pytest.mark.parametrize(
@@ -138,8 +129,7 @@ async def test_it_is_not_given_out_after_a_requeue_either(home: Home, stopped: P
 )
 async def test_what_lists_it_marks_it(home: Home, stopped: Path, old: bytes, new: bytes) -> None:
     change_all(stopped, old, new)
-    broker = await Broker.open(Settings(home=home))
-    try:
+    async with closing(Broker.open(Settings(home=home))) as broker:
         listed, _ = await broker.mail.peek("bob", 10, 0)
         past = (await broker.history.search(agent="bob")).items
         for items in (listed, [each for each in past if each.to == "bob"]):
@@ -150,8 +140,6 @@ async def test_what_lists_it_marks_it(home: Home, stopped: Path, old: bytes, new
         await broker.mail.read("bob", "c-1", limit=10)
         letters, _ = await broker.dead.page("bob", 10, 0)
         assert ("m1", True) in [(each.id, each.altered) for each in letters]
-    finally:
-        await broker.close()
 
 
 async def test_an_altered_broadcast_is_marked_in_the_list_and_read_without_its_body(home: Home) -> None:
@@ -162,8 +150,7 @@ async def test_an_altered_broadcast_is_marked_in_the_list_and_read_without_its_b
     await EmbeddedValkey(home).stop()
     (file,) = (home.data / "appendonlydir").glob("*.incr.aof")
     file.write_bytes(file.read_bytes().replace(b"deploy 100", b"deploy 900"))
-    broker = await Broker.open(Settings(home=home))
-    try:
+    async with closing(Broker.open(Settings(home=home))) as broker:
         items, _ = await broker.broadcasts.page(10, 0)
         assert [(each.body, each.altered is True) for each in items] == [
             ("deploy 000", False), ("deploy 900", True), ("deploy 200", False)
@@ -174,8 +161,6 @@ async def test_an_altered_broadcast_is_marked_in_the_list_and_read_without_its_b
         assert [(each.id, each.body, each.altered is True) for each in unseen] == [
             ("b0", "deploy 000", False), ("b1", "", True), ("b2", "deploy 200", False)
         ]  # fmt: skip
-    finally:
-        await broker.close()
 
 
 async def test_what_was_stored_without_a_digest_is_shown_as_it_is(broker: Broker) -> None:
@@ -199,8 +184,7 @@ async def test_what_was_stored_without_a_digest_is_shown_as_it_is(broker: Broker
 async def test_a_read_answers_although_the_altered_message_cannot_be_moved(home: Home, stopped: Path, proxy) -> None:
     change(stopped, b"pay 100", b"pay 900")
     between = await proxy(f"unix://{await EmbeddedValkey(home).start()}")
-    broker = await Broker.open(Settings(home=home, valkey_url=between.url, message_lease=1))
-    try:
+    async with closing(Broker.open(Settings(home=home, valkey_url=between.url, message_lease=1))) as broker:
         between.cut_before = broker._store.scripts["bury"].sha.encode()
         batch = await broker.mail.read("bob", "c-1", limit=10)
         between.cut_before = None
@@ -215,8 +199,6 @@ async def test_a_read_answers_although_the_altered_message_cannot_be_moved(home:
         await eventually(buried, "its lease has ended")
         (letter,), _ = await broker.dead.page("bob", 10, 0)
         assert (letter.id, letter.reason) == ("m1", "altered")
-    finally:
-        await broker.close()
 
 
 @pytest.mark.parametrize("damaged", ["1-0 x", "garbage", "x 1", "1 1", " ", "-1 -1", "1-0 " + "9" * 30])

@@ -1,4 +1,4 @@
-"""One Claude process, one agent; and each message is announced to it once."""
+"""One Claude process, one agent; and it is notified of each message once."""
 
 from __future__ import annotations
 

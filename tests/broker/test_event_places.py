@@ -13,19 +13,13 @@ from postino.broker import events as broker_events
 from postino.event_place import EventPlace
 from postino.model import BroadcastDraft, Draft, Event, Sender
 from postino.several import ManyDraft
-from tests.broker.mailrooms import CI, imported, raw
+from tests.broker.mailrooms import CI, imported, next_ms, raw
 
 BOTH = ("events", "history")
 
 
 def told(events: list[Event]) -> list[tuple[str, Any]]:
     return [(each.type, each.data) for each in events]
-
-
-async def next_ms(broker: Broker) -> None:
-    before = await broker.events.now_ms()
-    while await broker.events.now_ms() == before:
-        pass
 
 
 async def heard(listener: Any, until: str) -> list[Event]:

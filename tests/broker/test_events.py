@@ -1,4 +1,4 @@
-"""The feed: every change is told once, in order; a slow listener is dropped; nobody waits beside arrived mail."""
+"""Events: every change is told once, in order; a slow listener is dropped; nobody waits beside arrived mail."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from postino.config import Settings
 from postino.event_place import EventPlace
 from postino.model import Event
 from postino.paths import Home
+from tests.broker.mailrooms import next_ms
 from tests.faults.failovers import opened
 from tests.nodes import DURABLE, Node
 from tests.waiting import eventually
@@ -24,13 +25,6 @@ from tests.waiting import eventually
 async def take(subscription, count: int) -> list[Event]:
     async with asyncio.timeout(5):
         return [await subscription.get() for _ in range(count)]
-
-
-async def next_ms(broker: Broker) -> None:
-    """Wait for the next ms of Valkey's clock: what is sent in one ms is told before all else that happened in it."""
-    before = await broker.events.now_ms()
-    while await broker.events.now_ms() == before:
-        pass
 
 
 async def woken(broker: Broker, agent: str, change) -> float:

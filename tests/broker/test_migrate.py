@@ -17,6 +17,7 @@ from postino.model import Draft, Sender, digest
 from postino.paths import Home
 from postino.store.migrate import migrate
 from postino.store.pipeline import Pipeline
+from tests.broker.mailrooms import closing
 
 CI = Sender(name="ci", via="http")
 GROUP = "agents"
@@ -77,8 +78,7 @@ async def opened(home: Home, server: Any) -> Broker:
 
 
 async def test_mail_of_format_1_means_the_same_afterwards(home: Home, old: Any) -> None:
-    broker = await opened(home, old)
-    try:
+    async with closing(opened(home, old)) as broker:
         history = (await broker.history.search(agent="rob")).items
         assert [(each.id, each.state, each.thread, each.verified) for each in history] == [
             ("m3", "queued", "t", True), ("m2", "leased", "t", True), ("m1", "acked", "t", True)
@@ -104,8 +104,6 @@ async def test_mail_of_format_1_means_the_same_afterwards(home: Home, old: Any) 
         assert (await broker.mail.state("bob", "d1")).state == "acked"
         lines = b"".join([part async for part in broker.transfer.export()])
         assert b'"damaged"' not in lines and lines.count(b'"type":"history"') == 4
-    finally:
-        await broker.close()
 
 
 async def test_a_daemon_of_format_1_finds_nothing_and_stores_nothing(home: Home, old: Any, monkeypatch) -> None:
@@ -123,11 +121,8 @@ async def test_a_daemon_of_format_1_finds_nothing_and_stores_nothing(home: Home,
 async def test_data_from_before_stores_had_ids_is_taken_over(home: Home, old: Any) -> None:
     old.ask("DEL", "{po}:meta")
 
-    broker = await opened(home, old)
-    try:
+    async with closing(opened(home, old)) as broker:
         assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "m3"]
-    finally:
-        await broker.close()
     assert old.ask("HGET", "{po}:meta", "format") == "4"
 
 
@@ -137,14 +132,11 @@ async def test_the_ids_of_a_name_that_was_forgotten_stay_once_it_is_used_again(
 ) -> None:
     old.ask("HSET", "{po}:index:eve", "e1", record("e1", "1-1", 1, 1, st="acked"), "#seq", 1)
     old.ask("PEXPIRE", "{po}:index:eve", 86_400_000)
-    broker = await opened(home, old)
-    try:
+    async with closing(opened(home, old)) as broker:
         if joined:
             await broker.sessions.join(Hello(session="s-1", generation=1, name="eve"))
         assert (await broker.mail.send(Draft(id="e2", to="eve", body="new"), CI)).seq == 2
         assert old.ask("PTTL", "{po}:index:eve") == -1, "mail would lose its record, and no reader could acknowledge it"
-    finally:
-        await broker.close()
 
 
 @pytest.mark.parametrize("leaves", ["", "ci", "rob"])
@@ -161,12 +153,9 @@ async def test_names_that_come_in_between_are_taken_over_too(home: Home, old: An
         return reply
 
     monkeypatch.setattr(Pipeline, "call", call)
-    broker = await opened(home, old)
-    try:
+    async with closing(opened(home, old)) as broker:
         assert calls
         assert [each.id for each in (await broker.mail.peek("eve", 10, 0))[0]] == ["e1"]
-    finally:
-        await broker.close()
 
 
 async def test_a_rename_back_in_between_is_taken_over_too(home: Home, old: Any, monkeypatch) -> None:
@@ -181,25 +170,19 @@ async def test_a_rename_back_in_between_is_taken_over_too(home: Home, old: Any, 
         return reply
 
     monkeypatch.setattr(Pipeline, "call", call)
-    broker = await opened(home, old)
-    try:
+    async with closing(opened(home, old)) as broker:
         assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "m3"]
-    finally:
-        await broker.close()
 
 
 async def test_an_import_that_was_under_way_still_is(home: Home, old: Any) -> None:
     old.ask("HSET", "{po}:meta", "import", "some-export")
 
-    broker = await opened(home, old)
-    try:
+    async with closing(opened(home, old)) as broker:
         assert await broker.transfer._table.is_importing()
         assert await broker.transfer.abandon()
         assert (await broker.mail.send(Draft(id="m6", to="bob", body="new"), CI)).created
         await migrate(broker._store.writes, broker._store.keys, broker._store.scripts["migrate"])
         assert old.ask("XLEN", "{po}:inbox4:bob") == 3, "a second time nothing is changed"
-    finally:
-        await broker.close()
 
 
 @pytest.fixture
@@ -218,8 +201,7 @@ def of_format_3(serve: Any) -> Any:
 
 
 async def test_mail_of_format_3_means_the_same_afterwards(home: Home, of_format_3: Any) -> None:
-    broker = await opened(home, of_format_3)
-    try:
+    async with closing(opened(home, of_format_3)) as broker:
         history = (await broker.history.search(agent="rob")).items
         assert [(each.id, each.kind, each.to, each.state, each.via) for each in history] == [
             ("n1", "message", "bob, eve", "queued", "mcp"), ("m3", "message", "bob", "queued", "mcp"),
@@ -252,8 +234,6 @@ async def test_mail_of_format_3_means_the_same_afterwards(home: Home, of_format_
         ]  # fmt: skip
         lines = b"".join([part async for part in broker.transfer.export()])
         assert b'"damaged"' not in lines and lines.count(b'"type":"history"') == 12
-    finally:
-        await broker.close()
 
 
 async def test_a_daemon_of_format_3_finds_nothing_and_stores_nothing(home: Home, of_format_3: Any, monkeypatch) -> None:
@@ -269,11 +249,8 @@ async def test_a_daemon_of_format_3_finds_nothing_and_stores_nothing(home: Home,
 async def test_data_of_format_3_that_has_lost_its_id_is_taken_over(home: Home, of_format_3: Any) -> None:
     of_format_3.ask("DEL", "{po}:meta")
 
-    broker = await opened(home, of_format_3)
-    try:
+    async with closing(opened(home, of_format_3)) as broker:
         assert [each.id for each in (await broker.mail.peek("bob", 10, 0))[0]] == ["m2", "r1", "m3", "n1"]
-    finally:
-        await broker.close()
 
 
 @pytest.mark.parametrize("import_", [False, True])
@@ -284,12 +261,9 @@ async def test_only_an_import_of_format_3_that_was_under_way_still_is(
     if import_:
         of_format_3.ask("HSET", "{po}:meta", "imports3", "some-export")
 
-    broker = await opened(home, of_format_3)
-    try:
+    async with closing(opened(home, of_format_3)) as broker:
         assert await broker.transfer.abandon() == import_
         assert (await broker.mail.send(Draft(id="m7", to="bob", body="new"), CI)).created
-    finally:
-        await broker.close()
 
 
 @pytest.fixture
@@ -306,8 +280,7 @@ def of_format_2(of_format_3: Any) -> Any:
 
 async def test_events_of_format_2_are_resumed_where_their_reader_was(home: Home, of_format_2: Any) -> None:
     first = of_format_2.ask("XRANGE", "{po}:events", "-", "+")[0][0]
-    broker = await opened(home, of_format_2)
-    try:
+    async with closing(opened(home, of_format_2)) as broker:
         await broker.mail.send(Draft(id="n2", to="eve", body="new"), CI)
         told, gap = await broker.events.replay(first, 10)
         assert [(each.type, each.data.get("id"), each.data["seq"]) for each in told] == [
@@ -315,8 +288,6 @@ async def test_events_of_format_2_are_resumed_where_their_reader_was(home: Home,
         ]  # fmt: skip
         assert (told[0].data["ids"], gap) == (["m0"], False)
         assert [each.id for each in (await broker.mail.read("eve", "s-1")).lease.items] == ["n1", "n2"]
-    finally:
-        await broker.close()
 
 
 async def test_a_daemon_of_format_2_stores_nothing_that_nobody_would_be_told_of(home: Home, of_format_2: Any) -> None:
@@ -330,12 +301,9 @@ async def test_a_daemon_of_format_2_stores_nothing_that_nobody_would_be_told_of(
 async def test_an_import_of_format_2_that_was_under_way_still_is(home: Home, of_format_2: Any) -> None:
     of_format_2.ask("HSET", "{po}:meta", "imports", "some-export")
 
-    broker = await opened(home, of_format_2)
-    try:
+    async with closing(opened(home, of_format_2)) as broker:
         assert await broker.transfer.abandon()
         assert (await broker.mail.send(Draft(id="n2", to="eve", body="new"), CI)).created
-    finally:
-        await broker.close()
 
 
 async def test_what_is_sent_after_a_newer_daemon_has_taken_over_the_data_is_told_so(broker: Broker) -> None:

@@ -22,7 +22,7 @@ from postino.errors import BadField, InboxFull, KeyReused, NameTaken, UnknownAge
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 from tests.broker.mailbox_model import DELIVERIES, MOST, Box, Mail
-from tests.broker.two_daemons import FEED, IDS, TwoDaemons
+from tests.broker.two_daemons import IDS, KEPT, TwoDaemons
 
 EXAMPLES, STEPS = int(os.environ.get("MACHINE_EXAMPLES", "30")), int(os.environ.get("MACHINE_STEPS", "60"))
 CI = Sender(name="ci", via="http")
@@ -309,7 +309,7 @@ class Machine(TwoDaemons):
             box, last, first = self.boxes.get(self.present(sender)), len(self.fates), self.first_alive()
             self.fates.append("alive")
             self.said[f"{sender}-{id}"] = last + 1
-            if self.fates.count("alive") > FEED:
+            if self.fates.count("alive") > KEPT:
                 self.fates[self.first_alive() - 1] = "trimmed"
             if box and (first - 1 if box.cursor is None else box.cursor) >= last:
                 box.cursor = last + 1

@@ -16,7 +16,7 @@ from postino.paths import Home
 from tests.broker.listed import agree
 from tests.broker.mailbox_model import DELIVERIES, MOST, Box
 
-FEED = 3  # broadcasts kept
+KEPT = 3  # broadcasts
 T = TypeVar("T")
 IDS = [f"m{number}" for number in range(16)]
 
@@ -29,7 +29,7 @@ class TwoDaemons(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         told = Settings(
             home=home, valkey_url=url, key_prefix=f"t{secrets.token_hex(6)}:", message_lease=3600, max_inbox=MOST,
-            max_deliveries=DELIVERIES, max_broadcasts=FEED,
+            max_deliveries=DELIVERIES, max_broadcasts=KEPT,
         )  # fmt: skip
         self.settings = told
         self.brokers = [self.run(Broker.open(told)) for _ in range(2)]
@@ -37,7 +37,7 @@ class TwoDaemons(RuleBasedStateMachine):
         self.boxes: dict[str, Box] = {}
         self.forgotten: dict[str, Box] = {}
         self.alias: dict[str, str] = {}
-        self.sessions: dict[str, int | None] = {}  # live ones -> their own place in the feed
+        self.sessions: dict[str, int | None] = {}  # live ones -> their own place in the broadcasts
         self.asleep: dict[str, tuple[str, int | None]] = {}  # whom each was then, and that place
         self.fates: list[str] = []  # of broadcast 1, 2, ...: alive, trimmed or cleared
         self.said: dict[str, int] = {}

@@ -187,6 +187,21 @@ def worker_daemon() -> Iterator[Served]:
         yield served
 
 
+@pytest.fixture
+def valkey(served: Served) -> Iterator[redis.Redis]:
+    """The daemon's Valkey, to write what the API refuses, or much at once."""
+    with served.valkey() as client:
+        yield client
+
+
+@pytest.fixture
+def person(served: Served) -> str:
+    """A person of one test's own."""
+    name = f"person-{secrets.token_hex(4)}"
+    served.call("POST", f"people/{name}")
+    return name
+
+
 @pytest.fixture(scope="module")
 def served(worker_daemon: Served) -> Served:
     """The worker's daemon with a store that was emptied for this file."""

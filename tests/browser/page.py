@@ -9,6 +9,11 @@ def message(page: Any, id: str) -> Any:
     return page.locator(f'[data-message-id="{id}"]')
 
 
+def row(page: Any, id: str) -> Any:
+    """Return the row of a message in the inbox."""
+    return page.locator(f'.inbox-rows [data-message-id="{id}"]')
+
+
 def becomes(page: Any, id: str, state: str) -> None:
     page.locator(f'[data-message-id="{id}"][data-state="{state}"]').wait_for()
 

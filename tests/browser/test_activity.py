@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 # `longest` becomes the longest pause between two frames, which the user sees as a stutter
@@ -24,13 +23,6 @@ WATCH_FRAMES = """() => {
   requestAnimationFrame(frame);
 }"""
 STUTTER_MS = 1_000  # 100 to 200 are measured on an idle two-core machine, with software rendering
-
-
-@pytest.fixture
-def valkey(served) -> Any:
-    """The daemon's Valkey, to write many events and agents at once."""
-    with served.valkey() as client:
-        yield client
 
 
 def test_an_event_is_shown_as_a_sentence(visit, served, name) -> None:

@@ -6,20 +6,11 @@ import re
 import secrets
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser.page import live
+from tests.browser.page import live, row
 
 SENDS = re.compile(r"/api/messages$")
-
-
-@pytest.fixture
-def person(served: Any) -> str:
-    """A person of this test's own."""
-    name = f"person-{secrets.token_hex(4)}"
-    served.call("POST", f"people/{name}")
-    return name
 
 
 def ask(served: Any, to: Any, sender: str) -> Any:
@@ -27,10 +18,6 @@ def ask(served: Any, to: Any, sender: str) -> Any:
     return served.call("POST", "messages", {"to": to, "body": "Merge?", "from": sender, "choices": ["Merge", "Wait"]})[
         "id"
     ]
-
-
-def row(page: Any, id: str) -> Any:
-    return page.locator(f'.inbox-rows [data-message-id="{id}"]')
 
 
 def choice(page: Any, id: str, word: str) -> Any:

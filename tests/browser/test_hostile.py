@@ -77,13 +77,6 @@ PAYLOADS = [
 ]
 
 
-@pytest.fixture
-def valkey(served) -> Any:
-    """The daemon's Valkey, to write what the API refuses."""
-    with served.valkey() as client:
-        yield client
-
-
 def test_there_are_sixty_payloads() -> None:
     assert len(set(PAYLOADS)) == 60
 

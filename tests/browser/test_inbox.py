@@ -12,17 +12,9 @@ import pytest
 from playwright.sync_api import expect
 
 from postino.client import Client
-from tests.browser.page import go
+from tests.browser.page import go, row
 
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture
-def person(served: Any) -> str:
-    """A person of this test's own."""
-    name = f"person-{secrets.token_hex(4)}"
-    served.call("POST", f"people/{name}")
-    return name
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +35,6 @@ def inbox(visit: Any, person: str) -> Any:
         return page
 
     return open_it
-
-
-def row(page: Any, id: str) -> Any:
-    return page.locator(f'.inbox-rows [data-message-id="{id}"]')
 
 
 def opened_by(served: Any, person: str, id: str) -> str | None:
@@ -120,6 +108,13 @@ def test_a_message_to_all_people_is_closed_until_somebody_opens_it(
     page = inbox()
     row(page, first).get_by_text("who opens it takes it").wait_for()
     assert row(page, first).locator(".body").is_hidden()
+    expect(row(page, first).get_by_role("button")).to_have_text(["Open it"])
+    row(page, first).focus()
+    for key in "ery1":
+        page.keyboard.press(key)
+        page.locator(".toast", has_text="Open the message first.").wait_for()
+        page.locator("#toasts").evaluate("(all) => all.replaceChildren()")
+    assert opened_by(served, person, first) is None
 
     row(page, first).get_by_role("button", name="Open it").click()
     row(page, first).get_by_text("Who?").wait_for()
@@ -220,6 +215,18 @@ def test_on_a_phone_nothing_is_cut_off_and_choices_are_large(inbox: Any, served:
     assert min(heights) >= 44
     assert page.locator(".tab").count() == 5
     assert page.get_by_placeholder("Write a message", exact=True).is_visible()  # a phone has no key r to press
+
+
+def test_a_command_to_copy_is_whole_on_a_phone(visit: Any) -> None:
+    command = visit("#/agents/nobody-yet", **PHONE).get_by_role("group", name="command")
+
+    expect(command).to_be_in_viewport()
+    right_end = """(box) => {
+        const text = document.createRange();
+        text.selectNodeContents(box);
+        return Math.max(...[...text.getClientRects()].map((each) => each.right));
+    }"""
+    assert command.evaluate(right_end) <= PHONE["width"]
 
 
 def test_hostile_choices_and_names_are_text(inbox: Any, served: Any, person: str) -> None:

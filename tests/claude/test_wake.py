@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -20,27 +19,6 @@ from postino.model import BroadcastDraft, Draft, Sender
 
 ANN = Sender(name="ann", via="http")
 ADA = Sender(name="ada", via="mcp", verified=True)
-
-
-@pytest.fixture
-async def sessions(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConnectedSessions]:
-    """The sessions of a daemon that wakes them, with short pauses."""
-    monkeypatch.setattr(wake, "MIN_GAP_S", 0.2)
-    made = ConnectedSessions()
-    waking = asyncio.create_task(Wakes(broker, made, "auto").run())
-    yield made
-    waking.cancel()
-    await asyncio.gather(waking, return_exceptions=True)
-
-
-@pytest.fixture
-def idle(connect: Any, sessions: ConnectedSessions) -> Any:
-    """Connect a session that can be woken: `await idle("bob")`."""
-
-    async def one(name: str, **hello: Any) -> Any:
-        return await connect(name, sessions=sessions, claude={"pid": 1, "socket": "/tmp/1.sock"}, **hello)
-
-    return one
 
 
 async def mail(broker: Broker, id: str, to: str = "bob", *, body: str = "secret", sender: Sender = ANN) -> None:
@@ -149,17 +127,35 @@ async def test_what_another_program_wrote_into_the_events_ends_no_wake(broker, i
     assert (await woken(bob)).endswith("newest id m1")
 
 
+async def test_mail_of_which_the_event_was_missed_wakes(broker, idle, monkeypatch):
+    real, go_on = broker.events._stream.wait, asyncio.Event()
+
+    async def wait_events(*given: Any) -> Any:
+        await go_on.wait()  # as when the whole process was stopped
+        return await real(*given[:-1], 1)  # as many as one reply may hold, so that there may be more
+
+    bob = await idle("bob")
+    monkeypatch.setattr(broker.events._stream, "wait", wait_events)
+    await mail(broker, "m0", to="zoe")
+    await mail(broker, "m1")
+    await mail(broker, "m2", to="zoe")
+    await broker._store.call("XTRIM", broker._store.keys.shared("history"), "MAXLEN", "1")
+    go_on.set()
+
+    assert (await woken(bob)).endswith("newest id m1")
+
+
 async def test_a_failure_nobody_thought_of_ends_the_wakes_for_a_moment_only(broker, idle, sessions, monkeypatch):
     bob = await idle("bob")
     real, failed = ClaudeProcesses.unnotified, asyncio.Event()
 
-    async def announce(self, *given, **more):
+    async def notify(self, *given, **more):
         if failed.is_set():
             return await real(self, *given, **more)
         failed.set()
         raise ValueError("unheard of")
 
-    monkeypatch.setattr(ClaudeProcesses, "unnotified", announce)
+    monkeypatch.setattr(ClaudeProcesses, "unnotified", notify)
     await mail(broker, "m1")
     await failed.wait()
 

@@ -1,4 +1,4 @@
-"""Mail in the course of turns of the real client: announced once, read by the model, settled by going on."""
+"""Mail in the course of turns of the real client: notified once, read by the model, settled by going on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 TOOL = "mcp__plugin_postino_postino__msg_"
 BASH = [("Bash", {"command": "true"})]
-SECRET = "the-body-nobody-may-announce"
+SECRET = "the-body-nobody-may-be-notified-of"
 
 
 def mail(machine: Any, to: str, *, sender: str, then: Any) -> Callable[[Any], Awaitable[Any]]:
@@ -220,11 +220,11 @@ async def test_mail_that_arrives_in_the_last_step_continues_the_turn_once(
 async def test_a_broadcast_does_not_continue_a_turn(mailbox: Any, open_tab: Any, model: Any) -> None:
     tab = await open_tab()
 
-    async def announced(_: Any) -> str:
+    async def notified(_: Any) -> str:
         mailbox.postino("broadcast", SECRET, "--from", "ci")
         return "done"
 
-    model.script(announced)
+    model.script(notified)
     await tab.prompt("work")
     await tab.prompt("more")
 

@@ -13,7 +13,7 @@ import pytest
 from postino.claude.notice import shortened_id
 from tests.relays import real_relays
 
-BODY = "the-body-nobody-may-announce"
+BODY = "the-body-nobody-may-be-notified-of"
 
 
 def prompts(model: Any) -> list[str]:

@@ -139,11 +139,11 @@ async def test_the_reply_is_announced_to_nobody_and_other_mail_is(broker, connec
     assert bob.others == []
     await broker.mail.send(Draft(id="m1", to="bob", body="x"), ALICE)
 
-    async def announced() -> bool:
+    async def notified() -> bool:
         await bob.call("msg_check")
         return [each["method"] for each in bob.others] == ["notifications/resources/updated"]
 
-    await eventually(announced)
+    await eventually(notified)
 
 
 async def test_a_session_that_waits_is_not_to_be_woken(broker, connect):

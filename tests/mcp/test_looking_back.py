@@ -7,10 +7,7 @@ import pytest
 from postino.mcp.looking_back import MAX_SHOWN
 from postino.model import ANSWER_BUDGET, BroadcastDraft, Draft, Sender
 from tests.mcp.mail import ALICE
-
-
-def ids(answer) -> list[str]:
-    return [each["id"] for each in answer["messages"]]
+from tests.mcp.sessions import ids
 
 
 async def test_the_sender_sees_what_became_of_its_messages(broker, connect):

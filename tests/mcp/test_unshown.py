@@ -9,12 +9,13 @@ import pytest
 
 from postino.broker import Broker
 from postino.mcp import answers
-from postino.model import BroadcastDraft, Draft, Sender
+from postino.model import BroadcastDraft, Draft
+from tests.mcp.mail import ALICE
+from tests.mcp.sessions import states
 from tests.relays import HandRelay, said
 from tests.servers import Proxy
 from tests.waiting import eventually
 
-ALICE = Sender(name="alice", via="http")
 LONG = "\n" * 4000  # characters, of which JSON makes twice as many: eight of them do not fit into one answer
 INBOX = "postino://inbox/bob"
 
@@ -24,10 +25,6 @@ Connect = Callable[..., Awaitable[HandRelay]]
 async def mail(broker: Broker, *ids: str, body: str = "x") -> None:
     for id in ids:
         await broker.mail.send(Draft(id=id, to="bob", body=body), ALICE)
-
-
-async def states(broker: Broker, *ids: str) -> list[str]:
-    return [(await broker.mail.state("bob", id)).state for id in ids]
 
 
 def seen(answer: dict[str, Any]) -> list[tuple[str, int, bool]]:
@@ -138,6 +135,24 @@ async def test_the_next_read_begins_with_what_a_lost_reply_leased_and_repeats_no
     assert await states(broker, "m1", "m2", "m3", "m4") == ["acked"] * 4
 
 
+async def test_what_a_lost_reply_leased_keeps_its_order_where_the_next_reads_give_parts_of_it(
+    broker, behind, connect: Connect
+):
+    behind_proxy, between = behind
+    ids = [f"m{number}" for number in range(5)]
+    await mail(broker, *ids[:3], body=LONG)
+    await mail(broker, *ids[3:])
+    bob = await connect("bob", broker=behind_proxy)
+    between.lose = sha(broker, "read")
+    assert (await bob.call("msg_read"))["code"] == "store_away"
+    between.lose = None
+
+    first = seen(await bob.call("msg_read", limit=3))
+    assert len(first) == 2  # the third of them did not fit, and is given back
+
+    assert first + seen(await bob.call("msg_read")) == [(id, 1, False) for id in ids]
+
+
 async def test_what_a_lost_reply_leased_of_another_reader_is_labelled(broker, behind, connect: Connect):
     behind_proxy, between = behind
     await mail(broker, "m1")
@@ -175,3 +190,22 @@ async def test_reads_side_by_side_are_given_different_messages_in_order(broker, 
     found = [seen(said(await bob.answer(each))) for each in asked]
 
     assert [each for one in found for each in one] == [(id, 1, False) for id in ids]
+
+
+@pytest.mark.parametrize("asked", [("tools/call", {"name": "msg_read"}), ("resources/read", {"uri": INBOX})])
+async def test_an_answer_that_giving_back_held_up_for_longer_than_the_lease_shows_nothing(
+    broker, proxy, open_broker, connect: Connect, asked
+):
+    between = await proxy()
+    await mail(broker, "first")
+    await mail(broker, *[f"m{number}" for number in range(8)], body=LONG)
+    bob = await connect("bob", broker=await open_broker(valkey_url=between.url, message_lease=1))
+    await bob.call("msg_read", limit=1)
+    await bob.think()
+    between.delay_s = 0.4  # of three replies: to an acknowledgement, to the read, and to giving back what does not fit
+    answer = await bob.answer(bob.request(*asked))
+    between.delay_s = 0.0
+
+    refused = said(answer) if "result" in answer else answer["error"]["data"]
+    assert (refused["code"], refused["outcome"]) == ("store_away", "unknown")
+    assert "longer than its lease" in refused["error"]

@@ -300,7 +300,7 @@ async def test_a_burst_that_overflows_the_queue_ends_the_stream_with_its_reason(
     monkeypatch.setattr(events, "QUEUE", 3)
     async with listening(api) as stream:
         first = await stream.next()
-        for subscription in list(broker.events._subscriptions):  # as one gather of the feed hands them over: at once
+        for subscription in list(broker.events._subscriptions):  # as one read of the events hands them over: at once
             for number in range(5):
                 subscription.put(_event(first.id, number))
         assert (await stream.rest())[-1] == "dropped"

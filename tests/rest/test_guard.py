@@ -323,6 +323,18 @@ async def test_without_the_token_nothing_but_the_page_and_the_health_is_had(
             assert answer.status == 200
 
 
+@pytest.mark.parametrize("header", [TOKEN, f"Basic {TOKEN}"])
+@pytest.mark.parametrize("needed", [TOKEN, None])
+async def test_a_token_without_its_scheme_is_told_the_form(
+    connect: Any, broker: Any, settings: Any, header: str, needed: str | None
+) -> None:
+    client = await connect(broker, replace(settings, api_token=needed))
+
+    async with client.get("/api/agents", headers={"Authorization": header}) as answer:
+        assert answer.status == 401
+        assert (await answer.json())["error"] == "the header Authorization has to be `Bearer <token>`"
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_the_token_lets_in(connect: Any, broker: Any, settings: Any, scheme: str) -> None:
     client = await connect(broker, replace(settings, api_token=TOKEN))

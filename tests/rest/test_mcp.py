@@ -17,24 +17,14 @@ from postino.broker import Broker
 from postino.mcp import http_session, http_sessions, keepalive
 from postino.mcp.session import Session
 from postino.mcp.tools import TOOLS
-from postino.model import Draft, Sender
 from postino.store import sessions as stored_sessions
+from tests.mcp.sessions import mail, states
 from tests.mcp_http import READ, HttpClient, event, post_unread
 from tests.relays import INITIALIZE, hand_relays
 from tests.rest.mcp_sessions import Open, front, only_session
 from tests.waiting import eventually
 
-ALICE = Sender(name="alice", via="http")
 INBOX = "postino://inbox/bob"
-
-
-async def mail(broker: Broker, *ids: str, to: str = "bob") -> None:
-    for id in ids:
-        await broker.mail.send(Draft(id=id, to=to, body=f"body of {id}"), ALICE)
-
-
-async def states(broker: Broker, *ids: str) -> list[str]:
-    return [(await broker.mail.state("bob", id)).state for id in ids]
 
 
 def given(answer: dict[str, Any]) -> list[tuple[str, bool]]:

@@ -19,7 +19,7 @@ from postino.rest.page import KINDS
 from postino.rest.route import NDJSON, Route
 from postino.rest.routes import ROUTES
 from tests.attacks import ESCAPES, attacked, closed, damaged, in_parts, no_failure_in, value, with_hostile_field
-from tests.daemons import Daemon, scratch_daemon
+from tests.daemons import Daemon
 
 REQUESTS = 16_000  # not half of which get an answer: others come behind one that ends their connection
 AT_ONCE = 8  # connections
@@ -237,13 +237,6 @@ def documented(status: int, kind: str, data: bytes, sent: Sent) -> None:
             assert ERRORS[told["code"]].http == status, told
     elif data:
         json.loads(data)
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Daemon]:
-    """A daemon for this file."""
-    with scratch_daemon() as started:
-        yield started
 
 
 async def test_no_request_makes_the_daemon_fail(served: Daemon) -> None:

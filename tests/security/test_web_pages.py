@@ -8,13 +8,12 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import redis
 
 from postino.rest.route import Route
 from postino.rest.routes import ROUTES
 from tests.attacks import attacked, no_failure_in
-from tests.daemons import Daemon, scratch_daemon
+from tests.daemons import Daemon
 
 SECRET = "the-body-that-no-page-may-read"
 HOSTS = ["{ours}", "evil.example", "localhost.evil.example:{port}", "0.0.0.0:{port}"]
@@ -45,13 +44,6 @@ EFFECTIVE = {
     "POST /api/agents/{agent}/heartbeat",
     "POST /api/agents/{agent}/rename",
 }
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Daemon]:
-    """A daemon for this file."""
-    with scratch_daemon() as started:
-        yield started
 
 
 def contents(daemon: Daemon) -> dict[bytes, bytes]:

@@ -19,10 +19,11 @@ from postino.paths import Home, folder
 from postino.several import ManyDraft
 from postino.store import scripts
 from postino.store.migrate import migrate
-from postino.store.notifier import Told
+from postino.store.notifier import Notified
 from postino.store.spellings import keep_spellings
 from postino.store.store import Store
 from postino.store.valkey.primary import client
+from tests.broker.mailrooms import closing
 from tests.waiting import eventually
 
 CORPUS = scripts.load(folder("lua"))
@@ -134,7 +135,7 @@ async def conversation(broker: Broker) -> None:
     await broker.mail.clear("robert")
     await broker.agents.cleanup()
     assert (await broker.notifier.take(1000))[0]
-    assert await broker.notifier.save(Told(), 0)
+    assert await broker.notifier.save(Notified(), 0)
     await broker.housekeeping.sweep()
     await broker.housekeeping.send_notices()
     await broker._live.expire_presence()
@@ -195,11 +196,8 @@ def keys_of(words: list[str]) -> list[str]:
 
 async def test_every_script_runs_and_touches_only_the_keys_it_was_given(serve, opened) -> None:
     server = serve()
-    broker = await opened(server.url)
-    try:
+    async with closing(opened(server.url)) as broker:
         seen = await watched(server.url.removeprefix("unix://"), broker)
-    finally:
-        await broker.close()
     names = {script.sha: script.name for script in CORPUS.values()}
     ran, strays, given = set(), [], set()
     for in_script, words in seen:
@@ -232,12 +230,9 @@ async def test_the_corpus_runs_on_a_cluster_of_one_node(serve, opened) -> None:
 
 @pytest.mark.skipif(REDIS is None, reason="no redis-server (Debian: apt-get install redis-server) on this machine")
 async def test_the_corpus_runs_on_debians_redis(serve, opened) -> None:
-    broker = await opened(serve(executable=str(REDIS)).url)
-    try:
+    async with closing(opened(serve(executable=str(REDIS)).url)) as broker:
         assert "Redis" in broker._store.server.server
         await conversation(broker)
-    finally:
-        await broker.close()
 
 
 async def test_every_script_loads_under_the_name_we_call_it_by(valkey: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,19 +14,15 @@ from postino.errors import StoreAway
 from postino.model import Draft, Sender
 from postino.paths import Home
 from postino.store import fence
+from tests.broker.mailrooms import closing
 from tests.nodes import Node, copies
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
 
 
-@contextlib.asynccontextmanager
-async def broker_on(node: Node, home: Home) -> AsyncIterator[Broker]:
-    broker = await Broker.open(Settings(home=home, valkey_url=f"redis://127.0.0.1:{node.port}", replicas=1))
-    try:
-        yield broker
-    finally:
-        await broker.close()
+def broker_on(node: Node, home: Home) -> contextlib.AbstractAsyncContextManager[Broker]:
+    return closing(Broker.open(Settings(home=home, valkey_url=f"redis://127.0.0.1:{node.port}", replicas=1)))
 
 
 async def test_whatever_is_said_to_be_done_waits_for_replicas(pair: list[Node], home: Home) -> None:

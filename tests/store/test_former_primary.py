@@ -109,5 +109,5 @@ def test_the_script_makes_a_guarded_former_primary_a_replica(guarded: Guarded) -
 
     assert guarded.role(guarded.second) == "master"
     assert "+convert-to-slave" not in guarded.logged()  # Sentinel itself would have done it, 8 s later or more
-    rewritten = (guarded.first.folder / "node.conf").read_text()
-    assert f"replicaof 127.0.0.1 {guarded.second.port}" in rewritten  # so that it stays one when it is started again
+    settings, line = guarded.first.folder / "node.conf", f"replicaof 127.0.0.1 {guarded.second.port}"
+    until(lambda: line in settings.read_text(), "it stays one when it is started again")

@@ -17,6 +17,7 @@ from postino.errors import StoreAway
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 from postino.store.store import Store
+from tests.broker.mailrooms import closing
 from tests.nodes import Node, copies
 from tests.waiting import eventually
 
@@ -52,8 +53,7 @@ async def opened(url: str, home: Home) -> Broker:
 
 async def test_the_documented_rights_are_enough_for_everything(home: Home) -> None:
     with copies(1) as nodes:
-        broker = await opened(with_user(nodes[0]), home)
-        try:
+        async with closing(opened(with_user(nodes[0]), home)) as broker:
             await eventually(lambda: _healthy(broker), "it is healthy")
             sent = await broker.mail.send(Draft(id="m1", to="bob", body="x"), CI)
             assert sent.durability == "replicated"
@@ -72,8 +72,6 @@ async def test_the_documented_rights_are_enough_for_everything(home: Home) -> No
             await broker.stats()
             assert (await broker.health()).warnings == []
             assert [line async for line in broker.transfer.export()]
-        finally:
-            await broker.close()
         assert nodes[0].ask("ACL", "LOG") == []
 
 

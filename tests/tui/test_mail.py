@@ -139,6 +139,31 @@ async def test_a_new_message_asks_to_whom_and_a_text_that_was_left_is_kept(open_
     assert [each["body"] for each in client.peek(name)["items"]] == ["half a text"]
 
 
+async def test_what_is_written_among_the_broadcasts_goes_to_everyone(open_inbox, client) -> None:
+    async with open_inbox() as terminal:
+        await terminal.click("Broadcasts")
+        await terminal.press("w")
+        await terminal.shows("To everyone: a broadcast")
+        await terminal.type("no merges")
+        await terminal.press("ctrl+s")
+        await terminal.shows("sent to all")
+
+    sent = client.broadcasts()["items"][-1]
+    assert (sent["body"], sent["verified"]) == ("no merges", True)
+
+
+async def test_a_new_message_goes_to_several_with_commas_between(open_inbox, client, name) -> None:
+    async with open_inbox() as terminal:
+        await terminal.press("w")
+        await terminal.type(f"{name}, {name}-b")
+        await terminal.press("enter")
+        await terminal.type("to both")
+        await terminal.press("ctrl+s")
+        await terminal.shows(f"sent to {name}, {name}-b")
+
+    assert [client.peek(each)["items"][0]["sent_to"] for each in (name, f"{name}-b")] == [[name, f"{name}-b"]] * 2
+
+
 async def test_a_refusal_is_shown_and_the_text_stays(open_inbox, client) -> None:
     async with open_inbox() as terminal:
         await terminal.press("w")

@@ -99,7 +99,7 @@ export class InboxView {
 
   done() {
     const row = this.selected();
-    if (row) this.#end(row.entry);
+    if (row && !row.mustOpen()) this.#end(row.entry);
   }
 
   write() {

@@ -78,13 +78,19 @@ export class MessageRow {
     this.element.classList.toggle("joined", joined);
   }
 
+  /** Return whether it has to be opened before anything else, and say so. */
+  mustOpen() {
+    if (this.#entry.closed) this.#actions.toast("Open the message first.");
+    return this.#entry.closed === true;
+  }
+
   reply() {
-    if (this.#actions.reply && this.#entry.from !== "system") this.#actions.reply(this.#entry);
+    if (this.#actions.reply && this.#entry.from !== "system" && !this.mustOpen()) this.#actions.reply(this.#entry);
   }
 
   /** Answer with the choice number `number`, if there is one. */
   choose(number) {
-    if (this.#actions.choose && !this.#entry.closed) this.#choices?.choose(number);
+    if (this.#actions.choose && !this.mustOpen()) this.#choices?.choose(number);
   }
 
   toggleWritten() {
@@ -94,6 +100,7 @@ export class MessageRow {
 
   /** Copy the text as it was written. */
   async copy(text = this.#entry.body, what = "The message is copied.") {
+    if (this.mustOpen()) return;
     try {
       await navigator.clipboard.writeText(text);
       this.#actions.toast?.(what);
@@ -119,6 +126,7 @@ export class MessageRow {
   }
 
   #makeButtons(kind) {
+    if (this.#entry.closed) return [];
     const { reply, requeue, done } = this.#actions;
     const made = [];
     const { entry } = this.#entry;
