@@ -1,20 +1,20 @@
 #!lua
---[[ send: accept a message into an inbox, once per id.
+--[[ send: accept messages into inboxes, each once per id, and each by itself.
 Atomic because id, inbox and history, whose entry is the event, must be written together or not at all.
-KEYS     inbox       stream   {po}:inbox4:<agent>
-         leases      zset     {po}:leases:<agent>
-         index       hash     {po}:index:<agent>
-         history     stream   {po}:history
+KEYS     history     stream   {po}:history
          events      stream   {po}:events3
          agents      hash     {po}:agents
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
          meta        hash     {po}:meta
+         notices     hash     {po}:notices
+         changes     stream   {po}:changes
+EACH     inbox       stream   {po}:inbox4:<agent>
+         leases      zset     {po}:leases:<agent>
+         index       hash     {po}:index:<agent>
          past        stream   {po}:past:<agent>
          past_from   stream   {po}:past:<sender>
          dead        stream   {po}:dead4:<agent>
-         notices     hash     {po}:notices
-         changes     stream   {po}:changes
 ARGV     agent       the recipient's present name
          id          message id
          digest      fingerprint of the content
@@ -33,87 +33,92 @@ ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
          IMPORTING   an import runs; nothing was stored
          WRONG_STORE a newer postino has taken over the data; nothing was stored
-TIME     O(log n) in the inbox
+TIME     O(log n) in the inbox, for each message
 ]]
+--@include lib/each_call
 --@include lib/entry
 --@include lib/importing
 --@include lib/now
 --@include lib/number
 --@include lib/past
-local inbox, leases, index, history, events, agents, presence, sessions, meta, past, past_from = unpack(KEYS, 1, 11)
-local agent, id, digest, from, message = unpack(ARGV, 1, 5)
-local max_inbox, ttl_ms = tonumber(ARGV[6]), ARGV[7] -- a number when it is needed: this takes longer than a key's look-up
+local history = KEYS[1]
+local agents = KEYS[3]
 
 local now, time = now_ms()
-if ARGV[8] ~= '' then
-  --@include lib/acting
-  local wrong = not_acting_as(agents, presence, sessions, ARGV[8], from, now)
-  if wrong then return wrong end
-end
-local refusal, format_1 = importing(meta)
+local refusal, format_1 = importing(KEYS[6])
 if refusal then return refusal end
-local record = redis.call('HGET', agents, agent)
-if not record or string.sub(record, 1, 1) == '@' then
-  --@include lib/agent
-  local target = alias_of(agents, agent)
-  if target then return { 'alias', target } end
-  record = nil
-end
-local seen, online = record and string.match(record, '"seen":(%d+)[,}]') or '0', '0'
-local person = (agent == 'human' or record and string.find(record, '"human":true', 1, true)) and '1' or '0'
-local known = (seen ~= '0' or person == '1') and '1' or '0'
--- not decoded: a record that a disk has damaged must not refuse the message
-for session in string.gmatch(record and seen ~= '0' and string.match(record, '"sessions":(%b[])') or '', '"([^"]+)"') do
-  local ends = redis.call('ZSCORE', presence, session)
-  if ends and tonumber(ends) > now then online = '1' end
-end
 
--- one text: a list would cost as much as a look-up
-local function answer(seq, created, marked)
-  return 'ok ' .. seq .. ' ' .. created .. ' ' .. known .. ' ' .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time .. ' '
-    .. person
-end
+-- each local from outside that a function uses costs as much as an argument: seldom used keys go by their number
+local function send(keys, args)
+  local inbox, leases, index, past, past_from, dead = unpack(KEYS, keys + 1, keys + 6)
+  -- ttl_ms is made a number when it is needed: this takes longer than a key's look-up
+  local agent, id, digest, from, message, max_inbox, ttl_ms, session, marked_until = unpack(ARGV, args + 1, args + 9)
+  max_inbox = tonumber(max_inbox)
 
-local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
-if existing then
-  existing = entry_of(existing)
-  if existing.d ~= digest then
-    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+  if session ~= '' then
+    --@include lib/acting
+    local wrong = not_acting_as(agents, KEYS[4], KEYS[5], session, from, now)
+    if wrong then return wrong end
   end
-  return answer(existing.q, '0', '0')
-end
-
-if redis.call('XLEN', inbox) >= max_inbox then
-  --@include lib/expire
-  local keys = { inbox = inbox, leases = leases, index = index, dead = KEYS[12], events = events, agents = agents,
-    notices = KEYS[13] }
-  --@include lib/people
-  local mail_ttl_ms = person == '1' and person_ttl(tonumber(ttl_ms)) or tonumber(ttl_ms)
-  if expire(keys, agent, mail_ttl_ms, now, max_inbox) == 0 then
-    return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')
+  local record = redis.call('HGET', agents, agent)
+  if not record or string.sub(record, 1, 1) == '@' then
+    --@include lib/agent
+    local target = alias_of(agents, agent)
+    if target then return { 'alias', target } end
+    record = nil
   end
+  local seen, online = record and string.match(record, '"seen":(%d+)[,}]') or '0', '0'
+  local person = (agent == 'human' or record and string.find(record, '"human":true', 1, true)) and '1' or '0'
+  local known = (seen ~= '0' or person == '1') and ' 1 ' or ' 0 '
+  -- not decoded: a record that a disk has damaged must not refuse the message
+  for session in string.gmatch(record and seen ~= '0' and string.match(record, '"sessions":(%b[])') or '', '"([^"]+)"') do
+    local ends = redis.call('ZSCORE', KEYS[4], session)
+    if ends and tonumber(ends) > now then online = '1' end
+  end
+
+  local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
+  if existing then
+    existing = entry_of(existing)
+    if existing.d ~= digest then
+      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+    end
+    return 'ok ' .. existing.q .. ' 0' .. known .. '0 ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
+  end
+
+  if redis.call('XLEN', inbox) >= max_inbox then
+    --@include lib/expire
+    local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = KEYS[2], agents = agents,
+      notices = KEYS[7] }
+    --@include lib/people
+    local mail_ttl_ms = person == '1' and person_ttl(tonumber(ttl_ms)) or tonumber(ttl_ms)
+    if expire(keys, agent, mail_ttl_ms, now, max_inbox) == 0 then
+      return redis.error_reply('INBOX_FULL ' .. agent .. ' already holds ' .. max_inbox .. ' unacknowledged messages')
+    end
+  end
+
+  if not record or seen == '0' and string.find(record, '"since":0[,}]') then
+    --@include lib/agent
+    save_agent(agents, KEYS[8], agent, agent_from(agents, agent, now))
+  end
+  -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
+  -- field that tells of it
+  if leaves or format_1 then redis.call('PERSIST', index) end
+  if leaves then redis.call('HDEL', index, '#leaves') end
+  local count = (tonumber(last) or 0) + 1
+  local seq = tostring(count)
+  message = seq .. ' ' .. time .. ' ' .. message
+  local stream_id = redis.call('XADD', inbox, '*', 'm', message)
+  redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
+  local entry = redis.call('XADD', history, '*', agent, message)
+  local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
+  if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps it short enough
+    redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))
+  end
+  if count % 64 == 0 then
+    --@include lib/sweep_index
+    sweep_index(index, tonumber(ttl_ms), now, 64)
+  end
+  return 'ok ' .. seq .. ' 1' .. known .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
 end
 
-if not record or seen == '0' and string.find(record, '"since":0[,}]') then
-  --@include lib/agent
-  save_agent(agents, KEYS[14], agent, agent_from(agents, agent, now))
-end
--- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
--- field that tells of it
-if leaves or format_1 then redis.call('PERSIST', index) end
-if leaves then redis.call('HDEL', index, '#leaves') end
-local count = (tonumber(last) or 0) + 1
-local seq = tostring(count)
-message = seq .. ' ' .. time .. ' ' .. message
-local stream_id = redis.call('XADD', inbox, '*', 'm', message)
-redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
-local entry = redis.call('XADD', history, '*', agent, message)
-local marked = mark_both(past, past_from, entry, ARGV[9], ttl_ms, now)
-if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps it short enough
-  redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))
-end
-if count % 64 == 0 then
-  --@include lib/sweep_index
-  sweep_index(index, tonumber(ttl_ms), now, 64)
-end
-return answer(seq, '1', marked)
+return each_call(8, 9, send)

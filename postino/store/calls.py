@@ -9,7 +9,7 @@ from redis.exceptions import RedisError, ResponseError
 from postino.errors import ERRORS, PostinoError
 from postino.store.pipeline import Pipeline, code_of, store_away
 from postino.store.scripts import Script
-from postino.store.wire import encode
+from postino.store.wire import Encoded, encode
 
 #: in what a script meets that calls a command which its user may no longer call: of Valkey, of Redis
 _RIGHT_LOST = ("ACL failure in script", "The user executing the script can't")
@@ -33,7 +33,7 @@ async def run_script(connection: Pipeline, script: Script, command: tuple[str | 
     return await run_encoded(connection, script, encode(command))
 
 
-async def run_encoded(connection: Pipeline, script: Script, command: bytes) -> Any:
+async def run_encoded(connection: Pipeline, script: Script, command: Encoded) -> Any:
     """Run a script whose command is encoded, as `run_script` does."""
     try:
         return await connection.send(command)
@@ -41,7 +41,7 @@ async def run_encoded(connection: Pipeline, script: Script, command: bytes) -> A
         return await run_refused(connection, script, command, refusal)
 
 
-async def run_refused(connection: Pipeline, script: Script, command: bytes, refusal: ResponseError) -> Any:
+async def run_refused(connection: Pipeline, script: Script, command: Encoded, refusal: ResponseError) -> Any:
     """Run a script that was refused once more if the server has dropped it, or raise what its refusal means."""
     if code_of(refusal) != "NOSCRIPT":
         raise _translate(refusal) from None

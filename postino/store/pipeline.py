@@ -18,7 +18,7 @@ from redis.exceptions import MovedError, NoPermissionError, RedisError, Response
 from postino.errors import PostinoError, StoreAway, StoreFull
 from postino.store.fence import Batch, Fence, refused
 from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Moved, Primary, Where, shown
-from postino.store.wire import Callbacks, Command, PendingCall, Wire, encode
+from postino.store.wire import Callbacks, Command, Encoded, PendingCall, Wire, encode
 
 REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two seconds, queueing and connecting included
 MIN_TIME_LEFT_S = 0.3  # a call this close to its deadline is not sent: its outcome would be unknown for nothing
@@ -153,7 +153,7 @@ class Pipeline:
         """Send `command` once, as `send` does; a blocking command needs a larger `within_s`."""
         return self.send(encode(command), within_s)
 
-    def send(self, command: bytes, within_s: float = REPLY_TIMEOUT_S) -> asyncio.Future[Any]:
+    def send(self, command: Encoded, within_s: float = REPLY_TIMEOUT_S) -> asyncio.Future[Any]:
         """Send an encoded command once and return the future of its reply.
 
         Raises, when it is awaited:

@@ -23,10 +23,15 @@ _SECTIONS = {"KEYS", "ARGV", "RETURNS", "ERRORS", "TIME"}
 
 @dataclass(frozen=True)
 class Script:
-    """One atomic operation: the names of its keys and arguments in order, its errors, and its source."""
+    """One atomic operation: the names of its keys and arguments in order, its errors, and its source.
+
+    `each` counts the last of the keys, which each of the calls that are joined in one has, as it has all arguments; 0:
+    calls cannot be joined.
+    """
 
     name: str
     keys: tuple[str, ...]
+    each: int
     args: tuple[str, ...]
     errors: frozenset[str]
     source: str
@@ -79,11 +84,13 @@ def _read(file: Traversable, library: Library) -> Script:
     if header is None or header["name"] != file.name.removesuffix(".lua"):
         raise ValueError(f"{file.name} does not begin with its header")
     sections = _sections(header["body"])
-    if sections.keys() != _SECTIONS:
+    if sections.keys() - {"EACH"} != _SECTIONS:
         raise ValueError(f"{file.name}: the header needs {', '.join(sorted(_SECTIONS))}")
+    each = _words(sections.get("EACH", []))
     return Script(
         name=header["name"],
-        keys=_words(sections["KEYS"]),
+        keys=_words(sections["KEYS"]) + each,
+        each=len(each),
         args=_words(sections["ARGV"]),
         errors=frozenset(_words(sections["ERRORS"])),
         source=_with_libraries(text, library),
@@ -138,7 +145,7 @@ def _sections(body: str) -> dict[str, list[str]]:
     lines: list[str] = []
     for line in body.splitlines()[1:]:
         found = _SECTION.match(line)
-        if found and found["title"] in _SECTIONS:
+        if found and found["title"] in {*_SECTIONS, "EACH"}:
             lines = sections.setdefault(found["title"], [])
             lines.append(found["first"])
         else:

@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -19,6 +18,7 @@ from postino.errors import PostinoError, StoreAway, StoreFull, partly_done
 from postino.home_store import HomeStore
 from postino.store import scripts
 from postino.store.calls import denied, forgotten, run_encoded, run_plain, run_refused, run_script
+from postino.store.commands import Commands, Values
 from postino.store.fence import PROMISING, Fence, Replicas
 from postino.store.fence import QUESTIONS as FENCE_QUESTIONS
 from postino.store.identity import FORMAT, Identity
@@ -30,13 +30,12 @@ from postino.store.probe import QUESTIONS, UNKNOWN, commands_json, history_of, j
 from postino.store.scripts import Script
 from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
-from postino.store.wire import Command, encode_words
+from postino.store.wire import Command, Encoded
 
 PART_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
 #: the scripts for which the history gives way in a full memory: those that accept new mail
 _MAKES_ROOM = frozenset({"send", "send_many", "broadcast"})
-Values = Mapping[str, str | int]  # arguments of a script by their names in its header
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
@@ -79,6 +78,7 @@ class Store:
         self.keys = Keys(prefix)
         self.marks = Marks()
         self.scripts = scripts.packaged()
+        self._commands = Commands(self.scripts, self.keys)
         self.primary = Primary(url, self.keys.shared("meta"))
         self.writes = Pipeline(self.primary, explain=explain)
         # for long replies, so that no send waits behind them
@@ -89,8 +89,6 @@ class Store:
         if replicas:
             self._fence = Fence(replicas, self.scripts["fence"], self.keys.shared("meta"), self.primary)
             self.promises = Pipeline(self.primary, explain=explain, fence=self._fence)
-        #: what precedes the arguments is the same in every call of one script for one agent and sender
-        self._call_head = lru_cache(4096)(self._encoded_head)
 
     @property
     def durability(self) -> str:
@@ -123,10 +121,10 @@ class Store:
         return [("SCRIPT", "LOAD", self.scripts[name].source) for name in names]
 
     def _rights(self) -> Command:
-        return (*self._make_head("rights", "", ""), commands_json(), json.dumps(self.keys.of_each_kind()))
+        return (*self._commands.head("rights"), commands_json(), json.dumps(self.keys.of_each_kind()))
 
     def _identify(self) -> Command:
-        return (*self._make_head("identify", "", ""), self.identity.offered, FORMAT)
+        return (*self._commands.head("identify"), self.identity.offered, FORMAT)
 
     def _verify(self, replies: list[Any]) -> None:
         loads = len(self.scripts)
@@ -292,12 +290,7 @@ class Store:
             StoreAway: no reply.
         """
         script = self.scripts[name]
-        sender = str(values.get("sender", agent))
-        if keys is None and not more:
-            head = self._call_head(name, agent, sender)
-        else:
-            head = self._encoded_head(name, agent, sender, keys, more)
-        command = head + encode_words(script.arguments(values))
+        command = self._commands.of(name, agent, values, keys, more)
         try:
             try:
                 return await self._connection(name).send(command)
@@ -308,7 +301,7 @@ class Store:
                 raise
             return await self._run_with_room(script, command, full)
 
-    async def _run_with_room(self, script: Script, command: bytes, full: StoreFull) -> Any:
+    async def _run_with_room(self, script: Script, command: Encoded, full: StoreFull) -> Any:
         """Run a script that was refused for want of memory again, after the history has given way."""
         for _ in range(MOST_ROOM):
             if not await self._make_room():
@@ -325,7 +318,7 @@ class Store:
 
     async def _trim_history(self) -> int:
         script = self.scripts["make_room"]
-        forgotten = int(await run_script(self.writes, script, self._make_head("make_room", "", "")))
+        forgotten = int(await run_script(self.writes, script, self._commands.head("make_room")))
         if forgotten:
             log.warning("history_gives_way", entries=forgotten, reason="the server's memory is full")
         return forgotten
@@ -335,21 +328,7 @@ class Store:
     ) -> Any:
         """Run a script that changes nothing, as `run` does, on the connection for long replies."""
         script = self.scripts[name]
-        command = self._encoded_head(name, agent, agent, keys, more) + encode_words(script.arguments(values))
-        return await run_encoded(self.reads, script, command)
-
-    def _encoded_head(
-        self, name: str, agent: str, sender: str, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
-    ) -> bytes:
-        head = self._make_head(name, agent, sender, keys, more)
-        return b"*%d\r\n" % (len(head) + len(self.scripts[name].args)) + encode_words(head)
-
-    def _make_head(
-        self, name: str, agent: str, sender: str, keys: Mapping[str, str] | None = None, more: Sequence[str] = ()
-    ) -> tuple[str | int, ...]:
-        script, places = self.scripts[name], {"past_from": self.keys.of("past", sender), **(keys or {})}
-        names = [*(places.get(key) or self.keys.named(key, agent) for key in script.keys), *more]
-        return "EVALSHA", script.sha, len(names), *names
+        return await run_encoded(self.reads, script, self._commands.of(name, agent, values, keys, more))
 
     def run_named(self, name: str, agent: str, **values: str | int) -> Coroutine[Any, Any, tuple[str, list[Any]]]:
         """Run a script that acts on an agent, as `run_following` does."""

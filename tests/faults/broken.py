@@ -20,7 +20,7 @@ from postino.store import inbox, scripts
 
 def no_look_up() -> None:
     """A send does not look up whether its id was accepted before."""
-    _edit("send", lambda source: _once(source, "\nif existing then\n", "\nif false then\n"))
+    _edit("send", lambda source: _once(source, "\n  if existing then\n", "\n  if false then\n"))
 
 
 def new_before_old() -> None:

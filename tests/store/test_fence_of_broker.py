@@ -10,8 +10,8 @@ import pytest
 
 from postino.broker import Broker
 from postino.config import Settings
-from postino.errors import StoreAway
-from postino.model import Draft, Sender
+from postino.errors import KeyReused, StoreAway
+from postino.model import Draft, Sender, Sent
 from postino.paths import Home
 from postino.store import fence
 from tests.broker.mailrooms import closing
@@ -95,3 +95,15 @@ async def test_a_daemon_that_starts_without_replicas_makes_its_user_a_person_lat
     async with broker_on(pair[0], home) as broker:  # nothing is written now, so nothing waits
         await broker.people.settle("zoe")
         assert broker.people.here == "zoe"
+
+
+async def test_joined_sends_share_a_fence_and_each_of_them_is_accepted_or_refused(pair: list[Node], home: Home) -> None:
+    async with broker_on(pair[0], home) as broker:
+        ci = Sender(name="ci", via="http")
+        await broker.mail.send(Draft(id="m0", to="bob", body="hello"), ci)
+
+        drafts = [Draft(id=f"m{number % 2 * number}", to="bob", body=f"body {number}") for number in range(40)]
+        found = await asyncio.gather(*(broker.mail.send(each, ci) for each in drafts), return_exceptions=True)
+
+        assert [type(each) for each in found] == [KeyReused, Sent] * 20
+        assert pair[1].ask("XLEN", broker._store.keys.of("inbox", "bob")) == 21

@@ -151,7 +151,7 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
 
     assert script.keys
     assert set(script.keys) <= {*PER_AGENT, *PER_NAME, *SHARED} | special
-    described = script.source.partition("KEYS")[2].partition("ARGV")[0]
+    described = script.source.partition("KEYS")[2].partition("ARGV")[0].replace("\nEACH", "")
     for line in described.strip().splitlines():
         assert line.split()[1] in TYPES, line
 
@@ -160,8 +160,9 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
 def test_every_key_of_a_header_is_used_and_none_beside_it(script: Script) -> None:
     code = code_of(script)
     named: dict[str, int] = {}
-    for left, first in re.findall(r"local ([\w, ]+) = unpack\(KEYS(?:, (\d+), \d+)?\)", code):
-        named |= {name: int(first or 1) + at for at, name in enumerate(left.split(", "))}
+    for left, each, first in re.findall(r"local ([\w, ]+) = unpack\(KEYS(?:, (keys \+ )?(\d+), [^)]+)?\)", code):
+        start = int(first or 1) + (len(script.keys) - script.each if each else 0)
+        named |= {name: start + at for at, name in enumerate(left.split(", "))}
     places = {int(place) for place in re.findall(r"KEYS\[(\d+)\]", code)}
     if re.search(r"KEYS\[at", code):  # a rename goes through the kinds of both names
         places |= set(range(1, 2 * len(PER_AGENT) + 1))
@@ -177,7 +178,9 @@ def test_every_key_of_a_header_is_used_and_none_beside_it(script: Script) -> Non
 def test_every_argument_of_a_header_is_read_and_none_beside_it(script: Script) -> None:
     code = code_of(script)
     places = {int(place) for place in re.findall(r"ARGV\[(\d+)\]", code)}
-    for left, first, last in re.findall(r"local ([\w, ]+) = unpack\(ARGV(?:, (\d+), (\d+))?\)", code):
+    for left, first, last in re.findall(
+        r"local ([\w, ]+) = unpack\(ARGV(?:, (?:args \+ )?(\d+), (?:args \+ )?(\d+))?\)", code
+    ):
         places |= set(range(int(first or 1), int(last or len(left.split(", "))) + 1))
 
     assert places <= set(range(1, len(script.args) + 1))
