@@ -215,6 +215,7 @@ async def test_an_entry_that_a_disk_has_altered_is_a_gap_and_stops_nothing(
             await asyncio.sleep(0)
             await broker._store.call("XADD", broker._store.keys.shared(kind), "*", *fields)
             await waiting
+            await next_ms(broker)  # of one ms, messages are told first
             await send(broker, "m1")
             live = await heard(listener, "m1")
     replayed, _ = await broker.events.replay("0-0", 10)

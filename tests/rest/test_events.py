@@ -283,7 +283,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_are_not(
 async def test_an_event_that_cannot_be_read_is_a_gap_and_the_stream_goes_on(api: Any, broker: Any) -> None:
     async with listening(api, "?type=msg_send") as stream:
         await stream.next()
-        await broker._store.call("XADD", broker._store.keys.shared("events"), "*", "e", "msg_ack\nids")
+        await broker._store.call("XADD", broker._store.keys.shared("events"), "1-0", "e", "msg_ack\nids")
         await api.send()
         gap, sent = await stream.next(), await stream.next()
     assert [each.data["type"] for each in (gap, sent)] == ["gap", "msg_send"]
