@@ -56,6 +56,10 @@ def test_forgetting_takes_those_that_are_gone_and_have_no_mail(postino) -> None:
     assert named(postino, "a5-bob") is None
 
 
+def test_a_verb_that_is_an_option_is_named(postino) -> None:
+    assert "did you mean --forget?" in postino.no(2, "agents", "forget", "m2-ann")
+
+
 def test_cleanup_forgets_them_all(postino) -> None:
     postino.ok("send", "a6-bob", "hello")
     postino.ok("send", "a6-eve", "hello")

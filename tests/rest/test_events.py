@@ -272,9 +272,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_are_not(
         await quick.next()
         listeners = len(broker.events._subscriptions)
         async with asyncio.timeout(30):
-            while (
-                len(broker.events._subscriptions) == listeners
-            ):  # each event is 26 kB long; the kernel takes some MB of them
+            while len(broker.events._subscriptions) == listeners:  # an event has 26 kB; the kernel takes some MB
                 await api.read(limit=200, resume=True)
                 assert len((await quick.next()).data["ids"]) == 200
     slow.close()
