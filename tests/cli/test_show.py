@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from postino.client import Client
+
 BODY = """# Title
 
 A *short* text with `code` and [a link](https://example.com/x).
@@ -46,6 +48,18 @@ def test_a_message_is_shown_rendered_with_its_state(postino) -> None:
     assert shown.endswith(SHOWN)
     assert "    # Title" in postino.ok("show", "sh-1", "--raw")
     assert postino.json("show", "sh-1")["items"][0]["body"] == BODY
+
+
+def test_a_message_that_was_given_back_waits_and_names_its_last_reader(postino) -> None:
+    postino.ok("send", "sh-bea", "hello", "--from", "sh-ann", "--id", "sh-4")
+    with Client(postino.home / "daemon.sock") as client:
+        read = client.read("sh-bea")
+        leased = postino.ok("show", "sh-4")
+        client.nack("sh-bea", ["sh-4"], consumer=read["consumer"])
+
+    by = f"by {read['consumer'][:8]} at 20"
+    assert f"leased {by}" in leased
+    assert f"queued, last read {by}" in postino.ok("show", "sh-4")
 
 
 def test_a_message_to_several_is_shown_once_with_the_state_for_each(postino) -> None:
