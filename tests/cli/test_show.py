@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from postino.client import Client
+from tests.waiting import until
 
 BODY = """# Title
 
@@ -50,16 +51,21 @@ def test_a_message_is_shown_rendered_with_its_state(postino) -> None:
     assert postino.json("show", "sh-1")["items"][0]["body"] == BODY
 
 
-def test_a_message_that_was_given_back_waits_and_names_its_last_reader(postino) -> None:
-    postino.ok("send", "sh-bea", "hello", "--from", "sh-ann", "--id", "sh-4")
-    with Client(postino.home / "daemon.sock") as client:
-        read = client.read("sh-bea")
-        leased = postino.ok("show", "sh-4")
-        client.nack("sh-bea", ["sh-4"], consumer=read["consumer"])
+def test_of_a_message_that_waits_again_the_last_reader_is_named(bare) -> None:
+    bare.serve(POSTINO_MESSAGE_LEASE="1")
+    bare.ok("send", "bea", "hello", "--id", "sh-4")
+    with Client(bare.home / "daemon.sock") as client:
+        reader = client.read("bea")["consumer"][:8]
 
-    by = f"by {read['consumer'][:8]} at 20"
-    assert f"leased {by}" in leased
-    assert f"queued, last read {by}" in postino.ok("show", "sh-4")
+    until(lambda: f"queued, last read by {reader} at 20" in bare.ok("show", "sh-4"), "its lease has ended")
+
+
+def test_a_leased_message_names_its_reader(postino) -> None:
+    postino.ok("send", "sh-bea", "hello", "--id", "sh-5")
+    with Client(postino.home / "daemon.sock") as client:
+        reader = client.read("sh-bea")["consumer"][:8]
+
+    assert f"leased by {reader} at 20" in postino.ok("show", "sh-5")
 
 
 def test_a_message_to_several_is_shown_once_with_the_state_for_each(postino) -> None:

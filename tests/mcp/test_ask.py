@@ -72,6 +72,7 @@ async def test_a_killed_client_loses_no_reply(broker, connect):
     bob.tool("msg_ask", to="alice", body="who?", id="q1", timeout=600)
     await waits(broker)
     await bob.close()  # ends the wait at once
+    assert not (await broker.agents.one("bob")).online
     await answer(broker)
     again = await connect("bob")
     assert [each["id"] for each in (await again.call("msg_read"))["messages"]] == ["r1"]
