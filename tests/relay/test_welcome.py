@@ -1,4 +1,4 @@
-"""What a relay does with a daemon that says nothing, and with one that says welcome."""
+"""What a relay does with a daemon that says nothing, with one that says welcome, and with none that starts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from postino.paths import Home
 from postino.relay.daemon_link import WELCOME_S, DaemonLink
 from postino.relay.lines import WriteBuffer
+from postino.relay.requests import Request
 from tests.relays import INITIALIZE
 
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
@@ -56,3 +57,15 @@ def test_a_daemon_that_follows_another_gets_the_whole_handshake(link: DaemonLink
     assert hello["postino"] == "hello"
     assert initialize == link.initialize | {"id": initialize["id"]} and initialize["id"] != 1
     assert initialized == INITIALIZED
+
+
+def test_a_request_soon_after_a_start_that_failed_is_told_so_at_once(home: Home) -> None:
+    to_client = WriteBuffer()
+    link = DaemonLink(str(home.root), to_client)
+    link.starter.failure, link.start_at = "it did not start", time.monotonic() + 60
+
+    link.request(7, Request(b"{}", True, None))
+
+    told = json.loads(to_client.data)
+    assert (told["id"], told["error"]["message"]) == (7, "it did not start")
+    assert not link.requests
