@@ -1,4 +1,4 @@
-"""What a relay does with a daemon that says nothing, with one that says welcome, and with none that starts."""
+"""The relay's connection by itself: a daemon that is silent, says welcome, does not start, or says too much."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from postino.paths import Home
-from postino.relay.daemon_link import WELCOME_S, DaemonLink
+from postino.relay.daemon_link import MAX_BUFFERED, WELCOME_S, DaemonLink
 from postino.relay.lines import WriteBuffer
 from postino.relay.requests import Request
 from tests.relays import INITIALIZE
@@ -69,3 +69,22 @@ def test_a_request_soon_after_a_start_that_failed_is_told_so_at_once(home: Home)
     told = json.loads(to_client.data)
     assert (told["id"], told["error"]["message"]) == (7, "it did not start")
     assert not link.requests
+
+
+def test_a_daemon_is_not_read_while_the_client_takes_nothing(link: DaemonLink, daemon_socket: socket.socket) -> None:
+    link.tick(time.monotonic())
+    daemon, _ = daemon_socket.accept()
+    with daemon:
+        daemon.sendall(b"x")
+        assert is_read(link)
+        link.to_client.put(b"x" * MAX_BUFFERED)
+        assert not is_read(link)
+        link.to_client.advance(2)
+        assert is_read(link)
+
+
+def is_read(link: DaemonLink) -> bool:
+    """Return whether the relay would read what the daemon has sent."""
+    poll = select.poll()
+    link.register(poll)
+    return any(event & select.POLLIN for _, event in poll.poll(0))
