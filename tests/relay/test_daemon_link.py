@@ -15,6 +15,7 @@ from postino.relay.daemon_link import MAX_BUFFERED, WELCOME_S, DaemonLink
 from postino.relay.lines import WriteBuffer
 from postino.relay.requests import Request
 from tests.relays import INITIALIZE
+from tests.waiting import until
 
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
@@ -88,3 +89,18 @@ def is_read(link: DaemonLink) -> bool:
     poll = select.poll()
     link.register(poll)
     return any(event & select.POLLIN for _, event in poll.poll(0))
+
+
+def test_a_daemon_that_cannot_start_is_not_started_again_unasked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTINO_WEB_PORT", "no port")
+    link = DaemonLink(str(home.root), WriteBuffer())
+    link.tick(time.monotonic())
+    assert link.starter.starting
+
+    def has_ended() -> bool:
+        link.child_ended()
+        return not link.starter.starting
+
+    until(has_ended, "the daemon has ended")
+    assert "POSTINO_WEB_PORT" in link.starter.failure
+    assert not link.start_unasked
