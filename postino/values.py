@@ -160,12 +160,13 @@ def check_id(value: str, field: str = "id") -> str:
     return value
 
 
-_LINES = dict.fromkeys(map(ord, "\t\n\r"))  # control characters that a text may hold
+_PLAIN = b"\t\n\r" + bytes(range(0x20, 0x7F))  # allowed, and no part of another character in UTF-8
 
 
 def _is_plain(text: str) -> bool:
-    """Return whether a text certainly has no refused character: true for most, and found five times faster."""
-    return text.isprintable() or (text.isascii() and text.translate(_LINES).isprintable())
+    """Return whether a text certainly has no refused character: true for most, and found many times faster."""
+    rest = text.encode(errors="surrogatepass").translate(None, _PLAIN)
+    return rest.decode(errors="surrogatepass").isprintable()
 
 
 def visible(text: str) -> str:

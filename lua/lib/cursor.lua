@@ -1,9 +1,11 @@
 --@include lib/message
 --@include lib/number
 -- cursors: agent -> '<stream ID> <number>' of the last broadcast it has seen
+-- (nil: none, or one that cannot be read, as store/entries.py has it: the agent sees all broadcasts again)
 local function split_cursor(value)
   if not value or value == '' then return nil, nil end
-  local stream_id, number = string.match(value, '^(%S+) (%d+)$')
+  local stream_id, number = string.match(value, '^(%d+%-%d+) (%d+)$')
+  if not number or #number > 13 then return nil, nil end
   return stream_id, tonumber(number)
 end
 

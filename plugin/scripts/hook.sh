@@ -65,6 +65,15 @@ fi
 
 postino=$(command -v "${CLAUDE_PLUGIN_OPTION_COMMAND:-postino}" || command -v postino) || missing postino
 command -v curl >/dev/null 2>&1 || missing curl
+# Whoever can write to the home could put a socket of their own there. Once per session: the daemon takes this right from
+# others when it starts, and to ask for it costs each hook a tenth of its time.
+case $(ls -ldL "$home" 2>/dev/null) in
+?????w* | ????????w*)
+  [ "$client" != claude ] ||
+    printf '{"systemMessage":"postino: others can write to POSTINO_HOME, so this session has no mailbox; chmod go-w it"}\n'
+  exit 0
+  ;;
+esac
 if [ -n "$agent" ] && [ -n "$CLAUDE_CODE_EXPERIMENTAL_AGENT_TEAMS" ]; then
   # A teammate in a process of its own has inherited the name of its team's lead: see explicit_name in the relay.
   teammate=$({ tr '\0' '\n' <"/proc/$pid/cmdline" || ps -o args= -p "$pid" | tr ' ' '\n'; } 2>/dev/null |

@@ -218,8 +218,6 @@ class Events:
         log.warning("events_gap", since=since)
         for subscription in self._subscriptions:
             subscription.end()
-        for agent in self._waiters:
-            self._set_arrived(agent)
         self._deliver_all(Told([Event(id=self._place.id, type="gap", data={})], self._place, more=True))
         return True
 
@@ -239,7 +237,12 @@ class Events:
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:
             subscription.put(event)
-        if event.type in ARRIVALS:
+        if event.type == "gap":  # what was missed may have been of mail for anybody
+            if "reason" in event.data:  # an entry that cannot be read
+                log.error("event_altered", id=event.id)
+            for agent in self._waiters:
+                self._set_arrived(agent)
+        elif event.type in ARRIVALS:
             self._set_arrived(str(event.data.get("to")))
         elif event.type == "agent_rename":
             # the mail is under the new name now; who waits under the old one has to check again

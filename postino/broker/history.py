@@ -86,7 +86,9 @@ class History:
         if id and found and (search.parties() or len(names.agents) <= MOST_INDEXES):
             return HistoryPage(items=found, looked=len(by_id), more=True, before=NEWEST)
         key = id or thread
-        place = await self._stream.note_newer(before) if key else before or NEWEST
+        if key:
+            await self._stream.note_newer()
+        place = before or NEWEST
         party = names.all_of(search.parties()[0]) if search.parties() else []
         clock = asyncio.get_running_loop().time
         until, count, looked, more = clock() + MAX_SECONDS, _PART, 0, True

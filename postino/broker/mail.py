@@ -14,6 +14,7 @@ from postino.broker.events import Events
 from postino.broker.first_replies import FirstReplies
 from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
+from postino.broker.limited_log import LimitedLog
 from postino.broker.reach import nobody, reach, reach_person
 from postino.errors import BadField, StoreAway, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Message, Returned, Sender, Sent
@@ -57,6 +58,7 @@ class Mail(Inboxes):
         self._groups = GroupTable(store, limits)
         self._guard = guard
         self._first_replies = FirstReplies()
+        self._log = LimitedLog()
         self._wakes = wakes  # idle sessions are woken
 
     @staticmethod
@@ -127,7 +129,7 @@ class Mail(Inboxes):
             async with asyncio.timeout(NEAREST_S):
                 return await self._groups.titles(names)
         except Exception as error:  # as in `nearest`
-            log.warning("nearest_failed", to=names[0], error=str(error) or type(error).__name__)
+            self._log.warning("nearest_failed", to=names[0], error=str(error) or type(error).__name__)
             return [None] * len(names)
 
     async def addressed(self, draft: Draft, sender: str) -> Draft:
@@ -176,7 +178,7 @@ class Mail(Inboxes):
             async with asyncio.timeout(NEAREST_S):
                 return await self._agents.nearest(name)
         except Exception as error:  # also a record that another program damaged
-            log.warning("nearest_failed", to=name, error=str(error) or type(error).__name__)
+            self._log.warning("nearest_failed", to=name, error=str(error) or type(error).__name__)
             return []
 
     async def read(

@@ -7,8 +7,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable
 
-import structlog
-
+from postino.broker.limited_log import LimitedLog
 from postino.store.agents import MANY, SHARE, AgentTable
 from postino.store.sessions import SessionTable
 
@@ -17,8 +16,6 @@ STALE_S = 1.0  # and this old while another send reads them
 FEW = 200  # names that are all compared with one
 COMPARED = 20  # of more, those that share most of its rarest pairs of characters
 LOOKED = 2000  # at that many places of those pairs
-
-log = structlog.get_logger()
 
 
 class NameIndex:
@@ -64,6 +61,7 @@ class Nearest:
         self._answers: dict[str, list[str]] = {}
         self._read_at, self._took_s = -STALE_S, 0.0
         self._lock = asyncio.Lock()
+        self._log = LimitedLog()
         self._reading: asyncio.Task[None] | None = None
 
     async def of(self, name: str, *, fresh: bool = False) -> list[str]:
@@ -87,7 +85,7 @@ class Nearest:
         try:
             await self._read()
         except Exception as error:  # the names stay as they are, and the next send tries again
-            log.warning("names_not_read", error=str(error) or type(error).__name__)
+            self._log.warning("names_not_read", error=str(error) or type(error).__name__)
 
     def _age(self) -> float:
         return asyncio.get_running_loop().time() - self._read_at

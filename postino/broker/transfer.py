@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
+import structlog
 
 from postino import __version__
 from postino.broker.import_file import ImportFile
@@ -46,6 +47,8 @@ _BATCH_BYTES = 500_000
 END_S = 20.0  # a failover takes five seconds, and the return of an only replica more
 END_RETRY_S = 0.2
 _encode = msgspec.json.Encoder().encode
+
+log = structlog.get_logger()
 
 
 class Imported(Record, frozen=True, kw_only=True):
@@ -85,10 +88,14 @@ class Transfer:
         async for lines in self._lines():
             counts.update(type_of(line) for line in lines)
             yield _joined(lines)
+        if counts["damaged"]:
+            log.error("export_damaged", entries=counts["damaged"])
         yield _joined([EndLine(counts=counts)])
 
     async def _lines(self) -> AsyncIterator[list[Line]]:
-        for agent in await self._table.agents():
+        agents, damaged = await self._table.agents()
+        yield damaged
+        for agent in agents:
             yield [msgspec.structs.replace(agent, seq=await self._table.last_seq(agent.name))]
             done: set[str] = set()
             async for lines in self._mail(agent.name, done):

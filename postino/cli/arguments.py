@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
+    from postino.cli.full_parser import FullParser
+
     Added = Iterable[tuple[tuple[str, ...], dict[str, Any]]]
     Place = tuple[str, dict[str, Any]]  # the name of a value, and what is said of the argument
 
@@ -49,10 +51,10 @@ class Parser:
         try:
             found: Any = Arguments(plain_values(self.added, argv))
         except NotPlain:
-            found = self.full().parse_args(argv)
+            found = self.full().parse(argv)
         return found  # type: ignore[no-any-return]
 
-    def full(self) -> argparse.ArgumentParser:
+    def full(self) -> FullParser:
         """Return argparse's parser of these arguments."""
         from postino.cli.full_parser import FullParser
 

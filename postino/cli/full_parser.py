@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from postino.errors import BadRequest
@@ -20,11 +21,31 @@ class FullParser(argparse.ArgumentParser):
         self.formatter_class = argparse.HelpFormatter
         return super().format_help()
 
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Return the values of the arguments.
+
+        Raises:
+            BadRequest: they are wrong; of an option that does not exist it names the nearest.
+        """
+        found, unknown = self.parse_known_args(argv)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}; {self._hint(argv[0], unknown[0])}")
+        return found
+
+    def _hint(self, first: str, unknown: str) -> str:
+        import difflib
+
+        options = self._option_string_actions
+        if f"--{first}" in options:  # as in `agents forget bob`
+            return f"did you mean --{first}?"
+        near = difflib.get_close_matches(unknown, options, 1, 0.8) if unknown.startswith("--") else []
+        if near:
+            return f"did you mean {near[0]}?"
+        return "quote a text of several words, and put -- before one that begins with -"
+
     def error(self, message: str) -> NoReturn:
         """Raise BadRequest with `message`."""
-        hint = "; quote a text of several words, and put -- before one that begins with -"
-        command = self.prog.rpartition(" ")[2]
-        raise BadRequest(f"{message}{hint if 'unrecognized' in message else ''} (see `postino help {command}`)")
+        raise BadRequest(f"{message} (see `postino help {self.prog.rpartition(' ')[2]}`)")
 
 
 def _narrow(prog: str) -> argparse.HelpFormatter:

@@ -249,7 +249,9 @@ def clear(command: Command) -> int:
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
     parser.add_argument("--broadcasts", action="store_true", help="delete all broadcasts instead, for every agent")
     parser.add_argument(
-        "--yes", action="store_true", help="delete without asking; needed for a person's mail without a terminal"
+        "--yes",
+        action="store_true",
+        help="delete without asking; without a terminal needed for all but an agent's mail",
     )
     args = parser.parse_args(command.argv)
     if args.broadcasts and (args.name or args.agent):
@@ -257,6 +259,10 @@ def clear(command: Command) -> int:
     name = None if args.broadcasts else command.own_name(args, in_session=False)
     with command.client() as client:
         if name is None:
+            if not args.yes and not terminal.is_attended():
+                raise BadRequest(
+                    "broadcasts are of every agent, and nobody can be asked here: --yes deletes them all the same"
+                )
             terminal.confirm("Delete all broadcasts, for every agent?", agreed=args.yes)
             return _cleared(command, args, client.clear_broadcasts(), what="broadcast")
         terminal.confirm(f"Delete every message in the inbox of {_resolved(client, name, args)}?", agreed=args.yes)

@@ -320,8 +320,6 @@ class Session(SessionTasks):
 
     async def close(self, timeout: float = CLOSE_S) -> None:
         """Finish what is under way within `timeout` seconds, release everything held, and leave. Never raises."""
-        for request in list(self._waits):
-            self._abandon(request)
         with contextlib.suppress(TimeoutError, PostinoError):  # leases and presence then end by themselves
             async with asyncio.timeout(timeout):
                 while self._tasks:  # an operation that ends may start another task to give back what it read

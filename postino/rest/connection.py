@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import StreamReader, web
 
+from postino.broker.limited_log import LimitedLog
 from postino.rest import peer, request_loop
 from postino.rest.answers import forbidden
-from postino.rest.limited_log import LimitedLog
 from postino.rest.request_loop import Find, RequestLoop
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte

@@ -102,12 +102,14 @@ class FilteredStream:
         self._wanted = wanted
 
     async def send(self, event: Event) -> None:
-        """Send an event if the filter matches."""
-        if self._wanted.matches(event):
+        """Send an event if the filter matches, and always one about the stream itself."""
+        if event.type in STREAM_EVENTS:
+            await self.send_own(event.type, event.id or None, **event.data, timestamp=iso(round(time.time() * 1000)))
+        elif self._wanted.matches(event):
             data = {"type": event.type, "timestamp": iso(int(event.id.partition("-")[0]))} | event.data
             await self._stream.send(encode_visible(data).decode(), id=event.id, event="update")
 
-    async def send_own(self, kind: str, id: str | None = None, **data: str) -> None:
+    async def send_own(self, kind: str, id: str | None = None, **data: Any) -> None:
         """Send an event about the stream itself, whatever the filter is."""
         retry = RETRY_MS if kind == "connected" else None
         await self._stream.send(encode_visible({"type": kind} | data).decode(), id=id, event="update", retry=retry)
@@ -143,9 +145,7 @@ async def _follow(broker: Broker, stream: FilteredStream, live: Subscription, st
         position = EventPlace.after(backlog[-1].id)
         backlog = (await broker.events.replay(backlog[-1].id, REPLAY))[0] if len(backlog) == REPLAY else []
     while (new := await live.get()) is not None:
-        if new.type in STREAM_EVENTS:
-            await stream.send_own(new.type, timestamp=iso(round(time.time() * 1000)))
-        elif not position.covers(new.id):
+        if not new.id or not position.covers(new.id):
             await stream.send(new)
     await stream.send_own("dropped", reason=f"{QUEUE} events are waiting for this client; resume with Last-Event-ID")
 

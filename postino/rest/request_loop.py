@@ -109,9 +109,7 @@ class RequestLoop(web.RequestHandler):
         try:
             response, gone = await self._handle_request(request, None, handler)
         except (ConnectionError, asyncio.InvalidStateError):
-            return (
-                False  # the latter: aiohttp's shutdown gave up waiting for this request in the turn in which it ended
-            )
+            return False  # InvalidStateError: aiohttp's shutdown gave up waiting in the turn in which this ended
         if gone:
             return False
         if not body.is_eof():

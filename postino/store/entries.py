@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -133,19 +134,24 @@ def sent_event(flat: list[str]) -> tuple[str, dict[str, Any]] | None:
     """Return type and data of the event that a history entry is, without a look at its body.
 
     None where it is none: for several agents, which have no common number, it has events of its own; one that was
-    imported, or is older than format 4, has another form; and a disk may have altered it.
+    imported, or is older than format 4, has another form.
+
+    Raises:
+        ValueError: a disk has altered it.
     """
     if len(flat) != 2:
         return None
     to, text = flat
     words = text.split(" ", 6)
+    if words[0] == "0":
+        return None
     seq = number(words[0])
     if not seq or len(words) != 7:
-        return None
+        raise ValueError("neither number nor members")
     _, _, id, sender, flags, _, content = words
     via = _VIAS.get(flags[1:]) if flags[1:] else content[2 : content.find('"', 2)]  # in JSON it is the first
     if via is None:
-        return None
+        raise ValueError("not how it was sent")
     if to == ALL:
         return "broadcast", {"id": id, "from": sender, "seq": seq, "via": via}
     return "msg_send", {"id": id, "from": sender, "via": via, "to": to, "seq": seq}
@@ -163,6 +169,17 @@ def leased_items(flat: list[str]) -> Iterator[tuple[str, int, bool, list[str], s
 def number(text: str | None) -> int:
     """Return a stored number of up to 13 digits, as times have; 0 for one that a disk has altered."""
     return int(text) if text and text.isdecimal() and len(text) <= 13 else 0
+
+
+def cursor_of(value: str | None) -> tuple[str, int] | None:
+    """Return stream ID and number of the last broadcast that an agent has seen, as lua/lib/cursor.lua takes them.
+
+    None for no cursor, and for one that a disk has altered.
+    """
+    place, _, text = (value or "").partition(" ")
+    if not (re.fullmatch(r"[0-9]+-[0-9]+", place) and re.fullmatch(r"[0-9]{1,13}", text)):
+        return None
+    return place, int(text)
 
 
 def members(fields: Mapping[str, str]) -> dict[str, Any]:

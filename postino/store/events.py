@@ -6,7 +6,8 @@ one there for each of them, because each has its own number.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +22,7 @@ _NUMBERS = frozenset({"seq", "count", "delay_ms", "redelivered", "retry_after_s"
 _decode_ids = msgspec.json.Decoder(list[str]).decode
 _LAST_SEQ = (1 << 64) - 1  # of the entries of one ms
 
+T = TypeVar("T")
 Entries = list[tuple[str, list[str]]]
 
 
@@ -157,15 +159,23 @@ def _told(events: Entries, history: Entries, place: EventPlace, count: int) -> T
         is_message, (id, fields) = each
         if is_message:
             history_to = id
-            if (sent := sent_event(fields)) is not None:
+            if (sent := _or_gap(sent_event, fields)) is not None:
                 found.append(Event(id=message_event_id(id, events_to), type=sent[0], data=sent[1]))
         else:
             events_to = id
-            kind, data = _noted(fields)
+            kind, data = _or_gap(_noted, fields)
             found.append(Event(id=event_id(id, history_to), type=kind, data=data))
         if each in ends:
             break
     return Told(found, EventPlace(events_to, history_to), bool(ends))
+
+
+def _or_gap(read: Callable[[list[str]], T], fields: list[str]) -> T | tuple[str, dict[str, Any]]:
+    """Return what `read` makes of an entry; of one that a disk has altered a gap, so that it costs only itself."""
+    try:
+        return read(fields)
+    except (ValueError, LookupError, msgspec.MsgspecError):
+        return "gap", {"reason": "an event was altered on disk and cannot be read"}
 
 
 def _noted(flat: list[str]) -> tuple[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ _MARKS = 10  # that are followed at once
 _NEWER = 100  # entries of one round trip, since the last search for a thread
 _MOST_NEWER = 5_000  # of one search: the rest is for the next one
 _NEWER_S = 0.5  # of one search; long bodies take longer than short ones
+_DENSE = 4  # entries that are looked at in the time in which one is asked for
 _FEW = 1_000  # noted entries of a thread, which are looked at rather than what the index has of an agent
 _SCRIPT_MS = 20  # longest time from the start of a script to its last command; it takes 1
 _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
@@ -58,6 +59,7 @@ class HistoryStream:
         self._store = store
         self._limits = limits
         self._places = Places()
+        self._noted_to_end = False  # when a search began last
 
     async def part(self, names: list[str], before: str, count: int, key: str | None = None) -> HistoryPart:
         """Return about `count` entries before the entry `before`, and where to go on.
@@ -65,32 +67,32 @@ class HistoryStream:
         With `names` the entries that give none of them as sender or recipient are skipped as far as possible, with
         `key` those that have it neither as thread nor as id.
         """
-        if key is not None and self._is_noted(before) and not (names and self._places.number(key) > _FEW):
+        if key is not None and self._is_noted(before) and self._has_few(key, named=bool(names)):
             return await self._noted(key, before, count)
         after = await self._indexed_after() if names else None
         if after is None or stream_parts(before) <= stream_parts(_next(after)):
             return await self._scanned(before, count, note=key is not None)
         return await self._indexed(names, before, after, count)
 
-    async def note_newer(self, before: str | None) -> str:
-        """Note what was accepted since the last search for a thread or id; return what entry one begins before.
+    async def note_newer(self) -> None:
+        """Note what was accepted since the last search for a thread or id; to be called before each.
 
         If the newest entry noted is gone, others may be as well, or the history is another: then all is forgotten.
         """
         clock, history = asyncio.get_running_loop().time, self._store.keys.shared("history")
         until, last, more = clock() + _NEWER_S, self._places.last, 0
+        self._noted_to_end = False
         while last and more < _MOST_NEWER and clock() < until:
             found = await self._store.query("XRANGE", history, id_at(last), "+", "COUNT", _NEWER + 1)
             if not found or place_of(found[0][0]) != last:
                 self._places.forget()
-                break
+                return
             newer = [_seen(_entry(id, fields)) for id, fields in found[1:]]
             self._places.note_newer(last, newer)
             if len(newer) < _NEWER:
-                end = (newer[-1].place if newer else last) + 1
-                return id_at(min(end, place_of(before)) if before else end)
+                self._noted_to_end = True
+                return
             last, more = newer[-1].place, more + len(newer)
-        return before or NEWEST
 
     async def at(self, ms: int) -> list[StreamEntry]:
         """Return the entries that a script which began at `ms` may have written.
@@ -123,7 +125,13 @@ class HistoryStream:
         return HistoryPart(entries, rest)
 
     def _is_noted(self, before: str) -> bool:
-        return self._places.first < place_of(before) <= self._places.last + 1
+        first, last = self._places.first, self._places.last
+        return 0 < first < place_of(before) and (self._noted_to_end or place_of(before) <= last + 1)
+
+    def _has_few(self, key: str, *, named: bool) -> bool:
+        """Return whether to ask for each entry noted costs less than to look at all, or at those of an agent."""
+        count = self._places.count_of(key)
+        return count * _DENSE <= self._places.count and not (named and count > _FEW)
 
     async def _noted(self, key: str, before: str, count: int) -> HistoryPart:
         history, places = self._store.keys.shared("history"), self._places.of(key, place_of(before), count)

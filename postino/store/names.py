@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from postino.store.entries import alias_target
+from postino.store.entries import alias_target, cursor_of
 from postino.store.spellings import clashes, spelling_target
 from postino.values import HUMAN
 
@@ -155,7 +155,7 @@ class Reached:
 
     def put(self, name: str, cursor: str | None, *, sort: bool) -> None:
         """Add an agent; without `sort` the caller sorts the order."""
-        number = int(cursor.rpartition(" ")[2]) if cursor else 0
+        _, number = cursor_of(cursor) or ("", 0)
         self._places[name] = place = number, name.lower(), name
         _put(self.order, place, sort=sort)
 

@@ -1,4 +1,4 @@
-"""The place of the one daemon that notifies people, and what they were notified of: of nothing twice, and of all."""
+"""Which daemon notifies people, and what they were notified of, so that they are notified of each event once."""
 
 from __future__ import annotations
 

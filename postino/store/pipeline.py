@@ -269,9 +269,7 @@ class Pipeline:
         await connection.connect()  # type: ignore[no-untyped-call]
         # in one write: thirty scripts one after the other would take a second over a 30 ms line
         setup, replies = self._setup(), []
-        if (
-            setup
-        ):  # who is not let in must hear so: a server resets the connection at the first long script of a stranger
+        if setup:  # asks whether we are let in: else a server resets the connection at the first long script
             await connection.send_command("TIME", check_health=False)
             with contextlib.suppress(NoPermissionError):
                 await connection.read_response(disconnect_on_error=False)

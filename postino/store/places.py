@@ -35,7 +35,7 @@ class Places:
 
     def forget(self) -> None:
         """Begin anew."""
-        self.first = self.last = self._count = 0
+        self.first = self.last = self.count = 0
         self.whole = False
         self._of: dict[str, tuple[int, ...]] = {}  # in order; a list of one place would take twice as much
 
@@ -49,7 +49,7 @@ class Places:
         if not self.first or (before is not None and before < self.first):
             return
         older = [each for each in seen if each.place < self.first]
-        if self._count + len(older) > MOST:
+        if self.count + len(older) > MOST:
             return
         self.first = older[0].place if older else self.first
         self.whole = self.whole or whole
@@ -61,7 +61,7 @@ class Places:
         if not self.first or after > self.last:
             return
         newer = [each for each in seen if each.place > self.last]
-        if self._count + len(newer) > MOST:
+        if self.count + len(newer) > MOST:
             self.forget()
         elif newer:
             self.last = newer[-1].place
@@ -74,12 +74,12 @@ class Places:
         end = bisect_left(places, before)
         return places[max(0, end - count) : end][::-1]
 
-    def number(self, key: str) -> int:
-        """Return how many places of a thread or id are noted."""
+    def count_of(self, key: str) -> int:
+        """Return how many entries of a thread or id are noted; `count`: how many in all."""
         return len(self._of.get(key, ()))
 
     def _by_key(self, seen: Sequence[Seen]) -> dict[str, list[int]]:
-        self._count += len(seen)
+        self.count += len(seen)
         found: dict[str, list[int]] = {}
         for place, id, thread in seen:
             found.setdefault(id, []).append(place)

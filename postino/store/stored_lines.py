@@ -14,8 +14,12 @@ from postino.store.entries import Extras, digested, extras_of, members, of_histo
 from postino.store.groups import GroupEntry
 from postino.store.index_entry import IndexEntry
 from postino.store.lines import (
+    AgentLine,
+    Alias,
     BroadcastLine,
+    BroadcastNumbersLine,
     ClaudeLine,
+    Cursor,
     DamagedLine,
     DeadLine,
     GroupLine,
@@ -28,6 +32,7 @@ from postino.store.lines import (
     Remembered,
     to_time,
 )
+from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage
 
 
@@ -35,7 +40,7 @@ def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
     """Return the line that `made` makes; for an entry that cannot be read, one that says so."""
     try:
         return made(*given)
-    except (PostinoError, msgspec.MsgspecError, KeyError, ValueError) as error:
+    except (PostinoError, msgspec.MsgspecError, KeyError, ValueError, OverflowError, OSError) as error:
         return DamagedLine(entry=entry, why=str(error))
 
 
@@ -56,6 +61,26 @@ def _remembered(record: str, deliveries: int, fallback: str) -> Remembered:
         notified_at=to_time(index.ht),
         deaths=index.x or 0,
         requeued=bool(index.a),
+    )
+
+
+def agent_line(name: str, entry: AgentEntry, made: list[tuple[str, str]], cursor: tuple[str, int] | None) -> Line:
+    """Return the line of an agent without `seq`; `made` are its former names with the times of their renames."""
+    return AgentLine(
+        name=name,
+        since=to_time(entry.since),
+        last_seen=to_time(entry.seen),
+        reads=entry.reads,
+        human=entry.human,
+        aliases=[Alias(name=alias, since=to_time(ms) or "") for alias, ms in made if ms],
+        cursor=Cursor(entry=cursor[0], seq=cursor[1]) if cursor else None,
+    )
+
+
+def feed_line(last: str, cleared: str | None) -> Line:
+    """Return the line about the broadcasts' numbers."""
+    return BroadcastNumbersLine(
+        last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]])
     )
 
 

@@ -10,17 +10,16 @@ import msgspec
 from postino.errors import NotEmpty, PostinoError
 from postino.event_place import stream_parts
 from postino.model import Sender, digest
-from postino.store.entries import Extras, alias_target, digested, encoded, packed, pairs
+from postino.store.entries import Extras, alias_target, cursor_of, digested, encoded, number, packed, pairs
 from postino.store.groups import GroupTable
 from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
 from postino.store.lines import (
     AgentLine,
-    Alias,
     BroadcastLine,
     BroadcastNumbersLine,
     ClaudeLine,
-    Cursor,
+    DamagedLine,
     DeadLine,
     GroupLine,
     HistoryLine,
@@ -30,16 +29,17 @@ from postino.store.lines import (
     NoticeLine,
     OpenLine,
     to_ms,
-    to_time,
 )
 from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage, PeopleTable
 from postino.store.spellings import present_names
 from postino.store.store import Limits, Store
 from postino.store.stored_lines import (
+    agent_line,
     broadcast_line,
     claude_line,
     dead_line,
+    feed_line,
     group_line,
     has_ended,
     history_line,
@@ -76,32 +76,29 @@ class TransferTable:
 
     # reading
 
-    async def agents(self) -> list[AgentLine]:
-        """Return every agent, by name, without `seq`."""
+    async def agents(self) -> tuple[list[AgentLine], list[Line]]:
+        """Return every agent, by name, without `seq`, and lines about what was altered of them and is left out."""
         shared, call = self._store.keys.shared, self._store.query
         values = pairs(await call("HGETALL", shared("agents")))
         cursors = pairs(await call("HGETALL", shared("cursors")))
-        found = []
+        found: list[AgentLine] = []
+        damaged: list[Line] = []
         for name in sorted(name for name, value in values.items() if not alias_target(value)):
-            entry = AgentEntry.parse(values[name])
+            entry, place = AgentEntry.parse(values[name]), cursor_of(cursors.get(name))
+            if place is None and cursors.get(name):
+                damaged.append(DamagedLine(entry=name, why="its cursor cannot be read: it sees all broadcasts again"))
             made = [(alias, values.get(alias, "").rpartition(" ")[2]) for alias in entry.aliases]
-            seen, _, number = cursors.get(name, "").partition(" ")
-            found.append(
-                AgentLine(
-                    name=name,
-                    since=to_time(entry.since),
-                    last_seen=to_time(entry.seen),
-                    reads=entry.reads,
-                    human=entry.human,
-                    aliases=[Alias(name=alias, since=to_time(ms) or "") for alias, ms in made if ms],
-                    cursor=Cursor(entry=seen, seq=int(number)) if number else None,
-                )
-            )
-        return found
+            line = or_damaged(name, agent_line, name, entry, made, place)
+            if isinstance(line, DamagedLine):
+                damaged.append(line)
+                line = or_damaged(name, agent_line, name, AgentEntry(since=1), [], place)
+            if isinstance(line, AgentLine):
+                found.append(line)
+        return found, damaged
 
     async def last_seq(self, agent: str) -> int:
         """Return the number of the last message that an agent was sent."""
-        return int(await self._store.query("HGET", self._store.keys.of("index", agent), "#seq") or 0)
+        return number(await self._store.query("HGET", self._store.keys.of("index", agent), "#seq"))
 
     async def messages(self, agent: str, after: str) -> tuple[list[Line], str]:
         """Return a page of an inbox after a stream ID, and the last stream ID of the page: `after` if it is empty."""
@@ -165,13 +162,7 @@ class TransferTable:
     async def broadcast_numbers(self) -> list[Line]:
         """Return the line about the broadcasts' numbers; none if nothing was ever broadcast."""
         last, cleared = await self._store.query("HMGET", self._store.keys.shared("feed"), "last", "cleared")
-        if not last:
-            return []
-        return [
-            BroadcastNumbersLine(
-                last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]])
-            )
-        ]
+        return [or_damaged("feed", feed_line, last, cleared)] if last else []
 
     async def groups(self) -> list[Line]:
         """Return every group."""
@@ -213,7 +204,7 @@ class TransferTable:
     async def _check_empty(self) -> None:
         """Raise NotEmpty if an agent has, or had, mail; the history may have given way."""
         keys = self._store.keys
-        names = [line.name for line in await self.agents()]
+        names = [line.name for line in (await self.agents())[0]]
         if names and await self._store.query("EXISTS", *(keys.of("index", name) for name in names)):
             raise NotEmpty(
                 "this mailroom has had mail already; import into a new store, or under another POSTINO_KEY_PREFIX"

@@ -77,8 +77,10 @@ export class LiveEvents {
   }
 
   #receive(event) {
-    if (event.type === "gap") this.#startOver();
-    else if (event.at && this.#log.add(event) && event.ms > this.#began) this.#onEvent(event);
+    if (event.type === "gap") {
+      this.#startOver();
+      this.#onConnected();
+    } else if (event.at && this.#log.add(event) && event.ms > this.#began) this.#onEvent(event);
   }
 
   /** After a gap, accept lower IDs too: the store may be another one. */

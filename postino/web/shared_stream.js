@@ -160,7 +160,7 @@ export class SharedStream {
 
   #receive(event) {
     if (event.type === "gap")
-      this.#last = new EventPlace(); // the store may be another one, with lower IDs
+      this.#last = new EventPlace(event.at || undefined); // the store may be another one, with lower IDs
     else if (event.at && this.#last.covers(event.at)) return;
     else if (event.at) this.#last.advance(event.at);
     this.#onEvent(event);

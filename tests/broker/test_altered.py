@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from postino.broker import Broker
 from postino.config import Settings
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
-from tests.broker.mailrooms import closing
+from tests.broker.mailrooms import closing, exported, imported
 from tests.waiting import eventually
 
 CI = Sender(name="ci", via="http")
@@ -198,6 +199,50 @@ async def test_a_read_answers_although_the_altered_message_cannot_be_moved(home:
         await eventually(buried, "its lease has ended")
         (letter,), _ = await broker.dead.page("bob", 10, 0)
         assert (letter.id, letter.reason) == ("m1", "altered")
+
+
+@pytest.mark.parametrize("damaged", ["1-0 x", "garbage", "x 1", "1 1", " ", "-1 -1", "1-0 " + "9" * 30])
+async def test_an_altered_cursor_costs_its_agent_a_repeat_and_others_nothing(
+    broker: Broker, second: Broker, damaged: str
+) -> None:
+    for name in ("ann", "bob"):
+        await broker.agents.heartbeat(name)
+    for id in ("b1", "b2"):
+        await broker.broadcasts.broadcast(BroadcastDraft(id=id, body="x"), CI)
+    for name in ("ann", "bob"):
+        await broker.broadcasts.read(name, 10)
+    keys = broker._store.keys
+    await broker._store.call("HSET", keys.shared("cursors"), "bob", damaged)
+    await broker._store.call("DEL", keys.shared("changes"))  # as a daemon that starts, this one reads all names again
+
+    assert [each.name for each in (await broker.agents.page(10, 0))[0]] == ["ann", "bob"]
+    assert [each.seen_by for each in (await broker.broadcasts.page(10, 0))[0]] == [["ann"], ["ann"]]
+    lines = await exported(broker)
+    assert [line["entry"] for line in lines if line.get("type") == "damaged"] == ["bob"]
+    assert [line["name"] for line in lines if line.get("type") == "agent"] == ["ann", "bob"]
+    assert (await imported(second, lines)).counts["damaged"] == 1
+    assert (await broker.agents.check("bob")).unseen_broadcasts == 2
+    assert [each.id for each in (await broker.broadcasts.read("bob", 10)).items] == ["b1", "b2"]
+    assert (await broker.broadcasts.read("bob", 10)).items == []
+    assert not [line for line in await exported(broker) if line.get("type") == "damaged"]
+
+
+async def test_what_is_altered_of_an_agent_or_of_the_numbers_is_left_out_of_an_export_that_goes_on(
+    broker: Broker, second: Broker
+) -> None:
+    await broker.mail.send(Draft(id="m1", to="bob", body="hello"), CI)
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="x"), CI)
+    shared, call = broker._store.keys.shared, broker._store.call
+    await call("HSET", shared("agents"), "bob", '{"since":99999999999999999}')
+    await call("HSET", shared("feed"), "last", "x")
+
+    with capture_logs() as logged:
+        lines = await exported(broker)
+
+    assert [line["entry"] for line in lines if line.get("type") == "damaged"] == ["bob", "feed"]
+    assert [each["entries"] for each in logged if each["event"] == "export_damaged"] == [2]
+    await imported(second, lines)
+    assert [each.id for each in (await second.mail.read("bob", "c-bob")).items] == ["m1"]
 
 
 @pytest.mark.parametrize("damaged", ['{"since":1,"se', "7", '{"since":"x"}'])

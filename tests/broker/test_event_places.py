@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from postino.broker import Broker
 from postino.broker import events as broker_events
@@ -125,7 +126,8 @@ async def test_a_place_that_one_daemon_gave_is_one_for_another(open_broker, send
 async def test_a_clock_that_was_set_back_costs_no_event(broker: Broker, send, ahead: str) -> None:
     later = await broker.events.now_ms() + 3_600_000
     async with broker.events.subscribe() as listener:
-        await broker._store.call("XADD", broker._store.keys.shared(ahead), f"{later}-0", "e", "group_join\nagent\nx")
+        fields = ("ann bob", "0 1 id ci -h 1 x") if ahead == "history" else ("e", "group_join\nagent\nx")
+        await broker._store.call("XADD", broker._store.keys.shared(ahead), f"{later}-0", *fields)
         for number in range(5):
             await send(broker, f"m{number}")
             await broker.agents.heartbeat(f"agent-{number}")
@@ -191,13 +193,36 @@ async def test_what_is_imported_again_is_not_told_either(first: Broker, second: 
     assert len((await third.history.search(limit=200)).items) > 20
 
 
-async def test_an_entry_that_a_disk_has_altered_stops_nothing(broker: Broker, send) -> None:
-    history = broker._store.keys.shared("history")
-    async with broker.events.subscribe() as listener:
-        for value in ("", "x", "1 2 3", "-1 1 id ci -h 1 x", f"{'9' * 5000} 1 id ci -h 1 x", "x 1 id ci -h 1 x"):
-            await broker._store.call("XADD", history, "*", "bob", value)
-        await send(broker, "m1")
-        assert [each.data["id"] for each in await heard(listener, "m1")] == ["m1"]
+ALTERED_MESSAGES = ("", "x", "1 2 3", "-1 1 id ci -h 1 x", f"{'9' * 5000} 1 id ci -h 1 x", "x 1 id ci -h 1 x")
+ALTERED_EVENTS = (
+    *(["e", text] for text in ("msg_ack\nids", 'msg_ack\nids\n["m1"', "msg_ack\nids\n7", "msg_send\nseq\nx")),
+    *(["a", "b"], ["type", "msg_ack", "ids", "]"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [*(("history", ["bob", text]) for text in ALTERED_MESSAGES), *(("events", fields) for fields in ALTERED_EVENTS)],
+    ids=range(len(ALTERED_MESSAGES) + len(ALTERED_EVENTS)),
+)
+async def test_an_entry_that_a_disk_has_altered_is_a_gap_and_stops_nothing(
+    broker: Broker, send, kind: str, fields: list[str]
+) -> None:
+    """It may have been of mail for anybody: who waits looks again."""
+    with capture_logs() as logged:
+        async with broker.events.subscribe() as listener, asyncio.TaskGroup() as group:
+            waiting = group.create_task(broker.mail.wait("alice", 60))
+            await asyncio.sleep(0)
+            await broker._store.call("XADD", broker._store.keys.shared(kind), "*", *fields)
+            await waiting
+            await next_ms(broker)  # of one ms, messages are told first
+            await send(broker, "m1")
+            live = await heard(listener, "m1")
+    replayed, _ = await broker.events.replay("0-0", 10)
+
+    assert [each.type for each in live] == [each.type for each in replayed] == ["gap", "msg_send"]
+    assert [each["id"] for each in logged if each["event"] == "event_altered"] == [live[0].id]
+    assert [each.data["id"] for each in (await broker.events.replay(live[0].id, 10))[0]] == ["m1"]
 
 
 async def test_an_event_of_an_altered_entry_shows_nothing_of_its_body(broker: Broker, send) -> None:

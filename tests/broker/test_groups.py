@@ -192,10 +192,8 @@ async def test_an_agent_and_a_group_of_one_name_are_told_apart(broker: Broker) -
     waits = "nobody of that name has been seen; the message waits for one; there is a group #Team"
     assert (one.reach.removesuffix("; online: reviewer"), some.recipients[1].reach) == (waits, waits)
     assert [each.names for each in some.recipients] == [[], ["#Team"]]
-    with pytest.raises(
-        UnknownGroup, match=r"^there is no group #team2; did you mean #Team\?$"
-    ):  # a mailbox is no agent
-        await broker.mail.send(Draft(id="m4", to="team2", body="x"), CI)
+    with pytest.raises(UnknownGroup, match=r"^there is no group #team2; did you mean #Team\?$"):
+        await broker.mail.send(Draft(id="m4", to="team2", body="x"), CI)  # a mailbox is no group
         await send_many(broker, "m5", "#team2")
 
 

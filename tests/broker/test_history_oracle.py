@@ -117,9 +117,10 @@ async def test_searches_find_what_a_look_at_every_entry_finds(open_broker, seed:
 
 async def test_a_history_with_older_entries_in_place_of_those_noted_is_searched_anew(broker: Broker, send) -> None:
     store, history = broker._store, broker._store.keys.shared("history")
+    await fill(store, 1)
     await send(broker, "m1", thread="t")
     assert len(entries(await all_pages(broker, thread="t"))) == 1
-    ((_, flat),) = await store.call("XRANGE", history, "-", "+")
+    ((_, flat),) = await store.call("XREVRANGE", history, "+", "-", "COUNT", 1)
 
     await store.call("DEL", history)  # as an import into a mailroom whose history has gone does it
     await store.call("XADD", history, "7-0", *flat)

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable
 
 import pytest
+from structlog.testing import capture_logs
 
 from postino.broker import Broker
 from postino.broker.nearest import NameIndex
@@ -91,6 +92,17 @@ def test_a_name_is_found_among_any_number_of_others_by_comparing_it_with_a_few(m
     assert many.near(f"agent-{5000 * 7919:08x}"[:-1])[0] == f"agent-{5000 * 7919:08x}"
     assert many.near("Reviewer") == []
     assert max(compared) <= 200
+
+
+async def test_names_that_cannot_be_read_are_logged_once_in_a_while(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postino.broker.limited_log.EVERY_S", 1000.0)
+    await broker._store.call("SET", broker._store.keys.shared("cursors"), "of another program")
+    with capture_logs() as logged:
+        for number in range(5):
+            assert await broker.mail.nearest(f"typo-{number}") == []
+    assert [each["to"] for each in logged if each["event"] == "nearest_failed"] == ["typo-0"]
 
 
 async def test_many_names_are_read_seldom_and_not_waited_for(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,13 +53,11 @@ async def test_a_failed_look_reserves_nothing(first: Broker, second: Broker) -> 
     lines, store = await raw(first), second._store
     await send(second, "m")
     await store.call("DEL", store.keys.shared("history"))
-    await second.agents.heartbeat("damaged")
-    await store.call("HSET", store.keys.shared("cursors"), "damaged", "1-0 x")
-    with pytest.raises(ValueError, match="invalid literal"):
+    await store.call("SET", store.keys.shared("cursors"), "of another program")
+    with pytest.raises(PostinoError, match="WRONGTYPE"):
         await imported(second, lines)
     assert await send(second, "m2")
-    await store.call("DEL", store.keys.shared("history"))
-    await store.call("HDEL", store.keys.shared("cursors"), "damaged")
+    await store.call("DEL", store.keys.shared("history"), store.keys.shared("cursors"))
 
     with pytest.raises(NotEmpty):
         await imported(second, lines)

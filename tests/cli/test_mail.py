@@ -136,7 +136,8 @@ BAD_SENDS = [
     (["m6-bob"], b"", "BODY"),
     ([], b"", "TO"),
     (["m6-bob", "hello", "there"], b"", "unrecognized"),
-    (["m6-bob", "hello", "--thred", "t"], b"", "unrecognized"),
+    (["m6-bob", "hello", "there"], b"", "quote a text"),
+    (["m6-bob", "hello", "--thred", "t"], b"", "unrecognized arguments: --thred t; did you mean --thread?"),
 ]
 
 

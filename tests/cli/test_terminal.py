@@ -87,6 +87,14 @@ def test_a_persons_mail_is_not_deleted_where_nobody_can_be_asked(postino: Any) -
         assert postino.json("show", f"t4-{name}")["items"][0]["state"] == "cleared"
 
 
+def test_broadcasts_are_not_deleted_where_nobody_can_be_asked(bare: Any) -> None:
+    bare.serve()
+    bare.ok("broadcast", "for all", "--from", "ann")
+    assert "--yes" in bare.no(2, "clear", "--broadcasts")
+    assert bare.json("broadcasts", "--all")["total"] == 1
+    assert bare.ok("clear", "--broadcasts", "--yes") == "deleted 1 broadcast\n"
+
+
 def test_reading_the_mail_of_an_agent_that_is_online_asks(postino: Any) -> None:
     postino.ok("send", "t3-bob", "for its session")
     with Client(Home(postino.home).socket) as client:

@@ -102,6 +102,18 @@ def test_session_start_starts_a_daemon_that_looks_like_no_session(hook: Run, hom
         subprocess.run(["postino", "down"], env=env, check=True, capture_output=True)
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_a_home_that_others_can_write_to_gets_no_session(daemon: Any, hook: Run, home: Home, mode: int) -> None:
+    home.root.chmod(mode)
+    try:
+        assert "others can write to POSTINO_HOME" in json.loads(hook("SessionStart"))["systemMessage"]
+    finally:
+        home.root.chmod(0o700)
+    assert not [each for each in daemon.asked("agents")["items"] if each["kind"] == "agent"]
+
+    assert said(hook("SessionStart")).startswith("[postino] this session is agent ")
+
+
 @pytest.mark.parametrize("missing", ["postino", "curl"])
 def test_what_is_not_on_path_is_said_in_one_line_to_the_user(hook: Run, home: Home, missing: str) -> None:
     path = home.root / "bin"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from postino.broker import Broker, Hello
+from postino.broker import Broker, Hello, WrongAgent
+from postino.errors import StoreAway
+from postino.mcp.session import Session
 from postino.model import Draft, Sender
 
 ALICE = Sender(name="alice", via="http")
@@ -76,3 +78,15 @@ async def test_a_session_never_acts_as_whoever_took_its_former_name(broker: Brok
     await bob.call("msg_send", to="carol", body="hello")
     assert await last_sender(broker) == "robert"
     assert (await broker.mail.state("bob", "theirs")).state == "queued"
+
+
+async def test_a_call_of_an_agent_that_is_renamed_again_and_again_says_that_nothing_was_done(broker: Broker) -> None:
+    session = Session(broker, Hello(session="s-1", generation=1, name="bob"))
+
+    async def renamed_meanwhile(_: str) -> None:
+        raise WrongAgent("another")
+
+    with pytest.raises(StoreAway) as refusal:
+        await session.acting(renamed_meanwhile)
+    assert refusal.value.detail["outcome"] == "none"
+    await session.close()

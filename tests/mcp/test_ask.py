@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from postino.mcp import asking, relay_connection
 from postino.mcp.connected import ConnectedSessions
 from postino.mcp.updates import COLLECT_S
 from postino.model import Draft, Sender
@@ -72,6 +73,7 @@ async def test_a_killed_client_loses_no_reply(broker, connect):
     bob.tool("msg_ask", to="alice", body="who?", id="q1", timeout=600)
     await waits(broker)
     await bob.close()  # ends the wait at once
+    assert not (await broker.agents.one("bob")).online
     await answer(broker)
     again = await connect("bob")
     assert [each["id"] for each in (await again.call("msg_read"))["messages"]] == ["r1"]
@@ -196,3 +198,24 @@ async def test_ten_sessions_ask_each_other_at_once(broker, connect):
     for at, relay in enumerate(sessions):
         got = await said_to(relay, calls[at])
         assert got["reply"]["body"] == f"{names[(at + 1) % 10]} answers question of {names[at]}"
+
+
+async def test_a_client_that_hears_of_no_progress_is_answered_before_it_gives_up(broker, connect, monkeypatch):
+    monkeypatch.setattr(asking, "UNHEARD_S", 0.1)
+    bob = await connect("bob")
+
+    told = await bob.call("msg_ask", to="alice", body="who?", timeout=600)
+
+    assert told["reply"] is None and "it will come as ordinary mail" in told["note"]
+
+
+async def test_beyond_the_most_calls_in_flight_a_call_waits_for_one_of_them(broker, connect, monkeypatch):
+    monkeypatch.setattr(relay_connection, "MAX_IN_FLIGHT", 2)
+    bob = await connect("bob")
+    asked = [bob.tool("msg_ask", to="alice", body="who?", id=f"q{number}", timeout=600) for number in (1, 2)]
+    check = bob.tool("msg_check")
+    await waits(broker, "q1")
+    await waits(broker, "q2")
+    await answer(broker)
+
+    assert [(await bob.next())["id"] for _ in range(2)] == [asked[0], check]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from postino.broker import Broker, Hello
 from postino.mcp.session import Session
 from postino.model import BroadcastDraft, Draft, Sender
@@ -40,12 +42,15 @@ async def test_what_the_first_agent_had_seen_of_the_feed_the_second_has_not(brok
     assert [each.id for each in (await session.read_broadcasts(2, 10, 1000)).items] == ["b0", "b1", "b2"]
 
 
-async def test_what_was_leased_before_is_given_back_when_the_session_ends(broker: Broker) -> None:
+@pytest.mark.parametrize("written", [False, True])
+async def test_what_was_leased_before_is_given_back_when_the_session_ends(broker: Broker, written: bool) -> None:
     session, _ = await joined(broker)
     before = await session.name()
     await broker.mail.send(Draft(id="m1", to=before, body="hello"), CI)
     assert (await session.read(1, 10, 1000)).items
     session.answer_sent(1, failed=False)
+    if written:
+        session.answer_written(1)
 
     await resume(session, broker)
     await session.close()

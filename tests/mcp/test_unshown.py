@@ -102,6 +102,39 @@ async def test_an_answer_that_is_an_error_and_cannot_be_undone_acknowledges_noth
     assert seen(await bob.call("msg_read")) == [("m1", 1, False)]
 
 
+async def test_what_the_client_may_have_and_cannot_be_given_back_is_not_taken_for_unshown(
+    broker, behind, connect: Connect
+):
+    behind_proxy, between = behind
+    await mail(broker, "m1")
+    bob = await connect("bob", broker=behind_proxy)
+    read = bob.tool("msg_read")
+    assert seen(said(await bob.answer(read))) == [("m1", 1, False)]
+    between.cut_before = sha(broker, "nack")
+    bob.send(b'{"postino":"lost","id":%d}' % read)
+    await eventually(lambda: between.losses)
+    between.cut_before = None
+
+    assert seen(await bob.call("msg_read")) == []  # it comes again, labelled, when its lease ends
+    assert await states(broker, "m1") == ["leased"]
+
+
+async def test_an_acknowledgement_that_failed_is_tried_again_with_the_next_call(broker, behind, connect: Connect):
+    behind_proxy, between = behind
+    await mail(broker, "m1")
+    bob = await connect("bob", broker=behind_proxy)
+    await bob.call("msg_read")
+    await bob.think()
+    between.cut_before = sha(broker, "ack")
+    await bob.call("msg_check")
+    assert between.losses
+    between.cut_before = None
+    await bob.think()
+    await bob.call("msg_check")
+
+    assert await states(broker, "m1") == ["acked"]
+
+
 async def test_an_error_in_reading_broadcasts_moves_no_cursor(broker, connect: Connect, monkeypatch):
     await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="one"), ALICE)
     bob = await connect("bob")

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from postino.relay.lines import WriteBuffer, patience, refusal
-from postino.relay.requests import AWAY_S, MAX_PAUSE_S, REPEAT_S, WAIT_S, Request, Requests
+from postino.relay.requests import (
+    AWAY_S,
+    MAX_PAUSE_S,
+    MAX_WAITING,
+    MAX_WAITING_BYTES,
+    REPEAT_S,
+    WAIT_S,
+    Request,
+    Requests,
+)
 
 
 def refused(code: str = "store_away", **more: Any) -> dict[str, Any]:
@@ -115,6 +124,20 @@ def test_what_was_never_sent_ends_sooner_and_says_that_nothing_was_done():
     told.requests.wait(1, Request(b"line", True, "k"), 0.0)
     told.requests.expire(WAIT_S, "no daemon; nothing was done")
     assert [error["message"] for error in told.errors] == ["no daemon; nothing was done"]
+
+
+@pytest.mark.parametrize(("count", "size"), [(MAX_WAITING, 1), (2, MAX_WAITING_BYTES)])
+def test_beyond_the_most_that_can_wait_a_request_is_told_that_nothing_was_done(count, size):
+    told = Told()
+    for number in range(count):
+        told.requests.wait(number, Request(b"x" * size, True, None), 0.0)
+    assert told.errors == []
+
+    told.requests.wait(count, Request(b"x", True, None), 0.0)
+
+    (error,) = told.errors
+    assert "Too many requests" in error["message"] and "nothing was done" in error["message"]
+    assert len(told.requests) == count
 
 
 def test_a_daemon_that_does_not_answer_in_time_is_named_so_that_the_call_can_be_cancelled():

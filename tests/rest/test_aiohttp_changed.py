@@ -10,8 +10,8 @@ import pytest
 import structlog
 from aiohttp import web
 
+from postino.broker.limited_log import LimitedLog
 from postino.rest import connection, request_loop
-from postino.rest.limited_log import LimitedLog
 from tests.rest.raw import get, post
 
 

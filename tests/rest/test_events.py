@@ -272,12 +272,24 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_are_not(
         await quick.next()
         listeners = len(broker.events._subscriptions)
         async with asyncio.timeout(30):
-            while (
-                len(broker.events._subscriptions) == listeners
-            ):  # each event is 26 kB long; the kernel takes some MB of them
+            while len(broker.events._subscriptions) == listeners:  # an event has 26 kB; the kernel takes some MB
                 await api.read(limit=200, resume=True)
                 assert len((await quick.next()).data["ids"]) == 200
     slow.close()
+
+
+async def test_an_event_that_cannot_be_read_is_a_gap_and_the_stream_goes_on(api: Any, broker: Any) -> None:
+    async with listening(api, "?type=msg_send") as stream:
+        await stream.next()
+        await broker._store.call("XADD", broker._store.keys.shared("events"), "1-0", "e", "msg_ack\nids")
+        await api.send()
+        gap, sent = await stream.next(), await stream.next()
+    assert [each.data["type"] for each in (gap, sent)] == ["gap", "msg_send"]
+
+    async with listening(api, f"?since={gap.id}") as again:
+        assert await again.types(2) == ["connected", "msg_send"]
+    async with listening(api, "?since=0-0&type=msg_send") as again:
+        assert await again.types(3) == ["connected", "gap", "msg_send"]
 
 
 async def test_a_burst_that_overflows_the_queue_ends_the_stream_with_its_reason(

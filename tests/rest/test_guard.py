@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from postino.broker.limited_log import LimitedLog
 from postino.config import load
 from postino.rest import app, peer
-from postino.rest.limited_log import LimitedLog
 from postino.rest.routes import ROUTES
 from tests.waiting import PATIENCE_S
 

@@ -62,6 +62,7 @@ def test_the_whole_of_unicode_is_judged_as_the_contract_says() -> None:
     for code in range(0x110000):
         try:
             check_text(chr(code), "body")
+            check_text(f"é\n{chr(code)}", "body")  # as one of several
             taken = True
         except BadField:
             taken = False

@@ -1,4 +1,4 @@
-"""Warnings about callers, a few at a time: whoever is refused must not be able to fill the disk with log lines."""
+"""Warnings, a few at a time: refused callers, or a failure that each send meets, must not fill the disk with lines."""
 
 from __future__ import annotations
 
