@@ -72,6 +72,23 @@ def test_a_request_soon_after_a_start_that_failed_is_told_so_at_once(home: Home)
     assert not link.requests
 
 
+def test_what_a_daemon_answered_before_it_went_is_read(link: DaemonLink, daemon_socket: socket.socket) -> None:
+    link.tick(time.monotonic())
+    daemon, _ = daemon_socket.accept()
+    with daemon:
+        daemon.sendall(b'{"postino":"welcome","version":"0"}\n')
+        link.serve(select.POLLIN)
+        link.request(7, Request(b"{}", False, None))
+        link.serve(select.POLLOUT)
+        daemon.recv(1 << 16)
+        daemon.sendall(b'{"jsonrpc":"2.0","id":7,"result":{}}\n')
+    link.notify(b"{}")
+
+    link.serve(select.POLLOUT | select.POLLIN)
+
+    assert json.loads(link.to_client.data) == {"jsonrpc": "2.0", "id": 7, "result": {}}
+
+
 def test_a_daemon_is_not_read_while_the_client_takes_nothing(link: DaemonLink, daemon_socket: socket.socket) -> None:
     link.tick(time.monotonic())
     daemon, _ = daemon_socket.accept()
