@@ -29,7 +29,8 @@ local agent, stream_id = ARGV[1], ARGV[2]
 local target = alias_of(keys.agents, agent)
 if target then return { 'alias', target } end
 local fields = fields_at(keys.inbox, stream_id) or cjson.decode(ARGV[3])
-if message_of(fields) == '' then fields[#fields + 1], fields[#fields + 2] = 'id', stream_id end -- by which to requeue it
+-- by its place it can be requeued
+if message_of(fields) == '' then fields[#fields + 1], fields[#fields + 2] = 'id', stream_id end
 local _, deliveries = delivery_of(keys.inbox, stream_id)
 move_to_dead(keys, agent, stream_id, fields, deliveries, now_ms(), tonumber(ARGV[4]), 'altered')
 return { 'ok' }

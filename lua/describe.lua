@@ -5,9 +5,9 @@ KEYS     agents    hash     {po}:agents
          presence  zset     {po}:presence
          sessions  hash     {po}:sessions; behind it, of each name, inbox, leases, dead
 ARGV     names     JSON array of present names, whose keys these are
-RETURNS  of each name its record, or '' if it is no agent's present name; which of the record's sessions are online, as 1
-         and 0; the record of the latest of these, else of the latest session, or ''; messages in the inbox, the stream ID
-         of the oldest or '', how many are or were leased, and of how many that has ended; dead letters
+RETURNS  of each name its record, or '' if it is no agent's present name; which of the record's sessions are online, as
+         1 and 0; the record of the latest of these, else of the latest session, or ''; messages in the inbox, the
+         stream ID of the oldest or '', how many are or were leased, and of how many that has ended; dead letters
 ERRORS   NONE
 TIME     O(n) in the names and their sessions
 ]]

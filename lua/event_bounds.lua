@@ -4,8 +4,8 @@ Atomic because the bounds of both streams must be of one moment.
 KEYS     events   stream   {po}:events3
          history  stream   {po}:history
 ARGV     NONE
-RETURNS  of the events and then of the history: the oldest ID stored | '', the newest ID that it ever had | 0-0, number of
-           entries that it has lost
+RETURNS  of the events and then of the history: the oldest ID stored | '', the newest ID that it ever had | 0-0, number
+           of entries that it has lost
 ERRORS   NONE
 TIME     O(1)
 ]]

@@ -21,10 +21,12 @@ TIME     O(n) in the sessions taken offline
 --@include lib/session
 local agents, presence, sessions, events, departures, changes = unpack(KEYS)
 local now = now_ms()
--- the clock was stepped back since these signs of life: without this they would keep their sessions online for its length
+-- the clock was stepped back since these signs of life: without this they would keep their sessions online for its
+-- length
 local online_ms = tonumber(ARGV[1])
 local longest = now + online_ms
-for _, session in ipairs(redis.call('ZRANGEBYSCORE', presence, '(' .. digits(longest + 1000), '+inf', 'LIMIT', 0, 1000)) do
+local later = '(' .. digits(longest + 1000)
+for _, session in ipairs(redis.call('ZRANGEBYSCORE', presence, later, '+inf', 'LIMIT', 0, 1000)) do
   redis.call('ZADD', presence, longest, session)
 end
 local silent = redis.call('ZRANGEBYSCORE', presence, '-inf', now, 'LIMIT', 0, 100)

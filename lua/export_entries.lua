@@ -1,5 +1,6 @@
 #!lua flags=no-writes
---[[ export_entries: return a page of an inbox or of dead letters, oldest first, with all that is stored of each message.
+--[[ export_entries: return a page of an inbox or of dead letters, oldest first, with all that is stored of each
+message.
 Atomic because a message, its record and its delivery count must be of one moment.
 KEYS     inbox    stream   {po}:inbox4:<agent>, or {po}:dead4:<agent>
          leases   zset     {po}:leases:<agent>

@@ -10,8 +10,8 @@ KEYS     agents   hash     {po}:agents
          open     hash     {po}:open:<agent>
          changes  stream   {po}:changes
 ARGV     agent    the name
-         line     JSON: since, seen (ms), as lib/agent.lua has them, reads, aliases ([name, made ms]), human, seq (last number given), cursor or ''
-         twins    JSON array of agents without mail here whose names differ from one of these only in case: they are this one
+         line     JSON: since, seen (ms), as lib/agent.lua has them, reads, aliases ([name, ms]), human, seq, cursor
+         twins    JSON array of agents without mail here whose names differ from one of these only in case: they are it
 RETURNS  ok
 ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
 TIME     O(n) in the aliases and twins

@@ -14,8 +14,10 @@ TIME     O(1)
 local meta, history, broadcasts, feed = unpack(KEYS)
 local running = redis.call('HGET', meta, 'imports4')
 if running == ARGV[1] then return 1 end
-if running then return redis.error_reply('IMPORTING the import of another file has not finished; repeat that, or end it with '
-    .. '`postino import --abandon`') end
+if running then
+  return redis.error_reply('IMPORTING the import of another file has not finished; repeat that, or end it with '
+    .. '`postino import --abandon`')
+end
 if redis.call('XLEN', history) > 0 or redis.call('HEXISTS', feed, 'last') == 1 then
   return redis.error_reply('NOT_EMPTY this mailroom has had mail already; import into a new store, or under another '
     .. 'POSTINO_KEY_PREFIX')

@@ -1,8 +1,9 @@
 #!lua
 --[[ import_entries: append entries under the IDs they had to an inbox, the dead letters, broadcasts or history.
 Atomic because a message and its record must be written together. Repeating adds nothing: an entry is left out when its
-message id is remembered already, or, without a record, when the stream has passed its ID. Each message of an inbox counts
-as returned by its reader at the time `due`, after its `deliveries`: it keeps its place, and a repeat is labelled.
+message id is remembered already, or, without a record, when the stream has passed its ID. Each message of an inbox
+counts as returned by its reader at the time `due`, after its `deliveries`: it keeps its place, and a repeat is
+labelled.
 KEYS     inbox    stream   {po}:inbox4:<agent>, or another stream
          leases   zset     {po}:leases:<agent>
          index    hash     {po}:index:<agent>
@@ -34,7 +35,8 @@ local function restore(row, stream_id)
   redis.pcall('XGROUP', 'CREATE', inbox, 'agents', '0') -- exists after the first
   redis.call('XGROUP', 'SETID', inbox, 'agents', stream_id)
   local delayed = row.due > (id_parts(row.entry)) and row.due > now -- as nack.lua has it
-  redis.call('XCLAIM', inbox, 'agents', delayed and '#delayed' or '#nobody', 0, stream_id, 'RETRYCOUNT', row.deliveries, 'FORCE', 'JUSTID')
+  local reader = delayed and '#delayed' or '#nobody'
+  redis.call('XCLAIM', inbox, 'agents', reader, 0, stream_id, 'RETRYCOUNT', row.deliveries, 'FORCE', 'JUSTID')
   redis.call('ZADD', leases, row.due, stream_id)
 end
 

@@ -15,5 +15,7 @@ local kept = {}
 for _, name in ipairs(cjson.decode(ARGV[1])) do
   if redis.call('HEXISTS', agents, name) == 1 and keep_spelling(agents, name) then kept[#kept + 1] = name end
 end
-if #kept > 0 or redis.call('EXISTS', changes) == 0 and redis.call('EXISTS', agents) == 1 then note_changes(changes, kept) end
+if #kept > 0 or redis.call('EXISTS', changes) == 0 and redis.call('EXISTS', agents) == 1 then
+  note_changes(changes, kept)
+end
 return 1

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
---[[ migrate: give data of an older format the names that the present one has for it; its entries and records are read as
-they are. Of formats 1 to 3 that is all mail, of formats 1 and 2 the events, too.
+--[[ migrate: give data of an older format the names that the present one has for it; its entries and records are read
+as they are. Of formats 1 to 3 that is all mail, of formats 1 and 2 the events, too.
 Atomic because a daemon of the older format that still runs must find all of it or nothing: it would take entries of a
-newer one for altered ones. From then on it stores no mail, and is told of the format when it next asks; of formats 1 to 3
-it is told of an import until then.
+newer one for altered ones. From then on it stores no mail, and is told of the format when it next asks; of formats 1 to
+3 it is told of an import until then.
 KEYS     meta          hash     {po}:meta
          agents        hash     {po}:agents
          events_2      stream   {po}:events
@@ -11,7 +11,7 @@ KEYS     meta          hash     {po}:meta
          broadcasts_1  stream   {po}:broadcasts
          broadcasts_2  stream   {po}:broadcasts2
          broadcasts    stream   {po}:broadcasts4
-         order         zset     {po}:order:all; behind it, of each name, inbox (format 1, 2, now), dead (1, 2, now), order
+         order         zset     {po}:order:all; behind it of each name inbox (format 1, 2, now), dead (1, 2, now), order
 ARGV     format        the format that the data has then
          names         JSON array of all names in the hash agents, whose keys these are
 RETURNS  1 done, now or before | 0 there are other names by now

@@ -6,7 +6,7 @@ KEYS     inbox    stream   {po}:inbox4:<agent>, or another stream of messages: d
          index    hash     {po}:index:<agent>
 ARGV     from     the entry next to which the part is; '' either end
          way      on which side of it: newer or older
-         skip     with newer: entries to skip first; if negative towards the older ones, the last of which the part follows
+         skip     with newer: entries to skip first; if negative towards older ones, whose last the part follows
          limit    most entries to return
          bytes    most bytes of entries, skipped ones too; the first one always fits
 RETURNS  length of the stream, items, and the stream IDs before and after which there are more, or ''; an item is
@@ -18,7 +18,8 @@ TIME     O(limit + skip), skip up to the nearer end, at most 1,000 in a call
 --@include lib/entry
 --@include lib/fields
 local inbox, index = unpack(KEYS)
-local from, back, skip, limit, bytes = ARGV[1], ARGV[2] == 'older', tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local from, back = ARGV[1], ARGV[2] == 'older'
+local skip, limit, bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local length, items, used, steps, more = redis.call('XLEN', inbox), {}, 0, 1000, false
 
 local function newer(id, most)

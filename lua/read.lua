@@ -28,10 +28,10 @@ ARGV     agent           the reader's present name
          ack_now         '1': acknowledge in the same step
          acting          '1': the consumer is a session that must act as the agent
          verified        '1': end before a message of an unverified sender or over the budget, even the first one
-RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 end the call), how many of the first items
-           `resume` repeats; then the items: each is one text of stream ID, delivery, 1 redelivered | 0, number of fields
-           and values, content digest or '', and these fields and values. Flat, as each list in it costs as much as a
-           look-up
+RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 end the call), how many of the first
+           items `resume` repeats; then the items: each is one text of stream ID, delivery, 1 redelivered | 0, number of
+           fields and values, content digest or '', and these fields and values. Flat, as each list in it costs as much
+           as a look-up
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
@@ -108,7 +108,8 @@ local function choose(fields)
   return id
 end
 
--- `deliveries` may be text; `held`: it is pending in the group and has a lease or a time before which it is not given out
+-- `deliveries` may be text; `held`: it is pending in the group and has a lease or a time before which it is not given
+-- out
 local function lease(stream_id, id, fields, deliveries, repeated, held)
   local entry = load_entry(index, id)
   if entry then

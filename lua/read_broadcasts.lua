@@ -14,7 +14,7 @@ ARGV     agent       the present name
          after       cursor of the session, or ''; the later of it and the agent's counts
          limit       most broadcasts to return
          budget      most characters of bodies, 0 for no limit; the first broadcast always fits
-         move        '1': move the agent's cursor; 'lease': the reader will move it, and is told until then what it missed
+         move        '1': move the agent's cursor; 'lease': the reader will, and is told until then what it missed
          ttl_ms      time to live
          session     the session that must act as the agent, or ''
 RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, 1 given before | 0, flat

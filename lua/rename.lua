@@ -61,14 +61,17 @@ if not record then return redis.error_reply('UNKNOWN_AGENT there is no agent nam
 if target or old == new then return { 'ok', new, json_array(record.aliases) } end
 
 local spelling = spelling_of(agents, new)
-if spelling and spelling ~= new and (alias_of(agents, spelling) or spelling) ~= old then return { 'spelling', spelling } end
+if spelling and spelling ~= new and (alias_of(agents, spelling) or spelling) ~= old then
+  return { 'spelling', spelling }
+end
 local owner, since = alias_of(agents, new)
 local other = nil
 if owner and owner ~= old then
   if owner ~= ARGV[3] then return { 'owner', owner } end
   other = load_agent(agents, owner)
   local spelled = string.lower(owner) == string.lower(new) -- a former case of its name can be nobody else's
-  if other and (spelled or live_sessions(presence, other, now) > 0 or since + ttl_ms > now or mail(KEYS[17], KEYS[18]) > 0) then
+  if other and (spelled or live_sessions(presence, other, now) > 0 or since + ttl_ms > now
+    or mail(KEYS[17], KEYS[18]) > 0) then
     return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
   end
 elseif not owner then

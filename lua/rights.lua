@@ -4,8 +4,8 @@ Atomic because it is one question. Every call is made so that it fails or change
 KEYS     probe     hash   {po}:probe, which never exists
 ARGV     commands  JSON array of [name, arguments...], '?' for the key
          keys      JSON array of key names
-RETURNS  [name, the server's reason, ...] of the commands that cannot be called; [key, 'key', ...] of the keys that cannot
-           be read and written
+RETURNS  [name, the server's reason, ...] of the commands that cannot be called; [key, 'key', ...] of the keys that
+           cannot be read and written
 ERRORS   NONE
 TIME     O(1)
 ]]

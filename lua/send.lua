@@ -71,7 +71,8 @@ local function send(keys, args)
   local person = (agent == 'human' or record and string.find(record, '"human":true', 1, true)) and '1' or '0'
   local known = (seen ~= '0' or person == '1') and ' 1 ' or ' 0 '
   -- not decoded: a record that a disk has damaged must not refuse the message
-  for session in string.gmatch(record and seen ~= '0' and string.match(record, '"sessions":(%b[])') or '', '"([^"]+)"') do
+  local sessions = record and seen ~= '0' and string.match(record, '"sessions":(%b[])') or ''
+  for session in string.gmatch(sessions, '"([^"]+)"') do
     local ends = redis.call('ZSCORE', KEYS[4], session)
     if ends and tonumber(ends) > now then online = '1' end
   end
@@ -100,8 +101,8 @@ local function send(keys, args)
     --@include lib/agent
     save_agent(agents, KEYS[8], agent, agent_from(agents, agent, now))
   end
-  -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had no
-  -- field that tells of it
+  -- the ids were kept for a time after the removal of an agent, which must end if the name is used again; format 1 had
+  -- no field that tells of it
   if leaves or format_1 then redis.call('PERSIST', index) end
   if leaves then redis.call('HDEL', index, '#leaves') end
   local count = (tonumber(last) or 0) + 1
@@ -111,7 +112,7 @@ local function send(keys, args)
   redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
   local entry = redis.call('XADD', history, '*', agent, message)
   local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
-  if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: it keeps it short enough
+  if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: that is enough
     redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))
   end
   if count % 64 == 0 then

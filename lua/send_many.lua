@@ -91,7 +91,8 @@ for at, name in ipairs(names) do
     end
     each.seq = existing.q
   else
-    if redis.call('XLEN', each.inbox) >= max_inbox and expire(each, name, each.person and person_ttl(ttl_ms) or ttl_ms, now, max_dead) == 0 then
+    local own_ttl_ms = each.person and person_ttl(ttl_ms) or ttl_ms
+    if redis.call('XLEN', each.inbox) >= max_inbox and expire(each, name, own_ttl_ms, now, max_dead) == 0 then
       return redis.error_reply('INBOX_FULL ' .. name .. ' already holds ' .. max_inbox
         .. ' unacknowledged messages; nothing was sent to the others')
     end

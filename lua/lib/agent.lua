@@ -1,12 +1,12 @@
 -- agents: name -> JSON record, or for an alias '@<present name> <made ms>'
--- record: since (ms; 0: somebody has only read under this name, which makes nobody known), seen (ms; 0: it has not acted),
---         reads (it has read once), sessions, aliases, groups, human (it is a person), given (number of the last broadcast
---         that an answer to it held or counted as missed)
+-- record: since (ms; 0: somebody has only read under this name, which makes nobody known), seen (ms; 0: it has not
+--         acted), reads (it has read once), sessions, aliases, groups, human (it is a person), given (number of the
+--         last broadcast that an answer to it held or counted as missed)
 -- changes: names whose record, alias or cursor has changed, newest last, so that a daemon that has read all names reads
 --          those alone again; only what lists of names are made of counts, not the time of the last sign of life
--- names that differ only in case are one: the first spelling is the agent's, and if it has capitals, its lower case leads
--- to it, as '@<spelling> 0'. Two agents of older data that differ only in case stay two; other spellings are then the
--- lower case one
+-- names that differ only in case are one: the first spelling is the agent's, and if it has capitals, its lower case
+-- leads to it, as '@<spelling> 0'. Two agents of older data that differ only in case stay two; other spellings are then
+-- the lower case one
 
 local loaded = {} -- records as they are stored, by name
 
@@ -26,7 +26,8 @@ end
 local function listed_of(record)
   local sessions = without(record.sessions)
   table.sort(sessions)
-  return cjson.encode({ record.since ~= 0, (record.seen or 0) > 0, record.human or false, sessions, record.aliases or {} })
+  local acted, human = (record.seen or 0) > 0, record.human or false
+  return cjson.encode({ record.since ~= 0, acted, human, sessions, record.aliases or {} })
 end
 
 -- the name that the hash has for a name in any case, and its value; nil if it has none

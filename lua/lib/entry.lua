@@ -1,7 +1,7 @@
 --@include lib/message
 -- index: message id -> record of the message, up to 15 words with one space between them, '' for what it lacks; what is
--- missing at its end it lacks, too. Before format 4 all had 15; JSON in format 1. With its times it is longer than the 64
--- bytes up to which a hash of some hundred ids would be a list that each look-up goes through
+-- missing at its end it lacks, too. Before format 4 all had 15; JSON in format 1. With its times it is longer than the
+-- 64 bytes up to which a hash of some hundred ids would be a list that each look-up goes through
 -- numbers are text here, as they are stored: to turn one into a number and back takes as long as a look-up
 -- record: s stream ID, d digest, q seq, st state, t accepted ms, f from, n deliveries, r reader, l leased ms,
 --         e ended ms, w why, h how notified, ht notified ms, x deaths so far, a delivered before a requeue
@@ -13,7 +13,8 @@ local function entry_of(value)
     end
     return entry
   end
-  local s, d, q, st, t, f, n, r, l, e, w, h, ht, x, a, rest = string.match(value, '^([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*)'
+  local s, d, q, st, t, f, n, r, l, e, w, h, ht, x, a, rest = string.match(value,
+    '^([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*) ([^ ]*)'
     .. ' ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*) ?([^ ]*)()')
   if not s or rest <= #value then error('a record of the index is damaged') end
   return { s = s, d = d, q = q, st = st, t = t, f = f, n = n, r = r ~= '' and r or nil, l = l, e = e,

@@ -9,8 +9,8 @@ local function end_expired(keys, agent, stream_id, fields, now, max_dead)
   return move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead, 'expired')
 end
 
--- end the messages whose time to live is over and that are not leased: `most_ended` of the oldest 1000. Returns how many
--- it ended, and how many of the others have expired too
+-- end the messages whose time to live is over and that are not leased: `most_ended` of the oldest 1000. Returns how
+-- many it ended, and how many of the others have expired too
 local function expire(keys, agent, ttl_ms, now, max_dead)
   local ended, left = 0, 0
   for _, each in ipairs(redis.call('XRANGE', keys.inbox, '-', digits(now - ttl_ms), 'COUNT', 1000)) do

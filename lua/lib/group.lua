@@ -1,6 +1,7 @@
 --@include lib/agent
 -- groups: name in lower case -> JSON record of a mailing list
--- record: name (as first written), since (ms), members (names that the agents had when they joined or were renamed last)
+-- record: name (as first written), since (ms), members (names that the agents had when they joined or were renamed
+-- last);
 -- the record of an agent has `groups`, the names of those it is in, so that a rename and its removal know them
 local function load_group(groups, group)
   local value = redis.call('HGET', groups, group)

@@ -6,8 +6,8 @@
 -- open: message id -> JSON of a message that a person has seen and neither answered nor marked as done
 -- record: s stream ID in the inbox, r reader, t seen ms, f flat fields
 
--- take a message out of an inbox for a person, who has seen it. Returns its entry of the inbox, if it was there, and the
--- name of who has taken it; nil if nobody has
+-- take a message out of an inbox for a person, who has seen it. Returns its entry of the inbox, if it was there, and
+-- the name of who has taken it; nil if nobody has
 local function open_message(keys, id, reader, now)
   local entry = load_entry(keys.index, id)
   local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(keys.inbox, entry.s)

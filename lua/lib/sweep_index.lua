@@ -8,14 +8,15 @@ local function is_over(value, ttl_ms, now)
 end
 
 -- forget message ids whose time is over, examining about `count` from where the last call stopped; returns how many it
--- forgot, and whether a round through all of them has ended. The id of a message that is queued, leased or dead is kept,
--- also of one that died because it expired, and else for one time to live after its end, for its sender to ask about. A
--- step back of the clock only keeps it longer
+-- forgot, and whether a round through all of them has ended. The id of a message that is queued, leased or dead is
+-- kept, also of one that died because it expired, and else for one time to live after its end, for its sender to ask
+-- about. A step back of the clock only keeps it longer
 local function sweep_index(index, ttl_ms, now, count)
   local reply, forgotten = redis.call('HSCAN', index, redis.call('HGET', index, '#swept') or '0', 'COUNT', count), 0
   for at = 1, #reply[2], 2 do
     local id, value = reply[2][at], reply[2][at + 1]
-    local state, accepted = string.match(value, '^[^ ]* [^ ]* [^ ]* ([^ ]*) ([^ ]*) ') -- most are too young, seen so fast
+    -- most are too young, seen so fast
+    local state, accepted = string.match(value, '^[^ ]* [^ ]* [^ ]* ([^ ]*) ([^ ]*) ')
     if string.sub(id, 1, 1) ~= '#' and state ~= 'queued' and state ~= 'leased' and state ~= 'dead'
       and (not state or (tonumber(accepted) or 0) + ttl_ms <= now) and is_over(value, ttl_ms, now) then
       forgotten = forgotten + redis.call('HDEL', index, id)

@@ -62,7 +62,8 @@ def _table(command: Command, items: list[Json], nothing: str) -> str:
         ]
         for item in items
     ]
-    return render.table(rows, command.ink, _styles)
+    shown = [column for column in range(len(rows[0])) if column < 5 or any(row[column] for row in rows[1:])]
+    return render.table([[row[column] for column in shown] for row in rows], command.ink, _styles)
 
 
 def _client(item: Json) -> str:

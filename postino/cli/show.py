@@ -49,9 +49,12 @@ def _fate(item: Json) -> list[str]:
 
 
 def _state(about: Json) -> str:
+    state, settled, leased = about.get("state"), _at(about.get("settled_at")), _at(about.get("leased_at"))
     reader = f" by {render.line(about['reader'])}" if about.get("reader") else ""
-    when = about.get("settled_at") or about.get("leased_at")
-    parts = [f"{about.get('state') or 'nothing is known'}{reader}{f' at {render.line(when)}' if when else ''}"]
+    if state in ("leased", "acked"):
+        parts = [f"{state}{reader}{settled or leased}"]
+    else:
+        parts = [f"{state or 'nothing is known'}{settled}", *([f"last read{reader}{leased}"] if reader else [])]
     if about.get("reason") not in (None, about.get("state")):
         parts.append(render.line(about["reason"]))
     if about.get("deliveries", 0) > 1:
@@ -59,3 +62,7 @@ def _state(about: Json) -> str:
     if about.get("notified", "none") != "none":
         parts.append(f"notified: {render.line(about['notified'])}")
     return ", ".join(parts)
+
+
+def _at(when: str | None) -> str:
+    return f" at {render.line(when)}" if when else ""

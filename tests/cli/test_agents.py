@@ -17,7 +17,7 @@ def test_agents_are_listed_with_what_waits_for_them(postino) -> None:
     assert named(postino, "a1-bob").items() >= {"name": "a1-bob", "online": False, "messageCount": 1}.items()
     assert postino.json("agents", "a1-bob") == named(postino, "a1-bob")
     rows = postino.ok("agents", "--limit", "200").splitlines()
-    assert rows[0].split() == ["NAME", "MAIL", "LAST", "SEEN", "SESSIONS", "CLIENT", "DIRECTORY", "ALSO", "KNOWN", "AS"]
+    assert rows[0].split()[:5] == ["NAME", "MAIL", "LAST", "SEEN", "SESSIONS"]
     assert ["a1-bob", "offline", "1", "never", "0"] in [row.split() for row in rows]
 
 
@@ -27,6 +27,8 @@ def test_a_rename_moves_the_mail_and_keeps_the_old_name_as_an_alias(postino) -> 
     answer = postino.json("rename", "a2-bert", "--agent", "a2-rob")
     assert (answer["ok"], answer["name"], answer["old"]) == (True, "a2-bert", "a2-rob")
     assert set(answer["aliases"]) == {"a2-bob", "a2-rob"}
+    heading = postino.ok("agents", "a2-bert").splitlines()[0]
+    assert heading.split() == ["NAME", "MAIL", "LAST", "SEEN", "SESSIONS", "ALSO", "KNOWN", "AS"], "no empty column"
     assert postino.json("read", "--agent", "a2-bob")["items"][0]["body"] == "hello"
     assert postino.ok("rename", "a2-tim", POSTINO_AGENT_NAME="a2-bert") == "renamed a2-bert to a2-tim\n"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from postino.client import Client
+from tests.waiting import until
+
 BODY = """# Title
 
 A *short* text with `code` and [a link](https://example.com/x).
@@ -46,6 +49,23 @@ def test_a_message_is_shown_rendered_with_its_state(postino) -> None:
     assert shown.endswith(SHOWN)
     assert "    # Title" in postino.ok("show", "sh-1", "--raw")
     assert postino.json("show", "sh-1")["items"][0]["body"] == BODY
+
+
+def test_of_a_message_that_waits_again_the_last_reader_is_named(bare) -> None:
+    bare.serve(POSTINO_MESSAGE_LEASE="1")
+    bare.ok("send", "bea", "hello", "--id", "sh-4")
+    with Client(bare.home / "daemon.sock") as client:
+        reader = client.read("bea")["consumer"][:8]
+
+    until(lambda: f"queued, last read by {reader} at 20" in bare.ok("show", "sh-4"), "its lease has ended")
+
+
+def test_a_leased_message_names_its_reader(postino) -> None:
+    postino.ok("send", "sh-bea", "hello", "--id", "sh-5")
+    with Client(postino.home / "daemon.sock") as client:
+        reader = client.read("sh-bea")["consumer"][:8]
+
+    assert f"leased by {reader} at 20" in postino.ok("show", "sh-5")
 
 
 def test_a_message_to_several_is_shown_once_with_the_state_for_each(postino) -> None:

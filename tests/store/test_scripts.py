@@ -52,6 +52,13 @@ each_script = pytest.mark.parametrize("script", CORPUS.values(), ids=CORPUS)
 # the loader
 
 
+def test_a_line_of_a_script_is_as_short_as_one_of_python() -> None:
+    lua = Path(__file__).resolve().parents[2] / "lua"
+    lines = [line for file in lua.rglob("*.lua") for line in file.read_text().splitlines()]
+    assert len(lines) > 1000
+    assert not [line for line in lines if len(line) > 120]
+
+
 def test_a_header_is_the_signature(tmp_path: Path) -> None:
     script = scripts.load(corpus(tmp_path, GOOD))["one"]
 

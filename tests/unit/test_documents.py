@@ -35,6 +35,7 @@ def document(name: str) -> str:
 OPERATIONS = document("docs/operations.md")
 SETTINGS = document("docs/settings.md")
 MOST_LOADED = 377 + 1616 + 200  # characters that every session of Claude Code loads at its start: a budget
+LONGEST_LINE = 128  # characters
 CODES = document("docs/errors.md")
 
 
@@ -145,6 +146,13 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
         todo += [each for each in links if each.suffix == ".md" and each.is_file()]
 
     assert [str(each.relative_to(ROOT)) for each in DOCUMENTS if each not in reached] == []
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_a_line_of_text_is_short_enough_to_be_read_as_it_stands(file: Path) -> None:
+    """Outside of tables and examples."""
+    text = re.sub(r"^```.*?^```", "", file.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert not [line for line in text.splitlines() if len(line) > LONGEST_LINE and not line.startswith("|")]
 
 
 def test_the_readme_can_be_read_in_a_few_minutes() -> None:
