@@ -1,4 +1,4 @@
-"""What a relay does with a daemon that says nothing, with one that says welcome, and with none that starts."""
+"""The relay's connection by itself: a daemon that is silent, says welcome, does not start, or says too much."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from postino.paths import Home
-from postino.relay.daemon_link import WELCOME_S, DaemonLink
+from postino.relay.daemon_link import MAX_BUFFERED, WELCOME_S, DaemonLink
 from postino.relay.lines import WriteBuffer
 from postino.relay.requests import Request
 from tests.relays import INITIALIZE
+from tests.waiting import until
 
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
@@ -69,3 +70,54 @@ def test_a_request_soon_after_a_start_that_failed_is_told_so_at_once(home: Home)
     told = json.loads(to_client.data)
     assert (told["id"], told["error"]["message"]) == (7, "it did not start")
     assert not link.requests
+
+
+def test_what_a_daemon_answered_before_it_went_is_read(link: DaemonLink, daemon_socket: socket.socket) -> None:
+    link.tick(time.monotonic())
+    daemon, _ = daemon_socket.accept()
+    with daemon:
+        daemon.sendall(b'{"postino":"welcome","version":"0"}\n')
+        link.serve(select.POLLIN)
+        link.request(7, Request(b"{}", False, None))
+        link.serve(select.POLLOUT)
+        daemon.recv(1 << 16)
+        daemon.sendall(b'{"jsonrpc":"2.0","id":7,"result":{}}\n')
+    link.notify(b"{}")
+
+    link.serve(select.POLLOUT | select.POLLIN)
+
+    assert json.loads(link.to_client.data) == {"jsonrpc": "2.0", "id": 7, "result": {}}
+
+
+def test_a_daemon_is_not_read_while_the_client_takes_nothing(link: DaemonLink, daemon_socket: socket.socket) -> None:
+    link.tick(time.monotonic())
+    daemon, _ = daemon_socket.accept()
+    with daemon:
+        daemon.sendall(b"x")
+        assert is_read(link)
+        link.to_client.put(b"x" * MAX_BUFFERED)
+        assert not is_read(link)
+        link.to_client.advance(2)
+        assert is_read(link)
+
+
+def is_read(link: DaemonLink) -> bool:
+    """Return whether the relay would read what the daemon has sent."""
+    poll = select.poll()
+    link.register(poll)
+    return any(event & select.POLLIN for _, event in poll.poll(0))
+
+
+def test_a_daemon_that_cannot_start_is_not_started_again_unasked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTINO_WEB_PORT", "no port")
+    link = DaemonLink(str(home.root), WriteBuffer())
+    link.tick(time.monotonic())
+    assert link.starter.starting
+
+    def has_ended() -> bool:
+        link.child_ended()
+        return not link.starter.starting
+
+    until(has_ended, "the daemon has ended")
+    assert "POSTINO_WEB_PORT" in link.starter.failure
+    assert not link.start_unasked
