@@ -13,7 +13,7 @@ import pytest
 from postino.client import Client
 from postino.errors import StoreAway, Unreachable
 from postino.transport import Answer
-from tests.unit.badly import Badly, says, says_and_hangs_up, sends
+from tests.unit.badly import Badly, hangs_up, says, says_and_hangs_up, sends
 
 OK = {"ok": True, "id": "x"}
 STREAM = b'HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nid: 1-0\r\ndata: {"type": "msg_send"}\r\n\r\n'
@@ -142,9 +142,19 @@ def test_a_long_poll_that_was_lost_waits_for_the_rest_of_its_time(
     patient.close()
 
 
-def test_a_stream_of_events_waits_for_a_store_that_is_away(daemon: Badly, patient: Client) -> None:
-    daemon.script = [*[says_and_hangs_up(AWAY, 503)] * 4, sends(STREAM)]
+@pytest.mark.parametrize("then", [[], [hangs_up, says_and_hangs_up(AWAY, 503)]], ids=["alone", "daemon replaced"])
+def test_a_stream_of_events_waits_for_a_store_that_is_away(
+    daemon: Badly, patient: Client, then: list[Callable[[socket.socket], bool]]
+) -> None:
+    daemon.script = [*[says_and_hangs_up(AWAY, 503)] * 4, *then, sends(STREAM)]
     found = patient.events()
     assert next(found)["event_id"] == "1-0"
     found.close()  # type: ignore[attr-defined]
-    assert len(daemon.requests) == 5
+    assert len(daemon.requests) == 5 + len(then)
+
+
+def test_a_stream_of_events_does_not_wait_for_a_daemon_that_never_answered(daemon: Badly, patient: Client) -> None:
+    daemon.script = [hangs_up, sends(STREAM)]
+    with pytest.raises(Unreachable):
+        next(patient.events())
+    assert len(daemon.requests) == 1
