@@ -221,8 +221,29 @@ async def test_an_entry_that_a_disk_has_altered_is_a_gap_and_stops_nothing(
     replayed, _ = await broker.events.replay("0-0", 10)
 
     assert [each.type for each in live] == [each.type for each in replayed] == ["gap", "msg_send"]
-    assert [each["id"] for each in logged if each["event"] == "event_altered"] == [live[0].id]
+    assert [each["id"] for each in logged if each["event"] == "events_missing"] == [live[0].id]
     assert [each.data["id"] for each in (await broker.events.replay(live[0].id, 10))[0]] == ["m1"]
+
+
+@pytest.mark.parametrize("recent", [1, 0])
+async def test_messages_that_gave_way_before_they_were_surely_told_are_a_gap(broker: Broker, send, recent: int) -> None:
+    """Who follows may have stalled; of what was forgotten later than that everybody was told."""
+    store = broker._store
+    for number in range(1, 102 - recent):
+        await store.call("XADD", store.keys.shared("history"), f"{number}-0", "ann bob", "0 1 id ci -h 1 x")
+    await send(broker, "m1")
+    if not recent:
+        await store.call("XADD", store.keys.shared("history"), "*", "ann bob", "0 1 id ci -h 1 x")
+    async with broker.events.subscribe() as listener:
+        assert await store._make_room() == 100
+        await broker.agents.heartbeat("ann")
+        types: list[str] = []
+        async with asyncio.timeout(20):
+            while "agent_online" not in types:
+                event = await listener.get()
+                assert event is not None
+                types.append(event.type)
+    assert ("gap" in types) == bool(recent)
 
 
 async def test_an_event_of_an_altered_entry_shows_nothing_of_its_body(broker: Broker, send) -> None:
