@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from postino.store import scripts
+from tests.waiting import PATIENCE_S
 
 MODULES = ("postino.cli.daemon", "postino.daemon.serve", "postino.daemon.http_face", "postino.mcp.http_sessions")
 ROOM = "." * 400  # as an argument: a forked daemon writes its own arguments there
@@ -106,7 +107,7 @@ class Source:
 
     def _end(self) -> None:
         self._line.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)
 
 
 @functools.cache

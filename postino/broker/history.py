@@ -86,14 +86,13 @@ class History:
         if id and found and (search.parties() or len(names.agents) <= MOST_INDEXES):
             return HistoryPage(items=found, looked=len(by_id), more=True, before=NEWEST)
         key = id or thread
-        if key:
-            await self._stream.note_newer()
+        to_end = bool(key) and await self._stream.note_newer()
         place = before or NEWEST
         party = names.all_of(search.parties()[0]) if search.parties() else []
         clock = asyncio.get_running_loop().time
         until, count, looked, more = clock() + MAX_SECONDS, _PART, 0, True
         while more and looked < MAX_LOOKED and len(found) < limit and clock() < until:
-            part = await self._stream.part(party, place, count, key)
+            part = await self._stream.part(party, place, count, key, to_end=to_end)
             entries = [each for each in part.entries if not search.is_over(each)]
             more = part.before is not None and len(entries) == len(part.entries)
             place, room = part.before or place, limit - len(found)

@@ -20,7 +20,7 @@ class Commands:
         self._keys = keys
         #: what precedes the arguments is the same in every call of one script for one agent and sender
         self._usual_head = lru_cache(4096)(self._encoded_head)
-        self._own_keys = lru_cache(4096)(self._encoded_keys)
+        self._usual_parts = lru_cache(4096)(self._parts)
         self._joint = cache(self._make_joint)
 
     def of(
@@ -32,7 +32,7 @@ class Commands:
         if keys is not None or more:
             return self._encoded_head(name, agent, sender, keys, more) + arguments
         if script.each:
-            return Joinable(self._joint(name), self._own_keys(name, agent, sender), arguments)
+            return Joinable(*self._usual_parts(name, agent, sender), arguments)
         return self._usual_head(name, agent, sender) + arguments
 
     def head(
@@ -54,8 +54,9 @@ class Commands:
         head = self.head(name, agent, sender, keys, more)
         return b"*%d\r\n" % (len(head) + len(self._scripts[name].args)) + encode_words(head)
 
-    def _encoded_keys(self, name: str, agent: str, sender: str) -> bytes:
-        return encode_words(self.head(name, agent, sender)[-self._scripts[name].each :])
+    def _parts(self, name: str, agent: str, sender: str) -> tuple[Joint, bytes, bytes]:
+        keys = self.head(name, agent, sender)[-self._scripts[name].each :]
+        return self._joint(name), self._encoded_head(name, agent, sender), encode_words(keys)
 
     def _make_joint(self, name: str) -> Joint:
         script = self._scripts[name]

@@ -59,40 +59,41 @@ class HistoryStream:
         self._store = store
         self._limits = limits
         self._places = Places()
-        self._noted_to_end = False  # when a search began last
 
-    async def part(self, names: list[str], before: str, count: int, key: str | None = None) -> HistoryPart:
+    async def part(
+        self, names: list[str], before: str, count: int, key: str | None = None, *, to_end: bool = False
+    ) -> HistoryPart:
         """Return about `count` entries before the entry `before`, and where to go on.
 
         With `names` the entries that give none of them as sender or recipient are skipped as far as possible, with
-        `key` those that have it neither as thread nor as id.
+        `key` those that have it neither as thread nor as id; `to_end` is what `note_newer` returned.
         """
-        if key is not None and self._is_noted(before) and self._has_few(key, named=bool(names)):
+        if key is not None and self._is_noted(before, to_end) and self._has_few(key, named=bool(names)):
             return await self._noted(key, before, count)
         after = await self._indexed_after() if names else None
         if after is None or stream_parts(before) <= stream_parts(_next(after)):
             return await self._scanned(before, count, note=key is not None)
         return await self._indexed(names, before, after, count)
 
-    async def note_newer(self) -> None:
+    async def note_newer(self) -> bool:
         """Note what was accepted since the last search for a thread or id; to be called before each.
 
-        If the newest entry noted is gone, others may be as well, or the history is another: then all is forgotten.
+        Return whether all is noted, up to what was the newest entry when it was asked for. If the newest entry noted is
+        gone, others may be as well, or the history is another: then all is forgotten.
         """
         clock, history = asyncio.get_running_loop().time, self._store.keys.shared("history")
         until, last, more = clock() + _NEWER_S, self._places.last, 0
-        self._noted_to_end = False
         while last and more < _MOST_NEWER and clock() < until:
             found = await self._store.query("XRANGE", history, id_at(last), "+", "COUNT", _NEWER + 1)
             if not found or place_of(found[0][0]) != last:
                 self._places.forget()
-                return
+                return False
             newer = [_seen(_entry(id, fields)) for id, fields in found[1:]]
             self._places.note_newer(last, newer)
             if len(newer) < _NEWER:
-                self._noted_to_end = True
-                return
+                return True
             last, more = newer[-1].place, more + len(newer)
+        return False
 
     async def at(self, ms: int) -> list[StreamEntry]:
         """Return the entries that a script which began at `ms` may have written.
@@ -121,12 +122,12 @@ class HistoryStream:
         entries = [_entry(id, fields) for id, fields in found]
         if note:
             place = None if before == NEWEST else place_of(before)
-            self._places.note_older(place, [_seen(each) for each in reversed(entries)], whole=rest is None)
+            self._places.note_older(place, [_seen(each) for each in reversed(entries)])
         return HistoryPart(entries, rest)
 
-    def _is_noted(self, before: str) -> bool:
+    def _is_noted(self, before: str, to_end: bool) -> bool:
         first, last = self._places.first, self._places.last
-        return 0 < first < place_of(before) and (self._noted_to_end or place_of(before) <= last + 1)
+        return 0 < first < place_of(before) and (to_end or place_of(before) <= last + 1)
 
     def _has_few(self, key: str, *, named: bool) -> bool:
         """Return whether to ask for each entry noted costs less than to look at all, or at those of an agent."""
@@ -135,11 +136,12 @@ class HistoryStream:
 
     async def _noted(self, key: str, before: str, count: int) -> HistoryPart:
         history, places = self._store.keys.shared("history"), self._places.of(key, place_of(before), count)
-        older = None if self._places.whole else id_at(self._places.first)
-        rest = id_at(places[-1]) if len(places) == count else older
-        found = await asyncio.gather(
-            *(self._store.query("XRANGE", history, id, id) for id in map(id_at, places))  # those that are not gone
+        first = id_at(self._places.first)
+        older, *found = await asyncio.gather(
+            self._store.query("XRANGE", history, "-", f"({first}", "COUNT", 1),
+            *(self._store.query("XRANGE", history, id, id) for id in map(id_at, places)),  # those that are not gone
         )
+        rest = id_at(places[-1]) if len(places) == count else first if older else None
         return HistoryPart([_entry(id, fields) for each in found for id, fields in each], rest)
 
     async def _indexed(self, names: list[str], before: str, after: str, count: int) -> HistoryPart:

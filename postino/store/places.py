@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from postino.event_place import stream_parts
 
-MOST = 120_000  # entries, some 250 bytes each
+MOST = 120_000  # entries, some 200 bytes each, however long ids and threads are
 _SEQ_BITS = 64  # a stream ID is one number here, which is smaller and quicker to compare than a tuple
 
 
@@ -25,10 +25,7 @@ class Seen(NamedTuple):
 
 
 class Places:
-    """The places of all entries from `first` to `last`; both are 0 while none are noted.
-
-    `whole`: the history has nothing before `first`.
-    """
+    """The places of all entries from `first` to `last`; both are 0 while none are noted."""
 
     def __init__(self) -> None:
         self.forget()
@@ -36,13 +33,13 @@ class Places:
     def forget(self) -> None:
         """Begin anew."""
         self.first = self.last = self.count = 0
-        self.whole = False
-        self._of: dict[str, tuple[int, ...]] = {}  # in order; a list of one place would take twice as much
+        #: by the hash of a thread or id, in order; a list of one place would take twice as much
+        self._of: dict[int, tuple[int, ...]] = {}
 
-    def note_older(self, before: int | None, seen: Sequence[Seen], *, whole: bool) -> None:
+    def note_older(self, before: int | None, seen: Sequence[Seen]) -> None:
         """Note `seen`, which are in order all entries from its first to `before`, as far as they join those noted.
 
-        None: to the end of the history. `whole`: there is none before them.
+        None: to the end of the history.
         """
         if not self.first and seen and before is None:
             self.last, self.first = seen[-1].place, seen[-1].place + 1
@@ -52,7 +49,6 @@ class Places:
         if self.count + len(older) > MOST:
             return
         self.first = older[0].place if older else self.first
-        self.whole = self.whole or whole
         for key, places in self._by_key(older).items():
             self._of[key] = (*places, *self._of.get(key, ()))
 
@@ -69,22 +65,25 @@ class Places:
                 self._of[key] = (*self._of.get(key, ()), *places)
 
     def of(self, key: str, before: int, count: int) -> tuple[int, ...]:
-        """Return the places of a thread or id before a place, newest first, at most `count`."""
-        places = self._of.get(key, ())
+        """Return the places of a thread or id before a place, newest first, at most `count`.
+
+        There may be some of another one that has the same hash.
+        """
+        places = self._of.get(hash(key), ())
         end = bisect_left(places, before)
         return places[max(0, end - count) : end][::-1]
 
     def count_of(self, key: str) -> int:
         """Return how many entries of a thread or id are noted; `count`: how many in all."""
-        return len(self._of.get(key, ()))
+        return len(self._of.get(hash(key), ()))
 
-    def _by_key(self, seen: Sequence[Seen]) -> dict[str, list[int]]:
+    def _by_key(self, seen: Sequence[Seen]) -> dict[int, list[int]]:
         self.count += len(seen)
-        found: dict[str, list[int]] = {}
+        found: dict[int, list[int]] = {}
         for place, id, thread in seen:
-            found.setdefault(id, []).append(place)
+            found.setdefault(hash(id), []).append(place)
             if thread and thread != id:
-                found.setdefault(thread, []).append(place)
+                found.setdefault(hash(thread), []).append(place)
         return found
 
 

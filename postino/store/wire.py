@@ -48,9 +48,10 @@ class Joint:
 
 
 class Joinable(msgspec.Struct, frozen=True, eq=False):
-    """One call of a script that answers several in one: its own keys and its arguments, encoded."""
+    """One call of a script that answers several in one, encoded: what precedes its arguments alone, its own keys."""
 
     joint: Joint
+    head: bytes
     keys: bytes
     arguments: bytes
 
@@ -58,9 +59,9 @@ class Joinable(msgspec.Struct, frozen=True, eq=False):
 Encoded = bytes | Joinable
 
 
-def joined(commands: Iterable[Encoded]) -> list[bytes | list[Joinable]]:
+def joined(commands: Iterable[Encoded]) -> list[Encoded | list[Joinable]]:
     """Return `commands` with lists of those neighbours that go as one. The order stays."""
-    found: list[bytes | list[Joinable]] = []
+    found: list[Encoded | list[Joinable]] = []
     run: list[Joinable] = []
     size = 0
     for each in commands:
@@ -134,9 +135,12 @@ class Wire(asyncio.Protocol):
         """Send commands in one write."""
         self.in_flight += calls
         commands: list[bytes] = []
-        for each in joined([each.command for each in calls]):
+        for each in joined([call.command for call in calls]) if len(calls) > 1 else [calls[0].command]:
             if isinstance(each, bytes):
                 commands.append(each)
+                self._counts.append(1)
+            elif isinstance(each, Joinable):
+                commands.append(each.head + each.arguments)
                 self._counts.append(1)
             else:
                 commands.append(each[0].joint.encode(each))
@@ -158,7 +162,10 @@ class Wire(asyncio.Protocol):
         parser.feed(data)
         try:
             while (reply := parser.gets()) is not _INCOMPLETE:
-                for each in _each_reply(reply, counts.popleft()):
+                if (count := counts.popleft()) == 1:
+                    on_reply(calls.popleft(), reply)
+                    continue
+                for each in _each_reply(reply, count):
                     on_reply(calls.popleft(), each)
         except (hiredis.HiredisError, IndexError) as error:
             self.close(ConnectionError(f"the server does not speak the Valkey protocol: {error}"))
@@ -177,8 +184,6 @@ class Wire(asyncio.Protocol):
 
 def _each_reply(reply: Any, count: int) -> list[Any]:
     """Return the reply to each of the `count` calls that one reply is for; what refuses all of them is each one's."""
-    if count == 1:
-        return [reply]
     if isinstance(reply, ResponseError):
         return [reply] * count
     if isinstance(reply, list) and len(reply) == count:

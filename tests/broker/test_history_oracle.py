@@ -18,7 +18,9 @@ from postino.several import ManyDraft
 from postino.store import history as store_history
 from postino.store import places
 from postino.store.entries import of_history
+from postino.store.history import NEWEST
 from tests.filling import fill
+from tests.waiting import eventually
 
 AGENTS = ("ann", "bob", "cy", "dee")
 IDS = ("m1", "m2", "m3", "m4", "m5", "m6")
@@ -128,6 +130,51 @@ async def test_a_history_with_older_entries_in_place_of_those_noted_is_searched_
 
     assert entries(await all_pages(broker, thread="t")) == await expected(broker, thread="t")
     assert len(await expected(broker, thread="t")) == 2
+
+
+async def test_entries_that_come_back_with_older_data_are_found(broker: Broker, send) -> None:
+    store, history = broker._store, broker._store.keys.shared("history")
+    for number in range(4):
+        await send(broker, f"m{number}", thread="t")
+        await fill(store, 1)
+    saved = await store.call("XRANGE", history, "-", "+")
+    await store.call("XTRIM", history, "MAXLEN", len(saved) // 2)
+    assert len(entries(await all_pages(broker, thread="t"))) == 2
+    assert len(entries(await all_pages(broker, thread="t"))) == 2
+
+    await store.call("DEL", history)  # as a restart with a copy of the data from before that does it
+    for id, flat in saved:
+        await store.call("XADD", history, id, *flat)
+
+    assert entries(await all_pages(broker, thread="t")) == await expected(broker, thread="t")
+    assert len(await expected(broker, thread="t")) == 4
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_search_that_cannot_note_all_that_came_does_not_rely_on_another_one(proxy, open_broker, send) -> None:
+    between = await proxy()
+    broker = await open_broker(valkey_url=between.url)
+    other = await open_broker(key_prefix=broker.settings.key_prefix)
+    for number in range(12):
+        await send(other, f"m{number}", thread="t" if number == 0 else None)
+    await all_pages(broker, thread="t")
+    stream, history = broker.history._stream, broker._store.keys.shared("history")
+    between.gate = asyncio.Semaphore(0)
+    between.sent.clear()
+    begun = [asyncio.create_task(stream.note_newer())]
+    await eventually(lambda: between.count(history), "the first search has asked for what came")
+    for number in range(12, 30):
+        await send(other, f"m{number}")
+    await send(other, "newest", thread="t")
+    begun.append(asyncio.create_task(stream.note_newer()))
+    await eventually(lambda: between.count(history) == 2, "the second search has asked for what came")
+
+    between.let_go()
+    to_end = await asyncio.gather(*begun)
+    part = await stream.part([], NEWEST, 4, "t", to_end=to_end[1])
+
+    assert to_end == [True, False]
+    assert part.entries[0].fields["id"] == "newest"
 
 
 async def test_what_a_search_for_a_thread_looked_at_no_later_one_looks_at(broker: Broker, send) -> None:

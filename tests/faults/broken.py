@@ -28,7 +28,7 @@ def new_before_old() -> None:
 
     def edit(source: str) -> str:
         start = source.index("if leased_count > 0 then")
-        end = source.index("local function last_delivered()")
+        end = source.index("local new, examined = {}, 0")
         last = source.index("if #ids > 0 then", end)
         return source[:start] + source[end:last] + source[start:end] + source[last:]
 

@@ -228,6 +228,22 @@ async def test_the_end_of_a_session_gives_back_what_it_has_not_acknowledged(
     assert (await bob.send("POST", bob.message("ping")))[0] == 404
 
 
+async def test_a_call_under_way_at_the_end_of_its_session_is_told_that_its_outcome_is_unknown(
+    broker: Broker, connect_mcp: Open
+) -> None:
+    bob = await connect_mcp()
+    ask = {"name": "msg_ask", "arguments": {"to": "alice", "body": "who?", "id": "q1", "timeout": 600}}
+    asking = asyncio.create_task(bob.ask("tools/call", ask))
+
+    async def is_sent() -> bool:
+        return bool((await broker.mail.known([("alice", "q1")]))[0])
+
+    await eventually(is_sent, "the question is sent")
+    assert (await bob.end())[0] == 200
+
+    assert "the outcome is unknown" in (await asking)["error"]["message"]
+
+
 async def test_a_session_that_ends_with_an_open_stream_stays_offline(
     api: Any, connect_mcp: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,3 +156,22 @@ def test_nothing_is_handed_to_a_home_of_another_user() -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     attacked("A home that another user owns: commands, relay and hook", len(commands) + 3)
+
+
+def test_a_hook_hands_nothing_to_a_socket_of_another_user_in_an_own_home() -> None:
+    folder = scratch()
+    env = environment(Home(folder), POSTINO_AGENT_NAME="bob")
+    try:
+        with socket.socket(socket.AF_UNIX) as theirs:
+            theirs.bind(str(folder / "daemon.sock"))
+            theirs.listen()
+            theirs.setblocking(False)
+            os.chown(folder / "daemon.sock", STRANGER, STRANGER)
+            for event in ("SessionStart", "UserPromptSubmit", "Stop"):
+                hook = ["sh", str(SCRIPT), event]
+                done = subprocess.run(hook, env=env, input=SECRET.encode(), capture_output=True, check=True)
+                assert (done.stdout, done.stderr) == (b"", b"")
+                with pytest.raises(BlockingIOError):
+                    theirs.accept()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

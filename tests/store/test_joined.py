@@ -34,7 +34,8 @@ def calls_of(store: Store, between) -> int:
 
 
 def one(joint: Joint, number: int, length: int = 2) -> Joinable:
-    return Joinable(joint, encode_words([f"key-{number}"]), encode_words([f"{number}", "x" * length]))
+    keys = encode_words([f"key-{number}"])
+    return Joinable(joint, b"head " + keys, keys, encode_words([f"{number}", "x" * length]))
 
 
 def test_joined_calls_are_one_command_with_the_shared_keys_once() -> None:

@@ -14,6 +14,7 @@ from postino.errors import StoreAway
 from postino.store.store import Store
 from tests.certificates import certificates
 from tests.nodes import DURABLE, NAME, Node, free_port
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -77,7 +78,19 @@ async def test_an_authority_and_a_certificate_of_ones_own_are_enough(secured: Se
 
 
 async def test_the_sentinels_are_asked_over_tls_too(secured: Secured) -> None:
-    await connect(f"rediss+sentinel://127.0.0.1:{secured.sentinel.port}/{NAME}{secured.options(*ALL)}")
+    url = f"rediss+sentinel://127.0.0.1:{secured.sentinel.port}/{NAME}{secured.options(*ALL)}"
+    await eventually(lambda: connects(url), "the Sentinel answers in time")
+
+
+async def connects(url: str) -> bool:
+    """Connect, and tell whether the Sentinel answered within the half second that it is given."""
+    try:
+        await connect(url)
+    except StoreAway as refused:
+        if "does not answer" not in refused.message:
+            raise
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
