@@ -210,11 +210,10 @@ async def test_an_entry_that_a_disk_has_altered_is_a_gap_and_stops_nothing(
 ) -> None:
     """It may have been of mail for anybody: who waits looks again."""
     with capture_logs() as logged:
-        async with broker.events.subscribe() as listener, asyncio.TaskGroup() as group:
-            waiting = group.create_task(broker.mail.wait("alice", 60))
-            await asyncio.sleep(0)
-            await broker._store.call("XADD", broker._store.keys.shared(kind), "*", *fields)
-            await waiting
+        async with broker.events.subscribe() as listener, asyncio.timeout(20):
+            with broker.events.arrival("alice") as arrived:
+                await broker._store.call("XADD", broker._store.keys.shared(kind), "*", *fields)
+                await arrived.wait()
             await next_ms(broker)  # of one ms, messages are told first
             await send(broker, "m1")
             live = await heard(listener, "m1")
