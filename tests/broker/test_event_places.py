@@ -228,8 +228,9 @@ async def test_an_entry_that_a_disk_has_altered_is_a_gap_and_stops_nothing(
 async def test_messages_that_gave_way_before_they_were_surely_told_are_a_gap(broker: Broker, send, recent: int) -> None:
     """Who follows may have stalled; of what was forgotten later than that everybody was told."""
     store = broker._store
+    ago_ms = await store.now_ms() - 60_000
     for number in range(1, 102 - recent):
-        await store.call("XADD", store.keys.shared("history"), f"{number}-0", "ann bob", "0 1 id ci -h 1 x")
+        await store.call("XADD", store.keys.shared("history"), f"{ago_ms + number}-0", "ann bob", "0 1 id ci -h 1 x")
     await send(broker, "m1")
     if not recent:
         await store.call("XADD", store.keys.shared("history"), "*", "ann bob", "0 1 id ci -h 1 x")
