@@ -19,14 +19,19 @@ is_primary() {
 pause=0.1 tries=400 # together 40 s: Sentinel ends a script after 60 s, and calls one that returns 1 again
 [ "$2" = leader ] || pause=0.5 tries=80 # the other Sentinels do it, too, in case that the leader cannot
 
+told= # by this script, which then lets it write down whose replica it is
 while [ $tries -gt 0 ]; do
   said=$(timeout 3 $VALKEY_CLI $former role 2>&1)
   case $said in
     master*)
       is_primary || exit 0
-      timeout 3 $VALKEY_CLI $former replicaof "$host" "$port" && timeout 3 $VALKEY_CLI $former config rewrite
+      told=yes
+      timeout 3 $VALKEY_CLI $former replicaof "$host" "$port"
       ;;
-    slave*) exit 0 ;;
+    slave*)
+      [ -n "$told" ] || exit 0
+      timeout 3 $VALKEY_CLI $former config rewrite && exit 0
+      ;;
   esac
   tries=$((tries - 1))
   sleep $pause

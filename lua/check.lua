@@ -2,59 +2,67 @@
 --[[ check: count what waits for an agent.
 Atomic because the counts must be of one moment. Expired messages are ended first, at most 100, and never counted
 among the oldest 1000.
-KEYS     inbox       stream   {po}:inbox4:<agent>
-         leases      zset     {po}:leases:<agent>
-         index       hash     {po}:index:<agent>
-         events      stream   {po}:events3
+KEYS     events      stream   {po}:events3
          agents      hash     {po}:agents
          broadcasts  stream   {po}:broadcasts4
          feed        hash     {po}:feed
          cursors     hash     {po}:cursors
          presence    zset     {po}:presence
          sessions    hash     {po}:sessions
-         dead        stream   {po}:dead4:<agent>
          notices     hash     {po}:notices
+EACH     inbox       stream   {po}:inbox4:<agent>
+         leases      zset     {po}:leases:<agent>
+         index       hash     {po}:index:<agent>
+         dead        stream   {po}:dead4:<agent>
 ARGV     agent       the present name
          ttl_ms      time to live
          session     the session that must act as the agent, or ''
          max_dead    most dead letters stored
-RETURNS  ok, messages a read could return now, unseen broadcasts
+RETURNS  one text of: ok, messages a read could return now, unseen broadcasts
          alias, present name
          acts as, the session's agent, when it acts as another
          unknown, when the session is unknown or has to join again
 ERRORS   NONE
-TIME     O(log n) in the messages
+TIME     O(log n) in the messages of each agent
 ]]
 --@include lib/available
 --@include lib/cursor
+--@include lib/each_call
 --@include lib/now
 --@include lib/number
-local inbox, leases, index, events, agents, broadcasts, feed, cursors, presence, sessions, dead, notices = unpack(KEYS)
-local agent, ttl_ms = ARGV[1], tonumber(ARGV[2])
-local stored = redis.call('HGET', agents, agent)
-if not stored or string.sub(stored, 1, 1) == '@' then
-  --@include lib/agent
-  local target = alias_of(agents, agent)
-  if target then return { 'alias', target } end
-  stored = ''
-end
+local agents = KEYS[2]
 local now = now_ms()
-if ARGV[3] ~= '' then
-  --@include lib/acting
-  local wrong = not_acting_as(agents, presence, sessions, ARGV[3], agent, now)
-  if wrong then return wrong end
+
+local function check(keys, args) -- seldom used keys go by their number, see send.lua
+  local inbox, leases, index, dead = unpack(KEYS, keys + 1, keys + 4)
+  local agent, ttl_ms, session, max_dead = unpack(ARGV, args + 1, args + 4)
+  ttl_ms = tonumber(ttl_ms)
+  local stored = redis.call('HGET', agents, agent)
+  if not stored or string.sub(stored, 1, 1) == '@' then
+    --@include lib/agent
+    local target = alias_of(agents, agent)
+    if target then return { 'alias', target } end
+    stored = ''
+  end
+  if session ~= '' then
+    --@include lib/acting
+    local wrong = not_acting_as(agents, KEYS[6], KEYS[7], session, agent, now)
+    if wrong then return wrong end
+  end
+  local mail_ttl_ms, left = ttl_ms, 0
+  if agent == 'human' or string.find(stored, '"human":true', 1, true) then
+    --@include lib/people
+    mail_ttl_ms = person_ttl(ttl_ms)
+  end
+  if #redis.call('XRANGE', inbox, '-', digits(now - mail_ttl_ms), 'COUNT', 1) > 0 then
+    --@include lib/expire
+    local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = KEYS[1], agents = agents,
+      notices = KEYS[8] }
+    left = select(2, expire(keys, agent, mail_ttl_ms, now, tonumber(max_dead)))
+  end
+  local last, first = broadcast_bounds(KEYS[3], KEYS[4], now, ttl_ms)
+  local _, seen = load_cursor(KEYS[5], agent)
+  return 'ok ' .. available(inbox, leases, now) - left .. ' ' .. math.max(0, last - math.max(seen or 0, first - 1))
 end
-local mail_ttl_ms, left = ttl_ms, 0
-if agent == 'human' or string.find(stored, '"human":true', 1, true) then
-  --@include lib/people
-  mail_ttl_ms = person_ttl(ttl_ms)
-end
-if #redis.call('XRANGE', inbox, '-', digits(now - mail_ttl_ms), 'COUNT', 1) > 0 then
-  --@include lib/expire
-  local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
-    notices = notices }
-  left = select(2, expire(keys, agent, mail_ttl_ms, now, tonumber(ARGV[4])))
-end
-local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
-local _, seen = load_cursor(cursors, agent)
-return { 'ok', available(inbox, leases, now) - left, math.max(0, last - math.max(seen or 0, first - 1)) }
+
+return each_call(8, 4, check)

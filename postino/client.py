@@ -300,7 +300,8 @@ class Client(Calls, PeopleCalls, AskCalls):
         """Yield events as they happen: `event_id`, `type` and the event's fields. A broken stream is resumed.
 
         `since` first replays the events after that id. `patience` is how many seconds a daemon that has gone is waited
-        for; None: without end. Valkey that is away at first is waited for as by a call, and no longer than that.
+        for; None: without end. Valkey that is away at first, and a daemon that is replaced meanwhile, are waited for as
+        by a call, and no longer than that.
 
         Raises:
             Unreachable: no daemon answers at first, or none answers again within `patience`.
@@ -320,7 +321,7 @@ class Client(Calls, PeopleCalls, AskCalls):
             self._start()
 
     def _follow(self, target: str, since: str | None, patience: float | None) -> Iterator[Json]:
-        opened, lost_at = False, time.monotonic()
+        answered, opened, lost_at = False, False, time.monotonic()
         while True:
             resume = {"Last-Event-ID": since} if since else {}
             try:
@@ -329,9 +330,10 @@ class Client(Calls, PeopleCalls, AskCalls):
                     yield event
                 opened, lost_at = True, time.monotonic()
             except (Unreachable, StoreAway) as error:
+                answered = answered or type(error) is StoreAway  # then also a daemon that is replaced is waited for
                 longest = math.inf if patience is None else patience
                 if not opened:
-                    longest = min(longest, self._failover) if type(error) is StoreAway else 0
+                    longest = min(longest, self._failover) if answered else 0
                 if time.monotonic() - lost_at >= longest:
                     raise
             time.sleep(RECONNECT)

@@ -41,12 +41,14 @@ class Calls:
     ) -> Json:
         """Make a call. If it fails it is repeated where nothing was done, and with `repeat` where that is unknown.
 
-        A daemon that does not answer is tried up to three times, and Valkey that is away for `_failover` s. A repeated
-        call has `retry` added once its outcome was unknown. A long poll waits `wait` s in all, however often it is
-        interrupted; the member `waits_in` of the body says how long each try waits.
+        A daemon that does not answer is tried up to three times, and Valkey that is away for `_failover` s; neither
+        counts for the other, as a daemon may be replaced while Valkey is away. A repeated call has `retry` added once
+        its outcome was unknown. A long poll waits `wait` s in all, however often it is interrupted; the member
+        `waits_in` of the body says how long each try waits.
         """
         target = f"/api/{path}{query_of(query or {})}"
-        began, tries = time.monotonic(), 0
+        began = answered = time.monotonic()
+        tries, failed = 0, 0  # all that have failed, and those that Valkey had no part in
         until = began + wait
         unknown: PostinoError | None = None  # an error with an unknown outcome is the one to report at last
         while True:
@@ -62,15 +64,15 @@ class Calls:
                     unknown = error
                     body = body | retry if body and retry else body
                 if now - tried > WAITED and now < until:
-                    began, tries = now, 0
+                    began, answered, tries, failed = now, now, 0, 0
                 if type(error) is StoreAway:  # StoreFull does not pass by itself
-                    over = now - began > self._failover
+                    answered, over = now, now - began > self._failover
                 else:
-                    over = tries >= len(PAUSES) or now - began > PATIENCE
+                    failed, over = failed + 1, failed >= len(PAUSES) or now - answered > PATIENCE
                 if over or (unknown and not repeat):
                     raise _with_id(unknown or error, body) from None
                 if isinstance(error, Unreachable) and error is not unknown:
-                    self._start_or_raise(error, unknown)
+                    self._start_or_raise(error, first=not tries and unknown is None)
             time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
             tries += 1
 
@@ -78,11 +80,11 @@ class Calls:
     def _failover(self) -> float:
         return min(FAILOVER, self._seconds)
 
-    def _start_or_raise(self, error: Unreachable, unknown: PostinoError | None) -> None:
-        """Start a daemon, or give up at once if none can be started and none has answered before."""
+    def _start_or_raise(self, error: Unreachable, *, first: bool) -> None:
+        """Start a daemon, or give up at once if none can be started and none was there before."""
         if self._start:
             self._start()
-        elif unknown is None:
+        elif first:
             raise error
 
     def _once(self, method: str, target: str, body: Json | None, wait: float) -> Answer:

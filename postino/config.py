@@ -262,6 +262,20 @@ def in_effect(settings: Settings, remembered: HomeStore | None) -> Settings:
     return replace(settings, valkey_url=remembered.url, key_prefix=prefix)
 
 
+def check_replicas(settings: Settings) -> None:
+    """Refuse to wait for replicas of the embedded server, which has none: nothing would ever be accepted.
+
+    Raises:
+        BadField: they are waited for.
+    """
+    if settings.valkey_url is None and settings.replicas not in (0, "strict"):
+        raise BadField(
+            f"POSTINO_REPLICAS: {settings.replicas}, but the embedded Valkey has no replicas: set POSTINO_VALKEY_URL, "
+            "or unset it",
+            field="POSTINO_REPLICAS",
+        )
+
+
 def comparable(settings: Settings) -> dict[str, str]:
     """Return a daemon's settings by variable, as text to compare; of a secret only what is none."""
     values = {knob: getattr(settings, knob.name) for knob in KNOBS if knob.name not in NOT_COMPARED}

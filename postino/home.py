@@ -48,12 +48,9 @@ def prepare(home: str) -> str | None:
     Return None, or the reason why it cannot be used: its path is too long for a socket, it is not a directory, another
     user owns it or others can write to it.
     """
-    size = len(os.fsencode(home + "/daemon.sock"))
-    if size > SOCKET_PATH_BYTES:
-        return (
-            f"POSTINO_HOME is too long for a socket: {printable(home)}/daemon.sock has {size} bytes, "
-            f"at most {SOCKET_PATH_BYTES} are possible; choose a shorter path"
-        )
+    refusal = too_long(home)
+    if refusal is not None:
+        return refusal
     try:
         os.makedirs(home, mode=0o700, exist_ok=True)  # noqa: PTH103
     except FileExistsError:  # something else has that name
@@ -61,6 +58,17 @@ def prepare(home: str) -> str | None:
     except OSError as error:
         return f"POSTINO_HOME {printable(home)} cannot be used: {error.strerror}"
     return secure(home)
+
+
+def too_long(home: str) -> str | None:
+    """Return the reason why the path leaves no room for the daemon's socket, or None."""
+    size = len(os.fsencode(f"{home}/{SOCKET}"))
+    if size <= SOCKET_PATH_BYTES:
+        return None
+    return (
+        f"POSTINO_HOME is too long for a socket: {printable(home)}/{SOCKET} has {size} bytes, "
+        f"at most {SOCKET_PATH_BYTES} are possible; choose a shorter path"
+    )
 
 
 def secure(home: str) -> str | None:

@@ -238,8 +238,8 @@ class Events:
         for subscription in self._subscriptions:
             subscription.put(event)
         if event.type == "gap":  # what was missed may have been of mail for anybody
-            if "reason" in event.data:  # an entry that cannot be read
-                log.error("event_altered", id=event.id)
+            if reason := event.data.get("reason"):  # of the stream itself: altered, or forgotten too soon
+                log.error("events_missing", id=event.id, reason=reason)
             for agent in self._waiters:
                 self._set_arrived(agent)
         elif event.type in ARRIVALS:

@@ -74,7 +74,7 @@ def read(file: Path) -> str | None:
     """
     try:
         return file.read_bytes().decode()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"{file} cannot be read: {error}") from None

@@ -231,8 +231,9 @@ def sentence(error: Exception) -> str:
     extra = ""
     if error.detail.get("outcome") == "unknown" and "id" in error.detail:
         extra = f"; repeat it with --id {error.detail['id']}, which cannot store it twice"
-    elif (error.code, error.detail.get("outcome")) == ("store_away", "none"):
-        extra = "; nothing was changed, try again"
+    elif error.code == "store_away" and "outcome" in error.detail:
+        unchanged = error.detail["outcome"] == "none"
+        extra = "; nothing was changed, try again" if unchanged else "; it is unknown whether it was carried out"
     names = [str(name) for name in error.detail.get("names", []) if str(name) not in error.message]
     if names:
         extra += f"; similar names: {', '.join(names)}"

@@ -41,6 +41,8 @@ class FullParser(argparse.ArgumentParser):
         near = difflib.get_close_matches(unknown, options, 1, 0.8) if unknown.startswith("--") else []
         if near:
             return f"did you mean {near[0]}?"
+        if "--agent" in options and not {"name", "body"} & {each.dest for each in self._actions}:
+            return "an agent is given by --agent NAME"
         return "quote a text of several words, and put -- before one that begins with -"
 
     def error(self, message: str) -> NoReturn:

@@ -17,7 +17,7 @@ import structlog
 
 from postino import __version__, home_store
 from postino.broker import Broker
-from postino.config import Settings, check_exposure, comparable, in_effect
+from postino.config import Settings, check_exposure, check_replicas, comparable, in_effect
 from postino.daemon import logs, process, tls
 from postino.daemon.importing import import_http
 from postino.daemon.relays import Relays
@@ -40,7 +40,8 @@ def main(settings: Settings, *, supervised: bool = False) -> int:
     service manager or a container, ends or waits for every process that it started.
 
     Raises:
-        BadField: the home, the address, the port, the tokens, the certificate or where to notify cannot be used.
+        BadField: the home, the address, the port, the tokens, the certificate, replicas or where to notify cannot be
+            used.
         StoreAway: Valkey cannot be reached, by this process or by the daemon that serves the home.
         WrongStore: it is not the one that the home remembers, or its data has a newer format.
         Unreachable: another daemon holds the lock and does not answer.
@@ -62,6 +63,7 @@ def main(settings: Settings, *, supervised: bool = False) -> int:
     try:
         remembered = home_store.read(settings.home)
         used = in_effect(settings, remembered)
+        check_replicas(used)
         asyncio.run(serve(used, lock, began, remembered, tokens, secured, supervisor, messenger))
     finally:
         lock.release()

@@ -37,6 +37,7 @@ OFTEN_S = 10.0  # after a daemon was lost or started in which it is dialled ever
 BURST = 3  # daemons that are started without a pause when each is lost; then one in every RESTART
 MAX_BUFFERED = 1 << 20  # bytes queued in one direction above which the other end is not read
 CHUNK = 1 << 16  # bytes
+UPDATED = {"jsonrpc": "2.0", "method": "notifications/resources/updated"}
 
 
 class DaemonLink:
@@ -62,6 +63,7 @@ class DaemonLink:
         self.initialize: dict[str, Any] = {}  # the client's handshake
         self.initialized = b""
         self.handshake_done = False  # the client has the answer to its initialize
+        self.subscription: dict[str, Any] | None = None  # the client's request to be told of mail
         self.start_unasked = True  # start a daemon although no request waits
         self.dial_at = self.start_at = self.often_until = 0.0
         self.starts_until = 0.0  # the daemons started so far use up the time until then, RESTART each
@@ -266,6 +268,10 @@ class DaemonLink:
         answered = message["id"] if "method" not in message and "id" in message else None
         if answered == self._replay_id():
             return None
+        if answered == self._resubscription_id():
+            if "result" in message and self.subscription is not None:
+                self.to_client.put(dumps(UPDATED | {"params": self.subscription["params"]}).encode())
+            return None
         if answered is not None:
             if not self.requests.answered(answered, message, time.monotonic()):
                 return None
@@ -323,10 +329,15 @@ class DaemonLink:
             self.to_daemon.put(dumps(self.initialize | {"id": self._replay_id()}).encode())
             if self.initialized:
                 self.to_daemon.put(self.initialized)
+            if self.subscription is not None:
+                self.to_daemon.put(dumps(self.subscription | {"id": self._resubscription_id()}).encode())
         self._send_due(time.monotonic())
 
     def _replay_id(self) -> str:
         return f"postino-{self.session}-{self.generation}"
+
+    def _resubscription_id(self) -> str:
+        return f"{self._replay_id()}-subscription"
 
     def _refused(self, sentence: str) -> None:
         self.refusal = sentence

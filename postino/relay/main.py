@@ -190,6 +190,8 @@ class Relay:
             return self._error(message["id"], SERVER_ERROR, self.daemon.refusal)
         if method == "initialize":
             self.daemon.initialize = message
+        elif method in ("resources/subscribe", "resources/unsubscribe"):
+            self.daemon.subscription = message if method == "resources/subscribe" else None
         line, key = ensure_id(line, message) if method == "tools/call" else (line, None)
         if len(line) > LINE_LIMIT:
             return self._error(message["id"], INVALID_REQUEST, TOO_LONG)

@@ -68,6 +68,7 @@ class Renewal:
                 "started_ms": link.started_ms,
                 "initialize": link.initialize,
                 "initialized": link.initialized.decode(),
+                "subscription": link.subscription,
             }
         )
         if len(state) <= MAX_STATE and is_older(__version__, self._version()):
@@ -92,5 +93,6 @@ def resume(link: DaemonLink, handed_over: str) -> None:
     link.session, link.generation = str(state["session"]), int(state["generation"])
     link.started_ms = int(state.get("started_ms", 0))  # 0: from an earlier relay, which did not say
     link.initialize, link.initialized = state["initialize"], str(state["initialized"]).encode()
+    link.subscription = state.get("subscription")
     link.handshake_done = True
     link.to_client.put(TOOLS_CHANGED)

@@ -148,9 +148,10 @@ class AgentTable:
 
     async def check(self, agent: str, session: str) -> Check:
         """Return how many messages a read of an agent could return now, and how many broadcasts it has not seen."""
-        agent, (unread, unseen) = await self._store.run_named(
+        agent, (counts,) = await self._store.run_named(
             "check", agent, ttl_ms=self._limits.ttl_ms, session=session, max_dead=self._limits.max_inbox
         )
+        unread, unseen = map(int, counts.split())
         return Check(agent=agent, unread_messages=unread, unseen_broadcasts=unseen)
 
     async def forget(self, agent: str) -> bool:

@@ -54,6 +54,7 @@ _SENT_AWAY = frozenset(
     {"READONLY", "UNBLOCKED", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "WRONGPASS"}
 )
 
+NO_ANSWER = "no answer in time"
 _IN_SCRIPT = " on @user_script:"  # ends an error that a script met on its way
 
 
@@ -64,7 +65,7 @@ def store_away(error: Exception, *, outcome: str, cause: str | None = None) -> P
     """
     if isinstance(error, PostinoError):
         return error
-    text = str(error) or type(error).__name__
+    text = str(error) or (NO_ANSWER if isinstance(error, TimeoutError) else type(error).__name__)
     meaning = cause or _NOT_EXECUTED.get(text.partition(" ")[0])
     if text.startswith("OOM "):
         found: StoreAway = StoreFull(f"Valkey has reached its memory limit ({text})", outcome=outcome)
@@ -214,7 +215,7 @@ class Pipeline:
             if each.reply.done():  # its caller was cancelled
                 continue
             if each.deadline - now < MIN_TIME_LEFT_S:
-                self._fail([each], store_away(TimeoutError("no answer in time"), outcome="none"))
+                self._fail([each], store_away(TimeoutError(NO_ANSWER), outcome="none"))
             else:
                 calls.append(each)
         return calls
@@ -234,7 +235,7 @@ class Pipeline:
             return
         deadline = self._wire.in_flight[0].deadline
         if deadline <= self._loop.time():
-            self._wire.close(TimeoutError("no answer in time"))
+            self._wire.close(TimeoutError(NO_ANSWER))
         else:
             self._deadline_timer = self._loop.call_at(deadline, self._check_deadline)
 

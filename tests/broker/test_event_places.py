@@ -210,19 +210,40 @@ async def test_an_entry_that_a_disk_has_altered_is_a_gap_and_stops_nothing(
 ) -> None:
     """It may have been of mail for anybody: who waits looks again."""
     with capture_logs() as logged:
-        async with broker.events.subscribe() as listener, asyncio.TaskGroup() as group:
-            waiting = group.create_task(broker.mail.wait("alice", 60))
-            await asyncio.sleep(0)
-            await broker._store.call("XADD", broker._store.keys.shared(kind), "*", *fields)
-            await waiting
+        async with broker.events.subscribe() as listener, asyncio.timeout(20):
+            with broker.events.arrival("alice") as arrived:
+                await broker._store.call("XADD", broker._store.keys.shared(kind), "*", *fields)
+                await arrived.wait()
             await next_ms(broker)  # of one ms, messages are told first
             await send(broker, "m1")
             live = await heard(listener, "m1")
     replayed, _ = await broker.events.replay("0-0", 10)
 
     assert [each.type for each in live] == [each.type for each in replayed] == ["gap", "msg_send"]
-    assert [each["id"] for each in logged if each["event"] == "event_altered"] == [live[0].id]
+    assert [each["id"] for each in logged if each["event"] == "events_missing"] == [live[0].id]
     assert [each.data["id"] for each in (await broker.events.replay(live[0].id, 10))[0]] == ["m1"]
+
+
+@pytest.mark.parametrize("recent", [1, 0])
+async def test_messages_that_gave_way_before_they_were_surely_told_are_a_gap(broker: Broker, send, recent: int) -> None:
+    """Who follows may have stalled; of what was forgotten later than that everybody was told."""
+    store = broker._store
+    ago_ms = await store.now_ms() - 60_000
+    for number in range(1, 102 - recent):
+        await store.call("XADD", store.keys.shared("history"), f"{ago_ms + number}-0", "ann bob", "0 1 id ci -h 1 x")
+    await send(broker, "m1")
+    if not recent:
+        await store.call("XADD", store.keys.shared("history"), "*", "ann bob", "0 1 id ci -h 1 x")
+    async with broker.events.subscribe() as listener:
+        assert await store._make_room() == 100
+        await broker.agents.heartbeat("ann")
+        types: list[str] = []
+        async with asyncio.timeout(20):
+            while "agent_online" not in types:
+                event = await listener.get()
+                assert event is not None
+                types.append(event.type)
+    assert ("gap" in types) == bool(recent)
 
 
 async def test_an_event_of_an_altered_entry_shows_nothing_of_its_body(broker: Broker, send) -> None:

@@ -13,7 +13,12 @@ from typing import Any
 
 import pytest
 
+from postino.cli.command import Command
+from postino.cli.doctor import messages
 from postino.cli.doctor.daemon import clock
+from postino.config import load
+from postino.daemon import process
+from postino.paths import Home
 from tests.cli.conftest import Done, Postino
 
 TOOLS = ("sh", "curl", "cat", "find", "sleep", "touch")
@@ -105,6 +110,10 @@ def test_what_is_wrong_with_the_clients(bare, programs, examine, tmp_path) -> No
     assert claude("echo '[]'") == "plugin_missing"
     assert claude("echo no such option >&2; exit 1") == "claude_failed"
     assert plugin(enabled=False) == "plugin_disabled"
+    (tmp_path / "settings.json").write_text("{")
+    told = examine(bare, 4, CLAUDE_CONFIG_DIR=str(tmp_path))["claude"]
+    assert told["text"].endswith(f"is disabled: {tmp_path}/settings.json is not strict JSON")
+    assert told["fix"] == "mend that file"
     assert plugin(version="0.0.1") == "plugin_version"
     assert plugin() == "ok"
     place = {"HOME": str(tmp_path), "CODEX_HOME": str(tmp_path / "codex")}
@@ -171,13 +180,22 @@ def test_a_home_into_which_others_could_look_is_mended_and_told(bare, examine) -
     assert examine(bare, 4)["home"]["text"] == f"{bare.home}, yours, mode 0700"
 
 
-def test_a_home_that_cannot_be_used(bare, examine) -> None:
+def test_a_home_that_cannot_be_used(bare, programs, examine) -> None:
     bare.home.chmod(0o777)
     found = examine(bare, 4)
     bare.home.chmod(0o700)
     assert wrongs(found) == {"home": "home_refused", "daemon": "daemon_unreachable"}
     assert "has mode 0777" in found["home"]["text"]
     assert not list(bare.home.iterdir())
+    file = bare.home / "file"
+    file.touch()
+    for path, why in ((file, "is not a directory"), (bare.home / ("x" * 100), "choose a shorter path")):
+        found = examine(bare, 4, POSTINO_HOME=str(path))
+        assert wrongs(found) == {"home": "home_refused", "daemon": "daemon_unreachable"}
+        assert why in found["home"]["text"]
+        mended = doctor(bare, "--fix", "--json", PATH=str(programs), POSTINO_HOME=str(path))
+        assert (mended.code, json.loads(mended.out)["mended"]) == (4, [])
+    assert list(bare.home.iterdir()) == [file]
     if os.getuid():
         assert "belongs to uid 0" in examine(bare, 4, POSTINO_HOME="/usr")["home"]["text"]
 
@@ -215,6 +233,23 @@ def test_a_taken_port_another_version_a_store_that_hangs_and_a_daemon_that_does(
         os.kill(info["pid"], signal.SIGCONT)
     assert wrongs(found) == {"daemon": "daemon_silent"}
     assert f"({info['pid']}) lives but does not answer" in found["daemon"]["text"]
+
+
+@pytest.mark.waits("a command tries for 10 s")
+def test_a_store_that_goes_away_meanwhile_ends_the_messages(bare) -> None:
+    bare.serve()
+    info = process.status(Home(bare.home)).info
+    valkey = int((bare.home / "data" / "valkey.pid").read_text())
+    os.kill(valkey, signal.SIGSTOP)
+    try:
+        found = list(messages.down_every_path(Command("doctor", [], "", load(bare.env)[0], bare.env, False), info))
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+    assert [(each.check, each.code) for each in found] == [
+        ("cli", "store_away"),
+        ("messages", "skipped"),
+        ("cleanup", "not_forgotten"),
+    ]
 
 
 def test_a_store_of_ones_own_that_keeps_nothing_and_then_is_gone(bare, serve, examine) -> None:

@@ -43,3 +43,4 @@ def test_a_group_is_made_by_its_first_member_shown_and_left(postino) -> None:
     assert "there is a group #g2-Reviewers" in postino.ok("send", "g2-reviewers", "hello")
     assert "one agent" in postino.no(2, "ask", "g2-ada,g2-bob", "who?", "--from", "g2-eve")
     assert "group name missing" in postino.no(2, "groups", "join")
+    assert "; an agent is given by --agent NAME (see" in postino.no(2, "groups", "join", "g2-reviewers", "g2-ada")

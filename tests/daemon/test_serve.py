@@ -274,6 +274,14 @@ def _listening_tcp(pid: int) -> list[str]:
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes]
 
 
+def test_replicas_of_the_embedded_valkey_are_refused_at_the_start(home: Home, serve: Any) -> None:
+    running = serve(POSTINO_REPLICAS="1")
+    _, err = running.communicate(timeout=15)
+    assert running.returncode == 2
+    assert err.decode().splitlines()[-1].endswith("has no replicas: set POSTINO_VALKEY_URL, or unset it")
+    assert not home.valkey_socket.exists()
+
+
 def test_a_valkey_that_cannot_be_reached_is_named_without_its_password(home: Home, serve: Any) -> None:
     running = serve(POSTINO_VALKEY_URL="redis://user:sesame@127.0.0.1:1")
     _, err = running.communicate(timeout=15)

@@ -28,6 +28,24 @@ async def test_a_killed_daemon_is_replaced_and_the_client_notices_nothing(replac
     assert relay.others == []
 
 
+async def test_who_wants_to_be_told_of_mail_is_told_by_the_next_daemon(replaceable, spawn):
+    relay = await spawn(replaceable.env, **RECEIVER)
+    inbox = {"uri": "postino://inbox/bob"}
+    updated = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": inbox}
+    assert (await relay.ask("resources/subscribe", inbox))["result"] == {}
+    replaceable.kill()
+    assert await relay.next() == updated  # what came meanwhile was not told
+    await relay.call("msg_send", to="bob", body="x")
+    assert updated in relay.others or await relay.next() == updated
+
+    assert (await relay.ask("resources/unsubscribe", inbox))["result"] == {}
+    relay.others.clear()
+    replaceable.kill()
+    await relay.call("msg_send", to="bob", body="y")
+    assert (await relay.call("msg_whoami"))["agent"] == "bob"
+    assert relay.others == []
+
+
 @pytest.mark.timing("a daemon that is killed again soon, even while it starts, is replaced at once, not after RESTART")
 async def test_daemons_that_are_killed_one_after_the_other_are_replaced_at_once(replaceable, spawn):
     relay = await spawn(replaceable.env, **RECEIVER)

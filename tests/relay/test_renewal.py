@@ -14,7 +14,7 @@ from tests.waiting import until
 
 
 def test_what_is_handed_over_reaches_no_daemon_that_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = {"session": "s-1", "generation": 3, "initialize": {"id": 0}, "initialized": "{}"}
+    state = {"session": "s-1", "generation": 3, "initialize": {"id": 0}, "initialized": "{}", "subscription": {"id": 7}}
     relays: list[main.Relay] = []
 
     def run(relay: main.Relay) -> int:
@@ -29,6 +29,7 @@ def test_what_is_handed_over_reaches_no_daemon_that_it_starts(monkeypatch: pytes
 
     link = relays[0].daemon
     assert (link.session, link.generation, link.initialize) == ("s-1", 3, {"id": 0})
+    assert link.subscription == {"id": 7}
     assert bytes(link.to_client.data) == TOOLS_CHANGED + b"\n"
     assert STATE not in link.starter._environ
 

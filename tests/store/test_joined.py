@@ -1,4 +1,4 @@
-"""Sends that wait together go as one call of the script, and each of them ends as it would alone."""
+"""Sends, and checks, that wait together go as one call of the script, and each of them ends as it would alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from postino.broker import Broker, Hello
 from postino.errors import InboxFull, PostinoError, StoreAway, StoreFull
-from postino.model import Draft, Sender, Sent
+from postino.model import BroadcastDraft, Draft, Sender, Sent
 from postino.store.inbox import Inboxes
 from postino.store.pipeline import BATCH_FROM, MIN_BATCH, Pipeline
 from postino.store.store import Limits, Store, WrongAgent
@@ -158,7 +158,7 @@ def cases() -> list[tuple[Draft, Sender]]:
     return found
 
 
-async def outcome(call: Awaitable[Sent]) -> str:
+async def outcome(call: Awaitable[object]) -> str:
     try:
         said = repr(await call)
     except WrongAgent as wrong:
@@ -204,6 +204,29 @@ async def test_each_of_joined_sends_ends_and_leaves_what_it_would_alone(proxy, o
     for word in ("KeyReused", "InboxFull", "acts as ben", "acts as None", "damaged", "WRONGTYPE", "created=False"):
         assert word.replace("ben", "alice") in str(found), word
     assert await contents(brokers[0]._store) == await contents(brokers[1]._store)
+
+
+async def test_each_of_joined_checks_is_told_what_it_would_be_alone(proxy, open_broker) -> None:
+    between = await proxy()
+    broker: Broker = await open_broker(valkey_url=between.url, key_prefix=f"t{secrets.token_hex(6)}:")
+    await prepared(broker)
+    await broker.broadcasts.broadcast(BroadcastDraft(id="b1", body="hear"), CI)
+    await broker.broadcasts.read("known", 1)
+    names = ["known", "former", "full", "wrong", "torn", "human", "nobody", "alice"] * 4
+    calls = [(name, session) for session in ("", "", "s-1", "s-0") for name in names]
+
+    def check(agent: str, session: str) -> Awaitable[str]:
+        return outcome(broker.agents.check(agent, session=session))
+
+    alone = [await check(*each) for each in calls]
+    between.sent.clear()
+    together = await asyncio.gather(*(check(*each) for each in calls))
+
+    assert between.count(broker._store.scripts["check"].sha) < len(calls) / 3, "they were joined"
+    assert together == alone
+    for said in ("unread_messages=40, unseen_broadcasts=1", "unseen_broadcasts=0", "agent='present'", "WRONGTYPE"):
+        assert said in str(alone), said
+    assert {"acts as alice", "acts as None"} < {*alone}
 
 
 async def test_an_inbox_keeps_the_order_of_joined_sends(store_at: Open, valkey: str) -> None:

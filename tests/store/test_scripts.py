@@ -195,6 +195,13 @@ def test_every_argument_of_a_header_is_read_and_none_beside_it(script: Script) -
 
 
 @each_script
+def test_a_script_that_answers_several_calls_counts_keys_and_arguments_as_its_header_does(script: Script) -> None:
+    counted = re.findall(r"return each_call\((\d+), (\d+), \w+\)", code_of(script))
+
+    assert counted == ([(f"{len(script.keys) - script.each}", f"{len(script.args)}")] if script.each else [])
+
+
+@each_script
 def test_no_script_makes_a_key_name(script: Script) -> None:
     code = code_of(script)
 

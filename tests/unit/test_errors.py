@@ -8,7 +8,9 @@ import re
 import pytest
 
 import postino.rest.app  # noqa: F401 - whatever the daemon adds to the table
+from postino.cli.command import sentence
 from postino.errors import ERRORS, PostinoError, StoreAway, naming, partly_done
+from postino.store.pipeline import store_away
 
 
 def every(root: type[PostinoError]) -> list[type[PostinoError]]:
@@ -73,3 +75,22 @@ def test_a_later_step_that_did_nothing_does_not_speak_for_the_first(done: bool, 
         raise StoreAway("not sent", outcome="none")
 
     assert refusal.value.detail == {"outcome": outcome}
+
+
+@pytest.mark.parametrize(
+    ("detail", "end"),
+    [
+        ({"outcome": "none"}, "; nothing was changed, try again"),
+        ({"outcome": "unknown"}, "; it is unknown whether it was carried out"),
+        ({"outcome": "unknown", "id": "m1"}, "; repeat it with --id m1, which cannot store it twice"),
+        ({}, ""),
+    ],
+)
+def test_a_command_says_what_is_known_of_its_outcome(detail: dict[str, str], end: str) -> None:
+    assert sentence(StoreAway("it is away", **detail)) == f"it is away{end}"
+
+
+def test_a_valkey_that_does_not_answer_is_told_in_words() -> None:
+    refusal = store_away(TimeoutError(), outcome="none")
+
+    assert str(refusal) == "Valkey cannot be used right now (no answer in time)"

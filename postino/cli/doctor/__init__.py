@@ -98,8 +98,7 @@ def _mend(command: Command) -> list[Mend]:
 
 
 def _daemon(command: Command) -> Finding | None:
-    root = command.settings.home.root
-    if root.exists() and machine.home(command).level == "wrong":
+    if machine.home(command).level == "wrong":
         return None  # it must not be asked
     return daemon.daemon(process.status(command.settings.home), command)
 

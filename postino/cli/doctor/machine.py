@@ -14,7 +14,7 @@ from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command, sentence
 from postino.cli.doctor.finding import Finding, note, ok, skipped, version_line, wrong
 from postino.errors import PostinoError
-from postino.home import OPEN_TO_OTHERS, secure
+from postino.home import OPEN_TO_OTHERS, secure, too_long
 
 LEAST_DISK = 100 << 20  # bytes
 
@@ -46,8 +46,10 @@ def path(command: Command) -> Finding:
 
 
 def home(command: Command) -> Finding:
-    """Check the owner and mode of the home, and mend the mode as every command does. It is not created."""
+    """Check path, owner and mode of the home, and mend the mode as every command does. It is not created."""
     root = command.settings.home.root
+    if (refusal := too_long(str(root))) is not None:
+        return wrong("home", "home_refused", refusal)
     if not root.exists():
         return note("home", "home_missing", f"{root} does not exist yet", "`postino up` makes it")
     mode = root.stat().st_mode & 0o7777

@@ -47,8 +47,10 @@ def mend(found: Finding, command: Command) -> Mend | None:
 def _close_home(command: Command) -> str | None:
     """Take every right from others, if the home is ours and that is all that is wrong."""
     root = command.settings.home.root
+    if not root.is_dir():
+        return None
     state = root.stat()
-    if not root.is_dir() or state.st_uid != os.getuid() or not state.st_mode & WRITABLE_BY_OTHERS:
+    if state.st_uid != os.getuid() or not state.st_mode & WRITABLE_BY_OTHERS:
         return None
     root.chmod(0o700)
     return f"chmod 700 {root}"

@@ -19,7 +19,7 @@ from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
 from postino.cli.program import finished
 from postino.client import Client
 from postino.daemon.process import DaemonInfo
-from postino.errors import AgentBusy, PostinoError, UnknownAgent
+from postino.errors import AgentBusy, PostinoError, StoreAway, UnknownAgent
 from postino.paths import folder
 from postino.transport import Transport
 
@@ -35,9 +35,13 @@ class NotArrived(Exception):
 
 
 def down_every_path(command: Command, info: DaemonInfo) -> Iterator[Finding]:
-    """Send a message down each path and say whether it arrived; then forget the agents that were made for it."""
+    """Send a message down each path and say whether it arrived; then forget the agents that were made for it.
+
+    A store that goes away meanwhile (a full disk) ends it: each further path would only wait until it gives up.
+    """
     run = os.urandom(4).hex()
     names = []
+    away = False
     for path, send in PATHS.items():
         if path == "tcp" and info.url is None:
             yield skipped("tcp", "TCP is off")
@@ -47,14 +51,19 @@ def down_every_path(command: Command, info: DaemonInfo) -> Iterator[Finding]:
         try:
             send(command, info, names[-1])
         except PostinoError as error:
-            yield wrong(path, str(error.code), f"the message did not arrive: {sentence(error)}", FIXES.get(path, ""))
+            away = error.code == StoreAway.code
+            text = f"the message did not arrive: {error.message if away else sentence(error)}"
+            yield wrong(path, str(error.code), text, "" if away else FIXES.get(path, ""))
+            if away:
+                yield skipped("messages", "the store has gone away")
+                break
         except KeyError as error:
             yield wrong(path, "not_arrived", f"the message did not arrive: an answer has no {error}")
         except (NotArrived, OSError, ValueError, subprocess.TimeoutExpired) as error:
             yield wrong(path, "not_arrived", f"the message did not arrive: {error}", FIXES.get(path, ""))
         else:
             yield ok(path, f"a message arrived, {(time.monotonic() - began) * 1000:.0f} ms")
-    if left := forget(command, names):
+    if left := names if away else forget(command, names):
         yield note("cleanup", "not_forgotten", f"still known: {', '.join(left)}", "`postino agents --forget NAME`")
     else:
         yield ok("cleanup", "the agents of this run are forgotten")
@@ -192,9 +201,11 @@ def _run_hook(command: Command, name: str, session: str, event: str, *, silent: 
 
 def _postino(command: Command, *args: str) -> Json:
     done = finished([sys.executable, "-m", "postino", *args], _environ(command, None), WAIT_S, "/")
+    answer: Json = json.loads(done.stdout) if done.stdout else {}
+    if answer.get("code") == StoreAway.code:
+        raise StoreAway(f"`postino {args[0]}` failed: {answer['error']}")
     if done.returncode:
         raise NotArrived(f"`postino {args[0]}` failed: {done.stderr.strip()}")
-    answer: Json = json.loads(done.stdout)
     return answer
 
 
