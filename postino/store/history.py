@@ -79,20 +79,20 @@ class HistoryStream:
         """Note what was accepted since the last search for a thread or id; to be called before each.
 
         Return whether all is noted, up to what was the newest entry when it was asked for. If the newest entry noted is
-        gone, others may be as well, or the history is another: then all is forgotten.
+        gone, others may be as well, and if its place has another entry, the history is another: then all is forgotten.
         """
         clock, history = asyncio.get_running_loop().time, self._store.keys.shared("history")
-        until, last, more = clock() + _NEWER_S, self._places.last, 0
-        while last and more < _MOST_NEWER and clock() < until:
-            found = await self._store.query("XRANGE", history, id_at(last), "+", "COUNT", _NEWER + 1)
-            if not found or place_of(found[0][0]) != last:
+        until, newest, more = clock() + _NEWER_S, self._places.newest, 0
+        while newest.place and more < _MOST_NEWER and clock() < until:
+            found = await self._store.query("XRANGE", history, id_at(newest.place), "+", "COUNT", _NEWER + 1)
+            seen = [_seen(_entry(id, fields)) for id, fields in found]
+            if not seen or seen[0] != newest:
                 self._places.forget()
                 return False
-            newer = [_seen(_entry(id, fields)) for id, fields in found[1:]]
-            self._places.note_newer(last, newer)
-            if len(newer) < _NEWER:
+            self._places.note_newer(newest.place, seen[1:])
+            if len(seen) <= _NEWER:
                 return True
-            last, more = newer[-1].place, more + len(newer)
+            newest, more = seen[-1], more + len(seen)
         return False
 
     async def at(self, ms: int) -> list[StreamEntry]:
@@ -126,8 +126,8 @@ class HistoryStream:
         return HistoryPart(entries, rest)
 
     def _is_noted(self, before: str, to_end: bool) -> bool:
-        first, last = self._places.first, self._places.last
-        return 0 < first < place_of(before) and (to_end or place_of(before) <= last + 1)
+        first, newest = self._places.first, self._places.newest
+        return 0 < first < place_of(before) and (to_end or place_of(before) <= newest.place + 1)
 
     def _has_few(self, key: str, *, named: bool) -> bool:
         """Return whether to ask for each entry noted costs less than to look at all, or at those of an agent."""
@@ -182,7 +182,7 @@ def _entry(id: str, flat: list[str]) -> StreamEntry:
 
 
 def _seen(entry: StreamEntry) -> Seen:
-    return Seen(place_of(entry.id), entry.fields["id"], entry.fields.get("thread"))
+    return Seen(place_of(entry.id), entry.fields["id"], entry.fields.get("thread"), entry.fields["t"])
 
 
 def _next(stream_id: str) -> str:

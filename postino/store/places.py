@@ -17,22 +17,27 @@ _SEQ_BITS = 64  # a stream ID is one number here, which is smaller and quicker t
 
 
 class Seen(NamedTuple):
-    """An entry that was looked at."""
+    """An entry that was looked at; `accepted` is its time in ms, as text."""
 
     place: int
     id: str
     thread: str | None
+    accepted: str
+
+
+_NONE = Seen(0, "", None, "")
 
 
 class Places:
-    """The places of all entries from `first` to `last`; both are 0 while none are noted."""
+    """The places of all entries from the place `first` to `newest`; both places are 0 while none are noted."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         """Begin anew."""
-        self.first = self.last = self.count = 0
+        self.first = self.count = 0
+        self.newest = _NONE
         #: by the hash of a thread or id, in order; a list of one place would take twice as much
         self._of: dict[int, tuple[int, ...]] = {}
 
@@ -42,7 +47,7 @@ class Places:
         None: to the end of the history.
         """
         if not self.first and seen and before is None:
-            self.last, self.first = seen[-1].place, seen[-1].place + 1
+            self.newest, self.first = seen[-1], seen[-1].place + 1
         if not self.first or (before is not None and before < self.first):
             return
         older = [each for each in seen if each.place < self.first]
@@ -54,13 +59,13 @@ class Places:
 
     def note_newer(self, after: int, seen: Sequence[Seen]) -> None:
         """Note `seen`, which are in order all entries from `after` to its last, as far as they join those noted."""
-        if not self.first or after > self.last:
+        if not self.first or after > self.newest.place:
             return
-        newer = [each for each in seen if each.place > self.last]
+        newer = [each for each in seen if each.place > self.newest.place]
         if self.count + len(newer) > MOST:
             self.forget()
         elif newer:
-            self.last = newer[-1].place
+            self.newest = newer[-1]
             for key, places in self._by_key(newer).items():
                 self._of[key] = (*self._of.get(key, ()), *places)
 
@@ -80,7 +85,7 @@ class Places:
     def _by_key(self, seen: Sequence[Seen]) -> dict[int, list[int]]:
         self.count += len(seen)
         found: dict[int, list[int]] = {}
-        for place, id, thread in seen:
+        for place, id, thread, _ in seen:
             found.setdefault(hash(id), []).append(place)
             if thread and thread != id:
                 found.setdefault(hash(thread), []).append(place)

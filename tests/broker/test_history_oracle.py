@@ -150,6 +150,22 @@ async def test_entries_that_come_back_with_older_data_are_found(broker: Broker, 
     assert len(await expected(broker, thread="t")) == 4
 
 
+async def test_another_history_with_entries_in_the_same_places_is_searched_anew(broker: Broker, send) -> None:
+    store, history = broker._store, broker._store.keys.shared("history")
+    await fill(store, 1)
+    await send(broker, "m1", thread="t")
+    await send(broker, "m2")
+    assert len(entries(await all_pages(broker, thread="t"))) == 1
+    (last, of_last), (other, of_other) = await store.call("XREVRANGE", history, "+", "-", "COUNT", 2)
+
+    # as older data and a clock that was set back do it, under which IDs go on from the last one
+    await store.call("DEL", history)
+    await store.call("XADD", history, other, *of_last)
+    await store.call("XADD", history, last, *of_other)
+
+    assert entries(await all_pages(broker, thread="t")) == await expected(broker, thread="t") == [last]
+
+
 @pytest.mark.usefixtures("small")
 async def test_a_search_that_cannot_note_all_that_came_does_not_rely_on_another_one(proxy, open_broker, send) -> None:
     between = await proxy()

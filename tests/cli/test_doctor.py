@@ -110,6 +110,10 @@ def test_what_is_wrong_with_the_clients(bare, programs, examine, tmp_path) -> No
     assert claude("echo '[]'") == "plugin_missing"
     assert claude("echo no such option >&2; exit 1") == "claude_failed"
     assert plugin(enabled=False) == "plugin_disabled"
+    (tmp_path / "settings.json").write_text("{")
+    told = examine(bare, 4, CLAUDE_CONFIG_DIR=str(tmp_path))["claude"]
+    assert told["text"].endswith(f"is disabled: {tmp_path}/settings.json is not strict JSON")
+    assert told["fix"] == "mend that file"
     assert plugin(version="0.0.1") == "plugin_version"
     assert plugin() == "ok"
     place = {"HOME": str(tmp_path), "CODEX_HOME": str(tmp_path / "codex")}

@@ -53,6 +53,15 @@ def test_a_document_shows_what_its_commands_print(file: Path, shell: Shell) -> N
             assert shell.alike(shown, printed), f"{place}\nshown:\n{shown}\nprinted:\n{printed}"
 
 
+def test_what_a_slow_start_says_makes_no_difference(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shown = "postino is down\npostino is up: http://127.0.0.1:3333\n"
+    slow = "postino: the daemon (pid 9705) is still starting; waiting for it up to 60 s; the end of /x/daemon.log: {}\n"
+
+    assert shell.alike(shown, shown.replace("down\n", f"down\n{slow}"))
+    assert not shell.alike(shown, shown.replace("down\n", "down\npostino: the daemon does not start\n"))
+
+
 def test_few_blocks_are_not_run_and_each_says_why() -> None:
     left: list[Block] = [block for found in CONSOLE.values() for block in found if block.note.startswith("not run: ")]
 

@@ -56,9 +56,10 @@ def client(command: Command) -> Finding:
         return wrong("claude", "plugin_missing", f"Claude Code {version} has no postino plugin", "`postino install`")
     on = [each for each in found if each.get("enabled", True)]
     if not on:
-        return wrong(
-            "claude", "plugin_disabled", f"the plugin of Claude Code {version} is disabled", "enable it in /plugin"
-        )
+        text, fix = f"the plugin of Claude Code {version} is disabled", "enable it in /plugin"
+        if isinstance(why := _settings(command), str):  # in which it is enabled
+            text, fix = f"{text}: {why}", "mend that file"
+        return wrong("claude", "plugin_disabled", text, fix)
     other = next((str(each["version"]) for each in on if each.get("version", __version__) != __version__), None)
     if other is not None:
         return wrong(
