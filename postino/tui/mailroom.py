@@ -25,7 +25,14 @@ STATES = {"store_away": AWAY, "store_back": LIVE}  # by the events after which t
 
 
 class InboxClient(Client):
-    """What only the terminal inbox asks for."""
+    """What only the terminal inbox asks for. Once it `ends`, what only looks is not tried again."""
+
+    ends = False
+
+    def _once(self, method: str, *asked: Any) -> Any:
+        if self.ends and method == "GET":
+            raise PostinoError("the terminal inbox ends")
+        return super()._once(method, *asked)
 
     def page_of_history(self, **asked: Any) -> Json:
         """Return a page of the history, newest first, rendered."""
@@ -140,7 +147,11 @@ class Mailroom:
             self._follower.be(None if away else self._present)
 
     async def close(self) -> None:
-        """Stop following and close the connection, after the call that is under way: it would open another."""
+        """Stop following and close the connection, after the call that is under way: it would open another.
+
+        While Valkey is away, one that changes something is still tried, as it would be lost.
+        """
         self._closed.set()
+        self._client.ends = True
         async with self._one:
             self._client.close()
