@@ -13,7 +13,8 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from postino.tui.mailroom import InboxClient
 
-INSTALL = "pip install 'postino[tui]'"
+# never by the name: `postino` in the package index is a program of somebody else
+INSTALL = "`uv tool install '.[tui]'` in a checkout (in a virtual environment `pip install '.[tui]'`)"
 
 
 def can_run() -> bool:

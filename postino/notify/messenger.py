@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import apprise
 
 SETTING = "POSTINO_NOTIFY_URL"
-INSTALL = "pip install 'postino[notify]'"
+# never by the name: `postino` in the package index is a program of somebody else
+INSTALL = "`uv tool install '.[notify]'` in a checkout (in a virtual environment `pip install '.[notify]'`)"
 SEND_S = 15.0  # for all addresses together
 ANSWER_S = 12.0  # that a service may take to answer, where the address has no `rto`; Apprise gives up after 4
 _STATUS = re.compile(r"error=(\d{3,6})\b")  # in what Apprise logs: an HTTP status, or the service's own

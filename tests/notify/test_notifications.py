@@ -279,5 +279,5 @@ def test_an_address_that_apprise_does_not_know_is_refused_and_not_shown(address:
 def test_without_apprise_the_setting_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
 
-    with pytest.raises(BadField, match=r"pip install 'postino\[notify\]'"):
+    with pytest.raises(BadField, match=r"not installed: `uv tool install '\.\[notify\]'`"):
         Messenger("ntfy://a/b")

@@ -55,7 +55,7 @@ def test_without_textual_it_says_what_to_install(served, tmp_path) -> None:
     env = served.env | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([*POSTINO, "tui"], env=env, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert "pip install 'postino[tui]'" in done.stderr
+    assert "not installed: `uv tool install '.[tui]'` in a checkout" in done.stderr
 
     terminal, other = pty.openpty()  # bare `postino` on a terminal shows the help then
     process = subprocess.Popen(POSTINO, env=env, stdin=other, stdout=other, stderr=other)
@@ -67,4 +67,5 @@ def test_without_textual_it_says_what_to_install(served, tmp_path) -> None:
     os.close(terminal)
     assert process.wait(30) == 2
     assert b"usage: postino COMMAND" in shown
-    assert b"With pip install 'postino[tui]', `postino` alone shows your inbox" in shown
+    assert b"With `uv tool install '.[tui]'` in a checkout" in shown
+    assert b"`postino` alone shows your inbox" in shown
