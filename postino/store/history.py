@@ -24,7 +24,7 @@ _MOST_NEWER = 5_000  # of one search: the rest is for the next one
 _NEWER_S = 0.5  # of one search; long bodies take longer than short ones
 _DENSE = 4  # entries that are looked at in the time in which one is asked for
 _FEW = 1_000  # noted entries of a thread, which are looked at rather than what the index has of an agent
-_SCRIPT_MS = 20  # longest time from the start of a script to its last command; it takes 1
+_SCRIPT_MS = 20  # longest time from when a script asks for it to its last command; 32 sends in one take 5
 _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
 
 
