@@ -104,7 +104,7 @@ class ReadQuery(Asked, frozen=True, kw_only=True):
 
 
 class MessageIds(Asked, frozen=True, kw_only=True):
-    """Messages of a person."""
+    """Messages in one inbox."""
 
     ids: Ids
 
