@@ -21,6 +21,7 @@ local target = alias_of(agents, ARGV[1])
 if target then return { 'alias', target } end
 local value = redis.call('HGET', index, ARGV[2])
 if not value then return { 'ok', '', '', '0', 0 } end
-local lease_end = redis.call('ZSCORE', leases, entry_of(value).s)
+local whole, entry = pcall(entry_of, value) -- an altered record costs one message its state, not the history a page
+local lease_end = whole and redis.call('ZSCORE', leases, entry.s or '')
 local person = is_person(load_agent(agents, ARGV[1]), ARGV[1])
 return { 'ok', value, lease_end or '', digits(now_ms()), person and 1 or 0 }

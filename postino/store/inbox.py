@@ -276,7 +276,7 @@ class Inboxes:
     async def _known_or_none(self, agent: str, id: str) -> Known | None:
         try:
             return await self._known(agent, id)
-        except (UnknownMessage, msgspec.MsgspecError):  # the latter: the disk has altered the record
+        except (UnknownMessage, msgspec.MsgspecError, ValueError):  # the latter two: the disk has altered the record
             return None
 
     async def _known(self, agent: str, id: str) -> Known:

@@ -261,3 +261,14 @@ async def test_an_altered_record_of_an_agent_hides_nobody_and_is_written_anew(br
     assert (await broker._store.call("HGET", keys.shared("agents"), "bob")).startswith('{"')
     await broker.agents.rename("bob", "bobby")
     assert [each.name for each in (await broker.agents.page(10, 0))[0]] == ["ann", "bobby"]
+
+
+@pytest.mark.parametrize("damaged", ["X" * 40, "{", "x-1 digest 1 queued 1 ci"])
+async def test_an_altered_record_of_a_message_leaves_the_history_of_all_others(broker: Broker, damaged: str) -> None:
+    for id in ("m1", "m2"):
+        await broker.mail.send(Draft(id=id, to="bob", body="hello"), CI)
+    await broker._store.call("HSET", broker._store.keys.of("index", "bob"), "m1", damaged)
+
+    past = (await broker.history.search(agent="bob")).items
+
+    assert {each.id: each.state for each in past} == {"m1": None, "m2": "queued"}
