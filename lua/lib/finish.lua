@@ -7,7 +7,10 @@ local function finish(inbox, leases, index, stream_id, id, state, now, why, entr
     redis.call('ZREM', leases, stream_id)
   end
   redis.call('XDEL', inbox, stream_id)
-  entry = entry or load_entry(index, id)
+  if not entry then
+    local whole, found = pcall(load_entry, index, id) -- an altered record must not end a script that has written
+    entry = whole and found or nil
+  end
   if entry then
     entry.st, entry.e, entry.w = state, now, why
     save_entry(index, id, entry)
