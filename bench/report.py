@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.plot import svg
 
 BEGIN, END = "<!-- figures: begin, written by `python -m bench report` -->", "<!-- figures: end -->"
 PLOT = "benchmarks.svg"
+LINE = 120  # characters
 
 Run = dict[str, Any]
 
@@ -59,10 +61,11 @@ def figures(runs: list[Run]) -> str:
 def _machine(number: int, run: Run) -> str:
     on, used = run["machine"], run["versions"]
     parts = ", ".join(f"{name} {version}" for name, version in used.items())
-    return (
+    text = (
         f"- Run {number}: {on['date']}, {on['cpu']}, {on['cores']} cores, {on['memory GB']} GB, {on['system']}, "
         f"load average {on['load average']} at its start; {parts}; {run['seconds']:g} s a measurement."
     )
+    return textwrap.fill(text, LINE, subsequent_indent="  ")
 
 
 def _goal(goal: Goal) -> str:

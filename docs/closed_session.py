@@ -20,7 +20,10 @@ import textwrap
 from html import escape
 from pathlib import Path
 
-import pyte
+try:
+    import pyte
+except ImportError:
+    raise SystemExit("this picture is taken by a terminal in Python: pip install pyte") from None
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))

@@ -61,6 +61,7 @@ def test_the_report_is_written_between_its_marks(run: dict[str, Any], tmp_path: 
     text = page.read_text()
     assert text.partition(report.BEGIN)[0] == before.partition(report.BEGIN)[0]
     assert text.partition(report.END)[2] == before.partition(report.END)[2]
+    assert all(len(line) <= report.LINE for line in text.splitlines() if line[:1] == "-")
     rows = [line for line in text.partition(report.BEGIN)[2].partition(report.END)[0].splitlines() if line[:1] == "|"]
     assert {line.count("|") for line in rows} == {5}
     assert len(rows) >= len(GOALS) + 2
