@@ -109,7 +109,7 @@ class Inbox(App[None]):
         if state == LIVE and self._state != LIVE:
             self._stale, self._rests_until = True, 0.0
         self._state = state
-        self._draw_top()
+        self._draw()
 
     def _refresh(self) -> None:
         if self._stale and not self._loading and time.monotonic() >= self._rests_until:
@@ -177,6 +177,8 @@ class Inbox(App[None]):
         self.query_one(Hint).say(text)
 
     def _draw(self) -> None:
+        if not self.query(Side):  # the inbox ends: its parts are gone
+            return
         self._draw_top()
         self.query_one(Side).show(self._place)
         self._draw_list()

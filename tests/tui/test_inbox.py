@@ -89,6 +89,15 @@ async def test_a_key_acts_on_the_row_that_is_marked_also_right_after_the_move(
     assert [each["body"] for each in client.peek(f"{person}-one")["items"]] == ["yes one"]
 
 
+async def test_what_comes_while_the_inbox_ends_is_not_drawn(open_inbox: Open, client, person) -> None:
+    client.send(person, "hello", sender="planner")
+    async with open_inbox(person) as terminal:
+        await terminal.shows("hello")
+        await terminal.app.screen.remove_children()  # as at its end
+        terminal.app._on_resized()
+        terminal.app._on_state("live")
+
+
 async def test_all_that_is_open_is_reached_by_scrolling(open_inbox: Open, client, person) -> None:
     for number in range(90):
         client.send(person, f"number {number}.", sender="planner")
