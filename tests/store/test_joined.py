@@ -1,4 +1,4 @@
-"""Sends, and checks, that wait together go as one call of the script, and each of them ends as it would alone."""
+"""Calls that wait together go as one call of their script, and each ends as it would alone: sends, checks, states."""
 
 from __future__ import annotations
 
@@ -227,6 +227,29 @@ async def test_each_of_joined_checks_is_told_what_it_would_be_alone(proxy, open_
     for said in ("unread_messages=40, unseen_broadcasts=1", "unseen_broadcasts=0", "agent='present'", "WRONGTYPE"):
         assert said in str(alone), said
     assert {"acts as alice", "acts as None"} < {*alone}
+
+
+async def test_each_of_joined_looks_at_a_state_is_told_what_it_would_be_alone(proxy, open_broker) -> None:
+    between = await proxy()
+    broker: Broker = await open_broker(valkey_url=between.url, key_prefix=f"t{secrets.token_hex(6)}:")
+    mail = await prepared(broker)
+    await mail.send(Draft(id="m1", to="human", body="hello"), CI)
+    await broker.mail.read("known", "s-9")
+    await broker._store.call("SET", broker._store.keys.of("index", "wrong"), "no hash")
+    names = ["known", "former", "present", "full", "wrong", "torn", "human", "nobody"] * 3
+    calls = [(name, id) for name in names for id in ("m0", "m1", "none")]
+
+    def state(agent: str, id: str) -> Awaitable[str]:
+        return outcome(mail.state(agent, id))
+
+    alone = [await state(*each) for each in calls]
+    between.sent.clear()
+    together = await asyncio.gather(*(state(*each) for each in calls))
+
+    assert between.count(broker._store.scripts["state"].sha) < len(calls) / 3, "they were joined"
+    assert together == alone
+    for said in ("state='leased'", "state='queued'", "UnknownMessage", "WRONGTYPE"):
+        assert said in str(alone), said
 
 
 async def test_an_inbox_keeps_the_order_of_joined_sends(store_at: Open, valkey: str) -> None:
