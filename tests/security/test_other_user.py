@@ -147,12 +147,7 @@ def test_nothing_is_handed_to_a_home_of_another_user() -> None:
                 assert done.returncode or b"error" in done.stdout, (command, done)
                 with pytest.raises(BlockingIOError):
                     theirs.accept()
-            for event in ("SessionStart", "UserPromptSubmit", "Stop"):
-                hook = ["sh", str(SCRIPT), event]
-                done = subprocess.run(hook, env=env, input=SECRET.encode(), capture_output=True, check=True)
-                assert (done.stdout, done.stderr) == (b"", b"")
-                with pytest.raises(BlockingIOError):
-                    theirs.accept()
+            hooks_call_nobody(env, theirs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     attacked("A home that another user owns: commands, relay and hook", len(commands) + 3)
@@ -167,11 +162,16 @@ def test_a_hook_hands_nothing_to_a_socket_of_another_user_in_an_own_home() -> No
             theirs.listen()
             theirs.setblocking(False)
             os.chown(folder / "daemon.sock", STRANGER, STRANGER)
-            for event in ("SessionStart", "UserPromptSubmit", "Stop"):
-                hook = ["sh", str(SCRIPT), event]
-                done = subprocess.run(hook, env=env, input=SECRET.encode(), capture_output=True, check=True)
-                assert (done.stdout, done.stderr) == (b"", b"")
-                with pytest.raises(BlockingIOError):
-                    theirs.accept()
+            hooks_call_nobody(env, theirs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def hooks_call_nobody(env: dict[str, str], theirs: socket.socket) -> None:
+    """Run hooks, which say nothing and do not call the socket of another user."""
+    for event in ("SessionStart", "UserPromptSubmit", "Stop"):
+        hook = ["sh", str(SCRIPT), event]
+        done = subprocess.run(hook, env=env, input=SECRET.encode(), capture_output=True, check=True)
+        assert (done.stdout, done.stderr) == (b"", b"")
+        with pytest.raises(BlockingIOError):
+            theirs.accept()

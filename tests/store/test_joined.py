@@ -7,7 +7,7 @@ import contextlib
 import random
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -18,6 +18,7 @@ from postino.store.inbox import Inboxes
 from postino.store.pipeline import BATCH_FROM, MIN_BATCH, Pipeline
 from postino.store.store import Limits, Store, WrongAgent
 from postino.store.wire import JOINED_BYTES, MOST_JOINED, Joinable, Joint, encode, encode_words, joined
+from tests.servers import Proxy
 from tests.store.sends import Open, held_up, refused, send, stored
 from tests.waiting import eventually
 
@@ -206,6 +207,19 @@ async def test_each_of_joined_sends_ends_and_leaves_what_it_would_alone(proxy, o
     assert await contents(brokers[0]._store) == await contents(brokers[1]._store)
 
 
+async def told_alike(
+    broker: Broker, between: Proxy, script: str, calls: Sequence[Callable[[], Awaitable[object]]]
+) -> list[str]:
+    """Make the calls one after the other and then all at once; return what each is told, which is the same."""
+    alone = [await outcome(call()) for call in calls]
+    between.sent.clear()
+    together = await asyncio.gather(*(outcome(call()) for call in calls))
+
+    assert between.count(broker._store.scripts[script].sha) < len(calls) / 3, "they were joined"
+    assert together == alone
+    return alone
+
+
 async def test_each_of_joined_checks_is_told_what_it_would_be_alone(proxy, open_broker) -> None:
     between = await proxy()
     broker: Broker = await open_broker(valkey_url=between.url, key_prefix=f"t{secrets.token_hex(6)}:")
@@ -215,15 +229,10 @@ async def test_each_of_joined_checks_is_told_what_it_would_be_alone(proxy, open_
     names = ["known", "former", "full", "wrong", "torn", "human", "nobody", "alice"] * 4
     calls = [(name, session) for session in ("", "", "s-1", "s-0") for name in names]
 
-    def check(agent: str, session: str) -> Awaitable[str]:
-        return outcome(broker.agents.check(agent, session=session))
+    alone = await told_alike(
+        broker, between, "check", [lambda each=each: broker.agents.check(each[0], session=each[1]) for each in calls]
+    )
 
-    alone = [await check(*each) for each in calls]
-    between.sent.clear()
-    together = await asyncio.gather(*(check(*each) for each in calls))
-
-    assert between.count(broker._store.scripts["check"].sha) < len(calls) / 3, "they were joined"
-    assert together == alone
     for said in ("unread_messages=40, unseen_broadcasts=1", "unseen_broadcasts=0", "agent='present'", "WRONGTYPE"):
         assert said in str(alone), said
     assert {"acts as alice", "acts as None"} < {*alone}
@@ -239,15 +248,8 @@ async def test_each_of_joined_looks_at_a_state_is_told_what_it_would_be_alone(pr
     names = ["known", "former", "present", "full", "wrong", "torn", "human", "nobody"] * 3
     calls = [(name, id) for name in names for id in ("m0", "m1", "none")]
 
-    def state(agent: str, id: str) -> Awaitable[str]:
-        return outcome(mail.state(agent, id))
+    alone = await told_alike(broker, between, "state", [lambda each=each: mail.state(*each) for each in calls])
 
-    alone = [await state(*each) for each in calls]
-    between.sent.clear()
-    together = await asyncio.gather(*(state(*each) for each in calls))
-
-    assert between.count(broker._store.scripts["state"].sha) < len(calls) / 3, "they were joined"
-    assert together == alone
     for said in ("state='leased'", "state='queued'", "UnknownMessage", "WRONGTYPE"):
         assert said in str(alone), said
 
