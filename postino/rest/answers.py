@@ -30,6 +30,7 @@ _TEXT_HEADERS["Content-Type"] = "text/plain; charset=utf-8"
 
 
 _HEAD = "".join(f"{name}: {text}\r\n" for name, text in _HEADERS.items())
+_START = f"HTTP/1.1 200 OK\r\n{_HEAD}Content-Length: ".encode()
 
 
 class Answer(web.Response):
@@ -49,11 +50,8 @@ class Answer(web.Response):
 
     def whole(self, *, keep_alive: bool) -> bytes:
         """Return head and body, as HTTP/1.1 has them."""
-        data, end = self._data, "" if keep_alive else "Connection: close\r\n"
-        return (
-            f"HTTP/1.1 200 OK\r\n{_HEAD}Content-Length: {len(data)}\r\n{_date(int(time.time()))}{end}\r\n".encode()
-            + data
-        )
+        data, end = self._data, b"" if keep_alive else b"Connection: close\r\n"
+        return b"%b%d%b%b\r\n%b" % (_START, len(data), _date(int(time.time())), end, data)
 
 
 def answer(record: object, status: int = 200) -> web.Response:
@@ -96,8 +94,9 @@ def closing(response: web.Response) -> web.Response:
 
 
 @lru_cache(1)
-def _date(second: int) -> str:
-    return f"Date: {formatdate(second, usegmt=True)}\r\n"
+def _date(second: int) -> bytes:
+    """Return the end of the line before the date, and its own."""
+    return f"\r\nDate: {formatdate(second, usegmt=True)}\r\n".encode()
 
 
 def encoded(data: bytes, status: int) -> web.Response:

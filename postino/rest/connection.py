@@ -16,6 +16,8 @@ from aiohttp import StreamReader, web
 from postino.broker.limited_log import LimitedLog
 from postino.rest import peer, request_loop
 from postino.rest.answers import forbidden
+from postino.rest.known_heads import KnownHeads
+from postino.rest.outbox import Outbox
 from postino.rest.request_loop import Find, RequestLoop
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte
@@ -68,7 +70,7 @@ class HttpConnection(RequestLoop):
     )
 
     def __init__(self, connections: HttpConnections, *, tcp: bool) -> None:
-        super().__init__(connections.server, connections.loop, connections.find)
+        super().__init__(connections.server, connections.loop, connections.find, connections.heads, connections.outbox)
         self._connections = connections
         self._tcp = tcp
         self._handling = False  # between a request's head and its answer: what arrives does not begin a new head
@@ -97,6 +99,7 @@ class HttpConnection(RequestLoop):
     def disconnected(self) -> asyncio.Future[None]:
         """Return a future that is done when the client of the current request has gone or closed its sending side."""
         if self._disconnected is None:
+            self._connections.busy -= self._handling  # it waits for what may take long
             self._disconnected = self._connections.loop.create_future()
             if self.transport is None or self._half_closed:
                 self._disconnected.set_result(None)
@@ -105,11 +108,16 @@ class HttpConnection(RequestLoop):
     def request_started(self, request: web.Request) -> None:
         """Note that the head of a request is complete and its handler begins."""
         self._handling = True
+        self._connections.busy += 1
         self._head_since = None
         self._unread = None
         self._body = request.content
         if self._half_closed:
             self._end_body()
+
+    @property
+    def others_wait(self) -> bool:
+        return self._connections.busy > 0
 
     def when_unread(self, callback: Callable[[], None]) -> None:
         """Call `callback` if the connection breaks before the client can have read the answer just written.
@@ -121,6 +129,7 @@ class HttpConnection(RequestLoop):
     def request_finished(self) -> None:
         """Note that the handler has returned. The answer may not have been written yet."""
         self._handling = False
+        self._connections.busy -= self._disconnected is None
         self._answered = True
         self._body = None
         self._idle_since = self._connections.loop.time()
@@ -176,6 +185,7 @@ class HttpConnection(RequestLoop):
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's returns None, which closes the connection
         """Keep a half-closed connection (`nc -N`) open until its responses are written; a long poll or stream ends."""
+        self.write_waiting()
         assert self.transport is not None
         if self.transport.get_extra_info("ssl_object") is not None:
             return False  # under TLS asyncio keeps no half-closed connection
@@ -239,7 +249,8 @@ class HttpConnection(RequestLoop):
         return not self._received or (self._waiter is not None and not self._waiter.done())
 
     def abort(self) -> None:
-        """Close the connection without a response."""
+        """Close the connection without a response to what is being handled."""
+        self.write_waiting()
         if self.transport is not None:
             self.transport.abort()
 
@@ -261,6 +272,9 @@ class HttpConnections:
         self.loop = loop
         self.policy = policy
         self.find = find
+        self.heads = KnownHeads()
+        self.outbox = Outbox(loop)
+        self.busy = 0  # requests between their head and their answer, but for long polls and streams
         self.quick = peer.is_quick()
         if not request_loop.IN_USE:
             LOG.warning("aiohttp_changed", aiohttp=aiohttp.__version__, effect="requests take longer")

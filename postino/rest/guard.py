@@ -17,11 +17,13 @@ from postino.config import LOOPBACK, Settings
 from postino.errors import BadHost, BadRequest, Forbidden, MethodNotAllowed, Unauthorized
 from postino.rest import peer
 from postino.rest.connection import HttpConnection, Policy
+from postino.rest.known_heads import known_head
 from postino.rest.named_tokens import Caller, NamedTokens
 from postino.values import visible
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 SOCKET_NAMES = frozenset({"postino", *LOCAL_NAMES})
+SOCKET_POLICY = Policy(SOCKET_NAMES, frozenset(), any_port=True, local=True)
 SAME_SITE = frozenset({"same-origin", "none"})
 SEC_FETCH_SITE = istr("Sec-Fetch-Site")  # an istr, as those of hdrs, is found in half the time of a text
 ONCE = (hdrs.ORIGIN, SEC_FETCH_SITE, hdrs.AUTHORIZATION)  # a second one could contradict the one that is checked
@@ -43,6 +45,7 @@ class Guard:
         self._scheme = "https" if settings.tls_cert else "http"
         self._allowed = settings.allowed_hosts
         self._names_at: dict[tuple[str, int], tuple[frozenset[str], frozenset[str]]] = {}
+        self._policies: dict[Policy, Policy] = {}  # one of those that are equal
         self._proxy_uid = settings.proxy_uid
 
     def admit(self, request: web.Request, *, needs_token: bool = True, is_page: bool = False) -> Caller | None:
@@ -58,25 +61,11 @@ class Guard:
             MethodNotAllowed: it is a preflight request, and CORS is not supported.
             Unauthorized: the token is missing where one is needed, or one was sent and is wrong, expired or revoked.
         """
-        policy = self._policy(request)
-        headers = request.headers
-        host = headers.get(hdrs.HOST, "").lower()
-        if host not in policy.hosts or request.raw_path[:1] != "/":
-            _check_target(request, policy, host)
-        for name in ONCE:
-            if name in headers and len(headers.getall(name)) > 1:
-                raise BadRequest(f"the header {name} is given twice")
-        if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
-            raise BadRequest("the only Transfer-Encoding that postino takes is chunked")
-        if hdrs.ORIGIN in headers and headers[hdrs.ORIGIN].lower() not in policy.origins:
-            raise Forbidden("a web page of another origin is not allowed to call postino")
-        cross_site = SEC_FETCH_SITE in headers and headers[SEC_FETCH_SITE] not in SAME_SITE
-        if cross_site and not (is_page and _is_link(request)):
-            raise Forbidden("a web page of another site is not allowed to call postino")
-        if policy.refusal is not None:
-            raise Forbidden(policy.refusal)
-        if request.method == "OPTIONS":
-            raise MethodNotAllowed("postino does not support CORS; other web pages cannot call it", allow=[])
+        policy, known, headers = self._policy(request), known_head(request), request.headers
+        if known is None or known.policy is not policy:
+            _check(request, policy, is_page=is_page)
+            if known is not None:
+                known.policy = policy
         if not needs_token:
             return None
         if hdrs.AUTHORIZATION in headers:  # a wrong token is never taken for none
@@ -113,7 +102,7 @@ class Guard:
         if sock is None or theirs is None:
             return Policy(frozenset(), frozenset(), refusal="the connection is closed")
         if sock.family == socket.AF_UNIX:  # the peer's uid was checked when it connected
-            return Policy(SOCKET_NAMES, frozenset(), any_port=True, local=True)
+            return SOCKET_POLICY
         ours = transport.get_extra_info("sockname")[:2]  # type: ignore[union-attr]
         if ours not in self._names_at:
             self._names_at[ours] = self._hosts(*ours)
@@ -121,7 +110,8 @@ class Guard:
         refusal, local = self._judge_peer(theirs[:2], ours)
         # a peer of unknown or another user is one beyond loopback, or a proxy
         needs_token = self._needs_token or not (local or not peer.LINUX)
-        return Policy(hosts, origins, needs_token, refusal, local=local, gone=not peer.is_open(sock))
+        made = Policy(hosts, origins, needs_token, refusal, local=local, gone=not peer.is_open(sock))
+        return self._policies.setdefault(made, made)
 
     def _hosts(self, address: str, port: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the Hosts and the Origins that name a daemon which listens at `address` and `port`."""
@@ -153,6 +143,28 @@ class Guard:
         if uid == self._proxy_uid and (self._token is not None or self._tokens.any_valid()):
             return None, False
         return "the connection belongs to another user of this machine", False
+
+
+def _check(request: web.Request, policy: Policy, *, is_page: bool) -> None:
+    """Raise what `admit` raises, but for the token: of the same head under the same policy always the same."""
+    headers = request.headers
+    host = headers.get(hdrs.HOST, "").lower()
+    if host not in policy.hosts or request.raw_path[:1] != "/":
+        _check_target(request, policy, host)
+    for name in ONCE:
+        if name in headers and len(headers.getall(name)) > 1:
+            raise BadRequest(f"the header {name} is given twice")
+    if headers.get(hdrs.TRANSFER_ENCODING, "chunked").lower() != "chunked":
+        raise BadRequest("the only Transfer-Encoding that postino takes is chunked")
+    if hdrs.ORIGIN in headers and headers[hdrs.ORIGIN].lower() not in policy.origins:
+        raise Forbidden("a web page of another origin is not allowed to call postino")
+    cross_site = SEC_FETCH_SITE in headers and headers[SEC_FETCH_SITE] not in SAME_SITE
+    if cross_site and not (is_page and _is_link(request)):
+        raise Forbidden("a web page of another site is not allowed to call postino")
+    if policy.refusal is not None:
+        raise Forbidden(policy.refusal)
+    if request.method == "OPTIONS":
+        raise MethodNotAllowed("postino does not support CORS; other web pages cannot call it", allow=[])
 
 
 def _with_port(origin: str) -> str:

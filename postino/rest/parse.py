@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from postino.errors import BadField, BadJson, BadPage, BadRequest, PostinoError, TooLarge, UnsupportedType
+from postino.rest.known_heads import known_head
 from postino.rest.route import JSON, PLAIN
 from postino.values import MAX_BODY, check_text, visible
 from postino.wording import worded
@@ -120,9 +121,12 @@ def query(request: web.Request, kind: type[T]) -> T:
 
 def arrived_body(request: web.Request, largest: int, *, setting: str, wanted: str) -> bytes | None:
     """Return the body of a POST, as `body` does, if it has arrived with the head, as nearly always; else None."""
-    check_type(request, wanted)
-    content = request.content
-    if not content.is_eof() or content.exception() is not None:
+    known, content = known_head(request), request.content
+    if known is None or not known.is_typed:
+        check_type(request, wanted)
+        if known is not None:
+            known.is_typed = True
+    if known is None and (not content.is_eof() or content.exception() is not None):
         return None
     data = content.read_nowait()
     if len(data) > largest:

@@ -1,8 +1,8 @@
 """The requests of one connection, handled one after the other in the connection's own task.
 
-aiohttp 3.14 makes a task for each request, which costs two turns of the event loop, and builds each answer's head anew
-from a dictionary. A send takes as much time for that as for all that postino does with it. It takes attributes that
-aiohttp does not promise to keep: with an aiohttp that has others, aiohttp's own loop handles the requests.
+aiohttp 3.14 makes a task for each request, which costs two turns of the event loop, parses each head anew, and builds
+that of each answer from a dictionary. A send takes as much time for that as for all that postino does with it. This
+takes attributes that aiohttp does not promise to keep: with an aiohttp that has others, its own loop handles requests.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections.abc import Callable
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage, StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from postino.errors import BadRequest, PostinoError
 from postino.rest.answers import Answer, closing, refusal
+from postino.rest.known_heads import KnownHead, KnownHeads, body_length, head_of
 from postino.rest.known_paths import Answering
+from postino.rest.outbox import Outbox
 from postino.values import visible
 
 Find = Callable[[web.BaseRequest], Answering | None]
@@ -29,7 +32,7 @@ USED = frozenset(
     {
         *("_messages", "_waiter", "_parser", "_buffer_paused", "_msg_queue_resume_size", "_resume_reading_if_drained"),
         *("_reading_paused", "_request_factory", "_request_handler", "_handle_request", "_task_handler", "_loop"),
-        *("_upgraded", "_close", "_force_close"),
+        *("_upgraded", "_close", "_force_close", "_request_in_progress", "_current_request", "_handler_waiter"),
     }
 )
 
@@ -50,9 +53,22 @@ IN_USE = is_known(web.RequestHandler)
 class RequestLoop(web.RequestHandler):
     """Handles requests as aiohttp does, but for the tasks."""
 
-    __slots__ = ("_find", "_lingering")
+    __slots__ = (
+        "_find",
+        "_found",
+        "_head",
+        "_heads",
+        "_last_body",
+        "_lingering",
+        "_outbox",
+        "_rest",
+        "_unwritten",
+        "known",
+    )
 
-    def __init__(self, server: web.Server, loop: asyncio.AbstractEventLoop, find: Find) -> None:
+    def __init__(
+        self, server: web.Server, loop: asyncio.AbstractEventLoop, find: Find, heads: KnownHeads, outbox: Outbox
+    ) -> None:
         super().__init__(
             server,
             loop=loop,
@@ -63,6 +79,47 @@ class RequestLoop(web.RequestHandler):
         )
         self._lingering: StreamReader | None = None  # the body whose rest is being read
         self._find = find  # returns who answers a request without aiohttp's application; None: the application does
+        self._heads = heads
+        self._outbox = outbox
+        self._unwritten = b""  # the answer that is in the outbox
+        self._found: KnownHead | None = None  # of the request that waits
+        self.known: KnownHead | None = None  # of the request that is being handled
+        self._head: bytes | None = None  # of the request that waits, if it came whole and aiohttp has parsed it
+        self._last_body = EMPTY_PAYLOAD  # of the last request that aiohttp has parsed
+        #: bytes that are missing in that body; 0: the next byte begins a request; None: only aiohttp's parser knows
+        self._rest: int | None = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has arrived: one whole request with a known head, or what aiohttp parses."""
+        if not IN_USE:
+            return super().data_received(data)
+        whole, self._head = self._rest == 0 and self._last_body.is_eof(), None
+        waiter = self._waiter
+        if whole and waiter is not None and not waiter.done() and (found := self._heads.find(data)) is not None:
+            self._found, body = found
+            self._messages.append((self._found.message, body))
+            waiter.set_result(None)
+            return
+        waiting = len(self._messages)
+        super().data_received(data)
+        if self._rest is None or not data:
+            return
+        if self._rest:
+            self._rest = self._rest - len(data) if self._rest >= len(data) else None
+        elif not whole or len(self._messages) != waiting + 1:
+            self._rest = None
+        else:
+            self._note_head(data)
+
+    def _note_head(self, data: bytes) -> None:
+        """Note what the head of the request that begins with `data` tells of where it ends."""
+        message, body = self._messages[-1]
+        head = head_of(data)
+        length = body_length(message) if head and isinstance(message, RawRequestMessage) else None
+        self._last_body = body
+        self._rest = None if length is None or length < len(data) - len(head) else length - (len(data) - len(head))
+        if self._rest == 0 and body.is_eof():
+            self._head = head
 
     async def start(self) -> None:
         """Handle requests until the connection is to be closed; what is no request aiohttp answers, and closes it."""
@@ -90,24 +147,25 @@ class RequestLoop(web.RequestHandler):
             self.force_close()
         if not self._force_close:
             self._task_handler = None
+            self.write_waiting()
             if self.transport is not None:
                 self.transport.close()
 
     async def _handle_next(self) -> bool:
         """Handle the first request that waits; return whether the connection may go on."""
         message, body = self._messages.popleft()
+        known, self._found = self._found, None
+        head, self._head = self._head, None
+        self.known = known
         assert isinstance(message, RawRequestMessage)
-        assert self._parser is not None
         assert self._request_factory is not None
-        self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
         assert self._task_handler is not None  # set before anything has arrived
         request = self._request_factory(message, body, self, StreamWriter(self, self._loop), self._task_handler)
-        handler = self._find(request) or self._request_handler
-        assert handler is not None
         try:
-            response, gone = await self._handle_request(request, None, handler)
+            if known is None:
+                response, gone = await self._handle_request(request, None, self._handler(request, message, head))
+            else:
+                response, gone = await self._answer(request, known.answering)
         except (ConnectionError, asyncio.InvalidStateError):
             return False  # InvalidStateError: aiohttp's shutdown gave up waiting in the turn in which this ended
         if gone:
@@ -116,6 +174,47 @@ class RequestLoop(web.RequestHandler):
             await self._linger(body)
         keep_alive = request.keep_alive if response.keep_alive is None else response.keep_alive
         return keep_alive and body.is_eof()
+
+    def _handler(self, request: web.BaseRequest, message: RawRequestMessage, head: bytes | None) -> Answering:
+        """Return who answers a request that aiohttp has parsed."""
+        assert self._parser is not None
+        assert self._request_handler is not None
+        self._parser.message_consumed()
+        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
+            self._resume_reading_if_drained()
+        answering = self._find(request)
+        if answering is None:
+            return self._request_handler
+        if head is not None and not self._messages:
+            self._heads.note(head, message, answering)
+        return answering
+
+    async def _answer(self, request: web.BaseRequest, answering: Answering) -> tuple[web.StreamResponse, bool]:
+        """Answer a request whose head is known, as `_handle_request` does; its endpoint raises nothing."""
+        self._request_in_progress = True
+        self._current_request = request
+        try:
+            response = await answering(request)
+            if type(response) is Answer and self._write(request, response):
+                return response, False
+            return await self.finish_response(request, response, None)
+        finally:
+            self._current_request = None
+            self._request_in_progress = False
+            if self._handler_waiter is not None:
+                self._handler_waiter.set_result(None)
+
+    @property
+    def others_wait(self) -> bool:
+        """Whether requests of other connections are being handled, whose answers may follow at once."""
+        return False
+
+    def write_waiting(self) -> None:
+        """Write the answer that waits in the outbox, if one does. Repeating does nothing."""
+        if self._unwritten:
+            answer, self._unwritten = self._unwritten, b""
+            if self.transport is not None:
+                self.transport.write(answer)
 
     async def _linger(self, body: StreamReader) -> None:
         """Read the rest of a body that its handler has not read."""
@@ -128,6 +227,10 @@ class RequestLoop(web.RequestHandler):
             return
         finally:
             self._lingering = None
+
+    def force_close(self) -> None:
+        self.write_waiting()
+        super().force_close()
 
     def end_linger(self) -> None:
         """Note that the rest of a body will not come."""
@@ -146,20 +249,36 @@ class RequestLoop(web.RequestHandler):
 
         JSON takes the place of aiohttp's own refusals, such as that of an `Expect` without a route.
         """
-        is_plain = IN_USE and request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
-        if not is_plain or not isinstance(resp, Answer):
+        if not isinstance(resp, Answer) or not IN_USE or not self._is_plain(request):
             if isinstance(resp, web.HTTPException):
                 resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
             return await super().finish_response(request, resp, start_time)
         if self.transport is None or self.transport.is_closing():
             return resp, True
-        self.transport.write(resp.whole(keep_alive=request.keep_alive))
-        if self.writing_paused:
+        if not self._write(request, resp):
+            self.transport.write(resp.whole(keep_alive=request.keep_alive))
             try:
                 await request.writer.drain()
             except ConnectionError:
                 return resp, True
         return resp, False
+
+    def _is_plain(self, request: web.BaseRequest) -> bool:
+        return request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
+
+    def _write(self, request: web.BaseRequest, answer: Answer) -> bool:
+        """Write an answer, or have it written in this turn; return whether that needs no waiting for the client."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.writing_paused or not self._is_plain(request):
+            return False
+        keep_alive = request.keep_alive
+        whole = answer.whole(keep_alive=keep_alive)
+        if self.others_wait and keep_alive and not self._close:
+            self._unwritten = whole
+            self._outbox.add(self.write_waiting)
+            return True
+        transport.write(whole)
+        return not self.writing_paused
 
     def handle_error(
         self,
