@@ -6,6 +6,7 @@ It runs on the machine that it measures, so CPU time spent here is missing in th
 from __future__ import annotations
 
 import contextlib
+import functools
 import selectors
 import socket
 import statistics
@@ -48,11 +49,13 @@ def http_complete(data: bytes) -> bool:
         return False
     if b" 2" not in head[:10]:
         raise RuntimeError(f"unexpected response: {data[:300]!r}")
-    head = head.lower()
-    if b"transfer-encoding: chunked" in head:
-        return body.endswith(b"0\r\n\r\n")
-    at = head.index(b"content-length:")
-    return len(body) >= int(head[at + 15 :].split(b"\r\n", 1)[0])
+    at = head.find(b"\r\nContent-Length:")
+    if at < 0:
+        head = head.lower()
+        if b"\r\ntransfer-encoding: chunked" in head:
+            return body.endswith(b"0\r\n\r\n")
+        at = head.index(b"\r\ncontent-length:")
+    return len(body) >= int(head[at + 17 :].partition(b"\r\n")[0])
 
 
 def resp_complete(data: bytes) -> bool:
@@ -123,5 +126,11 @@ def dial_unix(path: str) -> socket.socket:
 
 def post(path: str, body: bytes, port: int) -> bytes:
     """Return the bytes of a POST request."""
-    lines = f"POST {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Content-Type: application/json"
-    return "\r\n".join((*lines, f"Content-Length: {len(body)}", "", "")).encode() + body
+    return _post_head(path, port) + b"%d\r\n\r\n%b" % (len(body), body)
+
+
+@functools.cache
+def _post_head(path: str, port: int) -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: ".encode()
+    )
