@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiohttp import StreamReader, hdrs, web
-from aiohttp.http import HttpVersion10, RawRequestMessage
+from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from postino.rest.known_paths import Answering
@@ -86,13 +86,11 @@ class KnownHeads:
         return known, WholeBody(data[at:]) if known.length else EMPTY_PAYLOAD
 
     def note(self, head: bytes, message: RawRequestMessage, answering: Answering) -> None:
-        """Note who answers the requests with this head, which a body followed at once as `body_length` has it."""
+        """Note who answers the requests with this head."""
         if len(head) <= _LONGEST:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            length = body_length(message)
-            assert length is not None
-            self._known[head] = KnownHead(message, answering, length)
+            self._known[head] = KnownHead(message, answering, body_length(message))
 
 
 def known_head(request: web.BaseRequest) -> KnownHead | None:
@@ -101,14 +99,12 @@ def known_head(request: web.BaseRequest) -> KnownHead | None:
     return found
 
 
-def body_length(message: RawRequestMessage) -> int | None:
-    """Return how many bytes the body of a request has; None if its head does not say so alone."""
-    if message.upgrade or message.chunked or message.version <= HttpVersion10 or message.method == hdrs.METH_CONNECT:
-        return None
+def body_length(message: RawRequestMessage) -> int:
+    """Return how many bytes the body of a request has, by its head; 0 for one that comes in chunks."""
     return int(message.headers.get(hdrs.CONTENT_LENGTH, 0))
 
 
 def head_of(data: bytes) -> bytes:
     """Return the head with which `data` begins; empty if there may be other readings of where it ends."""
-    head = data[: data.find(END) + len(END)]
-    return head if head[:1].isalpha() and head.count(b"\n") == head.count(b"\r\n") else b""
+    head, end, _ = data.partition(END)
+    return head + end if end and head[:1].isalpha() and head.count(b"\n") == head.count(b"\r\n") else b""

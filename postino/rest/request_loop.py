@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage, StreamWriter
-from aiohttp.streams import EMPTY_PAYLOAD
 
 from postino.errors import BadRequest, PostinoError
 from postino.rest.answers import Answer, closing, refusal
@@ -54,15 +53,7 @@ class RequestLoop(web.RequestHandler):
     """Handles requests as aiohttp does, but for the tasks."""
 
     __slots__ = (
-        "_find",
-        "_found",
-        "_head",
-        "_heads",
-        "_last_body",
-        "_lingering",
-        "_outbox",
-        "_rest",
-        "_unwritten",
+        *("_find", "_found", "_head", "_heads", "_lingering", "_outbox", "_unwritten", "_whole"),
         "known",
     )
 
@@ -84,42 +75,30 @@ class RequestLoop(web.RequestHandler):
         self._unwritten = b""  # the answer that is in the outbox
         self._found: KnownHead | None = None  # of the request that waits
         self.known: KnownHead | None = None  # of the request that is being handled
-        self._head: bytes | None = None  # of the request that waits, if it came whole and aiohttp has parsed it
-        self._last_body = EMPTY_PAYLOAD  # of the last request that aiohttp has parsed
-        #: bytes that are missing in that body; 0: the next byte begins a request; None: only aiohttp's parser knows
-        self._rest: int | None = 0
+        self._head = b""  # of the newest request, if aiohttp has parsed it and it has not been handled
+        self._whole = True  # until now each piece of data was one request, so that the next one begins a request
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived: one whole request with a known head, or what aiohttp parses."""
-        if not IN_USE:
+        if not IN_USE or not self._whole:
             return super().data_received(data)
-        whole, self._head = self._rest == 0 and self._last_body.is_eof(), None
         waiter = self._waiter
-        if whole and waiter is not None and not waiter.done() and (found := self._heads.find(data)) is not None:
+        if waiter is not None and not waiter.done() and (found := self._heads.find(data)) is not None:
             self._found, body = found
             self._messages.append((self._found.message, body))
             waiter.set_result(None)
             return
         waiting = len(self._messages)
         super().data_received(data)
-        if self._rest is None or not data:
-            return
-        if self._rest:
-            self._rest = self._rest - len(data) if self._rest >= len(data) else None
-        elif not whole or len(self._messages) != waiting + 1:
-            self._rest = None
-        else:
-            self._note_head(data)
+        self._head = self._head_of_all(data) if len(self._messages) > waiting else b""
+        self._whole = bool(self._head)
 
-    def _note_head(self, data: bytes) -> None:
-        """Note what the head of the request that begins with `data` tells of where it ends."""
-        message, body = self._messages[-1]
-        head = head_of(data)
-        length = body_length(message) if head and isinstance(message, RawRequestMessage) else None
-        self._last_body = body
-        self._rest = None if length is None or length < len(data) - len(head) else length - (len(data) - len(head))
-        if self._rest == 0 and body.is_eof():
-            self._head = head
+    def _head_of_all(self, data: bytes) -> bytes:
+        """Return the head of `data` if that is all of the newest request and nothing else; else nothing."""
+        message, head = self._messages[-1][0], head_of(data)
+        if not isinstance(message, RawRequestMessage) or message.upgrade:  # what follows may be of another protocol
+            return b""
+        return head if body_length(message) == len(data) - len(head) else b""
 
     async def start(self) -> None:
         """Handle requests until the connection is to be closed; what is no request aiohttp answers, and closes it."""
@@ -155,7 +134,7 @@ class RequestLoop(web.RequestHandler):
         """Handle the first request that waits; return whether the connection may go on."""
         message, body = self._messages.popleft()
         known, self._found = self._found, None
-        head, self._head = self._head, None
+        head, self._head = self._head, b""
         self.known = known
         assert isinstance(message, RawRequestMessage)
         assert self._request_factory is not None
@@ -175,7 +154,7 @@ class RequestLoop(web.RequestHandler):
         keep_alive = request.keep_alive if response.keep_alive is None else response.keep_alive
         return keep_alive and body.is_eof()
 
-    def _handler(self, request: web.BaseRequest, message: RawRequestMessage, head: bytes | None) -> Answering:
+    def _handler(self, request: web.BaseRequest, message: RawRequestMessage, head: bytes) -> Answering:
         """Return who answers a request that aiohttp has parsed."""
         assert self._parser is not None
         assert self._request_handler is not None
@@ -185,7 +164,7 @@ class RequestLoop(web.RequestHandler):
         answering = self._find(request)
         if answering is None:
             return self._request_handler
-        if head is not None and not self._messages:
+        if head and not self._messages:
             self._heads.note(head, message, answering)
         return answering
 
@@ -267,18 +246,17 @@ class RequestLoop(web.RequestHandler):
         return request.version == HttpVersion11 and request.method != "HEAD" and not self._upgraded
 
     def _write(self, request: web.BaseRequest, answer: Answer) -> bool:
-        """Write an answer, or have it written in this turn; return whether that needs no waiting for the client."""
+        """Write an answer, or have it written soon; return False if the client has to read the one before it first."""
         transport = self.transport
         if transport is None or transport.is_closing() or self.writing_paused or not self._is_plain(request):
             return False
-        keep_alive = request.keep_alive
-        whole = answer.whole(keep_alive=keep_alive)
-        if self.others_wait and keep_alive and not self._close:
+        whole = answer.whole(keep_alive=request.keep_alive)
+        if self.others_wait:
             self._unwritten = whole
             self._outbox.add(self.write_waiting)
             return True
         transport.write(whole)
-        return not self.writing_paused
+        return True
 
     def handle_error(
         self,

@@ -53,11 +53,11 @@ def test_a_path_is_answered_alike_each_time(served: Any, name: str, request_: by
     request = (request_ % f"{name}-{tcp}".encode()).replace(HOST, b"Host: localhost:%d\r\n" % served.port) + b"\r\n"
     follows = b"" if LAST in request else get("/api/nothing", f"localhost:{served.port}")  # HTTP/1.0 may keep alive
 
-    first, *others = (undated(ask(served, request + follows, tcp=tcp)) for _ in range(3))
+    first, *others = (undated(ask(served, request + follows, tcp=tcp)) for _ in range(5))
 
     assert first.startswith(request[request.index(b"HTTP/") :][:8])
     assert b"\r\nConnection: close\r\n" in first or LAST not in request
-    assert others == [first, first]
+    assert others == [first] * 4
 
 
 def test_requests_of_all_kinds_in_one_piece_are_answered_in_order(served: Any, name: str) -> None:
@@ -79,7 +79,7 @@ def test_a_client_that_asks_for_another_protocol_is_answered_in_this_one(
     served: Any, name: str, protocol: bytes
 ) -> None:
     host = f"localhost:{served.port}"
-    for _ in range(3):
+    for _ in range(5):
         with dial(served, tcp=True) as line:
             asked = get(f"/api/check/{name}", host, close=False)
             line.sendall(asked.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % protocol))
@@ -92,7 +92,7 @@ def test_a_body_may_come_after_its_head(served: Any, name: str) -> None:
     message = post("/api/messages", b'{"to":"%s","body":"hi"}' % name.encode())
     head, end, body = message.partition(b"\r\n\r\n")
     with dial(served, tcp=True) as line:
-        for _ in range(3):
+        for _ in range(5):
             line.sendall(head.replace(b"localhost", b"localhost:%d" % served.port) + end)
             line.sendall(body[:5])
             line.sendall(body[5:])
