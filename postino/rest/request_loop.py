@@ -228,6 +228,7 @@ class RequestLoop(web.RequestHandler):
 
         JSON takes the place of aiohttp's own refusals, such as that of an `Expect` without a route.
         """
+        self.write_waiting()
         if not isinstance(resp, Answer) or not IN_USE or not self._is_plain(request):
             if isinstance(resp, web.HTTPException):
                 resp = closing(refusal(BadRequest(f"this request is not supported: {resp.reason}")))
@@ -250,6 +251,7 @@ class RequestLoop(web.RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing() or self.writing_paused or not self._is_plain(request):
             return False
+        self.write_waiting()
         whole = answer.whole(keep_alive=request.keep_alive)
         if self.others_wait:
             self._unwritten = whole
