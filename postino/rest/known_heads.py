@@ -36,22 +36,14 @@ class KnownHead:
         self.is_typed = False  # its body is declared as what the route takes
 
 
-class WholeBody(StreamReader):
+class WholeBody(type(EMPTY_PAYLOAD)):  # type: ignore[misc] # which is complete, and waits for nothing
     """A body that has arrived with its head. aiohttp's own makes eleven objects to wait for the rest."""
 
     __slots__ = ("_data",)
 
     def __init__(self, data: bytes) -> None:
+        super().__init__()
         self._data = data
-
-    def exception(self) -> None:
-        return None
-
-    def set_exception(self, *_: object) -> None:
-        """Do nothing: it is complete."""
-
-    def is_eof(self) -> bool:
-        return True
 
     def at_eof(self) -> bool:
         return not self._data

@@ -90,12 +90,12 @@ def test_requests_in_pieces_of_any_size_are_answered_in_order(served: Any, data:
         for begin, end in itertools.pairwise(places):
             line.sendall(whole[begin:end])
             while at < len(ends) and ends[at] <= end:  # what was asked whole is answered
-                answers, at = answers + _next_answer(line), at + 1
+                answers, at = answers + _next_answer(line)[0], at + 1
     statuses = [int(each) for each in re.findall(rb"HTTP/1.1 (\d+)", answers)]
     assert statuses == [[200, 404, 200, 200, 200, 200, 200, 400][each] for each in wanted]
 
 
-def _next_answer(line: socket.socket) -> bytes:
+def _next_answer(line: socket.socket) -> tuple[bytes, bytes]:
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += line.recv(1)
@@ -104,7 +104,7 @@ def _next_answer(line: socket.socket) -> bytes:
     body = b""
     while len(body) < int(length[1]):
         body += line.recv(int(length[1]) - len(body))
-    return head
+    return head, body
 
 
 @pytest.mark.parametrize("how", ["head first", "with the head", "in pieces"])
@@ -194,7 +194,7 @@ def test_a_head_that_one_listener_admits_is_refused_by_another(served: Any) -> N
     with dial(served) as line:
         for _ in range(AGAIN):
             line.sendall(request)
-            assert _next_answer(line).startswith(b"HTTP/1.1 200")
+            assert _next_answer(line)[0].startswith(b"HTTP/1.1 200")
             assert ask(served, request, tcp=True).startswith(b"HTTP/1.1 421")
 
 
@@ -283,6 +283,29 @@ async def test_an_answer_that_waits_is_written_before_its_connection_is_closed(a
             getattr(connection, close)()
             assert await reader.readexactly(5) == b"waits"
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "data", "answer"),
+    [
+        ("/api/import?check=true", b"application/x-ndjson", b'{"postino":"no export"}\n', b'"line":1'),
+        ("/api/hooks/Stop", b"application/json", b'{"session_id":"s","cwd":"/","hook_event_name":"Stop"}', b""),
+        ("/mcp", b"application/json", b'{"jsonrpc":"2.0","id":1,"method":"nothing"}', b'"jsonrpc":"2.0"'),
+    ],
+)
+def test_a_route_that_reads_its_body_itself_gets_all_of_it(
+    served: Any, path: str, kind: bytes, data: bytes, answer: bytes
+) -> None:
+    request = post(path, data).replace(b"application/json", kind)
+    with dial(served) as line:
+        got = []
+        for _ in range(AGAIN):
+            line.sendall(request)
+            head, body = _next_answer(line)
+            got.append((head.split(b"\r\n")[0], body))
+    assert got == [got[0]] * AGAIN
+    assert answer in got[0][1], got[0]
+    assert b" 500 " not in got[0][0]
 
 
 def test_half_closed_requests_are_answered(served: Any) -> None:
