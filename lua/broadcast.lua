@@ -67,7 +67,7 @@ local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*
 local marked = mark_both(past, past_from, entry, ARGV[8], ttl_ms, now)
 local sender = alias_of(agents, from) or from
 if redis.call('HEXISTS', agents, sender) == 1 then
-  local _, seen = load_cursor(cursors, sender)
+  local _, seen = load_cursor(cursors, sender, last)
   if (seen or first - 1) >= last then save_cursor(cursors, changes, sender, stream_id .. ' ' .. seq) end
 end
 if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end
