@@ -329,6 +329,8 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
     assert bare.ok("dead", "--agent", "bob").count("dead: max_deliveries") == 4
     assert bare.json("dead", "--agent", "bob", "--requeue", "2", "1") == {"ok": True, "requeued": ["2", "1"]}
     assert bare.ok("dead", "--agent", "bob", "--requeue") == "requeued 2 messages\n"
+    again = bare.ok("read", "--agent", "bob", "--limit", "1").splitlines()[0]
+    assert "  redelivered  id " in again  # by a count that began anew
     assert bare.json("read", "--agent", "bob")["items"][0]["delivery"] == 1
     assert bare.ok("dead", "--agent", "bob") == "No dead letters of bob.\n"
     assert bare.ok("dead", "--agent", "bob", "--clear") == "deleted 0 messages of bob\n"

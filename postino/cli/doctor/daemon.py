@@ -45,7 +45,7 @@ def daemon(found: process.Status, command: Command) -> Finding:
 def settings(info: process.DaemonInfo, command: Command) -> Finding:
     """Compare the daemon's settings with those of this shell."""
     ours, theirs = skew.settings_here(command.settings), info.settings
-    different = {name: (ours[name], theirs[name]) for name in skew.different(theirs, ours)}
+    different = {name: (_spelled(ours[name]), _spelled(theirs[name])) for name in skew.different(theirs, ours)}
     if STORE in different:
         here, there = (each or "the embedded store" for each in different[STORE])
         return wrong(
@@ -57,6 +57,11 @@ def settings(info: process.DaemonInfo, command: Command) -> Finding:
         )
         return note("settings", "settings_differ", "; ".join(words), "`postino down && postino up` takes those of here")
     return ok("settings", "the daemon has those of this shell")
+
+
+def _spelled(value: str) -> str:
+    """Return a setting as somebody would write it."""
+    return value.lower() if value in ("True", "False") else value
 
 
 def store(health: Json, command: Command) -> Iterator[Finding]:
