@@ -8,6 +8,7 @@ from typing import Any
 from postino import __version__, home_store
 from postino.cli import skew
 from postino.cli.command import Command, sentence
+from postino.cli.doctor.daemon_log import last_error
 from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
 from postino.config import in_effect
 from postino.daemon import process
@@ -27,7 +28,9 @@ def daemon(found: process.Status, command: Command) -> Finding:
     """Check that a daemon answers, in the version of this command."""
     log = command.settings.home.log
     if found.state == "down":
-        return wrong("daemon", "daemon_down", "no daemon runs", "`postino up`")
+        why = last_error(log)
+        text = f"no daemon runs; the last one ended with: {why}" if why else "no daemon runs"
+        return wrong("daemon", "daemon_down", text, "`postino up`")
     if found.state == "silent" or found.info is None:
         return wrong(
             "daemon",
