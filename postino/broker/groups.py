@@ -75,7 +75,8 @@ class Groups(GroupTable):
             TooFast: the loop guard has stopped the sender, or it and one of them.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        record, names, many = await self._recipients(many, sender)
+        draft = await self._mail.addressed(many.draft, sender.name)
+        record, names, many = await self._recipients(msgspec.structs.replace(many, draft=draft), sender)
         for _ in range(_MAX_HOPS):
             try:
                 with self._guard.counting(sender, names, many.draft.id) as counted:

@@ -84,7 +84,7 @@ class Mail(Inboxes):
     async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id; when this returns, Valkey has stored it.
 
-        A draft without a recipient goes to the sender of the message it answers, in its thread.
+        A reply without a recipient goes to the sender of the message it answers; without a thread it is in that one's.
 
         Raises:
             UnknownMessage, BadField: that message is not one that the sender can answer.
@@ -93,7 +93,7 @@ class Mail(Inboxes):
             TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        if draft.to is None:
+        if draft.reply_to is not None:
             draft = await self.addressed(draft, sender.name)
         to = draft.to or ""
         with self._guard.counting(sender, [to], draft.id) as counted:
@@ -135,25 +135,42 @@ class Mail(Inboxes):
     async def addressed(self, draft: Draft, sender: str) -> Draft:
         """Return a reply with its recipient, and the thread of the message it answers unless it has one.
 
+        With a recipient it may answer any id; its thread is found if `sender` got that message or sent it there.
+
         Raises:
-            UnknownMessage, BadField: that message is not one that `sender` can answer.
+            UnknownMessage, BadField: without a recipient, and that message is not one that `sender` can answer.
         """
-        if draft.to is not None:
+        if draft.reply_to is None or (draft.to is not None and (draft.thread or sender == ANONYMOUS)):
             return draft
-        id = draft.reply_to or ""
-        (about, broadcast) = await self.known([(sender, id), (ALL, id)])
-        if about is None and await self._agents.is_person(sender):
-            if (answered := await self._people.opened_one((await self.present(sender), HUMAN), id)) is not None:
-                return _reply(draft, answered["from"], draft.thread or answered.get("thread") or None)
-            (about,) = await self.known([(HUMAN, id)])
+        id = draft.reply_to
+        about = await self._got(sender, id)
+        if draft.to is not None:
+            about = about or await self._sent_to(draft.to, sender, id)
+            return draft if about is None else msgspec.structs.replace(draft, thread=about[1])
         if about is None:
-            if broadcast is not None:
+            if any(await self.known([(ALL, id)])):
                 raise BadField(f"reply_to: {id} is a broadcast; give the recipient in `to`", field="reply_to")
             raise UnknownMessage(
                 f"reply_to: no message {id} is known in the inbox of {sender}; give the recipient in `to`",
                 field="reply_to",
             )
-        return _reply(draft, about.state.from_, draft.thread or await self._thread(id, about.accepted_ms))
+        return _reply(draft, about[0], draft.thread or about[1])
+
+    async def _got(self, agent: str, id: str) -> tuple[str, str | None] | None:
+        """Return sender and thread of a message that an agent got; None: it is not known."""
+        (about,) = await self.known([(agent, id)])
+        if about is None and await self._agents.is_person(agent):
+            if (opened := await self._people.opened_one((await self.present(agent), HUMAN), id)) is not None:
+                return opened["from"], opened.get("thread") or None
+            (about,) = await self.known([(HUMAN, id)])
+        return None if about is None else (about.state.from_, await self._thread(id, about.accepted_ms))
+
+    async def _sent_to(self, to: str, sender: str, id: str) -> tuple[str, str | None] | None:
+        """Return sender and thread of a message that `sender` sent to an agent; None: it is not known."""
+        (about,) = await self.known([(to, id)])
+        if about is None or await self.present(about.state.from_) != await self.present(sender):
+            return None
+        return about.state.from_, await self._thread(id, about.accepted_ms)
 
     async def _thread(self, id: str, accepted_ms: int) -> str | None:
         """Return the thread of a message, None if it has none or the history has it no longer."""
