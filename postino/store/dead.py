@@ -10,7 +10,7 @@ from postino.model import Dead, iso
 from postino.parts import Part, Place
 from postino.store.entries import extras_of, id_array, listed, number, pairs
 from postino.store.parts import part
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,8 @@ class Notice:
     reason: str
 
 
-class DeadLetters:
+class DeadLetters(Table):
     """The dead letters of all agents."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     async def part(self, agent: str, limit: int, place: Place) -> Part[Dead]:
         """Return dead letters."""

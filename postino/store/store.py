@@ -365,6 +365,14 @@ class Store:
         return removed
 
 
+class Table:
+    """Part of what a store has; the modules beside this one have one each."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+
+
 def accepted(reply: list[Any]) -> list[Any]:
     """Return what a script returned after its first word.
 

@@ -33,7 +33,7 @@ from postino.store.lines import (
 from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage, PeopleTable
 from postino.store.spellings import present_names
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 from postino.store.stored_lines import (
     agent_line,
     broadcast_line,
@@ -67,12 +67,8 @@ class _Row(msgspec.Struct, omit_defaults=True):
     due: int | None = None
 
 
-class TransferTable:
+class TransferTable(Table):
     """The whole mailroom, page by page."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     # reading
 
