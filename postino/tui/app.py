@@ -23,6 +23,7 @@ from postino.tui.sight import Sight
 from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
 from postino.tui.writing import EVERYONE, Writing
+from postino.values import HUMAN
 
 Json = dict[str, Any]
 
@@ -344,7 +345,11 @@ class Inbox(App[None]):
     async def action_done(self) -> None:
         """Take the message out of the inbox."""
         item, me = self._settle(), self.me
-        if item is not None and me is not None and self._place.view == "inbox":
+        if item is None or me is None or self._place.view != "inbox":
+            return
+        if rows.is_new(item) and item["to"] == HUMAN:
+            self._say("to all people, and not opened yet: it opens when it was shown for a second")
+        else:
             await self._change(lambda client: client.done(me, [item["id"]]))
 
     def action_as_written(self) -> None:
