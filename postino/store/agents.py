@@ -179,7 +179,7 @@ class AgentTable(Table):
         for _ in range(_MAX_RENAME_TRIES):
             places = {f"{kind}_to": keys.of(kind, new) for kind in PER_AGENT}
             places |= {"inbox_own": keys.of("inbox", owner), "dead_own": keys.of("dead", owner)}
-            values: dict[str, str | int] = {"agent": old, "name": new, "owner": owner, "ttl_ms": self._limits.ttl_ms}
+            values: dict[str, str | int] = {"old": old, "new": new, "owner": owner, "ttl_ms": self._limits.ttl_ms}
             reply = await self._store.run("rename", old, values, places)
             if reply[0] == "ok":
                 return old, reply[1], msgspec.json.decode(reply[2], type=list[str])

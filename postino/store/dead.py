@@ -49,15 +49,15 @@ class DeadLetters(Table):
                 between two of them, the rest stay and the ids of those that moved are returned.
         """
         requeued: list[str] = []
-        until = "+"
-        while until:
+        till = "+"
+        while till:
             try:
                 with partly_done(bool(requeued)):
-                    agent, (moved, until) = await self._store.run_named(
+                    agent, (moved, till) = await self._store.run_named(
                         "requeue",
                         agent,
                         ids="" if ids is None else id_array(ids),
-                        until=until,
+                        till=till,
                         max_inbox=self._limits.max_inbox,
                     )
             except InboxFull:

@@ -112,7 +112,7 @@ class GroupTable(Recipients):
             sent_to_total=len(names) if many.group is None and len(names) > MOST_NAMED else None,
         )
         values: dict[str, str | int] = {
-            "agents": msgspec.json.encode(names).decode(),
+            "names": msgspec.json.encode(names).decode(),
             "id": draft.id,
             "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, digested(extras)),
             "sender": sender.name,

@@ -310,7 +310,7 @@ class TransferTable(Table):
 
     async def _add_fields(self, kind: str, values: list[tuple[str, str]]) -> int:
         keys = {"open": self._store.keys.shared(kind)}
-        _, (added,) = await self._store.run_following("import_fields", "", {"pairs": _json(values)}, keys)
+        _, (added,) = await self._store.run_following("import_fields", "", {"fields": _json(values)}, keys)
         return int(added)
 
     def _message_row(self, line: MessageLine) -> _Row:
