@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-import structlog
 
 from postino.broker.agents import Agents
 from postino.broker.events import Events
@@ -16,8 +14,8 @@ from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.limited_log import LimitedLog
 from postino.broker.reach import nobody, reach, reach_person
-from postino.errors import BadField, StoreAway, UnknownMessage
-from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Message, Returned, Sender, Sent
+from postino.errors import BadField, UnknownMessage
+from postino.model import ANONYMOUS, SYSTEM, Activity, Draft, Sender, Sent
 from postino.store.entries import number
 from postino.store.groups import GroupTable
 from postino.store.history import HistoryStream
@@ -27,15 +25,11 @@ from postino.store.people import PeopleTable
 from postino.store.store import Limits, Store
 from postino.values import HUMAN
 
-#: goes on while the machine sleeps or this process is stopped, where the system has such a clock
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 NEAREST_S = 0.3  # a sender waits this long for the names that resemble unknown ones
-
-log = structlog.get_logger()
 
 
 class Mail(Inboxes):
-    """The inboxes of all agents: send, read, acknowledge, return."""
+    """The inboxes of all agents, as their senders and readers see them."""
 
     def __init__(
         self,
@@ -61,25 +55,9 @@ class Mail(Inboxes):
         self._log = LimitedLog()
         self._wakes = wakes  # idle sessions are woken
 
-    @staticmethod
-    def clock() -> float:
-        """Return seconds that also pass while the machine sleeps, for `check_lease`."""
-        return time.clock_gettime(_CLOCK)
-
-    def check_lease(self, began: float) -> None:
-        """Refuse to show messages whose lease may have ended since `began`: others may have been given them.
-
-        A daemon that was stopped would show them late, and without the label of a repeat.
-
-        Raises:
-            StoreAway: a lease or more has passed.
-        """
-        late = self.clock() - began
-        if late * 1000 >= self._limits.lease_ms:
-            log.warning("read_held_up", seconds=round(late, 1))
-            raise StoreAway(
-                f"this read was held up for {late:.0f} s, longer than its lease: read again", outcome="unknown"
-            )
+    def on_death(self) -> None:
+        """Send the notices of the dead letters now."""
+        self._housekeeping.run_soon()
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id; when this returns, Valkey has stored it.
@@ -179,15 +157,12 @@ class Mail(Inboxes):
                 return entry.fields.get("thread") or None
         return None
 
-    def activity(self, agent: str) -> Activity:
-        """Return what an agent does, as far as this daemon knows."""
-        return self._agents.activity(agent)
-
-    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
-        """Return in words when a known agent will know of a message."""
+    def outlook(self, agent: str, *, online: bool, away_s: float, person: bool) -> tuple[Activity, str]:
+        """Return what an agent does, and in words when it will know of a message, as far as this daemon knows."""
+        activity = self._agents.activity(agent) if online else "unknown"
         if person:
-            return reach_person(agent, online=online, away_s=away_s)
-        return reach(activity, online=online, away_s=away_s, wakes=self._wakes)
+            return activity, reach_person(agent, online=online, away_s=away_s)
+        return activity, reach(activity, online=online, away_s=away_s, wakes=self._wakes)
 
     async def nearest(self, name: str) -> list[str]:
         """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""
@@ -197,85 +172,6 @@ class Mail(Inboxes):
         except Exception as error:  # also a record that another program damaged
             self._log.warning("nearest_failed", to=name, error=str(error) or type(error).__name__)
             return []
-
-    async def read(
-        self,
-        agent: str,
-        consumer: str,
-        *,
-        limit: int = 10,
-        budget: int | None = None,
-        ack_now: bool = False,
-        resume: bool = False,
-        shown: dict[str, int] | None = None,
-        acting: bool = False,
-        verified: bool = False,
-    ) -> Batch:
-        """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
-
-        The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
-        first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
-        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats and
-        come in their place among what was returned.
-        `verified` ends the read before a message of an unverified sender or over the budget, even if it is the first.
-
-        Raises:
-            WrongAgent: with `acting`, when the consumer is no session of `agent`.
-            StoreAway: the answer comes after the lease: others may have been given the messages.
-        """
-        began = self.clock()
-        batch = await super().read(
-            agent,
-            consumer,
-            limit=limit,
-            budget=budget,
-            resume=resume,
-            shown=shown,
-            ack_now=ack_now,
-            acting=acting,
-            verified=verified,
-        )
-        if not ack_now:
-            self.check_lease(began)
-        if batch.died:
-            self._housekeeping.run_soon()
-        return batch
-
-    async def take(
-        self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
-    ) -> tuple[str, Message | None]:
-        """Lease one message, whatever waits before it; return the agent's present name and the message.
-
-        None: somebody else holds or has read it, or it has ended. `ack_now` acknowledges in the same step.
-
-        Raises:
-            WrongAgent: with `acting`, when the consumer is no session of `agent`.
-            StoreAway: the answer comes after the lease: others may have been given the message.
-        """
-        began = self.clock()
-        taken = await super().take(agent, consumer, id, ack_now=ack_now, acting=acting)
-        if not ack_now:
-            self.check_lease(began)
-        return taken
-
-    async def nack(
-        self,
-        agent: str,
-        consumer: str,
-        ids: list[str],
-        delay_ms: int = 0,
-        *,
-        counts: list[int] | None = None,
-    ) -> Returned:
-        """Return messages to the inbox, not to be read again before `delay_ms` has passed.
-
-        A message whose last allowed delivery this was becomes a dead letter. `counts` are the delivery counts of
-        `ids`: a message that was delivered again since stays with its present reader.
-        """
-        returned = await super().nack(agent, consumer, ids, delay_ms, counts=counts)
-        if returned.dead:
-            self._housekeeping.run_soon()
-        return returned
 
     async def wait(self, agent: str, seconds: float) -> None:
         """Return when a read of `agent` may give messages, or after `seconds`."""
