@@ -12,8 +12,7 @@ TIME     O(n) in the broadcasts
 --@include lib/cursor
 --@include lib/event
 --@include lib/now
-local broadcasts, feed, events = unpack(KEYS)
-local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ARGV[1]))
+local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ttl_ms))
 if first > last then return 0 end
 local cleared = cjson.decode(redis.call('HGET', feed, 'cleared') or '[]')
 local latest = cleared[#cleared]

@@ -96,7 +96,7 @@ class PeopleTable:
         """Store opened messages, by id, of an export; return how many were not there."""
         values = {id: _Opened(each.entry, each.reader, each.opened_ms, each.fields) for id, each in messages.items()}
         rows = [(id, msgspec.json.encode(value).decode()) for id, value in values.items()]
-        _, (added,) = await self._store.run_named("import_fields", inbox, pairs=msgspec.json.encode(rows).decode())
+        _, (added,) = await self._store.run_named("import_fields", inbox, fields=msgspec.json.encode(rows).decode())
         return int(added)
 
     async def unopened(self, inbox: str, limit: int, before: str | None) -> tuple[list[tuple[str, Message]], bool]:
