@@ -14,7 +14,7 @@ from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.limited_log import LimitedLog
 from postino.broker.reach import nobody, reach, reach_person
-from postino.errors import BadField, UnknownMessage
+from postino.errors import BadField, KeyReused, UnknownMessage
 from postino.model import ANONYMOUS, SYSTEM, Activity, Draft, Sender, Sent
 from postino.store.entries import number
 from postino.store.groups import GroupTable
@@ -71,8 +71,19 @@ class Mail(Inboxes):
             TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        if draft.reply_to is not None:
-            draft = await self.addressed(draft, sender.name)
+        if draft.reply_to is None:
+            return await self._send(draft, sender)
+        reply = await self.addressed(draft, sender.name)
+        try:
+            return await self._send(reply, sender)
+        except KeyReused:
+            stored = reply.thread if draft.thread else await self._stored_thread(reply.to or "", draft.id)
+            if stored == reply.thread:
+                raise
+            # of a repeat the thread that was found then counts: by now another one is found, or none
+            return await self._send(msgspec.structs.replace(reply, thread=stored), sender)
+
+    async def _send(self, draft: Draft, sender: Sender) -> Sent:
         to = draft.to or ""
         with self._guard.counting(sender, [to], draft.id) as counted:
             sent = await super().send(draft, sender)
@@ -149,6 +160,11 @@ class Mail(Inboxes):
         if about is None or await self.present(about.state.from_) != await self.present(sender):
             return None
         return about.state.from_, await self._thread(id, about.accepted_ms)
+
+    async def _stored_thread(self, to: str, id: str) -> str | None:
+        """Return the thread of a message that an agent got, None if it has none or is not known."""
+        (about,) = await self.known([(to, id)])
+        return None if about is None else await self._thread(id, about.accepted_ms)
 
     async def _thread(self, id: str, accepted_ms: int) -> str | None:
         """Return the thread of a message, None if it has none or the history has it no longer."""

@@ -228,9 +228,9 @@ def serve(command: Command) -> int:
     if args.supervised:  # the first process of a container would ignore it until the daemon listens to it
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gc.disable()  # it would visit all that is imported again and again; `serve` enables it
-    from postino.daemon.importing import without_rich
+    from postino.daemon.importing import lean
 
-    with without_rich():
+    with lean():
         from postino.daemon.serve import main
 
     code = main(command.settings, supervised=args.supervised)

@@ -142,6 +142,21 @@ async def test_a_reply_with_a_recipient_stays_in_the_thread_of_a_message_that_it
     assert not (await reply(broker, "q1", to="ann", id="r1")).created
 
 
+async def test_a_repeated_reply_is_stored_once_whatever_is_known_of_its_message_by_then(broker, send) -> None:
+    await send(broker, "q1", sender="ann", thread="t")
+    await reply(broker, "q1", to="ann")
+    await broker._store.call("DEL", broker._store.keys.of("index", "bob"))  # as after its time
+    await reply(broker, "q2", to="ann", id="r2")
+    await send(broker, "q2", sender="ann", thread="late")
+
+    for answered, id in (("q1", "r1"), ("q2", "r2")):
+        assert not (await reply(broker, answered, to="ann", id=id)).created
+        for other in ({"expects": "none"}, {"thread": "other"}):
+            with pytest.raises(KeyReused):
+                await reply(broker, answered, to="ann", id=id, **other)
+    assert [each.thread for each in (await broker.mail.read("ann", "c1")).items] == ["t", None]
+
+
 async def test_a_renamed_sender_of_a_message_stays_in_its_thread(broker, send) -> None:
     await send(broker, "q1", sender="ann", thread="t")
     await send(broker, "x", to="ann", sender="bob")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from msgspec.structs import replace
+from redis.asyncio.client import Redis
 
 from postino.broker import Broker, Hello
 from postino.broker.history_filter import Search
@@ -23,7 +24,7 @@ from postino.store.migrate import migrate
 from postino.store.notifier import Notified
 from postino.store.spellings import keep_spellings
 from postino.store.store import Store
-from postino.store.valkey.primary import client
+from postino.store.valkey.primary import pool
 from tests.broker.mailrooms import closing
 from tests.waiting import eventually
 
@@ -252,8 +253,9 @@ async def test_a_refused_call_changes_nothing_at_all(serve, opened) -> None:
 
     async def snapshot() -> dict[str, object]:
         keys = sorted(await broker._store.call("KEYS", "*"))
-        reader = client(broker._store.url, timeout_s=1)
-        reader.connection_pool.connection_kwargs["decode_responses"] = False
+        connections = pool(broker._store.url, timeout_s=1)
+        connections.connection_kwargs["decode_responses"] = False
+        reader = Redis.from_pool(connections)
         dumps = {key: await reader.execute_command("DUMP", key) for key in keys}
         await reader.aclose()
         return dumps
