@@ -13,8 +13,7 @@ TIME     O(n) in the broadcasts
 --@include lib/cursor
 --@include lib/event
 --@include lib/now
-local broadcasts, feed, events = unpack(KEYS)
-local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ARGV[1]))
+local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ttl_ms))
 if first > last then return 0 end
 local cleared = cleared_ranges(feed)
 local latest = cleared[#cleared]

@@ -10,7 +10,6 @@ ERRORS   NONE
 TIME     O(1)
 ]]
 --@include lib/fields
-local events, history = unpack(KEYS)
 local reply = {}
 for _, stream in ipairs({ events, history }) do
   local first, newest, lost = '', '0-0', 0

@@ -15,8 +15,6 @@ TIME     O(n) in the members
 --@include lib/agent
 --@include lib/event
 --@include lib/group
-local agents, groups, events, changes = unpack(KEYS)
-local agent, group = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local found = load_group(groups, group)

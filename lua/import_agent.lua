@@ -20,8 +20,7 @@ TIME     O(n) in the aliases and twins
 --@include lib/cursor
 --@include lib/number
 --@include lib/save_cursor
-local agents, cursors, inbox, leases, index, dead, open, changes = unpack(KEYS)
-local agent, line = ARGV[1], cjson.decode(ARGV[2])
+line = cjson.decode(line)
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
 for _, name in ipairs(names) do
@@ -35,7 +34,7 @@ local record = load_agent(agents, agent)
 -- what a forgotten agent of this name has left: its ids
 if not record then redis.call('UNLINK', inbox, leases, index, dead, open) end
 record = record or {}
-for _, twin in ipairs(cjson.decode(ARGV[3])) do
+for _, twin in ipairs(cjson.decode(twins)) do
   local other = load_agent(agents, twin)
   for _, session in ipairs(other and other.sessions or {}) do add_session(record, session) end
   drop_names(agents, changes, { twin })

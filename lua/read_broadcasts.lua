@@ -34,17 +34,15 @@ TIME     O(limit)
 --@include lib/now
 --@include lib/number
 --@include lib/save_cursor
-local broadcasts, feed, cursors, agents, events, presence, sessions, ids, changes = unpack(KEYS)
-local agent, limit, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local move, ttl_ms = ARGV[5] == '1', tonumber(ARGV[6])
+limit, budget, ttl_ms = tonumber(limit), tonumber(budget), tonumber(ttl_ms)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[7], agent, now)
+local wrong = not_acting_as(agents, presence, sessions, session, agent, now)
 if wrong then return wrong end
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
 local place, seen = load_cursor(cursors, agent, last)
-local own_place, own_seen = split_cursor(ARGV[2])
+local own_place, own_seen = split_cursor(after)
 -- a session's cursor beyond the last broadcast is from before the store was emptied
 if own_seen and own_seen > last then own_place, own_seen = nil, nil end
 local stored_place, stored_seen, is_own = place, seen, own_seen and own_seen > (seen or -1)
@@ -82,7 +80,7 @@ end
 -- trimmed broadcasts are missed, cleared ones and those given before are not; a new agent has missed none
 local record = load_reader(agents, agent) or { since = 0, seen = 0 }
 local given = record.given and record.given <= last and record.given or 0
-local missed, known = 0, ARGV[5] ~= 'lease' and given > (seen or 0) and given or seen
+local missed, known = 0, move ~= 'lease' and given > (seen or 0) and given or seen
 if known and known < first - 1 then
   --@include lib/cleared
   missed = first - 1 - known
@@ -113,7 +111,7 @@ for at, each in ipairs(found) do
 end
 if more == 0 then seen = last end -- also where the newest number was altered
 local cursor = place .. ' ' .. digits(seen)
-if move then
+if move == '1' then
   record.reads = true
   if record.seen > 0 and not record.human then record.seen = now end -- a person is seen with an open page
   save_agent(agents, changes, agent, record)

@@ -30,7 +30,7 @@ class BroadcastStream:
         Raises:
             KeyReused: nothing was stored.
         """
-        keys, marks = self._store.keys, self._store.marks
+        marks = self._store.marks
         values: dict[str, str | int] = {
             "id": draft.id,
             "digest": digest(sender.name, draft.body, None, None),
@@ -41,8 +41,7 @@ class BroadcastStream:
             "session": sender.session,
             "marked_until": marks.until(sender.name, ALL),
         }
-        ids = {"index": keys.of("index", ALL)}
-        seq, created, marked = accepted(await self._store.run("broadcast", ALL, values, ids))
+        seq, created, marked = accepted(await self._store.run("broadcast", ALL, values))
         marks.note(int(marked), sender.name, ALL)
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
 

@@ -357,12 +357,20 @@ class Store:
 
     async def drain(self, name: str, agent: str) -> int:
         """Run the clearing script `name` until it has removed everything; return how many entries that were."""
-        until, removed = "+", 0
-        while until:
+        till, removed = "+", 0
+        while till:
             with partly_done(removed > 0):
-                agent, (until, count) = await self.run_named(name, agent, until=until)
+                agent, (till, count) = await self.run_named(name, agent, till=till)
             removed += int(count)
         return removed
+
+
+class Table:
+    """Part of what a store has; the modules beside this one have one each."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
 
 
 def accepted(reply: list[Any]) -> list[Any]:

@@ -33,7 +33,7 @@ from postino.store.lines import (
 from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage, PeopleTable
 from postino.store.spellings import present_names
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 from postino.store.stored_lines import (
     agent_line,
     broadcast_line,
@@ -67,12 +67,8 @@ class _Row(msgspec.Struct, omit_defaults=True):
     due: int | None = None
 
 
-class TransferTable:
+class TransferTable(Table):
     """The whole mailroom, page by page."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     # reading
 
@@ -314,7 +310,7 @@ class TransferTable:
 
     async def _add_fields(self, kind: str, values: list[tuple[str, str]]) -> int:
         keys = {"open": self._store.keys.shared(kind)}
-        _, (added,) = await self._store.run_following("import_fields", "", {"pairs": _json(values)}, keys)
+        _, (added,) = await self._store.run_following("import_fields", "", {"fields": _json(values)}, keys)
         return int(added)
 
     def _message_row(self, line: MessageLine) -> _Row:

@@ -18,7 +18,7 @@ from postino.paths import folder
 from postino.store.keys import Keys
 from postino.store.probe import COMMANDS, Probe, command_name, judge
 from postino.store.store import Store
-from postino.store.valkey.primary import client
+from postino.store.valkey.primary import pool
 from postino.store.valkey.process import program
 from postino.store_address import without_credentials
 
@@ -69,7 +69,7 @@ async def listening(path: Path) -> None:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Redis]:
-    redis = client(url, timeout_s=1.0)
+    redis = Redis.from_pool(pool(url, timeout_s=1.0))
     try:
         yield redis
     finally:
