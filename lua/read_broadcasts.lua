@@ -28,7 +28,7 @@ TIME     O(limit)
 --@include lib/acting
 --@include lib/agent
 --@include lib/cursor
---@include lib/entry
+--@include lib/digest_of
 --@include lib/event
 --@include lib/message
 --@include lib/now

@@ -36,8 +36,8 @@ ERRORS   KEY_REUSED  the id was accepted with other content
 TIME     O(log n) in the inbox, for each message
 ]]
 --@include lib/each_call
---@include lib/entry
 --@include lib/importing
+--@include lib/new_entry
 --@include lib/now
 --@include lib/number
 --@include lib/past
@@ -79,8 +79,13 @@ local function send(keys, args)
 
   local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
   if existing then
+    --@include lib/entry
     existing = entry_of(existing)
-    if existing.d ~= digest then
+    if not existing or existing.d == '' then
+      --@include lib/identified
+      existing = identified(inbox, dead, index, id, message, digest)
+    end
+    if not existing or existing.d ~= digest then
       return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
     end
     return 'ok ' .. existing.q .. ' 0' .. known .. '0 ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person

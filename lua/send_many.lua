@@ -43,6 +43,7 @@ TIME     O(n log m) in the recipients and the messages of an inbox
 --@include lib/event
 --@include lib/expire
 --@include lib/importing
+--@include lib/new_entry
 --@include lib/now
 --@include lib/number
 --@include lib/past
@@ -85,7 +86,11 @@ for at, name in ipairs(names) do
   each.last, each.leaves = tonumber(last) or 0, leaves
   if existing then
     existing = entry_of(existing)
-    if existing.d ~= digest then
+    if not existing or existing.d == '' then
+      --@include lib/identified
+      existing = identified(each.inbox, each.dead, each.index, id, message, digest)
+    end
+    if not existing or existing.d ~= digest then
       return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted for ' .. name .. ' with other content')
     end
     each.seq = existing.q
