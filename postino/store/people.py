@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -33,8 +32,7 @@ class _Opened(msgspec.Struct):
     f: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedMessage:
+class OpenedMessage(msgspec.Struct, frozen=True):
     """A message that was opened: its entry in the inbox, by whom and when."""
 
     entry: str

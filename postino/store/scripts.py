@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources.abc import Traversable
+
+import msgspec
 
 from postino.paths import folder
 
@@ -22,8 +23,7 @@ Library = Callable[[str], str]  # the text of a library, by its path
 _SECTIONS = {"KEYS", "ARGV", "RETURNS", "ERRORS", "TIME"}
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(msgspec.Struct, frozen=True, dict=True):
     """One atomic operation: the names of its keys and arguments in order, its errors, and its source.
 
     `each` counts the last of the keys, which each of the calls that are joined in one has, as it has all arguments; 0:

@@ -11,9 +11,9 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -34,8 +34,7 @@ DRIVER = DriverInfo()  # with a version that is read from disk: by default once 
 Where = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """What one Sentinel or node says: where the primary is, and how many replicas may take its place."""
 
     where: Where
