@@ -129,11 +129,9 @@ if #new > 0 then
 end
 local reply = { 'ok', marked, time }
 for _, each in ipairs(recipients) do
-  reply[#reply + 1] = each.seq
-  reply[#reply + 1] = each.created and 1 or 0
-  reply[#reply + 1] = (each.seen > 0 or each.person) and 1 or 0
-  reply[#reply + 1] = each.online and 1 or 0
-  reply[#reply + 1] = digits(each.seen)
-  reply[#reply + 1] = each.person and 1 or 0
+  for _, value in ipairs({ each.seq, each.created and 1 or 0, (each.seen > 0 or each.person) and 1 or 0,
+    each.online and 1 or 0, digits(each.seen), each.person and 1 or 0 }) do
+    reply[#reply + 1] = value
+  end
 end
 return reply
