@@ -21,11 +21,6 @@ RETURNS  one text: ok and a space, then of each id 1 acknowledged | 0 rejected
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/delivery
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/now
 local stored = redis.call('HGET', agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
   --@include lib/agent

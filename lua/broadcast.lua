@@ -30,16 +30,6 @@ ERRORS   KEY_REUSED  the id was accepted with other content
          WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/cursor
---@include lib/entry
---@include lib/importing
---@include lib/now
---@include lib/number
---@include lib/past
---@include lib/save_cursor
---@include lib/sweep_index
 local now = now_ms()
 ttl_ms = tonumber(ttl_ms)
 local wrong = not_acting_as(agents, presence, sessions, session, sender, now)

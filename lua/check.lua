@@ -25,11 +25,6 @@ RETURNS  one text of: ok, messages a read could return now, unseen broadcasts
 ERRORS   NONE
 TIME     O(log n) in the messages of each agent
 ]]
---@include lib/available
---@include lib/cursor
---@include lib/each_call
---@include lib/now
---@include lib/number
 local agents = KEYS[2]
 local now = now_ms()
 

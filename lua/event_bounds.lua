@@ -9,7 +9,6 @@ RETURNS  of the events and then of the history: the oldest ID stored | '', the n
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/fields
 local reply = {}
 for _, stream in ipairs({ events, history }) do
   local first, newest, lost = '', '0-0', 0

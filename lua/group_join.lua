@@ -15,11 +15,6 @@ RETURNS  ok, the group's name, number of members, 1 joined | 0 it was a member, 
 ERRORS   GROUP_FULL   the group has `max_members` members, or the agent is in `max_groups` groups
 TIME     O(n) in the members
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
---@include lib/json
---@include lib/now
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()

@@ -12,10 +12,6 @@ RETURNS  ok, the group's name or '', number of members that are left, 1 left | 0
 ERRORS   NONE
 TIME     O(n) in the members
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
---@include lib/json
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local found = load_json(groups, group)

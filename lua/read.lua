@@ -38,13 +38,6 @@ RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 e
 ERRORS   IS_PERSON  the inbox is that of a person or of all people: they open messages by their ids
 TIME     O(limit + due)
 ]]
---@include lib/entry
---@include lib/event
---@include lib/fields
---@include lib/finish
---@include lib/message
---@include lib/now
---@include lib/stream
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }
 limit, budget, ttl_ms = tonumber(limit), tonumber(budget), tonumber(ttl_ms)

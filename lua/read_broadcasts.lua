@@ -25,15 +25,6 @@ RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, 1 give
 ERRORS   NONE
 TIME     O(limit)
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/cursor
---@include lib/entry
---@include lib/event
---@include lib/message
---@include lib/now
---@include lib/number
---@include lib/save_cursor
 limit, budget, ttl_ms = tonumber(limit), tonumber(budget), tonumber(ttl_ms)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

@@ -35,12 +35,6 @@ ERRORS   KEY_REUSED  the id was accepted with other content
          WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the inbox, for each message
 ]]
---@include lib/each_call
---@include lib/entry
---@include lib/importing
---@include lib/now
---@include lib/number
---@include lib/past
 local history = KEYS[1]
 local agents = KEYS[3]
 

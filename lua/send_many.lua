@@ -37,19 +37,6 @@ ERRORS   KEY_REUSED    the id was accepted with other content
          WRONG_STORE   a newer postino has taken over the data; nothing was stored
 TIME     O(n log m) in the recipients and the messages of an inbox
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/entry
---@include lib/event
---@include lib/expire
---@include lib/importing
---@include lib/now
---@include lib/number
---@include lib/past
---@include lib/people
---@include lib/presence
---@include lib/stream
---@include lib/sweep_index
 max_inbox, ttl_ms, max_dead = tonumber(max_inbox), tonumber(ttl_ms), tonumber(max_dead)
 local most_swept = 4 -- indexes in one call: the others have their turn with a later message
 

@@ -25,16 +25,6 @@ RETURNS  ok, an item as of read; none: somebody else holds or has read the messa
 ERRORS   NONE
 TIME     O(n) in the new messages before it, at most 1000: behind more it is left to be read
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/delivery
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/lasts
---@include lib/now
---@include lib/people
---@include lib/stream
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()

@@ -1,5 +1,3 @@
---@include lib/agent
---@include lib/json
 -- groups: name in lower case -> JSON record of a mailing list
 -- record: name (as first written), since (ms), members (names that the agents had when they joined or were renamed
 -- last);

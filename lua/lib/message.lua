@@ -1,4 +1,3 @@
---@include lib/fields
 -- a message is the field m of its entries, in the history the value: '<number> <accepted ms> <id> <from> <flags>
 -- <characters> <rest>'. Flags are v, or - if it is not verified, and a letter for how it was sent; the rest is the
 -- body. Where it has a thread or more that letter is missing, and the rest is JSON, which only the daemon reads; before

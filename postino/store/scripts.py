@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources.abc import Traversable
@@ -12,12 +12,12 @@ from importlib.resources.abc import Traversable
 from postino.paths import folder
 
 _HEADER = re.compile(r"\A#!lua[^\n]*\n--\[\[ (?P<name>\w+): (?P<body>.*?)\n\]\]\n", re.DOTALL)
-_INCLUDE = re.compile(r"^(?P<indent> *)--@include (?P<path>[\w/]+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^ +--@include (?P<path>[\w/]+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _FUNCTION = re.compile(r"^local function (?P<name>\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_DEFINED = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)
 _SECTION = re.compile(r"^(?P<title>[A-Z]+)\s{2,}(?P<first>.*)$")
-Library = Callable[[str], str]  # the text of a library, by its path
 _SECTIONS = {"KEYS", "ARGV", "RETURNS", "ERRORS", "TIME"}
 
 
@@ -56,20 +56,44 @@ class Script:
         return ordered
 
 
+class Libraries:
+    """What scripts share: files of functions, which a script has by naming them."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        """Take the text of each file by its name, such as `lib/agent`."""
+        self.texts = texts
+        self.functions = {file: {each["name"]: each[0] for each in _FUNCTION.finditer(texts[file])} for file in texts}
+        self._files = {name: file for file, text in texts.items() for name in _DEFINED.findall(text)}
+
+    def named_in(self, code: str) -> set[str]:
+        """Return the files of which code names something where no include of the same block brings them."""
+        if not _INCLUDE.search(code):
+            return {self._files[word] for word in _words_in(code) & self._files.keys()}
+        named, blocks = set[str](), list[tuple[int, str]]()
+        for line in filter(None, code.splitlines()):
+            indent = len(line) - len(line.lstrip())
+            blocks = [each for each in blocks if each[0] <= indent]
+            if include := _INCLUDE.match(line):
+                blocks.append((indent, include["path"]))
+            else:
+                named |= self.named_in(line) - {path for _, path in blocks}
+        return named
+
+
 def load(folder: Traversable) -> dict[str, Script]:
-    """Read every script in `folder`, with the libraries it includes, keyed by name.
+    """Read every script in `folder`, with what it names of the libraries in `lib`, keyed by name.
 
     Raises:
         ValueError: a header is missing, incomplete or names another file.
-        FileNotFoundError: an included library does not exist.
+        KeyError: an included library does not exist.
     """
+    libraries = Libraries({f"lib/{name}": text for name, text in _texts(folder.joinpath("lib"))})
+    return {name: _read(name, text, libraries) for name, text in _texts(folder)}
 
-    @cache
-    def library(path: str) -> str:
-        return folder.joinpath(*f"{path}.lua".split("/")).read_text(encoding="utf-8")
 
+def _texts(folder: Traversable) -> list[tuple[str, str]]:
     files = [each for each in folder.iterdir() if each.name.endswith(".lua")]
-    return {each.name.removesuffix(".lua"): _read(each, library) for each in sorted(files, key=lambda file: file.name)}
+    return sorted((each.name.removesuffix(".lua"), each.read_text(encoding="utf-8")) for each in files)
 
 
 @cache
@@ -78,23 +102,22 @@ def packaged() -> Mapping[str, Script]:
     return load(folder("lua"))
 
 
-def _read(file: Traversable, library: Library) -> Script:
-    text = file.read_text(encoding="utf-8")
+def _read(name: str, text: str, libraries: Libraries) -> Script:
     header = _HEADER.match(text)
-    if header is None or header["name"] != file.name.removesuffix(".lua"):
-        raise ValueError(f"{file.name} does not begin with its header")
+    if header is None or header["name"] != name:
+        raise ValueError(f"{name}.lua does not begin with its header")
     sections = _sections(header["body"])
     if sections.keys() - {"EACH"} != _SECTIONS:
-        raise ValueError(f"{file.name}: the header needs {', '.join(sorted(_SECTIONS))}")
+        raise ValueError(f"{name}.lua: the header needs {', '.join(sorted(_SECTIONS))}")
     keys, each, args = (_words(sections.get(title, [])) for title in ("KEYS", "EACH", "ARGV"))
     named = "" if each else _named("KEYS", keys) + _named("ARGV", args)  # those of each call are where that is answered
     return Script(
-        name=header["name"],
+        name=name,
         keys=keys + each,
         each=len(each),
         args=args,
         errors=frozenset(_words(sections["ERRORS"])),
-        source=_with_libraries(header[0] + named + text[header.end() :], library),
+        source=_linked(header[0] + named, text[header.end() :], libraries),
     )
 
 
@@ -103,28 +126,28 @@ def _named(source: str, names: tuple[str, ...]) -> str:
     return f"local {', '.join(names)} = unpack({source}, 1, {len(names)})\n" if names else ""
 
 
-def _with_libraries(text: str, library: Library) -> str:
-    """Replace each include line by its library, preceded by the libraries that it includes; each of them only once.
+def _linked(head: str, code: str, libraries: Libraries) -> str:
+    """Return a script with the libraries that its code names, each with those that it names itself, before it.
 
-    One within a block includes for that block alone. A call makes anew the functions that it meets, so those that
-    nothing calls are left out.
+    One that an include within a block names comes there, for that block alone. A call makes anew the functions that it
+    meets, so those that nothing calls are left out.
     """
     functions: dict[str, str] = {}
 
-    def insert(text: str, included: set[str]) -> str:
-        def included_by(line: re.Match[str]) -> str:
-            here = {*included} if line["indent"] else included
-            if line["path"] in here:
-                return ""
-            here.add(line["path"])
-            source = library(line["path"])
-            functions.update(_functions(source))
-            return insert(source, here).rstrip("\n")
+    def bring(files: Iterable[str], included: set[str]) -> str:
+        found = ""
+        for file in sorted(files):
+            if file not in included:
+                included.add(file)
+                functions.update(libraries.functions[file])
+                found += expand(libraries.texts[file], included)
+        return found
 
-        return _INCLUDE.sub(included_by, text)
+    def expand(code: str, included: set[str]) -> str:
+        before = bring(libraries.named_in(code), included)
+        return before + _INCLUDE.sub(lambda line: bring([line["path"]], {*included}).rstrip("\n"), code)
 
-    source = insert(text, set())
-    rest = source
+    source = rest = head + expand(code, set())
     for each in functions.values():
         rest = rest.replace(each, "")
     called, found = set[str](), {*_words_in(rest)} & functions.keys()
@@ -134,11 +157,6 @@ def _with_libraries(text: str, library: Library) -> str:
     for name in functions.keys() - called:
         source = source.replace(functions[name], "")
     return source
-
-
-@cache
-def _functions(source: str) -> dict[str, str]:
-    return {each["name"]: each[0] for each in _FUNCTION.finditer(source)}
 
 
 @cache
