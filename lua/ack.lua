@@ -26,8 +26,6 @@ TIME     O(n) in the ids
 --@include lib/event
 --@include lib/finish
 --@include lib/now
-local inbox, leases, index, events, agents, presence, sessions, changes = unpack(KEYS)
-local agent, consumer, ids = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local stored = redis.call('HGET', agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
   --@include lib/agent
@@ -36,13 +34,13 @@ if not stored or string.sub(stored, 1, 1) == '@' then
   stored = nil
 end
 local now, time = now_ms()
-if ARGV[4] == '1' then
+if acting == '1' then
   --@include lib/acting
   local wrong = not_acting_as(agents, presence, sessions, consumer, agent, now)
   if wrong then return wrong end
 end
 local marks, ended = {}, {}
-for at, id in ipairs(ids) do
+for at, id in ipairs(cjson.decode(ids)) do
   local entry = load_entry(index, id)
   local repeated = entry and entry.st == 'acked' and entry.r == consumer
   local held = entry and (entry.st == 'leased' or entry.st == 'queued') and delivery_of(inbox, entry.s) == consumer

@@ -40,12 +40,9 @@ TIME     O(log n) in the broadcasts
 --@include lib/past
 --@include lib/save_cursor
 --@include lib/sweep_index
-local broadcasts, feed, index, cursors, history, agents, presence, sessions, meta = unpack(KEYS, 1, 9)
-local past, past_from, changes = unpack(KEYS, 10, 12)
-local id, digest, from, message = unpack(ARGV, 1, 4)
-local max_broadcasts, ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[7], from, now)
+ttl_ms = tonumber(ttl_ms)
+local wrong = not_acting_as(agents, presence, sessions, session, sender, now)
 if wrong then return wrong end
 local refusal = importing(meta)
 if refusal then return refusal end
@@ -62,13 +59,13 @@ local seq = last + 1
 redis.call('HSET', feed, 'last', seq)
 message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'm', message)
-redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, from))
+redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, sender))
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'all', message)
-local marked = mark_both(past, past_from, entry, ARGV[8], ttl_ms, now)
-local sender = alias_of(agents, from) or from
-if redis.call('HEXISTS', agents, sender) == 1 then
-  local _, seen = load_cursor(cursors, sender)
-  if (seen or first - 1) >= last then save_cursor(cursors, changes, sender, stream_id .. ' ' .. seq) end
+local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
+local present = alias_of(agents, sender) or sender
+if redis.call('HEXISTS', agents, present) == 1 then
+  local _, seen = load_cursor(cursors, present, last)
+  if (seen or first - 1) >= last then save_cursor(cursors, changes, present, stream_id .. ' ' .. seq) end
 end
 if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end
 return { 'ok', seq, 1, marked }

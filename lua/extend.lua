@@ -18,13 +18,11 @@ TIME     O(n) in the ids
 --@include lib/delivery
 --@include lib/entry
 --@include lib/now
-local inbox, leases, index, agents = unpack(KEYS)
-local agent, consumer, ids, lease_ms = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
 local extended, rejected = {}, {}
-for _, id in ipairs(ids) do
+for _, id in ipairs(cjson.decode(ids)) do
   local entry = load_entry(index, id)
   if entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer then
     redis.call('ZADD', leases, now + lease_ms, entry.s)

@@ -15,11 +15,10 @@ TIME     O(n) in the members
 --@include lib/agent
 --@include lib/event
 --@include lib/group
-local agents, groups, events, changes = unpack(KEYS)
-local agent, group = ARGV[1], ARGV[2]
+--@include lib/json
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local found = load_group(groups, group)
+local found = load_json(groups, group)
 if not found then return { 'ok', '', 0, 0 } end
 local others = without(found.members, agent)
 if #others == #found.members then return { 'ok', found.name, #others, 0 } end

@@ -11,7 +11,6 @@ TIME     O(n) in the entries forgotten
 --@include lib/event
 --@include lib/now
 --@include lib/stream
-local history, events = unpack(KEYS)
 local length = redis.call('XLEN', history)
 local keep = math.max(0, math.min(length - 100, math.floor(length * 3 / 4)))
 local forgotten = redis.call('XTRIM', history, 'MAXLEN', keep)

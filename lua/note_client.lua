@@ -9,10 +9,8 @@ ERRORS   NONE
 TIME     O(1)
 ]]
 --@include lib/json
-local sessions = unpack(KEYS)
-local session = ARGV[1]
 local known = load_json(sessions, session)
 if not known then return 0 end
-known.client = ARGV[2]
+known.client = client
 save_json(sessions, session, known)
 return 1

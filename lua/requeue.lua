@@ -9,7 +9,7 @@ KEYS     inbox      stream   {po}:inbox4:<agent>
          meta       hash     {po}:meta
 ARGV     agent      the present name
          ids        JSON array of message ids, or '' for all
-         until      for all: move up to this stream ID, which the previous call returned; '+' in the first call
+         till       for all: move up to this stream ID, which the previous call returned; '+' in the first call
          max_inbox  most unacknowledged messages
 RETURNS  ok, requeued ids, stream ID up to which more remain or ''
          alias, present name
@@ -27,8 +27,6 @@ TIME     O(n) in the letters moved
 --@include lib/importing
 --@include lib/message
 --@include lib/stream
-local inbox, index, dead, events, agents, meta = unpack(KEYS)
-local agent, ids, till, max_inbox = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local refusal = importing(meta)
@@ -47,7 +45,7 @@ else
   end
 end
 needed = needed or #letters
-if redis.call('XLEN', inbox) + needed > max_inbox then
+if redis.call('XLEN', inbox) + needed > tonumber(max_inbox) then
   return redis.error_reply('INBOX_FULL ' .. agent .. ' cannot take ' .. needed .. ' more messages; it holds at most '
     .. max_inbox)
 end

@@ -12,7 +12,7 @@ KEYS     history       stream   {po}:history
          groups        hash     {po}:groups
          changes       stream   {po}:changes
          past_from     stream   {po}:past:<sender>; behind it, of each recipient, inbox, leases, index, dead, past
-ARGV     agents        JSON array of the recipients' present names, whose keys these are, at most 200
+ARGV     names         JSON array of the recipients' present names, whose keys these are, at most 200
          id            message id
          digest        fingerprint of the content
          sender        who sends
@@ -50,19 +50,18 @@ TIME     O(n log m) in the recipients and the messages of an inbox
 --@include lib/presence
 --@include lib/stream
 --@include lib/sweep_index
-local history, events, agents, presence, sessions, meta, notices, groups, changes, past_from = unpack(KEYS, 1, 10)
-local id, digest, from, message, via = unpack(ARGV, 2, 6)
-local max_inbox, ttl_ms, max_dead = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
+max_inbox, ttl_ms, max_dead = tonumber(max_inbox), tonumber(ttl_ms), tonumber(max_dead)
 local most_swept = 4 -- indexes in one call: the others have their turn with a later message
 
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
+local wrong = not_acting_as(agents, presence, sessions, session, sender, now)
 if wrong then return wrong end
 local refusal, format_1 = importing(meta)
 if refusal then return refusal end
-if ARGV[12] ~= '' and redis.call('HGET', groups, ARGV[12]) ~= ARGV[13] then return { 'members' } end
+if group ~= '' and redis.call('HGET', groups, group) ~= record then return { 'members' } end
 
-local names, moved = cjson.decode(ARGV[1]), false
+names = cjson.decode(names)
+local moved = false
 local present = { 'alias' }
 for _, name in ipairs(names) do
   local target = alias_of(agents, name)
@@ -110,8 +109,8 @@ if #new > 0 then
     if each.leaves then redis.call('HDEL', each.index, '#leaves') end
     each.seq, each.created = each.last + 1, true
     local stream_id = redis.call('XADD', each.inbox, '*', 'm', each.seq .. ' ' .. time .. ' ' .. message)
-    redis.call('HSET', each.index, id, new_entry(stream_id, digest, each.seq, 'queued', time, from), '#seq', each.seq)
-    emit(events, 'msg_send', 'id', id, 'to', each.name, 'from', from, 'seq', each.seq, 'via', via)
+    redis.call('HSET', each.index, id, new_entry(stream_id, digest, each.seq, 'queued', time, sender), '#seq', each.seq)
+    emit(events, 'msg_send', 'id', id, 'to', each.name, 'from', sender, 'seq', each.seq, 'via', via)
     if each.seq % 32 == 0 and swept < most_swept then
       swept = swept + 1
       sweep_index(each.index, ttl_ms, now, 64)
@@ -120,7 +119,7 @@ if #new > 0 then
   local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', table.concat(to, ' '),
     '0 ' .. time .. ' ' .. message)
   local ms, done = id_parts(entry), {}
-  if ms > tonumber(ARGV[11]) then
+  if ms > tonumber(marked_until) then
     new[#new + 1], marked = { past = past_from }, ms
     for _, each in ipairs(new) do
       if not done[each.past] then mark(each.past, entry, ttl_ms, now) end
@@ -130,11 +129,9 @@ if #new > 0 then
 end
 local reply = { 'ok', marked, time }
 for _, each in ipairs(recipients) do
-  reply[#reply + 1] = each.seq
-  reply[#reply + 1] = each.created and 1 or 0
-  reply[#reply + 1] = (each.seen > 0 or each.person) and 1 or 0
-  reply[#reply + 1] = each.online and 1 or 0
-  reply[#reply + 1] = digits(each.seen)
-  reply[#reply + 1] = each.person and 1 or 0
+  for _, value in ipairs({ each.seq, each.created and 1 or 0, (each.seen > 0 or each.person) and 1 or 0,
+    each.online and 1 or 0, digits(each.seen), each.person and 1 or 0 }) do
+    reply[#reply + 1] = value
+  end
 end
 return reply

@@ -34,9 +34,7 @@ TIME     O(n) in the messages ended
 --@include lib/people
 --@include lib/stream
 --@include lib/sweep_index
-local inbox, leases, index, events, agents, dead, notices = unpack(KEYS)
-local agent, ttl_ms, idle_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local max_deliveries, max_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
+ttl_ms, max_deliveries, max_dead = tonumber(ttl_ms), tonumber(max_deliveries), tonumber(max_dead)
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }
 local target = alias_of(agents, agent)
@@ -68,7 +66,7 @@ if redis.call('EXISTS', inbox) == 1 then
   if #shown_again > 0 then emit(events, 'msg_release', 'ids', cjson.encode(shown_again), 'to', agent, 'reader', '') end
   local consumers = redis.pcall('XINFO', 'CONSUMERS', inbox, 'agents')
   for _, consumer in ipairs(consumers.err and {} or consumers) do
-    if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= idle_ms then
+    if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= tonumber(idle_ms) then
       redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', field(consumer, 'name'))
       deleted = deleted + 1
     end

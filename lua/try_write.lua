@@ -11,7 +11,6 @@ TIME     O(1)
 --@include lib/importing
 --@include lib/now
 --@include lib/number
-local meta = KEYS[1]
 local refusal = importing(meta)
 if refusal then return refusal end
 local now = digits(now_ms())

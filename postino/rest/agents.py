@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from postino.model import Agent, Renamed, WhoAmI
+from postino.model import Agent, Done, Renamed, WhoAmI
 from postino.rest.call import ApiCall
-from postino.rest.records import AgentsQuery, Done, Forgotten, Nothing, Page, RenameBody
+from postino.rest.records import AgentsQuery, Forgotten, Nothing, Page, RenameBody
 
 
 async def whoami(call: ApiCall[Nothing, Nothing]) -> WhoAmI:

@@ -13,7 +13,7 @@ from postino.model import Activity, Agent, Check, Kind, iso
 from postino.store.entries import alias_target, pairs
 from postino.store.keys import PER_AGENT
 from postino.store.names import AgentEntry, Names
-from postino.store.store import Limits, Store
+from postino.store.store import Limits, Store, Table
 from postino.values import HUMAN, visible
 
 LONGEST_PLACE = 1024  # characters of a directory or client
@@ -78,12 +78,11 @@ def _agent(
     )
 
 
-class AgentTable:
+class AgentTable(Table):
     """Every known agent and its aliases."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
+        super().__init__(store, limits)
         self._names = Names({}, {})
         self._place = "0-0"  # the entry of the stream of changes up to which `_names` has them
         self._reading = asyncio.Lock()
@@ -180,7 +179,7 @@ class AgentTable:
         for _ in range(_MAX_RENAME_TRIES):
             places = {f"{kind}_to": keys.of(kind, new) for kind in PER_AGENT}
             places |= {"inbox_own": keys.of("inbox", owner), "dead_own": keys.of("dead", owner)}
-            values: dict[str, str | int] = {"agent": old, "name": new, "owner": owner, "ttl_ms": self._limits.ttl_ms}
+            values: dict[str, str | int] = {"old": old, "new": new, "owner": owner, "ttl_ms": self._limits.ttl_ms}
             reply = await self._store.run("rename", old, values, places)
             if reply[0] == "ok":
                 return old, reply[1], msgspec.json.decode(reply[2], type=list[str])

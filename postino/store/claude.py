@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from postino.model import Record
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 
 
 class Waiting(Record, frozen=True, kw_only=True):
@@ -44,12 +44,8 @@ class Bound:
     made: bool
 
 
-class ClaudeTable:
+class ClaudeTable(Table):
     """What is stored of each Claude process: its session, and what it was notified of."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     async def unnotified(self, agent: str, process: str, claude: str, *, session: str = "") -> Waiting:
         """Return what waits for `agent` (or for that of `session`, if given), and how much of it is new to the process.

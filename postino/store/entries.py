@@ -214,19 +214,17 @@ def listed(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
     return found
 
 
+def letter(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
+    """Return `listed`, and what only messages have, wherever they lie."""
+    thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
+    return {**listed(fields, fingerprint), "thread": thread, "reply_to": reply_to, **extras_of(fields)}
+
+
 def message(
     agent: str, fields: Mapping[str, str], fingerprint: str = "", *, delivery: int = 0, redelivered: bool = False
 ) -> Message:
     """Return the message that an inbox entry of `agent` stores, marked if it does not fit its digest."""
-    return Message(
-        **listed(fields, fingerprint),
-        to=agent,
-        thread=fields.get("thread") or None,
-        reply_to=fields.get("reply_to") or None,
-        **extras_of(fields),
-        delivery=delivery,
-        redelivered=redelivered,
-    )
+    return Message(**letter(fields, fingerprint), to=agent, delivery=delivery, redelivered=redelivered)
 
 
 def short_consumer(consumer: str) -> str:

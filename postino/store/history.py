@@ -15,7 +15,7 @@ from postino.store.entries import BLANK, of_history
 from postino.store.marks import MARK_MS
 from postino.store.parts import older
 from postino.store.places import Places, Seen, id_at, place_of
-from postino.store.store import Limits, Store
+from postino.store.store import Limits, Store, Table
 
 NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
 _MARKS = 10  # that are followed at once
@@ -52,12 +52,11 @@ class HistoryPart:
     before: str | None
 
 
-class HistoryStream:
+class HistoryStream(Table):
     """The stream behind history."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
+        super().__init__(store, limits)
         self._places = Places()
 
     async def part(

@@ -1,4 +1,4 @@
-"""Loads the Lua scripts. The header of each file is its signature, so that the two cannot disagree."""
+"""Loads the Lua scripts. The header of each file is its signature: its code has keys and arguments by their names."""
 
 from __future__ import annotations
 
@@ -86,15 +86,21 @@ def _read(file: Traversable, library: Library) -> Script:
     sections = _sections(header["body"])
     if sections.keys() - {"EACH"} != _SECTIONS:
         raise ValueError(f"{file.name}: the header needs {', '.join(sorted(_SECTIONS))}")
-    each = _words(sections.get("EACH", []))
+    keys, each, args = (_words(sections.get(title, [])) for title in ("KEYS", "EACH", "ARGV"))
+    named = "" if each else _named("KEYS", keys) + _named("ARGV", args)  # those of each call are where that is answered
     return Script(
         name=header["name"],
-        keys=_words(sections["KEYS"]) + each,
+        keys=keys + each,
         each=len(each),
-        args=_words(sections["ARGV"]),
+        args=args,
         errors=frozenset(_words(sections["ERRORS"])),
-        source=_with_libraries(text, library),
+        source=_with_libraries(header[0] + named + text[header.end() :], library),
     )
+
+
+def _named(source: str, names: tuple[str, ...]) -> str:
+    """Return the line that gives the first elements of a table of the server's their names."""
+    return f"local {', '.join(names)} = unpack({source}, 1, {len(names)})\n" if names else ""
 
 
 def _with_libraries(text: str, library: Library) -> str:

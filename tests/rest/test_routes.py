@@ -9,6 +9,7 @@ import pytest
 from postino.hint import hint
 from postino.rest import page
 from postino.rest.openapi import describe
+from postino.rest.route import JSON
 from postino.rest.routes import ROUTES
 
 
@@ -293,3 +294,11 @@ def _references(node: Any) -> set[str]:
     if isinstance(node, list):
         return {each for value in node for each in _references(value)}
     return set()
+
+
+def test_the_description_has_the_record_of_every_answer_in_json() -> None:
+    without = {"/api/events", "/api/hooks/{event}", "/api/openapi.json"}  # a stream, a hook's own form, the document
+    silent = {each.path for each in ROUTES if each.in_api and each.gives == JSON and not each.answers}
+
+    assert silent == without
+    assert set(describe(ROUTES)["components"]["schemas"]) >= {"SendBody", "Sent", "HistoryQuery", "Renamed", "Rejected"}

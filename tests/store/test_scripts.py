@@ -63,6 +63,7 @@ def test_a_header_is_the_signature(tmp_path: Path) -> None:
     script = scripts.load(corpus(tmp_path, GOOD))["one"]
 
     assert (script.name, script.keys, script.args, script.errors) == ("one", ("inbox", "agents"), ("agent",), set())
+    assert "local inbox, agents = unpack(KEYS, 1, 2)\nlocal agent = unpack(ARGV, 1, 1)\n" in script.source
     assert "local now = 1" in script.source
     assert "@include" not in script.source
 
@@ -112,7 +113,7 @@ def test_libraries_bring_what_they_include_before_them_and_each_only_once(tmp_pa
 
     source = scripts.load(tmp_path)["one"].source
 
-    assert re.findall(r"local (\w+) =", source) == ["now", "base", "one", "other"]
+    assert re.findall(r"local (\w+) = (?!unpack)", source) == ["now", "base", "one", "other"]
     assert "@include" not in source
 
 
@@ -163,35 +164,35 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
         assert line.split()[1] in TYPES, line
 
 
+def uses(code: str, name: str) -> int:
+    return len(re.findall(rf"(?<!['\w]){name}(?!['\w])", code))
+
+
 @each_script
-def test_every_key_of_a_header_is_used_and_none_beside_it(script: Script) -> None:
+def test_every_key_and_argument_of_a_header_is_used(script: Script) -> None:
     code = code_of(script)
-    named: dict[str, int] = {}
-    for left, each, first in re.findall(r"local ([\w, ]+) = unpack\(KEYS(?:, (keys \+ )?(\d+), [^)]+)?\)", code):
-        start = int(first or 1) + (len(script.keys) - script.each if each else 0)
-        named |= {name: start + at for at, name in enumerate(left.split(", "))}
+    by_place = PER_AGENT if re.search(r"KEYS\[at", code) else ()  # a rename goes through the kinds of both names
+    names = {*script.keys, *script.args} - {*by_place, *(f"{kind}_to" for kind in by_place)}
+    if script.each:
+        names = {*script.keys[-script.each :]}
+
+    assert {name for name in names if uses(code, name) < 2} == set()
+
+
+@each_script
+def test_a_script_that_answers_several_calls_takes_each_key_and_argument_from_its_place(script: Script) -> None:
+    code, shared = code_of(script), len(script.keys) - script.each
     places = {int(place) for place in re.findall(r"KEYS\[(\d+)\]", code)}
-    if re.search(r"KEYS\[at", code):  # a rename goes through the kinds of both names
-        places |= set(range(1, 2 * len(PER_AGENT) + 1))
-    table = {name: int(place) for name, place in re.findall(r"(\w+) = KEYS\[(\d+)\]", code)}
+    own = re.findall(r"local ([\w, ]+) = unpack\((KEYS|ARGV), (?:keys|args) \+ 1, (?:keys|args) \+ (\d+)\)", code)
 
-    for name, place in (named | table).items():
-        assert script.keys[place - 1] == name
-        assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{name} is never used"
-    assert places | set(named.values()) == set(range(1, len(script.keys) + 1))
-
-
-@each_script
-def test_every_argument_of_a_header_is_read_and_none_beside_it(script: Script) -> None:
-    code = code_of(script)
-    places = {int(place) for place in re.findall(r"ARGV\[(\d+)\]", code)}
-    for left, first, last in re.findall(
-        r"local ([\w, ]+) = unpack\(ARGV(?:, (?:args \+ )?(\d+), (?:args \+ )?(\d+))?\)", code
-    ):
-        places |= set(range(int(first or 1), int(last or len(left.split(", "))) + 1))
-
-    assert places <= set(range(1, len(script.args) + 1))
-    assert set(range(1, len(script.args) + 1)) - places == set()
+    if script.each:
+        (keys, _, key_count), (arguments, _, count) = own
+        assert keys.split(", ") == [*script.keys[shared:]]
+        assert int(key_count) == script.each
+        assert len(arguments.split(", ")) == int(count) == len(script.args)
+        assert places == set(range(1, shared + 1))
+    else:
+        assert own == []
 
 
 @each_script

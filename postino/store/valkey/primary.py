@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio.client import Redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -43,9 +42,9 @@ class Named:
     replicas: int
 
 
-def client(url: str, *, timeout_s: float | None) -> Redis:
-    """Return a redis-py client for `url` without retries; with `timeout_s` None a read may block for ever."""
-    return Redis.from_url(
+def pool(url: str, *, timeout_s: float | None) -> ConnectionPool:
+    """Return redis-py's connections to `url`, without retries; with `timeout_s` None a read may block for ever."""
+    return ConnectionPool.from_url(
         url,
         decode_responses=True,
         encoding_errors="replace",
@@ -75,7 +74,7 @@ class Primary:
         self._slot = key_slot(key.encode())
         self._hint: tuple[Where, float] | None = None
         first = url if self.address.kind == "unix" else self.address.of(*self.address.servers[0])
-        self._pool: ConnectionPool = client(first, timeout_s=None).connection_pool
+        self._pool = pool(first, timeout_s=None)
         self._peers: Sequence[Where] = self.address.servers
 
     @property
