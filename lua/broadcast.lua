@@ -54,7 +54,7 @@ local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*
 local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
 local present = alias_of(agents, sender) or sender
 if redis.call('HEXISTS', agents, present) == 1 then
-  local _, seen = load_cursor(cursors, present)
+  local _, seen = load_cursor(cursors, present, last)
   if (seen or first - 1) >= last then save_cursor(cursors, changes, present, stream_id .. ' ' .. seq) end
 end
 if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end

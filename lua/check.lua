@@ -56,7 +56,7 @@ local function check(keys, args) -- seldom used keys go by their number, see sen
     left = select(2, expire(keys, agent, mail_ttl_ms, now, tonumber(max_dead)))
   end
   local last, first = broadcast_bounds(KEYS[3], KEYS[4], now, ttl_ms)
-  local _, seen = load_cursor(KEYS[5], agent)
+  local _, seen = load_cursor(KEYS[5], agent, last)
   return 'ok ' .. available(inbox, leases, now) - left .. ' ' .. math.max(0, last - math.max(seen or 0, first - 1))
 end
 

@@ -76,7 +76,8 @@ local function save_reader(acted)
   if acted or record.seen > 0 then record.seen = now end
   save_agent(agents, changes, agent, record)
 end
-local seen = tonumber(string.match(stored, '"seen":(%d+)[,}]') or 0)
+local _, at = string.find(stored, '"seen":', 1, true) -- as plain text: a pattern is tried at each character before
+local seen = tonumber(at and string.match(stored, '^(%d+)[,}]', at + 1) or 0)
 if seen > 0 and now - seen > 1000 or not string.find(stored, '"reads":true', 1, true) then save_reader(false) end
 local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
 if stored_count == 0 and (leased_count == 0 or redis.call('EXISTS', inbox) == 0) then return { 'ok', '0 0 0' } end

@@ -52,7 +52,7 @@ if redis.call('EXISTS', inbox) == 1 then
   end
 end
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
-local _, seen = load_cursor(cursors, agent)
+local _, seen = load_cursor(cursors, agent, last)
 seen = math.max(seen or 0, first - 1)
 -- what returns later in this millisecond is to be new to the next notification; where something has returned in it
 -- already, the two cannot be told apart

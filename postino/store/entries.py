@@ -88,13 +88,15 @@ def packed(
     id: str, sender: Sender, body: str, thread: str | None = None, reply_to: str | None = None, extras: str = ""
 ) -> str:
     """Return a message as its sender's daemon gives it to a script, which adds number and time; see `unpacked`."""
-    flags, rest = "v" if sender.verified else "-", body
+    flags, characters, rest = "v" if sender.verified else "-", str(len(body)), body
     if thread or reply_to or extras or sender.via not in _LETTERS:
         content = (sender.via, thread, reply_to, body, *([msgspec.Raw(extras.encode())] if extras else []))
         rest = _encode(content).decode()
     else:
         flags += _LETTERS[sender.via]
-    return f"{id} {sender.name} {flags} {len(body)} {rest}"
+        if body.isascii():
+            characters = "-"
+    return f"{id} {sender.name} {flags} {characters} {rest}"
 
 
 def unpacked(flat: list[str]) -> dict[str, str]:
