@@ -23,23 +23,12 @@ ARGV     id              broadcast id
          session         the session that must act as the sender, or ''
          marked_until    ms until which the caller knows entries of both names to be marked in the history
 RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED  the id was accepted with other content
          IMPORTING   nothing was stored
          WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/cursor
---@include lib/entry
---@include lib/importing
---@include lib/now
---@include lib/number
---@include lib/past
---@include lib/save_cursor
---@include lib/sweep_index
 local now = now_ms()
 ttl_ms = tonumber(ttl_ms)
 local wrong = not_acting_as(agents, presence, sessions, session, sender, now)
@@ -64,7 +53,7 @@ local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*
 local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
 local present = alias_of(agents, sender) or sender
 if redis.call('HEXISTS', agents, present) == 1 then
-  local _, seen = load_cursor(cursors, present)
+  local _, seen = load_cursor(cursors, present, last)
   if (seen or first - 1) >= last then save_cursor(cursors, changes, present, stream_id .. ' ' .. seq) end
 end
 if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end

@@ -16,10 +16,6 @@ RETURNS  ok
 ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
 TIME     O(n) in the aliases and twins
 ]]
---@include lib/agent
---@include lib/cursor
---@include lib/number
---@include lib/save_cursor
 line = cjson.decode(line)
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
@@ -67,7 +63,7 @@ record.reads = record.reads or line.reads or nil
 record.human = record.human or line.human or nil
 save_agent(agents, changes, agent, record)
 if line.seq > tonumber(redis.call('HGET', index, '#seq') or 0) then redis.call('HSET', index, '#seq', line.seq) end
-local _, seen = load_cursor(cursors, agent)
+local _, seen = load_cursor(cursors, agent, math.huge) -- the numbers are imported later
 local _, wanted = split_cursor(line.cursor)
 if wanted and wanted > (seen or -1) then save_cursor(cursors, changes, agent, line.cursor) end
 return { 'ok' }

@@ -11,10 +11,6 @@ RETURNS  ok, index record or '', lease end ms or '', now ms, 1 the recipient is 
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/each_call
---@include lib/entry
---@include lib/now
---@include lib/number
 local agents = KEYS[1]
 local now = digits(now_ms())
 

@@ -1,4 +1,3 @@
---@include lib/message
 -- index: message id -> record of the message, up to 15 words with one space between them, '' for what it lacks; what is
 -- missing at its end it lacks, too. Before format 4 all had 15; JSON in format 1. With its times it is longer than the
 -- 64 bytes up to which a hash of some hundred ids would be a list that each look-up goes through

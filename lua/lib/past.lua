@@ -1,4 +1,3 @@
---@include lib/number
 -- past: marks of one name: the history ID of an entry that gives it as sender or recipient. A mark stands for all of
 -- the name's entries in the MARK_MS of postino/store/marks.py from its own on: a search reads those, and busy names
 -- cost no write per message, because the caller says until when it knows them to be marked.

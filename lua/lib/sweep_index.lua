@@ -1,4 +1,3 @@
---@include lib/entry
 local function is_over(value, ttl_ms, now)
   local readable, entry = pcall(entry_of, value)
   if not readable then return true end

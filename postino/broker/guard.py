@@ -91,7 +91,7 @@ class Guard:
         self._own: dict[tuple[str, str], int] = {}
         self._told: dict[str, float] = {}
         self._telling: set[asyncio.Future[object]] = set()
-        self.people: frozenset[str] = frozenset()  # the names of people, in lower case; set by whoever knows them
+        self.people: frozenset[str] = frozenset()
 
     def counting(self, sender: Sender, to: Sequence[str], id: str) -> Counted:
         """Count a send that is made within, or refuse it. What stores nothing does not count.
@@ -143,6 +143,10 @@ class Guard:
             if pair is not None and pair.last == name and pair.turns:
                 pair.turns.pop()
                 pair.last = each
+
+    def note_people(self, names: frozenset[str]) -> None:
+        """Take the names of all people, in lower case."""
+        self.people = names
 
     def note_name(self, sender: str, asked: str, present: str) -> None:
         """Note the present name of an agent to whom somebody wrote under another one."""

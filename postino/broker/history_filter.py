@@ -84,6 +84,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         return (one == sender and other in recipients) or (other == sender and one in recipients)
 
 
+ANYTHING = Search()
+
+
 def _is_doctors(sender: str, recipients: list[str]) -> bool:
     """Return whether an agent of the doctor's has written to itself."""
     return recipients == [sender] and _DOCTORS.fullmatch(sender) is not None

@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from postino.errors import StoreAway
 from postino.store.scripts import Script
+from postino.store.valkey.admin import parse_info
 from postino.store.valkey.primary import Primary
 from postino.store.wire import Command, PendingCall, encode
 
@@ -107,7 +108,7 @@ class Fence:
         self.on_disk = _can_wait(role, wait, waitaof)
         if role[0] != "master":
             raise refused("the server is a replica at the moment")
-        facts = {**_info(server), **_info(replication)}
+        facts = {**parse_info(server), **parse_info(replication)}
         online = _online(role)
         self._note_primary(facts, online)
         self._most = max(self._most, len(online), self._primary.known_replicas or 0)
@@ -287,8 +288,3 @@ def _online(role: Any) -> frozenset[tuple[str, str]]:
     if role[0] != "master":
         return frozenset()
     return frozenset([(host, port) for host, port, confirmed in role[2] if int(confirmed) > 0])
-
-
-def _info(text: Any) -> dict[str, str]:
-    lines = text.splitlines() if isinstance(text, str) else []
-    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}

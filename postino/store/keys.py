@@ -49,6 +49,8 @@ class Keys(msgspec.Struct, frozen=True, dict=True):
 
     def named(self, name: str, agent: str) -> str:
         """Return the key that a script's header calls `name`, for a call about `agent`."""
+        if name == "ids":  # of broadcasts
+            return self.of("index", ALL)
         return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)
 
     def to_migrate(self, names: list[str]) -> list[str]:

@@ -34,7 +34,6 @@ COMMANDS = tuple(
         PEXPIRE ? x
         PTTL ?
         PERSIST ?
-        PTTL ?
         COPY ? ?
         HGET ? f
         HMGET ? f
@@ -42,7 +41,6 @@ COMMANDS = tuple(
         HSET ? f v x
         HDEL ? f
         HEXISTS ? f
-        HINCRBY ? f x
         HLEN ?
         HSCAN ? 0
         ZADD ? x m
@@ -52,7 +50,6 @@ COMMANDS = tuple(
         ZSCORE ? m
         ZRANGE ? 0 0
         ZRANGEBYSCORE ? 0 0
-        ZREMRANGEBYSCORE ? 0 0
         XADD ? x f v
         XLEN ?
         XRANGE ? - +
@@ -63,7 +60,6 @@ COMMANDS = tuple(
         XREADGROUP GROUP g c COUNT 1 STREAMS ? >
         XACK ? g 1-1
         XCLAIM ? g c 0 1-1
-        XAUTOCLAIM ? g c 0 0
         XPENDING ? g
         XGROUP CREATE ? g 0
         XGROUP SETID ? g x

@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from postino.broker import Broker, Hello
+from postino.broker.history_filter import Search
 from postino.errors import PostinoError
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.several import ManyDraft
@@ -177,7 +178,7 @@ async def test_what_lists_cost_does_not_depend_on_how_many_names_there_are(broke
         await broker.people.names()
         await broker.broadcasts.page(10, 0)
         await broker.groups.page(10, 0)
-        await broker.history.search(agent="a")
+        await broker.history.search(Search(agent="a"))
         found.append(broker.round_trips - before)
 
     assert found[0] == found[1] < 30

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from postino.broker.history_filter import Search
 from postino.errors import BadField, KeyReused, UnknownMessage
 from postino.model import Draft, Sender
 from postino.several import ManyDraft
@@ -163,7 +164,7 @@ async def test_a_renamed_sender_of_a_message_stays_in_its_thread(broker, send) -
 
     await reply(broker, "q1", to="bob", sender="anna")
 
-    assert (await broker.history.search(id="r1")).items[0].thread == "t"
+    assert (await broker.history.search(Search(id="r1"))).items[0].thread == "t"
 
 
 @pytest.mark.parametrize("wrong", ["", " a", "a ", "a\nb", "a\tb", "x" * 121, "a\x1bb", "a\u202eb", "\u3000"])
@@ -178,7 +179,7 @@ async def test_what_a_sender_expects_stays_with_the_message(broker, send) -> Non
     await send(broker, "m2", sender="ann")
 
     first, second = (await broker.mail.read("bob", "c1")).items
-    found = {each.id: each.expects for each in (await broker.history.search(agent="bob")).items}
+    found = {each.id: each.expects for each in (await broker.history.search(Search(agent="bob"))).items}
 
     assert (first.expects, bool(second.expects)) == ("none", False)
     assert found["m1"] == "none" and not found["m2"]

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from redis.asyncio.client import Redis
 
 from postino.broker import Broker, Hello
+from postino.broker.history_filter import Search
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.model import BroadcastDraft, Draft, Sender
@@ -71,7 +72,7 @@ async def conversation(broker: Broker) -> None:
     await broker.groups.remove("team", "alice")
     await broker.agents.heartbeat("Web-Page")
     await keep_spellings(broker._store.writes, broker._store.keys, broker._store.scripts["keep_spellings"])
-    await broker.events.tell_too_fast("alice", "carol", "pair_rate", 60)
+    await broker.events.note_too_fast("alice", "carol", "pair_rate", 60)
     waiting = await broker.claude.unnotified(bob, "h:2:0", "c-2")
     await broker.claude.mark_notified(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
     await broker.mail.read(bob, "s-2", limit=5, budget=1000)
@@ -105,7 +106,7 @@ async def conversation(broker: Broker) -> None:
     await broker.broadcasts.read(bob, 10, budget=5)
     await broker.broadcasts.page(10, 0)
     await broker.broadcasts.clear()
-    await broker.history.search(agent="alice", q="HELLO")
+    await broker.history.search(Search(agent="alice", q="HELLO"))
     await broker.events.replay("0-0", 10)
     await broker.agents.rename(bob, "robert")
     await refused(broker.agents.rename("robert", "alice"), "name_taken")
