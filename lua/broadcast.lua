@@ -24,8 +24,7 @@ ARGV     id              broadcast id
          session         the session that must act as the sender, or ''
          marked_until    ms until which the caller knows entries of both names to be marked in the history
 RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED  the id was accepted with other content
          IMPORTING   nothing was stored
          WRONG_STORE a newer postino has taken over the data; nothing was stored

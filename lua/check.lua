@@ -20,8 +20,7 @@ ARGV     agent       the present name
          max_dead    most dead letters stored
 RETURNS  one text of: ok, messages a read could return now, unseen broadcasts
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(log n) in the messages of each agent
 ]]

@@ -33,8 +33,7 @@ RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 e
            fields and values, content digest or '', and these fields and values. Flat, as each list in it costs as much
            as a look-up
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   IS_PERSON  the inbox is that of a person or of all people: they open messages by their ids
 TIME     O(limit + due)
 ]]

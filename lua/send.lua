@@ -28,8 +28,7 @@ ARGV     agent       the recipient's present name
 RETURNS  one text of: ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0,
            1 recipient online | 0, ms when it was last seen | 0, ms of now, 1 recipient is a person | 0
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
          IMPORTING   an import runs; nothing was stored

@@ -30,8 +30,7 @@ RETURNS  ok, ms of new marks | 0, ms of now; of each recipient seq, 1 created | 
            1 online | 0, ms when it was last seen, 1 a person | 0
          alias, the present name of each recipient, if one of them is an alias
          members, if the group has another record by now
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED    the id was accepted with other content
          INBOX_FULL    nothing was stored
          IMPORTING     an import runs; nothing was stored

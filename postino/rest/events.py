@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -41,8 +41,7 @@ MS_DIGITS = 15  # of an event's id: enough for 31,000 years
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """The events that one client wants: of an agent (None: of any) and of some types (empty: of all)."""
 
     agent: str | None
@@ -60,8 +59,7 @@ class Filter:
         return isinstance(name, str) and self.agent is not None and name.lower() == self.agent.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """The beginning of a stream: its position, the events to replay first, and whether some before them are gone."""
 
     since: str | None

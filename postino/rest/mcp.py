@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
+from msgspec.structs import replace
 
 from postino.errors import BadField, BadRequest, NotAllowed
 from postino.mcp.caller import Caller

@@ -48,6 +48,10 @@ class Paging(Asked, frozen=True, kw_only=True):
     limit: Limit = DEFAULT_PAGE
     offset: Offset = 0
 
+    def page(self, items: list[T], total: int) -> Page[T]:
+        """Return the answer with the items that were asked for."""
+        return Page(items=items, total=total, limit=self.limit, offset=self.offset)
+
 
 class AgentsQuery(Paging, frozen=True, kw_only=True):
     """Which agents to list."""

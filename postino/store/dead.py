@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
@@ -13,8 +14,7 @@ from postino.store.parts import part
 from postino.store.store import Table
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A dead letter whose sender has yet to be notified. `death` is 2 when it died again after a requeue, and so on.
 
     `reason` is that of the dead letter.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -374,8 +373,7 @@ class Inboxes(Recipients):
         return Swept(bool(more), int(left), int(oldest.partition("-")[0]) if oldest else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
+class Swept(msgspec.Struct, frozen=True):
     """What a sweep of one inbox has left: whether there is `more` to do now, and the messages that remain."""
 
     more: bool
@@ -383,8 +381,7 @@ class Swept:
     oldest_ms: int | None  # when the oldest of them was accepted
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What is known of an id: the message's state, the digest it was accepted with ('': none), and when, in ms."""
 
     state: MessageState

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 #: one per agent, in the order in which a rename moves them
 PER_AGENT = ("inbox", "leases", "index", "dead", "open")
@@ -20,8 +21,7 @@ ALL = "all"
 _SINCE = {"inbox": 4, "dead": 4, "broadcasts": 4, "events": 3}
 
 
-@dataclass(frozen=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True, dict=True):
     """Key names under one prefix, e.g. `po:`."""
 
     prefix: str

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import msgspec
+from msgspec.structs import replace
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -78,8 +79,7 @@ QUESTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True):
     """What the server is.
 
     `durability`: `fsync` if an answered write is on its disk, `volatile` if it may be lost or cannot be determined.

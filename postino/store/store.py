@@ -7,9 +7,9 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
@@ -39,8 +39,7 @@ _MAKES_ROOM = frozenset({"send", "send_many", "broadcast"})
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What bounds an inbox; times in milliseconds."""
 
     ttl_ms: int

@@ -257,6 +257,12 @@ def test_no_two_libraries_define_one_name_and_no_script_defines_one_of_theirs() 
     assert not {*defined} & (own | headers)
 
 
+def test_an_include_stands_within_a_block_only() -> None:
+    texts = [file.read_text() for file in LUA.rglob("*.lua")]
+
+    assert not [line for text in texts for line in text.splitlines() if line.startswith("--@include")]
+
+
 def test_a_library_that_nobody_names_is_not_kept() -> None:
     sources = "".join(script.source for script in CORPUS.values())
 
