@@ -14,6 +14,7 @@ KEYS     broadcasts      stream   {po}:broadcasts4
          past            stream   {po}:past:all
          past_from       stream   {po}:past:<sender>
          changes         stream   {po}:changes
+         copy            stream   {po}:copy, which there is only within lib/past
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -50,7 +51,7 @@ message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, sender))
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'all', message)
-local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
+local marked = mark_both(past, past_from, copy, entry, marked_until, ttl_ms, now)
 local present = alias_of(agents, sender) or sender
 if redis.call('HEXISTS', agents, present) == 1 then
   local _, seen = load_cursor(cursors, present, last)

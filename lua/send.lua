@@ -9,6 +9,7 @@ KEYS     history     stream   {po}:history
          meta        hash     {po}:meta
          notices     hash     {po}:notices
          changes     stream   {po}:changes
+         copy        stream   {po}:copy, which there is only within lib/past
 EACH     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
@@ -108,7 +109,7 @@ local function send(keys, args)
   local stream_id = redis.call('XADD', inbox, '*', 'm', message)
   redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
   local entry = redis.call('XADD', history, '*', agent, message)
-  local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
+  local marked = mark_both(past, past_from, KEYS[9], entry, marked_until, ttl_ms, now)
   if string.find(entry, '0%-?0$', -3) then -- one send in ten, or of many in one ms one in a hundred: that is enough
     redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))
   end
@@ -119,4 +120,4 @@ local function send(keys, args)
   return 'ok ' .. seq .. ' 1' .. known .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
 end
 
-return each_call(8, 9, send)
+return each_call(9, 9, send)

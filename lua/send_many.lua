@@ -11,6 +11,7 @@ KEYS     history       stream   {po}:history
          notices       hash     {po}:notices
          groups        hash     {po}:groups
          changes       stream   {po}:changes
+         copy          stream   {po}:copy, which there is only within lib/past
          past_from     stream   {po}:past:<sender>; behind it, of each recipient, inbox, leases, index, dead, past
 ARGV     names         JSON array of the recipients' present names, whose keys these are, at most 200
          id            message id
@@ -58,7 +59,7 @@ if moved then return present end
 
 local recipients, new = {}, {}
 for at, name in ipairs(names) do
-  local first = 10 + (at - 1) * 5
+  local first = 11 + (at - 1) * 5
   local each = { name = name, inbox = KEYS[first + 1], leases = KEYS[first + 2], index = KEYS[first + 3],
     dead = KEYS[first + 4], past = KEYS[first + 5], events = events, agents = agents, notices = notices }
   recipients[at] = each
@@ -108,7 +109,7 @@ if #new > 0 then
   if ms > tonumber(marked_until) then
     new[#new + 1], marked = { past = past_from }, ms
     for _, each in ipairs(new) do
-      if not done[each.past] then mark(each.past, entry, ttl_ms, now) end
+      if not done[each.past] then mark(each.past, copy, entry, ttl_ms, now) end
       done[each.past] = true
     end
   end

@@ -12,7 +12,7 @@ PER_AGENT = ("inbox", "leases", "index", "dead", "open")
 PER_NAME = ("past",)
 SHARED = (
     "broadcasts", "feed", "departures", "cursors", "agents", "groups", "presence", "sessions", "notices", "events",
-    "history", "meta", "probe", "notifier", "changes",
+    "history", "meta", "probe", "notifier", "changes", "copy",
 )  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index
 ALL = "all"

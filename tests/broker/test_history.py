@@ -355,6 +355,23 @@ async def test_a_name_that_is_busy_is_found_whole_also_where_its_index_begins(br
     assert await store.call("XLEN", store.keys.of("past", "bob")) < 100
 
 
+async def test_the_index_of_a_name_takes_no_more_memory_than_it_holds(broker: Broker, send, say) -> None:
+    store = broker._store
+    await send(broker, "m1", sender="alice")
+    await say(broker, "b1", sender="carol")
+    several = ManyDraft(to=["dave", "erin"], draft=Draft(id="m2", to="dave", body="hello"))
+    await broker.groups.send_many(several, Sender(name="frank", via="http"))
+    store.marks = Marks()  # which knows of no mark
+    await send(broker, "m3", sender="alice")
+
+    for name in ("alice", "bob", "carol", "all", "dave", "erin", "frank"):
+        past = store.keys.of("past", name)
+        assert await store.call("MEMORY", "USAGE", past) < 1_000, name  # a new stream has room for 4 KB
+        assert await store.call("PTTL", past) > 0
+    assert not await store.call("EXISTS", store.keys.shared("copy"))
+    assert ids(await broker.history.search(Search(agent="alice"))) == ["m3", "m1"]
+
+
 async def test_the_index_lasts_as_long_as_the_history_and_no_longer(open_broker, send, eventually) -> None:
     broker = await open_broker(msg_ttl=1)
     store = broker._store
