@@ -16,16 +16,10 @@ ARGV     agent     the reader's present name
          acting    '1': the consumer is a session that must act as the agent
 RETURNS  one text: ok and a space, then of each id 1 acknowledged | 0 rejected
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/delivery
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/now
 local stored = redis.call('HGET', agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
   --@include lib/agent

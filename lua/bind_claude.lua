@@ -15,13 +15,6 @@ RETURNS  agent, the agent it was before if that is another one, or '', 1 if that
 ERRORS   NONE
 TIME     O(n) in the sessions of the agents
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/event
---@include lib/json
---@include lib/now
---@include lib/presence
---@include lib/session
 local now = now_ms()
 local known = load_session(agents, sessions, session)
 if not known then return {} end

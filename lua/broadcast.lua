@@ -14,6 +14,7 @@ KEYS     broadcasts      stream   {po}:broadcasts4
          past            stream   {po}:past:all
          past_from       stream   {po}:past:<sender>
          changes         stream   {po}:changes
+         copy            stream   {po}:copy, which there is only within lib/past
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -23,24 +24,12 @@ ARGV     id              broadcast id
          session         the session that must act as the sender, or ''
          marked_until    ms until which the caller knows entries of both names to be marked in the history
 RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED  the id was accepted with other content
          IMPORTING   nothing was stored
          WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/cursor
---@include lib/entry
---@include lib/importing
---@include lib/new_entry
---@include lib/now
---@include lib/number
---@include lib/past
---@include lib/save_cursor
---@include lib/sweep_index
 local now = now_ms()
 ttl_ms = tonumber(ttl_ms)
 local wrong = not_acting_as(agents, presence, sessions, session, sender, now)
@@ -66,7 +55,7 @@ message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'm', message)
 redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, sender))
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'all', message)
-local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
+local marked = mark_both(past, past_from, copy, entry, marked_until, ttl_ms, now)
 local present = alias_of(agents, sender) or sender
 if redis.call('HEXISTS', agents, present) == 1 then
   local _, seen = load_cursor(cursors, present, last)

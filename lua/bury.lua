@@ -17,12 +17,6 @@ RETURNS  ok
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/message
---@include lib/move_to_dead
---@include lib/now
---@include lib/stream
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }
 local target = alias_of(agents, agent)

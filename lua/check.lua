@@ -20,16 +20,10 @@ ARGV     agent       the present name
          max_dead    most dead letters stored
 RETURNS  one text of: ok, messages a read could return now, unseen broadcasts
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(log n) in the messages of each agent
 ]]
---@include lib/available
---@include lib/cursor
---@include lib/each_call
---@include lib/now
---@include lib/number
 local agents = KEYS[2]
 local now = now_ms()
 

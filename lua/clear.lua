@@ -13,12 +13,6 @@ RETURNS  ok, stream ID up to which more remain or '', number of messages cleared
 ERRORS   NONE
 TIME     O(n) in the inbox
 ]]
---@include lib/agent
---@include lib/drain
---@include lib/event
---@include lib/finish
---@include lib/message
---@include lib/now
 local now = now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

@@ -9,10 +9,6 @@ RETURNS  number of broadcasts deleted
 ERRORS   NONE
 TIME     O(n) in the broadcasts
 ]]
---@include lib/cleared
---@include lib/cursor
---@include lib/event
---@include lib/now
 local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ttl_ms))
 if first > last then return 0 end
 local cleared = cleared_ranges(feed)

@@ -12,12 +12,6 @@ RETURNS  ok, stream ID up to which more remain or '', number of letters deleted
 ERRORS   NONE
 TIME     O(n) in the letters
 ]]
---@include lib/agent
---@include lib/delete_dead
---@include lib/drain
---@include lib/event
---@include lib/message
---@include lib/now
 local now = now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

@@ -11,9 +11,6 @@ RETURNS  of each name its record, or '' if it is no agent's present name; which 
 ERRORS   NONE
 TIME     O(n) in the names and their sessions
 ]]
---@include lib/agent
---@include lib/lasts
---@include lib/now
 local now, found = now_ms(), {}
 for at, name in ipairs(cjson.decode(names)) do
   local inbox, leases, dead = unpack(KEYS, at * 3 + 1, at * 3 + 3)

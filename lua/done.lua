@@ -15,11 +15,6 @@ RETURNS  ok, ids that are done now or were before, unknown ids
 ERRORS   UNKNOWN_AGENT  the inbox is no person's
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/event
---@include lib/now
---@include lib/open_message
---@include lib/people
 local keys = { inbox = inbox, leases = leases, index = index, open = open, agents = agents }
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

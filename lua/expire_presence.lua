@@ -12,13 +12,6 @@ RETURNS  number of sessions taken offline
 ERRORS   NONE
 TIME     O(n) in the sessions taken offline
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/departure
---@include lib/now
---@include lib/number
---@include lib/presence
---@include lib/session
 local now = now_ms()
 -- the clock was stepped back since these signs of life: without this they would keep their sessions online for its
 -- length

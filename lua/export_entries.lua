@@ -16,10 +16,6 @@ RETURNS  ok, items; an item is stream ID, flat fields, index record or '', deliv
 ERRORS   NONE
 TIME     O(limit)
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/fields
---@include lib/message
 limit, bytes = tonumber(limit), tonumber(bytes)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

@@ -11,7 +11,6 @@ RETURNS  ok, cursor, items; an item is id, index record
 ERRORS   NONE
 TIME     O(count)
 ]]
---@include lib/agent
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local reply = redis.call('HSCAN', index, cursor, 'COUNT', count)

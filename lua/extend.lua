@@ -14,10 +14,6 @@ RETURNS  ok, extended ids, rejected ids
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/entry
---@include lib/now
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()

@@ -15,14 +15,10 @@ RETURNS  ok, the group's name, number of members, 1 joined | 0 it was a member, 
 ERRORS   GROUP_FULL   the group has `max_members` members, or the agent is in `max_groups` groups
 TIME     O(n) in the members
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
---@include lib/now
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local found = load_group(groups, group) or { name = title, since = now, members = {} }
+local found = load_json(groups, group) or { name = title, since = now, members = {} }
 local record = agent_from(agents, agent, now)
 local known = (record.seen or 0) > 0 and 1 or 0
 local others = without(found.members, agent)

@@ -14,12 +14,6 @@ RETURNS  ok, 1 the agent is online | 0
 ERRORS   NONE
 TIME     O(n) in the sessions of the agent
 ]]
---@include lib/agent
---@include lib/departure
---@include lib/event
---@include lib/json
---@include lib/now
---@include lib/presence
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()

@@ -9,7 +9,6 @@ RETURNS  the store's id or '', the format of its data or '', 1 given now | 0
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/fields
 local known = redis.call('HMGET', meta, 'id', 'format')
 if known[1] or id == '' then return { known[1] or '', known[2] or '', 0 } end
 local oldest = redis.pcall('XRANGE', history, '-', '+', 'COUNT', 1)[1] -- none if another program has this key

@@ -16,10 +16,6 @@ RETURNS  ok
 ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
 TIME     O(n) in the aliases and twins
 ]]
---@include lib/agent
---@include lib/cursor
---@include lib/number
---@include lib/save_cursor
 line = cjson.decode(line)
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end

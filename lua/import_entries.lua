@@ -16,11 +16,6 @@ RETURNS  ok, number of entries added
 ERRORS   NONE
 TIME     O(n log n) in the rows
 ]]
---@include lib/agent
---@include lib/entry
---@include lib/fields
---@include lib/now
---@include lib/stream
 rows = cjson.decode(rows)
 local now = now_ms()
 local target = alias_of(agents, agent)

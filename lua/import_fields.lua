@@ -10,7 +10,6 @@ RETURNS  ok, number of fields added
 ERRORS   NONE
 TIME     O(n) in the fields
 ]]
---@include lib/agent
 local target = agent ~= '' and alias_of(agents, agent)
 if target then return { 'alias', target } end
 local added = 0

@@ -10,8 +10,6 @@ RETURNS  ok, number of ids added
 ERRORS   NONE
 TIME     O(n log n) in the rows
 ]]
---@include lib/agent
---@include lib/entry
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local added = 0

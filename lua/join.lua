@@ -17,16 +17,6 @@ ERRORS   STALE_SESSION  a later connection of this session has joined
          NAME_TAKEN     the explicit name is that of a person
 TIME     O(n) in the candidates and the sessions of the agent
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/derived
---@include lib/event
---@include lib/json
---@include lib/lasts
---@include lib/now
---@include lib/people
---@include lib/presence
---@include lib/session
 local now = now_ms()
 generation, about = tonumber(generation), cjson.decode(about)
 

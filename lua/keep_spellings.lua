@@ -9,7 +9,6 @@ RETURNS  1
 ERRORS   NONE
 TIME     O(n) in the names
 ]]
---@include lib/agent
 local kept = {}
 for _, name in ipairs(cjson.decode(names)) do
   if redis.call('HEXISTS', agents, name) == 1 and keep_spelling(agents, name) then kept[#kept + 1] = name end

@@ -21,15 +21,6 @@ RETURNS  ok, number of leases extended
 ERRORS   NONE
 TIME     O(n) in the deliveries shown
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/derived
---@include lib/event
---@include lib/lasts
---@include lib/now
---@include lib/presence
---@include lib/session
---@include lib/shown
 local known = load_session(agents, sessions, session)
 if not known or known.gen ~= tonumber(generation) then return { 'gone', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end

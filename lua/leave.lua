@@ -19,17 +19,6 @@ RETURNS  ok, number of messages released
 ERRORS   NONE
 TIME     O(n) in the messages held
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/departure
---@include lib/entry
---@include lib/event
---@include lib/leased_by
---@include lib/message
---@include lib/now
---@include lib/presence
---@include lib/session
---@include lib/stream
 local known = load_session(agents, sessions, session)
 if not known or known.gen ~= tonumber(generation) then return { 'ok', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end

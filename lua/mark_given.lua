@@ -10,7 +10,6 @@ RETURNS  ok, 1 moved | 0 it was there already
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/agent
 number = tonumber(number)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

@@ -20,12 +20,6 @@ RETURNS  ok
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/entry
---@include lib/event
---@include lib/now
---@include lib/process
---@include lib/stream
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record, stored = load_process(sessions, agents, process, agent, claude)

@@ -13,10 +13,6 @@ RETURNS  ok, 1 moved | 0 it was there already
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/agent
---@include lib/cursor
---@include lib/event
---@include lib/save_cursor
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 -- an altered one refuses nothing

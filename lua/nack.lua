@@ -21,14 +21,6 @@ RETURNS  ok, returned ids, rejected ids, dead ids
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/entry
---@include lib/event
---@include lib/move_to_dead
---@include lib/now
---@include lib/people
---@include lib/stream
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }
 delay_ms, max_deliveries, max_dead = tonumber(delay_ms), tonumber(max_deliveries), tonumber(max_dead)

@@ -8,7 +8,6 @@ RETURNS  1 noted | 0 the session is unknown
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/json
 local known = load_json(sessions, session)
 if not known then return 0 end
 known.client = client

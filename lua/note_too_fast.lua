@@ -10,6 +10,5 @@ RETURNS  1
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/event
 emit(events, 'too_fast', 'from', sender, 'to', to, 'reason', reason, 'retry_after_s', retry_after_s)
 return 1

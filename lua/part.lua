@@ -15,8 +15,6 @@ RETURNS  length of the stream, items, and the stream IDs before and after which 
 ERRORS   NONE
 TIME     O(limit + skip), skip up to the nearer end, at most 1,000 in a call
 ]]
---@include lib/digest_of
---@include lib/fields
 local back = way == 'older'
 skip, limit, bytes = tonumber(skip), tonumber(limit), tonumber(bytes)
 local length, items, used, steps, more = redis.call('XLEN', inbox), {}, 0, 1000, false

@@ -11,9 +11,6 @@ RETURNS  ok, 1 new | 0 it was one
 ERRORS   NAME_TAKEN  it is the name of an agent
 TIME     O(n) in the sessions of the agent
 ]]
---@include lib/agent
---@include lib/lasts
---@include lib/now
 local now = now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

@@ -33,18 +33,10 @@ RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 e
            fields and values, content digest or '', and these fields and values. Flat, as each list in it costs as much
            as a look-up
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   IS_PERSON  the inbox is that of a person or of all people: they open messages by their ids
 TIME     O(limit + due)
 ]]
---@include lib/entry
---@include lib/event
---@include lib/fields
---@include lib/finish
---@include lib/message
---@include lib/now
---@include lib/stream
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }
 limit, budget, ttl_ms = tonumber(limit), tonumber(budget), tonumber(ttl_ms)
@@ -83,7 +75,8 @@ local function save_reader(acted)
   if acted or record.seen > 0 then record.seen = now end
   save_agent(agents, changes, agent, record)
 end
-local seen = tonumber(string.match(stored, '"seen":(%d+)[,}]') or 0)
+local _, at = string.find(stored, '"seen":', 1, true) -- as plain text: a pattern is tried at each character before
+local seen = tonumber(at and string.match(stored, '^(%d+)[,}]', at + 1) or 0)
 if seen > 0 and now - seen > 1000 or not string.find(stored, '"reads":true', 1, true) then save_reader(false) end
 local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
 if stored_count == 0 and (leased_count == 0 or redis.call('EXISTS', inbox) == 0) then return { 'ok', '0 0 0' } end

@@ -20,20 +20,10 @@ ARGV     agent       the present name
 RETURNS  ok, items, missed, new cursor, 1 more | 0; an item is stream ID, 1 given before | 0, flat
          fields, content digest or ''
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(limit)
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/cursor
---@include lib/digest_of
---@include lib/event
---@include lib/message
---@include lib/now
---@include lib/number
---@include lib/save_cursor
 limit, budget, ttl_ms = tonumber(limit), tonumber(budget), tonumber(ttl_ms)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end

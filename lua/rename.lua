@@ -33,14 +33,6 @@ ERRORS   UNKNOWN_AGENT  nobody has this name
          ALIAS_LIMIT    there are 32 aliases, and the oldest is in use
 TIME     O(n) in the aliases and sessions of the agent and in the members of its groups
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
---@include lib/json
---@include lib/now
---@include lib/number
---@include lib/people
---@include lib/presence
 local now = now_ms()
 ttl_ms = tonumber(ttl_ms)
 

@@ -19,16 +19,6 @@ ERRORS   INBOX_FULL       nothing was moved
          UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
 TIME     O(n) in the letters moved
 ]]
---@include lib/agent
---@include lib/drain
---@include lib/entry
---@include lib/event
---@include lib/fields
---@include lib/importing
---@include lib/message
---@include lib/rebuilt
---@include lib/recovered
---@include lib/stream
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local refusal = importing(meta)

@@ -14,9 +14,6 @@ RETURNS  1 copied | 0 there are none, or the agent cannot be removed now
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/now
---@include lib/presence
 local record = load_agent(agents, agent)
 if not record or alias_of(agents, alias) ~= agent then return 0 end
 if live_sessions(presence, record, now_ms()) > 0 then return 0 end

@@ -11,6 +11,7 @@ KEYS     history       stream   {po}:history
          notices       hash     {po}:notices
          groups        hash     {po}:groups
          changes       stream   {po}:changes
+         copy          stream   {po}:copy, which there is only within lib/past
          past_from     stream   {po}:past:<sender>; behind it, of each recipient, inbox, leases, index, dead, past
 ARGV     names         JSON array of the recipients' present names, whose keys these are, at most 200
          id            message id
@@ -29,28 +30,13 @@ RETURNS  ok, ms of new marks | 0, ms of now; of each recipient seq, 1 created | 
            1 online | 0, ms when it was last seen, 1 a person | 0
          alias, the present name of each recipient, if one of them is an alias
          members, if the group has another record by now
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED    the id was accepted with other content
          INBOX_FULL    nothing was stored
          IMPORTING     an import runs; nothing was stored
          WRONG_STORE   a newer postino has taken over the data; nothing was stored
 TIME     O(n log m) in the recipients and the messages of an inbox
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/entry
---@include lib/event
---@include lib/expire
---@include lib/importing
---@include lib/new_entry
---@include lib/now
---@include lib/number
---@include lib/past
---@include lib/people
---@include lib/presence
---@include lib/stream
---@include lib/sweep_index
 max_inbox, ttl_ms, max_dead = tonumber(max_inbox), tonumber(ttl_ms), tonumber(max_dead)
 local most_swept = 4 -- indexes in one call: the others have their turn with a later message
 
@@ -73,7 +59,7 @@ if moved then return present end
 
 local recipients, new = {}, {}
 for at, name in ipairs(names) do
-  local first = 10 + (at - 1) * 5
+  local first = 11 + (at - 1) * 5
   local each = { name = name, inbox = KEYS[first + 1], leases = KEYS[first + 2], index = KEYS[first + 3],
     dead = KEYS[first + 4], past = KEYS[first + 5], events = events, agents = agents, notices = notices }
   recipients[at] = each
@@ -127,18 +113,16 @@ if #new > 0 then
   if ms > tonumber(marked_until) then
     new[#new + 1], marked = { past = past_from }, ms
     for _, each in ipairs(new) do
-      if not done[each.past] then mark(each.past, entry, ttl_ms, now) end
+      if not done[each.past] then mark(each.past, copy, entry, ttl_ms, now) end
       done[each.past] = true
     end
   end
 end
 local reply = { 'ok', marked, time }
 for _, each in ipairs(recipients) do
-  reply[#reply + 1] = each.seq
-  reply[#reply + 1] = each.created and 1 or 0
-  reply[#reply + 1] = (each.seen > 0 or each.person) and 1 or 0
-  reply[#reply + 1] = each.online and 1 or 0
-  reply[#reply + 1] = digits(each.seen)
-  reply[#reply + 1] = each.person and 1 or 0
+  for _, value in ipairs({ each.seq, each.created and 1 or 0, (each.seen > 0 or each.person) and 1 or 0,
+    each.online and 1 or 0, digits(each.seen), each.person and 1 or 0 }) do
+    reply[#reply + 1] = value
+  end
 end
 return reply

@@ -13,10 +13,6 @@ RETURNS  ok, index record or '', lease end ms or '', now ms, 1 the recipient is 
 ERRORS   NONE
 TIME     O(1); of an altered record O(n) in the messages
 ]]
---@include lib/each_call
---@include lib/entry
---@include lib/now
---@include lib/number
 local agents = KEYS[1]
 local now = digits(now_ms())
 

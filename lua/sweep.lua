@@ -21,19 +21,6 @@ RETURNS  ok, messages ended, ids forgotten, consumers deleted, 1 there is more t
 ERRORS   NONE
 TIME     O(n) in the messages ended
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/due
---@include lib/event
---@include lib/expire
---@include lib/fields
---@include lib/lasts
---@include lib/message
---@include lib/move_to_dead
---@include lib/now
---@include lib/people
---@include lib/stream
---@include lib/sweep_index
 ttl_ms, max_deliveries, max_dead = tonumber(ttl_ms), tonumber(max_deliveries), tonumber(max_dead)
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }

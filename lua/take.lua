@@ -20,21 +20,10 @@ ARGV     agent           the reader's present name
          acting          '1': the consumer is a session that must act as the agent
 RETURNS  ok, an item as of read; none: somebody else holds or has read the message, or it has ended
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(n) in the new messages before it, at most 1000: behind more it is left to be read
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/delivery
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/lasts
---@include lib/now
---@include lib/people
---@include lib/stream
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()

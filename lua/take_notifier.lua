@@ -8,8 +8,6 @@ RETURNS  1 the daemon has the place | 0, the notifier's state | '', the time
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/now
---@include lib/number
 hold_ms = tonumber(hold_ms)
 local now = now_ms()
 local known = redis.call('HMGET', notifier, 'daemon', 'until', 'state')

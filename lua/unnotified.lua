@@ -26,17 +26,6 @@ RETURNS  ok, unread messages, unseen broadcasts, senders of the unread messages,
 ERRORS   NONE
 TIME     O(log n) in the messages; examines at most 50 for their senders, 100 new ones and 100 returned ones
 ]]
---@include lib/agent
---@include lib/available
---@include lib/cursor
---@include lib/expire
---@include lib/json
---@include lib/now
---@include lib/number
---@include lib/process
---@include lib/returned
---@include lib/stream
---@include lib/waiting
 local now = now_ms()
 ttl_ms = tonumber(ttl_ms)
 local known = session ~= '' and load_json(sessions, session)

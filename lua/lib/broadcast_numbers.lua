@@ -1,4 +1,3 @@
---@include lib/message
 -- what to make of an altered number of a broadcast, or an altered cursor: none is left out, so that each tells the next
 
 -- the number that a text is; nil if it was altered so that it cannot be that of a broadcast, or is above `most`

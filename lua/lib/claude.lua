@@ -1,6 +1,3 @@
---@include lib/agent
---@include lib/json
---@include lib/lasts
 -- sessions: 'claude:<Claude session id>' -> JSON record of the agent that a resume of the Claude session becomes
 -- record: agent, at (ms)
 local function recorded_agent(agents, sessions, claude)

@@ -1,5 +1,3 @@
---@include lib/message
---@include lib/number
 -- cursors: agent -> '<stream ID> <number>' of the last broadcast it has seen
 -- (nil: none, or one that cannot be read, as store/entries.py has it: the agent sees all broadcasts again)
 local function split_cursor(value)

@@ -1,4 +1,3 @@
---@include lib/entry
 -- remove a message from the inbox and record its final state; `entry` is its record if the caller has read it. Without
 -- `leases` it was not delivered yet
 local function finish(inbox, leases, index, stream_id, id, state, now, why, entry)

@@ -1,7 +1,3 @@
---@include lib/entry
---@include lib/fields
---@include lib/recovered
---@include lib/stream
 -- the record of an id that was accepted before, where the digest is lost: with that of `message` if the inbox or the
 -- dead letters have just that under the id, so that a retry is known as one; nil if neither has the id
 local function identified(inbox, dead, index, id, message, digest)

@@ -1,8 +1,3 @@
---@include lib/agent
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/stream
 -- open: message id -> JSON of a message that a person has seen and neither answered nor marked as done
 -- record: s stream ID in the inbox, r reader, t seen ms, f flat fields
 

@@ -1,4 +1,3 @@
---@include lib/agent
 -- sessions: 'process:<host>:<pid>:<start>' -> JSON record of a Claude process
 -- record: session, claude (written by join and bind_claude), at (ms); and what it was notified of: of (agent) and on
 --         (Claude session) that this is about, greeted, mail (newest message), feed (last broadcast), found (ms until

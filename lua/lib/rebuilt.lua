@@ -1,4 +1,3 @@
---@include lib/message
 -- the record of a message as far as its entry in a stream tells, where the one of the index was altered: the digest is
 -- lost
 local function rebuilt(stream_id, fields)

@@ -1,7 +1,3 @@
---@include lib/delivery
---@include lib/fields
---@include lib/message
---@include lib/rebuilt
 local function entry_with(stream, id)
   local from = '-'
   repeat

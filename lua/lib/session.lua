@@ -1,4 +1,3 @@
---@include lib/agent
 -- sessions: session id -> JSON record
 -- record: agent, gen (generation), derived (1: its agent's name was derived), at (joined, ms), left (ms its connection
 --         ended or its silence was noticed), and what its hello contained

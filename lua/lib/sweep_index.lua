@@ -1,4 +1,3 @@
---@include lib/entry
 local function is_over(entry, ttl_ms, now)
   if entry.st == 'queued' or entry.st == 'leased' or entry.st == 'dead' then return false end
   if entry.st == 'expired' and entry.w == 'ttl' and entry.x then return false end

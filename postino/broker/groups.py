@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import asdict
 
 import msgspec
+from msgspec.structs import asdict
 
 from postino.broker.agents import Agents
 from postino.broker.guard import Guard

@@ -11,9 +11,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import structlog
 
 from postino.broker.rings import SPAN_S, Chain, Rings
@@ -30,12 +30,11 @@ log = structlog.get_logger()
 Tell = Callable[[str, str, str, int], Awaitable[object]]
 
 
-@dataclass(slots=True)
-class _Pair:
+class _Pair(msgspec.Struct):
     """Two agents: who of them wrote last, and when the one has answered the other."""
 
     last: str
-    turns: deque[float] = field(default_factory=deque)
+    turns: deque[float] = msgspec.field(default_factory=deque)
 
 
 class Counted:

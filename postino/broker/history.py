@@ -50,10 +50,7 @@ class History:
         it did not look at: the next page is the one before `before`.
         """
         names = await self._agents.names()
-        inboxes = list(names.agents)
-        if len(inboxes) > MOST_INDEXES:
-            inboxes = [names.present(each) for each in search.parties()]
-        by_id = [] if before else await self._of_id(search.id or search.q, inboxes)
+        by_id = [] if before else await self._of_id(search.id or search.q, names, search.parties())
         found = await self._fitting(by_id, search, names, limit)
         known = {each.entry for each in found}
         if search.id and found and (search.parties() or len(names.agents) <= MOST_INDEXES):
@@ -101,8 +98,7 @@ class History:
 
     async def _sent(self, agent: str, ids: set[str], names: Names) -> dict[str, HistoryEntry]:
         """Return of what `agent` has sent under up to 20 of these ids what the indexes know, by entry."""
-        inboxes = [*names.agents] if len(names.agents) <= MOST_INDEXES else [names.present(agent)]
-        parts = await asyncio.gather(*(self._of_id(id, inboxes) for id in sorted(ids)[:MOST_SOUGHT]))
+        parts = await asyncio.gather(*(self._of_id(id, names, [agent]) for id in sorted(ids)[:MOST_SOUGHT]))
         entries = [each for part in parts for each in part]
         found = await self._fitting(entries, Search(from_=agent), names, len(entries))
         return {each.entry: each for each in found}
@@ -116,12 +112,17 @@ class History:
             return await self._with_states(found[:limit], names)
         return [each for each in await self._with_states(found, names) if search.fits_state(each.state)][:limit]
 
-    async def _of_id(self, q: str | None, inboxes: list[str]) -> list[StreamEntry]:
-        """Return the entries whose id is `q`, as far as the indexes of these inboxes know them, newest first."""
+    async def _of_id(self, q: str | None, names: Names, parties: list[str]) -> list[StreamEntry]:
+        """Return the entries whose id is `q`, as far as indexes know them, newest first.
+
+        All inboxes are asked or, if there are many, those of `parties`.
+        """
         try:
             id = check_id(q or "")
         except BadField:
             return []
+        few = len(names.agents) <= MOST_INDEXES
+        inboxes = [*names.agents] if few else [names.present(each) for each in parties]
         times = await self._inboxes.accepted_at(inboxes, id)
         parts = await asyncio.gather(*(self._stream.at(ms) for ms in times))
         found = {entry.id: entry for part in parts for entry in part if entry.fields["id"] == id}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
@@ -29,8 +29,7 @@ MOST_TCP = 200  # connections: 64 streams, and far more than the tools of one pe
 LOG = LimitedLog()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """The rules for the requests of one connection."""
 
     hosts: frozenset[str]

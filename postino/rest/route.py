@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from inspect import get_annotations
 from types import UnionType
@@ -22,8 +21,7 @@ PLAIN = "text/plain"
 Handler = Callable[[ApiCall[Any, Any]], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One method of one path.
 
     `refusals` are the error codes beyond those of every route. `bodies` has the records of those statuses whose answer
@@ -34,7 +32,7 @@ class Route:
     path: str
     handler: Handler
     refusals: tuple[str, ...] = ()
-    bodies: Mapping[int, Any] = field(default_factory=dict)
+    bodies: Mapping[int, Any] = msgspec.field(default_factory=dict)
     raw: bool = False  # the handler reads the body itself
     accepts: str = JSON  # the content type of the body of a POST
     gives: str = JSON  # the content type of a 200

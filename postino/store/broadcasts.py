@@ -64,16 +64,15 @@ class BroadcastStream:
         anybody it calls `mark_given`, so that a repeat is labelled and what was missed is told once. With `lease` it is
         told until the cursor moves: the answer that told it may have been lost.
         """
-        values: dict[str, str | int] = {
-            "after": after or "",
-            "limit": limit,
-            "budget": budget or 0,
-            "move": "lease" if lease else "1" if move else "",
-            "ttl_ms": self._ttl_ms,
-            "session": session,
-        }
-        agent, (items, missed, cursor, more) = await self._store.run_following(
-            "read_broadcasts", agent, values, {"ids": self._store.keys.of("index", ALL)}
+        agent, (items, missed, cursor, more) = await self._store.run_named(
+            "read_broadcasts",
+            agent,
+            after=after or "",
+            limit=limit,
+            budget=budget or 0,
+            move="lease" if lease else "1" if move else "",
+            ttl_ms=self._ttl_ms,
+            session=session,
         )
         return BroadcastBatch(
             items=[_unseen(unpacked(fields), fingerprint, bool(given)) for _, given, fields, fingerprint in items],

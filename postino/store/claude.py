@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,8 +31,7 @@ class Waiting(Record, frozen=True, kw_only=True):
     found_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """The agent of a session after it was bound to a Claude session.
 
     `left`: the agent it had before, if that was another one; `made`: that one was created for this session alone.

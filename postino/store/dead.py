@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
 from postino.parts import Part, Place
-from postino.store.entries import extras_of, id_array, listed, number, pairs
+from postino.store.entries import id_array, letter, number, pairs
 from postino.store.parts import part
 from postino.store.store import Table
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A dead letter whose sender has yet to be notified. `death` is 2 when it died again after a requeue, and so on.
 
     `reason` is that of the dead letter.
@@ -83,11 +83,8 @@ class DeadLetters(Table):
 
 def _dead(agent: str, fields: dict[str, str], fingerprint: str) -> Dead:
     return Dead(
-        **listed(fields, fingerprint),
+        **letter(fields, fingerprint),
         to=agent,
-        thread=fields.get("thread") or None,
-        reply_to=fields.get("reply_to") or None,
-        **extras_of(fields),
         delivery=number(fields.get("deliveries")),
         reason=fields.get("reason", ""),
         died_at=iso(number(fields.get("died"))),

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
@@ -55,14 +55,13 @@ QUESTIONS: tuple[Command, ...] = (
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """Calls that share a fence, and the replies so far, those of the fence behind them."""
 
     calls: list[PendingCall]
     needed: int  # replicas that must have it
     missing: int  # replies, those of the fence behind the calls included
-    replies: list[Any] = field(default_factory=list)
+    replies: list[Any] = msgspec.field(default_factory=list)
 
     @property
     def is_trial(self) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
@@ -87,17 +87,18 @@ class Inboxes(Recipients):
         marks, extras = self._store.marks, ""
         if draft.expects is not None or draft.choices is not None:
             extras = encoded(Extras(expects=draft.expects, choices=draft.choices))
-        values: dict[str, str | int] = {
-            "id": draft.id,
-            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
-            "sender": sender.name,
-            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            "max_inbox": self._limits.max_inbox,
-            "ttl_ms": self._limits.ttl_ms,
-            "session": sender.session,
-            "marked_until": marks.until(sender.name, draft.to),
-        }
-        agent, (answer,) = await self._store.run_following("send", draft.to, values)
+        agent, (answer,) = await self._store.run_named(
+            "send",
+            draft.to,
+            id=draft.id,
+            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
+            sender=sender.name,
+            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
+            max_inbox=self._limits.max_inbox,
+            ttl_ms=self._limits.ttl_ms,
+            session=sender.session,
+            marked_until=marks.until(sender.name, draft.to),
+        )
         number, created, known, marked, online, seen, now, person = answer.split()
         marks.note(int(marked), sender.name, agent)
         return Sent(
@@ -136,7 +137,7 @@ class Inboxes(Recipients):
             StoreAway: the answer comes after the lease: others may have been given the messages.
         """
         began = self.clock()
-        values: dict[str, str | int] = {
+        values: dict[str, Any] = {
             "consumer": consumer,
             "limit": limit,
             "budget": budget or READ_BUDGET,
@@ -382,8 +383,7 @@ class Inboxes(Recipients):
         return Swept(bool(more), int(left), int(oldest.partition("-")[0]) if oldest else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
+class Swept(msgspec.Struct, frozen=True):
     """What a sweep of one inbox has left: whether there is `more` to do now, and the messages that remain."""
 
     more: bool
@@ -391,8 +391,7 @@ class Swept:
     oldest_ms: int | None  # when the oldest of them was accepted
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What is known of an id: the message's state, the digest it was accepted with ('': none), and when, in ms."""
 
     state: MessageState

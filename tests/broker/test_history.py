@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +16,7 @@ from postino.several import ManyDraft
 from postino.store.history import NEWEST
 from postino.store.lines import HistoryLine
 from postino.store.marks import Marks
+from postino.store.names import AgentEntry
 from tests.filling import fill
 
 
@@ -24,6 +26,16 @@ async def indexed(broker: Broker, eventually) -> Broker:
     store = broker._store
     await eventually(lambda: store.call("HGET", store.keys.shared("meta"), "indexed_after"), "the index has begun")
     return broker
+
+
+class Walked(dict[str, AgentEntry]):
+    """Agents by name, which count how often a caller goes through all of them."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.walks += 1
+        return super().__iter__()
 
 
 def ids(page: HistoryPage) -> list[str]:
@@ -273,6 +285,20 @@ async def test_the_search_for_an_id_costs_no_more_among_very_many_agents(proxy, 
     assert [id for page in pages for id in ids(page)] == ["m7"]
 
 
+async def test_a_search_for_no_id_does_not_go_through_all_agents(broker: Broker, send) -> None:
+    await asyncio.gather(*(send(broker, f"m{number}", to=f"bob-{number}", thread="t") for number in range(10)))
+    names = await broker._table.names()
+    names.agents = agents = Walked(names.agents)
+
+    assert len((await broker.threads.page()).items) == 1
+    assert len(ids(await broker.history.search())) == 10
+    assert ids(await broker.history.search(Search(agent="bob-7"))) == ["m7"]
+    assert agents.walks == 0
+
+    await broker.history.search(Search(id="m7"))
+    assert agents.walks > 0  # so it would have been counted
+
+
 async def test_a_page_of_the_messages_with_an_id_is_followed_by_those_that_mention_it(broker: Broker, send) -> None:
     await send(broker, "one")
     await send(broker, "two", body="see one")
@@ -327,6 +353,23 @@ async def test_a_name_that_is_busy_is_found_whole_also_where_its_index_begins(br
         f"m{number:03}" for number in range(299, -1, -1) if number % 3
     ]
     assert await store.call("XLEN", store.keys.of("past", "bob")) < 100
+
+
+async def test_the_index_of_a_name_takes_no_more_memory_than_it_holds(broker: Broker, send, say) -> None:
+    store = broker._store
+    await send(broker, "m1", sender="alice")
+    await say(broker, "b1", sender="carol")
+    several = ManyDraft(to=["dave", "erin"], draft=Draft(id="m2", to="dave", body="hello"))
+    await broker.groups.send_many(several, Sender(name="frank", via="http"))
+    store.marks = Marks()  # which knows of no mark
+    await send(broker, "m3", sender="alice")
+
+    for name in ("alice", "bob", "carol", "all", "dave", "erin", "frank"):
+        past = store.keys.of("past", name)
+        assert await store.call("MEMORY", "USAGE", past) < 1_000, name  # a new stream has room for 4 KB
+        assert await store.call("PTTL", past) > 0
+    assert not await store.call("EXISTS", store.keys.shared("copy"))
+    assert ids(await broker.history.search(Search(agent="alice"))) == ["m3", "m1"]
 
 
 async def test_the_index_lasts_as_long_as_the_history_and_no_longer(open_broker, send, eventually) -> None:

@@ -45,6 +45,22 @@ def test_a_daemon_imports_http_while_valkey_starts_and_what_few_requests_need_la
     assert said == ["False", "True True []"]
 
 
+def test_a_daemon_makes_no_dataclass_when_it_starts_each_of_which_takes_half_a_millisecond() -> None:
+    said = said_by("""
+        import sys
+        from postino.daemon import importing
+        with importing.lean():
+            import postino.daemon.serve
+        importing.import_http()
+        modules = [each for name, each in sys.modules.items() if name.startswith("postino.")]
+        kinds = {kind for module in modules for kind in vars(module).values() if isinstance(kind, type)}
+        ours = [kind for kind in kinds if kind.__module__.startswith("postino.")]
+        print([kind.__qualname__ for kind in ours if hasattr(kind, "__dataclass_params__")], len(ours) > 100)
+    """)
+
+    assert said == ["[] True"]
+
+
 def test_what_a_daemon_left_out_is_there_for_whoever_asks() -> None:
     said = said_by("""
         from postino.daemon import importing

@@ -11,9 +11,9 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -34,8 +34,7 @@ DRIVER = DriverInfo()  # with a version that is read from disk: by default once 
 Where = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """What one Sentinel or node says: where the primary is, and how many replicas may take its place."""
 
     where: Where
@@ -114,7 +113,7 @@ class Primary:
         if not self.moves:
             return await handshake
         task = asyncio.create_task(handshake, name="valkey-handshake")
-        where = getattr(connection, "host", ""), getattr(connection, "port", 0)
+        where = _where(connection)
         try:
             now = where
             while now == where and not (await asyncio.wait([task], timeout=LOOK_S))[0]:
@@ -139,10 +138,7 @@ class Primary:
 
     def failed(self, connection: AbstractConnection) -> None:
         """Note that a connection could not be used: a redirection may have named a server that is gone."""
-        if self._hint is not None and self._hint[0] == (
-            getattr(connection, "host", ""),
-            getattr(connection, "port", 0),
-        ):
+        if self._hint is not None and self._hint[0] == _where(connection):
             self._hint = None
 
     async def look(self) -> None:
@@ -168,9 +164,7 @@ class Primary:
         named = Counter(each.where for each in answers).most_common(1)
         if not named or named[0][1] < needed:
             raise ConnectionError(_no_majority(name, len(self.address.servers), needed, answers, errors))
-        where = named[0][0]
-        self.known_replicas = max(each.replicas for each in answers if each.where == where)
-        return where
+        return self._found(named[0][0], answers)
 
     async def _of_cluster(self) -> Where:
         peers = tuple(dict.fromkeys((*self._peers, *self.address.servers)))
@@ -180,7 +174,9 @@ class Primary:
             raise ConnectionError(
                 f"no node of the cluster names an owner of slot {self._slot}: {'; '.join(map(str, errors)) or 'none'}"
             )
-        where = named[0][0]
+        return self._found(named[0][0], answers)
+
+    def _found(self, where: Where, answers: list[Named]) -> Where:
         self.known_replicas = max(each.replicas for each in answers if each.where == where)
         return where
 
@@ -248,6 +244,10 @@ async def ask(connection: AbstractConnection, questions: Sequence[Command]) -> l
 def shown(where: Where) -> str:
     """Return host and port in one word."""
     return f"[{where[0]}]:{where[1]}" if ":" in where[0] else f"{where[0]}:{where[1]}"
+
+
+def _where(connection: AbstractConnection) -> Where:
+    return getattr(connection, "host", ""), getattr(connection, "port", 0)
 
 
 def _by_sentinel(server: Where, replies: list[Any]) -> Named:
