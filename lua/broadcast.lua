@@ -43,7 +43,8 @@ if altered or existing and existing.d == '' then
 end
 if altered or existing then
   if not existing or existing.d ~= digest then
-    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+    --@include lib/other_content
+    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted ' .. other_content(existing))
   end
   return { 'ok', existing.q, 0, 0 }
 end

@@ -82,7 +82,8 @@ local function send(keys, args)
       existing = identified(inbox, dead, index, id, message, digest)
     end
     if not existing or existing.d ~= digest then
-      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+      --@include lib/other_content
+      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted ' .. other_content(existing))
     end
     return 'ok ' .. existing.q .. ' 0' .. known .. '0 ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
   end

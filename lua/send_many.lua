@@ -77,7 +77,9 @@ for at, name in ipairs(names) do
       existing = identified(each.inbox, each.dead, each.index, id, message, digest)
     end
     if not existing or existing.d ~= digest then
-      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted for ' .. name .. ' with other content')
+      --@include lib/other_content
+      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted for ' .. name .. ' '
+        .. other_content(existing))
     end
     each.seq = existing.q
   else
