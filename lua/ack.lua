@@ -35,9 +35,14 @@ if acting == '1' then
 end
 local marks, ended = {}, {}
 for at, id in ipairs(cjson.decode(ids)) do
-  local entry = load_entry(index, id)
+  local entry, altered = load_entry(index, id)
   local repeated = entry and entry.st == 'acked' and entry.r == consumer
   local held = entry and (entry.st == 'leased' or entry.st == 'queued') and delivery_of(inbox, entry.s) == consumer
+  if altered or entry and not held and not repeated then
+    --@include lib/recovered
+    entry = (altered or is_misplaced(inbox, entry)) and recovered(inbox, nil, id)
+    held = entry and delivery_of(inbox, entry.s) == consumer
+  end
   if held then
     finish(inbox, leases, index, entry.s, id, 'acked', time, nil, entry)
     ended[#ended + 1] = id

@@ -36,10 +36,15 @@ local wrong = not_acting_as(agents, presence, sessions, session, sender, now)
 if wrong then return wrong end
 local refusal = importing(meta)
 if refusal then return refusal end
-local existing = load_entry(index, id)
-if existing then
-  if existing.d ~= digest then
-    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+local existing, altered = load_entry(index, id)
+if altered or existing and existing.d == '' then
+  --@include lib/identified
+  existing = identified(broadcasts, nil, index, id, message, digest)
+end
+if altered or existing then
+  if not existing or existing.d ~= digest then
+    --@include lib/other_content
+    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted ' .. other_content(existing))
   end
   return { 'ok', existing.q, 0, 0 }
 end

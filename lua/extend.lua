@@ -19,8 +19,14 @@ if target then return { 'alias', target } end
 local now = now_ms()
 local extended, rejected = {}, {}
 for _, id in ipairs(cjson.decode(ids)) do
-  local entry = load_entry(index, id)
-  if entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer then
+  local entry, altered = load_entry(index, id)
+  local held = entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer
+  if altered or entry and not held then
+    --@include lib/recovered
+    entry = (altered or is_misplaced(inbox, entry)) and recovered(inbox, nil, id)
+    held = entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer
+  end
+  if held then
     redis.call('ZADD', leases, now + lease_ms, entry.s)
     extended[#extended + 1] = id
   else

@@ -31,9 +31,14 @@ local now, _ = now_ms(), nil
 _, max_deliveries = bounds_of(agents, agent, 0, max_deliveries)
 local returned, rejected, died = {}, {}, {}
 for at, id in ipairs(cjson.decode(ids)) do
-  local entry = load_entry(index, id)
+  local entry, altered = load_entry(index, id)
   local holder, deliveries = nil, 0
   if entry and entry.st == 'leased' then holder, deliveries = delivery_of(inbox, entry.s) end
+  if altered or entry and not holder then
+    --@include lib/recovered
+    entry = (altered or is_misplaced(inbox, entry)) and recovered(inbox, nil, id)
+    if entry then holder, deliveries = delivery_of(inbox, entry.s) end
+  end
   if holder ~= consumer or (counts and counts[at] ~= deliveries) then
     rejected[#rejected + 1] = id
   elseif deliveries >= max_deliveries and not undo then

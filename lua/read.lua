@@ -102,7 +102,12 @@ end
 -- `deliveries` may be text; `held`: it is pending in the group and has a lease or a time before which it is not given
 -- out
 local function lease(stream_id, id, fields, deliveries, repeated, held)
-  local entry = load_entry(index, id)
+  local entry, digest = load_entry(index, id), nil
+  if not entry or entry.s ~= stream_id then
+    --@include lib/rebuilt
+    entry = record_at(stream_id, id, fields, entry)
+    digest = entry == false and '?'
+  end
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, time
     repeated = repeated or entry.a -- before a requeue, which restarted the count
@@ -115,7 +120,7 @@ local function lease(stream_id, id, fields, deliveries, repeated, held)
   end
   if repeated then repeats = repeats + 1 end
   reply[#reply + 1] = stream_id .. ' ' .. deliveries .. (repeated and ' 1 ' or ' 0 ') .. #fields .. ' '
-    .. (entry and entry.d or '')
+    .. (entry and entry.d or digest or '')
   for _, each in ipairs(fields) do reply[#reply + 1] = each end
   ids[#ids + 1] = id
 end

@@ -32,6 +32,10 @@ else
   for _, id in ipairs(cjson.decode(ids)) do
     local entry = load_entry(index, id)
     local fields = entry and (entry.st == 'dead' or entry.st == 'expired') and fields_at(dead, entry.s)
+    if not fields then -- its record may have been altered
+      entry = recovered(nil, dead, id)
+      fields = entry and fields_at(dead, entry.s)
+    end
     if not fields then return redis.error_reply('UNKNOWN_MESSAGE ' .. id .. ' is not a dead letter of ' .. agent) end
     letters[#letters + 1] = { entry.s, fields }
   end
@@ -44,9 +48,9 @@ end
 local added = { reason = true, deliveries = true, died = true }
 local moved = {}
 for _, letter in ipairs(letters) do
-  local fields, id, from, _, _, seq, t = {}, message_of(letter[2])
+  local fields, id = {}, message_of(letter[2])
   -- built before anything moves, because a script that fails half way does not roll back
-  local entry = load_entry(index, id) or { d = '', q = seq, t = t, f = from }
+  local entry = load_entry(index, id) or rebuilt(letter[1], letter[2])
   -- an id named twice is moved once
   if redis.call('XDEL', dead, letter[1]) == 1 then
     for at = 1, #letter[2], 2 do
@@ -56,7 +60,7 @@ for _, letter in ipairs(letters) do
     end
     entry.s = redis.call('XADD', inbox, '*', unpack(fields))
     entry.st, entry.n, entry.r, entry.l, entry.e, entry.w = 'queued', 0, nil, nil, nil, nil
-    entry.a = entry.a or tonumber(field(letter[2], 'deliveries')) > 0 or nil
+    entry.a = entry.a or (tonumber(field(letter[2], 'deliveries')) or 1) > 0 or nil
     save_entry(index, id, entry)
     moved[#moved + 1] = id
   end

@@ -75,9 +75,15 @@ local function send(keys, args)
 
   local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
   if existing then
+    --@include lib/entry
     existing = entry_of(existing)
-    if existing.d ~= digest then
-      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+    if not existing or existing.d == '' then
+      --@include lib/identified
+      existing = identified(inbox, dead, index, id, message, digest)
+    end
+    if not existing or existing.d ~= digest then
+      --@include lib/other_content
+      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted ' .. other_content(existing))
     end
     return 'ok ' .. existing.q .. ' 0' .. known .. '0 ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
   end

@@ -72,8 +72,14 @@ for at, name in ipairs(names) do
   each.last, each.leaves = tonumber(last) or 0, leaves
   if existing then
     existing = entry_of(existing)
-    if existing.d ~= digest then
-      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted for ' .. name .. ' with other content')
+    if not existing or existing.d == '' then
+      --@include lib/identified
+      existing = identified(each.inbox, each.dead, each.index, id, message, digest)
+    end
+    if not existing or existing.d ~= digest then
+      --@include lib/other_content
+      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted for ' .. name .. ' '
+        .. other_content(existing))
     end
     each.seq = existing.q
   else

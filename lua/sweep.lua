@@ -59,7 +59,11 @@ if redis.call('EXISTS', inbox) == 1 then
     end
   end
 end
-local forgotten, through = sweep_index(index, ttl_ms, now, 200)
+local function mend(id)
+  --@include lib/recovered
+  return recovered(inbox, dead, id)
+end
+local forgotten, through = sweep_index(index, ttl_ms, now, 200, mend)
 if forgotten > 20 and not through then more = 1 end -- else the next round of housekeeping is soon enough
 local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
 return { 'ok', ended, forgotten, deleted, more, redis.call('XLEN', inbox), oldest and oldest[1] or '' }

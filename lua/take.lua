@@ -31,8 +31,13 @@ local wrong = not_acting_as(agents, presence, sessions, acting == '1' and consum
 if wrong then return wrong end
 
 ttl_ms, max_deliveries = bounds_of(agents, agent, tonumber(ttl_ms), tonumber(max_deliveries))
-local entry = load_entry(index, id)
+local entry, altered = load_entry(index, id)
 local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(inbox, entry.s)
+if altered or entry and fields == nil then
+  --@include lib/recovered
+  entry = recovered(inbox, nil, id)
+  fields = entry and fields_at(inbox, entry.s)
+end
 if not fields or lasts(leases, entry.s, now) or is_expired(entry.s, ttl_ms, now) then return { 'ok' } end
 local holder, deliveries = delivery_of(inbox, entry.s)
 if deliveries >= max_deliveries then return { 'ok' } end

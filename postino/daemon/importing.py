@@ -17,7 +17,8 @@ from typing import Any
 HIDDEN = ("rich", "opentelemetry")
 #: what is needed of the packages whose own code loads all the rest. aiohttp's clients and redis-py's, for which the
 #: former also reads the 140 certificates of the system, take 80 ms, a third of the start
-STORE_PARTS = {
+STORE_PARTS: dict[str, tuple[str, ...]] = {
+    "importlib.metadata": (),  # by which redis-py would find its version
     "redis": ("redis.exceptions",),
     "redis.asyncio": ("redis.asyncio.connection", "redis.asyncio.retry"),
 }

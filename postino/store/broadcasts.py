@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import structlog
 
 from postino.errors import UnknownMessage
@@ -96,9 +97,12 @@ class BroadcastStream:
             UnknownMessage: nothing is known of that broadcast, or no longer.
         """
         value = await self._store.call("HGET", self._store.keys.of("index", ALL), id)
-        if not value:
+        if value is None:
             raise UnknownMessage(f"no broadcast {id} is known, or no longer")
-        entry = IndexEntry.parse(value)
+        try:
+            entry = IndexEntry.told(value)
+        except (msgspec.MsgspecError, ValueError):  # the disk has altered it
+            raise UnknownMessage(f"what is stored about broadcast {id} was altered and cannot be read") from None
         agent, _ = await self._store.run_named("move_cursor", agent, cursor=f"{entry.s} {entry.q}")
         return agent
 

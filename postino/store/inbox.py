@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from functools import partial
 from typing import Any
@@ -44,6 +45,7 @@ PERSON_TTL_MS = 30 * 24 * 3600 * 1000  # least time to live of mail to people, a
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
 
+_ALTERED = (msgspec.MsgspecError, ValueError, OverflowError)  # what a record that the disk has altered raises
 
 log = structlog.get_logger()
 
@@ -312,23 +314,31 @@ class Inboxes(Recipients):
     async def _known_or_none(self, agent: str, id: str) -> Known | None:
         try:
             return await self._known(agent, id)
-        except (UnknownMessage, msgspec.MsgspecError, ValueError):  # the latter two: the disk has altered the record
+        except UnknownMessage:
             return None
 
     async def _known(self, agent: str, id: str) -> Known:
         agent, (value, lease_end, now, person) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
-        entry = IndexEntry.parse(value)
         lease_ms = int(float(lease_end)) if lease_end else None
         ttl_ms = max(self._limits.ttl_ms, PERSON_TTL_MS) if person else self._limits.ttl_ms
-        return Known(entry.state(agent, id, lease_ms, int(now), ttl_ms), entry.d, entry.t)
+        try:
+            entry = IndexEntry.told(value)
+            return Known(entry.state(agent, id, lease_ms, int(now), ttl_ms), entry.d, entry.t)
+        except _ALTERED:
+            raise UnknownMessage(f"what is stored about message {id} was altered and cannot be read") from None
 
     async def accepted_at(self, agents: list[str], id: str) -> list[int]:
         """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""
         keys = [self._store.keys.of("index", agent) for agent in (*agents, ALL)]
         found = await asyncio.gather(*(self._store.query("HGET", key, id) for key in keys))
-        return sorted({IndexEntry.parse(each).t for each in found if each}, reverse=True)
+        times = set[int]()
+        for each in found:
+            with contextlib.suppress(*_ALTERED):
+                if each:
+                    times.add(IndexEntry.told(each).t)
+        return sorted(times, reverse=True)
 
     async def present(self, name: str) -> str:
         """Return the present name of an agent; `name` itself if nobody ever had it."""

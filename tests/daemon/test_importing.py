@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE_S, until
 #: what the first request needs none of; whatever does imports it then
 LATER = {
     *("mcp", "mcp_types", "pydantic", "markdown_it", "pygments", "apprise", "textual", "anyio", "httpx"),
-    *("rich", "opentelemetry", "prometheus_client.exposition", "wsgiref"),
+    *("rich", "opentelemetry", "zipfile", "prometheus_client.exposition", "wsgiref"),
     *("aiohttp.client", "aiohttp.connector", "aiohttp.tracing", "aiohttp.cookiejar"),
     *("redis.client", "redis.commands", "redis.cluster", "redis.asyncio.client", "redis.asyncio.cluster"),
 }

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
+import redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -29,7 +30,7 @@ CONNECT_TIMEOUT_S = 1.0
 ASK_S = 0.5  # for one Sentinel or node to answer; all are asked at once, and a majority is enough
 LOOK_S = 0.1  # between two questions whether a server that does not answer is still the primary
 HINT_S = 5.0  # that a redirection is followed without asking: nodes that were not told yet would name the former owner
-DRIVER = DriverInfo()  # with a version that is read from disk: by default once for every connection
+DRIVER = DriverInfo(lib_version=redis.__version__)  # by default it is read from disk, once for every connection
 
 Where = tuple[str, int]
 
