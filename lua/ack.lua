@@ -16,18 +16,10 @@ ARGV     agent     the reader's present name
          acting    '1': the consumer is a session that must act as the agent
 RETURNS  one text: ok and a space, then of each id 1 acknowledged | 0 rejected
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/delivery
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/now
-local inbox, leases, index, events, agents, presence, sessions, changes = unpack(KEYS)
-local agent, consumer, ids = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 local stored = redis.call('HGET', agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
   --@include lib/agent
@@ -36,16 +28,21 @@ if not stored or string.sub(stored, 1, 1) == '@' then
   stored = nil
 end
 local now, time = now_ms()
-if ARGV[4] == '1' then
+if acting == '1' then
   --@include lib/acting
   local wrong = not_acting_as(agents, presence, sessions, consumer, agent, now)
   if wrong then return wrong end
 end
 local marks, ended = {}, {}
-for at, id in ipairs(ids) do
-  local entry = load_entry(index, id)
+for at, id in ipairs(cjson.decode(ids)) do
+  local entry, altered = load_entry(index, id)
   local repeated = entry and entry.st == 'acked' and entry.r == consumer
   local held = entry and (entry.st == 'leased' or entry.st == 'queued') and delivery_of(inbox, entry.s) == consumer
+  if altered or entry and not held and not repeated then
+    --@include lib/recovered
+    entry = (altered or is_misplaced(inbox, entry)) and recovered(inbox, nil, id)
+    held = entry and delivery_of(inbox, entry.s) == consumer
+  end
   if held then
     finish(inbox, leases, index, entry.s, id, 'acked', time, nil, entry)
     ended[#ended + 1] = id

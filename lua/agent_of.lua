@@ -10,11 +10,6 @@ RETURNS  agent
 ERRORS   NONE
 TIME     O(n) in the sessions of the agent
 ]]
---@include lib/derived
---@include lib/now
---@include lib/session
-local agents, presence, sessions = unpack(KEYS)
-local session = ARGV[1]
 local known = load_session(agents, sessions, session)
 if not known or lost_derived_name(agents, presence, sessions, known, session, now_ms()) then return {} end
 return { known.agent }

@@ -15,15 +15,7 @@ RETURNS  agent, the agent it was before if that is another one, or '', 1 if that
 ERRORS   NONE
 TIME     O(n) in the sessions of the agents
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/event
---@include lib/json
---@include lib/now
---@include lib/presence
---@include lib/session
-local agents, presence, sessions, events, changes = unpack(KEYS)
-local session, process, claude, now = ARGV[1], 'process:' .. ARGV[2], ARGV[3], now_ms()
+local now = now_ms()
 local known = load_session(agents, sessions, session)
 if not known then return {} end
 
@@ -50,7 +42,7 @@ end
 known.claude_session = claude
 save_session(sessions, session, known)
 record_claude(agents, presence, sessions, claude, known.agent, session, now)
-local record = load_json(sessions, process) or {}
+local record = load_json(sessions, 'process:' .. process) or {}
 record.session, record.claude, record.at = session, claude, now
-save_json(sessions, process, record)
+save_json(sessions, 'process:' .. process, record)
 return { known.agent, left, made }

@@ -14,6 +14,7 @@ KEYS     broadcasts      stream   {po}:broadcasts4
          past            stream   {po}:past:all
          past_from       stream   {po}:past:<sender>
          changes         stream   {po}:changes
+         copy            stream   {po}:copy, which there is only within lib/past
 ARGV     id              broadcast id
          digest          fingerprint of the content
          sender          who sends
@@ -23,36 +24,27 @@ ARGV     id              broadcast id
          session         the session that must act as the sender, or ''
          marked_until    ms until which the caller knows entries of both names to be marked in the history
 RETURNS  ok, number, 1 created | 0 repeated, ms of new marks | 0
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED  the id was accepted with other content
          IMPORTING   nothing was stored
          WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the broadcasts
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/cursor
---@include lib/entry
---@include lib/importing
---@include lib/now
---@include lib/number
---@include lib/past
---@include lib/save_cursor
---@include lib/sweep_index
-local broadcasts, feed, index, cursors, history, agents, presence, sessions, meta = unpack(KEYS, 1, 9)
-local past, past_from, changes = unpack(KEYS, 10, 12)
-local id, digest, from, message = unpack(ARGV, 1, 4)
-local max_broadcasts, ttl_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[7], from, now)
+ttl_ms = tonumber(ttl_ms)
+local wrong = not_acting_as(agents, presence, sessions, session, sender, now)
 if wrong then return wrong end
 local refusal = importing(meta)
 if refusal then return refusal end
-local existing = load_entry(index, id)
-if existing then
-  if existing.d ~= digest then
-    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+local existing, altered = load_entry(index, id)
+if altered or existing and existing.d == '' then
+  --@include lib/identified
+  existing = identified(broadcasts, nil, index, id, message, digest)
+end
+if altered or existing then
+  if not existing or existing.d ~= digest then
+    --@include lib/other_content
+    return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted ' .. other_content(existing))
   end
   return { 'ok', existing.q, 0, 0 }
 end
@@ -62,13 +54,13 @@ local seq = last + 1
 redis.call('HSET', feed, 'last', seq)
 message = seq .. ' ' .. time .. ' ' .. message
 local stream_id = redis.call('XADD', broadcasts, 'MAXLEN', max_broadcasts, '*', 'm', message)
-redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, from))
+redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'acked', time, sender))
 local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', 'all', message)
-local marked = mark_both(past, past_from, entry, ARGV[8], ttl_ms, now)
-local sender = alias_of(agents, from) or from
-if redis.call('HEXISTS', agents, sender) == 1 then
-  local _, seen = load_cursor(cursors, sender)
-  if (seen or first - 1) >= last then save_cursor(cursors, changes, sender, stream_id .. ' ' .. seq) end
+local marked = mark_both(past, past_from, copy, entry, marked_until, ttl_ms, now)
+local present = alias_of(agents, sender) or sender
+if redis.call('HEXISTS', agents, present) == 1 then
+  local _, seen = load_cursor(cursors, present, last)
+  if (seen or first - 1) >= last then save_cursor(cursors, changes, present, stream_id .. ' ' .. seq) end
 end
 if seq % 16 == 0 then sweep_index(index, ttl_ms, now, 256) end
 return { 'ok', seq, 1, marked }

@@ -17,20 +17,13 @@ RETURNS  ok
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/message
---@include lib/move_to_dead
---@include lib/now
---@include lib/stream
-local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
-  agents = KEYS[6], notices = KEYS[7] }
-local agent, stream_id = ARGV[1], ARGV[2]
-local target = alias_of(keys.agents, agent)
+local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
+  notices = notices }
+local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local fields = fields_at(keys.inbox, stream_id) or cjson.decode(ARGV[3])
+fields = fields_at(inbox, stream_id) or cjson.decode(fields)
 -- by its place it can be requeued
 if message_of(fields) == '' then fields[#fields + 1], fields[#fields + 2] = 'id', stream_id end
-local _, deliveries = delivery_of(keys.inbox, stream_id)
-move_to_dead(keys, agent, stream_id, fields, deliveries, now_ms(), tonumber(ARGV[4]), 'altered')
+local _, deliveries = delivery_of(inbox, stream_id)
+move_to_dead(keys, agent, stream_id, fields, deliveries, now_ms(), tonumber(max_dead), 'altered')
 return { 'ok' }

@@ -20,16 +20,10 @@ ARGV     agent       the present name
          max_dead    most dead letters stored
 RETURNS  one text of: ok, messages a read could return now, unseen broadcasts
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(log n) in the messages of each agent
 ]]
---@include lib/available
---@include lib/cursor
---@include lib/each_call
---@include lib/now
---@include lib/number
 local agents = KEYS[2]
 local now = now_ms()
 
@@ -61,7 +55,7 @@ local function check(keys, args) -- seldom used keys go by their number, see sen
     left = select(2, expire(keys, agent, mail_ttl_ms, now, tonumber(max_dead)))
   end
   local last, first = broadcast_bounds(KEYS[3], KEYS[4], now, ttl_ms)
-  local _, seen = load_cursor(KEYS[5], agent)
+  local _, seen = load_cursor(KEYS[5], agent, last)
   return 'ok ' .. available(inbox, leases, now) - left .. ' ' .. math.max(0, last - math.max(seen or 0, first - 1))
 end
 

@@ -7,23 +7,16 @@ KEYS     inbox   stream   {po}:inbox4:<agent>
          events  stream   {po}:events3
          agents  hash     {po}:agents
 ARGV     agent   the present name
-         until   clear up to this stream ID, which the previous call returned; '+' in the first call
+         till    clear up to this stream ID, which the previous call returned; '+' in the first call
 RETURNS  ok, stream ID up to which more remain or '', number of messages cleared
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the inbox
 ]]
---@include lib/agent
---@include lib/drain
---@include lib/event
---@include lib/finish
---@include lib/message
---@include lib/now
-local inbox, leases, index, events, agents = unpack(KEYS)
-local agent, now = ARGV[1], now_ms()
+local now = now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local rest, count = drain(inbox, ARGV[2], function(stream_id, fields)
+local rest, count = drain(inbox, till, function(stream_id, fields)
   finish(inbox, leases, index, stream_id, (message_of(fields)), 'cleared', now, 'cleared')
 end)
 if count > 0 then emit(events, 'msg_clear', 'to', agent, 'count', count) end

@@ -9,13 +9,9 @@ RETURNS  number of broadcasts deleted
 ERRORS   NONE
 TIME     O(n) in the broadcasts
 ]]
---@include lib/cursor
---@include lib/event
---@include lib/now
-local broadcasts, feed, events = unpack(KEYS)
-local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ARGV[1]))
+local last, first = broadcast_bounds(broadcasts, feed, now_ms(), tonumber(ttl_ms))
 if first > last then return 0 end
-local cleared = cjson.decode(redis.call('HGET', feed, 'cleared') or '[]')
+local cleared = cleared_ranges(feed)
 local latest = cleared[#cleared]
 if latest and latest[2] == first - 1 then latest[2] = last else cleared[#cleared + 1] = { first, last } end
 if #cleared > 64 then

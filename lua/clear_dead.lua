@@ -6,23 +6,16 @@ KEYS     index   hash     {po}:index:<agent>
          events  stream   {po}:events3
          agents  hash     {po}:agents
 ARGV     agent   the present name
-         until   clear up to this stream ID, which the previous call returned; '+' in the first call
+         till    clear up to this stream ID, which the previous call returned; '+' in the first call
 RETURNS  ok, stream ID up to which more remain or '', number of letters deleted
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the letters
 ]]
---@include lib/agent
---@include lib/delete_dead
---@include lib/drain
---@include lib/event
---@include lib/message
---@include lib/now
-local index, dead, events, agents = unpack(KEYS)
-local agent, now = ARGV[1], now_ms()
+local now = now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local rest, count = drain(dead, ARGV[2], function(stream_id, fields)
+local rest, count = drain(dead, till, function(stream_id, fields)
   delete_dead(dead, index, stream_id, (message_of(fields)), 'cleared', now, 'cleared')
 end)
 if count > 0 then emit(events, 'dead_clear', 'to', agent, 'count', count) end

@@ -11,12 +11,8 @@ RETURNS  of each name its record, or '' if it is no agent's present name; which 
 ERRORS   NONE
 TIME     O(n) in the names and their sessions
 ]]
---@include lib/agent
---@include lib/lasts
---@include lib/now
-local agents, presence, sessions = unpack(KEYS, 1, 3)
 local now, found = now_ms(), {}
-for at, name in ipairs(cjson.decode(ARGV[1])) do
+for at, name in ipairs(cjson.decode(names)) do
   local inbox, leases, dead = unpack(KEYS, at * 3 + 1, at * 3 + 3)
   local record, online, latest = load_agent(agents, name), {}, nil
   for number, session in ipairs(record and record.sessions or {}) do

@@ -15,14 +15,7 @@ RETURNS  ok, ids that are done now or were before, unknown ids
 ERRORS   UNKNOWN_AGENT  the inbox is no person's
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/event
---@include lib/now
---@include lib/open_message
---@include lib/people
-local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], open = KEYS[4], agents = KEYS[6] }
-local open, events, agents = unpack(KEYS, 4, 6)
-local agent, reader, ids = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
+local keys = { inbox = inbox, leases = leases, index = index, open = open, agents = agents }
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 if not is_person(load_agent(agents, agent), agent) then
@@ -30,7 +23,7 @@ if not is_person(load_agent(agents, agent), agent) then
 end
 local now = now_ms()
 local opened, ended, done, unknown = {}, {}, {}, {}
-for _, id in ipairs(ids) do
+for _, id in ipairs(cjson.decode(ids)) do
   local record, holder = open_message(keys, id, reader, now)
   if record then opened[#opened + 1] = id end
   if redis.call('HDEL', open, id) == 1 or record then ended[#ended + 1] = id end

@@ -9,8 +9,6 @@ RETURNS  of the events and then of the history: the oldest ID stored | '', the n
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/fields
-local events, history = unpack(KEYS)
 local reply = {}
 for _, stream in ipairs({ events, history }) do
   local first, newest, lost = '', '0-0', 0
@@ -20,8 +18,6 @@ for _, stream in ipairs({ events, history }) do
     first = oldest and oldest[1] or ''
     newest, lost = field(known, 'last-generated-id'), field(known, 'entries-added') - field(known, 'length')
   end
-  reply[#reply + 1] = first
-  reply[#reply + 1] = newest
-  reply[#reply + 1] = lost
+  for _, value in ipairs({ first, newest, lost }) do reply[#reply + 1] = value end
 end
 return reply

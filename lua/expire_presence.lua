@@ -12,18 +12,9 @@ RETURNS  number of sessions taken offline
 ERRORS   NONE
 TIME     O(n) in the sessions taken offline
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/departure
---@include lib/now
---@include lib/number
---@include lib/presence
---@include lib/session
-local agents, presence, sessions, events, departures, changes = unpack(KEYS)
 local now = now_ms()
 -- the clock was stepped back since these signs of life: without this they would keep their sessions online for its
 -- length
-local online_ms = tonumber(ARGV[1])
 local longest = now + online_ms
 local later = '(' .. digits(longest + 1000)
 for _, session in ipairs(redis.call('ZRANGEBYSCORE', presence, later, '+inf', 'LIMIT', 0, 1000)) do

@@ -16,22 +16,17 @@ RETURNS  ok, items; an item is stream ID, flat fields, index record or '', deliv
 ERRORS   NONE
 TIME     O(limit)
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/fields
---@include lib/message
-local inbox, leases, index, agents = unpack(KEYS)
-local agent, from, limit, bytes = ARGV[1], '(' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+limit, bytes = tonumber(limit), tonumber(bytes)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local items, used = {}, 0
 while #items < limit do
-  local batch = redis.call('XRANGE', inbox, from, '+', 'COUNT', 16)
+  local batch = redis.call('XRANGE', inbox, '(' .. after, '+', 'COUNT', 16)
   if #batch == 0 then break end
   for _, each in ipairs(batch) do
     local stream_id, fields = each[1], each[2]
     local id = message_of(fields)
-    used, from = used + bytes_of(fields), '(' .. stream_id
+    used, after = used + bytes_of(fields), stream_id
     if #items == limit or (#items > 0 and used > bytes) then return { 'ok', items } end
     local _, deliveries = delivery_of(inbox, stream_id)
     items[#items + 1] = { stream_id, fields, redis.call('HGET', index, id) or '',

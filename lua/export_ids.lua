@@ -11,9 +11,6 @@ RETURNS  ok, cursor, items; an item is id, index record
 ERRORS   NONE
 TIME     O(count)
 ]]
---@include lib/agent
-local index, agents = unpack(KEYS)
-local agent, cursor, count = ARGV[1], ARGV[2], ARGV[3]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local reply = redis.call('HSCAN', index, cursor, 'COUNT', count)

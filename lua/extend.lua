@@ -14,19 +14,19 @@ RETURNS  ok, extended ids, rejected ids
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/entry
---@include lib/now
-local inbox, leases, index, agents = unpack(KEYS)
-local agent, consumer, ids, lease_ms = ARGV[1], ARGV[2], cjson.decode(ARGV[3]), tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
 local extended, rejected = {}, {}
-for _, id in ipairs(ids) do
-  local entry = load_entry(index, id)
-  if entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer then
+for _, id in ipairs(cjson.decode(ids)) do
+  local entry, altered = load_entry(index, id)
+  local held = entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer
+  if altered or entry and not held then
+    --@include lib/recovered
+    entry = (altered or is_misplaced(inbox, entry)) and recovered(inbox, nil, id)
+    held = entry and entry.st == 'leased' and delivery_of(inbox, entry.s) == consumer
+  end
+  if held then
     redis.call('ZADD', leases, now + lease_ms, entry.s)
     extended[#extended + 1] = id
   else

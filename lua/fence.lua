@@ -8,4 +8,4 @@ RETURNS  1 the first time | 0
 ERRORS   NONE
 TIME     O(1)
 ]]
-return redis.call('HSET', KEYS[1], 'fence', '')
+return redis.call('HSET', meta, 'fence', '')

@@ -19,13 +19,6 @@ RETURNS  ok, 1 removed | 0 unknown: of a name under which somebody has only read
 ERRORS   AGENT_BUSY  it is online or has mail
 TIME     O(n) in the aliases and in the members of its groups
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
---@include lib/now
---@include lib/presence
-local inbox, leases, index, dead, open, agents, cursors, groups, presence, events, changes = unpack(KEYS)
-local agent, ttl_ms = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = load_reader(agents, agent)

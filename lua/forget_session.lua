@@ -8,7 +8,5 @@ RETURNS  1 deleted | 0 changed since
 ERRORS   NONE
 TIME     O(1)
 ]]
-local sessions = unpack(KEYS)
-local session, record = unpack(ARGV)
 if redis.call('HGET', sessions, session) ~= record then return 0 end
 return redis.call('HDEL', sessions, session)

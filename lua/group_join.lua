@@ -15,26 +15,19 @@ RETURNS  ok, the group's name, number of members, 1 joined | 0 it was a member, 
 ERRORS   GROUP_FULL   the group has `max_members` members, or the agent is in `max_groups` groups
 TIME     O(n) in the members
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
---@include lib/now
-local agents, groups, events, changes = unpack(KEYS)
-local agent, group = ARGV[1], ARGV[2]
-local max_members, max_groups = tonumber(ARGV[4]), tonumber(ARGV[5])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local found = load_group(groups, group) or { name = ARGV[3], since = now, members = {} }
+local found = load_json(groups, group) or { name = title, since = now, members = {} }
 local record = agent_from(agents, agent, now)
 local known = (record.seen or 0) > 0 and 1 or 0
 local others = without(found.members, agent)
 if #others < #found.members then return { 'ok', found.name, #found.members, 0, known } end
-if #others >= max_members then
+if #others >= tonumber(max_members) then
   return redis.error_reply('GROUP_FULL #' .. found.name .. ' already has ' .. max_members .. ' members')
 end
 record.groups = without(record.groups, group)
-if #record.groups >= max_groups then
+if #record.groups >= tonumber(max_groups) then
   return redis.error_reply('GROUP_FULL ' .. agent .. ' is already in ' .. max_groups .. ' groups')
 end
 record.groups[#record.groups + 1] = group

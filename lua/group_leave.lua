@@ -12,14 +12,9 @@ RETURNS  ok, the group's name or '', number of members that are left, 1 left | 0
 ERRORS   NONE
 TIME     O(n) in the members
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
-local agents, groups, events, changes = unpack(KEYS)
-local agent, group = ARGV[1], ARGV[2]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local found = load_group(groups, group)
+local found = load_json(groups, group)
 if not found then return { 'ok', '', 0, 0 } end
 local others = without(found.members, agent)
 if #others == #found.members then return { 'ok', found.name, #others, 0 } end

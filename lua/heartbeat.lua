@@ -14,14 +14,6 @@ RETURNS  ok, 1 the agent is online | 0
 ERRORS   NONE
 TIME     O(n) in the sessions of the agent
 ]]
---@include lib/agent
---@include lib/departure
---@include lib/event
---@include lib/json
---@include lib/now
---@include lib/presence
-local agents, presence, sessions, events, departures, changes = unpack(KEYS)
-local agent, online_ms = ARGV[1], tonumber(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
@@ -36,7 +28,7 @@ for _, each in ipairs(record.sessions or {}) do
   end
 end
 local session = 'http:' .. agent
-if online_ms > 0 then
+if tonumber(online_ms) > 0 then
   add_session(record, session)
   redis.call('ZADD', presence, now + online_ms, session)
   save_json(sessions, session, { agent = agent, gen = 0, at = now })

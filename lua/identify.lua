@@ -9,13 +9,11 @@ RETURNS  the store's id or '', the format of its data or '', 1 given now | 0
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/fields
-local meta, history = unpack(KEYS)
 local known = redis.call('HMGET', meta, 'id', 'format')
-if known[1] or ARGV[1] == '' then return { known[1] or '', known[2] or '', 0 } end
+if known[1] or id == '' then return { known[1] or '', known[2] or '', 0 } end
 local oldest = redis.pcall('XRANGE', history, '-', '+', 'COUNT', 1)[1] -- none if another program has this key
 -- from format 4 on its entries have one field, unless they were imported: to convert those does nothing
 local older = oldest and #oldest[2] > 2
-local format = older and (field(oldest[2], 'm') and '2' or '1') or ARGV[2]
-redis.call('HSET', meta, 'id', ARGV[1], 'format', format)
-return { ARGV[1], format, 1 }
+if older then format = field(oldest[2], 'm') and '2' or '1' end
+redis.call('HSET', meta, 'id', id, 'format', format)
+return { id, format, 1 }

@@ -16,12 +16,7 @@ RETURNS  ok
 ERRORS   NAME_TAKEN  one of the names is a former name of another agent here
 TIME     O(n) in the aliases and twins
 ]]
---@include lib/agent
---@include lib/cursor
---@include lib/number
---@include lib/save_cursor
-local agents, cursors, inbox, leases, index, dead, open, changes = unpack(KEYS)
-local agent, line = ARGV[1], cjson.decode(ARGV[2])
+line = cjson.decode(line)
 local names = { agent }
 for _, alias in ipairs(line.aliases) do names[#names + 1] = alias[1] end
 for _, name in ipairs(names) do
@@ -35,7 +30,7 @@ local record = load_agent(agents, agent)
 -- what a forgotten agent of this name has left: its ids
 if not record then redis.call('UNLINK', inbox, leases, index, dead, open) end
 record = record or {}
-for _, twin in ipairs(cjson.decode(ARGV[3])) do
+for _, twin in ipairs(cjson.decode(twins)) do
   local other = load_agent(agents, twin)
   for _, session in ipairs(other and other.sessions or {}) do add_session(record, session) end
   drop_names(agents, changes, { twin })
@@ -68,7 +63,7 @@ record.reads = record.reads or line.reads or nil
 record.human = record.human or line.human or nil
 save_agent(agents, changes, agent, record)
 if line.seq > tonumber(redis.call('HGET', index, '#seq') or 0) then redis.call('HSET', index, '#seq', line.seq) end
-local _, seen = load_cursor(cursors, agent)
+local _, seen = load_cursor(cursors, agent, math.huge) -- the numbers are imported later
 local _, wanted = split_cursor(line.cursor)
 if wanted and wanted > (seen or -1) then save_cursor(cursors, changes, agent, line.cursor) end
 return { 'ok' }

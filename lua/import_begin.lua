@@ -11,9 +11,8 @@ ERRORS   IMPORTING   another import has not finished
          NOT_EMPTY   there is history or a broadcast
 TIME     O(1)
 ]]
-local meta, history, broadcasts, feed = unpack(KEYS)
 local running = redis.call('HGET', meta, 'imports4')
-if running == ARGV[1] then return 1 end
+if running == export then return 1 end
 if running then
   return redis.error_reply('IMPORTING the import of another file has not finished; repeat that, or end it with '
     .. '`postino import --abandon`')
@@ -24,6 +23,6 @@ if redis.call('XLEN', history) > 0 or redis.call('HEXISTS', feed, 'last') == 1 t
 end
 -- an empty stream still refuses IDs from before its last entry
 redis.call('UNLINK', history, broadcasts)
-redis.call('HSET', meta, 'imports4', ARGV[1])
+redis.call('HSET', meta, 'imports4', export)
 redis.call('HDEL', meta, 'indexed_after') -- the imported entries have no marks
 return 0

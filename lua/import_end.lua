@@ -7,4 +7,4 @@ RETURNS  1 ended | 0 there was none
 ERRORS   NONE
 TIME     O(1)
 ]]
-return redis.call('HDEL', KEYS[1], 'imports4')
+return redis.call('HDEL', meta, 'imports4')

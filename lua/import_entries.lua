@@ -16,13 +16,8 @@ RETURNS  ok, number of entries added
 ERRORS   NONE
 TIME     O(n log n) in the rows
 ]]
---@include lib/agent
---@include lib/entry
---@include lib/fields
---@include lib/now
---@include lib/stream
-local inbox, leases, index, agents, changes = unpack(KEYS)
-local agent, rows, now = ARGV[1], cjson.decode(ARGV[2]), now_ms()
+rows = cjson.decode(rows)
+local now = now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 

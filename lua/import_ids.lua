@@ -10,14 +10,10 @@ RETURNS  ok, number of ids added
 ERRORS   NONE
 TIME     O(n log n) in the rows
 ]]
---@include lib/agent
---@include lib/entry
-local index, agents = unpack(KEYS)
-local agent, rows = ARGV[1], cjson.decode(ARGV[2])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local added = 0
-for _, row in ipairs(rows) do
+for _, row in ipairs(cjson.decode(rows)) do
   if redis.call('HEXISTS', index, row.id) == 0 then
     save_entry(index, row.id, row.record)
     added = added + 1

@@ -9,8 +9,6 @@ RETURNS  the newest entry that may have no mark, '' during an import
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/stream
-local meta, history = unpack(KEYS)
 if redis.call('HEXISTS', meta, 'imports4') == 1 then return '' end
 local after = redis.call('HGET', meta, 'indexed_after')
 if after then return after end

@@ -17,19 +17,8 @@ ERRORS   STALE_SESSION  a later connection of this session has joined
          NAME_TAKEN     the explicit name is that of a person
 TIME     O(n) in the candidates and the sessions of the agent
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/derived
---@include lib/event
---@include lib/json
---@include lib/lasts
---@include lib/now
---@include lib/people
---@include lib/presence
---@include lib/session
-local agents, presence, sessions, events, changes = unpack(KEYS)
-local session, generation, name = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local now, online_ms = now_ms(), tonumber(ARGV[6])
+local now = now_ms()
+generation, about = tonumber(generation), cjson.decode(about)
 
 local function present(wanted)
   return alias_of(agents, wanted) or wanted
@@ -42,7 +31,6 @@ end
 
 -- a hook of the same Claude process may have joined first, by a stand-in session ('h-...'); it hands over name and
 -- presence. If the relay has joined first, no stand-in is needed
-local about = cjson.decode(ARGV[5])
 local process = about.process and load_json(sessions, 'process:' .. about.process)
 local earlier = process and process.session and process.session ~= session and load_json(sessions, process.session)
 local stand_in = earlier and string.sub(process.session, 1, 2) == 'h-'
@@ -82,7 +70,7 @@ end
 if lost or not agent then
   derived = 1
   local resumed = about.claude_session and load_json(sessions, 'claude:' .. about.claude_session)
-  local candidates = cjson.decode(ARGV[4])
+  candidates = cjson.decode(candidates)
   if resumed then table.insert(candidates, 1, resumed.agent) end
   if earlier then table.insert(candidates, 1, earlier.agent) end
   local own = candidates[#candidates]

@@ -9,10 +9,8 @@ RETURNS  1
 ERRORS   NONE
 TIME     O(n) in the names
 ]]
---@include lib/agent
-local agents, changes = unpack(KEYS)
 local kept = {}
-for _, name in ipairs(cjson.decode(ARGV[1])) do
+for _, name in ipairs(cjson.decode(names)) do
   if redis.call('HEXISTS', agents, name) == 1 and keep_spelling(agents, name) then kept[#kept + 1] = name end
 end
 if #kept > 0 or redis.call('EXISTS', changes) == 0 and redis.call('EXISTS', agents) == 1 then

@@ -21,20 +21,8 @@ RETURNS  ok, number of leases extended
 ERRORS   NONE
 TIME     O(n) in the deliveries shown
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/derived
---@include lib/event
---@include lib/lasts
---@include lib/now
---@include lib/presence
---@include lib/session
---@include lib/shown
-local inbox, leases, index, agents, presence, sessions, events, changes = unpack(KEYS)
-local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local online_ms, lease_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local known = load_session(agents, sessions, session)
-if not known or known.gen ~= generation then return { 'gone', 0 } end
+if not known or known.gen ~= tonumber(generation) then return { 'gone', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, count = now_ms(), 0
 local record = agent_from(agents, agent, now)
@@ -55,7 +43,7 @@ if known.left or known.moved then -- it was silent and has come back: housekeepi
   save_session(sessions, session, known)
 end
 if before == 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
-for stream_id, deliveries in pairs(shown_counts(index, ARGV[6])) do
+for stream_id, deliveries in pairs(shown_counts(index, shown)) do
   local holder, present = delivery_of(inbox, stream_id)
   if holder == session and present == deliveries and lasts(leases, stream_id, now) then
     redis.call('ZADD', leases, now + lease_ms, stream_id)

@@ -19,21 +19,8 @@ RETURNS  ok, number of messages released
 ERRORS   NONE
 TIME     O(n) in the messages held
 ]]
---@include lib/agent
---@include lib/claude
---@include lib/departure
---@include lib/entry
---@include lib/event
---@include lib/leased_by
---@include lib/message
---@include lib/now
---@include lib/presence
---@include lib/session
---@include lib/stream
-local inbox, leases, index, agents, presence, sessions, events, departures, changes = unpack(KEYS)
-local agent, session, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local known = load_session(agents, sessions, session)
-if not known or known.gen ~= generation then return { 'ok', 0 } end
+if not known or known.gen ~= tonumber(generation) then return { 'ok', 0 } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, ids = now_ms(), {}
 for _, pending in ipairs(leased_by(inbox, leases, session, now)) do
@@ -53,7 +40,7 @@ end
 local held = redis.call('EXISTS', inbox) == 1 and redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1, session)
 if held and not held.err and #held == 0 then redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', session) end
 if #ids > 0 then emit(events, 'msg_release', 'ids', cjson.encode(ids), 'to', agent, 'reader', session) end
-if ARGV[4] == '1' then return { 'ok', #ids } end
+if stay == '1' then return { 'ok', #ids } end
 known.left = now
 save_session(sessions, session, known)
 refresh_claude(agents, sessions, known, now)

@@ -8,10 +8,6 @@ RETURNS  number of entries forgotten
 ERRORS   NONE
 TIME     O(n) in the entries forgotten
 ]]
---@include lib/event
---@include lib/now
---@include lib/stream
-local history, events = unpack(KEYS)
 local length = redis.call('XLEN', history)
 local keep = math.max(0, math.min(length - 100, math.floor(length * 3 / 4)))
 local forgotten = redis.call('XTRIM', history, 'MAXLEN', keep)

@@ -10,9 +10,7 @@ RETURNS  ok, 1 moved | 0 it was there already
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/agent
-local agents, changes = unpack(KEYS)
-local agent, number = ARGV[1], tonumber(ARGV[2])
+number = tonumber(number)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = load_reader(agents, agent) or { since = 0, seen = 0 }

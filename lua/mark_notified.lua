@@ -20,14 +20,6 @@ RETURNS  ok
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/entry
---@include lib/event
---@include lib/now
---@include lib/process
---@include lib/stream
-local index, events, agents, sessions = unpack(KEYS)
-local agent, process, claude, newest, last, found_ms, greeted, how, ids = unpack(ARGV)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record, stored = load_process(sessions, agents, process, agent, claude)

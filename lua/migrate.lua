@@ -18,9 +18,9 @@ RETURNS  1 done, now or before | 0 there are other names by now
 ERRORS   NONE
 TIME     O(n) in the names
 ]]
-local meta, agents, events_2, events, broadcasts_1, broadcasts_2, broadcasts, order = unpack(KEYS, 1, 8)
-local before, names = tonumber(redis.call('HGET', meta, 'format') or 1), cjson.decode(ARGV[2])
-if before >= tonumber(ARGV[1]) then return 1 end
+local before = tonumber(redis.call('HGET', meta, 'format') or 1)
+if before >= tonumber(format) then return 1 end
+names = cjson.decode(names)
 if redis.call('HLEN', agents) ~= #names then return 0 end
 for _, name in ipairs(names) do
   if redis.call('HEXISTS', agents, name) == 0 then return 0 end
@@ -40,10 +40,10 @@ if of_format_1 then redis.call('UNLINK', order) end
 move(events_2, events)
 -- each format has its own field that tells of an import, and refuses mail where the one of an older format is set
 local telling, running = { 'import', 'imports', 'imports3' }, nil
-for format = math.max(before, 1), #telling do
-  running = running or redis.call('HGET', meta, telling[format])
-  redis.call('HSET', meta, telling[format], 'format ' .. ARGV[1])
+for older = math.max(before, 1), #telling do
+  running = running or redis.call('HGET', meta, telling[older])
+  redis.call('HSET', meta, telling[older], 'format ' .. format)
 end
 if running then redis.call('HSET', meta, 'imports4', running) end
-redis.call('HSET', meta, 'format', ARGV[1])
+redis.call('HSET', meta, 'format', format)
 return 1

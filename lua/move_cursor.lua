@@ -13,24 +13,20 @@ RETURNS  ok, 1 moved | 0 it was there already
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/agent
---@include lib/cursor
---@include lib/event
---@include lib/save_cursor
-local cursors, agents, events, feed, changes = unpack(KEYS)
-local agent = ARGV[1]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local _, seen = load_cursor(cursors, agent)
-local _, wanted = split_cursor(ARGV[2])
+-- an altered one refuses nothing
+local last = tonumber(redis.call('HGET', feed, 'last') or 0) or math.huge
+local _, seen = load_cursor(cursors, agent, last)
+local _, wanted = split_cursor(cursor)
 -- a store that was emptied numbers from 1 again: a cursor from before is invalid
-if wanted > tonumber(redis.call('HGET', feed, 'last') or 0) then return { 'ok', 0 } end
+if not wanted or wanted > last then return { 'ok', 0 } end
 if seen and wanted <= seen then return { 'ok', 0 } end
 local record = load_reader(agents, agent) or { since = 0, seen = 0 }
 if not record.reads then -- it has read, over HTTP
   record.reads = true
   save_agent(agents, changes, agent, record)
 end
-save_cursor(cursors, changes, agent, ARGV[2])
+save_cursor(cursors, changes, agent, cursor)
 emit(events, 'broadcast_read', 'reader', agent, 'seq', wanted)
 return { 'ok', 1 }

@@ -8,11 +8,8 @@ RETURNS  1 noted | 0 the session is unknown
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/json
-local sessions = unpack(KEYS)
-local session = ARGV[1]
 local known = load_json(sessions, session)
 if not known then return 0 end
-known.client = ARGV[2]
+known.client = client
 save_json(sessions, session, known)
 return 1

@@ -10,7 +10,5 @@ RETURNS  1
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/event
-local events = unpack(KEYS)
-emit(events, 'too_fast', 'from', ARGV[1], 'to', ARGV[2], 'reason', ARGV[3], 'retry_after_s', ARGV[4])
+emit(events, 'too_fast', 'from', sender, 'to', to, 'reason', reason, 'retry_after_s', retry_after_s)
 return 1

@@ -15,11 +15,8 @@ RETURNS  length of the stream, items, and the stream IDs before and after which 
 ERRORS   NONE
 TIME     O(limit + skip), skip up to the nearer end, at most 1,000 in a call
 ]]
---@include lib/entry
---@include lib/fields
-local inbox, index = unpack(KEYS)
-local from, back = ARGV[1], ARGV[2] == 'older'
-local skip, limit, bytes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local back = way == 'older'
+skip, limit, bytes = tonumber(skip), tonumber(limit), tonumber(bytes)
 local length, items, used, steps, more = redis.call('XLEN', inbox), {}, 0, 1000, false
 
 local function newer(id, most)

@@ -11,11 +11,7 @@ RETURNS  ok, 1 new | 0 it was one
 ERRORS   NAME_TAKEN  it is the name of an agent
 TIME     O(n) in the sessions of the agent
 ]]
---@include lib/agent
---@include lib/lasts
---@include lib/now
-local agents, presence, changes = unpack(KEYS)
-local agent, chosen, now = ARGV[1], ARGV[2] == '1', now_ms()
+local now = now_ms()
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = agent_from(agents, agent, now)
@@ -30,7 +26,7 @@ for _, session in ipairs(record.sessions or {}) do
 end
 -- one that was only written to, or put into a group by others, has never acted
 local acted = (record.seen or 0) > 0 and (record.groups or not beats)
-if (record.reads or acted) and not chosen then return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent') end
+if (record.reads or acted) and chosen ~= '1' then return redis.error_reply('NAME_TAKEN ' .. agent .. ' is an agent') end
 record.human = true
 save_agent(agents, changes, agent, record)
 return { 'ok', 1 }

@@ -33,42 +33,32 @@ RETURNS  ok, one text of: 1 more could be read | 0, dead and expired ones (100 e
            fields and values, content digest or '', and these fields and values. Flat, as each list in it costs as much
            as a look-up
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   IS_PERSON  the inbox is that of a person or of all people: they open messages by their ids
 TIME     O(limit + due)
 ]]
---@include lib/entry
---@include lib/event
---@include lib/fields
---@include lib/finish
---@include lib/message
---@include lib/now
---@include lib/stream
-local keys = { inbox = KEYS[1], leases = KEYS[2], index = KEYS[3], dead = KEYS[4], events = KEYS[5],
-  agents = KEYS[6], notices = KEYS[7] }
-local presence, sessions, changes = unpack(KEYS, 8, 10)
-local inbox, leases, index, events = keys.inbox, keys.leases, keys.index, keys.events
-local agent, consumer = ARGV[1], ARGV[2]
-local limit, budget, lease_ms, ttl_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[7])
-local resume, ack_now, verified = ARGV[9] == '1', ARGV[11] == '1', ARGV[13] == '1'
-local shown
-if ARGV[10] ~= '' then
+local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
+  notices = notices }
+limit, budget, ttl_ms = tonumber(limit), tonumber(budget), tonumber(ttl_ms)
+resume, ack_now, verified = resume == '1', ack_now == '1', verified == '1'
+if shown == '' then
+  shown = nil
+else
   --@include lib/shown
-  shown = shown_counts(index, ARGV[10])
+  shown = shown_counts(index, shown)
 end
 
-local stored = redis.call('HGET', keys.agents, agent)
+local stored = redis.call('HGET', agents, agent)
 if not stored or string.sub(stored, 1, 1) == '@' then
   --@include lib/agent
-  local target = alias_of(keys.agents, agent)
+  local target = alias_of(agents, agent)
   if target then return { 'alias', target } end
   stored = ''
 end
 local now, time = now_ms()
-if ARGV[12] == '1' then
+if acting == '1' then
   --@include lib/acting
-  local wrong = not_acting_as(keys.agents, presence, sessions, consumer, agent, now)
+  local wrong = not_acting_as(agents, presence, sessions, consumer, agent, now)
   if wrong then return wrong end
 end
 -- not decoded, like the record of an agent that is sent to
@@ -83,14 +73,15 @@ local function save_reader(acted)
   local record = stored ~= '' and record_of(agent, stored) or { since = 0, seen = 0 }
   record.reads = true
   if acted or record.seen > 0 then record.seen = now end
-  save_agent(keys.agents, changes, agent, record)
+  save_agent(agents, changes, agent, record)
 end
-local seen = tonumber(string.match(stored, '"seen":(%d+)[,}]') or 0)
+local _, at = string.find(stored, '"seen":', 1, true) -- as plain text: a pattern is tried at each character before
+local seen = tonumber(at and string.match(stored, '^(%d+)[,}]', at + 1) or 0)
 if seen > 0 and now - seen > 1000 or not string.find(stored, '"reads":true', 1, true) then save_reader(false) end
 local stored_count, leased_count = redis.call('XLEN', inbox), redis.call('ZCARD', leases)
 if stored_count == 0 and (leased_count == 0 or redis.call('EXISTS', inbox) == 0) then return { 'ok', '0 0 0' } end
 
-local reply, ids, dead, repeats = { 'ok', '' }, {}, 0, 0
+local reply, ids, died, repeats = { 'ok', '' }, {}, 0, 0
 local chosen, length, full = 0, 0, false
 
 -- return the id of a message ('' if a disk has altered it) if limit and budget allow to choose it; after the first that
@@ -111,7 +102,12 @@ end
 -- `deliveries` may be text; `held`: it is pending in the group and has a lease or a time before which it is not given
 -- out
 local function lease(stream_id, id, fields, deliveries, repeated, held)
-  local entry = load_entry(index, id)
+  local entry, digest = load_entry(index, id), nil
+  if not entry or entry.s ~= stream_id then
+    --@include lib/rebuilt
+    entry = record_at(stream_id, id, fields, entry)
+    digest = entry == false and '?'
+  end
   if entry then
     entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries, time
     repeated = repeated or entry.a -- before a requeue, which restarted the count
@@ -124,7 +120,7 @@ local function lease(stream_id, id, fields, deliveries, repeated, held)
   end
   if repeated then repeats = repeats + 1 end
   reply[#reply + 1] = stream_id .. ' ' .. deliveries .. (repeated and ' 1 ' or ' 0 ') .. #fields .. ' '
-    .. (entry and entry.d or '')
+    .. (entry and entry.d or digest or '')
   for _, each in ipairs(fields) do reply[#reply + 1] = each end
   ids[#ids + 1] = id
 end
@@ -151,7 +147,7 @@ if leased_count > 0 then
   --@include lib/due
   --@include lib/expire
   --@include lib/move_to_dead
-  local max_deliveries, max_dead = tonumber(ARGV[6]), tonumber(ARGV[8])
+  max_deliveries, max_dead = tonumber(max_deliveries), tonumber(max_dead)
   local due = due_messages(inbox, leases, index, events, now)
   if next(unshown) then
     for _, stream_id in ipairs(due) do unshown[stream_id] = nil end -- the clock was stepped back
@@ -170,10 +166,10 @@ if leased_count > 0 then
       if id then lease(stream_id, id, fields, deliveries, deliveries > 1, true) end
     elseif is_expired(stream_id, ttl_ms, now) then
       end_expired(keys, agent, stream_id, fields, now, max_dead)
-      dead = dead + 1
+      died = died + 1
     elseif deliveries >= max_deliveries then
       move_to_dead(keys, agent, stream_id, fields, deliveries, now, max_dead)
-      dead = dead + 1
+      died = died + 1
     else
       local id = choose(fields)
       if id then
@@ -184,7 +180,7 @@ if leased_count > 0 then
         lease(stream_id, id, fields, deliveries + 1, deliveries > 0, true)
       end
     end
-    full = full or dead >= most_ended
+    full = full or died >= most_ended
   end
 end
 
@@ -202,9 +198,9 @@ while not full and chosen < limit and examined < 1000 do
     from, examined = each[1], examined + 1
     if is_expired(each[1], ttl_ms, now) then
       --@include lib/expire
-      end_expired(keys, agent, each[1], each[2], now, tonumber(ARGV[8]))
-      dead = dead + 1
-      full = dead >= most_ended
+      end_expired(keys, agent, each[1], each[2], now, tonumber(max_dead))
+      died = died + 1
+      full = died >= most_ended
     else
       each[3] = choose(each[2])
       if each[3] then new[#new + 1] = each end
@@ -236,10 +232,10 @@ if #ids > 0 then
     if seen == 0 then save_reader(true) end
   end
 end
-local left = stored_count - dead - #ids -- if nothing had a lease before
+local left = stored_count - died - #ids -- if nothing had a lease before
 if leased_count > 0 then
   --@include lib/available
   left = available(inbox, leases, now)
 end
-reply[2] = (left > 0 and '1 ' or '0 ') .. dead .. ' ' .. resumed
+reply[2] = (left > 0 and '1 ' or '0 ') .. died .. ' ' .. resumed
 return reply

@@ -20,8 +20,8 @@ KEYS     inbox      stream   {po}:inbox4:<old>
          inbox_own  stream   {po}:inbox4:<owner>
          dead_own   stream   {po}:dead4:<owner>
          changes    stream   {po}:changes
-ARGV     agent      the present name
-         name       the new name
+ARGV     old        the present name
+         new        the new name
          owner      the agent whose alias the new name is, else the new name
          ttl_ms     how long an unused alias stays taken
 RETURNS  ok, the new name, JSON array of aliases
@@ -33,18 +33,8 @@ ERRORS   UNKNOWN_AGENT  nobody has this name
          ALIAS_LIMIT    there are 32 aliases, and the oldest is in use
 TIME     O(n) in the aliases and sessions of the agent and in the members of its groups
 ]]
---@include lib/agent
---@include lib/event
---@include lib/group
---@include lib/json
---@include lib/now
---@include lib/number
---@include lib/people
---@include lib/presence
-local agents, cursors, groups, presence, sessions, events = unpack(KEYS, 11, 16)
-local changes = KEYS[19]
-local old, new, ttl_ms = ARGV[1], ARGV[2], tonumber(ARGV[4])
 local now = now_ms()
+ttl_ms = tonumber(ttl_ms)
 
 local function json_array(list)
   return #(list or {}) > 0 and cjson.encode(list) or '[]'
@@ -64,34 +54,34 @@ local spelling = spelling_of(agents, new)
 if spelling and spelling ~= new and (alias_of(agents, spelling) or spelling) ~= old then
   return { 'spelling', spelling }
 end
-local owner, since = alias_of(agents, new)
+local holder, since = alias_of(agents, new)
 local other = nil
-if owner and owner ~= old then
-  if owner ~= ARGV[3] then return { 'owner', owner } end
-  other = load_agent(agents, owner)
-  local spelled = string.lower(owner) == string.lower(new) -- a former case of its name can be nobody else's
+if holder and holder ~= old then
+  if holder ~= owner then return { 'owner', holder } end
+  other = load_agent(agents, holder)
+  local spelled = string.lower(holder) == string.lower(new) -- a former case of its name can be nobody else's
   if other and (spelled or live_sessions(presence, other, now) > 0 or since + ttl_ms > now
-    or mail(KEYS[17], KEYS[18]) > 0) then
-    return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. owner)
+    or mail(inbox_own, dead_own) > 0) then
+    return redis.error_reply('NAME_TAKEN ' .. new .. ' is a former name of ' .. holder)
   end
-elseif not owner then
+elseif not holder then
   other = load_agent(agents, new)
   if live_sessions(presence, other, now) > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' is online') end
   if is_person(other, new) then return redis.error_reply('NAME_TAKEN ' .. new .. ' is a person') end
-  local count = mail(KEYS[6], KEYS[9])
+  local count = mail(inbox_to, dead_to)
   if count > 0 then return redis.error_reply('NAME_TAKEN ' .. new .. ' has mail: ' .. count) end
 end
 local aliases = without(record.aliases, new)
 local unused = nil
-if #aliases >= 32 and live_sessions(presence, record, now) == 0 and mail(KEYS[1], KEYS[4]) == 0 then
+if #aliases >= 32 and live_sessions(presence, record, now) == 0 and mail(inbox, dead) == 0 then
   local _, made = alias_of(agents, aliases[1]) -- the oldest is dropped if another agent could take it as well
   if (made or 0) + ttl_ms <= now then unused = table.remove(aliases, 1) end
 end
 if #aliases >= 32 then return redis.error_reply('ALIAS_LIMIT ' .. old .. ' already keeps 32 former names') end
 
-if other and owner then
+if other and holder then
   other.aliases = without(other.aliases, new)
-  save_agent(agents, changes, owner, other)
+  save_agent(agents, changes, holder, other)
 elseif other then
   drop_names(agents, changes, other.aliases)
   for _, group in ipairs(other.groups or {}) do -- those that somebody put the new name into

@@ -9,7 +9,7 @@ KEYS     inbox      stream   {po}:inbox4:<agent>
          meta       hash     {po}:meta
 ARGV     agent      the present name
          ids        JSON array of message ids, or '' for all
-         until      for all: move up to this stream ID, which the previous call returned; '+' in the first call
+         till       for all: move up to this stream ID, which the previous call returned; '+' in the first call
          max_inbox  most unacknowledged messages
 RETURNS  ok, requeued ids, stream ID up to which more remain or ''
          alias, present name
@@ -19,16 +19,6 @@ ERRORS   INBOX_FULL       nothing was moved
          UNKNOWN_MESSAGE  an id is not among the dead letters; nothing was moved
 TIME     O(n) in the letters moved
 ]]
---@include lib/agent
---@include lib/drain
---@include lib/entry
---@include lib/event
---@include lib/fields
---@include lib/importing
---@include lib/message
---@include lib/stream
-local inbox, index, dead, events, agents, meta = unpack(KEYS)
-local agent, ids, till, max_inbox = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local refusal = importing(meta)
@@ -42,21 +32,25 @@ else
   for _, id in ipairs(cjson.decode(ids)) do
     local entry = load_entry(index, id)
     local fields = entry and (entry.st == 'dead' or entry.st == 'expired') and fields_at(dead, entry.s)
+    if not fields then -- its record may have been altered
+      entry = recovered(nil, dead, id)
+      fields = entry and fields_at(dead, entry.s)
+    end
     if not fields then return redis.error_reply('UNKNOWN_MESSAGE ' .. id .. ' is not a dead letter of ' .. agent) end
     letters[#letters + 1] = { entry.s, fields }
   end
 end
 needed = needed or #letters
-if redis.call('XLEN', inbox) + needed > max_inbox then
+if redis.call('XLEN', inbox) + needed > tonumber(max_inbox) then
   return redis.error_reply('INBOX_FULL ' .. agent .. ' cannot take ' .. needed .. ' more messages; it holds at most '
     .. max_inbox)
 end
 local added = { reason = true, deliveries = true, died = true }
 local moved = {}
 for _, letter in ipairs(letters) do
-  local fields, id, from, _, _, seq, t = {}, message_of(letter[2])
+  local fields, id = {}, message_of(letter[2])
   -- built before anything moves, because a script that fails half way does not roll back
-  local entry = load_entry(index, id) or { d = '', q = seq, t = t, f = from }
+  local entry = load_entry(index, id) or rebuilt(letter[1], letter[2])
   -- an id named twice is moved once
   if redis.call('XDEL', dead, letter[1]) == 1 then
     for at = 1, #letter[2], 2 do
@@ -66,7 +60,7 @@ for _, letter in ipairs(letters) do
     end
     entry.s = redis.call('XADD', inbox, '*', unpack(fields))
     entry.st, entry.n, entry.r, entry.l, entry.e, entry.w = 'queued', 0, nil, nil, nil, nil
-    entry.a = entry.a or tonumber(field(letter[2], 'deliveries')) > 0 or nil
+    entry.a = entry.a or (tonumber(field(letter[2], 'deliveries')) or 1) > 0 or nil
     save_entry(index, id, entry)
     moved[#moved + 1] = id
   end

@@ -14,11 +14,6 @@ RETURNS  1 copied | 0 there are none, or the agent cannot be removed now
 ERRORS   NONE
 TIME     O(n) in the ids
 ]]
---@include lib/agent
---@include lib/now
---@include lib/presence
-local inbox, dead, index, index_to, agents, presence = unpack(KEYS)
-local agent, alias, ttl_ms = unpack(ARGV)
 local record = load_agent(agents, agent)
 if not record or alias_of(agents, alias) ~= agent then return 0 end
 if live_sessions(presence, record, now_ms()) > 0 then return 0 end

@@ -9,9 +9,8 @@ RETURNS  [name, the server's reason, ...] of the commands that cannot be called;
 ERRORS   NONE
 TIME     O(1)
 ]]
-local probe = KEYS[1]
 local missing = {}
-for _, command in ipairs(cjson.decode(ARGV[1])) do
+for _, command in ipairs(cjson.decode(commands)) do
   local name = table.remove(command, 1)
   for at, word in ipairs(command) do
     if word == '?' then command[at] = probe end
@@ -23,7 +22,7 @@ for _, command in ipairs(cjson.decode(ARGV[1])) do
     missing[#missing + 1], missing[#missing + 2] = name, reason
   end
 end
-for _, key in ipairs(cjson.decode(ARGV[2])) do
+for _, key in ipairs(cjson.decode(keys)) do
   local answered, allowed = pcall(redis.acl_check_cmd, 'COPY', key, key) -- which reads one key and writes the other
   if answered and not allowed then missing[#missing + 1], missing[#missing + 2] = key, 'key' end
 end

@@ -9,10 +9,6 @@ RETURNS  1 stored | 0 the place is another daemon's
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/now
---@include lib/number
-local notifier = KEYS[1]
-local daemon, hold_ms, state = unpack(ARGV)
 if redis.call('HGET', notifier, 'daemon') ~= daemon then return 0 end
 redis.call('HSET', notifier, 'state', state, 'until', digits(now_ms() + tonumber(hold_ms)))
 return 1

@@ -9,6 +9,7 @@ KEYS     history     stream   {po}:history
          meta        hash     {po}:meta
          notices     hash     {po}:notices
          changes     stream   {po}:changes
+         copy        stream   {po}:copy, which there is only within lib/past
 EACH     inbox       stream   {po}:inbox4:<agent>
          leases      zset     {po}:leases:<agent>
          index       hash     {po}:index:<agent>
@@ -27,20 +28,13 @@ ARGV     agent       the recipient's present name
 RETURNS  one text of: ok, seq, 1 created | 0 repeated, 1 known recipient | 0 one that never acted, ms of new marks | 0,
            1 recipient online | 0, ms when it was last seen | 0, ms of now, 1 recipient is a person | 0
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED  the id was accepted with other content
          INBOX_FULL  nothing was stored
          IMPORTING   an import runs; nothing was stored
          WRONG_STORE a newer postino has taken over the data; nothing was stored
 TIME     O(log n) in the inbox, for each message
 ]]
---@include lib/each_call
---@include lib/entry
---@include lib/importing
---@include lib/now
---@include lib/number
---@include lib/past
 local history = KEYS[1]
 local agents = KEYS[3]
 
@@ -67,21 +61,29 @@ local function send(keys, args)
     if target then return { 'alias', target } end
     record = nil
   end
-  local seen, online = record and string.match(record, '"seen":(%d+)[,}]') or '0', '0'
+  -- members are found as plain text: a pattern is tried at each character before, which takes up to three times as long
+  local _, at = string.find(record or '', '"seen":', 1, true)
+  local seen, online = at and string.match(record, '^(%d+)[,}]', at + 1) or '0', '0'
   local person = (agent == 'human' or record and string.find(record, '"human":true', 1, true)) and '1' or '0'
   local known = (seen ~= '0' or person == '1') and ' 1 ' or ' 0 '
   -- not decoded: a record that a disk has damaged must not refuse the message
-  local sessions = record and seen ~= '0' and string.match(record, '"sessions":(%b[])') or ''
-  for session in string.gmatch(sessions, '"([^"]+)"') do
+  _, at = string.find(record or '', '"sessions":', 1, true)
+  for session in string.gmatch(at and seen ~= '0' and string.match(record, '^%b[]', at + 1) or '', '"([^"]+)"') do
     local ends = redis.call('ZSCORE', KEYS[4], session)
     if ends and tonumber(ends) > now then online = '1' end
   end
 
   local existing, last, leaves = unpack(redis.call('HMGET', index, id, '#seq', '#leaves'))
   if existing then
+    --@include lib/entry
     existing = entry_of(existing)
-    if existing.d ~= digest then
-      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted with other content')
+    if not existing or existing.d == '' then
+      --@include lib/identified
+      existing = identified(inbox, dead, index, id, message, digest)
+    end
+    if not existing or existing.d ~= digest then
+      --@include lib/other_content
+      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted ' .. other_content(existing))
     end
     return 'ok ' .. existing.q .. ' 0' .. known .. '0 ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
   end
@@ -113,8 +115,8 @@ local function send(keys, args)
   local stream_id = redis.call('XADD', inbox, '*', 'm', message)
   redis.call('HSET', index, id, new_entry(stream_id, digest, seq, 'queued', time, from), '#seq', seq)
   local entry = redis.call('XADD', history, '*', agent, message)
-  local marked = mark_both(past, past_from, entry, marked_until, ttl_ms, now)
-  if string.find(entry, '0%-?0$') then -- one send in ten, or of many in one ms one in a hundred: that is enough
+  local marked = mark_both(past, past_from, KEYS[9], entry, marked_until, ttl_ms, now)
+  if string.find(entry, '0%-?0$', -3) then -- one send in ten, or of many in one ms one in a hundred: that is enough
     redis.call('XTRIM', history, 'MINID', '~', digits(now - ttl_ms))
   end
   if count % 64 == 0 then
@@ -124,4 +126,4 @@ local function send(keys, args)
   return 'ok ' .. seq .. ' 1' .. known .. marked .. ' ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
 end
 
-return each_call(8, 9, send)
+return each_call(9, 9, send)

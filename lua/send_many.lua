@@ -11,8 +11,9 @@ KEYS     history       stream   {po}:history
          notices       hash     {po}:notices
          groups        hash     {po}:groups
          changes       stream   {po}:changes
+         copy          stream   {po}:copy, which there is only within lib/past
          past_from     stream   {po}:past:<sender>; behind it, of each recipient, inbox, leases, index, dead, past
-ARGV     agents        JSON array of the recipients' present names, whose keys these are, at most 200
+ARGV     names         JSON array of the recipients' present names, whose keys these are, at most 200
          id            message id
          digest        fingerprint of the content
          sender        who sends
@@ -29,40 +30,25 @@ RETURNS  ok, ms of new marks | 0, ms of now; of each recipient seq, 1 created | 
            1 online | 0, ms when it was last seen, 1 a person | 0
          alias, the present name of each recipient, if one of them is an alias
          members, if the group has another record by now
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   KEY_REUSED    the id was accepted with other content
          INBOX_FULL    nothing was stored
          IMPORTING     an import runs; nothing was stored
          WRONG_STORE   a newer postino has taken over the data; nothing was stored
 TIME     O(n log m) in the recipients and the messages of an inbox
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/entry
---@include lib/event
---@include lib/expire
---@include lib/importing
---@include lib/now
---@include lib/number
---@include lib/past
---@include lib/people
---@include lib/presence
---@include lib/stream
---@include lib/sweep_index
-local history, events, agents, presence, sessions, meta, notices, groups, changes, past_from = unpack(KEYS, 1, 10)
-local id, digest, from, message, via = unpack(ARGV, 2, 6)
-local max_inbox, ttl_ms, max_dead = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[10])
+max_inbox, ttl_ms, max_dead = tonumber(max_inbox), tonumber(ttl_ms), tonumber(max_dead)
 local most_swept = 4 -- indexes in one call: the others have their turn with a later message
 
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[9], from, now)
+local wrong = not_acting_as(agents, presence, sessions, session, sender, now)
 if wrong then return wrong end
 local refusal, format_1 = importing(meta)
 if refusal then return refusal end
-if ARGV[12] ~= '' and redis.call('HGET', groups, ARGV[12]) ~= ARGV[13] then return { 'members' } end
+if group ~= '' and redis.call('HGET', groups, group) ~= record then return { 'members' } end
 
-local names, moved = cjson.decode(ARGV[1]), false
+names = cjson.decode(names)
+local moved = false
 local present = { 'alias' }
 for _, name in ipairs(names) do
   local target = alias_of(agents, name)
@@ -73,7 +59,7 @@ if moved then return present end
 
 local recipients, new = {}, {}
 for at, name in ipairs(names) do
-  local first = 10 + (at - 1) * 5
+  local first = 11 + (at - 1) * 5
   local each = { name = name, inbox = KEYS[first + 1], leases = KEYS[first + 2], index = KEYS[first + 3],
     dead = KEYS[first + 4], past = KEYS[first + 5], events = events, agents = agents, notices = notices }
   recipients[at] = each
@@ -86,8 +72,14 @@ for at, name in ipairs(names) do
   each.last, each.leaves = tonumber(last) or 0, leaves
   if existing then
     existing = entry_of(existing)
-    if existing.d ~= digest then
-      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted for ' .. name .. ' with other content')
+    if not existing or existing.d == '' then
+      --@include lib/identified
+      existing = identified(each.inbox, each.dead, each.index, id, message, digest)
+    end
+    if not existing or existing.d ~= digest then
+      --@include lib/other_content
+      return redis.error_reply('KEY_REUSED id ' .. id .. ' was already accepted for ' .. name .. ' '
+        .. other_content(existing))
     end
     each.seq = existing.q
   else
@@ -110,8 +102,8 @@ if #new > 0 then
     if each.leaves then redis.call('HDEL', each.index, '#leaves') end
     each.seq, each.created = each.last + 1, true
     local stream_id = redis.call('XADD', each.inbox, '*', 'm', each.seq .. ' ' .. time .. ' ' .. message)
-    redis.call('HSET', each.index, id, new_entry(stream_id, digest, each.seq, 'queued', time, from), '#seq', each.seq)
-    emit(events, 'msg_send', 'id', id, 'to', each.name, 'from', from, 'seq', each.seq, 'via', via)
+    redis.call('HSET', each.index, id, new_entry(stream_id, digest, each.seq, 'queued', time, sender), '#seq', each.seq)
+    emit(events, 'msg_send', 'id', id, 'to', each.name, 'from', sender, 'seq', each.seq, 'via', via)
     if each.seq % 32 == 0 and swept < most_swept then
       swept = swept + 1
       sweep_index(each.index, ttl_ms, now, 64)
@@ -120,21 +112,19 @@ if #new > 0 then
   local entry = redis.call('XADD', history, 'MINID', '~', digits(now - ttl_ms), '*', table.concat(to, ' '),
     '0 ' .. time .. ' ' .. message)
   local ms, done = id_parts(entry), {}
-  if ms > tonumber(ARGV[11]) then
+  if ms > tonumber(marked_until) then
     new[#new + 1], marked = { past = past_from }, ms
     for _, each in ipairs(new) do
-      if not done[each.past] then mark(each.past, entry, ttl_ms, now) end
+      if not done[each.past] then mark(each.past, copy, entry, ttl_ms, now) end
       done[each.past] = true
     end
   end
 end
 local reply = { 'ok', marked, time }
 for _, each in ipairs(recipients) do
-  reply[#reply + 1] = each.seq
-  reply[#reply + 1] = each.created and 1 or 0
-  reply[#reply + 1] = (each.seen > 0 or each.person) and 1 or 0
-  reply[#reply + 1] = each.online and 1 or 0
-  reply[#reply + 1] = digits(each.seen)
-  reply[#reply + 1] = each.person and 1 or 0
+  for _, value in ipairs({ each.seq, each.created and 1 or 0, (each.seen > 0 or each.person) and 1 or 0,
+    each.online and 1 or 0, digits(each.seen), each.person and 1 or 0 }) do
+    reply[#reply + 1] = value
+  end
 end
 return reply

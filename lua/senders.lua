@@ -10,10 +10,6 @@ RETURNS  ok, names, each with ? behind it if it is not verified
 ERRORS   NONE
 TIME     O(1): at most 50 messages are examined
 ]]
---@include lib/agent
---@include lib/now
---@include lib/waiting
-local inbox, leases, agents = unpack(KEYS)
-local target = alias_of(agents, ARGV[1])
+local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 return { 'ok', (select(2, waiting(inbox, leases, '0-0', 50, now_ms()))) }

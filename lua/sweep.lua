@@ -15,28 +15,14 @@ ARGV     agent           the present name
          idle_ms         a consumer with nothing pending is deleted when it was idle this long
          max_deliveries  deliveries before a message is dead
          max_dead        most dead letters stored
+         longest_ms      the longest that a lease or delay can be
 RETURNS  ok, messages ended, ids forgotten, consumers deleted, 1 there is more to do now | 0, messages that are left,
          stream ID of the oldest of them | ''
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the messages ended
 ]]
---@include lib/agent
---@include lib/delivery
---@include lib/due
---@include lib/event
---@include lib/expire
---@include lib/fields
---@include lib/lasts
---@include lib/message
---@include lib/move_to_dead
---@include lib/now
---@include lib/people
---@include lib/stream
---@include lib/sweep_index
-local inbox, leases, index, events, agents, dead, notices = unpack(KEYS)
-local agent, ttl_ms, idle_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local max_deliveries, max_dead = tonumber(ARGV[4]), tonumber(ARGV[5])
+ttl_ms, max_deliveries, max_dead = tonumber(ttl_ms), tonumber(max_deliveries), tonumber(max_dead)
 local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
   notices = notices }
 local target = alias_of(agents, agent)
@@ -48,6 +34,10 @@ if redis.call('EXISTS', inbox) == 1 then
   ended = expire(keys, agent, mail_ttl_ms, now, max_dead)
   if ended == most_ended then more = 1 end
   local died, shown_again = 0, {}
+  for at, stream_id in ipairs(mend_leases(inbox, leases, now, tonumber(longest_ms))) do
+    local fields = at <= most_ended and fields_at(inbox, stream_id)
+    if fields then shown_again[#shown_again + 1] = message_of(fields) end
+  end
   for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
     local _, deliveries = delivery_of(inbox, stream_id)
     if lasts(leases, stream_id, now) then -- a step back of the clock has hidden it: let a check count it
@@ -68,13 +58,17 @@ if redis.call('EXISTS', inbox) == 1 then
   if #shown_again > 0 then emit(events, 'msg_release', 'ids', cjson.encode(shown_again), 'to', agent, 'reader', '') end
   local consumers = redis.pcall('XINFO', 'CONSUMERS', inbox, 'agents')
   for _, consumer in ipairs(consumers.err and {} or consumers) do
-    if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= idle_ms then
+    if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= tonumber(idle_ms) then
       redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', field(consumer, 'name'))
       deleted = deleted + 1
     end
   end
 end
-local forgotten, through = sweep_index(index, ttl_ms, now, 200)
+local function mend(id)
+  --@include lib/recovered
+  return recovered(inbox, dead, id)
+end
+local forgotten, through = sweep_index(index, ttl_ms, now, 200, mend)
 if forgotten > 20 and not through then more = 1 end -- else the next round of housekeeping is soon enough
 local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
 return { 'ok', ended, forgotten, deleted, more, redis.call('XLEN', inbox), oldest and oldest[1] or '' }

@@ -20,32 +20,24 @@ ARGV     agent           the reader's present name
          acting          '1': the consumer is a session that must act as the agent
 RETURNS  ok, an item as of read; none: somebody else holds or has read the message, or it has ended
          alias, present name
-         acts as, the session's agent, when it acts as another
-         unknown, when the session is unknown or has to join again
+         acts as, its agent, or unknown: the session does not act as it should, see lib/acting.lua
 ERRORS   NONE
 TIME     O(n) in the new messages before it, at most 1000: behind more it is left to be read
 ]]
---@include lib/acting
---@include lib/agent
---@include lib/delivery
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/lasts
---@include lib/now
---@include lib/people
---@include lib/stream
-local inbox, leases, index, events, agents, presence, sessions, changes = unpack(KEYS)
-local agent, consumer, id, lease_ms = unpack(ARGV, 1, 4)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local wrong = not_acting_as(agents, presence, sessions, ARGV[8] == '1' and consumer or '', agent, now)
+local wrong = not_acting_as(agents, presence, sessions, acting == '1' and consumer or '', agent, now)
 if wrong then return wrong end
 
-local ttl_ms, max_deliveries = bounds_of(agents, agent, tonumber(ARGV[6]), tonumber(ARGV[5]))
-local entry = load_entry(index, id)
+ttl_ms, max_deliveries = bounds_of(agents, agent, tonumber(ttl_ms), tonumber(max_deliveries))
+local entry, altered = load_entry(index, id)
 local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(inbox, entry.s)
+if altered or entry and fields == nil then
+  --@include lib/recovered
+  entry = recovered(inbox, nil, id)
+  fields = entry and fields_at(inbox, entry.s)
+end
 if not fields or lasts(leases, entry.s, now) or is_expired(entry.s, ttl_ms, now) then return { 'ok' } end
 local holder, deliveries = delivery_of(inbox, entry.s)
 if deliveries >= max_deliveries then return { 'ok' } end
@@ -67,13 +59,13 @@ if not holder then
 end
 
 redis.call('XCLAIM', inbox, 'agents', consumer, 0, entry.s, 'RETRYCOUNT', deliveries + 1, 'JUSTID')
-redis.call('ZADD', leases, now + tonumber(lease_ms), entry.s)
+redis.call('ZADD', leases, now + lease_ms, entry.s)
 entry.st, entry.r, entry.n, entry.l = 'leased', consumer, deliveries + 1, now
 save_entry(index, id, entry)
 local redelivered = (deliveries > 0 or entry.a) and 1 or 0
 local again = redelivered > 0 and { 'redelivered', 1 } or {}
 emit(events, 'msg_read', 'ids', cjson.encode({ id }), 'to', agent, 'reader', consumer, unpack(again))
-if ARGV[7] == '1' then
+if ack_now == '1' then
   finish(inbox, leases, index, entry.s, id, 'acked', now)
   emit(events, 'msg_ack', 'ids', cjson.encode({ id }), 'to', agent, 'reader', consumer)
 end

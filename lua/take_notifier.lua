@@ -8,10 +8,7 @@ RETURNS  1 the daemon has the place | 0, the notifier's state | '', the time
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/now
---@include lib/number
-local notifier = KEYS[1]
-local daemon, hold_ms = ARGV[1], tonumber(ARGV[2])
+hold_ms = tonumber(hold_ms)
 local now = now_ms()
 local known = redis.call('HMGET', notifier, 'daemon', 'until', 'state')
 local left = (tonumber(known[2] or '') or 0) - now

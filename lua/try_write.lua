@@ -8,10 +8,6 @@ ERRORS   IMPORTING   nothing was written
          WRONG_STORE nothing was written
 TIME     O(1)
 ]]
---@include lib/importing
---@include lib/now
---@include lib/number
-local meta = KEYS[1]
 local refusal = importing(meta)
 if refusal then return refusal end
 local now = digits(now_ms())

@@ -26,20 +26,8 @@ RETURNS  ok, unread messages, unseen broadcasts, senders of the unread messages,
 ERRORS   NONE
 TIME     O(log n) in the messages; examines at most 50 for their senders, 100 new ones and 100 returned ones
 ]]
---@include lib/agent
---@include lib/available
---@include lib/cursor
---@include lib/expire
---@include lib/json
---@include lib/now
---@include lib/number
---@include lib/process
---@include lib/returned
---@include lib/stream
---@include lib/waiting
-local inbox, leases, index, events, agents, broadcasts, feed, cursors, sessions = unpack(KEYS, 1, 9)
-local agent, session, process, claude = unpack(ARGV, 1, 4)
-local ttl_ms, now = tonumber(ARGV[5]), now_ms()
+local now = now_ms()
+ttl_ms = tonumber(ttl_ms)
 local known = session ~= '' and load_json(sessions, session)
 local present = known and known.agent or agent
 present = alias_of(agents, present) or present
@@ -52,9 +40,9 @@ end
 
 local unread, senders, new, new_senders, newest = 0, {}, {}, {}, nil
 if redis.call('EXISTS', inbox) == 1 then
-  local keys = { inbox = inbox, leases = leases, index = index, dead = KEYS[10], events = events, agents = agents,
-    notices = KEYS[11] }
-  local _, left = expire(keys, agent, ttl_ms, now, tonumber(ARGV[6]))
+  local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = events, agents = agents,
+    notices = notices }
+  local _, left = expire(keys, agent, ttl_ms, now, tonumber(max_dead))
   unread = available(inbox, leases, now) - left
   newest = newest_id(inbox)
   if unread > 0 then
@@ -64,7 +52,7 @@ if redis.call('EXISTS', inbox) == 1 then
   end
 end
 local last, first = broadcast_bounds(broadcasts, feed, now, ttl_ms)
-local _, seen = load_cursor(cursors, agent)
+local _, seen = load_cursor(cursors, agent, last)
 seen = math.max(seen or 0, first - 1)
 -- what returns later in this millisecond is to be new to the next notification; where something has returned in it
 -- already, the two cannot be told apart

@@ -239,6 +239,8 @@ KNOBS: tuple[Knob, ...] = (
 )
 
 
+FLAGS = frozenset(knob.variable for knob in KNOBS if knob.parse is flag)
+
 #: defaults that are parsed like a value: `~` may not resolve
 DEFAULTS = {"home": "~/.postino"}
 

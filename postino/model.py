@@ -92,7 +92,13 @@ class Sender(Record, frozen=True, kw_only=True):
     session: str = ""  # must act as `name`: else nothing is stored, see store.WrongAgent
 
 
-class Sent(Record, frozen=True, kw_only=True):
+class Done(Record, frozen=True, kw_only=True):
+    """The request was carried out."""
+
+    ok: bool = True
+
+
+class Sent(Done, frozen=True, kw_only=True):
     """The answer to a send. `known` is false if the recipient has never been seen; `names` lists similar names.
 
     `online`, `state` and `lastSeen` are the recipient's; `reach` says in words when it will know of the message.
@@ -100,7 +106,6 @@ class Sent(Record, frozen=True, kw_only=True):
     says so if this is a further answer to one message.
     """
 
-    ok: bool = True
     id: str
     to: str
     seq: int
@@ -116,10 +121,9 @@ class Sent(Record, frozen=True, kw_only=True):
     note: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class BroadcastSent(Record, frozen=True, kw_only=True):
+class BroadcastSent(Done, frozen=True, kw_only=True):
     """The answer to a broadcast; `seq` is its gapless number."""
 
-    ok: bool = True
     id: str
     seq: int
     created: bool
@@ -216,10 +220,9 @@ class Batch(Record, frozen=True, kw_only=True):
         return self.lease.agent
 
 
-class Acknowledged(Record, frozen=True, kw_only=True):
+class Acknowledged(Done, frozen=True, kw_only=True):
     """The answer to an ack or extend; the `rejected` ids are not leased to the caller."""
 
-    ok: bool = True
     acknowledged: list[str]
     rejected: list[str]
 
@@ -338,10 +341,9 @@ class Check(Record, frozen=True, kw_only=True):
     unseen_broadcasts: int = msgspec.field(name="unseenBroadcasts")
 
 
-class Renamed(Record, frozen=True, kw_only=True):
+class Renamed(Done, frozen=True, kw_only=True):
     """The answer to a rename: messages to `old` and to the other `aliases` go to `name`."""
 
-    ok: bool = True
     name: str
     old: str
     aliases: list[str]

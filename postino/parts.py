@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a part begins: after the first `offset` messages, or next to one of them, by its stream ID.
 
     What an offset costs grows with its distance from the nearer end; a stream ID is found at once.
@@ -20,8 +20,7 @@ class Place:
     before: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Part(Generic[T]):
+class Part(msgspec.Struct, Generic[T], frozen=True):
     """Messages, oldest first, of `total`. `before`, `after`: the stream IDs next to which there are more, else None."""
 
     items: list[T]

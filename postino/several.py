@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from postino.model import Activity, Draft, Record
+from postino.model import Activity, Done, Draft, Record
 from postino.values import check_recipient, check_recipients
 
 
@@ -54,13 +54,12 @@ class Delivery(Record, frozen=True, kw_only=True):
     names: list[str] = []
 
 
-class SentMany(Record, frozen=True, kw_only=True):
+class SentMany(Done, frozen=True, kw_only=True):
     """The answer to a send to several agents, of which all or none were written to.
 
     `created` is false if each of them had the message already. `group` is null for a list. `note` as that of `Sent`.
     """
 
-    ok: bool = True
     id: str
     group: str | None
     created: bool
@@ -77,14 +76,13 @@ class Group(Record, frozen=True, kw_only=True):
     since: str
 
 
-class Member(Record, frozen=True, kw_only=True):
+class Member(Done, frozen=True, kw_only=True):
     """The answer to a join or leave: whether it `changed` anything, and how many members the group now has.
 
     `known` is false if nobody has been seen under the name. `names` lists similar names: of agents in that case, of
     groups if somebody leaves a group that does not exist, which `note` says.
     """
 
-    ok: bool = True
     group: str
     agent: str
     changed: bool

@@ -1,5 +1,3 @@
---@include lib/derived
---@include lib/session
 -- the reply for a caller that takes `session` for a session of `agent` and is wrong: nil when it is right, or when the
 -- caller names no session ('')
 local function not_acting_as(agents, presence, sessions, session, agent, now)

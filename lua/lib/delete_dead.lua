@@ -1,4 +1,3 @@
---@include lib/entry
 -- delete a dead letter and record the final state of its message, unless the id stands for a later message by now
 local function delete_dead(dead, index, stream_id, id, state, now, why)
   redis.call('XDEL', dead, stream_id)

@@ -1,6 +1,3 @@
---@include lib/agent
---@include lib/json
---@include lib/lasts
 -- whether another live session has derived the same name; two never share a derived name
 local function derived_by_another(agents, presence, sessions, agent, session, now)
   local record = load_agent(agents, agent)

@@ -1,4 +1,3 @@
---@include lib/stream
 -- where the next part of a clearing begins: `till` if a stream still has entries up to that ID, else ''
 local function remainder(stream, till)
   return #redis.call('XRANGE', stream, '-', till, 'COUNT', 1) > 0 and till or ''

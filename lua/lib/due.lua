@@ -1,8 +1,3 @@
---@include lib/delivery
---@include lib/entry
---@include lib/message
---@include lib/number
---@include lib/stream
 -- whether a message whose time lies ahead was returned without a delay, or was leased at a time that is still to come
 local function is_hidden(inbox, entry, now)
   if entry.st == 'queued' and delivery_of(inbox, entry.s) ~= '#delayed' then return true end

@@ -4,5 +4,5 @@
 local function emit(events, ...)
   local entry = redis.call('XADD', events, '*', 'e', table.concat({ ... }, '\n'))
   -- one in ten, or of many in one ms one in a hundred: MAXLEN in each would stand in the append-only file as well
-  if string.find(entry, '0%-?0$') then redis.call('XTRIM', events, 'MAXLEN', '~', 10000) end
+  if string.find(entry, '0%-?0$', -3) then redis.call('XTRIM', events, 'MAXLEN', '~', 10000) end
 end

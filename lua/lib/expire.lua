@@ -1,7 +1,3 @@
---@include lib/delivery
---@include lib/lasts
---@include lib/move_to_dead
---@include lib/number
 local most_ended = 100 -- in one call: each costs ten commands, and other callers wait meanwhile
 
 local function end_expired(keys, agent, stream_id, fields, now, max_dead)

@@ -1,4 +1,3 @@
---@include lib/entry
 -- remove a message from the inbox and record its final state; `entry` is its record if the caller has read it. Without
 -- `leases` it was not delivered yet
 local function finish(inbox, leases, index, stream_id, id, state, now, why, entry)
@@ -8,8 +7,8 @@ local function finish(inbox, leases, index, stream_id, id, state, now, why, entr
   end
   redis.call('XDEL', inbox, stream_id)
   if not entry then
-    local whole, found = pcall(load_entry, index, id) -- an altered record must not end a script that has written
-    entry = whole and found or nil
+    entry = load_entry(index, id)
+    if entry and entry.s ~= stream_id then entry = nil end -- a disk has made this the id of another message
   end
   if entry then
     entry.st, entry.e, entry.w = state, now, why

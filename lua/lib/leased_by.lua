@@ -1,4 +1,3 @@
---@include lib/lasts
 -- the messages a session holds, as XPENDING lists them, without those whose lease has ended
 local function leased_by(inbox, leases, session, now)
   local leased, from = {}, '-'

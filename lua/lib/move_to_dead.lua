@@ -1,11 +1,3 @@
---@include lib/agent
---@include lib/delete_dead
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/message
---@include lib/number
---@include lib/people
 local function store_notice(keys, agent, id, from, deaths, reason)
   if from == 'system' then return end
   local sender = load_reader(keys.agents, (alias_of(keys.agents, from)) or from)

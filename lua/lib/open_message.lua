@@ -1,16 +1,16 @@
---@include lib/agent
---@include lib/entry
---@include lib/event
---@include lib/finish
---@include lib/stream
 -- open: message id -> JSON of a message that a person has seen and neither answered nor marked as done
 -- record: s stream ID in the inbox, r reader, t seen ms, f flat fields
 
 -- take a message out of an inbox for a person, who has seen it. Returns its entry of the inbox, if it was there, and
 -- the name of who has taken it; nil if nobody has
 local function open_message(keys, id, reader, now)
-  local entry = load_entry(keys.index, id)
+  local entry, altered = load_entry(keys.index, id)
   local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(keys.inbox, entry.s)
+  if altered or entry and fields == nil then
+    --@include lib/recovered
+    local found = recovered(keys.inbox, nil, id)
+    entry, fields = found or entry, found and fields_at(keys.inbox, found.s)
+  end
   if fields then
     entry.n, entry.r, entry.l = (tonumber(entry.n) or 0) + 1, '@' .. reader, now -- no consumer begins so
     save_entry(keys.index, id, entry)

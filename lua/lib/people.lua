@@ -1,4 +1,3 @@
---@include lib/agent
 -- people are agents whose record has `human`; `human` itself is the mailbox that each of them may open. Their mail
 -- waits for 30 days, or the time to live if that is longer, and does not die of its deliveries
 local function is_person(record, name)

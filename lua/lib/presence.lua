@@ -1,4 +1,3 @@
---@include lib/lasts
 local function live_sessions(presence, record, now)
   local count = 0
   for _, session in ipairs(record and record.sessions or {}) do

@@ -1,6 +1,3 @@
---@include lib/message
---@include lib/number
---@include lib/stream
 -- add to the ids and senders of new messages those that a process was notified of before and that have returned to the
 -- inbox since, by a nack, a release or the end of their lease; examines at most 100
 local function add_returned(inbox, leases, process, now, ids, senders)

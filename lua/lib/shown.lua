@@ -1,4 +1,3 @@
---@include lib/entry
 -- the deliveries that a session was shown, given as a JSON object of message id -> delivery count, by stream ID
 local function shown_counts(index, shown)
   local counts = {}

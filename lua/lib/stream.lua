@@ -16,7 +16,7 @@ local function is_expired(stream_id, ttl_ms, now)
 end
 
 local function fields_at(stream, stream_id)
-  local found = redis.call('XRANGE', stream, stream_id, stream_id)[1]
+  local found = redis.pcall('XRANGE', stream, stream_id, stream_id)[1] -- refuses an altered ID
   return found and found[2]
 end
 

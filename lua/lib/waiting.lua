@@ -1,5 +1,3 @@
---@include lib/lasts
---@include lib/message
 -- the messages after the ID `after` that a read could return: their ids and up to three senders, the oldest message's
 -- first, each with ? behind the name if it is not verified; examines at most `count`
 local function waiting(inbox, leases, after, count, now)

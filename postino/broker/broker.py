@@ -33,7 +33,6 @@ from postino.home_store import HomeStore
 from postino.model import Health, iso
 from postino.store.agents import MANY, SHARE, AgentTable
 from postino.store.dead import DeadLetters
-from postino.store.events import EventStream
 from postino.store.history import HistoryStream
 from postino.store.identity import Identity
 from postino.store.inbox import Inboxes
@@ -82,17 +81,13 @@ class Broker:
         self.housekeeping = Housekeeping(
             store, inboxes, DeadLetters(store, limits), history, table, live, sweep_s=sweep_s
         )
-        self.events = Events(EventStream(store), self.restart_valkey)
-        self.guard = Guard(
-            send_rate=settings.send_rate,
-            pair_rate=settings.pair_rate,
-            tell=self.events.tell_too_fast,
-        )
-        self.events.count_by(self.guard.count)
+        self.events = Events(store, self.restart_valkey)
+        self.guard = Guard(send_rate=settings.send_rate, pair_rate=settings.pair_rate, tell=self.events.note_too_fast)
+        self.events.counters.append(self.guard.count)
         self.agents = Agents(table, live)
         self.sessions = Sessions(live, table)
         self.people = People(PeopleTable(store), table, live)
-        self.people.on_names = self._note_people
+        self.people.on_names = self.guard.note_people
         self.agents.own_person = lambda: self.people.here
         self.claude = ClaudeProcesses(store, limits, table, live, self.sessions)
         self.mail = Mail(
@@ -134,21 +129,13 @@ class Broker:
         try:
             await store.connect(EMBEDDED_PATIENCE_S if embedded else 0.0)
             await broker.events.open()
-            await broker.check_names()
+            broker._name_warnings = (await broker._table.names()).warnings()
         except (PostinoError, asyncio.CancelledError):
             await store.close()
             raise
-        broker.start_periodic_work()
+        broker.housekeeping.open()
+        broker._asking = asyncio.create_task(broker._ask_server(), name="ask-server")
         return broker
-
-    async def check_names(self) -> None:
-        """Find the names of older data of which the status warns."""
-        self._name_warnings = (await self._table.names()).warnings()
-
-    def start_periodic_work(self) -> None:
-        """Start housekeeping, and the questions to the server."""
-        self.housekeeping.open()
-        self._asking = asyncio.create_task(self._ask_server(), name="ask-server")
 
     async def close(self, *, and_server: bool = False) -> None:
         """Stop following and disconnect.
@@ -168,9 +155,6 @@ class Broker:
         await self._store.close()
         if and_server and self.embedded is not None and self.embedded.data_in_place():
             await self.embedded.stop()
-
-    def _note_people(self, names: frozenset[str]) -> None:
-        self.guard.people = names
 
     @property
     def durability(self) -> str:

@@ -14,6 +14,7 @@ from postino.errors import StoreAway
 from postino.event_place import EventPlace
 from postino.model import Event
 from postino.store.events import EventStream, Told
+from postino.store.store import Store
 
 BLOCK_MS = 5_000  # of one blocking read: the longest that a dead connection goes unnoticed
 GATHER_S = 0.005  # pause after a read, so that a busy second takes a few hundred reads, not thousands
@@ -95,22 +96,23 @@ class Interruption:
         self._since = None
 
 
-class Events:
+class Events(EventStream):
     """Follows what happens from its end at the time of `open`."""
 
-    def __init__(self, stream: EventStream, repair: Callable[[], Awaitable[None]]) -> None:
-        self._stream = stream
+    def __init__(self, store: Store, repair: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(store)
         self._repair = repair
         self._subscriptions: set[Subscription] = set()
         self._waiters: dict[str, set[asyncio.Event]] = {}
-        self._counters: list[Callable[[Event], object]] = []
+        #: are given every event for as long as these are followed, and a `gap` where some are missing
+        self.counters: list[Callable[[Event], object]] = []
         self.gaps = 0  # times that events were trimmed before they were read
         self._task: asyncio.Task[None] | None = None
         self._place = EventPlace("0-0", "0-0")
 
     async def open(self) -> None:
         """Start following."""
-        self._place = await self._stream.last()
+        self._place = await self.last()
         self._task = asyncio.create_task(self._follow(), name="events")
 
     async def close(self) -> None:
@@ -131,22 +133,14 @@ class Events:
         finally:
             self._subscriptions.discard(subscription)
 
-    def count_by(self, count: Callable[[Event], object]) -> None:
-        """Call `count` with every event for as long as these are followed, with a `gap` where some are missing."""
-        self._counters.append(count)
-
-    async def tell_too_fast(self, sender: str, to: str, reason: str, retry_after_s: int) -> None:
-        """Tell everybody that the loop guard has refused a message."""
-        await self._stream.note_too_fast(sender, to, reason, retry_after_s)
-
     @contextlib.contextmanager
     def counted_by(self, count: Callable[[Event], object]) -> Iterator[None]:
-        """Call `count` as `count_by` does: a queue for the events, and a task, would cost a send more."""
-        self._counters.append(count)
+        """Let `count` be one of the counters: a queue for the events, and a task, would cost a send more."""
+        self.counters.append(count)
         try:
             yield
         finally:
-            self._counters.remove(count)
+            self.counters.remove(count)
 
     @contextlib.contextmanager
     def arrival(self, agent: str) -> Iterator[asyncio.Event]:
@@ -164,32 +158,24 @@ class Events:
     async def replay(self, since: str, limit: int) -> tuple[list[Event], bool]:
         """Return up to `limit` events after the id `since`, oldest first, and whether some were trimmed already."""
         events: list[Event] = []
-        place, gap = await self._stream.since(since)
+        place, gap = await self.since(since)
         while len(events) < limit:
-            told = await self._stream.after(place, min(READ, limit - len(events)))
+            told = await self.after(place, min(READ, limit - len(events)))
             events += told.events
             place = told.place
             if not told.more:
                 break
         return events[:limit], gap
 
-    async def last(self) -> EventPlace:
-        """Return the place after the newest event."""
-        return await self._stream.last()
-
-    async def now_ms(self) -> int:
-        """Return Valkey's clock."""
-        return await self._stream.now_ms()
-
     async def _follow(self) -> None:
-        reader, interruption = self._stream.blocking_reader(), Interruption()
+        reader, interruption = self._store.blocking_reader(), Interruption()
         try:
             while True:
                 try:
                     await self._resync()
                     while True:
                         block_ms = 1 if interruption.lasts else BLOCK_MS
-                        told = await self._stream.wait(reader, self._place, block_ms, READ)
+                        told = await self.wait(reader, self._place, block_ms, READ)
                         if interruption.lasts:
                             self._tell_state("store_back")
                             interruption.end()
@@ -211,9 +197,9 @@ class Events:
     async def _resync(self) -> bool:
         """If events were trimmed before they were read, end all subscriptions and continue with the newest."""
         since = self._place.id
-        if not (await self._stream.since(since))[1]:
+        if not (await self.since(since))[1]:
             return False
-        self._place = await self._stream.last()
+        self._place = await self.last()
         self.gaps += 1
         log.warning("events_gap", since=since)
         for subscription in self._subscriptions:
@@ -248,7 +234,7 @@ class Events:
             # the mail is under the new name now; who waits under the old one has to check again
             self._set_arrived(str(event.data.get("old")))
             self._set_arrived(str(event.data.get("agent")))
-        for count in self._counters:
+        for count in self.counters:
             count(event)
 
     def _set_arrived(self, agent: str) -> None:

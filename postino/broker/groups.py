@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import asdict
 
 import msgspec
+from msgspec.structs import asdict
 
 from postino.broker.agents import Agents
 from postino.broker.guard import Guard
@@ -75,7 +75,8 @@ class Groups(GroupTable):
             TooFast: the loop guard has stopped the sender, or it and one of them.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        record, names, many = await self._recipients(many, sender)
+        draft = await self._mail.addressed(many.draft, sender.name)
+        record, names, many = await self._recipients(msgspec.structs.replace(many, draft=draft), sender)
         for _ in range(_MAX_HOPS):
             try:
                 with self._guard.counting(sender, names, many.draft.id) as counted:
@@ -133,13 +134,9 @@ class Groups(GroupTable):
         known = {each.name.lower(): each.name for each in await self.all()}
         return [known[each] for each in difflib.get_close_matches(group.lower(), known, 3)]
 
-    def activity(self, agent: str) -> Activity:
-        """Return what an agent does, as far as this daemon knows."""
-        return self._agents.activity(agent)
-
-    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
-        """Return in words when a known agent will know of a message."""
-        return self._mail.reach(agent, activity, online=online, away_s=away_s, person=person)
+    def outlook(self, agent: str, *, online: bool, away_s: float, person: bool) -> tuple[Activity, str]:
+        """Return what an agent does, and in words when it will know of a message, as far as this daemon knows."""
+        return self._mail.outlook(agent, online=online, away_s=away_s, person=person)
 
 
 def _member(change: Membership, near: list[str]) -> Member:

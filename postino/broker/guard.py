@@ -11,9 +11,9 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import structlog
 
 from postino.broker.rings import SPAN_S, Chain, Rings
@@ -30,12 +30,11 @@ log = structlog.get_logger()
 Tell = Callable[[str, str, str, int], Awaitable[object]]
 
 
-@dataclass(slots=True)
-class _Pair:
+class _Pair(msgspec.Struct):
     """Two agents: who of them wrote last, and when the one has answered the other."""
 
     last: str
-    turns: deque[float] = field(default_factory=deque)
+    turns: deque[float] = msgspec.field(default_factory=deque)
 
 
 class Counted:
@@ -92,7 +91,7 @@ class Guard:
         self._own: dict[tuple[str, str], int] = {}
         self._told: dict[str, float] = {}
         self._telling: set[asyncio.Future[object]] = set()
-        self.people: frozenset[str] = frozenset()  # the names of people, in lower case; set by whoever knows them
+        self.people: frozenset[str] = frozenset()
 
     def counting(self, sender: Sender, to: Sequence[str], id: str) -> Counted:
         """Count a send that is made within, or refuse it. What stores nothing does not count.
@@ -144,6 +143,10 @@ class Guard:
             if pair is not None and pair.last == name and pair.turns:
                 pair.turns.pop()
                 pair.last = each
+
+    def note_people(self, names: frozenset[str]) -> None:
+        """Take the names of all people, in lower case."""
+        self.people = names
 
     def note_name(self, sender: str, asked: str, present: str) -> None:
         """Note the present name of an agent to whom somebody wrote under another one."""

@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from postino.broker.history_filter import Fate, Search
+from postino.broker.history_filter import ANYTHING, Search
 from postino.errors import BadField
 from postino.event_place import stream_parts
 from postino.history_entry import HistoryEntry, HistoryPage, Receipt
@@ -40,23 +40,8 @@ class History:
         self._inboxes = inboxes
         self._agents = agents
 
-    async def search(
-        self,
-        *,
-        agent: str | None = None,
-        with_: str | None = None,
-        from_: str | None = None,
-        to: str | None = None,
-        thread: str | None = None,
-        threaded: bool = False,
-        state: Fate | None = None,
-        q: str | None = None,
-        id: str | None = None,
-        after: str | None = None,
-        before: str | None = None,
-        limit: int = 50,
-    ) -> HistoryPage:
-        """Return accepted messages and broadcasts, newest first; `Search` says what can be asked for.
+    async def search(self, search: Search = ANYTHING, *, before: str | None = None, limit: int = 50) -> HistoryPage:
+        """Return the accepted messages and broadcasts that are asked for, newest first.
 
         Agents are found by an index, and messages with the id `q` or `id` are on the first page, however old; with `id`
         that page ends with them. Above 500 agents only broadcasts and what a named agent received is found so; the rest
@@ -64,28 +49,13 @@ class History:
         for one second, and of a thread or an `id` not at what one looked at before. If `more`, there are entries that
         it did not look at: the next page is the one before `before`.
         """
-        search = Search(
-            agent=agent,
-            with_=with_,
-            from_=from_,
-            to=to,
-            thread=thread,
-            threaded=threaded,
-            state=state,
-            q=q,
-            id=id,
-            after=after,
-        )
         names = await self._agents.names()
-        inboxes = list(names.agents)
-        if len(inboxes) > MOST_INDEXES:
-            inboxes = [names.present(each) for each in search.parties()]
-        by_id = [] if before else await self._of_id(id or q, inboxes)
+        by_id = [] if before else await self._of_id(search.id or search.q, names, search.parties())
         found = await self._fitting(by_id, search, names, limit)
         known = {each.entry for each in found}
-        if id and found and (search.parties() or len(names.agents) <= MOST_INDEXES):
+        if search.id and found and (search.parties() or len(names.agents) <= MOST_INDEXES):
             return HistoryPage(items=found, looked=len(by_id), more=True, before=NEWEST)
-        key = id or thread
+        key = search.id or search.thread
         to_end = bool(key) and await self._stream.note_newer()
         place = before or NEWEST
         party = names.all_of(search.parties()[0]) if search.parties() else []
@@ -113,13 +83,13 @@ class History:
         Looks into the indexes, for 20 ids at most, and at the newest part of its history: first where that costs less.
         """
         if ids is None:
-            return (await self.search(from_=agent, limit=limit)).items
+            return (await self.search(Search(from_=agent), limit=limit)).items
         wanted, place, looked, more = set(ids), None, 0, True
         names = await self._agents.names()
         by_index = len(wanted) * len(names.agents) <= MOST_INDEXES  # else that costs more than to look at a page
         found = await self._sent(agent, wanted, names) if by_index else {}
         while more and looked < MAX_LOOKED and wanted - {each.id for each in found.values()}:
-            page = await self.search(from_=agent, before=place, limit=200)
+            page = await self.search(Search(from_=agent), before=place, limit=200)
             found |= {each.entry: each for each in page.items if each.id in wanted}
             place, looked, more = page.before, looked + page.looked, page.more and page.looked > 0
         if not by_index:
@@ -128,8 +98,7 @@ class History:
 
     async def _sent(self, agent: str, ids: set[str], names: Names) -> dict[str, HistoryEntry]:
         """Return of what `agent` has sent under up to 20 of these ids what the indexes know, by entry."""
-        inboxes = [*names.agents] if len(names.agents) <= MOST_INDEXES else [names.present(agent)]
-        parts = await asyncio.gather(*(self._of_id(id, inboxes) for id in sorted(ids)[:MOST_SOUGHT]))
+        parts = await asyncio.gather(*(self._of_id(id, names, [agent]) for id in sorted(ids)[:MOST_SOUGHT]))
         entries = [each for part in parts for each in part]
         found = await self._fitting(entries, Search(from_=agent), names, len(entries))
         return {each.entry: each for each in found}
@@ -143,12 +112,17 @@ class History:
             return await self._with_states(found[:limit], names)
         return [each for each in await self._with_states(found, names) if search.fits_state(each.state)][:limit]
 
-    async def _of_id(self, q: str | None, inboxes: list[str]) -> list[StreamEntry]:
-        """Return the entries whose id is `q`, as far as the indexes of these inboxes know them, newest first."""
+    async def _of_id(self, q: str | None, names: Names, parties: list[str]) -> list[StreamEntry]:
+        """Return the entries whose id is `q`, as far as indexes know them, newest first.
+
+        All inboxes are asked or, if there are many, those of `parties`.
+        """
         try:
             id = check_id(q or "")
         except BadField:
             return []
+        few = len(names.agents) <= MOST_INDEXES
+        inboxes = [*names.agents] if few else [names.present(each) for each in parties]
         times = await self._inboxes.accepted_at(inboxes, id)
         parts = await asyncio.gather(*(self._stream.at(ms) for ms in times))
         found = {entry.id: entry for part in parts for entry in part if entry.fields["id"] == id}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from postino.event_place import stream_parts
 from postino.model import State
@@ -24,8 +25,7 @@ _GROUPS: dict[str, tuple[State, ...]] = {
 _DOCTORS = re.compile(r"doctor-[0-9a-f]{8}-[a-z]+", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class Search(msgspec.Struct, frozen=True, kw_only=True):
     """What a search asks for; None: anything.
 
     `agent` is sender or recipient and `with_` the other of the two, `from_` and `to` are only that, all under any of
@@ -82,6 +82,9 @@ class Search:
         if one is None or other is None:
             return {one, other} - {None} <= {sender, *recipients}
         return (one == sender and other in recipients) or (other == sender and one in recipients)
+
+
+ANYTHING = Search()
 
 
 def _is_doctors(sender: str, recipients: list[str]) -> bool:

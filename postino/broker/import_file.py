@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 
 import msgspec
 
@@ -30,8 +31,15 @@ LONGEST_LINE = 1 << 20  # bytes; the longest body has 384 KiB if every character
 CLOCK_MS = 3_600_000  # by which another server's clock may be ahead; an entry of the future would stop a stream's clock
 _QUOTED = 300  # characters of an error about a line
 
-_header = msgspec.json.Decoder(Header)
-_line = msgspec.json.Decoder(AnyLine)
+
+@cache  # made on use: it takes 2 ms, and few daemons import anything
+def _header() -> msgspec.json.Decoder[Header]:
+    return msgspec.json.Decoder(Header)
+
+
+@cache
+def _line() -> msgspec.json.Decoder[AnyLine]:
+    return msgspec.json.Decoder(AnyLine)
 
 
 class ImportFile:
@@ -52,7 +60,7 @@ class ImportFile:
         """Return the first line."""
         self.number = 1
         try:
-            header = _header.decode(raw)
+            header = _header().decode(raw)
         except (PostinoError, msgspec.MsgspecError, UnicodeError, RecursionError):
             raise self._refused("this is not the first line of an export of postino") from None
         if header.format > FORMAT:
@@ -70,7 +78,7 @@ class ImportFile:
         if len(raw) > LONGEST_LINE:
             raise self._refused(f"the line has more than {LONGEST_LINE} bytes")
         try:
-            line = _line.decode(raw)
+            line = _line().decode(raw)
             self._check(line)
         except PostinoError as error:
             raise self._refused(error.message, **error.detail) from None

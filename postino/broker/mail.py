@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-import structlog
 
 from postino.broker.agents import Agents
 from postino.broker.events import Events
@@ -16,8 +14,8 @@ from postino.broker.guard import Guard
 from postino.broker.housekeeping import Housekeeping
 from postino.broker.limited_log import LimitedLog
 from postino.broker.reach import nobody, reach, reach_person
-from postino.errors import BadField, StoreAway, UnknownMessage
-from postino.model import ANONYMOUS, SYSTEM, Activity, Batch, Draft, Message, Returned, Sender, Sent
+from postino.errors import BadField, KeyReused, UnknownMessage
+from postino.model import ANONYMOUS, SYSTEM, Activity, Draft, Sender, Sent
 from postino.store.entries import number
 from postino.store.groups import GroupTable
 from postino.store.history import HistoryStream
@@ -27,15 +25,11 @@ from postino.store.people import PeopleTable
 from postino.store.store import Limits, Store
 from postino.values import HUMAN
 
-#: goes on while the machine sleeps or this process is stopped, where the system has such a clock
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 NEAREST_S = 0.3  # a sender waits this long for the names that resemble unknown ones
-
-log = structlog.get_logger()
 
 
 class Mail(Inboxes):
-    """The inboxes of all agents: send, read, acknowledge, return."""
+    """The inboxes of all agents, as their senders and readers see them."""
 
     def __init__(
         self,
@@ -61,30 +55,14 @@ class Mail(Inboxes):
         self._log = LimitedLog()
         self._wakes = wakes  # idle sessions are woken
 
-    @staticmethod
-    def clock() -> float:
-        """Return seconds that also pass while the machine sleeps, for `check_lease`."""
-        return time.clock_gettime(_CLOCK)
-
-    def check_lease(self, began: float) -> None:
-        """Refuse to show messages whose lease may have ended since `began`: others may have been given them.
-
-        A daemon that was stopped would show them late, and without the label of a repeat.
-
-        Raises:
-            StoreAway: a lease or more has passed.
-        """
-        late = self.clock() - began
-        if late * 1000 >= self._limits.lease_ms:
-            log.warning("read_held_up", seconds=round(late, 1))
-            raise StoreAway(
-                f"this read was held up for {late:.0f} s, longer than its lease: read again", outcome="unknown"
-            )
+    def on_death(self) -> None:
+        """Send the notices of the dead letters now."""
+        self._housekeeping.run_soon()
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id; when this returns, Valkey has stored it.
 
-        A draft without a recipient goes to the sender of the message it answers, in its thread.
+        A reply without a recipient goes to the sender of the message it answers; without a thread it is in that one's.
 
         Raises:
             UnknownMessage, BadField: that message is not one that the sender can answer.
@@ -93,8 +71,19 @@ class Mail(Inboxes):
             TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        if draft.to is None:
-            draft = await self.addressed(draft, sender.name)
+        if draft.reply_to is None:
+            return await self._send(draft, sender)
+        reply = await self.addressed(draft, sender.name)
+        try:
+            return await self._send(reply, sender)
+        except KeyReused:
+            stored = reply.thread if draft.thread else await self._stored_thread(reply.to or "", draft.id)
+            if stored == reply.thread:
+                raise
+            # of a repeat the thread that was found then counts: by now another one is found, or none
+            return await self._send(msgspec.structs.replace(reply, thread=stored), sender)
+
+    async def _send(self, draft: Draft, sender: Sender) -> Sent:
         to = draft.to or ""
         with self._guard.counting(sender, [to], draft.id) as counted:
             sent = await super().send(draft, sender)
@@ -135,25 +124,47 @@ class Mail(Inboxes):
     async def addressed(self, draft: Draft, sender: str) -> Draft:
         """Return a reply with its recipient, and the thread of the message it answers unless it has one.
 
+        With a recipient it may answer any id; its thread is found if `sender` got that message or sent it there.
+
         Raises:
-            UnknownMessage, BadField: that message is not one that `sender` can answer.
+            UnknownMessage, BadField: without a recipient, and that message is not one that `sender` can answer.
         """
-        if draft.to is not None:
+        if draft.reply_to is None or (draft.to is not None and (draft.thread or sender == ANONYMOUS)):
             return draft
-        id = draft.reply_to or ""
-        (about, broadcast) = await self.known([(sender, id), (ALL, id)])
-        if about is None and await self._agents.is_person(sender):
-            if (answered := await self._people.opened_one((await self.present(sender), HUMAN), id)) is not None:
-                return _reply(draft, answered["from"], draft.thread or answered.get("thread") or None)
-            (about,) = await self.known([(HUMAN, id)])
+        id = draft.reply_to
+        about = await self._got(sender, id)
+        if draft.to is not None:
+            about = about or await self._sent_to(draft.to, sender, id)
+            return draft if about is None else msgspec.structs.replace(draft, thread=about[1])
         if about is None:
-            if broadcast is not None:
+            if any(await self.known([(ALL, id)])):
                 raise BadField(f"reply_to: {id} is a broadcast; give the recipient in `to`", field="reply_to")
             raise UnknownMessage(
                 f"reply_to: no message {id} is known in the inbox of {sender}; give the recipient in `to`",
                 field="reply_to",
             )
-        return _reply(draft, about.state.from_, draft.thread or await self._thread(id, about.accepted_ms))
+        return _reply(draft, about[0], draft.thread or about[1])
+
+    async def _got(self, agent: str, id: str) -> tuple[str, str | None] | None:
+        """Return sender and thread of a message that an agent got; None: it is not known."""
+        (about,) = await self.known([(agent, id)])
+        if about is None and await self._agents.is_person(agent):
+            if (opened := await self._people.opened_one((await self.present(agent), HUMAN), id)) is not None:
+                return opened["from"], opened.get("thread") or None
+            (about,) = await self.known([(HUMAN, id)])
+        return None if about is None else (about.state.from_, await self._thread(id, about.accepted_ms))
+
+    async def _sent_to(self, to: str, sender: str, id: str) -> tuple[str, str | None] | None:
+        """Return sender and thread of a message that `sender` sent to an agent; None: it is not known."""
+        (about,) = await self.known([(to, id)])
+        if about is None or await self.present(about.state.from_) != await self.present(sender):
+            return None
+        return about.state.from_, await self._thread(id, about.accepted_ms)
+
+    async def _stored_thread(self, to: str, id: str) -> str | None:
+        """Return the thread of a message that an agent got, None if it has none or is not known."""
+        (about,) = await self.known([(to, id)])
+        return None if about is None else await self._thread(id, about.accepted_ms)
 
     async def _thread(self, id: str, accepted_ms: int) -> str | None:
         """Return the thread of a message, None if it has none or the history has it no longer."""
@@ -162,15 +173,12 @@ class Mail(Inboxes):
                 return entry.fields.get("thread") or None
         return None
 
-    def activity(self, agent: str) -> Activity:
-        """Return what an agent does, as far as this daemon knows."""
-        return self._agents.activity(agent)
-
-    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
-        """Return in words when a known agent will know of a message."""
+    def outlook(self, agent: str, *, online: bool, away_s: float, person: bool) -> tuple[Activity, str]:
+        """Return what an agent does, and in words when it will know of a message, as far as this daemon knows."""
+        activity = self._agents.activity(agent) if online else "unknown"
         if person:
-            return reach_person(agent, online=online, away_s=away_s)
-        return reach(activity, online=online, away_s=away_s, wakes=self._wakes)
+            return activity, reach_person(agent, online=online, away_s=away_s)
+        return activity, reach(activity, online=online, away_s=away_s, wakes=self._wakes)
 
     async def nearest(self, name: str) -> list[str]:
         """Return names similar to an unknown one, or none if that fails: the message is stored, whatever happens."""
@@ -180,85 +188,6 @@ class Mail(Inboxes):
         except Exception as error:  # also a record that another program damaged
             self._log.warning("nearest_failed", to=name, error=str(error) or type(error).__name__)
             return []
-
-    async def read(
-        self,
-        agent: str,
-        consumer: str,
-        *,
-        limit: int = 10,
-        budget: int | None = None,
-        ack_now: bool = False,
-        resume: bool = False,
-        shown: dict[str, int] | None = None,
-        acting: bool = False,
-        verified: bool = False,
-    ) -> Batch:
-        """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
-
-        The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
-        first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
-        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats and
-        come in their place among what was returned.
-        `verified` ends the read before a message of an unverified sender or over the budget, even if it is the first.
-
-        Raises:
-            WrongAgent: with `acting`, when the consumer is no session of `agent`.
-            StoreAway: the answer comes after the lease: others may have been given the messages.
-        """
-        began = self.clock()
-        batch = await super().read(
-            agent,
-            consumer,
-            limit=limit,
-            budget=budget,
-            resume=resume,
-            shown=shown,
-            ack_now=ack_now,
-            acting=acting,
-            verified=verified,
-        )
-        if not ack_now:
-            self.check_lease(began)
-        if batch.died:
-            self._housekeeping.run_soon()
-        return batch
-
-    async def take(
-        self, agent: str, consumer: str, id: str, *, ack_now: bool = False, acting: bool = False
-    ) -> tuple[str, Message | None]:
-        """Lease one message, whatever waits before it; return the agent's present name and the message.
-
-        None: somebody else holds or has read it, or it has ended. `ack_now` acknowledges in the same step.
-
-        Raises:
-            WrongAgent: with `acting`, when the consumer is no session of `agent`.
-            StoreAway: the answer comes after the lease: others may have been given the message.
-        """
-        began = self.clock()
-        taken = await super().take(agent, consumer, id, ack_now=ack_now, acting=acting)
-        if not ack_now:
-            self.check_lease(began)
-        return taken
-
-    async def nack(
-        self,
-        agent: str,
-        consumer: str,
-        ids: list[str],
-        delay_ms: int = 0,
-        *,
-        counts: list[int] | None = None,
-    ) -> Returned:
-        """Return messages to the inbox, not to be read again before `delay_ms` has passed.
-
-        A message whose last allowed delivery this was becomes a dead letter. `counts` are the delivery counts of
-        `ids`: a message that was delivered again since stays with its present reader.
-        """
-        returned = await super().nack(agent, consumer, ids, delay_ms, counts=counts)
-        if returned.dead:
-            self._housekeeping.run_soon()
-        return returned
 
     async def wait(self, agent: str, seconds: float) -> None:
         """Return when a read of `agent` may give messages, or after `seconds`."""

@@ -14,7 +14,7 @@ import structlog
 
 from postino.errors import NameTaken, PostinoError, StoreAway, UnknownAgent
 from postino.event_place import stream_parts
-from postino.model import Message, OpenMessage, Record, iso
+from postino.model import Done, Message, OpenMessage, Record, iso
 from postino.store.agents import AgentTable
 from postino.store.entries import message, unpacked
 from postino.store.names import AgentEntry, Names
@@ -58,19 +58,17 @@ class PersonInbox(Record, frozen=True, kw_only=True):
     before: str | None
 
 
-class Opened(Record, frozen=True, kw_only=True):
+class Opened(Done, frozen=True, kw_only=True):
     """The answer to opening messages: those `seen`, those that others have taken, and those not in the inbox."""
 
-    ok: bool = True
     seen: list[str]
     taken: list[Taken]
     unknown: list[str]
 
 
-class Ended(Record, frozen=True, kw_only=True):
+class Ended(Done, frozen=True, kw_only=True):
     """The answer to marking messages as done."""
 
-    ok: bool = True
     done: list[str]
     unknown: list[str]
 

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 
 from postino.broker.history import MAX_SECONDS, History
+from postino.broker.history_filter import Search
 from postino.history_entry import HistoryEntry, HistoryPage
 from postino.model import Record
 
@@ -75,9 +76,9 @@ class Threads:
         """
         clock = asyncio.get_running_loop().time
         until, looked, more, place = clock() + MAX_SECONDS, 0, True, before
-        found: dict[str, list[HistoryEntry]] = {}
+        asked, found = Search(agent=agent, threaded=True), dict[str, list[HistoryEntry]]()
         while more and looked < MAX_LOOKED and clock() < until:
-            part = await self._history.search(agent=agent, threaded=True, before=place, limit=_PART)
+            part = await self._history.search(asked, before=place, limit=_PART)
             looked, more = looked + part.looked, part.more
             for each in part.items:
                 if len(found) == limit and each.thread not in found:

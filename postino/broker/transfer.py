@@ -19,7 +19,7 @@ import structlog
 from postino import __version__
 from postino.broker.import_file import ImportFile
 from postino.errors import Importing, PostinoError, StoreAway
-from postino.model import Record, iso
+from postino.model import Done, iso
 from postino.store.keys import ALL
 from postino.store.lines import (
     FORMAT,
@@ -51,10 +51,9 @@ _encode = msgspec.json.Encoder().encode
 log = structlog.get_logger()
 
 
-class Imported(Record, frozen=True, kw_only=True):
+class Imported(Done, frozen=True, kw_only=True):
     """The answer to an import: how many lines of each type there are, and how many of them were stored just now."""
 
-    ok: bool = True
     export: str
     exported: str
     counts: dict[str, int]
@@ -183,8 +182,9 @@ class Transfer:
 
     async def _store_batch(self, lines: list[Line]) -> int:
         """Store lines of one type and one agent; return how many of them were not there yet."""
-        table, kind = self._table, type(lines[0])
-        of_batch: dict[type, Callable[[Any], Awaitable[int]]] = {
+        table = self._table
+        add: dict[type, Callable[[Any], Awaitable[int]]] = {
+            AgentLine: table.add_agents,
             MessageLine: table.add_messages,
             DeadLine: table.add_dead,
             OpenLine: table.add_open,
@@ -193,15 +193,11 @@ class Transfer:
             BroadcastLine: table.add_broadcasts,
             NoticeLine: table.add_notices,
             ClaudeLine: table.add_claude,
-        }
-        of_line: dict[type, Callable[[Any], Awaitable[int]]] = {
-            AgentLine: table.add_agent,
             BroadcastNumbersLine: table.add_broadcast_numbers,
-            GroupLine: table.add_group,
+            GroupLine: table.add_groups,
         }
-        if kind in of_batch:
-            return await of_batch[kind](lines)
-        return sum([await of_line[kind](line) for line in lines if kind in of_line])
+        kind = type(lines[0])
+        return await add[kind](lines) if kind in add else 0
 
 
 async def _batches(file: ImportFile, lines: AsyncIterator[bytes]) -> AsyncIterator[list[Line]]:

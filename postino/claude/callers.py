@@ -7,7 +7,8 @@ process of Codex runs many sessions: which of them a command belongs to is then 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+import msgspec
 
 from postino.broker import Broker
 from postino.broker.sessions import process_key
@@ -20,8 +21,7 @@ from postino.relay.claude_process import ancestors, start_time
 MAX_DEPTH = 64  # processes between a session's client and a command: shells, make, test runners
 
 
-@dataclass(frozen=True, slots=True)
-class SessionAgent:
+class SessionAgent(msgspec.Struct, frozen=True):
     """The agent of the session in which a caller says it runs.
 
     `proved`: the kernel says that the calling process descends from that session's client.

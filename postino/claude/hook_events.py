@@ -9,7 +9,6 @@ UserPromptSubmit, which a line to the session's inbox causes within a turn, or a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -43,8 +42,7 @@ class Event(msgspec.Struct, frozen=True):
     agent_id: str | None = None  # set inside a subagent
 
 
-@dataclass(frozen=True, slots=True)
-class HookProcess:
+class HookProcess(msgspec.Struct, frozen=True):
     """The Claude process that ran a hook, as the hook reports it. `pid` 0: unknown; `socket`: the file name alone.
 
     `plugin` is the version of its hook, None if it does not say; `ask`: the user wants the client's dialogs.
@@ -58,8 +56,7 @@ class HookProcess:
     ask: bool = False
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(msgspec.Struct):
     """A hook event with its session. `connected` None: its relay is not connected to this daemon."""
 
     broker: Broker

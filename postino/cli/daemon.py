@@ -13,7 +13,6 @@ from postino.cli.command import Command
 from postino.client import Client
 from postino.daemon import process
 from postino.errors import BadField, PostinoError, Unreachable
-from postino.light import asdict
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def up(command: Command) -> int:
     person = None if refused else command.person()
     if person:
         text += f"{_reached(person)}\n"
-    data = asdict(info) | {"differs": different, "replaced": replaced and replaced.version, "person": person}
+    data = skew.as_data(info) | {"differs": different, "replaced": replaced and replaced.version, "person": person}
     return command.show(args, data, text)
 
 
@@ -125,7 +124,7 @@ def status(command: Command) -> int:
     found = process.status(command.settings.home)
     data: Json = {"state": found.state, "home": str(command.settings.home.root), "pid": found.pid}
     if found.info:
-        data |= asdict(found.info)
+        data |= skew.as_data(found.info)
     if found.state == "up":
         healthy = (found.health or {}).get("ok")  # otherwise stats would wait for Valkey
         data |= {"health": found.health, "stats": _stats(command) if healthy else None}
@@ -229,9 +228,9 @@ def serve(command: Command) -> int:
     if args.supervised:  # the first process of a container would ignore it until the daemon listens to it
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     gc.disable()  # it would visit all that is imported again and again; `serve` enables it
-    from postino.daemon.importing import without_rich
+    from postino.daemon.importing import lean
 
-    with without_rich():
+    with lean():
         from postino.daemon.serve import main
 
     code = main(command.settings, supervised=args.supervised)

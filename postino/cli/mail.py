@@ -9,7 +9,7 @@ from postino.cli import body, people, render, streams, terminal
 from postino.cli.arguments import wrong
 from postino.cli.command import Command
 from postino.errors import BadRequest, PostinoError, UnknownAgent
-from postino.values import HUMAN
+from postino.values import HUMAN, MAX_PAGE
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -219,18 +219,20 @@ def _older(args: argparse.Namespace, before: object) -> str:
 
 
 def dead(command: Command) -> int:
-    """List dead letters, requeue them or delete them."""
+    """List dead letters, requeue them or delete them; without a name list the agents that have some."""
     parser = command.parser(agent="the owner of the dead letters (default: POSTINO_AGENT_NAME)", named=True)
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N dead letters")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N dead letters, or agents")
     parser.add_argument("--requeue", nargs="*", metavar="ID", help="move these, or all of them, back into the inbox")
     parser.add_argument("--clear", action="store_true", help="delete all of them")
     parser.add_argument("--yes", action="store_true", help="delete without asking")
     args = parser.parse_args(command.argv)
     if args.requeue and not command.sender(args):  # in `dead --requeue NAME` the name counts as an id
         raise BadRequest("agent name missing: give it before --requeue, as in `postino dead NAME --requeue`")
-    name = command.own_name(args, in_session=not args.clear)
     if args.clear and args.requeue is not None:
         raise BadRequest("--requeue and --clear exclude each other; give one of them")
+    if not args.clear and args.requeue is None and command.sender(args) is None:
+        return _dead_of_all(command, args)
+    name = command.own_name(args, in_session=not args.clear)
     with command.client() as client:
         if args.clear:
             terminal.confirm(f"Delete all dead letters of {_resolved(client, name, args)}?", agreed=args.yes)
@@ -242,6 +244,28 @@ def dead(command: Command) -> int:
     ink = command.ink
     text = render.messages(answer["items"], ink, f"No dead letters of {render.line(name)}.")
     return command.show(args, answer, text, pages=True)
+
+
+def _dead_of_all(command: Command, args: argparse.Namespace) -> int:
+    """List the agents that have dead letters, those with the most first."""
+    if args.limit is not None and args.limit < 1:
+        raise BadRequest(f"--limit must be at least 1, not {args.limit}")
+    found: list[Json] = []
+    looked, total = 0, 1
+    with command.client() as client:
+        while looked < total:
+            page = client.agents(limit=MAX_PAGE, offset=looked)
+            found += [{"agent": each["name"], "dead": each["dead"]} for each in page["items"] if each.get("dead")]
+            looked, total = looked + len(page["items"]), page["total"] if page["items"] else 0
+    found.sort(key=lambda each: (-each["dead"], each["agent"]))
+    shown = found[: args.limit]
+    text = "No agent has dead letters.\n"
+    if shown:
+        rows = [["AGENT", "DEAD LETTERS"], *([render.line(each["agent"]), str(each["dead"])] for each in shown)]
+        more = f"{render.count(len(found) - len(shown), 'more agent')}.\n" if len(found) > len(shown) else ""
+        text = render.table(rows, command.ink) + more
+        text += "\n`postino dead NAME` prints them, `postino dead NAME --requeue` moves them back into the inbox.\n"
+    return command.show(args, {"items": shown, "total": len(found)}, text, pages=True)
 
 
 def clear(command: Command) -> int:

@@ -7,7 +7,7 @@ import time
 
 from postino.cli import render, session, streams
 from postino.errors import BadRequest, NotAllowed
-from postino.values import DEFAULT_PAGE, MAX_PAGE
+from postino.values import DEFAULT_PAGE, HUMAN, MAX_PAGE
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ def read(command: Command, args: argparse.Namespace, person: str) -> int:
         if items and not args.peek:
             client.seen(person, [each["id"] for each in items])
     return 0
+
+
+def _check_opened(items: list[Json]) -> None:
+    """Refuse to end for all people what none of them has seen.
+
+    Raises:
+        NotAllowed: one of these messages is to all people, and nobody has opened it.
+    """
+    if closed := [render.line(each["id"]) for each in items if each["to"] == HUMAN and each["opened_by"] is None]:
+        raise NotAllowed(
+            f"{', '.join(closed)}: to all people, and nobody has opened it; nothing was done. `postino read` opens "
+            "what is new, and --unread ends it for all of them unseen"
+        )
 
 
 def _check_outside(command: Command, person: str) -> None:
@@ -98,15 +111,20 @@ def done(command: Command) -> int:
     parser = command.parser(agent="whose inbox it is (default: POSTINO_AGENT_NAME, else you)")
     parser.add_argument("ids", nargs="*", metavar="ID", help="the ids of messages")
     parser.add_argument("--opened", action="store_true", help="all that you have opened")
+    parser.add_argument("--unread", action="store_true", help="also what is to all people and nobody has opened")
     args = parser.parse_args(command.argv)
     if bool(args.ids) == args.opened:
         raise BadRequest("give the ids of messages, or --opened")
+    if args.opened and args.unread:
+        raise BadRequest("--opened and --unread exclude each other; give one of them")
     person = command.reader(args)
     if person is None:
         raise BadRequest("only people have open messages: give `--agent NAME` with the name of one")
     _check_outside(command, person)
     with command.client() as client:
-        ids = args.ids or [each["id"] for each in _all(client, person)[1] if each["opened_by"] == person]
+        items = [] if args.unread else _all(client, person)[1]
+        _check_opened([each for each in items if each["id"] in args.ids])
+        ids = args.ids or [each["id"] for each in items if each["opened_by"] == person]
         answer: Json = {"done": [], "unknown": []}
         for start in range(0, len(ids), MAX_PAGE):
             part = client.done(person, ids[start : start + MAX_PAGE])

@@ -172,8 +172,8 @@ def _notes(item: Json) -> Iterable[str]:
         yield f"opened by {line(item['opened_by'])}"
     if item.get("altered"):
         yield "altered on disk: not what was sent"
-    if item.get("redelivered"):
-        yield f"redelivered (delivery {item['delivery']})" if "delivery" in item else "redelivered"
+    if item.get("redelivered"):  # also with a count of 1: a requeue starts it anew
+        yield f"redelivered (delivery {item['delivery']})" if item.get("delivery", 0) > 1 else "redelivered"
     if item.get("reason") and item.get("state", "dead") == "dead":  # an item of the dead letters has no state
         yield f"dead: {line(item['reason'])}"
     if "sent_to" in item:
@@ -209,21 +209,21 @@ def entry(item: Json, ink: Ink, *, state: bool = True) -> str:
     way = f"{ink(line(item['from']), 'bold', 'cyan')} → {ink(names(str(item['to']).split(', ')), 'bold')}"
     head = [way, ink(ago(item.get("timestamp")), "dim")]
     if state:
-        known = item.get("state") or item.get("kind")
-        head.append(ink(_state(item, known), STATE_STYLES.get(str(known), "yellow")))
+        known = str(item.get("state") or ("broadcast" if item.get("kind") == "broadcast" else "no longer tracked"))
+        head.append(ink(_state(item, known), STATE_STYLES.get(known, "yellow")))
     head += [ink(note, "yellow") for note in _notes(item)]
     head.append(ink(f"id {line(item['id'])}", "dim"))
     return "  ".join(head) + "\n" + block(item["body"], width=ink.width) + choices(item)
 
 
-def _state(item: Json, state: object) -> str:
+def _state(item: Json, state: str) -> str:
     """Return the state; of a message to several how many have acknowledged it, unless all or none have."""
     recipients = item.get("recipients", [])
     acked = sum(1 for each in recipients if each["state"] == "acked")
     return line(state) + (f", {acked} of {len(recipients)} acked" if 0 < acked < len(recipients) else "")
 
 
-STATE_STYLES = {"acked": "green", "broadcast": "dim", "dead": "red", "expired": "red"}
+STATE_STYLES = {"acked": "green", "broadcast": "dim", "no longer tracked": "dim", "dead": "red", "expired": "red"}
 
 
 def table(rows: list[list[str]], ink: Ink, paint: Callable[[int, str], tuple[str, ...]] | None = None) -> str:

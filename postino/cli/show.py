@@ -54,7 +54,7 @@ def _state(about: Json) -> str:
     if state in ("leased", "acked"):
         parts = [f"{state}{reader}{settled or leased}"]
     else:
-        parts = [f"{state or 'nothing is known'}{settled}", *([f"last read{reader}{leased}"] if reader else [])]
+        parts = [f"{state or 'no longer tracked'}{settled}", *([f"last read{reader}{leased}"] if reader else [])]
     if about.get("reason") not in (None, about.get("state")):
         parts.append(render.line(about["reason"]))
     if about.get("deliveries", 0) > 1:

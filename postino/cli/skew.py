@@ -6,12 +6,15 @@ import sys
 
 from postino import __version__, home_store
 from postino.cli import render
-from postino.config import Settings, comparable, in_effect
+from postino.config import FLAGS, Settings, comparable, in_effect
 from postino.daemon.info import DaemonInfo, read_info
+from postino.light import asdict
 from postino.versions import is_older
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
+    from typing import Any
+
     from postino.paths import Home
 
 
@@ -28,6 +31,12 @@ def sentence(version: str) -> str | None:
 def settings_here(settings: Settings) -> dict[str, str]:
     """Return the settings by variable that a daemon would have which this shell starts."""
     return comparable(in_effect(settings, home_store.read(settings.home)))
+
+
+def as_data(info: DaemonInfo) -> dict[str, Any]:
+    """Return what a daemon says of itself, for `--json`: a setting that is true or false is no text."""
+    settings = {name: value == "True" if name in FLAGS else value for name, value in info.settings.items()}
+    return asdict(info) | {"settings": settings}
 
 
 def different(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -210,8 +209,7 @@ async def _opencode_idle(turn: Turn) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(msgspec.Struct, frozen=True):
     """A client's events. `end`: the one at the end of a turn, whose text continues it by the decision `go_on`."""
 
     events: Mapping[str, Handler]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from postino.errors import NotAllowed
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """A client. By default that of a relay, which may do everything.
 
     `has_hooks`: hooks may report what its model does; they find a session by a relay's process.

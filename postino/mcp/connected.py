@@ -6,9 +6,10 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
+
+import msgspec
 
 from postino.broker.sessions import process_key
 from postino.mcp.session import Session
@@ -24,8 +25,7 @@ Line = dict[str, Any]
 Waker = Callable[[str, bool], Coroutine[None, None, bool | None]]
 
 
-@dataclass(eq=False)
-class ConnectedSession:
+class ConnectedSession(msgspec.Struct, eq=False):
     """A relay's connection. `put` sends the relay a line: a control line, or a frame for the client."""
 
     session: Session
@@ -37,26 +37,28 @@ class ConnectedSession:
     idle_since: float = 0.0  # loop time at which it was last reported idle; 0: never
     last_hook_at: float = 0.0  # loop time; 0: never
     last_prompt_at: float = 0.0  # loop time of the last prompt that a hook reported
-    wakes_at: deque[float] = field(default_factory=lambda: deque(maxlen=BURST))  # loop times of the last wakes
+    wakes_at: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=BURST))  # loop times of the last wakes
     woken: bool | None = None  # the client took the last wake; None: there was none
     wake_text: str = ""  # of the last wake; the client's UserPromptSubmit repeats it as the prompt
     wake_id: str = ""  # the message id of that line
-    wake_prompted: asyncio.Event = field(default_factory=asyncio.Event)  # that prompt has been reported
+    wake_prompted: asyncio.Event = msgspec.field(default_factory=asyncio.Event)  # that prompt has been reported
     takes_bodies: bool = True  # False from a line that never became a prompt until the next one that did
     waking: bool = False  # a wake is under way
     failed_wakes: int = 0  # in a row
     retry: asyncio.TimerHandle | None = None  # of a failed wake, or of one that waits for the session to be idle
-    questions: dict[str, asyncio.Future[Line]] = field(default_factory=dict)  # to the relay, by their ids
+    questions: dict[str, asyncio.Future[Line]] = msgspec.field(default_factory=dict)  # to the relay, by their ids
     client: str = ""  # whose hooks report, if they are not Claude Code's
     bound_to: str | None = None  # that client's session which the store knows to be served here
     waker: Waker | None = None  # starts a turn with a line, in a client but Claude Code
     take_back: Callable[[], Coroutine[None, None, bool]] | None = None  # removes the last line if it is no prompt yet
     proves_wakes: bool = True  # the client reports what its model does after a line, so that a line may hold messages
     woken_by: str = ""  # what the state of a message calls that way
-    expected_calls: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=64))  # see `tool_use_of`
+    expected_calls: deque[tuple[str, str]] = msgspec.field(
+        default_factory=lambda: deque(maxlen=64)
+    )  # see `tool_use_of`
     turn_id: str | None = None  # of the client's present turn, where its hooks name one
-    unproved: set[str] = field(default_factory=set)  # calls that read, of which nothing is proved yet
-    tools_running: set[str] = field(default_factory=set)  # of the client, as its hooks report them
+    unproved: set[str] = msgspec.field(default_factory=set)  # calls that read, of which nothing is proved yet
+    tools_running: set[str] = msgspec.field(default_factory=set)  # of the client, as its hooks report them
 
     @property
     def process(self) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 RequestId = str | int
 
 
-@dataclass(eq=False)
-class PendingRead:
+class PendingRead(msgspec.Struct, eq=False):
     """Messages, or a place in the broadcasts, that were given to the client."""
 
     request: RequestId  # of a wake: its message id
     agent: str
-    deliveries: dict[str, int] = field(default_factory=dict)  # message id -> its delivery count
+    deliveries: dict[str, int] = msgspec.field(default_factory=dict)  # message id -> its delivery count
     cursor: str | None = None  # of the last broadcast given
     previous_cursor: str | None = None  # of the session before this read
     sent: bool = False  # the answer is on its way to the client

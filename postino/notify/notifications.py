@@ -12,9 +12,9 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from postino.broker import Broker
@@ -34,8 +34,7 @@ MOST_UNSEEN = 200  # messages of one person that are counted
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """When people are notified; seconds, where it says nothing else."""
 
     look: float = 5.0

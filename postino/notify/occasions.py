@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
+
+import msgspec
 
 from postino.hint import MAX_SENDERS, sender_names, shortened, valid_names
 from postino.values import count
@@ -33,14 +34,13 @@ class Stuck(NamedTuple):
     oldest_ms: int  # how long the oldest has waited
 
 
-@dataclass(slots=True)
-class Occasions:
+class Occasions(msgspec.Struct):
     """What one notification is about, by name."""
 
-    unseen: dict[str, Unseen] = field(default_factory=dict)
-    dead: Counter[str] = field(default_factory=Counter)
-    stuck: dict[str, Stuck] = field(default_factory=dict)
-    too_fast: Counter[str] = field(default_factory=Counter)  # by sender
+    unseen: dict[str, Unseen] = msgspec.field(default_factory=dict)
+    dead: Counter[str] = msgspec.field(default_factory=Counter)
+    stuck: dict[str, Stuck] = msgspec.field(default_factory=dict)
+    too_fast: Counter[str] = msgspec.field(default_factory=Counter)  # by sender
 
     def __bool__(self) -> bool:
         return bool(self.unseen or self.dead or self.stuck or self.too_fast)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from postino.model import Agent, Renamed, WhoAmI
+from postino.model import Agent, Done, Renamed, WhoAmI
 from postino.rest.call import ApiCall
-from postino.rest.records import AgentsQuery, Done, Forgotten, Nothing, Page, RenameBody
+from postino.rest.records import AgentsQuery, Forgotten, Nothing, Page, RenameBody
 
 
 async def whoami(call: ApiCall[Nothing, Nothing]) -> WhoAmI:
@@ -19,10 +19,9 @@ async def whoami(call: ApiCall[Nothing, Nothing]) -> WhoAmI:
 
 async def listing(call: ApiCall[AgentsQuery, Nothing]) -> Page[Agent]:
     """List the known agents, or with `online` those that are online."""
-    page, agents = call.query, call.broker.agents
-    list_page = agents.page_online if page.online else agents.page
-    items, total = await list_page(page.limit, page.offset)
-    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+    asked, agents = call.query, call.broker.agents
+    list_page = agents.page_online if asked.online else agents.page
+    return asked.page(*await list_page(asked.limit, asked.offset))
 
 
 async def one(call: ApiCall[Nothing, Nothing]) -> Agent:

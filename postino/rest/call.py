@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aiohttp import web
 from multidict import istr
@@ -18,7 +19,7 @@ from postino.model import ANONYMOUS, Record, Sender, Via
 from postino.render.renderer import Renderer
 from postino.rest import peer
 from postino.rest.client_process import client_process, client_sessions, is_in_session
-from postino.rest.connection import is_unix
+from postino.rest.connection import disconnected, is_unix
 from postino.rest.last_minute import LastMinute
 from postino.rest.proofs import HEADER, Proofs
 from postino.rest.signin_codes import SignInCodes
@@ -205,6 +206,19 @@ class ApiCall(Generic[Q, B]):
 
     async def _is_same(self, name: str, other: str) -> bool:
         return name == other or await self.broker.mail.present(name) == await self.broker.mail.present(other)
+
+    @contextlib.contextmanager
+    def ends(self) -> Iterator[set[asyncio.Future[Any]]]:
+        """Yield futures of which one is done when nothing is to be answered any more after a wait.
+
+        The client has gone, the daemon stops, or the caller is not admitted any more.
+        """
+        stopping, ended = asyncio.ensure_future(self.state.stopping.wait()), self.ended()
+        try:
+            yield {disconnected(self.request), stopping, ended}
+        finally:
+            stopping.cancel()
+            ended.cancel()
 
     def ended(self) -> asyncio.Future[str]:
         """Return a future of why the caller is not admitted any more; the caller of this method cancels it."""

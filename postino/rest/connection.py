@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import aiohttp
-from aiohttp import StreamReader, web
+import msgspec
+from aiohttp import web
+from aiohttp.streams import StreamReader
 
 from postino.broker.limited_log import LimitedLog
 from postino.rest import peer, request_loop
@@ -30,8 +31,7 @@ MOST_TCP = 200  # connections: 64 streams, and far more than the tools of one pe
 LOG = LimitedLog()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """The rules for the requests of one connection."""
 
     hosts: frozenset[str]

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
@@ -19,7 +19,7 @@ from postino.errors import BadField, PostinoError, StoreAway, TooMany
 from postino.event_place import EventPlace
 from postino.model import EVENTS, STREAM_EVENTS, Event, iso
 from postino.rest.call import ApiCall, AppState
-from postino.rest.connection import disconnected, is_disconnected
+from postino.rest.connection import is_disconnected
 from postino.rest.parse import QUOTED, event_place
 from postino.rest.records import EventsQuery, Nothing
 from postino.schema import encode_visible
@@ -41,8 +41,7 @@ MS_DIGITS = 15  # of an event's id: enough for 31,000 years
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(msgspec.Struct, frozen=True):
     """The events that one client wants: of an agent (None: of any) and of some types (empty: of all)."""
 
     agent: str | None
@@ -60,8 +59,7 @@ class Filter:
         return isinstance(name, str) and self.agent is not None and name.lower() == self.agent.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """The beginning of a stream: its position, the events to replay first, and whether some before them are gone."""
 
     since: str | None
@@ -157,21 +155,16 @@ async def until_ended(
 
     Returns why the token is not valid any more, if that is the reason.
     """
-    stopping = asyncio.ensure_future(call.state.stopping.wait())
-    token = call.ended()
     closed = asyncio.ensure_future(stream.wait())  # never cancelled: that would end the ping task and so the stream
     try:
-        ends: set[asyncio.Future[Any]] = {follow, stopping, closed, token, disconnected(call.request)}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        with call.ends() as ends:
+            await asyncio.wait({follow, closed, *ends}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        stopping.cancel()
-        refusal = token.result() if token.done() else None
-        token.cancel()
         follow.cancel()
         ended = (await asyncio.gather(follow, return_exceptions=True))[0]
     if isinstance(ended, Exception) and not isinstance(ended, (TimeoutError, ConnectionError, StoreAway)):
         _log.error("internal_error", path="/api/events", exc_info=ended)  # after the head no error can be sent
-    return refusal
+    return call.caller.refusal if call.caller is not None and not call.caller.is_valid else None
 
 
 async def _begin(broker: Broker, since: str | None) -> Start:

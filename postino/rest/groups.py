@@ -10,9 +10,8 @@ from postino.values import check_group
 
 async def listing(call: ApiCall[Paging, Nothing]) -> Page[Group]:
     """List the groups with their members."""
-    page = call.query
-    items, total = await call.broker.groups.page(page.limit, page.offset)
-    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+    asked = call.query
+    return asked.page(*await call.broker.groups.page(asked.limit, asked.offset))
 
 
 async def join(call: ApiCall[Nothing, Nothing]) -> Member:

@@ -15,7 +15,7 @@ from postino.rest.call import ApiCall, AppState
 from postino.rest.records import HealthReport, Nothing, NotifyReport, StatsReport
 
 
-async def health(call: ApiCall[Nothing, Nothing]) -> web.Response:
+async def health(call: ApiCall[Nothing, Nothing]) -> HealthReport | web.Response:
     """Report whether a message can be accepted now: 200, or 503 with the reason."""
     found = await call.broker.health()
     report = HealthReport(
@@ -30,7 +30,7 @@ async def health(call: ApiCall[Nothing, Nothing]) -> web.Response:
         error=found.error,
         notify=notify_report(call.state),
     )
-    return answer(report, 200 if found.ok else 503)
+    return report if found.ok else answer(report, 503)
 
 
 def notify_report(state: AppState) -> NotifyReport | None:

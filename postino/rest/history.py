@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from postino.broker.history_filter import Search
 from postino.broker.threads import Conversation, ThreadPage, conversation
 from postino.history_entry import HistoryPage
 from postino.rest.call import ApiCall
@@ -20,7 +21,7 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
     """List accepted messages and broadcasts, newest first; with a token below admin only those of its agent."""
     asked = call.query
     agent, before = await _allowed(call, asked.agent), entry_of(asked.before, "before")
-    page = await call.broker.history.search(
+    search = Search(
         agent=agent,
         with_=asked.with_,
         from_=asked.from_,
@@ -30,9 +31,8 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
         q=asked.q,
         id=asked.id,
         after=entry_of(asked.after, "after"),
-        before=before,
-        limit=asked.limit,
     )
+    page = await call.broker.history.search(search, before=before, limit=asked.limit)
     if any(each.id in (asked.q, asked.id) for each in page.items):
         sought = await call.broker.broadcasts.with_readers(page.items)
         page = msgspec.structs.replace(page, items=sought)
@@ -51,7 +51,7 @@ async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     asked = call.query
     agent, before = await _allowed(call, None), entry_of(asked.before, "before")
     name = check_thread(call.path["thread"])
-    page = await call.broker.history.search(agent=agent, thread=name, before=before, limit=asked.limit)
+    page = await call.broker.history.search(Search(agent=agent, thread=name), before=before, limit=asked.limit)
     page = await _rendered(call, page) if asked.render else page
     return conversation(name, page, newest=before is None)
 

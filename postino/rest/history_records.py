@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from postino.broker.history_filter import Fate
-from postino.model import Record, Tree
+from postino.model import Done, Tree
 from postino.rest.records import Asked
 from postino.schema import AnyName, Id, Limit, Text, Thread
 from postino.values import DEFAULT_PAGE, TEXT_PATTERN, check_any_name, check_id, check_text, check_thread
@@ -35,10 +35,9 @@ class RenderBody(Asked, frozen=True, kw_only=True):
         check_text(self.body, "body")
 
 
-class Rendered(Record, frozen=True, kw_only=True):
+class Rendered(Done, frozen=True, kw_only=True):
     """A body as a tree; null: it is to be shown as written."""
 
-    ok: bool = True
     tree: Tree
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -21,7 +21,6 @@ from postino.clients.events import CLIENTS, ClientEvent
 from postino.errors import BadName, PostinoError
 from postino.rest.call import ApiCall
 from postino.rest.client_process import SESSION_ID, client_process
-from postino.rest.connection import disconnected
 from postino.rest.parse import BODY_S
 from postino.rest.records import Nothing
 from postino.values import visible
@@ -84,14 +83,12 @@ async def _hook_of(call: ApiCall[Nothing, Nothing], client: str, name: str) -> w
 async def _await_wake(call: ApiCall[Nothing, Nothing], event: ClientEvent, process: HookProcess) -> bytes:
     """Wait for a line to start a turn with, until the time is up or either side goes away."""
     waiting = asyncio.ensure_future(call.state.clients.await_wake(event, process, AWAIT_WAKE_S))
-    stopping = asyncio.ensure_future(call.state.stopping.wait())
     try:
-        ends: set[asyncio.Future[Any]] = {waiting, stopping, disconnected(call.request)}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        with call.ends() as ends:
+            await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
         return waiting.result() if waiting.done() else b""
     finally:
         waiting.cancel()
-        stopping.cancel()
 
 
 async def _deliver(request: web.Request, response: web.Response, name: str, turn: Turn, *, goes_on: bool) -> None:

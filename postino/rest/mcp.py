@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
+from msgspec.structs import replace
 
 from postino.errors import BadField, BadRequest, NotAllowed
 from postino.mcp.caller import Caller
 from postino.mcp.http_session import Exchange, Frame, HttpSession, is_answer, parse_message
+from postino.model import Done
 from postino.rest import parse
 from postino.rest.answers import encoded
 from postino.rest.call import ApiCall
 from postino.rest.connection import HttpConnection, disconnected, is_disconnected
 from postino.rest.events import PING_S, SEND_S, until_ended
-from postino.rest.records import Done, Nothing
+from postino.rest.records import Nothing
 from postino.values import check_name
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from postino.model import (
 )
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
-from postino.rest.connection import disconnected, is_disconnected
+from postino.rest.connection import is_disconnected
 from postino.rest.parts import PartPage, RenderedParts, text_page
 from postino.rest.records import Cleared, NackBody, Nothing, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.roles import PUBLISH
@@ -122,7 +122,7 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
     consumer, ack_now = call.consumer(asked.consumer), asked.ack != "lease"
     consumer = (consumer or f"c-{secrets.token_hex(8)}") if ack_now else required(consumer, "consumer")
     call.request[WAITED] = True
-    mail, stopping, ended = call.broker.mail, asyncio.ensure_future(call.state.stopping.wait()), call.ended()
+    mail = call.broker.mail
 
     async def take(id: str) -> Message | None:
         if is_disconnected(call.request):
@@ -132,17 +132,14 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
             await mail.undo_read(agent, consumer, [id])
         return reply
 
-    try:
+    with call.ends() as ends:
         ask = await call.broker.asks.send(draft, sender)
         if draft.reply_to is not None:
             await call.broker.people.answered(sender.name, draft.reply_to)
-        reply = await ask.reply(seconds, take, disconnected(call.request), stopping, ended)
+        reply = await ask.reply(seconds, take, *ends)
         if reply is None and call.caller is not None:
             call.caller.check_valid()
         return ask.answer(reply)
-    finally:
-        stopping.cancel()
-        ended.cancel()
 
 
 async def peek(call: ApiCall[RenderedParts, Nothing]) -> PartPage[Message]:
@@ -234,26 +231,21 @@ async def _poll(
     """Read again whenever a message may have arrived, until one has, time is up or either side goes away."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    gone, stopping = disconnected(call.request), asyncio.ensure_future(call.state.stopping.wait())
-    ended = call.ended()
-    try:
+    with call.ends() as ends:
         while (left := until - loop.time()) > 0:
             waiting = asyncio.ensure_future(call.broker.mail.wait(agent, left))
-            await _first_of(waiting, gone, stopping, ended)
+            await _first_of(waiting, ends)
             if call.caller is not None:
                 call.caller.check_valid()
-            if stopping.done() or gone.done() or is_disconnected(call.request):
+            if any(each.done() for each in ends) or is_disconnected(call.request):
                 break
             batch = await _lease(call, agent, consumer, options)
             if batch.items:
                 return batch
-        return empty
-    finally:
-        stopping.cancel()
-        ended.cancel()
+    return empty
 
 
-async def _first_of(waiting: asyncio.Future[None], *ends: asyncio.Future[Any]) -> None:
+async def _first_of(waiting: asyncio.Future[None], ends: set[asyncio.Future[Any]]) -> None:
     try:
         await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():

@@ -63,9 +63,14 @@ class Caller:
         """Whether its time is over."""
         return self.token.expires is not None and time.time() >= self.token.expires
 
+    @property
+    def is_valid(self) -> bool:
+        """Whether the token was not revoked and has not expired."""
+        return not (self._revoked.is_set() or self.has_expired)
+
     def check_valid(self) -> None:
-        """Raise Unauthorized if the token was revoked or has expired."""
-        if self._revoked.is_set() or self.has_expired:
+        """Raise Unauthorized if the token is not valid any more."""
+        if not self.is_valid:
             raise Unauthorized(self.refusal)
 
     @property
@@ -93,7 +98,7 @@ class Caller:
 
     async def ended(self) -> str:
         """Return why the token is not valid any more, once it is not."""
-        while not (self._revoked.is_set() or self.has_expired):
+        while self.is_valid:
             left = None if self.token.expires is None else max(0.01, self.token.expires - time.time())
             try:
                 async with asyncio.timeout(left):

@@ -75,7 +75,7 @@ def serve(routes: Callable[[], Iterable[Route]]) -> Handler:
 def describe(every: Iterable[Route]) -> Json:
     """Return the OpenAPI document of the routes below /api."""
     routes = [route for route in every if route.in_api]
-    kinds = {kind: None for route in routes for kind in _kinds(route) if kind is not None}
+    kinds = {kind: None for route in routes for kind in _kinds(route)}
     references, components = schema([*kinds, Refusal])
     named = dict(zip([*kinds, Refusal], references, strict=True))
     paths: dict[str, Json] = {}
@@ -99,12 +99,7 @@ def describe(every: Iterable[Route]) -> Json:
 
 
 def _kinds(route: Route) -> tuple[Any, ...]:
-    return (*_answers(route), route.query, route.body, *route.bodies.values())
-
-
-def _answers(route: Route) -> tuple[Any, ...]:
-    """Return the records that a 200 may be."""
-    return route.answers if isinstance(route.answers, tuple) else (route.answers,)
+    return (*route.answers, route.query, route.body, *route.bodies.values())
 
 
 def _operation(route: Route, named: dict[Any, Json]) -> Json:
@@ -169,8 +164,8 @@ def _in_head(names: Iterable[str]) -> list[Json]:
 
 def _responses(route: Route, named: dict[Any, Json]) -> Json:
     good: Json = {"description": "Done"}
-    if route.answers is not None:
-        kinds = [named[kind] for kind in _answers(route)]
+    if route.answers:
+        kinds = [named[kind] for kind in route.answers]
         good["content"] = {"application/json": {"schema": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}}
     elif route.gives != JSON:
         good["content"] = {route.gives: {"schema": {"type": "string"}}}

@@ -11,9 +11,9 @@ import functools
 import gzip
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -57,8 +57,7 @@ BUNDLED = {"page.js": bundle.script, "page.css": bundle.sheet}
 State = tuple[tuple[str, int], ...]  # name and time of change of each file
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """A file as it is sent; `packed` is None where compression does not help."""
 
     body: bytes

@@ -14,9 +14,8 @@ from postino.rest.render import with_trees
 
 async def listing(call: ApiCall[Paging, Nothing]) -> Page[Person]:
     """List the people that agents can write to."""
-    page = call.query
-    items, total = await call.broker.people.page(page.limit, page.offset)
-    return Page(items=items, total=total, limit=page.limit, offset=page.offset)
+    asked = call.query
+    return asked.page(*await call.broker.people.page(asked.limit, asked.offset))
 
 
 async def register(call: ApiCall[Nothing, Nothing]) -> Person:

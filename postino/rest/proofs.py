@@ -42,9 +42,7 @@ class Proofs:
 
     def _secret(self) -> bytes:
         if self._key is None:
-            try:
-                self._key = private_files.read_secret(self._file)
-            except FileNotFoundError:
+            if not self._file.exists():
                 private_files.replace(self._file, secrets.token_hex(32))
-                self._key = private_files.read_secret(self._file)
+            self._key = private_files.read_secret(self._file)
         return self._key

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
-from postino.model import EVENTS, STREAM_EVENTS, Expects, Record, UnseenBroadcast
+from postino.model import EVENTS, STREAM_EVENTS, Done, Expects, Record, UnseenBroadcast
 from postino.schema import AnyName, Choices, Id, Ids, Limit, Name, Recipient, Recipients, Text, Title
 from postino.values import (
     DEFAULT_PAGE,
@@ -47,6 +47,10 @@ class Paging(Asked, frozen=True, kw_only=True):
 
     limit: Limit = DEFAULT_PAGE
     offset: Offset = 0
+
+    def page(self, items: list[T], total: int) -> Page[T]:
+        """Return the answer with the items that were asked for."""
+        return Page(items=items, total=total, limit=self.limit, offset=self.offset)
 
 
 class AgentsQuery(Paging, frozen=True, kw_only=True):
@@ -205,31 +209,22 @@ class UnseenBroadcasts(Record, frozen=True, kw_only=True):
     agent: str
 
 
-class Seen(Record, frozen=True, kw_only=True):
+class Seen(Done, frozen=True, kw_only=True):
     """The cursor of the agent is at that broadcast, or further."""
 
-    ok: bool = True
     agent: str
 
 
-class Cleared(Record, frozen=True, kw_only=True):
+class Cleared(Done, frozen=True, kw_only=True):
     """How many were deleted."""
 
-    ok: bool = True
     cleared: int
 
 
-class Requeued(Record, frozen=True, kw_only=True):
+class Requeued(Done, frozen=True, kw_only=True):
     """The ids that were moved to the tail of the inbox."""
 
-    ok: bool = True
     requeued: list[str]
-
-
-class Done(Record, frozen=True, kw_only=True):
-    """The request was carried out."""
-
-    ok: bool = True
 
 
 class ImportQuery(Asked, frozen=True, kw_only=True):
@@ -238,17 +233,15 @@ class ImportQuery(Asked, frozen=True, kw_only=True):
     check: bool = False
 
 
-class Abandoned(Record, frozen=True, kw_only=True):
+class Abandoned(Done, frozen=True, kw_only=True):
     """The answer to the end of an import that was interrupted. `abandoned` is false if there was none."""
 
-    ok: bool = True
     abandoned: bool
 
 
-class Forgotten(Record, frozen=True, kw_only=True):
+class Forgotten(Done, frozen=True, kw_only=True):
     """The agents that were forgotten."""
 
-    ok: bool = True
     forgotten: list[str]
 
 

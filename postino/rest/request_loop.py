@@ -11,8 +11,9 @@ import asyncio
 import inspect
 from collections.abc import Callable
 
-from aiohttp import StreamReader, web
+from aiohttp import web
 from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage, StreamWriter
+from aiohttp.streams import StreamReader
 
 from postino.errors import BadRequest, PostinoError
 from postino.rest.answers import Answer, closing, refusal

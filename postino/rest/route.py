@@ -1,10 +1,14 @@
-"""One route as data: method, path, handler, and the records of its query, body and answer."""
+"""One route as data: method, path and handler, whose annotations name the records of query, body and answer."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from inspect import get_annotations
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_origin
+
+import msgspec
 
 from postino.rest.call import ApiCall
 from postino.rest.records import Nothing
@@ -17,9 +21,8 @@ PLAIN = "text/plain"
 Handler = Callable[[ApiCall[Any, Any]], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of one path. `answers` is the record of a 200, or all that it may be; None: the answer is no JSON.
+class Route(msgspec.Struct, frozen=True):
+    """One method of one path.
 
     `refusals` are the error codes beyond those of every route. `bodies` has the records of those statuses whose answer
     is more than an error.
@@ -28,11 +31,8 @@ class Route:
     method: str
     path: str
     handler: Handler
-    answers: Any = None
-    query: Any = Nothing
-    body: Any = Nothing
     refusals: tuple[str, ...] = ()
-    bodies: Mapping[int, Any] = field(default_factory=dict)
+    bodies: Mapping[int, Any] = msgspec.field(default_factory=dict)
     raw: bool = False  # the handler reads the body itself
     accepts: str = JSON  # the content type of the body of a POST
     gives: str = JSON  # the content type of a 200
@@ -47,3 +47,40 @@ class Route:
     def summary(self) -> str:
         """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").partition("\n")[0]
+
+    @property
+    def query(self) -> Any:
+        """The record of the query."""
+        return _records(self.handler).query
+
+    @property
+    def body(self) -> Any:
+        """The record of the body; Nothing for one that is no JSON."""
+        return _records(self.handler).body
+
+    @property
+    def answers(self) -> tuple[Any, ...]:
+        """The records that a 200 may be; none: the answer is no JSON."""
+        return _records(self.handler).answers
+
+
+class _Records(NamedTuple):
+    query: Any
+    body: Any
+    answers: tuple[Any, ...]
+
+
+@cache
+def _records(handler: Handler) -> _Records:
+    named = get_annotations(handler, eval_str=True)
+    query, body = get_args(named["call"])
+    returned = named["return"]
+    origin: Any = get_origin(returned)
+    if origin is Awaitable:
+        (returned,) = get_args(returned)
+    answers = get_args(returned) if isinstance(returned, UnionType) else (returned,)
+    return _Records(query, body if _is_record(body) else Nothing, tuple(filter(_is_record, answers)))
+
+
+def _is_record(kind: Any) -> bool:
+    return issubclass(get_origin(kind) or kind, msgspec.Struct)

@@ -37,9 +37,11 @@ class SessionReport(Record, frozen=True, kw_only=True):
 
 async def listing(call: ApiCall[Paging, Nothing]) -> Page[SessionReport]:
     """List the sessions connected to this daemon: when their hooks were heard, whether they were woken."""
-    page, found = call.query, sorted(call.state.mcp.sessions, key=lambda each: each.session.id)
-    items = [_session(each, call.state.wakes.reaches(each)) for each in found[page.offset : page.offset + page.limit]]
-    return Page(items=items, total=len(found), limit=page.limit, offset=page.offset)
+    asked, found = call.query, sorted(call.state.mcp.sessions, key=lambda each: each.session.id)
+    items = [
+        _session(each, call.state.wakes.reaches(each)) for each in found[asked.offset : asked.offset + asked.limit]
+    ]
+    return asked.page(items, len(found))
 
 
 def _session(connected: ConnectedSession, wakeable: bool) -> SessionReport:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from postino.model import Record
+from postino.model import Done, Record
 from postino.rest.records import Asked
 from postino.rest.roles import Role
 from postino.schema import Name
@@ -44,10 +44,9 @@ class Token(Record, frozen=True, kw_only=True):
     last_used: str | None
 
 
-class NewToken(Record, frozen=True, kw_only=True):
+class NewToken(Done, frozen=True, kw_only=True):
     """A new token, in full for the only time."""
 
-    ok: bool = True
     token: str
     id: str
     name: str
@@ -56,29 +55,26 @@ class NewToken(Record, frozen=True, kw_only=True):
     expires: str | None
 
 
-class TokensRevoked(Record, frozen=True, kw_only=True):
+class TokensRevoked(Done, frozen=True, kw_only=True):
     """The ids of the tokens that were revoked."""
 
-    ok: bool = True
     revoked: list[str]
 
 
-class SignInCode(Record, frozen=True, kw_only=True):
+class SignInCode(Done, frozen=True, kw_only=True):
     """The address of the page (None: TCP is off) and the code in it."""
 
-    ok: bool = True
     code: str
     url: str | None
     expires_s: int
 
 
-class SignedIn(Record, frozen=True, kw_only=True):
+class SignedIn(Done, frozen=True, kw_only=True):
     """The token for this browser tab, None if none is set; and the person as whom it sends from now on.
 
     With the header X-Postino-Person: `proof`, what it sends as `person` is verified. None: nobody has vouched for it.
     """
 
-    ok: bool = True
     token: str | None
     person: str | None = None
     proof: str | None = None

@@ -32,9 +32,9 @@ async def create(call: ApiCall[Nothing, TokenBody]) -> NewToken:
 async def listing(call: ApiCall[Paging, Nothing]) -> Page[Token]:
     """List the tokens, without their secrets. On the unix socket only."""
     call.check_unix(UNIX_ONLY)
-    page, found = call.query, call.state.tokens.all()
-    items = [_described(each) for each in found[page.offset : page.offset + page.limit]]
-    return Page(items=items, total=len(found), limit=page.limit, offset=page.offset)
+    asked, found = call.query, call.state.tokens.all()
+    items = [_described(each) for each in found[asked.offset : asked.offset + asked.limit]]
+    return asked.page(items, len(found))
 
 
 async def revoke_all(call: ApiCall[Nothing, Nothing]) -> TokensRevoked:

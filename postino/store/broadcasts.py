@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import structlog
 
 from postino.errors import UnknownMessage
@@ -30,7 +31,7 @@ class BroadcastStream:
         Raises:
             KeyReused: nothing was stored.
         """
-        keys, marks = self._store.keys, self._store.marks
+        marks = self._store.marks
         values: dict[str, str | int] = {
             "id": draft.id,
             "digest": digest(sender.name, draft.body, None, None),
@@ -41,8 +42,7 @@ class BroadcastStream:
             "session": sender.session,
             "marked_until": marks.until(sender.name, ALL),
         }
-        ids = {"index": keys.of("index", ALL)}
-        seq, created, marked = accepted(await self._store.run("broadcast", ALL, values, ids))
+        seq, created, marked = accepted(await self._store.run("broadcast", ALL, values))
         marks.note(int(marked), sender.name, ALL)
         return BroadcastSent(id=draft.id, seq=int(seq), created=bool(created), durability=self._store.durability)
 
@@ -64,16 +64,15 @@ class BroadcastStream:
         anybody it calls `mark_given`, so that a repeat is labelled and what was missed is told once. With `lease` it is
         told until the cursor moves: the answer that told it may have been lost.
         """
-        values: dict[str, str | int] = {
-            "after": after or "",
-            "limit": limit,
-            "budget": budget or 0,
-            "move": "lease" if lease else "1" if move else "",
-            "ttl_ms": self._ttl_ms,
-            "session": session,
-        }
-        agent, (items, missed, cursor, more) = await self._store.run_following(
-            "read_broadcasts", agent, values, {"ids": self._store.keys.of("index", ALL)}
+        agent, (items, missed, cursor, more) = await self._store.run_named(
+            "read_broadcasts",
+            agent,
+            after=after or "",
+            limit=limit,
+            budget=budget or 0,
+            move="lease" if lease else "1" if move else "",
+            ttl_ms=self._ttl_ms,
+            session=session,
         )
         return BroadcastBatch(
             items=[_unseen(unpacked(fields), fingerprint, bool(given)) for _, given, fields, fingerprint in items],
@@ -98,9 +97,12 @@ class BroadcastStream:
             UnknownMessage: nothing is known of that broadcast, or no longer.
         """
         value = await self._store.call("HGET", self._store.keys.of("index", ALL), id)
-        if not value:
+        if value is None:
             raise UnknownMessage(f"no broadcast {id} is known, or no longer")
-        entry = IndexEntry.parse(value)
+        try:
+            entry = IndexEntry.told(value)
+        except (msgspec.MsgspecError, ValueError):  # the disk has altered it
+            raise UnknownMessage(f"what is stored about broadcast {id} was altered and cannot be read") from None
         agent, _ = await self._store.run_named("move_cursor", agent, cursor=f"{entry.s} {entry.q}")
         return agent
 

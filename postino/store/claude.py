@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from postino.model import Record
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 
 
 class Waiting(Record, frozen=True, kw_only=True):
@@ -32,8 +31,7 @@ class Waiting(Record, frozen=True, kw_only=True):
     found_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(msgspec.Struct, frozen=True):
     """The agent of a session after it was bound to a Claude session.
 
     `left`: the agent it had before, if that was another one; `made`: that one was created for this session alone.
@@ -44,12 +42,8 @@ class Bound:
     made: bool
 
 
-class ClaudeTable:
+class ClaudeTable(Table):
     """What is stored of each Claude process: its session, and what it was notified of."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     async def unnotified(self, agent: str, process: str, claude: str, *, session: str = "") -> Waiting:
         """Return what waits for `agent` (or for that of `session`, if given), and how much of it is new to the process.

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
 from postino.parts import Part, Place
-from postino.store.entries import extras_of, id_array, listed, number, pairs
+from postino.store.entries import id_array, letter, number, pairs
 from postino.store.parts import part
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A dead letter whose sender has yet to be notified. `death` is 2 when it died again after a requeue, and so on.
 
     `reason` is that of the dead letter.
@@ -28,12 +28,8 @@ class Notice:
     reason: str
 
 
-class DeadLetters:
+class DeadLetters(Table):
     """The dead letters of all agents."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     async def part(self, agent: str, limit: int, place: Place) -> Part[Dead]:
         """Return dead letters."""
@@ -53,15 +49,15 @@ class DeadLetters:
                 between two of them, the rest stay and the ids of those that moved are returned.
         """
         requeued: list[str] = []
-        until = "+"
-        while until:
+        till = "+"
+        while till:
             try:
                 with partly_done(bool(requeued)):
-                    agent, (moved, until) = await self._store.run_named(
+                    agent, (moved, till) = await self._store.run_named(
                         "requeue",
                         agent,
                         ids="" if ids is None else id_array(ids),
-                        until=until,
+                        till=till,
                         max_inbox=self._limits.max_inbox,
                     )
             except InboxFull:
@@ -87,11 +83,8 @@ class DeadLetters:
 
 def _dead(agent: str, fields: dict[str, str], fingerprint: str) -> Dead:
     return Dead(
-        **listed(fields, fingerprint),
+        **letter(fields, fingerprint),
         to=agent,
-        thread=fields.get("thread") or None,
-        reply_to=fields.get("reply_to") or None,
-        **extras_of(fields),
         delivery=number(fields.get("deliveries")),
         reason=fields.get("reason", ""),
         died_at=iso(number(fields.get("died"))),

@@ -88,13 +88,15 @@ def packed(
     id: str, sender: Sender, body: str, thread: str | None = None, reply_to: str | None = None, extras: str = ""
 ) -> str:
     """Return a message as its sender's daemon gives it to a script, which adds number and time; see `unpacked`."""
-    flags, rest = "v" if sender.verified else "-", body
+    flags, characters, rest = "v" if sender.verified else "-", str(len(body)), body
     if thread or reply_to or extras or sender.via not in _LETTERS:
         content = (sender.via, thread, reply_to, body, *([msgspec.Raw(extras.encode())] if extras else []))
         rest = _encode(content).decode()
     else:
         flags += _LETTERS[sender.via]
-    return f"{id} {sender.name} {flags} {len(body)} {rest}"
+        if body.isascii():
+            characters = "-"
+    return f"{id} {sender.name} {flags} {characters} {rest}"
 
 
 def unpacked(flat: list[str]) -> dict[str, str]:
@@ -212,19 +214,17 @@ def listed(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
     return found
 
 
+def letter(fields: Mapping[str, str], fingerprint: str) -> dict[str, Any]:
+    """Return `listed`, and what only messages have, wherever they lie."""
+    thread, reply_to = fields.get("thread") or None, fields.get("reply_to") or None
+    return {**listed(fields, fingerprint), "thread": thread, "reply_to": reply_to, **extras_of(fields)}
+
+
 def message(
     agent: str, fields: Mapping[str, str], fingerprint: str = "", *, delivery: int = 0, redelivered: bool = False
 ) -> Message:
     """Return the message that an inbox entry of `agent` stores, marked if it does not fit its digest."""
-    return Message(
-        **listed(fields, fingerprint),
-        to=agent,
-        thread=fields.get("thread") or None,
-        reply_to=fields.get("reply_to") or None,
-        **extras_of(fields),
-        delivery=delivery,
-        redelivered=redelivered,
-    )
+    return Message(**letter(fields, fingerprint), to=agent, delivery=delivery, redelivered=redelivered)
 
 
 def short_consumer(consumer: str) -> str:

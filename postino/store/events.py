@@ -41,10 +41,6 @@ class EventStream:
         self._store = store
         self._events, self._history = store.keys.shared("events"), store.keys.shared("history")
 
-    def blocking_reader(self) -> Pipeline:
-        """Return a separate connection for `wait`; the caller closes it."""
-        return self._store.blocking_reader()
-
     async def now_ms(self) -> int:
         """Return Valkey's clock."""
         return await self._store.now_ms()
@@ -71,7 +67,7 @@ class EventStream:
         return self._told(await self._store.query(*command), place, count)
 
     async def wait(self, reader: Pipeline, place: EventPlace, block_ms: int, count: int) -> Told:
-        """Wait on `reader` up to `block_ms` for events after `place`; return at most `count` of each stream.
+        """Wait on `reader`, a connection of its own, up to `block_ms` for events after `place`; `count` as for `after`.
 
         Raises:
             StoreAway: the connection of `reader` broke.

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from postino.errors import StoreAway
 from postino.store.scripts import Script
+from postino.store.valkey.admin import parse_info
 from postino.store.valkey.primary import Primary
 from postino.store.wire import Command, PendingCall, encode
 
@@ -54,14 +55,13 @@ QUESTIONS: tuple[Command, ...] = (
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """Calls that share a fence, and the replies so far, those of the fence behind them."""
 
     calls: list[PendingCall]
     needed: int  # replicas that must have it
     missing: int  # replies, those of the fence behind the calls included
-    replies: list[Any] = field(default_factory=list)
+    replies: list[Any] = msgspec.field(default_factory=list)
 
     @property
     def is_trial(self) -> bool:
@@ -108,7 +108,7 @@ class Fence:
         self.on_disk = _can_wait(role, wait, waitaof)
         if role[0] != "master":
             raise refused("the server is a replica at the moment")
-        facts = {**_info(server), **_info(replication)}
+        facts = {**parse_info(server), **parse_info(replication)}
         online = _online(role)
         self._note_primary(facts, online)
         self._most = max(self._most, len(online), self._primary.known_replicas or 0)
@@ -288,8 +288,3 @@ def _online(role: Any) -> frozenset[tuple[str, str]]:
     if role[0] != "master":
         return frozenset()
     return frozenset([(host, port) for host, port, confirmed in role[2] if int(confirmed) > 0])
-
-
-def _info(text: Any) -> dict[str, str]:
-    lines = text.splitlines() if isinstance(text, str) else []
-    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}

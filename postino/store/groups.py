@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
-from postino.model import Activity, Sender, digest, iso
+from postino.model import Sender, digest
 from postino.several import Delivery, ManyDraft
 from postino.store.entries import Extras, digested, encoded, packed, pairs
+from postino.store.recipient import Recipients
 from postino.store.spellings import present_names
-from postino.store.store import Limits, Store, accepted
+from postino.store.store import accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
 
 _RECIPIENT_KEYS = ("inbox", "leases", "index", "dead", "past")  # as lua/send_many.lua has them
@@ -27,8 +27,7 @@ class GroupEntry(msgspec.Struct):
     members: list[str] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Membership:
+class Membership(msgspec.Struct, frozen=True):
     """What a change of a group has come to."""
 
     group: str
@@ -51,12 +50,8 @@ def group_key(name: str) -> str:
     return name.lower()
 
 
-class GroupTable:
+class GroupTable(Recipients):
     """Every group."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     async def all(self) -> list[GroupEntry]:
         """Return every group, by name."""
@@ -115,7 +110,7 @@ class GroupTable:
             sent_to_total=len(names) if many.group is None and len(names) > MOST_NAMED else None,
         )
         values: dict[str, str | int] = {
-            "agents": msgspec.json.encode(names).decode(),
+            "names": msgspec.json.encode(names).decode(),
             "id": draft.id,
             "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, digested(extras)),
             "sender": sender.name,
@@ -138,28 +133,13 @@ class GroupTable:
         for name, row in zip(names, rows, strict=True):
             if row[1]:
                 marks.note(marked, sender.name, name)
-        return [self._delivery(name, *row, now=int(now)) for name, row in zip(names, rows, strict=True)]
-
-    def _delivery(
-        self, name: str, seq: int, created: int, known: int, online: int, seen: str, person: int, *, now: int
-    ) -> Delivery:
-        away_s = (now - int(seen)) / 1000
-        activity = self.activity(name) if online else "unknown"
-        return Delivery(
-            to=name,
-            seq=int(seq),
-            created=bool(created),
-            known=bool(known),
-            online=bool(online),
-            activity=activity,
-            last_seen=iso(int(seen)) if int(seen) else None,
-            reach=self.reach(name, activity, online=bool(online), away_s=away_s, person=bool(person)) if known else "",
-        )
-
-    def activity(self, agent: str) -> Activity:
-        """Return what an agent does; the store cannot say."""
-        return "unknown"
-
-    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
-        """Return in words when a known agent will know of a message; the store cannot say."""
-        return ""
+        return [
+            Delivery(
+                to=name,
+                seq=int(seq),
+                created=bool(created),
+                known=bool(known),
+                **self.described(name, bool(online), int(seen), int(now), bool(person)),
+            )
+            for name, (seq, created, known, online, seen, person) in zip(names, rows, strict=True)
+        ]

@@ -8,14 +8,15 @@ search for a thread or an id looks at is noted, see `places`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from postino.event_place import stream_parts
 from postino.store.entries import BLANK, of_history
 from postino.store.marks import MARK_MS
 from postino.store.parts import older
 from postino.store.places import Places, Seen, id_at, place_of
-from postino.store.store import Limits, Store
+from postino.store.store import Limits, Store, Table
 
 NEWEST = f"{2**64 - 1}-{2**64 - 1}"  # the place before which every entry is
 _MARKS = 10  # that are followed at once
@@ -28,8 +29,7 @@ _SCRIPT_MS = 20  # longest time from when a script asks for it to its last comma
 _INDEXED_AFTER = "indexed_after"  # in the hash meta: the newest entry that the index of its names may lack
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEntry:
+class StreamEntry(msgspec.Struct, frozen=True):
     """An entry of the history stream: its stream ID, and the fields of a message or broadcast.
 
     Those that the disk has altered beyond recognition are blank; the entry then fits no digest.
@@ -44,20 +44,18 @@ class StreamEntry:
         return self.fields["to"].split(" ")
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPart:
+class HistoryPart(msgspec.Struct, frozen=True):
     """Entries, newest first. The next part is the one before `before`; None: there are no older entries."""
 
     entries: list[StreamEntry]
     before: str | None
 
 
-class HistoryStream:
+class HistoryStream(Table):
     """The stream behind history."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
+        super().__init__(store, limits)
         self._places = Places()
 
     async def part(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import contextlib
+import time
 from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
 
-from postino.errors import PostinoError, UnknownMessage
+from postino.errors import PostinoError, StoreAway, UnknownMessage
 from postino.model import (
     Acknowledged,
-    Activity,
     Batch,
     Draft,
     Lease,
@@ -22,7 +23,6 @@ from postino.model import (
     Sender,
     Sent,
     digest,
-    iso,
 )
 from postino.parts import Part, Place
 from postino.store.entries import (
@@ -37,22 +37,44 @@ from postino.store.entries import (
 from postino.store.index_entry import IndexEntry
 from postino.store.keys import ALL
 from postino.store.parts import part
-from postino.store.store import Limits, Store
+from postino.store.recipient import Recipients
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
+MOST_DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to live of a message
 PERSON_TTL_MS = 30 * 24 * 3600 * 1000  # least time to live of mail to people, as in lua/lib/people.lua
+#: goes on while the machine sleeps or this process is stopped, where the system has such a clock
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
-
+_ALTERED = (msgspec.MsgspecError, ValueError, OverflowError)  # what a record that the disk has altered raises
 
 log = structlog.get_logger()
 
 
-class Inboxes:
+class Inboxes(Recipients):
     """The inboxes of all agents."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
+    def on_death(self) -> None:
+        """Called when a read or a nack has made dead letters."""
+
+    @staticmethod
+    def clock() -> float:
+        """Return seconds that also pass while the machine sleeps, for `check_lease`."""
+        return time.clock_gettime(_CLOCK)
+
+    def check_lease(self, began: float) -> None:
+        """Refuse to show messages whose lease may have ended since `began`: others may have been given them.
+
+        A daemon that was stopped would show them late, and without the label of a repeat.
+
+        Raises:
+            StoreAway: a lease or more has passed.
+        """
+        late = self.clock() - began
+        if late * 1000 >= self._limits.lease_ms:
+            log.warning("read_held_up", seconds=round(late, 1))
+            raise StoreAway(
+                f"this read was held up for {late:.0f} s, longer than its lease: read again", outcome="unknown"
+            )
 
     async def send(self, draft: Draft, sender: Sender) -> Sent:
         """Accept a message once per id; its draft names the recipient.
@@ -65,20 +87,19 @@ class Inboxes:
         marks, extras = self._store.marks, ""
         if draft.expects is not None or draft.choices is not None:
             extras = encoded(Extras(expects=draft.expects, choices=draft.choices))
-        values: dict[str, str | int] = {
-            "id": draft.id,
-            "digest": digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
-            "sender": sender.name,
-            "message": packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
-            "max_inbox": self._limits.max_inbox,
-            "ttl_ms": self._limits.ttl_ms,
-            "session": sender.session,
-            "marked_until": marks.until(sender.name, draft.to),
-        }
-        agent, (answer,) = await self._store.run_following("send", draft.to, values)
-        number, created, known, marked, is_online, last_seen, now, person = answer.split()
-        online, seen = is_online == "1", int(last_seen)
-        activity = self.activity(agent) if online else "unknown"
+        agent, (answer,) = await self._store.run_named(
+            "send",
+            draft.to,
+            id=draft.id,
+            digest=digest(sender.name, draft.body, draft.thread, draft.reply_to, extras),
+            sender=sender.name,
+            message=packed(draft.id, sender, draft.body, draft.thread, draft.reply_to, extras),
+            max_inbox=self._limits.max_inbox,
+            ttl_ms=self._limits.ttl_ms,
+            session=sender.session,
+            marked_until=marks.until(sender.name, draft.to),
+        )
+        number, created, known, marked, online, seen, now, person = answer.split()
         marks.note(int(marked), sender.name, agent)
         return Sent(
             id=draft.id,
@@ -87,35 +108,36 @@ class Inboxes:
             created=created == "1",
             known=known == "1",
             durability=self._store.durability,
-            online=online,
-            activity=activity,
-            last_seen=iso(seen) if seen else None,
-            reach=self.reach(agent, activity, online=online, away_s=(int(now) - seen) / 1000, person=person == "1"),
+            **self.described(agent, online == "1", int(seen), int(now), person == "1"),
         )
-
-    def activity(self, agent: str) -> Activity:
-        """Return what an agent does; the store cannot say."""
-        return "unknown"
-
-    def reach(self, agent: str, activity: Activity, *, online: bool, away_s: float, person: bool) -> str:
-        """Return in words when a known agent will know of a message; the store cannot say."""
-        return ""
 
     async def read(
         self,
         agent: str,
         consumer: str,
         *,
-        limit: int,
-        budget: int | None,
-        resume: bool,
-        shown: dict[str, int] | None,
-        ack_now: bool,
-        acting: bool,
-        verified: bool,
+        limit: int = 10,
+        budget: int | None = None,
+        ack_now: bool = False,
+        resume: bool = False,
+        shown: dict[str, int] | None = None,
+        acting: bool = False,
+        verified: bool = False,
     ) -> Batch:
-        """Lease up to `limit` messages; see `Mail.read`."""
-        values: dict[str, str | int] = {
+        """Lease up to `limit` messages to `consumer`; `budget` bounds the characters of their bodies.
+
+        The first message is leased whatever its size. With `resume` the messages that the consumer already holds come
+        first, labelled as redelivered; `ack_now` acknowledges in the same step. `shown`, message id -> delivery count,
+        resumes what the consumer holds except these deliveries; the others never reached it, so they are no repeats and
+        come in their place among what was returned.
+        `verified` ends the read before a message of an unverified sender or over the budget, even if it is the first.
+
+        Raises:
+            WrongAgent: with `acting`, when the consumer is no session of `agent`.
+            StoreAway: the answer comes after the lease: others may have been given the messages.
+        """
+        began = self.clock()
+        values: dict[str, Any] = {
             "consumer": consumer,
             "limit": limit,
             "budget": budget or READ_BUDGET,
@@ -144,6 +166,10 @@ class Inboxes:
                 resumed -= at < held
             else:
                 good.append(found)
+        if not ack_now:
+            self.check_lease(began)
+        if died:
+            self.on_death()
         lease = Lease(items=good, more=bool(more), consumer=consumer, agent=agent, lease_ms=self._limits.lease_ms)
         return Batch(lease=lease, resumed=resumed, died=died)
 
@@ -156,7 +182,9 @@ class Inboxes:
 
         Raises:
             WrongAgent: with `acting`, when the consumer is no session of `agent`.
+            StoreAway: the answer comes after the lease: others may have been given the message.
         """
+        began = self.clock()
         agent, items = await self._store.run_named(
             "take",
             agent,
@@ -168,12 +196,15 @@ class Inboxes:
             ack_now="1" if ack_now else "",
             acting="1" if acting else "",
         )
+        taken: Message | None = None
         for stream_id, deliveries, again, fields, fingerprint in items:
-            found = message(agent, unpacked(fields), fingerprint, delivery=int(deliveries), redelivered=bool(again))
-            if found.altered is not True:
-                return agent, found
-            await self._bury(agent, stream_id, fields)
-        return agent, None
+            taken = message(agent, unpacked(fields), fingerprint, delivery=int(deliveries), redelivered=bool(again))
+            if taken.altered is True:
+                await self._bury(agent, stream_id, fields)
+                taken = None
+        if not ack_now:
+            self.check_lease(began)
+        return agent, taken
 
     async def newest(self, agent: str) -> str:
         """Return the place of the newest message in an inbox; `0-0` if there is none."""
@@ -224,11 +255,18 @@ class Inboxes:
     async def nack(
         self, agent: str, consumer: str, ids: list[str], delay_ms: int = 0, *, counts: list[int] | None = None
     ) -> Returned:
-        """Return messages to the inbox; see `Mail.nack`."""
-        return await self._give_back(agent, consumer, ids, delay_ms=delay_ms, undo=False, counts=counts)
+        """Return messages to the inbox, not to be read again before `delay_ms` has passed.
+
+        A message whose last allowed delivery this was becomes a dead letter. `counts` are the delivery counts of
+        `ids`: a message that was delivered again since stays with its present reader.
+        """
+        returned = await self._give_back(agent, consumer, ids, delay_ms=delay_ms, undo=False, counts=counts)
+        if returned.dead:
+            self.on_death()
+        return returned
 
     async def undo_read(self, agent: str, consumer: str, ids: list[str], *, counts: list[int] | None = None) -> None:
-        """Undo a read whose answer was never sent: the delivery does not count. For `counts` see `Mail.nack`."""
+        """Undo a read whose answer was never sent: the delivery does not count. For `counts` see `nack`."""
         await self._give_back(agent, consumer, ids, delay_ms=0, undo=True, counts=counts)
 
     async def _give_back(
@@ -276,23 +314,31 @@ class Inboxes:
     async def _known_or_none(self, agent: str, id: str) -> Known | None:
         try:
             return await self._known(agent, id)
-        except (UnknownMessage, msgspec.MsgspecError, ValueError):  # the latter two: the disk has altered the record
+        except UnknownMessage:
             return None
 
     async def _known(self, agent: str, id: str) -> Known:
         agent, (value, lease_end, now, person) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
-        entry = IndexEntry.parse(value)
         lease_ms = int(float(lease_end)) if lease_end else None
         ttl_ms = max(self._limits.ttl_ms, PERSON_TTL_MS) if person else self._limits.ttl_ms
-        return Known(entry.state(agent, id, lease_ms, int(now), ttl_ms), entry.d, entry.t)
+        try:
+            entry = IndexEntry.told(value)
+            return Known(entry.state(agent, id, lease_ms, int(now), ttl_ms), entry.d, entry.t)
+        except _ALTERED:
+            raise UnknownMessage(f"what is stored about message {id} was altered and cannot be read") from None
 
     async def accepted_at(self, agents: list[str], id: str) -> list[int]:
         """Return when messages or a broadcast with this id were accepted, in ms, newest first, each time once."""
         keys = [self._store.keys.of("index", agent) for agent in (*agents, ALL)]
         found = await asyncio.gather(*(self._store.query("HGET", key, id) for key in keys))
-        return sorted({IndexEntry.parse(each).t for each in found if each}, reverse=True)
+        times = set[int]()
+        for each in found:
+            with contextlib.suppress(*_ALTERED):
+                if each:
+                    times.add(IndexEntry.told(each).t)
+        return sorted(times, reverse=True)
 
     async def present(self, name: str) -> str:
         """Return the present name of an agent; `name` itself if nobody ever had it."""
@@ -331,14 +377,14 @@ class Inboxes:
             agent,
             ttl_ms=self._limits.ttl_ms,
             idle_ms=idle_ms,
+            longest_ms=max(self._limits.lease_ms, MOST_DELAY_MS),
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
         )
         return Swept(bool(more), int(left), int(oldest.partition("-")[0]) if oldest else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
+class Swept(msgspec.Struct, frozen=True):
     """What a sweep of one inbox has left: whether there is `more` to do now, and the messages that remain."""
 
     more: bool
@@ -346,8 +392,7 @@ class Swept:
     oldest_ms: int | None  # when the oldest of them was accepted
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """What is known of an id: the message's state, the digest it was accepted with ('': none), and when, in ms."""
 
     state: MessageState

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from postino.model import MessageState, iso
-from postino.store.entries import short_consumer
+from postino.store.entries import number, short_consumer
 
 _LEAST_WORDS = 6  # up to the sender
+_MOST = 10**13 - 1  # no number is larger: times have 13 digits
+_OPTIONAL_NUMBERS = ("n", "l", "e", "ht", "x", "a")
 
 
 class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -42,7 +44,24 @@ class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
         if not _LEAST_WORDS <= len(words) <= len(cls.__struct_fields__):
             raise msgspec.ValidationError("a record of the index is damaged")
         named = zip(cls.__struct_fields__, words, strict=False)
-        return msgspec.convert({name: word for name, word in named if word}, cls, strict=False)
+        found = msgspec.convert({name: word for name, word in named if word}, cls, strict=False)
+        if max(found.q, found.n, found.t, found.l or 0, found.e or 0, found.ht or 0, found.x or 0) > _MOST:
+            raise msgspec.ValidationError("a record of the index is damaged")
+        return found
+
+    @classmethod
+    def told(cls, text: str) -> IndexEntry:
+        """Return the record that `text` is, without those optional numbers that a disk has altered.
+
+        Raises:
+            msgspec.MsgspecError: it is none.
+        """
+        if text.startswith("{"):
+            return cls.parse(text)
+        words = text.split(" ")
+        named = zip(cls.__struct_fields__, words, strict=False)
+        kept = [word if name not in _OPTIONAL_NUMBERS or number(word) else "" for name, word in named]
+        return cls.parse(" ".join([*kept, *words[len(kept) :]]))
 
     def state(self, agent: str, id: str, lease_end: int | None, now: int, ttl_ms: int) -> MessageState:
         """Return the state at `now`: an ended lease is queued again, and what has outlived `ttl_ms` is expired."""

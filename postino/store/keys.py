@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 #: one per agent, in the order in which a rename moves them
 PER_AGENT = ("inbox", "leases", "index", "dead", "open")
@@ -11,7 +12,7 @@ PER_AGENT = ("inbox", "leases", "index", "dead", "open")
 PER_NAME = ("past",)
 SHARED = (
     "broadcasts", "feed", "departures", "cursors", "agents", "groups", "presence", "sessions", "notices", "events",
-    "history", "meta", "probe", "notifier", "changes",
+    "history", "meta", "probe", "notifier", "changes", "copy",
 )  # fmt: skip
 #: the reserved agent name under which the ids of broadcasts have their index
 ALL = "all"
@@ -20,8 +21,7 @@ ALL = "all"
 _SINCE = {"inbox": 4, "dead": 4, "broadcasts": 4, "events": 3}
 
 
-@dataclass(frozen=True)
-class Keys:
+class Keys(msgspec.Struct, frozen=True, dict=True):
     """Key names under one prefix, e.g. `po:`."""
 
     prefix: str
@@ -49,6 +49,8 @@ class Keys:
 
     def named(self, name: str, agent: str) -> str:
         """Return the key that a script's header calls `name`, for a call about `agent`."""
+        if name == "ids":  # of broadcasts
+            return self.of("index", ALL)
         return self.of(name, agent) if name in PER_AGENT or name in PER_NAME else self.shared(name)
 
     def to_migrate(self, names: list[str]) -> list[str]:

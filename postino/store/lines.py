@@ -119,9 +119,8 @@ class _Content(Line, frozen=True, kw_only=True):
         check_any_name(self.from_, "from")
         check_text(self.body, "body")
         _check_times(self, "timestamp")
-        for name in ("to", "thread", "reply_to", "group"):
-            if (value := getattr(self, name, None)) is not None:
-                check_text(value, name, longest=_LONGEST_LIST if name == "to" else _LONGEST_NOTE)
+        _check_notes(self, "to", longest=_LONGEST_LIST)
+        _check_notes(self, "thread", "reply_to", "group")
 
 
 class _Letter(_Content, frozen=True, kw_only=True):
@@ -162,9 +161,7 @@ class Remembered(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, 
             raise BadField("digest must be 32 of 0-9 a-f", field="digest")
         _check_number(self.deliveries, "deliveries")
         _check_number(self.deaths, "deaths")
-        for name in ("reader", "notified"):
-            if (value := getattr(self, name)) is not None:
-                check_text(value, name, longest=_LONGEST_NOTE)
+        _check_notes(self, "reader", "notified")
         _check_times(self, "leased_at", "notified_at", "forget_at")
 
 
@@ -188,7 +185,7 @@ class DeadLine(_Letter, frozen=True, kw_only=True, tag="dead"):
 
     def __post_init__(self) -> None:
         _Letter.__post_init__(self)
-        check_text(self.reason, "reason", longest=_LONGEST_NOTE)
+        _check_notes(self, "reason")
         _check_times(self, "died_at")
 
 
@@ -227,8 +224,7 @@ class IdLine(Line, frozen=True, kw_only=True, tag="id"):
             raise BadField(f"state: {self.state} is not that of a message that has ended", field="state")
         if self.settled_at is None and (self.to != ALL or self.state != "acked"):  # a broadcast has no end
             raise BadField("settled_at is missing; a message that has ended has it", field="settled_at")
-        if self.reason is not None:
-            check_text(self.reason, "reason", longest=_LONGEST_NOTE)
+        _check_notes(self, "reason")
         _check_times(self, "timestamp", "settled_at")
 
 
@@ -355,6 +351,12 @@ def to_ms(value: str, field: str) -> int:
 def to_time(ms: float | str | None) -> str | None:
     """Return milliseconds as a time; None for 0, None and ''."""
     return iso(int(float(ms))) if ms and float(ms) > 0 else None
+
+
+def _check_notes(line: Record, *names: str, longest: int = _LONGEST_NOTE) -> None:
+    for name in names:
+        if (value := getattr(line, name, None)) is not None:
+            check_text(value, name, longest=longest)
 
 
 def _check_times(line: Record, *names: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,23 +23,13 @@ class Taken(Record, frozen=True, kw_only=True):
     by: str
 
 
-class _Opened(msgspec.Struct):
-    """A message that was opened, as lua/lib/open_message.lua writes it."""
+class OpenedMessage(msgspec.Struct, frozen=True):
+    """A message that was opened, as lua/lib/open_message.lua writes it: its entry in the inbox, by whom and when."""
 
-    s: str
-    r: str
-    t: int
-    f: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedMessage:
-    """A message that was opened: its entry in the inbox, by whom and when."""
-
-    entry: str
-    reader: str
-    opened_ms: int
-    fields: list[str]
+    entry: str = msgspec.field(name="s")
+    reader: str = msgspec.field(name="r")
+    opened_ms: int = msgspec.field(name="t")
+    fields: list[str] = msgspec.field(name="f")
 
 
 class PeopleTable:
@@ -94,9 +83,8 @@ class PeopleTable:
 
     async def restore(self, inbox: str, messages: dict[str, OpenedMessage]) -> int:
         """Store opened messages, by id, of an export; return how many were not there."""
-        values = {id: _Opened(each.entry, each.reader, each.opened_ms, each.fields) for id, each in messages.items()}
-        rows = [(id, msgspec.json.encode(value).decode()) for id, value in values.items()]
-        _, (added,) = await self._store.run_named("import_fields", inbox, pairs=msgspec.json.encode(rows).decode())
+        rows = [(id, msgspec.json.encode(each).decode()) for id, each in messages.items()]
+        _, (added,) = await self._store.run_named("import_fields", inbox, fields=msgspec.json.encode(rows).decode())
         return int(added)
 
     async def unopened(self, inbox: str, limit: int, before: str | None) -> tuple[list[tuple[str, Message]], bool]:
@@ -119,10 +107,9 @@ class PeopleTable:
 def opened_message(value: str) -> OpenedMessage | None:
     """Return a value of the hash of opened messages; None if a disk has altered it."""
     try:
-        found = msgspec.json.decode(value, type=_Opened)
+        return msgspec.json.decode(value, type=OpenedMessage)
     except msgspec.MsgspecError:
         return None
-    return OpenedMessage(found.s, found.r, found.t, found.f)
 
 
 def open_message(whole: Message, opened: OpenedMessage | None = None, *, by: str | None = None) -> OpenMessage:

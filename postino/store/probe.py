@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import msgspec
+from msgspec.structs import replace
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -33,7 +34,6 @@ COMMANDS = tuple(
         PEXPIRE ? x
         PTTL ?
         PERSIST ?
-        PTTL ?
         COPY ? ?
         HGET ? f
         HMGET ? f
@@ -41,7 +41,6 @@ COMMANDS = tuple(
         HSET ? f v x
         HDEL ? f
         HEXISTS ? f
-        HINCRBY ? f x
         HLEN ?
         HSCAN ? 0
         ZADD ? x m
@@ -51,7 +50,6 @@ COMMANDS = tuple(
         ZSCORE ? m
         ZRANGE ? 0 0
         ZRANGEBYSCORE ? 0 0
-        ZREMRANGEBYSCORE ? 0 0
         XADD ? x f v
         XLEN ?
         XRANGE ? - +
@@ -62,7 +60,6 @@ COMMANDS = tuple(
         XREADGROUP GROUP g c COUNT 1 STREAMS ? >
         XACK ? g 1-1
         XCLAIM ? g c 0 1-1
-        XAUTOCLAIM ? g c 0 0
         XPENDING ? g
         XGROUP CREATE ? g 0
         XGROUP SETID ? g x
@@ -82,8 +79,7 @@ QUESTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True):
     """What the server is.
 
     `durability`: `fsync` if an answered write is on its disk, `volatile` if it may be lost or cannot be determined.

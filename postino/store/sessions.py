@@ -8,17 +8,13 @@ from typing import Any
 import msgspec
 
 from postino.store.entries import pairs
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 
 ONLINE_MS = 30_000  # an agent is offline this long after its last sign of life
 
 
-class SessionTable:
+class SessionTable(Table):
     """What is stored of every session."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     async def live(self) -> set[str]:
         """Return the sessions that are online now."""

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
@@ -39,8 +39,7 @@ _MAKES_ROOM = frozenset({"send", "send_many", "broadcast"})
 _MAX_HOPS = 4  # an agent renamed this often between two calls is no longer a race
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What bounds an inbox; times in milliseconds."""
 
     ttl_ms: int
@@ -330,24 +329,30 @@ class Store:
         script = self.scripts[name]
         return await run_encoded(self.reads, script, self._commands.of(name, agent, values, keys, more))
 
-    def run_named(self, name: str, agent: str, **values: str | int) -> Coroutine[Any, Any, tuple[str, list[Any]]]:
-        """Run a script that acts on an agent, as `run_following` does."""
-        return self.run_following(name, agent, values)
-
-    async def run_following(
-        self, name: str, agent: str, values: dict[str, str | int], keys: Mapping[str, str] | None = None
+    async def run_named(
+        self,
+        name: str,
+        agent: str,
+        /,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        reading: bool = False,
+        **values: str | int,
     ) -> tuple[str, list[Any]]:
         """Run a script that acts on an agent, following aliases. Return the agent's present name and the reply.
 
-        `keys` as for `run`; `agent` is added to `values`.
+        `kinds` are those of keys that are not as their names in the header say. With `reading` as `run_reading`.
 
         Raises:
             PostinoError: as `run`.
             WrongAgent: the session named in `values` does not act as it should; nothing was done.
         """
+        run, keys = self.run_reading if reading else self.run, None
         for _ in range(_MAX_HOPS):
             values["agent"] = agent
-            reply = await self.run(name, agent, values, keys)
+            if kinds:
+                keys = {key: self.keys.named(kind, agent) for key, kind in kinds.items()}
+            reply = await run(name, agent, values, keys)
             if isinstance(reply, str):
                 return agent, [reply.removeprefix("ok ")]
             if reply[0] != "alias":
@@ -357,12 +362,20 @@ class Store:
 
     async def drain(self, name: str, agent: str) -> int:
         """Run the clearing script `name` until it has removed everything; return how many entries that were."""
-        until, removed = "+", 0
-        while until:
+        till, removed = "+", 0
+        while till:
             with partly_done(removed > 0):
-                agent, (until, count) = await self.run_named(name, agent, until=until)
+                agent, (till, count) = await self.run_named(name, agent, till=till)
             removed += int(count)
         return removed
+
+
+class Table:
+    """Part of what a store has; the modules beside this one have one each."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
 
 
 def accepted(reply: list[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from postino.errors import NotEmpty, PostinoError
+from postino.errors import NotEmpty
 from postino.event_place import stream_parts
 from postino.model import Sender, digest
 from postino.store.entries import Extras, alias_target, cursor_of, digested, encoded, number, packed, pairs
@@ -33,7 +33,7 @@ from postino.store.lines import (
 from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage, PeopleTable
 from postino.store.spellings import present_names
-from postino.store.store import Limits, Store
+from postino.store.store import Table
 from postino.store.stored_lines import (
     agent_line,
     broadcast_line,
@@ -53,7 +53,6 @@ from postino.store.stored_lines import (
 _PAGE = 100  # entries of one page
 _PAGE_BYTES = 1_000_000  # bodies of one page: a few milliseconds for the store and for the daemon
 _STREAM_PAGE = 32  # entries of a page that is not measured: 4 MB if all bodies are of the maximum length
-_MAX_HOPS = 4  # renames of one agent that a page follows
 
 
 class _Row(msgspec.Struct, omit_defaults=True):
@@ -67,12 +66,8 @@ class _Row(msgspec.Struct, omit_defaults=True):
     due: int | None = None
 
 
-class TransferTable:
+class TransferTable(Table):
     """The whole mailroom, page by page."""
-
-    def __init__(self, store: Store, limits: Limits) -> None:
-        self._store = store
-        self._limits = limits
 
     # reading
 
@@ -111,8 +106,9 @@ class TransferTable:
     async def _entries(
         self, agent: str, after: str, kind: str, made: Callable[[str, list[Any]], Line]
     ) -> tuple[list[Line], str]:
-        values: dict[str, str | int] = {"after": after, "limit": _PAGE, "bytes": _PAGE_BYTES}
-        (items,) = await self._page("export_entries", agent, values, kind)
+        _, (items,) = await self._store.run_named(
+            "export_entries", agent, kinds={"inbox": kind}, reading=True, after=after, limit=_PAGE, bytes=_PAGE_BYTES
+        )
         lines = [or_damaged(item[0], made, agent, item) for item in items]
         return lines, items[-1][0] if items else after
 
@@ -125,21 +121,12 @@ class TransferTable:
         """Yield the ended ids of an agent, or of broadcasts for `all`; one may come twice."""
         cursor = "0"
         while True:
-            cursor, items = await self._page("export_ids", agent, {"cursor": cursor, "count": _PAGE})
-            lines = [or_damaged(item[0], id_line, agent, item) for item in items if has_ended(item[1])]
-            yield lines
+            agent, (cursor, items) = await self._store.run_named(
+                "export_ids", agent, reading=True, cursor=cursor, count=_PAGE
+            )
+            yield [or_damaged(item[0], id_line, agent, item) for item in items if has_ended(item[1])]
             if cursor == "0":
                 return
-
-    async def _page(self, name: str, agent: str, values: dict[str, str | int], kind: str = "inbox") -> list[Any]:
-        """Run a script that reads, on the connection for long replies; an agent renamed meanwhile is followed."""
-        for _ in range(_MAX_HOPS):
-            keys = {"inbox": self._store.keys.of(kind, agent)} if name == "export_entries" else {}
-            reply: list[Any] = await self._store.run_reading(name, agent, {"agent": agent, **values}, keys)
-            if reply[0] == "ok":
-                return reply[1:]
-            agent = reply[1]
-        raise PostinoError(f"{agent} is renamed again and again")
 
     async def history(self) -> AsyncIterator[list[Line]]:
         """Yield the history, oldest first."""
@@ -218,12 +205,17 @@ class TransferTable:
         """Return whether an import was begun and not ended."""
         return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports4"))
 
-    async def add_agent(self, line: AgentLine) -> int:
-        """Restore an agent; return 1.
+    async def add_agents(self, lines: Sequence[AgentLine]) -> int:
+        """Restore agents; return how many.
 
         Raises:
             NameTaken: one of the names is a former name of another agent here.
         """
+        for line in lines:
+            await self._add_agent(line)
+        return len(lines)
+
+    async def _add_agent(self, line: AgentLine) -> None:
         values = {
             "since": to_ms(line.since, "since") if line.since else 0 if line.only_reads else await self._store.now_ms(),
             "seen": to_ms(line.last_seen, "last_seen") if line.last_seen else 0,
@@ -236,7 +228,6 @@ class TransferTable:
         twins = await self._twins([line.name, *(each.name for each in line.aliases)])
         given: dict[str, str | int] = {"agent": line.name, "line": _json(values), "twins": _json(twins)}
         await self._store.run("import_agent", line.name, given)
-        return 1
 
     async def _twins(self, names: list[str]) -> list[str]:
         """Return agents that have joined here under another case of these names. Those of older data have mail."""
@@ -261,27 +252,15 @@ class TransferTable:
 
     async def add_history(self, lines: Sequence[HistoryLine]) -> int:
         """Append to the history; return how many entries were not there yet."""
-        rows = [_Row(entry=line.entry, fields=_history_fields(line)) for line in lines]
-        return await self._add_shared("history", rows)
+        return await self._add(ALL, "history", [_Row(entry=line.entry, fields=_history_fields(line)) for line in lines])
 
     async def add_broadcasts(self, lines: Sequence[BroadcastLine]) -> int:
         """Append broadcasts; return how many were not there yet."""
-        return await self._add_shared("broadcasts", [_Row(entry=line.entry, fields=_fields(line)) for line in lines])
-
-    async def _add_shared(self, stream: str, rows: list[_Row]) -> int:
-        values: dict[str, str | int] = {"agent": ALL, "rows": _json(rows)}
-        reply = await self._store.run("import_entries", ALL, values, {"inbox": self._store.keys.shared(stream)})
-        return int(reply[1])
+        return await self._add(ALL, "broadcasts", [_Row(entry=line.entry, fields=_fields(line)) for line in lines])
 
     async def _add(self, agent: str, kind: str, rows: list[_Row]) -> int:
-        values: dict[str, str | int] = {"rows": _json(rows)}
-        for _ in range(_MAX_HOPS):
-            keys = {"inbox": self._store.keys.of(kind, agent)}
-            reply = await self._store.run("import_entries", agent, {"agent": agent, **values}, keys)
-            if reply[0] == "ok":
-                return int(reply[1])
-            agent = reply[1]
-        raise PostinoError(f"{agent} is renamed again and again")
+        _, (added,) = await self._store.run_named("import_entries", agent, kinds={"inbox": kind}, rows=_json(rows))
+        return int(added)
 
     async def add_ids(self, lines: Sequence[IdLine]) -> int:
         """Remember ended ids of one agent, or of broadcasts; return how many were not known."""
@@ -302,19 +281,19 @@ class TransferTable:
             "sessions", [(f"claude:{line.session}", record) for line, record in zip(lines, records, strict=True)]
         )
 
-    async def add_group(self, line: GroupLine) -> int:
-        """Restore a group; return 1 if it lacked one of the members."""
-        table = GroupTable(self._store, self._limits)
-        return int(any([(await table.join(line.name, each)).changed for each in line.members]))
+    async def add_groups(self, lines: Sequence[GroupLine]) -> int:
+        """Restore groups; return how many of them lacked one of their members."""
+        join = GroupTable(self._store, self._limits).join
+        return sum([any([(await join(line.name, each)).changed for each in line.members]) for line in lines])
 
-    async def add_broadcast_numbers(self, line: BroadcastNumbersLine) -> int:
+    async def add_broadcast_numbers(self, lines: Sequence[BroadcastNumbersLine]) -> int:
         """Restore the numbers of the broadcasts; return 1 if they were not there."""
+        line = lines[0]
         values = [("cleared", _json(line.cleared))] if line.cleared else []
         return min(1, await self._add_fields("feed", [*values, ("last", str(line.last))]))
 
     async def _add_fields(self, kind: str, values: list[tuple[str, str]]) -> int:
-        keys = {"open": self._store.keys.shared(kind)}
-        _, (added,) = await self._store.run_following("import_fields", "", {"pairs": _json(values)}, keys)
+        _, (added,) = await self._store.run_named("import_fields", "", kinds={"open": kind}, fields=_json(values))
         return int(added)
 
     def _message_row(self, line: MessageLine) -> _Row:

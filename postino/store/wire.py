@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import hiredis
@@ -86,8 +85,7 @@ class PendingCall(msgspec.Struct, frozen=True, eq=False):
     began: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Callbacks:
+class Callbacks(msgspec.Struct, frozen=True):
     """What a wire reports: each reply, the end of a group of replies, and once, with the reason, that it has closed."""
 
     on_reply: Callable[[PendingCall, Any], None]

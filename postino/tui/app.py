@@ -17,17 +17,17 @@ from postino.errors import PostinoError
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import LIVE, LOST, InboxClient, Mailroom
+from postino.tui.pace import Pace
 from postino.tui.panes import Hint, Line, MessagePane, Row, Rows, Side, fill
 from postino.tui.sight import Sight
 from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
 from postino.tui.writing import EVERYONE, Writing
+from postino.values import HUMAN
 
 Json = dict[str, Any]
 
 REFRESH_S = 0.5  # between two times that what is shown is asked for again, however many events there are
-SHARE = 4  # times as long as the answers took, nothing is asked again: a fifth of the daemon's time at most
-RETRY_S = 2.0  # after a call that failed
 REDRAW_S = 30.0  # between two times that ages are drawn again
 SEQUENCE_S = 1.2  # between the two keys of a sequence
 
@@ -68,9 +68,7 @@ class Inbox(App[None]):
         self._chosen: str | None = None  # id of the message that is shown
         self._shows_written = False
         self._state = LOST
-        self._stale = True
-        self._loading = False
-        self._rests_until = 0.0  # time.monotonic()
+        self._pace = Pace()
         self._sequence = 0.0
         self._sight = Sight(self, mailroom, terminal, self.note_seen)
 
@@ -103,36 +101,34 @@ class Inbox(App[None]):
     # what is asked for
 
     def _on_event(self, event: Json) -> None:
-        self._stale = True
+        self._pace.change()
 
     def _on_state(self, state: str) -> None:
         if state == LIVE and self._state != LIVE:
-            self._stale, self._rests_until = True, 0.0
+            self._pace.hurry()
         self._state = state
         self._draw()
 
     def _refresh(self) -> None:
-        if self._stale and not self._loading and time.monotonic() >= self._rests_until:
-            self._stale, self._loading = False, True
+        if self._pace.begin():
             self.run_worker(self._load(), exit_on_error=False)
 
     async def _load(self) -> None:
-        place, me, shown, began = self._place, self.me, len(self._page.items), time.monotonic()
+        place, me, shown = self._place, self.me, len(self._page.items)
+        failed = True
         try:
             page = await self._mailroom.call(lambda client: views.load(client, place, me, shown=shown))
             side = self.query_one(Side)
             side.agents = await self._mailroom.call(lambda client: client.all_agents())
             if place.view == "threads":
                 side.threads = (await self._mailroom.call(lambda client: client.threads()))["items"]
+            failed = False
         except PostinoError as error:
             self._say(error.message)
-            self._stale, self._rests_until = True, time.monotonic() + RETRY_S
             return
         finally:
-            self._loading = False
-        self._rests_until = time.monotonic() + SHARE * (time.monotonic() - began)
-        if place != self._place:  # somebody went on meanwhile
-            self._stale = True
+            self._pace.end(failed=failed)
+        if place != self._place:  # somebody went on meanwhile, which hurries
             return
         self._page, self._person = views.refreshed(self._page, page), page.person or self._person
         self.me = str(page.person["name"]) if page.person else me  # renamed meanwhile
@@ -158,7 +154,7 @@ class Inbox(App[None]):
         except PostinoError as error:
             self._say(error.message)
             return None
-        self._stale, self._rests_until = True, 0.0
+        self._pace.hurry()
         self._refresh()
         return answer
 
@@ -279,7 +275,8 @@ class Inbox(App[None]):
         self._draw()
 
     def _show(self, place: Place) -> None:
-        self._place, self._page, self._stale, self._rests_until = place, Page([]), True, 0.0
+        self._place, self._page = place, Page([])
+        self._pace.hurry()
         self._draw()
         self._refresh()
 
@@ -348,7 +345,11 @@ class Inbox(App[None]):
     async def action_done(self) -> None:
         """Take the message out of the inbox."""
         item, me = self._settle(), self.me
-        if item is not None and me is not None and self._place.view == "inbox":
+        if item is None or me is None or self._place.view != "inbox":
+            return
+        if rows.is_new(item) and item["to"] == HUMAN:
+            self._say("to all people, and not opened yet: it opens when it was shown for a second")
+        else:
             await self._change(lambda client: client.done(me, [item["id"]]))
 
     def action_as_written(self) -> None:

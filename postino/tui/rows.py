@@ -145,7 +145,8 @@ def fate(item: Json, me: str | None = None) -> str:
         "expired": "nobody read it",
         "cleared": "cleared",
     }
-    return words.get(str(item.get("state")), clock(item.get("timestamp")))
+    untold = "no longer tracked" if item.get("kind") == "message" else clock(item.get("timestamp"))
+    return words.get(str(item.get("state")), untold)
 
 
 def _list(item: Json) -> str:

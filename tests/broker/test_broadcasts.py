@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from postino.broker import Broker
+from postino.broker.history_filter import Search
 from postino.errors import KeyReused
 from postino.model import BroadcastBatch
 
@@ -289,7 +290,7 @@ async def test_of_many_readers_ten_are_named_of_each_kind_and_people_are_none(br
     assert [(each.seen, each.agents) for each in items] == [(30, 30), (15, 30)]
     assert items[1].not_seen_by == names[1:11]
     assert items[1].seen_by == names[15:25]
-    (found,) = await broker.broadcasts.with_readers((await broker.history.search(q="b1")).items)
+    (found,) = await broker.broadcasts.with_readers((await broker.history.search(Search(q="b1"))).items)
     assert (found.seen, found.agents, found.seen_by) == (15, 30, names[15:25])
 
 

@@ -110,7 +110,7 @@ async def test_more_letters_than_one_script_takes_are_requeued_in_order_and_what
     real = broker._store.run_named
 
     async def run_named(name: str, agent: str, **values: str | int) -> Any:
-        if values["until"] != "+":
+        if values["till"] != "+":
             monkeypatch.undo()
             await broker.mail.nack(
                 "bob", "s1", [each.id for each in (await broker.mail.read("bob", "s1", limit=1)).items]

@@ -177,7 +177,7 @@ async def test_a_slow_listener_is_dropped_after_what_it_had(broker: Broker, send
 async def test_listeners_begin_anew_when_more_happened_than_is_kept_before_the_feed_came_to_it(
     broker: Broker, send, monkeypatch
 ) -> None:
-    real, go_on, waits = broker.events._stream.wait, asyncio.Event(), asyncio.Event()
+    real, go_on, waits = broker.events.wait, asyncio.Event(), asyncio.Event()
 
     async def wait_events(*given: Any) -> Any:
         waits.set()
@@ -185,7 +185,7 @@ async def test_listeners_begin_anew_when_more_happened_than_is_kept_before_the_f
         return await real(*given)
 
     async with broker.events.subscribe(20_000) as listener:
-        monkeypatch.setattr(broker.events._stream, "wait", wait_events)
+        monkeypatch.setattr(broker.events, "wait", wait_events)
         await send(broker, "m1")
         await listener.get()
         await waits.wait()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from postino.broker import Broker
+from postino.broker.history_filter import Search
 from postino.errors import BadField, BadName, EmptyGroup, GroupFull, InboxFull, KeyReused, UnknownGroup
 from postino.model import Draft, Sender
 from postino.several import ManyDraft, SentMany, addressed
@@ -47,7 +48,7 @@ async def test_each_of_a_list_gets_a_message_of_its_own(broker: Broker, events) 
 async def test_the_history_has_one_entry_found_by_each_recipient_and_with_the_state_of_each(broker: Broker) -> None:
     await send_many(broker, "m1", ["ada", "bob", "eve"], body="to all")
     await broker.mail.read("bob", "c-1", ack_now=True)
-    pages = [await broker.history.search(agent=each) for each in ("ada", "bob", "eve", "ci", "dan")]
+    pages = [await broker.history.search(Search(agent=each)) for each in ("ada", "bob", "eve", "ci", "dan")]
     entry = pages[0].items[0]
 
     assert [len(page.items) for page in pages] == [1, 1, 1, 1, 0]
@@ -57,9 +58,12 @@ async def test_the_history_has_one_entry_found_by_each_recipient_and_with_the_st
         ("bob", "acked"),
         ("eve", "queued"),
     ]
-    assert [len((await broker.history.search(agent="ci", with_=each)).items) for each in ("eve", "dan")] == [1, 0]
-    assert (await broker.history.search(agent="ada", with_="eve")).items == []  # neither wrote to the other
-    assert len((await broker.history.search(q="m1")).items) == 1
+    assert [len((await broker.history.search(Search(agent="ci", with_=each))).items) for each in ("eve", "dan")] == [
+        1,
+        0,
+    ]
+    assert (await broker.history.search(Search(agent="ada", with_="eve"))).items == []  # neither wrote to the other
+    assert len((await broker.history.search(Search(q="m1"))).items) == 1
 
 
 async def test_a_repeat_is_stored_once_for_each_and_reaches_whoever_lacked_it(broker: Broker) -> None:
@@ -69,7 +73,7 @@ async def test_a_repeat_is_stored_once_for_each_and_reaches_whoever_lacked_it(br
     assert (again.created, [each.created for each in again.recipients]) == (False, [False, False])
     assert (wider.created, [each.created for each in wider.recipients]) == (True, [False, True])
     assert await unread(broker, "ada", "bob", "eve") == [1, 1, 1]
-    assert [each.to for each in (await broker.history.search(agent="ci")).items] == ["eve", "ada, bob"]
+    assert [each.to for each in (await broker.history.search(Search(agent="ci"))).items] == ["eve", "ada, bob"]
 
 
 async def test_a_reader_sees_who_else_of_a_list_got_a_message(broker: Broker) -> None:
@@ -160,7 +164,7 @@ async def test_a_group_reaches_its_members_but_not_the_sender(broker: Broker) ->
     assert [(await broker.agents.one(each)).groups for each in ("bob", "eve")] == [["team"], []]
     assert await unread(broker, "ada", "bob", "eve") == [1, 2, 1]
     assert [each.group for each in (await broker.mail.peek("bob", 2, 0))[0]] == ["Team", "Team"]
-    assert [each.to for each in (await broker.history.search(agent="bob")).items] == ["#Team", "#Team"]
+    assert [each.to for each in (await broker.history.search(Search(agent="bob"))).items] == ["#Team", "#Team"]
 
 
 async def test_a_group_of_nobody_is_told_and_an_unknown_one_with_the_nearest_names(broker: Broker) -> None:
@@ -209,7 +213,7 @@ async def test_a_group_has_two_hundred_members_and_a_message_reaches_all_in_one_
     assert (
         broker.round_trips - before <= 7
     )  # the group, the present names, the message, groups of these names, the nearest
-    entry = (await broker.history.search(agent="a199")).items[0]
+    entry = (await broker.history.search(Search(agent="a199"))).items[0]
     assert (len(entry.recipients), {each.state for each in entry.recipients}) == (MAX_MEMBERS, {"queued"})
 
 
@@ -290,7 +294,9 @@ async def test_groups_and_what_was_sent_to_several_survive_an_export(open_broker
     (listed,) = (await second.mail.peek(f"{'n' * 60}07", 1, 0))[0]
     assert (len(listed.sent_to), listed.sent_to_total, listed.altered) == (10, 50, msgspec.UNSET)
     for entry, before in zip(
-        (await second.history.search(agent="ci")).items, (await broker.history.search(agent="ci")).items, strict=True
+        (await second.history.search(Search(agent="ci"))).items,
+        (await broker.history.search(Search(agent="ci"))).items,
+        strict=True,
     ):
         assert (entry.to, entry.recipients, entry.altered) == (before.to, before.recipients, before.altered)
     assert not (await send_many(second, "m1", "#team")).created

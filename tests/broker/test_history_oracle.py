@@ -10,6 +10,7 @@ import pytest
 
 from postino.broker import Broker
 from postino.broker import history as broker_history
+from postino.broker.history_filter import Search
 from postino.errors import PostinoError
 from postino.event_place import stream_parts
 from postino.history_entry import HistoryPage
@@ -33,10 +34,10 @@ async def everything(broker: Broker) -> list[tuple[str, dict[str, str]]]:
     return [(id, of_history(flat)) for id, flat in found]
 
 
-async def all_pages(broker: Broker, before: str | None = None, **asked: Any) -> list[HistoryPage]:
-    pages = [await broker.history.search(**asked, before=before)]
+async def all_pages(broker: Broker, before: str | None = None, limit: int = 50, **asked: Any) -> list[HistoryPage]:
+    pages = [await broker.history.search(Search(**asked), before=before, limit=limit)]
     while pages[-1].more:
-        pages.append(await broker.history.search(**asked, before=pages[-1].before))
+        pages.append(await broker.history.search(Search(**asked), before=pages[-1].before, limit=limit))
     return pages
 
 
@@ -243,10 +244,10 @@ async def test_a_message_is_found_by_its_id_at_once_and_not_by_what_names_it(bro
     await fill(broker._store, 6)
     await send(broker, "late", body="about one")
 
-    page = await broker.history.search(id="one")
+    page = await broker.history.search(Search(id="one"))
     assert [(each.id, each.to) for each in page.items] == [("one", "carol"), ("one", "bob")]
     assert (page.looked, page.more) == (2, True)
-    assert [each.id for each in (await broker.history.search(id="news")).items] == ["news"]
-    assert [each.id for each in (await broker.history.search(id="one", to="bob")).items] == ["one"]
+    assert [each.id for each in (await broker.history.search(Search(id="news"))).items] == ["news"]
+    assert [each.id for each in (await broker.history.search(Search(id="one", to="bob"))).items] == ["one"]
     assert not entries(await all_pages(broker, id="none"))
     assert [page.looked for page in await all_pages(broker, id="none")] == [0]

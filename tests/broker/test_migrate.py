@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from postino.broker import Broker, Hello
+from postino.broker.history_filter import Search
 from postino.config import Settings
 from postino.errors import KeyReused, WrongStore
 from postino.model import Draft, Sender, digest
@@ -79,7 +80,7 @@ async def opened(home: Home, server: Any) -> Broker:
 
 async def test_mail_of_format_1_means_the_same_afterwards(home: Home, old: Any) -> None:
     async with closing(opened(home, old)) as broker:
-        history = (await broker.history.search(agent="rob")).items
+        history = (await broker.history.search(Search(agent="rob"))).items
         assert [(each.id, each.state, each.thread, each.verified) for each in history] == [
             ("m3", "queued", "t", True), ("m2", "leased", "t", True), ("m1", "acked", "t", True)
         ]  # fmt: skip
@@ -202,7 +203,7 @@ def of_format_3(serve: Any) -> Any:
 
 async def test_mail_of_format_3_means_the_same_afterwards(home: Home, of_format_3: Any) -> None:
     async with closing(opened(home, of_format_3)) as broker:
-        history = (await broker.history.search(agent="rob")).items
+        history = (await broker.history.search(Search(agent="rob"))).items
         assert [(each.id, each.kind, each.to, each.state, each.via) for each in history] == [
             ("n1", "message", "bob, eve", "queued", "mcp"), ("m3", "message", "bob", "queued", "mcp"),
             ("r1", "message", "bob", "queued", "mcp"), ("d1", "message", "bob", "dead", "http"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
+from postino.broker.history_filter import Search
 from postino.errors import (
     AgentBusy,
     BadField,
@@ -313,7 +314,7 @@ async def test_choices_are_part_of_a_message(people: Broker, send: Any) -> None:
 
     assert (await people.people.inbox("robert", 10)).items[0].choices == ["Merge", "Wait"]
     assert (await people.mail.read("bob", "c1")).items[0].choices == ["x" * 40]
-    assert (await people.history.search(agent="robert")).items[0].choices == ["Merge", "Wait"]
+    assert (await people.history.search(Search(agent="robert"))).items[0].choices == ["Merge", "Wait"]
 
 
 @pytest.mark.parametrize(

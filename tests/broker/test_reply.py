@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from postino.broker.history_filter import Search
 from postino.errors import BadField, KeyReused, UnknownMessage
 from postino.model import Draft, Sender
 from postino.several import ManyDraft
@@ -116,6 +117,56 @@ async def test_a_reply_with_a_recipient_may_name_any_message(broker, send) -> No
     assert (await send(broker, "r1", to="ann", sender="bob", reply_to="JIRA-12")).created
 
 
+async def test_a_reply_with_a_recipient_stays_in_the_thread_of_a_message_that_its_sender_got_or_sent_there(
+    broker, send
+) -> None:
+    await send(broker, "q1", sender="ann", thread="t")
+    await broker.people.register("lea")
+    await send(broker, "q2", to="human", sender="ann", thread="for people")
+
+    await reply(broker, "q1", to="ann", id="r1")
+    await reply(broker, "q1", to="ann", id="r2", thread="own")
+    await reply(broker, "q1", to="bob", sender="ann", id="r3")  # a further word about her own question
+    await reply(broker, "q1", to="bob", sender="eve", id="r4")  # who has nothing to do with it
+    await reply(broker, "q2", to="ann", sender="lea", id="r5")
+    many = ManyDraft(to=["ann", "eve"], draft=Draft(id="r6", to="ann", body="yes", reply_to="q1"))
+    await broker.groups.send_many(many, Sender(name="bob", via="http"))
+    ask = await broker.asks.send(Draft(id="r7", to="ann", body="why?", reply_to="q1"), Sender(name="bob", via="http"))
+
+    assert ask.sent.created
+    found = {each.id: each.thread for each in (await broker.history.search()).items}
+    assert found == {
+        "q1": "t", "q2": "for people",
+        "r1": "t", "r2": "own", "r3": "t", "r4": None, "r5": "for people", "r6": "t", "r7": "t",
+    }  # fmt: skip
+    assert not (await reply(broker, "q1", to="ann", id="r1")).created
+
+
+async def test_a_repeated_reply_is_stored_once_whatever_is_known_of_its_message_by_then(broker, send) -> None:
+    await send(broker, "q1", sender="ann", thread="t")
+    await reply(broker, "q1", to="ann")
+    await broker._store.call("DEL", broker._store.keys.of("index", "bob"))  # as after its time
+    await reply(broker, "q2", to="ann", id="r2")
+    await send(broker, "q2", sender="ann", thread="late")
+
+    for answered, id in (("q1", "r1"), ("q2", "r2")):
+        assert not (await reply(broker, answered, to="ann", id=id)).created
+        for other in ({"expects": "none"}, {"thread": "other"}):
+            with pytest.raises(KeyReused):
+                await reply(broker, answered, to="ann", id=id, **other)
+    assert [each.thread for each in (await broker.mail.read("ann", "c1")).items] == ["t", None]
+
+
+async def test_a_renamed_sender_of_a_message_stays_in_its_thread(broker, send) -> None:
+    await send(broker, "q1", sender="ann", thread="t")
+    await send(broker, "x", to="ann", sender="bob")
+    await broker.agents.rename("ann", "anna")
+
+    await reply(broker, "q1", to="bob", sender="anna")
+
+    assert (await broker.history.search(Search(id="r1"))).items[0].thread == "t"
+
+
 @pytest.mark.parametrize("wrong", ["", " a", "a ", "a\nb", "a\tb", "x" * 121, "a\x1bb", "a\u202eb", "\u3000"])
 def test_a_title_is_one_line_of_text(wrong: str) -> None:
     with pytest.raises(BadField) as refused:
@@ -128,7 +179,7 @@ async def test_what_a_sender_expects_stays_with_the_message(broker, send) -> Non
     await send(broker, "m2", sender="ann")
 
     first, second = (await broker.mail.read("bob", "c1")).items
-    found = {each.id: each.expects for each in (await broker.history.search(agent="bob")).items}
+    found = {each.id: each.expects for each in (await broker.history.search(Search(agent="bob"))).items}
 
     assert (first.expects, bool(second.expects)) == ("none", False)
     assert found["m1"] == "none" and not found["m2"]

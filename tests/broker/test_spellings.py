@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from postino.broker import Broker, Hello
+from postino.broker.history_filter import Search
 from postino.errors import BadField, NameTaken, UnknownAgent
 from postino.model import Draft, Sender
 from postino.several import ManyDraft
@@ -34,8 +35,8 @@ async def test_mail_to_any_spelling_is_in_one_inbox_under_the_first(broker: Brok
         assert (await broker.agents.one(form)).name == first
         assert (await broker.agents.check(form)).unread_messages == 4
         assert (await broker.mail.state(form, "m0")).to == first
-        assert len((await broker.history.search(agent=form)).items) == 4
-        assert len((await broker.history.search(to=form, with_="CI")).items) == 4
+        assert len((await broker.history.search(Search(agent=form))).items) == 4
+        assert len((await broker.history.search(Search(to=form, with_="CI"))).items) == 4
     assert [each.id for each in (await broker.mail.read("reviewer", "c", limit=1)).items] == ["m0"]
     assert (await broker.mail.ack("REVIEWER", "c", ["m0"])).acknowledged == ["m0"]
     assert (await broker.agents.one("rEVIEWER")).aliases == []
@@ -55,9 +56,9 @@ async def test_a_sender_is_found_under_any_spelling(broker: Broker) -> None:
         await send(broker, f"m{number}", "bob", sender=form)
 
     for form in FORMS:
-        assert len((await broker.history.search(agent=form)).items) == 3
-        assert len((await broker.history.search(from_=form)).items) == 3
-        assert len((await broker.history.search(agent="bob", with_=form)).items) == 3
+        assert len((await broker.history.search(Search(agent=form))).items) == 3
+        assert len((await broker.history.search(Search(from_=form))).items) == 3
+        assert len((await broker.history.search(Search(agent="bob", with_=form))).items) == 3
 
 
 async def test_a_session_and_a_heartbeat_under_another_spelling_are_of_the_same_agent(broker: Broker) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
+from postino.broker.history_filter import Search
 from postino.errors import KeyReused
 from postino.model import BroadcastDraft, Draft
 from postino.store.entries import of_history
@@ -39,7 +40,7 @@ async def answers(broker: Broker) -> dict[str, Any]:
         found[f"peek {name}"] = await broker.mail.peek(name, 200, 0)
         found[f"dead {name}"] = await broker.dead.page(name, 200, 0)
         found[f"check {name}"] = await broker.agents.check(name)
-        spoken = await broker.history.search(agent=name, limit=200)
+        spoken = await broker.history.search(Search(agent=name), limit=200)
         found[f"history of {name}"] = [each.entry for each in spoken.items]
         found[f"unseen {name}"] = await broker.broadcasts.read(name, 10, move=False)
     found["states"] = [await broker.mail.state("robert", id) for id in IDS]

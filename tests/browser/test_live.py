@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.page import write
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -159,6 +161,32 @@ def test_every_tab_recovers_from_a_killed_daemon(visitor, daemon) -> None:
     for page in pages:
         page.get_by_text("after", exact=True).wait_for()
         state(page, "live")
+
+
+def test_a_page_that_is_loaded_while_valkey_is_away_does_not_take_the_person_for_nobody(visitor, daemon) -> None:
+    def sender(page):
+        return page.get_by_role("textbox", name="From", exact=True)
+
+    here = next(each["name"] for each in daemon.call("GET", "people")["items"] if each["here"])
+    known = visitor.open("#/agents/bob")
+    expect(sender(known)).to_have_value(here)
+
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    try:
+        known.reload()
+        expect(sender(known)).to_have_value(here)
+        new = visitor.open("#/agents/bob")
+        expect(sender(new)).to_have_value("")
+        expect(sender(new)).to_have_attribute("placeholder", "not known yet")
+        write(new, "too early")
+        new.get_by_role("alert").get_by_text("Your name is not known yet").wait_for()
+    finally:
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
+
+    expect(sender(new)).to_have_value(here)
+    expect(sender(new)).to_have_attribute("placeholder", "anonymous")
+    expect(new.get_by_role("textbox", name="Write a message")).to_have_value("too early")
+    expect(sender(known)).to_have_value(here)
 
 
 def test_every_tab_says_that_valkey_is_away_while_the_daemon_serves(visitor, daemon) -> None:

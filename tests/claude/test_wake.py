@@ -128,14 +128,14 @@ async def test_what_another_program_wrote_into_the_events_ends_no_wake(broker, i
 
 
 async def test_mail_of_which_the_event_was_missed_wakes(broker, idle, monkeypatch):
-    real, go_on = broker.events._stream.wait, asyncio.Event()
+    real, go_on = broker.events.wait, asyncio.Event()
 
     async def wait_events(*given: Any) -> Any:
         await go_on.wait()  # as when the whole process was stopped
         return await real(*given[:-1], 1)  # as many as one reply may hold, so that there may be more
 
     bob = await idle("bob")
-    monkeypatch.setattr(broker.events._stream, "wait", wait_events)
+    monkeypatch.setattr(broker.events, "wait", wait_events)
     await mail(broker, "m0", to="zoe")
     await mail(broker, "m1")
     await mail(broker, "m2", to="zoe")

@@ -249,6 +249,16 @@ def test_a_port_of_a_stranger_is_told_by_up_and_status(bare) -> None:
     assert "taken" not in bare.ok("up", POSTINO_WEB_PORT="0").replace(told, "")
 
 
+def test_a_setting_that_is_true_or_false_is_no_text_in_json(bare) -> None:
+    off = {"POSTINO_WEB_ENABLED": "no"}
+    for command in ("up", "status"):
+        settings = bare.json(command, **off)["settings"]
+        assert (settings["POSTINO_WEB_ENABLED"], settings["POSTINO_BEHIND_PROXY"]) == (False, False)
+        assert settings["POSTINO_MAX_INBOX"] == "1000"
+    assert bare.json("up", **off)["differs"] == []
+    assert "POSTINO_WEB_ENABLED is true here, false there" in bare.run("doctor").out
+
+
 def test_up_names_the_settings_a_running_daemon_does_not_share(bare) -> None:
     (bare.home / "token").write_text("secret-token\n")
     assert bare.ok("up", POSTINO_MAX_INBOX="7", POSTINO_API_TOKEN_FILE=str(bare.home / "token")).count("\n") == 2

@@ -16,10 +16,12 @@ import pytest
 from postino.cli.command import Command
 from postino.cli.doctor import messages
 from postino.cli.doctor.daemon import clock
+from postino.cli.doctor.daemon import daemon as checked_daemon
 from postino.config import load
 from postino.daemon import process
 from postino.paths import Home
 from tests.cli.conftest import Done, Postino
+from tests.waiting import until
 
 TOOLS = ("sh", "curl", "cat", "find", "sleep", "touch")
 PATHS = ["cli", "unix", "tcp", "events", "mcp", "hook"]
@@ -170,6 +172,31 @@ def test_without_a_daemon_it_says_so_and_starts_none(bare, examine) -> None:
     missing = bare.home / "missing"
     assert examine(bare, 4, POSTINO_HOME=str(missing))["home"]["code"] == "home_missing"
     assert not missing.exists()
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_why_the_last_daemon_did_not_start_is_quoted_until_one_does(bare, log_format) -> None:
+    def daemon() -> str:
+        return str(checked_daemon(process.status(Home(bare.home)), command).text)
+
+    command = Command("doctor", [], "", load(bare.env)[0], bare.env, False)
+    wrong_host = {"POSTINO_WEB_HOST": "192.0.2.77", "POSTINO_API_TOKEN": "t", "POSTINO_BEHIND_PROXY": "1"}
+    bare.no(2, "up", **wrong_host)
+    told = "no daemon runs; the last one ended with: POSTINO_WEB_HOST=192.0.2.77 is not an address of this machine"
+    assert daemon().startswith(told)
+    assert log_format == "console" or told in bare.run("doctor").out
+
+    bare.ok("up", POSTINO_LOG_FORMAT=log_format)
+    os.kill(bare.json("status")["pid"], signal.SIGKILL)
+    until(lambda: daemon() == "no daemon runs", "a start that succeeded is younger than that error")
+    bare.no(2, "up", **wrong_host)
+    assert daemon().startswith(told)
+    bare.ok("up", POSTINO_LOG_FORMAT=log_format)
+    bare.ok("down")
+    assert daemon() == "no daemon runs"
+    with (bare.home / "daemon.log").open("a") as log:
+        log.write("Traceback (most recent call last):\n  File ...\nModuleNotFoundError: No module named 'x\x1b'\n\n")
+    assert daemon() == "no daemon runs; the last one ended with: ModuleNotFoundError: No module named 'x?'"
 
 
 def test_a_home_into_which_others_could_look_is_mended_and_told(bare, examine) -> None:

@@ -38,6 +38,26 @@ def test_the_hint_of_history_asks_the_same_question_further_back(postino) -> Non
     assert "Older" not in older
 
 
+def test_a_message_that_the_index_has_forgotten_is_no_longer_tracked(postino) -> None:
+    async def forget() -> None:
+        store = Store(f"unix://{await EmbeddedValkey(Home(postino.home)).start()}", "po:")
+        store.open()
+        await store.call("DEL", store.keys.of("index", "m32-bob"))
+        await store.close()
+
+    postino.ok("send", "m32-bob", "an old one", "--from", "m32-ada", "--id", "m32-1")
+    postino.ok("send", "m32-bob,m32-eve", "to both", "--from", "m32-ada", "--id", "m32-2")
+    postino.ok("read", "m32-bob")
+    assert postino.ok("history", "--search", "m32-1").count("acked") == 1
+    asyncio.run(forget())
+
+    assert postino.json("history", "--search", "m32-1")["items"][0]["state"] is None
+    for command in (("history", "--search"), ("show",)):
+        head = postino.ok(*command, "m32-1").splitlines()[0]
+        assert "  no longer tracked  " in head and "  message  " not in head
+    assert "m32-bob: no longer tracked" in postino.ok("show", "m32-2")
+
+
 def test_history_goes_on_until_something_fits(postino) -> None:
     async def fill_history() -> None:
         store = Store(f"unix://{await EmbeddedValkey(Home(postino.home)).start()}", "po:")

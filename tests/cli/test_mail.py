@@ -76,9 +76,10 @@ def test_the_name_comes_from_the_environment_too(postino) -> None:
     assert (item["from"], item["verified"]) == (postino.json("whoami")["agent"], True)
 
 
-@pytest.mark.parametrize("command", ["dead", "clear", "rename"])
-def test_who_changes_an_inbox_must_say_whose(postino, command) -> None:
-    rest = ["new-name"] if command == "rename" else []
+@pytest.mark.parametrize(
+    ("command", "rest"), [("dead", ["--clear"]), ("dead", ["--requeue"]), ("clear", []), ("rename", ["new-name"])]
+)
+def test_who_changes_an_inbox_must_say_whose(postino, command, rest) -> None:
     sentence = postino.no(2, command, *rest)
     way = "--agent NAME" if command == "rename" else "NAME"
     assert sentence == f"agent name missing: give `postino {command} {way}` or set POSTINO_AGENT_NAME"
@@ -322,6 +323,16 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
     with bare.open("read", "--agent", "bob") as process:  # nobody takes its output: given back, for the last time
         process.stdout.close()
         process.wait(20)
+    bare.ok("send", "eve", "hello", "--id", "5")
+    with Client(bare.home / "daemon.sock") as client:
+        client.nack("eve", [item["id"] for item in client.read("eve")["items"]])
+    assert bare.ok("dead") == (
+        "AGENT  DEAD LETTERS\nbob    4\neve    1\n\n"
+        "`postino dead NAME` prints them, `postino dead NAME --requeue` moves them back into the inbox.\n"
+    )
+    assert bare.json("dead", "--limit", "1") == {"items": [{"agent": "bob", "dead": 4}], "total": 2}
+    assert "1 more agent.\n" in bare.ok("dead", "--limit", "1")
+    assert [each["id"] for each in bare.json("dead", POSTINO_AGENT_NAME="eve")["items"]] == ["5"]
     listed = bare.json("dead", "--agent", "bob")
     assert [(item["id"], item["reason"]) for item in listed["items"]] == [
         (f"{number}", "max_deliveries") for number in range(1, 5)
@@ -329,9 +340,17 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
     assert bare.ok("dead", "--agent", "bob").count("dead: max_deliveries") == 4
     assert bare.json("dead", "--agent", "bob", "--requeue", "2", "1") == {"ok": True, "requeued": ["2", "1"]}
     assert bare.ok("dead", "--agent", "bob", "--requeue") == "requeued 2 messages\n"
+    again = bare.ok("read", "--agent", "bob", "--limit", "1").splitlines()[0]
+    assert "  redelivered  id " in again  # by a count that began anew
     assert bare.json("read", "--agent", "bob")["items"][0]["delivery"] == 1
     assert bare.ok("dead", "--agent", "bob") == "No dead letters of bob.\n"
     assert bare.ok("dead", "--agent", "bob", "--clear") == "deleted 0 messages of bob\n"
+
+
+def test_without_dead_letters_anywhere_that_is_said(bare) -> None:
+    bare.ok("send", "bob", "hello")
+    assert bare.ok("dead") == "No agent has dead letters.\n"
+    assert bare.no(2, "dead", "--limit", "0") == "--limit must be at least 1, not 0"
 
 
 def test_a_name_that_was_read_as_an_id_is_told(postino) -> None:

@@ -80,6 +80,21 @@ def test_all_that_is_new_is_read_the_oldest_first_and_done_without_an_answer(pos
     assert postino.ok("check") == f"{person}: 0 new messages, 0 open\n"
 
 
+def test_what_is_to_all_people_is_not_ended_before_anybody_has_opened_it(postino: Any, person: str) -> None:
+    for id, to in (("p6-1", "human"), ("p6-2", "human"), ("p6-3", person)):
+        postino.ok("send", to, "Who?", "--from", "p6-ci", "--id", id)
+
+    assert postino.no(3, "done", "p6-1", "p6-3").startswith(
+        "p6-1: to all people, and nobody has opened it; nothing was"
+    )
+    assert postino.ok("check") == f"{person}: 3 new messages, 3 open\n"
+    assert postino.ok("done", "p6-1", "--unread") == "1 message done\n"
+    assert postino.ok("done", "p6-3") == "1 message done\n"  # one's own to end
+    postino.ok("read")
+    assert postino.ok("done", "p6-2") == "1 message done\n"
+    assert "exclude each other" in postino.no(2, "done", "--opened", "--unread")
+
+
 def test_a_name_of_a_person_leads_to_their_inbox_and_never_to_an_agents(postino: Any, person: str) -> None:
     with Client(Home(postino.home).socket) as client:
         client.register_person("p5-alice")

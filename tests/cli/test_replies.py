@@ -22,6 +22,13 @@ def test_a_reply_goes_back_in_the_thread_of_its_message(postino) -> None:
     assert "thread Red build: who?" in shown and f"reply to {asked['id']}" in shown and "expects no reply" in shown
 
 
+def test_a_send_that_answers_a_message_stays_in_its_thread(postino) -> None:
+    asked = postino.json("send", "rp-dan", "who?", "--from", "rp-eve", "--thread", "Red build: who?")
+    for more in ((), ("--thread", "another")):
+        postino.ok("send", "rp-eve", "me", "--reply-to", asked["id"], "--from", "rp-dan", *more)
+    assert [each["thread"] for each in postino.json("read", "rp-eve")["items"]] == ["Red build: who?", "another"]
+
+
 def test_a_reply_that_leads_nowhere_says_what_to_do(postino) -> None:
     said = postino.no(3, "reply", "rp-none", "x", "--from", "rp-bob")
     assert "no message rp-none is known in the inbox of rp-bob" in said and "--reply-to ID` answers any" in said

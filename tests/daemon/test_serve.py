@@ -366,22 +366,6 @@ def test_the_sdk_is_loaded_when_the_first_relay_comes(home: Home, serve: Any) ->
     assert "pydantic_core" in maps.read_text()
 
 
-#: what the first request needs none of; whatever does imports it then
-LATER = {"mcp", "mcp_types", "pydantic", "markdown_it", "pygments", "apprise", "textual", "rich", "anyio", "httpx"}
-
-
-def test_a_daemon_imports_http_while_valkey_starts_and_what_few_requests_need_later() -> None:
-    code = (
-        "import gc, sys; from postino.daemon import importing; gc.disable()\n"
-        "with importing.without_rich(): import postino.daemon.serve\n"
-        "print('aiohttp' in sys.modules); importing.import_http()\n"
-        f"print('aiohttp' in sys.modules, gc.isenabled(), sorted({LATER!r} & set(sys.modules)))"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
-
-    assert said.split("\n") == ["False", "True True []", ""]
-
-
 def test_the_log_is_lines_of_json_without_bodies_or_tokens(home: Home, serve: Any) -> None:
     running = serve(POSTINO_API_TOKEN="open-sesame")
     until(lambda: healthy(home), "healthy")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from postino import __main__
 from postino.errors import StoreAway
 from postino.mcp import tools
@@ -95,7 +97,7 @@ def _edit(name: str, change: Callable[[str], str]) -> None:
 
     def load(folder: Any) -> Any:
         loaded = whole(folder)
-        return loaded | {name: replace(loaded[name], source=change(loaded[name].source))}
+        return loaded | {name: msgspec.structs.replace(loaded[name], source=change(loaded[name].source))}
 
     scripts.load = load
 

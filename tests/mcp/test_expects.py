@@ -36,9 +36,11 @@ async def test_an_answer_needs_no_recipient(connect):
     assert WAITS in (await bob.call("msg_read"))["expects"]
 
     sent = await bob.call("msg_send", body="me", reply_to=asked["id"])
+    await bob.call("msg_send", to="ann", body="me again", reply_to=asked["id"])  # with one it stays in the thread, too
     refused = await bob.call("msg_send", body="me", reply_to="no-such")
 
-    (got,) = (await ann.call("msg_read"))["messages"]
+    got, again = (await ann.call("msg_read"))["messages"]
+    assert again["thread"] == "Red build: who?"
     assert (sent["to"], got["thread"], got["reply_to"]) == ("ann", "Red build: who?", asked["id"])
     assert (refused["code"], refused["field"]) == ("unknown_message", "reply_to")
 

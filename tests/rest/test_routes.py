@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from postino.hint import hint
-from postino.rest import page
+from postino.rest import page, parse
 from postino.rest.openapi import describe
+from postino.rest.route import JSON
 from postino.rest.routes import ROUTES
 
 
@@ -26,6 +27,27 @@ async def test_a_broadcast_is_stored_listed_read_once_and_cleared(api: Any) -> N
 
     assert (await api.delete("broadcasts")).json == {"ok": True, "cleared": 1}
     assert (await api.get("broadcasts")).json["total"] == 0
+
+
+async def test_what_parses_the_requests_of_a_route_is_made_once_when_the_first_comes(
+    connect: Any, broker: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[type] = []
+
+    class Noted(parse.Body[Any]):
+        def __init__(self, kind: type) -> None:
+            made.append(kind)
+            super().__init__(kind)
+
+    monkeypatch.setattr(parse, "Body", Noted)
+    client = await connect(broker, settings)
+    before = len(made)
+    for number in range(3):
+        await client.post("/api/broadcasts", json={"body": "hello"})
+        await client.post(f"/api/broadcasts/a{number}/read", json={})
+        await client.get(f"/api/messages/a{number}")
+
+    assert (before, len(made), len(set(made))) == (0, 2, 2)
 
 
 async def test_broadcasts_are_read_in_parts(api: Any) -> None:
@@ -293,3 +315,11 @@ def _references(node: Any) -> set[str]:
     if isinstance(node, list):
         return {each for value in node for each in _references(value)}
     return set()
+
+
+def test_the_description_has_the_record_of_every_answer_in_json() -> None:
+    without = {"/api/events", "/api/hooks/{event}", "/api/openapi.json"}  # a stream, a hook's own form, the document
+    silent = {each.path for each in ROUTES if each.in_api and each.gives == JSON and not each.answers}
+
+    assert silent == without
+    assert set(describe(ROUTES)["components"]["schemas"]) >= {"SendBody", "Sent", "HistoryQuery", "Renamed", "Rejected"}

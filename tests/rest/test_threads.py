@@ -47,11 +47,14 @@ async def test_a_reply_over_http_names_who_answers(api: Any) -> None:
 
     sent = (await api.post("messages", {"reply_to": "q1", "from": "bob", "body": "me", "expects": "none"})).json
 
-    (got,) = await api.read("ann")
+    await api.send("ann", "me again", reply_to="q1", **{"from": "bob"})
+
+    got, again = await api.read("ann")
+    assert again["thread"] == "Red build: who?"
     assert (sent["to"], got["from"], got["thread"], got["reply_to"]) == ("ann", "bob", "Red build: who?", "q1")
     assert got["expects"] == "none"
     conversation = (await api.get("threads/Red%20build%3A%20who%3F")).json["items"]
-    assert [each["body"] for each in conversation] == ["a question", "me"]
+    assert [each["body"] for each in conversation] == ["a question", "me", "me again"]
 
 
 @pytest.mark.parametrize(

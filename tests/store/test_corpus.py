@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from msgspec.structs import replace
+from redis.asyncio.client import Redis
 
 from postino.broker import Broker, Hello
+from postino.broker.history_filter import Search
 from postino.config import Settings
 from postino.errors import PostinoError
 from postino.model import BroadcastDraft, Draft, Sender
@@ -22,7 +24,7 @@ from postino.store.migrate import migrate
 from postino.store.notifier import Notified
 from postino.store.spellings import keep_spellings
 from postino.store.store import Store
-from postino.store.valkey.primary import client
+from postino.store.valkey.primary import pool
 from tests.broker.mailrooms import closing
 from tests.waiting import eventually
 
@@ -70,7 +72,7 @@ async def conversation(broker: Broker) -> None:
     await broker.groups.remove("team", "alice")
     await broker.agents.heartbeat("Web-Page")
     await keep_spellings(broker._store.writes, broker._store.keys, broker._store.scripts["keep_spellings"])
-    await broker.events.tell_too_fast("alice", "carol", "pair_rate", 60)
+    await broker.events.note_too_fast("alice", "carol", "pair_rate", 60)
     waiting = await broker.claude.unnotified(bob, "h:2:0", "c-2")
     await broker.claude.mark_notified(waiting, "h:2:0", "c-2", broadcasts=True, greeted=True, how="hook")
     await broker.mail.read(bob, "s-2", limit=5, budget=1000)
@@ -104,7 +106,7 @@ async def conversation(broker: Broker) -> None:
     await broker.broadcasts.read(bob, 10, budget=5)
     await broker.broadcasts.page(10, 0)
     await broker.broadcasts.clear()
-    await broker.history.search(agent="alice", q="HELLO")
+    await broker.history.search(Search(agent="alice", q="HELLO"))
     await broker.events.replay("0-0", 10)
     await broker.agents.rename(bob, "robert")
     await refused(broker.agents.rename("robert", "alice"), "name_taken")
@@ -251,8 +253,9 @@ async def test_a_refused_call_changes_nothing_at_all(serve, opened) -> None:
 
     async def snapshot() -> dict[str, object]:
         keys = sorted(await broker._store.call("KEYS", "*"))
-        reader = client(broker._store.url, timeout_s=1)
-        reader.connection_pool.connection_kwargs["decode_responses"] = False
+        connections = pool(broker._store.url, timeout_s=1)
+        connections.connection_kwargs["decode_responses"] = False
+        reader = Redis.from_pool(connections)
         dumps = {key: await reader.execute_command("DUMP", key) for key in keys}
         await reader.aclose()
         return dumps

@@ -15,10 +15,11 @@ from redis.asyncio.client import Redis
 
 from postino.errors import StoreAway
 from postino.paths import folder
+from postino.store import probe
 from postino.store.keys import Keys
 from postino.store.probe import COMMANDS, Probe, command_name, judge
 from postino.store.store import Store
-from postino.store.valkey.primary import client
+from postino.store.valkey.primary import pool
 from postino.store.valkey.process import program
 from postino.store_address import without_credentials
 
@@ -69,7 +70,7 @@ async def listening(path: Path) -> None:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Redis]:
-    redis = client(url, timeout_s=1.0)
+    redis = Redis.from_pool(pool(url, timeout_s=1.0))
     try:
         yield redis
     finally:
@@ -137,13 +138,13 @@ async def test_a_server_whose_configuration_is_secret_is_volatile(run: Run) -> N
 
 
 async def test_a_missing_command_is_refused_by_its_name(run: Run) -> None:
-    url = await run(*DURABLE, "--rename-command", "XAUTOCLAIM", "", "--rename-command", "XGROUP", "")
+    url = await run(*DURABLE, "--rename-command", "XCLAIM", "", "--rename-command", "XGROUP", "")
 
     with pytest.raises(StoreAway) as refused:
         await asked(url)
 
     assert re.search(
-        r"lacks XAUTOCLAIM, XGROUP CREATE, XGROUP SETID, XGROUP DELCONSUMER: postino needs", str(refused.value)
+        r"lacks XCLAIM, XGROUP CREATE, XGROUP SETID, XGROUP DELCONSUMER: postino needs", str(refused.value)
     )
     assert refused.value.detail == {"outcome": "none"}
 
@@ -204,7 +205,7 @@ def test_what_cannot_be_told_is_never_called_durable() -> None:
         assert told({key: value for key, value in whole.items() if key != name}, "master").durability == "volatile"
 
 
-def test_every_command_of_the_scripts_is_probed() -> None:
+def test_the_commands_that_are_called_are_probed_and_no_others() -> None:
     files = [each for room in (folder("lua"), folder("lua") / "lib") for each in room.iterdir() if each.is_file()]
     called = {
         f"{command} {sub}" if command in ("XGROUP", "XINFO", "SCRIPT") else command
@@ -212,8 +213,13 @@ def test_every_command_of_the_scripts_is_probed() -> None:
         for command, sub in re.findall(r"redis\.p?call\(\s*'([A-Z]+)'(?:,\s*'([A-Z]+)')?", file.read_text("utf-8"))
     }
 
+    store = Path(probe.__file__).parent
+    sent = {word for file in store.glob("*.py") for word in re.findall(r'"([A-Z]+)"', file.read_text("utf-8"))}
+    probed = [command_name(each) for each in COMMANDS]
+
     assert len(called) > 20
-    assert called <= {command_name(each) for each in COMMANDS}
+    assert called <= {*probed} <= called | sent
+    assert len(probed) == len({*probed})
 
 
 async def test_the_questions_about_rights_change_nothing(run: Run) -> None:
@@ -223,7 +229,7 @@ async def test_the_questions_about_rights_change_nothing(run: Run) -> None:
         assert [key async for key in redis.scan_iter()] == ["{po}:meta"]
 
 
-@pytest.mark.parametrize("lost", ["time", "xack", "xgroup|create", "hgetall", "xautoclaim"])
+@pytest.mark.parametrize("lost", ["time", "xack", "xgroup|create", "hgetall", "xclaim"])
 async def test_a_user_without_a_right_is_refused_with_the_command_named(run: Run, lost: str) -> None:
     url = await run(*DURABLE)
     async with connected(url) as redis:

@@ -13,7 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 
 import postino
 from postino.store.pipeline import _detach_stream
-from postino.store.valkey.primary import client
+from postino.store.valkey.primary import pool
 
 ROOT = Path(postino.__file__).parent
 #: the stream of a connected AbstractConnection; redis-py has no public way to take it over
@@ -34,7 +34,7 @@ def private_attributes(source: str) -> set[str]:
 
 async def connected(url: str) -> AbstractConnection:
     """A connection as redis-py leaves it after its handshake."""
-    connection: AbstractConnection = client(url, timeout_s=None).connection_pool.make_connection()
+    connection: AbstractConnection = pool(url, timeout_s=None).make_connection()
     await connection.connect()
     return connection
 

@@ -1,4 +1,4 @@
-"""The Lua corpus: its headers are true, and each file includes what it uses."""
+"""The Lua corpus: its headers are true, and each script has what it names of the libraries."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ RETURNS  ok
 ERRORS   NONE
 TIME     O(1)
 ]]
---@include lib/now
-return { 'ok' }
+return { 'ok', now }
 """
 
 
@@ -63,6 +62,7 @@ def test_a_header_is_the_signature(tmp_path: Path) -> None:
     script = scripts.load(corpus(tmp_path, GOOD))["one"]
 
     assert (script.name, script.keys, script.args, script.errors) == ("one", ("inbox", "agents"), ("agent",), set())
+    assert "local inbox, agents = unpack(KEYS, 1, 2)\nlocal agent = unpack(ARGV, 1, 1)\n" in script.source
     assert "local now = 1" in script.source
     assert "@include" not in script.source
 
@@ -104,21 +104,37 @@ def test_a_wrong_header_is_refused(tmp_path: Path, wrong: str, right: str) -> No
         scripts.load(corpus(tmp_path, GOOD.replace(wrong, right, 1)))
 
 
-def test_libraries_bring_what_they_include_before_them_and_each_only_once(tmp_path: Path) -> None:
-    lib = corpus(tmp_path, GOOD + "--@include lib/one\n--@include lib/other\n") / "lib"
-    (lib / "one.lua").write_text("--@include lib/base\nlocal one = base\n")
-    (lib / "other.lua").write_text("--@include lib/base\n--@include lib/now\nlocal other = base + now\n")
+def test_libraries_bring_what_they_name_before_them_and_each_only_once(tmp_path: Path) -> None:
+    lib = corpus(tmp_path, GOOD.replace("{ 'ok', now }", "{ one, other }")) / "lib"
+    (lib / "one.lua").write_text("local one = base\n")
+    (lib / "other.lua").write_text("local other = base + now -- and no idle\n")
     (lib / "base.lua").write_text("local base = 1\n")
+    (lib / "idle.lua").write_text("local idle = 1\n")
 
     source = scripts.load(tmp_path)["one"].source
 
-    assert re.findall(r"local (\w+) =", source) == ["now", "base", "one", "other"]
-    assert "@include" not in source
+    assert re.findall(r"local (\w+) = (?!unpack)", source) == ["base", "one", "now", "other"]
+
+
+def test_an_include_is_for_its_block_alone(tmp_path: Path) -> None:
+    code = "if a then\n  --@include lib/late\n  late()\n{}end\n{}return 1\n"
+    late = "local function late()\n  return 1\nend\n"
+    (corpus(tmp_path, GOOD) / "lib" / "late.lua").write_text(late)
+
+    def places(within: str, behind: str) -> list[str]:
+        (tmp_path / "one.lua").write_text(GOOD.replace("return { 'ok', now }\n", code.format(within, behind)))
+        source = scripts.load(tmp_path)["one"].source
+        assert "@include" not in source
+        return re.findall(r"if a|local function late", source)
+
+    assert places("  late()\n", "") == ["if a", "local function late"]
+    assert places("else\n  late()\n", "") == ["local function late", "if a"]
+    assert places("", "late()\n") == ["local function late", "if a"]
 
 
 def test_a_script_has_the_functions_it_calls_and_no_others(tmp_path: Path) -> None:
-    block = "if KEYS[1] then\n  --@include lib/sums\n  return sum(1)\nend\nreturn sum\n"
-    lib = corpus(tmp_path, GOOD.replace("return { 'ok' }\n", block)) / "lib"
+    block = "if KEYS[1] then\n  --@include lib/sums\n  return sum(1)\nend\nreturn 1\n"
+    lib = corpus(tmp_path, GOOD.replace("return { 'ok', now }\n", block)) / "lib"
     functions = (
         ("sum(a)", "return add(a)"),
         ("add(a)", "return a"),
@@ -136,8 +152,8 @@ def test_a_script_has_the_functions_it_calls_and_no_others(tmp_path: Path) -> No
 
 
 def test_an_include_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        scripts.load(corpus(tmp_path, GOOD.replace("lib/now", "lib/never")))
+    with pytest.raises(KeyError, match="lib/never"):
+        scripts.load(corpus(tmp_path, GOOD + "if now then\n  --@include lib/never\nend\n"))
 
 
 # what the headers say
@@ -163,35 +179,35 @@ def test_every_key_of_a_header_has_a_type_and_a_name_that_the_keys_know(script: 
         assert line.split()[1] in TYPES, line
 
 
+def uses(code: str, name: str) -> int:
+    return len(re.findall(rf"(?<!['\w]){name}(?!['\w])", code))
+
+
 @each_script
-def test_every_key_of_a_header_is_used_and_none_beside_it(script: Script) -> None:
+def test_every_key_and_argument_of_a_header_is_used(script: Script) -> None:
     code = code_of(script)
-    named: dict[str, int] = {}
-    for left, each, first in re.findall(r"local ([\w, ]+) = unpack\(KEYS(?:, (keys \+ )?(\d+), [^)]+)?\)", code):
-        start = int(first or 1) + (len(script.keys) - script.each if each else 0)
-        named |= {name: start + at for at, name in enumerate(left.split(", "))}
+    by_place = PER_AGENT if re.search(r"KEYS\[at", code) else ()  # a rename goes through the kinds of both names
+    names = {*script.keys, *script.args} - {*by_place, *(f"{kind}_to" for kind in by_place)}
+    if script.each:
+        names = {*script.keys[-script.each :]}
+
+    assert {name for name in names if uses(code, name) < 2} == set()
+
+
+@each_script
+def test_a_script_that_answers_several_calls_takes_each_key_and_argument_from_its_place(script: Script) -> None:
+    code, shared = code_of(script), len(script.keys) - script.each
     places = {int(place) for place in re.findall(r"KEYS\[(\d+)\]", code)}
-    if re.search(r"KEYS\[at", code):  # a rename goes through the kinds of both names
-        places |= set(range(1, 2 * len(PER_AGENT) + 1))
-    table = {name: int(place) for name, place in re.findall(r"(\w+) = KEYS\[(\d+)\]", code)}
+    own = re.findall(r"local ([\w, ]+) = unpack\((KEYS|ARGV), (?:keys|args) \+ 1, (?:keys|args) \+ (\d+)\)", code)
 
-    for name, place in (named | table).items():
-        assert script.keys[place - 1] == name
-        assert len(re.findall(rf"\b{name}\b", code)) > 1, f"{name} is never used"
-    assert places | set(named.values()) == set(range(1, len(script.keys) + 1))
-
-
-@each_script
-def test_every_argument_of_a_header_is_read_and_none_beside_it(script: Script) -> None:
-    code = code_of(script)
-    places = {int(place) for place in re.findall(r"ARGV\[(\d+)\]", code)}
-    for left, first, last in re.findall(
-        r"local ([\w, ]+) = unpack\(ARGV(?:, (?:args \+ )?(\d+), (?:args \+ )?(\d+))?\)", code
-    ):
-        places |= set(range(int(first or 1), int(last or len(left.split(", "))) + 1))
-
-    assert places <= set(range(1, len(script.args) + 1))
-    assert set(range(1, len(script.args) + 1)) - places == set()
+    if script.each:
+        (keys, _, key_count), (arguments, _, count) = own
+        assert keys.split(", ") == [*script.keys[shared:]]
+        assert int(key_count) == script.each
+        assert len(arguments.split(", ")) == int(count) == len(script.args)
+        assert places == set(range(1, shared + 1))
+    else:
+        assert own == []
 
 
 @each_script
@@ -232,40 +248,27 @@ LUA = Path(str(folder("lua")))
 LIBRARIES = {file.stem: file.read_text() for file in (LUA / "lib").glob("*.lua")}
 
 
-def included(text: str) -> set[str]:
-    """The libraries that a file includes itself."""
-    return set(re.findall(r"--@include lib/(\w+)", text))
+def test_no_two_libraries_define_one_name_and_no_script_defines_one_of_theirs() -> None:
+    defined = [name for text in LIBRARIES.values() for name in re.findall(r"^local (?:function )?(\w+)", text, re.M)]
+    own = {name for file in LUA.glob("*.lua") for name in re.findall(r"^local function (\w+)", file.read_text(), re.M)}
+    headers = {name for script in CORPUS.values() for name in (*script.keys, *script.args)}
+
+    assert len(defined) == len({*defined}) > 50
+    assert not {*defined} & (own | headers)
 
 
-def used(name: str, text: str) -> set[str]:
-    """The other libraries whose functions a file names itself."""
-    code = re.sub(r"--[^\n]*", "", text.partition("]]")[2] if name in CORPUS else text)
-    own = set(re.findall(r"local function (\w+)", code))
-    return {
-        library
-        for library, source in LIBRARIES.items()
-        if library != name
-        for defined in re.findall(r"^local (?:function (\w+)|(\w+), (\w+) =)", source, re.MULTILINE)
-        if any(each and each not in own and re.search(rf"\b{each}\b", code) for each in defined)
-    }
+def test_an_include_stands_within_a_block_only() -> None:
+    texts = [file.read_text() for file in LUA.rglob("*.lua")]
+
+    assert not [line for text in texts for line in text.splitlines() if line.startswith("--@include")]
 
 
-@pytest.mark.parametrize("file", [*LUA.glob("*.lua"), *LUA.glob("lib/*.lua")], ids=lambda file: file.stem)
-def test_a_file_includes_exactly_the_libraries_whose_functions_it_names(file: Path) -> None:
-    assert included(file.read_text()) == used(file.stem, file.read_text())
+def test_a_library_that_nobody_names_is_not_kept() -> None:
+    sources = "".join(script.source for script in CORPUS.values())
 
-
-def test_a_missing_and_an_idle_include_are_found() -> None:
-    text = (LUA / "ack.lua").read_text()
-
-    assert included(text.replace("--@include lib/now\n", "")) != used("ack", text)
-    assert included(text) != used("ack", text.replace("now_ms()", "1"))
-
-
-def test_a_library_nobody_includes_is_not_kept() -> None:
-    files = [*LUA.glob("*.lua"), *LUA.glob("lib/*.lua")]
-
-    assert set().union(*(included(file.read_text()) for file in files)) == set(LIBRARIES)
+    for library, text in LIBRARIES.items():
+        for name in re.findall(r"^local (?:function )?(\w+)", text, re.M):
+            assert len(re.findall(rf"\b{name}\b", sources)) > 1, f"{name} of {library}"
 
 
 def test_keys_stay_in_one_slot_and_tell_agents_apart() -> None:

@@ -122,6 +122,24 @@ async def test_done_takes_a_message_out_of_the_inbox(open_inbox: Open, client, p
         await terminal.shows("planner → you", "read ")
 
 
+async def test_a_message_to_all_people_is_not_done_before_it_was_opened(
+    open_inbox: Open, client, person, monkeypatch
+) -> None:
+    sent = client.send("human", f"Who of you, {person}?", sender="planner")
+    with monkeypatch.context() as patient:
+        patient.setattr("postino.tui.sight.SEEN_S", 3600.0)
+        async with open_inbox(person) as terminal:
+            await terminal.shows(f"Who of you, {person}?")
+            await terminal.press("e")
+            await terminal.shows("to all people, and not opened yet")
+    assert client.state("human", sent["id"])["state"] == "queued"
+
+    async with open_inbox(person) as terminal:
+        await terminal.shows(f"Who of you, {person}?", "opened")
+        await terminal.press("e")
+        await terminal.hides(f"Who of you, {person}?")
+
+
 async def test_of_a_message_to_all_people_one_sees_who_opened_it(open_inbox: Open, served, client, person) -> None:
     other = f"{person}-other"
     served.posted(f"people/{other}", {})

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 
+import pytest
+
 from postino.tui.app import Inbox
 from postino.tui.mailroom import InboxClient, Mailroom
 from tests.tui.conftest import Terminal
@@ -226,6 +228,25 @@ async def test_a_daemon_that_goes_and_comes_again_is_told_and_followed(daemon, t
         await asyncio.to_thread(daemon.start)
         await asyncio.to_thread(daemon.posted, "messages", {"to": "bob", "body": "after all", "from": "ada"})
         await terminal.shows("live", "after all")
+
+
+@pytest.mark.timing("8 s for a page after 4 s of a load that met no daemon; with a rest it was 16")
+async def test_it_does_not_rest_for_a_load_that_waited_for_the_daemon(daemon, monkeypatch) -> None:
+    monkeypatch.setattr("postino.client_calls.PAUSES", (1.0, 3.0))  # the load ends after the events go on
+    app = Inbox(Mailroom(lambda headers: InboxClient(daemon.home.socket, headers=headers)), None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        terminal = Terminal(app, pilot)
+        await terminal.shows("live")
+        daemon.kill()
+        app._on_event({})
+        await terminal.shows("not connected")
+        await asyncio.sleep(1.5)  # two of its three tries meet nobody
+        await asyncio.to_thread(daemon.start)
+        await asyncio.to_thread(daemon.posted, "messages", {"to": "bob", "body": "meanwhile", "from": "ada"})
+        await terminal.shows("live", "meanwhile")
+        await asyncio.to_thread(daemon.posted, "messages", {"to": "bob", "body": "after it", "from": "ada"})
+        async with asyncio.timeout(8):
+            await terminal.shows("after it")
 
 
 async def test_a_valkey_that_goes_and_comes_again_is_told_while_the_daemon_serves(daemon) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import ssl
-import subprocess
-import sys
 from itertools import chain
 from pathlib import Path
 
@@ -73,33 +70,3 @@ def test_a_connection_hides_no_attribute_of_aiohttp() -> None:
 def test_the_http_face_uses_private_attributes_of_nothing_else() -> None:
     for file in (Path(postino.__file__).parent / "rest").glob("*.py"):
         assert not private_names(ast.parse(file.read_text()), of_self=False), file.name
-
-
-def test_a_daemon_loads_no_certificates_for_a_client_that_it_does_not_use() -> None:
-    code = (
-        "import ssl; from postino.daemon import importing; made = ssl.create_default_context\n"
-        "{}: from aiohttp import connector\n"
-        "assert ssl.create_default_context is made\n"
-        "print(connector._SSL_CONTEXT_VERIFIED.cert_store_stats()['x509'])"
-    )
-    loaded = [
-        int(subprocess.check_output([sys.executable, "-c", code.format(block)], text=True))
-        for block in ("with importing.without_certificates()", "if True")
-    ]
-
-    assert loaded[0] == 0
-    assert loaded[1] > 0 or not ssl.create_default_context().cert_store_stats()["x509"]
-
-
-def test_a_daemon_loads_no_rich_for_tracebacks_that_it_does_not_use() -> None:
-    code = (
-        "import sys; from postino.daemon import importing\n"
-        "{}: import structlog\n"
-        "print('rich.console' in sys.modules); import rich.console"
-    )
-    loaded = [
-        subprocess.check_output([sys.executable, "-c", code.format(block)], text=True).strip()
-        for block in ("with importing.without_rich()", "if True")
-    ]
-
-    assert loaded == ["False", "True"]

@@ -71,6 +71,11 @@ def test_a_redelivered_message_says_so() -> None:
     assert "thread t" in head
 
 
+def test_a_repeat_whose_count_began_anew_tells_no_count() -> None:
+    head = render.message(message(redelivered=True, delivery=1), PLAIN).splitlines()[0]
+    assert "  redelivered  " in head
+
+
 def test_columns_align_and_colours_do_not_count() -> None:
     rows = [["NAME", "X"], ["a-long-name", "1"], ["b", "22"]]
     assert render.table(rows, PLAIN) == "NAME         X\na-long-name  1\nb            22\n"

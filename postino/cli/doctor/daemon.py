@@ -8,6 +8,7 @@ from typing import Any
 from postino import __version__, home_store
 from postino.cli import skew
 from postino.cli.command import Command, sentence
+from postino.cli.doctor.daemon_log import last_error
 from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
 from postino.config import in_effect
 from postino.daemon import process
@@ -27,7 +28,9 @@ def daemon(found: process.Status, command: Command) -> Finding:
     """Check that a daemon answers, in the version of this command."""
     log = command.settings.home.log
     if found.state == "down":
-        return wrong("daemon", "daemon_down", "no daemon runs", "`postino up`")
+        why = last_error(log)
+        text = f"no daemon runs; the last one ended with: {why}" if why else "no daemon runs"
+        return wrong("daemon", "daemon_down", text, "`postino up`")
     if found.state == "silent" or found.info is None:
         return wrong(
             "daemon",
@@ -45,7 +48,7 @@ def daemon(found: process.Status, command: Command) -> Finding:
 def settings(info: process.DaemonInfo, command: Command) -> Finding:
     """Compare the daemon's settings with those of this shell."""
     ours, theirs = skew.settings_here(command.settings), info.settings
-    different = {name: (ours[name], theirs[name]) for name in skew.different(theirs, ours)}
+    different = {name: (_spelled(ours[name]), _spelled(theirs[name])) for name in skew.different(theirs, ours)}
     if STORE in different:
         here, there = (each or "the embedded store" for each in different[STORE])
         return wrong(
@@ -57,6 +60,11 @@ def settings(info: process.DaemonInfo, command: Command) -> Finding:
         )
         return note("settings", "settings_differ", "; ".join(words), "`postino down && postino up` takes those of here")
     return ok("settings", "the daemon has those of this shell")
+
+
+def _spelled(value: str) -> str:
+    """Return a setting as somebody would write it."""
+    return value.lower() if value in ("True", "False") else value
 
 
 def store(health: Json, command: Command) -> Iterator[Finding]:

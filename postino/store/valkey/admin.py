@@ -10,11 +10,11 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import hiredis
+import msgspec
 import structlog
 from hiredis import pack_command
 
@@ -37,8 +37,7 @@ class ErrorReply(Exception):
     """An error reply of the server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(msgspec.Struct, frozen=True):
     """What answers at the socket; `pid` only of our own server."""
 
     state: Literal["ready", "loading", "absent", "unresponsive", "foreign"]

@@ -57,12 +57,8 @@ def cut_damaged_end(data: Path) -> str | None:
 
     None if the damage is not at the end, or not of that kind: nothing was changed then.
     """
-    file = _last_file(data / "appendonlydir")
-    if file is None:
-        return None
-    content = file.read_bytes()
-    good, at_end = _whole(content)
-    if not at_end or good == len(content):
+    file, content, good, at_end = _judged(data)
+    if file is None or not at_end or good == len(content):
         return None
     kept = data / f"cut-{time.strftime('%Y%m%dT%H%M%S')}-{file.name}-at-{good}"
     with kept.open("xb") as copy:
@@ -84,11 +80,7 @@ def damage_within(data: Path) -> str | None:
 
     What follows the damage may still be mail, so a person decides.
     """
-    file = _last_file(data / "appendonlydir")
-    if file is None:
-        return None
-    content = file.read_bytes()
-    good, at_end = _whole(content)
+    file, content, good, at_end = _judged(data)
     if at_end:
         return None
     keep = f"truncate -s {good} {shlex.quote(str(file))}"
@@ -99,13 +91,18 @@ def damage_within(data: Path) -> str | None:
     )
 
 
-def _last_file(folder: Path) -> Path | None:
+def _judged(data: Path) -> tuple[Path | None, bytes, int, bool]:
+    """Return the last file, None if there is none, its content and what `_whole` says of that."""
+    folder = data / "appendonlydir"
     try:
         lines = (folder / MANIFEST).read_text().splitlines()
     except OSError:
-        return None
+        lines = []
     names = [words[1] for line in lines if (words := line.split())[-1:] == ["i"]]
-    return folder / names[-1] if names and (folder / names[-1]).is_file() else None
+    if not names or not (folder / names[-1]).is_file():
+        return None, b"", 0, True
+    content = (folder / names[-1]).read_bytes()
+    return folder / names[-1], content, *_whole(content)
 
 
 def _whole(content: bytes) -> tuple[int, bool]:

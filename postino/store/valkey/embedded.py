@@ -54,7 +54,7 @@ class EmbeddedValkey:
             StoreAway: there is no server for this machine; it died at its start (its log is quoted); a live one does
                 not answer for 10 s; or one runs with settings that only a restart can change.
         """
-        launched = await self._bring_up()
+        launched = await self.ensure()
         log.info("valkey_started" if launched else "valkey_adopted", socket=str(self._home.valkey_socket))
         return str(self._home.valkey_socket)
 
@@ -67,7 +67,18 @@ class EmbeddedValkey:
         Raises:
             StoreAway: as `start`.
         """
-        return await self._bring_up()
+        self._home.prepare()
+        async with self._lock:
+            startup = _Startup(self._home, self._server, self._launched_at + RESTART_INTERVAL)
+            try:
+                while (found := await inspect(self._home)).state != "ready":
+                    await startup.step(found)
+                    await asyncio.sleep(POLL)
+                await correct_settings(self._home, self._settings)
+                self._data, self._pid = self._home.data.stat(), found.pid
+            finally:
+                self._launched_at = startup.launched_at or self._launched_at
+            return startup.launched_at is not None
 
     @property
     def notes(self) -> list[str]:
@@ -142,21 +153,6 @@ class EmbeddedValkey:
         else:
             log.warning("valkey_signalled", pid=pid, signal=number.name)
             self._server.signal(pid, number)
-
-    async def _bring_up(self) -> bool:
-        """Wait until the server is ready, launching it if necessary; return whether this call did."""
-        self._home.prepare()
-        async with self._lock:
-            startup = _Startup(self._home, self._server, self._launched_at + RESTART_INTERVAL)
-            try:
-                while (found := await inspect(self._home)).state != "ready":
-                    await startup.step(found)
-                    await asyncio.sleep(POLL)
-                await correct_settings(self._home, self._settings)
-                self._data, self._pid = self._home.data.stat(), found.pid
-            finally:
-                self._launched_at = startup.launched_at or self._launched_at
-            return startup.launched_at is not None
 
 
 class _Startup:

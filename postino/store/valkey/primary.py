@@ -11,10 +11,10 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio.client import Redis
+import msgspec
+import redis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -30,22 +30,21 @@ CONNECT_TIMEOUT_S = 1.0
 ASK_S = 0.5  # for one Sentinel or node to answer; all are asked at once, and a majority is enough
 LOOK_S = 0.1  # between two questions whether a server that does not answer is still the primary
 HINT_S = 5.0  # that a redirection is followed without asking: nodes that were not told yet would name the former owner
-DRIVER = DriverInfo()  # with a version that is read from disk: by default once for every connection
+DRIVER = DriverInfo(lib_version=redis.__version__)  # by default it is read from disk, once for every connection
 
 Where = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """What one Sentinel or node says: where the primary is, and how many replicas may take its place."""
 
     where: Where
     replicas: int
 
 
-def client(url: str, *, timeout_s: float | None) -> Redis:
-    """Return a redis-py client for `url` without retries; with `timeout_s` None a read may block for ever."""
-    return Redis.from_url(
+def pool(url: str, *, timeout_s: float | None) -> ConnectionPool:
+    """Return redis-py's connections to `url`, without retries; with `timeout_s` None a read may block for ever."""
+    return ConnectionPool.from_url(
         url,
         decode_responses=True,
         encoding_errors="replace",
@@ -75,7 +74,7 @@ class Primary:
         self._slot = key_slot(key.encode())
         self._hint: tuple[Where, float] | None = None
         first = url if self.address.kind == "unix" else self.address.of(*self.address.servers[0])
-        self._pool: ConnectionPool = client(first, timeout_s=None).connection_pool
+        self._pool = pool(first, timeout_s=None)
         self._peers: Sequence[Where] = self.address.servers
 
     @property
@@ -115,7 +114,7 @@ class Primary:
         if not self.moves:
             return await handshake
         task = asyncio.create_task(handshake, name="valkey-handshake")
-        where = getattr(connection, "host", ""), getattr(connection, "port", 0)
+        where = _where(connection)
         try:
             now = where
             while now == where and not (await asyncio.wait([task], timeout=LOOK_S))[0]:
@@ -140,10 +139,7 @@ class Primary:
 
     def failed(self, connection: AbstractConnection) -> None:
         """Note that a connection could not be used: a redirection may have named a server that is gone."""
-        if self._hint is not None and self._hint[0] == (
-            getattr(connection, "host", ""),
-            getattr(connection, "port", 0),
-        ):
+        if self._hint is not None and self._hint[0] == _where(connection):
             self._hint = None
 
     async def look(self) -> None:
@@ -169,9 +165,7 @@ class Primary:
         named = Counter(each.where for each in answers).most_common(1)
         if not named or named[0][1] < needed:
             raise ConnectionError(_no_majority(name, len(self.address.servers), needed, answers, errors))
-        where = named[0][0]
-        self.known_replicas = max(each.replicas for each in answers if each.where == where)
-        return where
+        return self._found(named[0][0], answers)
 
     async def _of_cluster(self) -> Where:
         peers = tuple(dict.fromkeys((*self._peers, *self.address.servers)))
@@ -181,7 +175,9 @@ class Primary:
             raise ConnectionError(
                 f"no node of the cluster names an owner of slot {self._slot}: {'; '.join(map(str, errors)) or 'none'}"
             )
-        where = named[0][0]
+        return self._found(named[0][0], answers)
+
+    def _found(self, where: Where, answers: list[Named]) -> Where:
         self.known_replicas = max(each.replicas for each in answers if each.where == where)
         return where
 
@@ -249,6 +245,10 @@ async def ask(connection: AbstractConnection, questions: Sequence[Command]) -> l
 def shown(where: Where) -> str:
     """Return host and port in one word."""
     return f"[{where[0]}]:{where[1]}" if ":" in where[0] else f"{where[0]}:{where[1]}"
+
+
+def _where(connection: AbstractConnection) -> Where:
+    return getattr(connection, "host", ""), getattr(connection, "port", 0)
 
 
 def _by_sentinel(server: Where, replies: list[Any]) -> Named:

@@ -49,11 +49,6 @@ class Server:
         self._log_start = 0  # length of the log when this process launched the server
         self.notes: list[str] = []  # sentences about what was mended in the files
 
-    @property
-    def log(self) -> Path:
-        """The server's log file."""
-        return self._log
-
     def pid(self) -> int | None:
         """Return the process id of our server, certain because the process works in our data directory."""
         pid = locks.read_pid(self._pid_file)

@@ -39,7 +39,6 @@ export class Me {
     } catch {
       return; // it is loaded again with the next connection
     }
-    this.loaded = true;
     const chosen = load("person");
     const here = people.find((each) => each.here)?.name ?? "";
     if (!chosen || people.some(({ name }) => name === chosen)) this.#use(chosen || here, chosen !== "");
@@ -60,14 +59,21 @@ export class Me {
     }
   }
 
+  /** The name to write as: until it is known the one that this browser had last, as while Valkey is away. */
+  get writer() {
+    return this.loaded ? this.name : load("last-person");
+  }
+
   #forgetProof() {
     this.#api.proof = null;
     removeForTab("proof");
   }
 
   #use(name, chosen) {
+    this.loaded = true;
     this.name = name;
     this.chosen = chosen;
+    save("last-person", name);
     this.changed.emit();
     this.#beat();
   }

@@ -53,7 +53,7 @@ export class BroadcastsView {
       send: (message) => app.api.broadcast(message),
       onSent: (answer) => this.#onSent(answer),
       toast: app.toast,
-      name: () => app.me.name,
+      me: app.me,
       render: (text) => app.api.render(text),
     });
     this.element = h(

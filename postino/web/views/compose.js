@@ -18,6 +18,7 @@ const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 export class Compose {
   element;
   #name;
+  #isNameKnown;
   #preview;
   #send;
   #onSent;
@@ -43,7 +44,6 @@ export class Compose {
     pattern: NAME,
     autocomplete: "off",
     spellcheck: "false",
-    placeholder: "anonymous",
     title: "Letters, digits, dot, dash and underscore. Kept in this browser after the first send.",
   });
   #body = h("textarea", { name: "body", required: true, rows: 1, dir: "auto", enterkeyhint: "enter" });
@@ -63,11 +63,12 @@ export class Compose {
   /**
    * `send(message)` posts a message, `onSent(answer, message, shown)` returns the status to show, where `shown` says
    * whether its draft is still shown. `toAgent` is false for broadcasts. `toast(text, kind)` shows a status when the
-   * form is not visible or shows another draft. `name()` is the name that the field From begins with,
+   * form is not visible or shows another draft. `me.writer` is the name that the field From begins with,
    * `render(text)` returns the tree of a text for the preview.
    */
-  constructor({ label, placeholder, toAgent, send, onSent, toast, render, name = () => "" }) {
-    this.#name = () => load("name", null) ?? name(); // "": the user wants to write as nobody
+  constructor({ label, placeholder, toAgent, send, onSent, toast, render, me }) {
+    this.#name = () => load("name", null) ?? me.writer; // "": the user wants to write as nobody
+    this.#isNameKnown = () => me.loaded || load("name", null) !== null;
     this.#preview = new Preview(render);
     this.#send = send;
     this.#onSent = onSent;
@@ -105,6 +106,7 @@ export class Compose {
 
   /** Put the user's name into the field From, unless another one was typed. */
   refreshFrom() {
+    this.#from.placeholder = this.#isNameKnown() ? "anonymous" : "not known yet";
     if (document.activeElement !== this.#from) this.#from.value = this.#draft.from ?? this.#name();
   }
 
@@ -239,8 +241,9 @@ export class Compose {
     if (draft.from?.trim() === from && from === this.#name()) draft.from = null;
   }
 
-  #check({ to, body }) {
+  #check({ to, body, from }) {
     if (this.#toField && !to) return "Enter the name of the recipient.";
+    if (!from && !this.#isNameKnown()) return "Your name is not known yet: enter it, or wait until Valkey answers.";
     if (!body.trim()) return "Write a message first.";
     return null;
   }

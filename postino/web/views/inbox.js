@@ -48,7 +48,7 @@ export class InboxView {
       send: (message) => app.api.send(message),
       onSent: (answer, message) => this.#onSent(answer, message),
       toast: app.toast,
-      name: () => app.me.name,
+      me: app.me,
       render: (text) => app.api.render(text),
     });
     this.element = h(

@@ -60,7 +60,7 @@ export class MailView {
       send: (message) => app.api.send(message),
       onSent: (...sent) => this.#onSent(...sent),
       toast: app.toast,
-      name: () => app.me.name,
+      me: app.me,
       render: (text) => app.api.render(text),
     });
     app.me.changed.on(() => this.#compose.refreshFrom());
