@@ -10,7 +10,6 @@ import select
 from collections.abc import Callable
 
 import aiohttp
-import msgspec
 from aiohttp import web
 from aiohttp.streams import StreamReader
 
@@ -19,6 +18,7 @@ from postino.rest import peer, request_loop
 from postino.rest.answers import forbidden
 from postino.rest.known_heads import KnownHeads
 from postino.rest.outbox import Outbox
+from postino.rest.policy import Policy
 from postino.rest.request_loop import Find, RequestLoop
 
 HEAD_S = 5.0  # from the first byte of a request to the end of its head, and from a connection's start to the first byte
@@ -29,25 +29,6 @@ MOST_TCP = 200  # connections: 64 streams, and far more than the tools of one pe
 
 
 LOG = LimitedLog()
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """The rules for the requests of one connection."""
-
-    hosts: frozenset[str]
-    origins: frozenset[str]
-    needs_token: bool = False
-    refusal: str | None = None  # why every request of this peer is refused
-    any_port: bool = False  # the port in the Host header is ignored, as on the unix socket
-    local: bool = False  # the peer is on this machine and, as far as the system tells, is this user or root
-    gone: bool = False  # the connection was reset before its peer could be looked up
-
-    def allows_host(self, host: str) -> bool:
-        """Return whether a Host header, exactly as it came, names this daemon."""
-        if host in self.hosts:
-            return True
-        name, _, port = host.rpartition(":")
-        return self.any_port and name in self.hosts and port.isdecimal()
 
 
 class HttpConnection(RequestLoop):

@@ -16,9 +16,10 @@ from multidict import istr
 from postino.config import LOOPBACK, Settings
 from postino.errors import BadHost, BadRequest, Forbidden, MethodNotAllowed, Unauthorized
 from postino.rest import peer
-from postino.rest.connection import HttpConnection, Policy
+from postino.rest.connection import HttpConnection
 from postino.rest.known_heads import known_head
 from postino.rest.named_tokens import Caller, NamedTokens
+from postino.rest.policy import Policy
 from postino.values import visible
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")

@@ -6,16 +6,12 @@ its objects is a fifth of a send's work. What is not a known head with its whole
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from postino.rest.known_paths import Answering
-
-if TYPE_CHECKING:
-    from postino.rest.connection import Policy
+from postino.rest.policy import Policy
 
 END = b"\r\n\r\n"
 

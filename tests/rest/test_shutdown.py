@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from postino.rest.answers import Answer
-from postino.rest.connection import HttpConnections, Policy
+from postino.rest.connection import HttpConnections
+from postino.rest.policy import Policy
 
 
 async def test_a_request_that_ends_when_the_shutdown_gives_up_is_answered(

@@ -18,11 +18,12 @@ from postino.rest import connection, request_loop
 #: the parsed requests that wait for their turn, and the future on which an idle connection waits for the next one
 OF_CONNECTION = {"_messages", "_waiter"}
 #: by which rest/request_loop.py handles requests: those two, the parser and how it is held back, who makes a request
-#: and answers it, the connection's task and loop, and whether the connection is to be closed
+#: and answers it, the connection's task and loop, what aiohttp's shutdown waits for, and whether the connection is to
+#: be closed
 OF_LOOP = OF_CONNECTION | {
     *("_parser", "_buffer_paused", "_msg_queue_resume_size", "_resume_reading_if_drained", "_reading_paused"),
     *("_request_factory", "_request_handler", "_handle_request", "_task_handler", "_loop", "_upgraded"),
-    *("_close", "_force_close"),
+    *("_close", "_force_close", "_request_in_progress", "_current_request", "_handler_waiter"),
 }
 PRIVATE = {connection.HttpConnection: OF_CONNECTION, request_loop.RequestLoop: OF_LOOP}
 
