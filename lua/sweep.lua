@@ -15,6 +15,7 @@ ARGV     agent           the present name
          idle_ms         a consumer with nothing pending is deleted when it was idle this long
          max_deliveries  deliveries before a message is dead
          max_dead        most dead letters stored
+         longest_ms      the longest that a lease or delay can be
 RETURNS  ok, messages ended, ids forgotten, consumers deleted, 1 there is more to do now | 0, messages that are left,
          stream ID of the oldest of them | ''
          alias, present name
@@ -33,6 +34,10 @@ if redis.call('EXISTS', inbox) == 1 then
   ended = expire(keys, agent, mail_ttl_ms, now, max_dead)
   if ended == most_ended then more = 1 end
   local died, shown_again = 0, {}
+  for at, stream_id in ipairs(mend_leases(inbox, leases, now, tonumber(longest_ms))) do
+    local fields = at <= most_ended and fields_at(inbox, stream_id)
+    if fields then shown_again[#shown_again + 1] = message_of(fields) end
+  end
   for _, stream_id in ipairs(due_messages(inbox, leases, index, events, now)) do
     local _, deliveries = delivery_of(inbox, stream_id)
     if lasts(leases, stream_id, now) then -- a step back of the clock has hidden it: let a check count it

@@ -153,9 +153,10 @@ class Proxy:
         for writer in list(self._clients):
             writer.transport.abort()
 
-    def count(self, word: str) -> int:
-        """Return how often `word` was sent as an argument."""
-        return b"".join(self.sent).count(f"\r\n{word}\r\n".encode())
+    def count(self, word: str, key: str | None = None) -> int:
+        """Return how often `word` was sent as an argument, with `key` behind it if that is given."""
+        behind = "" if key is None else f"${len(key)}\r\n{key}\r\n"
+        return b"".join(self.sent).count(f"\r\n{word}\r\n{behind}".encode())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

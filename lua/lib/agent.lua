@@ -80,6 +80,9 @@ local function record_of(name, value)
   loaded[name] = value
   local sound, record = pcall(cjson.decode, value)
   sound = sound and type(record) == 'table' and type(record.since) == 'number' and type(record.seen or 0) == 'number'
+  for _, list in ipairs({ 'sessions', 'aliases', 'groups' }) do
+    sound = sound and (record[list] == nil or type(record[list]) == 'table')
+  end
   if not sound then return { since = 1, seen = 1 } end
   record.seen = record.seen or 0
   return record

@@ -2,7 +2,7 @@
 -- record: agent, at (ms)
 local function recorded_agent(agents, sessions, claude)
   local record = load_json(sessions, 'claude:' .. claude)
-  return record and (alias_of(agents, record.agent) or record.agent)
+  return record and type(record.agent) == 'string' and (alias_of(agents, record.agent) or record.agent)
 end
 
 -- record the agent of a Claude session, unless another live process on that Claude session has one already

@@ -1,7 +1,8 @@
--- a hash field that holds a JSON record, nil if there is none
+-- a hash field that holds a JSON record, nil if there is none that can be read
 local function load_json(hash, name)
   local value = redis.call('HGET', hash, name)
-  return value and cjson.decode(value) or nil
+  local whole, record = pcall(cjson.decode, value or '')
+  return whole and type(record) == 'table' and record or nil
 end
 
 local function save_json(hash, name, record)

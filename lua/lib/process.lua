@@ -4,7 +4,8 @@
 --         which what returned was counted)
 local function load_process(sessions, agents, process, agent, claude)
   local stored = redis.call('HGET', sessions, 'process:' .. process)
-  local record = stored and cjson.decode(stored) or {}
+  local whole, record = pcall(cjson.decode, stored or '{}')
+  if not whole or type(record) ~= 'table' then record = {} end -- then it is notified of all once more
   local before = record.of and (alias_of(agents, record.of) or record.of)
   if before ~= agent or record.on ~= claude then
     record.mail, record.feed, record.found, record.greeted = nil, nil, nil, nil

@@ -34,11 +34,11 @@ from postino.store.parts import part
 from postino.store.store import Table
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
+MOST_DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to live of a message
 PERSON_TTL_MS = 30 * 24 * 3600 * 1000  # least time to live of mail to people, as in lua/lib/people.lua
 #: goes on while the machine sleeps or this process is stopped, where the system has such a clock
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 READ_BUDGET = 1_000_000  # characters of bodies per read without a bound of its own: some megabytes of JSON
-
 _ALTERED = (msgspec.MsgspecError, ValueError, OverflowError)  # what a record that the disk has altered raises
 
 log = structlog.get_logger()
@@ -381,6 +381,7 @@ class Inboxes(Table):
             agent,
             ttl_ms=self._limits.ttl_ms,
             idle_ms=idle_ms,
+            longest_ms=max(self._limits.lease_ms, MOST_DELAY_MS),
             max_deliveries=self._limits.max_deliveries,
             max_dead=self._limits.max_inbox,
         )

@@ -246,7 +246,17 @@ async def test_what_is_altered_of_an_agent_or_of_the_numbers_is_left_out_of_an_e
     assert [each.id for each in (await second.mail.read("bob", "c-bob")).items] == ["m1"]
 
 
-@pytest.mark.parametrize("damaged", ['{"since":1,"se', "7", '{"since":"x"}'])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        '{"since":1,"se',
+        "7",
+        '{"since":"x"}',
+        '{"since":1,"sessions":5}',
+        '{"since":1,"aliases":"x"}',
+        '{"since":1,"groups":1}',
+    ],
+)
 async def test_an_altered_record_of_an_agent_hides_nobody_and_is_written_anew(broker: Broker, damaged: str) -> None:
     for name in ("ann", "bob"):
         await broker.agents.heartbeat(name)

@@ -12,6 +12,7 @@ from postino.broker.history_filter import Search
 from postino.errors import KeyReused, UnknownMessage
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.several import ManyDraft
+from postino.store.store import WrongAgent
 from tests.broker.mailrooms import exported
 
 CI = Sender(name="ci", via="http")
@@ -246,3 +247,42 @@ async def test_what_is_lost_of_an_ended_message_is_said(broker: Broker) -> None:
     with pytest.raises(KeyReused, match="not known any more"):
         await broker.mail.send(Draft(id="m1", to="bob", body="hello 1", thread="t"), CI)
     assert (await broker.mail.send(Draft(id="m3", to="bob", body="x"), CI)).created
+
+
+@pytest.mark.parametrize("altered", ["far", "gone", "of another place"])
+async def test_a_message_that_an_altered_lease_hides_comes_back(broker: Broker, altered: str) -> None:
+    await three(broker)
+    await ids_read(broker)
+    leases, call = broker._store.keys.of("leases", "bob"), broker._store.call
+    place = (await call("XRANGE", broker._store.keys.of("inbox", "bob"), "-", "+"))[1][0]
+    if altered == "far":
+        await call("ZADD", leases, 9_999_999_999_999, place)
+    else:
+        await call("ZREM", leases, place)
+    if altered == "of another place":
+        await call("ZADD", leases, 1, "1-1")
+        await ids_read(broker)  # which finds nothing there
+
+    await broker.mail.sweep("bob", 1000)
+
+    again = (await broker.mail.read("bob", "c-2", limit=10)).lease.items
+    assert [(each.id, each.redelivered) for each in again] == [("m1", True)]
+    assert (await broker.mail.ack("bob", "c-1", ["m0", "m2"])).rejected == []
+
+
+@pytest.mark.parametrize("altered", ["", "x", "7", '{"agent":7}', "{}", "\x00\ufffd"])
+async def test_an_altered_record_of_a_session_costs_that_session_a_new_start(
+    broker: Broker, hello, altered: str
+) -> None:
+    await broker.sessions.join(hello("s-1", name="bob"))
+    await broker.sessions.join(hello("s-2", name="bob"))
+    await three(broker)
+    await broker._store.call("HSET", broker._store.keys.shared("sessions"), "s-1", altered)
+
+    with pytest.raises(WrongAgent):
+        await broker.mail.read("bob", "s-1", acting=True)
+    assert len((await broker.mail.read("bob", "s-2", limit=10, acting=True)).lease.items) == 3
+    await broker.sessions.join(hello("s-1", name="bob"))
+    assert (await broker.mail.read("bob", "s-1", acting=True)).lease.items == []
+    assert [each.name for each in (await broker.agents.page(10, 0))[0]] == ["bob"]
+    await broker.agents.rename("bob", "bobby")

@@ -135,6 +135,26 @@ async def test_calls_at_once_each_see_what_was_changed_before_them(open_broker: 
     assert await agree(second)
 
 
+async def test_calls_at_once_read_no_more_than_what_has_changed(proxy, open_broker: Open) -> None:
+    between = await proxy()
+    first, second = await open_broker(), await open_broker(valkey_url=between.url)
+    await first.agents.heartbeat("zoe")
+    await second._table.names()
+    between.sent.clear()
+
+    async def later(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await second._table.names()
+
+    for number in range(20):
+        await first.agents.heartbeat(f"a{number:03}")
+        await asyncio.gather(*(later(turns) for turns in range(30)))
+
+    assert not between.count("HGETALL", second._store.keys.shared("agents"))
+    assert await agree(second)
+
+
 async def test_more_changes_than_are_kept_are_not_missed(open_broker: Open) -> None:
     first, second = await open_broker(), await open_broker()
     await first.agents.heartbeat("zoe")
