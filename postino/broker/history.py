@@ -14,7 +14,8 @@ from postino.model import State
 from postino.store.agents import AgentTable
 from postino.store.entries import extras_of, listed, number
 from postino.store.history import NEWEST, HistoryStream, StreamEntry
-from postino.store.inbox import Inboxes, Known
+from postino.store.inbox import Inboxes
+from postino.store.index_entry import Known
 from postino.store.names import Names
 from postino.values import check_id
 

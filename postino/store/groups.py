@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from postino.model import Sender, digest
+from postino.model import Activity, Sender, digest, iso
 from postino.several import Delivery, ManyDraft
 from postino.store.entries import Extras, digested, encoded, packed, pairs
-from postino.store.recipient import Recipients
 from postino.store.spellings import present_names
-from postino.store.store import accepted
+from postino.store.store import Table, accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
 
 _RECIPIENT_KEYS = ("inbox", "leases", "index", "dead", "past")  # as lua/send_many.lua has them
@@ -50,7 +49,7 @@ def group_key(name: str) -> str:
     return name.lower()
 
 
-class GroupTable(Recipients):
+class GroupTable(Table):
     """Every group."""
 
     async def all(self) -> list[GroupEntry]:
@@ -133,13 +132,24 @@ class GroupTable(Recipients):
         for name, row in zip(names, rows, strict=True):
             if row[1]:
                 marks.note(marked, sender.name, name)
-        return [
-            Delivery(
-                to=name,
-                seq=int(seq),
-                created=bool(created),
-                known=bool(known),
-                **self.described(name, bool(online), int(seen), int(now), bool(person)),
-            )
-            for name, (seq, created, known, online, seen, person) in zip(names, rows, strict=True)
-        ]
+        return [self._delivery(name, *map(int, row), now=int(now)) for name, row in zip(names, rows, strict=True)]
+
+    def _delivery(
+        self, name: str, seq: int, created: int, known: int, online: int, seen: int, person: int, *, now: int
+    ) -> Delivery:
+        away_s = (now - seen) / 1000
+        activity, reach = self.outlook(name, online=bool(online), away_s=away_s, person=bool(person))
+        return Delivery(
+            to=name,
+            seq=seq,
+            created=bool(created),
+            known=bool(known),
+            online=bool(online),
+            activity=activity,
+            last_seen=iso(seen) if seen else None,
+            reach=reach,
+        )
+
+    def outlook(self, agent: str, *, online: bool, away_s: float, person: bool) -> tuple[Activity, str]:
+        """Return what a recipient does, and in words when it will know of a message. The store cannot say."""
+        return "unknown", ""

@@ -14,6 +14,7 @@ import structlog
 from postino.errors import PostinoError, StoreAway, UnknownMessage
 from postino.model import (
     Acknowledged,
+    Activity,
     Batch,
     Draft,
     Lease,
@@ -23,21 +24,14 @@ from postino.model import (
     Sender,
     Sent,
     digest,
+    iso,
 )
 from postino.parts import Part, Place
-from postino.store.entries import (
-    Extras,
-    encoded,
-    id_array,
-    leased_items,
-    message,
-    packed,
-    unpacked,
-)
-from postino.store.index_entry import IndexEntry
+from postino.store.entries import Extras, encoded, id_array, leased_items, message, packed, unpacked
+from postino.store.index_entry import IndexEntry, Known
 from postino.store.keys import ALL
 from postino.store.parts import part
-from postino.store.recipient import Recipients
+from postino.store.store import Table
 
 MOST_ENDED = 100  # expired and dead messages that one call of a script moves, as in lua/lib/expire.lua
 MOST_DELAY_MS = 86_400_000  # longest delay of a nack: a day, the default time to live of a message
@@ -50,7 +44,7 @@ _ALTERED = (msgspec.MsgspecError, ValueError, OverflowError)  # what a record th
 log = structlog.get_logger()
 
 
-class Inboxes(Recipients):
+class Inboxes(Table):
     """The inboxes of all agents."""
 
     def on_death(self) -> None:
@@ -99,7 +93,10 @@ class Inboxes(Recipients):
             session=sender.session,
             marked_until=marks.until(sender.name, draft.to),
         )
-        number, created, known, marked, online, seen, now, person = answer.split()
+        number, created, known, marked, is_online, last_seen, now, person = answer.split()
+        online, seen = is_online == "1", int(last_seen)
+        away_s = (int(now) - seen) / 1000
+        activity, reach = self.outlook(agent, online=online, away_s=away_s, person=person == "1")
         marks.note(int(marked), sender.name, agent)
         return Sent(
             id=draft.id,
@@ -108,8 +105,15 @@ class Inboxes(Recipients):
             created=created == "1",
             known=known == "1",
             durability=self._store.durability,
-            **self.described(agent, online == "1", int(seen), int(now), person == "1"),
+            online=online,
+            activity=activity,
+            last_seen=iso(seen) if seen else None,
+            reach=reach,
         )
+
+    def outlook(self, agent: str, *, online: bool, away_s: float, person: bool) -> tuple[Activity, str]:
+        """Return what a recipient does, and in words when it will know of a message. The store cannot say."""
+        return "unknown", ""
 
     async def read(
         self,
@@ -390,11 +394,3 @@ class Swept(msgspec.Struct, frozen=True):
     more: bool
     unread: int
     oldest_ms: int | None  # when the oldest of them was accepted
-
-
-class Known(msgspec.Struct, frozen=True):
-    """What is known of an id: the message's state, the digest it was accepted with ('': none), and when, in ms."""
-
-    state: MessageState
-    digest: str
-    accepted_ms: int

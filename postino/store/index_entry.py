@@ -87,3 +87,11 @@ class IndexEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
             notified=self.h or "none",
             notified_at=iso(self.ht) if self.ht else None,
         )
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is known of an id: the message's state, the digest it was accepted with ('': none), and when, in ms."""
+
+    state: MessageState
+    digest: str
+    accepted_ms: int
