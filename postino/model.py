@@ -349,14 +349,6 @@ class Renamed(Done, frozen=True, kw_only=True):
     aliases: list[str]
 
 
-class Joined(Record, frozen=True, kw_only=True):
-    """The agent a session acts as. `shared` counts the other live sessions of that agent."""
-
-    agent: str
-    shared: int
-    derived: bool
-
-
 class WhoAmI(Record, frozen=True, kw_only=True):
     """Which agent a caller of the API is; None: postino does not know. What it sends as that agent is `verified`."""
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from postino.errors import AliasLimit, NameTaken, UnknownAgent
-from postino.model import Joined
+from postino.model import Record
 from postino.store.agents import AgentTable
 from postino.store.sessions import SessionTable
 from postino.values import check_name
@@ -44,6 +44,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     def process(self) -> str | None:
         """The key of the Claude process, which also runs this session's hooks; None if it is not known."""
         return process_key(self.host, self.claude_pid, self.claude_start) if self.claude_pid else None
+
+
+class Joined(Record, frozen=True, kw_only=True):
+    """The agent a session acts as. `shared` counts the other live sessions of that agent."""
+
+    agent: str
+    shared: int
+    derived: bool
 
 
 SESSION_PREFIX = "s-"  # of every session id, and of no other consumer

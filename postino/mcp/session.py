@@ -20,11 +20,12 @@ import msgspec
 import structlog
 
 from postino.broker import Broker, Hello, WrongAgent
+from postino.broker.sessions import Joined
 from postino.errors import PostinoError, StoreAway, UnknownAgent
 from postino.mcp.caller import Caller
 from postino.mcp.pending_read import PendingRead, RequestId, deliveries
 from postino.mcp.session_tasks import SessionTasks
-from postino.model import Acknowledged, Batch, BroadcastBatch, Joined, Message
+from postino.model import Acknowledged, Batch, BroadcastBatch, Message
 
 ACK_AFTER_S = 0.05  # calls that a client sends side by side with the read arrive sooner than this after its answer
 ONE_PROMPT_S = 2.0  # in which prompts that the client puts into one request are reported
