@@ -128,14 +128,18 @@ class Broker:
         store.open()
         try:
             await store.connect(EMBEDDED_PATIENCE_S if embedded else 0.0)
-            await broker.events.open()
-            broker._name_warnings = (await broker._table.names()).warnings()
+            await broker.start()
         except (PostinoError, asyncio.CancelledError):
             await store.close()
             raise
-        broker.housekeeping.open()
-        broker._asking = asyncio.create_task(broker._ask_server(), name="ask-server")
         return broker
+
+    async def start(self) -> None:
+        """Follow the events, keep house and ask what the server is, until `close`."""
+        await self.events.open()
+        self._name_warnings = (await self._table.names()).warnings()
+        self.housekeeping.open()
+        self._asking = asyncio.create_task(self._ask_server(), name="ask-server")
 
     async def close(self, *, and_server: bool = False) -> None:
         """Stop following and disconnect.
