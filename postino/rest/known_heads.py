@@ -6,9 +6,9 @@ its objects is a fifth of a send's work. What is not a known head with its whole
 
 from __future__ import annotations
 
-from aiohttp import StreamReader, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from postino.rest.known_paths import Answering
 from postino.rest.policy import Policy
