@@ -91,13 +91,16 @@ class RequestLoop(web.RequestHandler):
             return
         waiting = len(self._messages)
         super().data_received(data)
-        self._head = self._head_of_all(data) if len(self._messages) > waiting else b""
+        self._head = self._head_of_all(data) if len(self._messages) == waiting + 1 else b""
         self._whole = bool(self._head)
 
     def _head_of_all(self, data: bytes) -> bytes:
-        """Return the head of `data` if that is all of the newest request and nothing else; else nothing."""
-        message, head = self._messages[-1][0], head_of(data)
-        if not isinstance(message, RawRequestMessage) or message.upgrade:  # what follows may be of another protocol
+        """Return the head of `data`, from which one request came, if that is all of it and nothing else; else nothing.
+
+        What follows an upgrade may be of another protocol; a body in chunks ends where only the parser knows.
+        """
+        (message, body), head = self._messages[-1], head_of(data)
+        if not isinstance(message, RawRequestMessage) or message.upgrade or message.chunked or not body.is_eof():
             return b""
         return head if body_length(message) == len(data) - len(head) else b""
 
