@@ -52,10 +52,11 @@ class Asks:
         """
         if draft.expects == "none":
             raise BadField("expects: none contradicts waiting for a reply; leave it out", field="expects")
-        draft = msgspec.structs.replace(await self._mail.addressed(draft, sender.name), expects="reply")
+        to = draft.to or (await self._mail.addressed(draft, sender.name)).to
+        draft = msgspec.structs.replace(draft, to=to, expects="reply")
         asker = await self._mail.present(sender.name)
-        if asker == await self._mail.present(draft.to or ""):
-            raise BadField(f"to: {draft.to} is the sender, who would wait for itself; ask another agent", field="to")
+        if asker == await self._mail.present(to or ""):
+            raise BadField(f"to: {to} is the sender, who would wait for itself; ask another agent", field="to")
         place = await self._mail.newest(asker)
         sent = await self._mail.send(draft, sender)
         return Ask(self, sent, asker, place if sent.created else "0-0")

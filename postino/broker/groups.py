@@ -12,7 +12,7 @@ from postino.broker.agents import Agents
 from postino.broker.guard import Guard
 from postino.broker.mail import Mail
 from postino.errors import BadField, EmptyGroup, StoreAway, UnknownGroup
-from postino.model import Activity, Sender, iso
+from postino.model import Activity, Draft, Sender, iso
 from postino.several import Delivery, Group, ManyDraft, Member, SentMany
 from postino.store.groups import GroupEntry, GroupTable, Membership, Moved
 from postino.store.store import Limits, Store
@@ -75,8 +75,14 @@ class Groups(GroupTable):
             TooFast: the loop guard has stopped the sender, or it and one of them.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        draft = await self._mail.addressed(many.draft, sender.name)
-        record, names, many = await self._recipients(msgspec.structs.replace(many, draft=draft), sender)
+        record, names, many = await self._recipients(many, sender)
+
+        async def send(draft: Draft) -> SentMany:
+            return await self._send(record, names, msgspec.structs.replace(many, draft=draft), sender)
+
+        return await self._mail.in_thread(many.draft, sender, names, send)
+
+    async def _send(self, record: str, names: list[str], many: ManyDraft, sender: Sender) -> SentMany:
         for _ in range(_MAX_HOPS):
             try:
                 with self._guard.counting(sender, names, many.draft.id) as counted:

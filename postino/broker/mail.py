@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,10 +21,13 @@ from postino.store.entries import number
 from postino.store.groups import GroupTable
 from postino.store.history import HistoryStream
 from postino.store.inbox import Inboxes
+from postino.store.index_entry import Known
 from postino.store.keys import ALL
 from postino.store.people import PeopleTable
 from postino.store.store import Limits, Store
 from postino.values import HUMAN
+
+T = TypeVar("T")
 
 NEAREST_S = 0.3  # a sender waits this long for the names that resemble unknown ones
 
@@ -59,7 +63,7 @@ class Mail(Inboxes):
         """Send the notices of the dead letters now."""
         self._housekeeping.run_soon()
 
-    async def send(self, draft: Draft, sender: Sender) -> Sent:
+    def send(self, draft: Draft, sender: Sender) -> Coroutine[Any, Any, Sent]:
         """Accept a message once per id; when this returns, Valkey has stored it.
 
         A reply without a recipient goes to the sender of the message it answers; without a thread it is in that one's.
@@ -72,16 +76,29 @@ class Mail(Inboxes):
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
         if draft.reply_to is None:
-            return await self._send(draft, sender)
-        reply = await self.addressed(draft, sender.name)
+            return self._send(draft, sender)
+        return self.in_thread(draft, sender, [draft.to or ""], lambda reply: self._send(reply, sender))
+
+    async def in_thread(
+        self, draft: Draft, sender: Sender, to: Sequence[str], send: Callable[[Draft], Awaitable[T]]
+    ) -> T:
+        """Send a draft by `send` to these agents, a reply as `addressed` has it; of a repeat the first thread counts.
+
+        Raises:
+            UnknownMessage, BadField: as `addressed`.
+        """
+        if draft.reply_to is None:
+            return await send(draft)
+        reply = await self.addressed(draft, sender.name, to)
         try:
-            return await self._send(reply, sender)
+            return await send(reply)
         except KeyReused:
-            stored = reply.thread if draft.thread else await self._stored_thread(reply.to or "", draft.id)
+            agents = [reply.to or ""] if draft.to is None else to
+            stored = reply.thread if draft.thread else await self._stored_thread(agents, draft.id)
             if stored == reply.thread:
                 raise
             # of a repeat the thread that was found then counts: by now another one is found, or none
-            return await self._send(msgspec.structs.replace(reply, thread=stored), sender)
+            return await send(msgspec.structs.replace(reply, thread=stored))
 
     async def _send(self, draft: Draft, sender: Sender) -> Sent:
         to = draft.to or ""
@@ -121,10 +138,11 @@ class Mail(Inboxes):
             self._log.warning("nearest_failed", to=names[0], error=str(error) or type(error).__name__)
             return [None] * len(names)
 
-    async def addressed(self, draft: Draft, sender: str) -> Draft:
+    async def addressed(self, draft: Draft, sender: str, to: Sequence[str] = ()) -> Draft:
         """Return a reply with its recipient, and the thread of the message it answers unless it has one.
 
-        With a recipient it may answer any id; its thread is found if `sender` got that message or sent it there.
+        With recipients, `to`, it may answer any id; its thread is found if `sender` got that message or sent it to one
+        of them. Where different messages have the id, one that they know counts.
 
         Raises:
             UnknownMessage, BadField: without a recipient, and that message is not one that `sender` can answer.
@@ -134,7 +152,8 @@ class Mail(Inboxes):
         id = draft.reply_to
         about = await self._got(sender, id)
         if draft.to is not None:
-            about = about or await self._sent_to(draft.to, sender, id)
+            if about is None or about[0] not in to:
+                about = await self._sent_to(to, sender, id) or about
             return draft if about is None else msgspec.structs.replace(draft, thread=about[1])
         if about is None:
             if any(await self.known([(ALL, id)])):
@@ -152,26 +171,31 @@ class Mail(Inboxes):
             if (opened := await self._people.opened_one((await self.present(agent), HUMAN), id)) is not None:
                 return opened["from"], opened.get("thread") or None
             (about,) = await self.known([(HUMAN, id)])
-        return None if about is None else (about.state.from_, await self._thread(id, about.accepted_ms))
+        return None if about is None else (about.state.from_, await self._thread(about))
 
-    async def _sent_to(self, to: str, sender: str, id: str) -> tuple[str, str | None] | None:
-        """Return sender and thread of a message that `sender` sent to an agent; None: it is not known."""
-        (about,) = await self.known([(to, id)])
-        if about is None or await self.present(about.state.from_) != await self.present(sender):
-            return None
-        return about.state.from_, await self._thread(id, about.accepted_ms)
-
-    async def _stored_thread(self, to: str, id: str) -> str | None:
-        """Return the thread of a message that an agent got, None if it has none or is not known."""
-        (about,) = await self.known([(to, id)])
-        return None if about is None else await self._thread(id, about.accepted_ms)
-
-    async def _thread(self, id: str, accepted_ms: int) -> str | None:
-        """Return the thread of a message, None if it has none or the history has it no longer."""
-        for entry in await self._history.at(accepted_ms):
-            if entry.fields["id"] == id and number(entry.fields["t"]) == accepted_ms:
-                return entry.fields.get("thread") or None
+    async def _sent_to(self, to: Sequence[str], sender: str, id: str) -> tuple[str, str | None] | None:
+        """Return sender and thread of a message that `sender` sent to one of these agents; None: it is not known."""
+        for about in filter(None, await self.known([(each, id) for each in to])):
+            if await self.present(about.state.from_) == await self.present(sender):
+                return about.state.from_, await self._thread(about)
         return None
+
+    async def _stored_thread(self, to: Sequence[str], id: str) -> str | None:
+        """Return the thread of a message that one of these agents got, None if it has none or is not known."""
+        about = next(filter(None, await self.known([(each, id) for each in to])), None)
+        return None if about is None else await self._thread(about)
+
+    async def _thread(self, about: Known) -> str | None:
+        """Return the thread of a message, None if it has none or the history has it no longer."""
+        id, accepted_ms, to = about.state.id, about.accepted_ms, about.state.to
+        found = [
+            each
+            for each in await self._history.at(accepted_ms)
+            if each.fields["id"] == id and number(each.fields["t"]) == accepted_ms
+        ]
+        if len(found) > 1:  # messages to others have the id as well, and came in the same ms
+            found = [each for each in found if to in [await self.present(name) for name in each.recipients]]
+        return (found[0].fields.get("thread") or None) if found else None
 
     def outlook(self, agent: str, *, online: bool, away_s: float, person: bool) -> tuple[Activity, str]:
         """Return what an agent does, and in words when it will know of a message, as far as this daemon knows."""
