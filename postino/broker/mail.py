@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -63,7 +63,7 @@ class Mail(Inboxes):
         """Send the notices of the dead letters now."""
         self._housekeeping.run_soon()
 
-    async def send(self, draft: Draft, sender: Sender) -> Sent:
+    def send(self, draft: Draft, sender: Sender) -> Coroutine[Any, Any, Sent]:
         """Accept a message once per id; when this returns, Valkey has stored it.
 
         A reply without a recipient goes to the sender of the message it answers; without a thread it is in that one's.
@@ -75,7 +75,9 @@ class Mail(Inboxes):
             TooFast: the loop guard has stopped the sender, or it and the recipient.
             StoreAway: if `outcome` is unknown, a retry with the same id is safe.
         """
-        return await self.in_thread(draft, sender, [draft.to or ""], lambda reply: self._send(reply, sender))
+        if draft.reply_to is None:
+            return self._send(draft, sender)
+        return self.in_thread(draft, sender, [draft.to or ""], lambda reply: self._send(reply, sender))
 
     async def in_thread(
         self, draft: Draft, sender: Sender, to: Sequence[str], send: Callable[[Draft], Awaitable[T]]

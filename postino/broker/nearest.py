@@ -15,7 +15,7 @@ FRESH_S = 0.1  # names may be this old: a thousand sends to unknown names then r
 STALE_S = 1.0  # and this old while another send reads them
 FEW = 200  # names that are all compared with one
 COMPARED = 20  # of more, those that share most of its rarest pairs of characters
-LOOKED = 2000  # at that many places of those pairs
+LOOKED = 500  # at that many places of those pairs
 
 
 class NameIndex:

@@ -220,7 +220,8 @@ def _older(args: argparse.Namespace, before: object) -> str:
 
 def dead(command: Command) -> int:
     """List dead letters, requeue them or delete them; without a name list the agents that have some."""
-    parser = command.parser(agent="the owner of the dead letters (default: POSTINO_AGENT_NAME)", named=True)
+    owner = "the owner of the dead letters (default: POSTINO_AGENT_NAME; without that, list who has some)"
+    parser = command.parser(agent=owner, named=True)
     parser.add_argument("--limit", type=int, metavar="N", help="at most N dead letters, or agents")
     parser.add_argument("--requeue", nargs="*", metavar="ID", help="move these, or all of them, back into the inbox")
     parser.add_argument("--clear", action="store_true", help="delete all of them")

@@ -91,13 +91,16 @@ class RequestLoop(web.RequestHandler):
             return
         waiting = len(self._messages)
         super().data_received(data)
-        self._head = self._head_of_all(data) if len(self._messages) > waiting else b""
+        self._head = self._head_of_all(data) if len(self._messages) == waiting + 1 else b""
         self._whole = bool(self._head)
 
     def _head_of_all(self, data: bytes) -> bytes:
-        """Return the head of `data` if that is all of the newest request and nothing else; else nothing."""
-        message, head = self._messages[-1][0], head_of(data)
-        if not isinstance(message, RawRequestMessage) or message.upgrade:  # what follows may be of another protocol
+        """Return the head of `data`, from which one request came, if that is all of it and nothing else; else nothing.
+
+        What follows an upgrade may be of another protocol; a body in chunks ends where only the parser knows.
+        """
+        (message, body), head = self._messages[-1], head_of(data)
+        if not isinstance(message, RawRequestMessage) or message.upgrade or message.chunked or not body.is_eof():
             return b""
         return head if body_length(message) == len(data) - len(head) else b""
 
@@ -135,7 +138,7 @@ class RequestLoop(web.RequestHandler):
         """Handle the first request that waits; return whether the connection may go on."""
         message, body = self._messages.popleft()
         known, self._found = self._found, None
-        head, self._head = self._head, b""
+        head, self._head = b"" if self._messages else self._head, b""  # that of a later one, if one came meanwhile
         self.known = known
         assert isinstance(message, RawRequestMessage)
         assert self._request_factory is not None
@@ -143,9 +146,13 @@ class RequestLoop(web.RequestHandler):
         request = self._request_factory(message, body, self, StreamWriter(self, self._loop), self._task_handler)
         try:
             if known is None:
-                response, gone = await self._handle_request(request, None, self._handler(request, message, head))
+                answering = self._answering(request)
+                handler = answering or self._request_handler
+                assert handler is not None
+                response, gone = await self._handle_request(request, None, handler)
             else:
-                response, gone = await self._answer(request, known.answering)
+                answering = known.answering
+                response, gone = await self._answer(request, answering)
         except (ConnectionError, asyncio.InvalidStateError):
             return False  # InvalidStateError: aiohttp's shutdown gave up waiting in the turn in which this ended
         if gone:
@@ -153,21 +160,17 @@ class RequestLoop(web.RequestHandler):
         if not body.is_eof():
             await self._linger(body)
         keep_alive = request.keep_alive if response.keep_alive is None else response.keep_alive
+        if head and keep_alive and answering is not None:  # who is not admitted makes postino remember nothing
+            self._heads.note(head, message, answering)
         return keep_alive and body.is_eof()
 
-    def _handler(self, request: web.BaseRequest, message: RawRequestMessage, head: bytes) -> Answering:
-        """Return who answers a request that aiohttp has parsed."""
+    def _answering(self, request: web.BaseRequest) -> Answering | None:
+        """Return who answers a request that aiohttp has parsed; None: its application."""
         assert self._parser is not None
-        assert self._request_handler is not None
         self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
-        answering = self._find(request)
-        if answering is None:
-            return self._request_handler
-        if head and not self._messages:
-            self._heads.note(head, message, answering)
-        return answering
+        return self._find(request)
 
     async def _answer(self, request: web.BaseRequest, answering: Answering) -> tuple[web.StreamResponse, bool]:
         """Answer a request whose head is known, as `_handle_request` does; its endpoint raises nothing."""

@@ -129,7 +129,7 @@ export class InboxView {
     write(this.#summary, loaded ? `${count(open.length, "open message")}${more ? ", and older ones" : ""}` : "");
     const nothing = loaded && !problem;
     this.#empty.hidden = items.length > 0 || nothing;
-    write(this.#empty, problem || (this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
+    write(this.#empty, problem || this.#me.unknown || (this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
     this.#drawNothing(nothing && !items.length ? this.#me.name : "");
   }
 
