@@ -120,6 +120,23 @@ def test_the_status_that_the_daemon_does_not_answer_goes_when_it_answers(visitor
     expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept")
 
 
+def test_that_status_goes_in_the_inbox_too(visitor, daemon) -> None:
+    page = visitor.open("#/inbox")
+    state(page, "live")
+    daemon.kill()
+    state(page, "waiting")
+    page.get_by_label("To", exact=True).fill("bob")
+    page.get_by_role("textbox", name="Write an answer").fill("kept")
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("alert").get_by_text("postino does not answer").wait_for()
+
+    daemon.start()
+    state(page, "live")
+
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.get_by_role("textbox", name="Write an answer")).to_have_value("kept")
+
+
 @pytest.mark.parametrize("typed", ["", "more"], ids=["alone", "mixed"])
 def test_the_status_of_a_hidden_draft_is_true_when_it_is_shown_again(visitor, daemon, until, typed) -> None:
     page = visitor.open("#/agents/bob")

@@ -78,6 +78,11 @@ export class InboxView {
     this.#watchAgain();
   }
 
+  /** The daemon answers again. */
+  onConnected() {
+    this.#compose.onConnected();
+  }
+
   /** Select the message `step` rows further. */
   select(step) {
     const rows = this.#rows.values();
