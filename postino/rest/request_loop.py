@@ -25,6 +25,7 @@ from postino.values import visible
 Find = Callable[[web.BaseRequest], Answering | None]
 
 LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the error
+TOGETHER = 1 << 14  # bytes of an answer that may wait for others: a longer one may have to wait for its reader
 KEEP_ALIVE_S = 30.0  # between two requests in aiohttp's own loop
 
 #: the private attributes of web.RequestHandler that this module and connection.py use
@@ -179,6 +180,8 @@ class RequestLoop(web.RequestHandler):
         try:
             response = await answering(request)
             if type(response) is Answer and self._write(request, response):
+                if self.writing_paused:
+                    await request.writer.drain()
                 return response, False
             return await self.finish_response(request, response, None)
         finally:
@@ -241,6 +244,7 @@ class RequestLoop(web.RequestHandler):
             return resp, True
         if not self._write(request, resp):
             self.transport.write(resp.whole(keep_alive=request.keep_alive))
+        if self.writing_paused:  # a shutdown waits until it is read
             try:
                 await request.writer.drain()
             except ConnectionError:
@@ -257,7 +261,7 @@ class RequestLoop(web.RequestHandler):
             return False
         self.write_waiting()
         whole = answer.whole(keep_alive=request.keep_alive)
-        if self.others_wait:
+        if self.others_wait and len(whole) <= TOGETHER:
             self._unwritten = whole
             self._outbox.add(self.write_waiting)
             return True
