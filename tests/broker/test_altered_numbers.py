@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from postino.broker import Broker
-from postino.model import Draft, Sender
+from postino.errors import KeyReused
+from postino.model import BroadcastDraft, Draft, Sender, Via
 from postino.several import ManyDraft
 from tests.broker.test_altered_records import CI, alter, ids_read, three
 
@@ -88,3 +89,40 @@ async def test_an_altered_open_message_costs_no_other_one(broker: Broker, change
     await broker.people.inbox("bob", 1)
     assert (await broker.people.done("bob", ["m0", "m1"])).done == ["m0", "m1"]
     await broker.mail.send(Draft(id="r1", to="ci", body="x", reply_to="m0"), Sender(name="bob", via="http"))
+
+
+@pytest.mark.parametrize("to", ["bob", "all"])
+async def test_a_repeat_is_known_beside_a_damaged_record_however_it_comes(broker: Broker, to: str) -> None:
+    """By another way, or from a daemon that counts the characters of ASCII bodies."""
+
+    async def send(body: str, via: Via) -> bool:
+        sender = Sender(name="ci", via=via)
+        if to == "all":
+            return (await broker.broadcasts.broadcast(BroadcastDraft(id="m1", body=body), sender)).created
+        return (await broker.mail.send(Draft(id="m1", to=to, body=body), sender)).created
+
+    assert await send('["http","t",null,"hello"]', "cli")
+    await alter(broker, "m1", lambda _: "X", to)
+
+    assert not await send('["http","t",null,"hello"]', "http")
+    await alter(broker, "m1", lambda _: "X", to)
+    for other in ("hello", '["http","t",null,"hello"] '):
+        with pytest.raises(KeyReused):
+            await send(other, "cli")
+    if to == "bob":
+        with pytest.raises(KeyReused):  # which would be stored as just that text
+            await broker.mail.send(Draft(id="m1", to=to, body="hello", thread="t"), CI)
+
+
+async def test_a_repeat_is_known_where_the_number_of_characters_was_stored(broker: Broker) -> None:
+    await three(broker)
+    sender, draft = Sender(name="ci", via="http"), Draft(id="m4", to="bob", body="hello")
+    await broker.mail.send(draft, sender)
+    key, call = broker._store.keys.of("inbox", "bob"), broker._store.call
+    entries = await call("XRANGE", key, "-", "+")
+    await call("DEL", key)
+    for id, (_, message) in entries:
+        await call("XADD", key, id, "m", message.replace(" - hello", " 5 hello"))
+    await alter(broker, "m4", lambda _: "X")
+
+    assert not (await broker.mail.send(draft, sender)).created
