@@ -18,7 +18,7 @@ TIME     O(n) in the members
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local now = now_ms()
-local found = load_json(groups, group) or { name = title, since = now, members = {} }
+local found = load_group(groups, group) or { name = title, since = now, members = {} }
 local record = agent_from(agents, agent, now)
 local known = (record.seen or 0) > 0 and 1 or 0
 local others = without(found.members, agent)

@@ -14,7 +14,7 @@ TIME     O(n) in the members
 ]]
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local found = load_json(groups, group)
+local found = load_group(groups, group)
 if not found then return { 'ok', '', 0, 0 } end
 local others = without(found.members, agent)
 if #others == #found.members then return { 'ok', found.name, #others, 0 } end

@@ -62,7 +62,8 @@ record.seen = math.max(record.seen or 0, line.seen)
 record.reads = record.reads or line.reads or nil
 record.human = record.human or line.human or nil
 save_agent(agents, changes, agent, record)
-if line.seq > tonumber(redis.call('HGET', index, '#seq') or 0) then redis.call('HSET', index, '#seq', line.seq) end
+local last = tonumber(redis.call('HGET', index, '#seq') or 0) or 0
+if line.seq > last then redis.call('HSET', index, '#seq', line.seq) end
 local _, seen = load_cursor(cursors, agent, math.huge) -- the numbers are imported later
 local _, wanted = split_cursor(line.cursor)
 if wanted and wanted > (seen or -1) then save_cursor(cursors, changes, agent, line.cursor) end

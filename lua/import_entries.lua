@@ -24,7 +24,7 @@ if target then return { 'alias', target } end
 local function restore(row, stream_id)
   row.record.s = stream_id
   save_entry(index, row.id, row.record)
-  local last = tonumber(redis.call('HGET', index, '#seq') or 0)
+  local last = tonumber(redis.call('HGET', index, '#seq') or 0) or 0
   if row.record.q > last then redis.call('HSET', index, '#seq', row.record.q) end
   if not row.deliveries then return end
   redis.pcall('XGROUP', 'CREATE', inbox, 'agents', '0') -- exists after the first

@@ -110,6 +110,10 @@ local function send(keys, args)
   if leaves or format_1 then redis.call('PERSIST', index) end
   if leaves then redis.call('HDEL', index, '#leaves') end
   local count = (tonumber(last) or 0) + 1
+  if last and not (count > 1 and count % 1 == 0 and count < 1e13) then
+    --@include lib/next_number
+    count = next_number(index, inbox)
+  end
   local seq = tostring(count)
   message = seq .. ' ' .. time .. ' ' .. message
   local stream_id = redis.call('XADD', inbox, '*', 'm', message)

@@ -70,6 +70,10 @@ for at, name in ipairs(names) do
   each.online = each.record and each.seen > 0 and live_sessions(presence, each.record, now) > 0
   local existing, last, leaves = unpack(redis.call('HMGET', each.index, id, '#seq', '#leaves'))
   each.last, each.leaves = tonumber(last) or 0, leaves
+  if last and not (each.last > 0 and each.last % 1 == 0 and each.last < 1e13) then
+    --@include lib/next_number
+    each.last = next_number(each.index, each.inbox) - 1
+  end
   if existing then
     existing = entry_of(existing)
     if not existing or existing.d == '' then

@@ -33,7 +33,7 @@ if wrong then return wrong end
 ttl_ms, max_deliveries = bounds_of(agents, agent, tonumber(ttl_ms), tonumber(max_deliveries))
 local entry, altered = load_entry(index, id)
 local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(inbox, entry.s)
-if altered or entry and fields == nil then
+if altered or entry and fields == nil or fields and message_of(fields) ~= id then
   --@include lib/recovered
   entry = recovered(inbox, nil, id)
   fields = entry and fields_at(inbox, entry.s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -41,6 +42,11 @@ def event_id(events: str, history: str) -> str:
 def message_event_id(history: str, events: str) -> str:
     """Return the id of the event that a history entry is, told when the events were told up to `events`."""
     return f"{history}h{events}"
+
+
+def is_stream_id(text: str) -> bool:
+    """Return whether a text is a stream ID, as lua/lib/stream.lua has it."""
+    return re.fullmatch(r"[0-9]{1,18}-[0-9]{1,18}", text) is not None
 
 
 def stream_parts(stream_id: str) -> tuple[int, int]:

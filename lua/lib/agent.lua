@@ -83,7 +83,9 @@ local function record_of(name, value)
   for _, list in ipairs({ 'sessions', 'aliases', 'groups' }) do
     sound = sound and (record[list] == nil or type(record[list]) == 'table')
   end
-  if not sound then return { since = 1, seen = 1 } end
+  if not sound then -- of a person an agent's mail would expire sooner
+    return { since = 1, seen = 1, human = string.find(value, '"human":true', 1, true) and true or nil }
+  end
   record.seen = record.seen or 0
   return record
 end

@@ -9,9 +9,18 @@ local function by_id(due)
   return due
 end
 
+-- the stream IDs among members of `leases`; what is none leads to no message
+local function without_altered(leases, due)
+  local sound = {}
+  for _, each in ipairs(due) do
+    if is_id(each) then sound[#sound + 1] = each else redis.call('ZREM', leases, each) end
+  end
+  return sound
+end
+
 -- the delivered messages that can be given out again, by stream ID: of more than 1000 those due longest
 local function due_messages(inbox, leases, index, events, now)
-  local due = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000)
+  local due = without_altered(leases, redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 1000))
   if redis.call('ZCARD', leases) == #due then return by_id(due) end
   local newest = newest_id(events)
   if newest and (id_parts(newest)) > now + 1000 then -- the clock was stepped back since: that must hide no message

@@ -6,7 +6,7 @@
 local function open_message(keys, id, reader, now)
   local entry, altered = load_entry(keys.index, id)
   local fields = entry and (entry.st == 'queued' or entry.st == 'leased') and fields_at(keys.inbox, entry.s)
-  if altered or entry and fields == nil then
+  if altered or entry and fields == nil or fields and message_of(fields) ~= id then
     --@include lib/recovered
     local found = recovered(keys.inbox, nil, id)
     entry, fields = found or entry, found and fields_at(keys.inbox, found.s)

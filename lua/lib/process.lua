@@ -5,8 +5,12 @@
 local function load_process(sessions, agents, process, agent, claude)
   local stored = redis.call('HGET', sessions, 'process:' .. process)
   local whole, record = pcall(cjson.decode, stored or '{}')
-  if not whole or type(record) ~= 'table' then record = {} end -- then it is notified of all once more
-  local before = record.of and (alias_of(agents, record.of) or record.of)
+  local sound = whole and type(record) == 'table' and (record.mail == nil or is_id(record.mail))
+  for _, name in ipairs({ 'at', 'feed', 'found' }) do
+    sound = sound and (record[name] == nil or type(record[name]) == 'number')
+  end
+  if not sound then record = {} end -- then it is notified of all once more
+  local before = type(record.of) == 'string' and (alias_of(agents, record.of) or record.of)
   if before ~= agent or record.on ~= claude then
     record.mail, record.feed, record.found, record.greeted = nil, nil, nil, nil
   end

@@ -6,7 +6,7 @@ local function add_returned(inbox, leases, process, now, ids, senders)
   local since = process.found > now and '-inf' or '(' .. digits(process.found)
   local due = redis.call('ZRANGEBYSCORE', leases, since, now, 'LIMIT', 0, 100)
   for _, stream_id in ipairs(due) do
-    local fields = not id_before(process.mail, stream_id) and fields_at(inbox, stream_id)
+    local fields = is_id(stream_id) and not id_before(process.mail, stream_id) and fields_at(inbox, stream_id)
     if fields then
       local id, from = message_of(fields)
       local known = false

@@ -3,6 +3,12 @@ local function id_parts(stream_id)
   return tonumber(ms), tonumber(seq)
 end
 
+-- whether a text is a stream ID: a disk may have altered it, and commands refuse what is none
+local function is_id(text)
+  local ms, seq = string.match(type(text) == 'string' and text or '', '^(%d+)%-(%d+)$')
+  return ms and #ms <= 18 and #seq <= 18
+end
+
 local function id_before(left, right)
   local left_ms, left_seq = id_parts(left)
   local right_ms, right_seq = id_parts(right)

@@ -14,7 +14,7 @@ from postino.broker.mail import Mail
 from postino.errors import BadField, EmptyGroup, StoreAway, UnknownGroup
 from postino.model import Activity, Draft, Sender, iso
 from postino.several import Delivery, Group, ManyDraft, Member, SentMany
-from postino.store.groups import GroupEntry, GroupTable, Membership, Moved
+from postino.store.groups import GroupTable, Membership, Moved, group_entry
 from postino.store.store import Limits, Store
 
 _MAX_HOPS = 4  # renames and changes of a group that one send follows
@@ -113,7 +113,8 @@ class Groups(GroupTable):
         record = await self.record(many.group)
         if record is None:
             raise await self._unknown(many.group)
-        group = msgspec.json.decode(record, type=GroupEntry)
+        if (group := group_entry(record)) is None:
+            raise UnknownGroup(f"the record of #{many.group} was altered; its members have to join again", names=[])
         own, *members = await self.present([sender.name, *group.members])
         others = [each for each in dict.fromkeys(members) if each.lower() != own.lower()]
         if not others:

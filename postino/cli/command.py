@@ -212,11 +212,29 @@ def as_json(data: Any, *, indent: int | None = 2) -> str:
     return json.dumps(data, indent=indent)
 
 
+#: command -> words that people try for it, and that are spelt like another one or like none
+OTHER_WORDS = {
+    "up": ("start", "run"),
+    "down": ("stop", "quit"),
+    "read": ("inbox", "mail", "receive"),
+    "read --peek": ("peek",),
+    "history": ("list", "ls", "log", "messages", "thread", "threads"),
+    "history --search TEXT": ("find", "search"),
+    "send": ("message", "post", "write"),
+    "reply": ("answer", "respond"),
+    "done": ("ack", "acknowledge"),
+    "agents": ("list-agents", "people", "who"),
+    "agents --forget NAME": ("forget",),
+    "open": ("browser", "page", "ui", "web"),
+}
+
+
 def no_command(name: str, known: list[str]) -> BadRequest:
-    """Return the error about a command that does not exist, with the most similar one that does."""
+    """Return the error about a command that does not exist, with the one that was probably meant."""
     import difflib
 
-    near = difflib.get_close_matches(name, known, 1)
+    near = [command for command, words in OTHER_WORDS.items() if name in words]
+    near = near or difflib.get_close_matches(name, known, 1)
     hint = f"did you mean `postino {near[0]}`?" if near else "`postino help` lists them"
     return BadRequest(f"there is no command {name!r}; {hint}")
 

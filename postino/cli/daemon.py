@@ -39,6 +39,8 @@ def up(command: Command) -> int:
     text = _address(info.url, info.socket) + _replaced(replaced, info)
     if other := skew.sentence(info.version):
         text += f"{other}\n"
+    if changed := skew.outdated(info):
+        text += f"{changed}\n"
     if moved := skew.moved(info.url, info.settings):
         text += f"{moved}\n"
     health = process.health(command.settings.home) or {}
@@ -132,7 +134,8 @@ def status(command: Command) -> int:
         data["mail"] = _mail(command, data["person"]) if data["person"] else None
     if found.state == "down" and _valkey_runs(command):
         data["valkey"] = True
-    command.show(args, data, _status(data, render.Ink(command.colour)))
+    changed = skew.outdated(found.info) if found.state == "up" and found.info else None
+    command.show(args, data, _status(data, changed, render.Ink(command.colour)))
     return 0 if (found.health or {}).get("ok") else Unreachable.exit
 
 
@@ -165,7 +168,7 @@ def _mail(command: Command, person: str) -> Json | None:
     return {"unread": found["unread"], "open": found["open"]}
 
 
-def _status(data: Json, ink: render.Ink) -> str:
+def _status(data: Json, changed: str | None, ink: render.Ink) -> str:
     if data["state"] == "down":
         valkey = "its Valkey is still running; `postino down` stops it\n" if data.get("valkey") else ""
         return f"postino is down ({render.line(data['home'])}); `postino up` starts it\n{valkey}"
@@ -192,6 +195,8 @@ def _status(data: Json, ink: render.Ink) -> str:
     ]
     if other := skew.sentence(data.get("version", "?")):
         rows.append(("version", ink(other, "yellow")))
+    if changed:
+        rows.append(("files", ink(changed, "yellow")))
     if moved := skew.moved(data.get("url"), data.get("settings", {})):
         rows.append(("port", ink(moved, "yellow")))
     if stats:

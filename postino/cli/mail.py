@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
 
 LONGEST_WAIT = 60.0  # s of one long poll
+NOTHING: Json = {"ok": True, "cleared": 0}  # as the daemon answers that deleted nothing
 
 
 def send(command: Command) -> int:
@@ -220,7 +221,8 @@ def _older(args: argparse.Namespace, before: object) -> str:
 
 def dead(command: Command) -> int:
     """List dead letters, requeue them or delete them; without a name list the agents that have some."""
-    parser = command.parser(agent="the owner of the dead letters (default: POSTINO_AGENT_NAME)", named=True)
+    owner = "the owner of the dead letters (default: POSTINO_AGENT_NAME; without that, list who has some)"
+    parser = command.parser(agent=owner, named=True)
     parser.add_argument("--limit", type=int, metavar="N", help="at most N dead letters, or agents")
     parser.add_argument("--requeue", nargs="*", metavar="ID", help="move these, or all of them, back into the inbox")
     parser.add_argument("--clear", action="store_true", help="delete all of them")
@@ -235,8 +237,9 @@ def dead(command: Command) -> int:
     name = command.own_name(args, in_session=not args.clear)
     with command.client() as client:
         if args.clear:
-            terminal.confirm(f"Delete all dead letters of {_resolved(client, name, args)}?", agreed=args.yes)
-            return _cleared(command, args, client.clear_dead(name), f" of {render.line(name)}")
+            agreed = _agreed(client, name, args, "all dead letters of {}", "dead", "dead letter")
+            cleared = client.clear_dead(name) if agreed else NOTHING
+            return _cleared(command, args, cleared, f" of {render.line(name)}", "dead letter")
         if args.requeue is not None:
             answer = client.requeue(name, args.requeue or None)
             return command.show(args, answer, f"requeued {render.count(len(answer.get('requeued', [])), 'message')}\n")
@@ -289,23 +292,35 @@ def clear(command: Command) -> int:
                 )
             terminal.confirm("Delete all broadcasts, for every agent?", agreed=args.yes)
             return _cleared(command, args, client.clear_broadcasts(), what="broadcast")
-        terminal.confirm(f"Delete every message in the inbox of {_resolved(client, name, args)}?", agreed=args.yes)
-        return _cleared(command, args, client.clear(name), f" of {render.line(name)}")
+        agreed = _agreed(client, name, args, "every message in the inbox of {}", "messageCount", "message")
+        return _cleared(command, args, client.clear(name) if agreed else NOTHING, f" of {render.line(name)}")
 
 
-def _resolved(client: Client, name: str, args: argparse.Namespace) -> str:
-    """Return the agent that a name means, for a question, and what it has: the name may be an alias, or a setting."""
+def _agreed(client: Client, name: str, args: argparse.Namespace, what: str, field: str, noun: str) -> bool:
+    """Ask whether to delete `what` of the agent that a name means, which may be an alias, or a setting.
+
+    False without a question if there is none of it, by the `field` of the agent: what comes meanwhile stays.
+
+    Raises:
+        BadRequest: it is a person's mail, and nobody can be asked.
+        Declined: the answer is no.
+    """
     if args.yes:
-        return ""
+        return True
     try:
         found = client.agent(name)
     except UnknownAgent:
-        return f"{render.line(name)}, whom nobody knows"
+        terminal.confirm(f"Delete {what.format(f'{render.line(name)}, whom nobody knows')}?", agreed=False)
+        return True
     if found["kind"] == "human" and not terminal.is_attended():
         who = "the mailbox of all people" if found["name"] == HUMAN else "a person"
         raise BadRequest(f"{found['name']} is {who}, and nobody can be asked here: --yes deletes the mail all the same")
     asked = "" if found["name"] == name else f" (now the name of {render.line(name)})"
-    return f"{render.line(found['name'])}{asked}, which has {render.count(found['messageCount'], 'message')}"
+    if terminal.is_attended() and not found[field]:
+        return False
+    whose = f"{render.line(found['name'])}{asked}, which has {render.count(found[field], noun)}"
+    terminal.confirm(f"Delete {what.format(whose)}?", agreed=False)
+    return True
 
 
 def _cleared(command: Command, args: argparse.Namespace, answer: Json, whose: str = "", what: str = "message") -> int:

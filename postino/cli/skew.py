@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from postino import __version__, home_store
@@ -26,6 +27,26 @@ def sentence(version: str) -> str | None:
     if is_older(version, __version__):
         return f"{found}, older than this command ({__version__}): `postino up` replaces it"
     return f"{found}, newer than this command ({__version__}): install that version here, too"
+
+
+def outdated(info: DaemonInfo) -> str | None:
+    """Return what to say about a daemon of this version that began before postino was installed here as it is now.
+
+    Two states of a checkout mostly have the same version. A few hundred calls of stat, 2 ms.
+    """
+    if info.version != __version__ or not _changed_after(os.path.dirname(home_store.__file__), info.started):  # noqa: PTH120
+        return None
+    return "postino's files here have changed since the daemon started: `postino down && postino up` runs them"
+
+
+def _changed_after(folder: str, moment: float) -> bool:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name == "__pycache__":
+                continue
+            if _changed_after(entry.path, moment) if entry.is_dir() else entry.stat().st_mtime > moment:
+                return True
+    return False
 
 
 def settings_here(settings: Settings) -> dict[str, str]:

@@ -17,6 +17,7 @@ END = b"\r\n\r\n"
 
 _MOST = 512  # heads that are remembered
 _LONGEST = 2048  # bytes of one
+_MOST_HEADERS = 32  # of one: each takes 300 bytes as it is kept, however short, and browsers send half as many
 
 
 class KnownHead:
@@ -75,7 +76,7 @@ class KnownHeads:
 
     def note(self, head: bytes, message: RawRequestMessage, answering: Answering) -> None:
         """Note who answers the requests with this head."""
-        if len(head) <= _LONGEST:
+        if len(head) <= _LONGEST and len(message.raw_headers) <= _MOST_HEADERS:
             if len(self._known) >= _MOST:
                 self._known.clear()
             self._known[head] = KnownHead(message, answering, body_length(message))

@@ -25,6 +25,7 @@ from postino.values import visible
 Find = Callable[[web.BaseRequest], Answering | None]
 
 LINGER_S = 1.0  # for the rest of a refused body, so that its sender reads the error
+TOGETHER = 1 << 14  # bytes of an answer that may wait for others: a longer one may have to wait for its reader
 KEEP_ALIVE_S = 30.0  # between two requests in aiohttp's own loop
 
 #: the private attributes of web.RequestHandler that this module and connection.py use
@@ -138,7 +139,7 @@ class RequestLoop(web.RequestHandler):
         """Handle the first request that waits; return whether the connection may go on."""
         message, body = self._messages.popleft()
         known, self._found = self._found, None
-        head, self._head = self._head, b""
+        head, self._head = b"" if self._messages else self._head, b""  # that of a later one, if one came meanwhile
         self.known = known
         assert isinstance(message, RawRequestMessage)
         assert self._request_factory is not None
@@ -146,9 +147,13 @@ class RequestLoop(web.RequestHandler):
         request = self._request_factory(message, body, self, StreamWriter(self, self._loop), self._task_handler)
         try:
             if known is None:
-                response, gone = await self._handle_request(request, None, self._handler(request, message, head))
+                answering = self._answering(request)
+                handler = answering or self._request_handler
+                assert handler is not None
+                response, gone = await self._handle_request(request, None, handler)
             else:
-                response, gone = await self._answer(request, known.answering)
+                answering = known.answering
+                response, gone = await self._answer(request, answering)
         except (ConnectionError, asyncio.InvalidStateError):
             return False  # InvalidStateError: aiohttp's shutdown gave up waiting in the turn in which this ended
         if gone:
@@ -156,21 +161,17 @@ class RequestLoop(web.RequestHandler):
         if not body.is_eof():
             await self._linger(body)
         keep_alive = request.keep_alive if response.keep_alive is None else response.keep_alive
+        if head and keep_alive and answering is not None:  # who is not admitted makes postino remember nothing
+            self._heads.note(head, message, answering)
         return keep_alive and body.is_eof()
 
-    def _handler(self, request: web.BaseRequest, message: RawRequestMessage, head: bytes) -> Answering:
-        """Return who answers a request that aiohttp has parsed."""
+    def _answering(self, request: web.BaseRequest) -> Answering | None:
+        """Return who answers a request that aiohttp has parsed; None: its application."""
         assert self._parser is not None
-        assert self._request_handler is not None
         self._parser.message_consumed()
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
-        answering = self._find(request)
-        if answering is None:
-            return self._request_handler
-        if head and not self._messages:
-            self._heads.note(head, message, answering)
-        return answering
+        return self._find(request)
 
     async def _answer(self, request: web.BaseRequest, answering: Answering) -> tuple[web.StreamResponse, bool]:
         """Answer a request whose head is known, as `_handle_request` does; its endpoint raises nothing."""
@@ -179,6 +180,8 @@ class RequestLoop(web.RequestHandler):
         try:
             response = await answering(request)
             if type(response) is Answer and self._write(request, response):
+                if self.writing_paused:
+                    await request.writer.drain()
                 return response, False
             return await self.finish_response(request, response, None)
         finally:
@@ -241,6 +244,7 @@ class RequestLoop(web.RequestHandler):
             return resp, True
         if not self._write(request, resp):
             self.transport.write(resp.whole(keep_alive=request.keep_alive))
+        if self.writing_paused:  # a shutdown waits until it is read
             try:
                 await request.writer.drain()
             except ConnectionError:
@@ -257,7 +261,7 @@ class RequestLoop(web.RequestHandler):
             return False
         self.write_waiting()
         whole = answer.whole(keep_alive=request.keep_alive)
-        if self.others_wait:
+        if self.others_wait and len(whole) <= TOGETHER:
             self._unwritten = whole
             self._outbox.add(self.write_waiting)
             return True

@@ -173,6 +173,12 @@ def number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() and len(text) <= 13 else 0
 
 
+def time_of(score: str | None) -> int | None:
+    """Return a score in ms; None for none, and for one that a disk has altered so that it is no time."""
+    ms = float(score or -1)
+    return int(ms) if 0 <= ms < 10**13 else None
+
+
 def cursor_of(value: str | None) -> tuple[str, int] | None:
     """Return stream ID and number of the last broadcast that an agent has seen, as lua/lib/cursor.lua takes them.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,7 @@ from postino.values import MAX_GROUPS, MAX_MEMBERS
 
 _RECIPIENT_KEYS = ("inbox", "leases", "index", "dead", "past")  # as lua/send_many.lua has them
 _PER_RECIPIENT = 6  # values of its reply
+_TIMES_END = 10**13  # ms: times have 13 digits
 MOST_NAMED = 10  # of the recipients of a list, in each message
 
 
@@ -24,6 +26,14 @@ class GroupEntry(msgspec.Struct):
     name: str
     since: int
     members: list[str] = []
+
+
+def group_entry(record: str | None) -> GroupEntry | None:
+    """Return what a record tells, as lua/lib/group.lua takes it; None for none, and for one that a disk has altered."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        found = msgspec.json.decode(record or "", type=GroupEntry)
+        return found if found.members and 0 <= found.since < _TIMES_END else None
+    return None
 
 
 class Membership(msgspec.Struct, frozen=True):
@@ -53,9 +63,9 @@ class GroupTable(Table):
     """Every group."""
 
     async def all(self) -> list[GroupEntry]:
-        """Return every group, by name."""
+        """Return every group whose record can be read, by name."""
         found = pairs(await self._store.query("HGETALL", self._store.keys.shared("groups")))
-        return [msgspec.json.decode(found[key], type=GroupEntry) for key in sorted(found)]
+        return [entry for key in sorted(found) if (entry := group_entry(found[key])) is not None]
 
     async def record(self, name: str) -> str | None:
         """Return the record of a group as it is stored."""
@@ -65,7 +75,7 @@ class GroupTable(Table):
     async def titles(self, names: Sequence[str]) -> list[str | None]:
         """Return the names of groups as their first members wrote them; None for a group that does not exist."""
         found = await self._store.call("HMGET", self._store.keys.shared("groups"), *map(group_key, names))
-        return [value and msgspec.json.decode(value, type=GroupEntry).name for value in found]
+        return [entry.name if (entry := group_entry(value)) else None for value in found]
 
     async def present(self, names: Sequence[str]) -> list[str]:
         """Return the present names of agents."""

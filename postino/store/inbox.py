@@ -27,7 +27,7 @@ from postino.model import (
     iso,
 )
 from postino.parts import Part, Place
-from postino.store.entries import Extras, encoded, id_array, leased_items, message, packed, unpacked
+from postino.store.entries import Extras, encoded, id_array, leased_items, message, packed, time_of, unpacked
 from postino.store.index_entry import IndexEntry, Known
 from postino.store.keys import ALL
 from postino.store.parts import part
@@ -325,7 +325,7 @@ class Inboxes(Table):
         agent, (value, lease_end, now, person) = await self._store.run_named("state", agent, id=id)
         if not value:
             raise UnknownMessage(f"no message {id} is known in the inbox of {agent}")
-        lease_ms = int(float(lease_end)) if lease_end else None
+        lease_ms = time_of(lease_end)
         ttl_ms = max(self._limits.ttl_ms, PERSON_TTL_MS) if person else self._limits.ttl_ms
         try:
             entry = IndexEntry.told(value)
@@ -372,7 +372,7 @@ class Inboxes(Table):
         soonest = await self._store.call("ZRANGE", self._store.keys.of("leases", agent), 0, 0, "WITHSCORES")
         if not soonest:
             return None
-        return max(0, int(float(soonest[1])) - await self._store.now_ms()) + 1
+        return max(0, (time_of(soonest[1]) or 0) - await self._store.now_ms()) + 1
 
     async def sweep(self, agent: str, idle_ms: int) -> Swept:
         """End messages whose time to live or last delivery is over, and forget ids, a bounded number of each."""

@@ -34,7 +34,7 @@ class AgentEntry(msgspec.Struct):
         try:
             return msgspec.json.decode(value, type=cls)
         except msgspec.MsgspecError:
-            return cls(since=1, seen=1)
+            return cls(since=1, seen=1, human='"human":true' in value)
 
     @property
     def only_reads(self) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from postino.event_place import is_stream_id
 from postino.model import Message, OpenMessage, Record, iso
-from postino.store.entries import id_array, message, pairs, unpacked
+from postino.store.entries import id_array, message, pairs, time_of, unpacked
 from postino.store.parts import older
 from postino.store.store import PART_BYTES, Store
 
@@ -105,11 +106,15 @@ class PeopleTable:
 
 
 def opened_message(value: str) -> OpenedMessage | None:
-    """Return a value of the hash of opened messages; None if a disk has altered it."""
+    """Return a value of the hash of opened messages; None if a disk has altered it so that there is no message."""
     try:
-        return msgspec.json.decode(value, type=OpenedMessage)
-    except msgspec.MsgspecError:
+        found = msgspec.json.decode(value, type=OpenedMessage)
+        pairs(found.fields)
+    except (msgspec.MsgspecError, ValueError):
         return None
+    opened_ms = time_of(str(found.opened_ms)) or 0
+    entry = found.entry if is_stream_id(found.entry) else f"{opened_ms}-0"
+    return msgspec.structs.replace(found, entry=entry, opened_ms=opened_ms)
 
 
 def open_message(whole: Message, opened: OpenedMessage | None = None, *, by: str | None = None) -> OpenMessage:

@@ -73,7 +73,9 @@ export class LiveEvents {
 
   #onStreamState(state) {
     this.#onState(state);
-    if (state === "live") this.#onConnected();
+    if (state !== "live") return;
+    this.#log.start();
+    this.#onConnected();
   }
 
   #receive(event) {

@@ -118,8 +118,7 @@ function onEvent(event) {
 }
 
 function onConnected() {
-  mail.onConnected();
-  broadcasts.onConnected();
+  for (const view of [mail, broadcasts, inboxView]) view.onConnected();
   refresh();
 }
 

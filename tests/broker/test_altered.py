@@ -15,7 +15,7 @@ from postino.config import Settings
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 from postino.store.valkey.embedded import EmbeddedValkey
-from tests.broker.mailrooms import closing, exported, imported
+from tests.broker.mailrooms import closing, exported, imported, older
 from tests.waiting import eventually
 
 CI = Sender(name="ci", via="http")
@@ -285,3 +285,22 @@ async def test_an_altered_record_of_a_message_costs_no_other_message_anything(br
     assert {each.id: each.state for each in past} == {"m1": "queued", "m2": "queued"}  # m1 by its entry in the inbox
     assert await broker.mail.clear("bob") == 2
     assert await broker.mail.peek("bob", 10, 0) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "damaged", ['{"since":17960921,5218,"seen":0,"human":true}', '"since":1,"seen":0,"human":true}', '{"human":true']
+)
+async def test_a_person_whose_record_was_altered_stays_one_as_long_as_it_tells(broker: Broker, damaged: str) -> None:
+    await broker.people.register("lea")
+    await broker.mail.send(Draft(id="m1", to="lea", body="x"), CI)
+    await older(broker, "lea", "m1", 3)
+    await broker._store.call("HSET", broker._store.keys.shared("agents"), "lea", damaged)
+    await broker._store.call("DEL", broker._store.keys.shared("changes"))  # all names are read again
+
+    await broker.mail.sweep("lea", 1000)
+
+    assert (await broker.mail.state("lea", "m1")).state == "queued"  # an agent's would have expired
+    assert (await broker.people.seen("lea", ["m1"])).seen == ["m1"]
+    assert [each.id for each in (await broker.people.inbox("lea", 10)).items] == ["m1"]
+    await broker.people.register("lea")
+    assert await broker.people.names() == ["lea"]

@@ -33,6 +33,16 @@ def test_an_agent_is_found_and_written_to_with_the_keyboard(visit, served, name)
     page.locator(".prose", has_text="typed /?w123").wait_for()
 
 
+def test_ctrl_enter_sends_from_every_field_of_the_form(visit, served, name) -> None:
+    page = visit("#/")
+    page.get_by_role("textbox", name="Write a message").fill("begun with the text")
+    page.get_by_label("To", exact=True).fill(name)
+    page.keyboard.press("Control+Enter")
+
+    page.locator(".prose", has_text="begun with the text").wait_for()
+    expect(page.get_by_role("textbox", name="Write a message")).to_have_value("")
+
+
 def test_the_first_message_is_three_keys_from_the_start(visit, served, until) -> None:
     person = next(each["name"] for each in served.call("GET", "people")["items"] if each["here"])
     id = served.send(person, "first")

@@ -120,6 +120,23 @@ def test_the_status_that_the_daemon_does_not_answer_goes_when_it_answers(visitor
     expect(page.get_by_role("textbox", name="Write a message")).to_have_value("kept")
 
 
+def test_that_status_goes_in_the_inbox_too(visitor, daemon) -> None:
+    page = visitor.open("#/inbox")
+    state(page, "live")
+    daemon.kill()
+    state(page, "waiting")
+    page.get_by_label("To", exact=True).fill("bob")
+    page.get_by_role("textbox", name="Write an answer").fill("kept")
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("alert").get_by_text("postino does not answer").wait_for()
+
+    daemon.start()
+    state(page, "live")
+
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.get_by_role("textbox", name="Write an answer")).to_have_value("kept")
+
+
 @pytest.mark.parametrize("typed", ["", "more"], ids=["alone", "mixed"])
 def test_the_status_of_a_hidden_draft_is_true_when_it_is_shown_again(visitor, daemon, until, typed) -> None:
     page = visitor.open("#/agents/bob")
@@ -187,6 +204,31 @@ def test_a_page_that_is_loaded_while_valkey_is_away_does_not_take_the_person_for
     expect(sender(new)).to_have_attribute("placeholder", "anonymous")
     expect(new.get_by_role("textbox", name="Write a message")).to_have_value("too early")
     expect(sender(known)).to_have_value(here)
+
+
+def test_a_page_that_is_loaded_while_valkey_is_away_tells_no_figures_and_says_why(visitor, daemon) -> None:
+    daemon.send("bob", "hello")
+    why = "Valkey cannot be used right now"
+
+    os.kill(daemon.valkey_pid(), signal.SIGSTOP)
+    try:
+        page = visitor.open("#/inbox")
+        page.locator(".inbox .empty", has_text=why).wait_for()
+        page.get_by_role("link", name="Messages").click()
+        page.locator(".mail .empty", has_text=why).wait_for()
+        expect(page.locator(".mail-summary")).to_have_text("")
+        expect(page.locator(".agent-all .agent-status")).to_have_text("")
+        page.get_by_role("link", name="Activity").click()
+        expect(page.locator(".counts dd")).to_have_text(["–"] * 5)
+        expect(page.get_by_text("No events in the last ten minutes")).to_be_hidden()
+    finally:
+        os.kill(daemon.valkey_pid(), signal.SIGCONT)
+
+    expect(page.locator(".counts dd")).to_have_text(["1", "1", "1", "0", "0"])
+    page.get_by_role("link", name="Messages").click()
+    expect(page.locator(".agent-all .agent-status")).to_have_text("1 online · 1 unread")
+    page.get_by_role("link", name="Inbox").click()
+    page.get_by_text("Nothing waits for you").wait_for()
 
 
 def test_every_tab_says_that_valkey_is_away_while_the_daemon_serves(visitor, daemon) -> None:

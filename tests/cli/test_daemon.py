@@ -39,6 +39,20 @@ def test_status_of_a_running_daemon(postino) -> None:
         assert word in text
 
 
+def test_a_daemon_that_began_before_its_files_changed_is_told(bare) -> None:
+    said = "postino's files here have changed since the daemon started"
+    bare.serve()
+    assert said not in bare.ok("up") + bare.ok("status")
+    assert "daemon_outdated" not in bare.run("doctor", "--json").out
+
+    info = bare.home / "daemon.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"started": 1e9}))
+
+    assert f"\n{said}: `postino down && postino up` runs them\n" in bare.ok("up")
+    assert said in bare.ok("status")
+    assert "daemon_outdated" in bare.run("doctor", "--json").out
+
+
 def test_status_starts_nothing_and_says_4(bare) -> None:
     done = bare.run("status")
     assert (done.code, done.err) == (4, "")

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from postino import cli
+from postino.cli.command import OTHER_WORDS
+
 DAEMON = ["up", "down", "status", "serve", "open", "doctor"]
 MAIL = ["send", "read", "check", "history", "dead", "clear", "broadcast", "broadcasts", "watch"]
 COMMANDS = [*DAEMON, *MAIL, "agents", "rename", "install", "uninstall", "service", "mcp", "config", "demo", "help"]
@@ -45,6 +48,22 @@ def test_an_unknown_command_names_the_nearest(bare) -> None:
     assert bare.no(2, "snd", "x") == "there is no command 'snd'; did you mean `postino send`?"
     assert bare.no(2, "\x1b[2J") == "there is no command '\\x1b[2J'; `postino help` lists them"
     assert "frobnicate" in bare.no(2, "help", "frobnicate")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("start", "up"), ("stop", "down"), ("threads", "history"), ("peek", "read --peek"), ("ack", "done")],
+)
+def test_another_word_for_a_command_names_that_command(bare, word: str, meant: str) -> None:
+    assert bare.no(2, word) == f"there is no command '{word}'; did you mean `postino {meant}`?"
+
+
+def test_no_other_word_is_a_command_and_each_means_one() -> None:
+    commands = {each for group in cli.COMMANDS.values() for each in group}
+    words = [each for group in OTHER_WORDS.values() for each in group]
+    assert not set(words) & commands
+    assert len(words) == len(set(words))
+    assert {each.split()[0] for each in OTHER_WORDS} <= commands
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -344,7 +344,7 @@ def test_a_dead_letter_is_listed_and_comes_back(bare) -> None:
     assert "  redelivered  id " in again  # by a count that began anew
     assert bare.json("read", "--agent", "bob")["items"][0]["delivery"] == 1
     assert bare.ok("dead", "--agent", "bob") == "No dead letters of bob.\n"
-    assert bare.ok("dead", "--agent", "bob", "--clear") == "deleted 0 messages of bob\n"
+    assert bare.ok("dead", "--agent", "bob", "--clear") == "deleted 0 dead letters of bob\n"
 
 
 def test_without_dead_letters_anywhere_that_is_said(bare) -> None:

@@ -49,7 +49,6 @@ def at_terminal(postino: Any, *args: str, say: str = "", **settings: str) -> tup
             ["clear", "t1-old"],
             "Delete every message in the inbox of t1-bob (now the name of t1-old), which has 1 message?",
         ),
-        (["dead", "t1-bob", "--clear"], "Delete all dead letters of t1-bob, which has 1 message?"),
         (["clear", "--broadcasts"], "Delete all broadcasts, for every agent?"),
         (["agents", "--cleanup"], "Forget every agent that is offline and has no mail?"),
         (["agents", "--forget", "t1-bob"], "Forget t1-bob?"),
@@ -73,6 +72,27 @@ def test_a_yes_or_the_option_or_no_terminal_deletes(postino: Any) -> None:
         assert (code, "deleted 1 message of t2-bob" in shown) == (0, True), shown
     postino.ok("send", "t2-bob", "hello")
     assert postino.ok("clear", "t2-bob") == "deleted 1 message of t2-bob\n"
+
+
+def test_where_there_is_nothing_to_delete_nobody_is_asked(postino: Any) -> None:
+    postino.ok("send", "t5-bob", "hello")
+    code, shown = at_terminal(postino, "dead", "t5-bob", "--clear", say="n\n")
+    assert (code, "[y/N]" in shown) == (0, False) and shown.endswith("deleted 0 dead letters of t5-bob\n")
+    postino.ok("clear", "t5-bob")
+    code, shown = at_terminal(postino, "clear", "t5-bob", say="n\n")
+    assert (code, "[y/N]" in shown) == (0, False) and shown.endswith("deleted 0 messages of t5-bob\n")
+
+
+def test_a_question_about_dead_letters_counts_them_and_not_the_inbox(bare: Any) -> None:
+    bare.serve(POSTINO_MAX_DELIVERIES="1")
+    with Client(Home(bare.home).socket) as client:
+        for number in range(3):
+            client.send(to="bob", body=str(number), sender="ann")
+        client.nack("bob", [each["id"] for each in client.read("bob", limit=2)["items"]])
+    code, shown = at_terminal(bare, "dead", "bob", "--clear", say="n\n")
+    assert (code, "Delete all dead letters of bob, which has 2 dead letters?" in shown) == (3, True), shown
+    assert "deleted 2 dead letters of bob" in at_terminal(bare, "dead", "bob", "--clear", say="y\n")[1]
+    assert bare.json("check", "bob")["unreadMessages"] == 1
 
 
 def test_a_persons_mail_is_not_deleted_where_nobody_can_be_asked(postino: Any) -> None:

@@ -234,9 +234,21 @@ async def test_a_limited_number_of_heads_is_remembered(api: Any, monkeypatch: py
             await talk(api, at(api, CHECK).replace(b"/bob", b"/n%d" % number), answers=1)
         assert 0 < len(heads(api)) <= 5
     before = len(heads(api))
-    for _ in range(AGAIN):
-        await talk(api, at(api, CHECK).replace(b"Host", b"X: %b\r\nHost" % (b"x" * 3000)), answers=1)
-    assert len(heads(api)) == before
+    for headers in (b"X: %b\r\n" % (b"x" * 3000), b"X: x\r\n" * 40):
+        for _ in range(AGAIN):
+            await talk(api, at(api, CHECK).replace(b"Host", headers + b"Host"), answers=1)
+        assert len(heads(api)) == before
+
+
+@pytest.mark.parametrize(
+    "header", [b"Authorization: Bearer wrong", b"Origin: http://elsewhere", b"Sec-Fetch-Site: cross-site"]
+)
+async def test_the_head_of_a_request_that_is_not_admitted_is_not_remembered(api: Any, header: bytes) -> None:
+    refused = at(api, CHECK).replace(b"Host", header + b"\r\nHost")
+    await talk(api, at(api, CHECK), answers=1)
+    for each in (refused, refused.replace(b"localhost", b"elsewhere")):
+        assert all([(await talk(api, each, answers=1))[0][0] in (401, 403, 421) for _ in range(AGAIN)])
+        assert heads(api).find(each) is None
 
 
 @pytest.mark.parametrize(

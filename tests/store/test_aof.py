@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from postino.broker import Broker
 from postino.config import Settings
@@ -162,6 +163,62 @@ async def test_a_missing_list_of_uncertain_files_is_refused_and_nothing_is_start
         await EmbeddedValkey(home).start()
 
     assert sorted(mail.parent.iterdir()) == before
+
+
+@pytest.fixture
+async def base(home: Home, mail: Path) -> Path:
+    """The first file of that store, which was rewritten since and holds its messages; m10 came later."""
+    async with opened(home) as broker:
+        with redis.Redis(unix_socket_path=str(home.valkey_socket)) as valkey:
+            valkey.bgrewriteaof()
+
+            async def rewritten() -> bool:
+                state = valkey.info("persistence")
+                return not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
+
+            await eventually(rewritten, "the files are rewritten")
+        await broker.mail.send(Draft(id="m10", to="bob", body="body of m10"), CI)
+    assert await EmbeddedValkey(home).stop()
+    (file,) = mail.parent.glob("*.base.rdb")
+    return file
+
+
+@pytest.mark.parametrize("damage", ["head", "cut", "zeroed", "one byte", "missing"])
+async def test_a_damaged_first_file_is_named_and_nothing_is_changed(home: Home, base: Path, damage: str) -> None:
+    whole = read(base)
+    half = len(whole) // 2
+    damaged = {
+        "head": b"garbage" + whole[7:],
+        "cut": whole[:half],
+        "zeroed": whole[:half] + b"\0" * (len(whole) - half),
+        "one byte": whole[:half] + bytes([whole[half] ^ 255]) + whole[half + 1 :],
+    }
+    if damage == "missing":
+        run(f"rm {base}")
+    else:
+        write(base, damaged[damage])
+    before = {each: read(each) for each in base.parent.iterdir()}
+
+    state = "is missing" if damage == "missing" else "is damaged"
+    with pytest.raises(StoreAway, match=f"{base}, which holds all mail but the latest, {state}") as refused:
+        await EmbeddedValkey(home).start()
+
+    assert f"Restore the folder {home.data} from a backup" in refused.value.message
+    assert "valkey-check-aof" not in refused.value.message, "it is not shipped"
+    assert {each: read(each) for each in base.parent.iterdir()} == before
+
+
+async def test_an_empty_first_file_is_refused_and_not_taken_for_an_empty_store(home: Home, base: Path) -> None:
+    write(base, b"")
+
+    with pytest.raises(StoreAway, match=f"{base}, which held all mail but the latest, is empty") as refused:
+        await EmbeddedValkey(home).start()
+    assert f"delete the line with {base.name} in " in refused.value.message
+
+    manifest = base.with_name("appendonly.aof.manifest")
+    manifest.write_text("".join(line for line in manifest.read_text().splitlines(True) if base.name not in line))
+    async with opened(home) as broker:
+        assert await ids(broker) == ["m10"]
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ def daemon(found: process.Status, command: Command) -> Finding:
         said, _, what = other.partition(": ")
         code = "daemon_older" if is_older(found.info.version, __version__) else "daemon_version"
         return wrong("daemon", code, said, what)
+    if changed := skew.outdated(found.info):
+        said, _, what = changed.partition(": ")
+        return note("daemon", "daemon_outdated", said, what)
     return ok("daemon", f"version {found.info.version}, pid {found.info.pid}, on {found.info.socket}")
 
 

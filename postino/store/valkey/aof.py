@@ -1,7 +1,7 @@
 """The embedded server's append-only files after a crash or a damage: what can be mended is mended, and told.
 
-Valkey itself refuses a zeroed end and names a tool that is not shipped; without the list of its files it would start
-empty, without a word.
+Valkey itself refuses a zeroed end and names a tool that is not shipped; without the list of its files, or with a first
+file of no bytes, it would start without the mail in them, and without a word.
 """
 
 from __future__ import annotations
@@ -85,20 +85,60 @@ def damage_within(data: Path) -> str | None:
         return None
     keep = f"truncate -s {good} {shlex.quote(str(file))}"
     return (
-        f"{file} is damaged {good} bytes from its beginning, and {len(content) - good} bytes follow. Restore the "
-        f"folder {data} from a backup; or move it away, run `postino up` and import an export; or give up what was "
-        f"stored after that place: copy the folder, then run `{keep}`"
+        f"{file} is damaged {good} bytes from its beginning, and {len(content) - good} bytes follow. {_restore(data)}; "
+        f"or give up what was stored after that place: copy the folder, then run `{keep}`"
     )
+
+
+def refuse_empty_base(data: Path) -> None:
+    """Refuse a first file of no bytes, which Valkey takes for an empty store. The first one of all never held mail.
+
+    Raises:
+        StoreAway: it is empty; nothing was changed.
+    """
+    for name in _listed(data, "b"):
+        file = data / "appendonlydir" / name
+        found = _NAME.fullmatch(name)
+        if found and int(found["seq"]) > 1 and file.is_file() and not file.stat().st_size:
+            raise StoreAway(
+                f"{file}, which held all mail but the latest, is empty. {_restore(data)}; or, to go on with only what "
+                f"came after it, copy the folder, then delete the line with {name} in {file.with_name(MANIFEST)}",
+                outcome="none",
+            )
+
+
+def damage_of_base(data: Path, logged: str) -> str | None:
+    """Return a sentence about a first file with which the server died, by what it `logged`, and what to do.
+
+    None if it died of something else.
+    """
+    names = _listed(data, "b")
+    if not names or "DB loaded from base file" in logged:
+        return None
+    if "Reading RDB base file" not in logged and names[-1] not in logged:
+        return None
+    file = data / "appendonlydir" / names[-1]
+    state = "is damaged" if file.exists() else "is missing"
+    return f"{file}, which holds all mail but the latest, {state}. {_restore(data)}"
+
+
+def _restore(data: Path) -> str:
+    return f"Restore the folder {data} from a backup; or move it away, run `postino up` and import an export"
+
+
+def _listed(data: Path, kind: str) -> list[str]:
+    """Return the names of the files of a `kind`, "b" or "i", in the order in which the server reads them."""
+    try:
+        lines = (data / "appendonlydir" / MANIFEST).read_text().splitlines()
+    except OSError:
+        return []
+    return [words[1] for line in lines if (words := line.split())[-1:] == [kind]]
 
 
 def _judged(data: Path) -> tuple[Path | None, bytes, int, bool]:
     """Return the last file, None if there is none, its content and what `_whole` says of that."""
     folder = data / "appendonlydir"
-    try:
-        lines = (folder / MANIFEST).read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [words[1] for line in lines if (words := line.split())[-1:] == ["i"]]
+    names = _listed(data, "i")
     if not names or not (folder / names[-1]).is_file():
         return None, b"", 0, True
     content = (folder / names[-1]).read_bytes()

@@ -24,10 +24,18 @@ import structlog
 from postino import locks
 from postino.errors import StoreAway
 from postino.paths import Home
-from postino.store.valkey.aof import DAMAGED, cut_damaged_end, damage_within, restore_manifest
+from postino.store.valkey.aof import (
+    DAMAGED,
+    cut_damaged_end,
+    damage_of_base,
+    damage_within,
+    refuse_empty_base,
+    restore_manifest,
+)
 from postino.store.valkey.settings import configuration
 
 LOG_LIMIT = 4 << 20  # bytes of valkey.log above which a launch renames it to valkey.log.1
+FIRST_LOG_BYTES = 16_384  # of a launch: a crash of the server logs much more, later
 LAUNCH_SECONDS = 10.0  # until the server has daemonized: 3 ms on an idle machine
 
 log = structlog.get_logger("postino.store")
@@ -74,6 +82,7 @@ class Server:
             with self._acquire_locks() as descriptors:
                 if descriptors:
                     self._mended(restore_manifest(self._home.data))
+                    refuse_empty_base(self._home.data)
                     self._start(executable, descriptors)
                 return bool(descriptors)
         except OSError as error:
@@ -95,7 +104,9 @@ class Server:
         Blocks for a second per 20 MB if a file is damaged.
         """
         log_tail = self.log_tail()
-        damage = damage_within(self._home.data) if any(words in log_tail for words in DAMAGED) else None
+        damage = damage_of_base(self._home.data, "\n".join(self._logged(FIRST_LOG_BYTES)))
+        if damage is None and any(words in log_tail for words in DAMAGED):
+            damage = damage_within(self._home.data)
         return damage or f"{log_tail}; see {self._log}"
 
     def _mended(self, note: str | None) -> bool:
@@ -172,15 +183,18 @@ class Server:
 
     def log_tail(self) -> str:
         """Return the last warnings logged since the launch, at most three; without warnings, the last lines."""
-        try:
-            with self._log.open("rb") as file:
-                file.seek(max(self._log_start, file.seek(0, os.SEEK_END) - 8192))
-                lines = file.read().decode(errors="replace").splitlines()
-        except OSError:
-            lines = []
-        parsed = [found for line in lines if (found := _LOG_LINE.match(line))]
+        parsed = [found for line in self._logged(-8192) if (found := _LOG_LINE.match(line))]
         warnings = [each["text"] for each in parsed if each["level"] == "#" and "overcommit" not in each["text"]]
         return " | ".join((warnings or [each["text"] for each in parsed])[-3:]) or "it logged nothing"
+
+    def _logged(self, size: int) -> list[str]:
+        """Return what was logged since the launch: the lines in the first `size` bytes, or in the last if negative."""
+        try:
+            with self._log.open("rb") as file:
+                file.seek(self._log_start if size > 0 else max(self._log_start, file.seek(0, os.SEEK_END) + size))
+                return file.read(abs(size)).decode(errors="replace").splitlines()
+        except OSError:
+            return []
 
 
 def program() -> Path:

@@ -14,6 +14,8 @@ const COUNTED = { msg_send: "sent", broadcast: "sent", msg_ack: "acked", msg_dea
 export class EventLog {
   events = []; // oldest first
   added = new Signal();
+  loaded = false; // whether the events of the last minutes come, or have come
+  started = new Signal();
   #last = new EventPlace();
 
   /** Add an event; return false if it is known already, as after a resumed stream. */
@@ -25,6 +27,13 @@ export class EventLog {
     if (this.events.length > KEPT + SLACK) this.events.splice(0, this.events.length - KEPT);
     this.added.emit(event);
     return true;
+  }
+
+  /** The stream of events is connected. */
+  start() {
+    if (this.loaded) return;
+    this.loaded = true;
+    this.started.emit();
   }
 
   /** Accept an event with any ID next: another store may have lower ones. */

@@ -11,6 +11,7 @@ export class Me {
   loaded = false;
   chosen = false; // the user has kept or changed the name
   problem = ""; // why the chosen name cannot be used
+  unknown = ""; // why no name is known yet
   changed = new Signal();
   #api;
   #hiddenAt = 0;
@@ -36,8 +37,9 @@ export class Me {
     let people;
     try {
       people = (await this.#api.people()).items;
-    } catch {
-      return; // it is loaded again with the next connection
+    } catch (error) {
+      if (!this.loaded) this.unknown = error.message;
+      return this.changed.emit(); // it is loaded again with the next connection
     }
     const chosen = load("person");
     const here = people.find((each) => each.here)?.name ?? "";
@@ -71,6 +73,7 @@ export class Me {
 
   #use(name, chosen) {
     this.loaded = true;
+    this.unknown = "";
     this.name = name;
     this.chosen = chosen;
     save("last-person", name);

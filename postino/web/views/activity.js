@@ -18,6 +18,7 @@ const GROUPS = [
 ];
 const CHART_MS = 1_000;
 const RECENT = "in the last ten minutes";
+const UNKNOWN = "–"; // as while Valkey is away when the page is loaded
 const TITLES = { online: "now", unread: "now", sent: RECENT, acknowledged: RECENT, dead: RECENT };
 
 export class ActivityView {
@@ -26,7 +27,7 @@ export class ActivityView {
   #agents;
   #waits;
   #chart = new RateChart();
-  #counts = new Map(Object.keys(TITLES).map((name) => [name, h("dd", { text: "0" })]));
+  #counts = new Map(Object.keys(TITLES).map((name) => [name, h("dd", { text: UNKNOWN })]));
   #filter = h("input", {
     type: "search",
     placeholder: "Filter events",
@@ -74,6 +75,7 @@ export class ActivityView {
     );
     this.#filter.addEventListener("input", () => this.#redraw());
     log.added.on((event) => this.#onAdded(event));
+    log.started.on(() => this.element.isConnected && this.show());
     agents.changed.on(() => this.#drawCounts());
     setInterval(() => this.#drawRates(), CHART_MS);
     this.#drawPause();
@@ -186,7 +188,7 @@ export class ActivityView {
     const total = this.#log.events.length;
     this.#more.hidden = rows < this.#shown || rows >= total;
     write(this.#more, `Show ${STEP} more of ${grouped(Math.min(total, KEPT))}`);
-    this.#empty.hidden = rows > 0;
+    this.#empty.hidden = rows > 0 || !this.#log.loaded;
   }
 
   #drawPause() {
@@ -197,12 +199,13 @@ export class ActivityView {
   }
 
   #drawCounts() {
+    if (!this.#agents.loaded) return;
     write(this.#counts.get("online"), grouped(this.#agents.online));
     write(this.#counts.get("unread"), grouped(this.#agents.unread));
   }
 
   #drawRates() {
-    if (!this.element.isConnected) return;
+    if (!this.element.isConnected || !this.#log.loaded) return;
     const rows = this.#log.rates(Date.now());
     const sum = (kind) => grouped(rows.reduce((total, each) => total + each[kind], 0));
     this.#chart.draw(rows);

@@ -253,6 +253,6 @@ class AllRow {
 
   draw(agents, current) {
     set(this.element, "aria-current", current && "page");
-    write(this.#status, `${grouped(agents.online)} online · ${grouped(agents.unread)} unread`);
+    write(this.#status, agents.loaded ? `${grouped(agents.online)} online · ${grouped(agents.unread)} unread` : "");
   }
 }

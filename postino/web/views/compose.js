@@ -150,7 +150,7 @@ export class Compose {
       event.preventDefault();
       this.#submit();
     });
-    this.#body.addEventListener("keydown", (event) => {
+    this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
       this.#submit();

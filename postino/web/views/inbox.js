@@ -78,6 +78,11 @@ export class InboxView {
     this.#watchAgain();
   }
 
+  /** The daemon answers again. */
+  onConnected() {
+    this.#compose.onConnected();
+  }
+
   /** Select the message `step` rows further. */
   select(step) {
     const rows = this.#rows.values();
@@ -129,7 +134,7 @@ export class InboxView {
     write(this.#summary, loaded ? `${count(open.length, "open message")}${more ? ", and older ones" : ""}` : "");
     const nothing = loaded && !problem;
     this.#empty.hidden = items.length > 0 || nothing;
-    write(this.#empty, problem || (this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
+    write(this.#empty, problem || this.#me.unknown || (this.#me.loaded && !this.#me.name ? "This daemon knows no person yet." : ""));
     this.#drawNothing(nothing && !items.length ? this.#me.name : "");
   }
 

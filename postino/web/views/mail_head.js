@@ -4,6 +4,7 @@ import { h, write } from "../dom.js";
 import { ago, count, place, visible } from "../format.js";
 import { icon } from "../icons.js";
 import { SEARCH_HELP } from "../search.js";
+import { SHARED } from "../state/inbox.js";
 import { load } from "../storage.js";
 import { avatar, avatarOfAll } from "./avatar.js";
 import { ManageAgent } from "./manage_agent.js";
@@ -149,6 +150,7 @@ export class MailHead {
 }
 
 function summaryOfAll(agents) {
+  if (!agents.loaded) return "";
   return `${count(agents.byName.size, "agent")}, ${agents.online} online · ${count(agents.unread, "unread message")}`;
 }
 
@@ -159,15 +161,17 @@ function summaryOfThread(entries) {
   return entries.length ? `${count(entries.length, "message")} · ${names.slice(0, NAMED).join(", ")}${others}` : "";
 }
 
+function presence({ name, online, sessions, lastSeen }) {
+  if (name === SHARED) return "the mailbox of all people";
+  if (online) return sessions > 1 ? `online in ${sessions} sessions` : "online";
+  return lastSeen ? `last seen ${ago(lastSeen)}` : "never seen";
+}
+
 function summary(record, loaded) {
   if (!record) return loaded ? "Not seen yet; mail to this name waits" : ""; // not loaded: the name may be malformed
   const leased = record.messageCount - record.unread;
   return [
-    record.online
-      ? `online${record.sessions > 1 ? ` in ${record.sessions} sessions` : ""}`
-      : record.lastSeen
-        ? `last seen ${ago(record.lastSeen)}`
-        : "never seen",
+    presence(record),
     record.online && record.state !== "unknown" && record.state,
     place(record),
     `${record.unread} unread`,
