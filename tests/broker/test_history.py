@@ -13,7 +13,6 @@ from postino.broker.history_filter import Search
 from postino.history_entry import HistoryPage
 from postino.model import Draft, Sender
 from postino.several import ManyDraft
-from postino.store.history import NEWEST
 from postino.store.lines import HistoryLine
 from postino.store.marks import Marks
 from postino.store.names import AgentEntry
@@ -397,16 +396,3 @@ async def test_messages_that_arrive_between_two_pages_do_not_shift_them(broker: 
     await send(broker, "late")
 
     assert ids(await broker.history.search(limit=2, before=first.before)) == ["m1", "m0"]
-
-
-async def test_the_states_of_messages_to_many_agents_let_others_pass(broker, send) -> None:
-    await send(broker, "m1")
-    (entry,) = (await broker.history._stream.part([], NEWEST, 1)).entries
-    page = asyncio.ensure_future(broker.history._with_states([entry] * 4_000, await broker.agents.names()))
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-    await send(broker, "m2")
-
-    assert not page.done()
-    assert {each.state for each in await page} == {"queued"}

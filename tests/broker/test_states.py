@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ import pytest
 from postino.broker import Broker
 from postino.errors import UnknownMessage
 from postino.model import MessageState
+from postino.store.history import NEWEST
 
 
 def when(text: str | None) -> datetime:
@@ -144,3 +146,16 @@ async def test_an_id_without_a_trace_is_unknown(broker: Broker, send) -> None:
     for agent, id in (("bob", "m2"), ("alice", "m1"), ("nobody", "m1")):
         with pytest.raises(UnknownMessage):
             await broker.mail.state(agent, id)
+
+
+async def test_the_states_of_messages_to_many_agents_let_others_pass(broker, send) -> None:
+    await send(broker, "m1")
+    (entry,) = (await broker.history._stream.part([], NEWEST, 1)).entries
+    page = asyncio.ensure_future(broker.history._with_states([entry] * 4_000, await broker.agents.names()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    await send(broker, "m2")
+
+    assert not page.done()
+    assert {each.state for each in await page} == {"queued"}

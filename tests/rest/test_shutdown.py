@@ -12,6 +12,7 @@ from aiohttp import web
 from postino.rest.answers import Answer
 from postino.rest.connection import HttpConnections
 from postino.rest.policy import Policy
+from tests.waiting import PATIENCE_S
 
 
 async def test_a_request_that_ends_when_the_shutdown_gives_up_is_answered(
@@ -70,10 +71,11 @@ async def test_the_shutdown_waits_for_the_reader_of_a_long_answer(tmp_path: Path
     (connection,) = connections._open
     assert (connection.known is not None) == (before > 0)
 
-    stopping = asyncio.create_task(connection.shutdown(60))
-    waits = not (await asyncio.wait([stopping], timeout=0.2))[0]
-    assert len(await reader.readexactly(length)) == length
-    await stopping
+    async with asyncio.timeout(PATIENCE_S):
+        stopping = asyncio.create_task(connection.shutdown(60))
+        waits = not (await asyncio.wait([stopping], timeout=0.2))[0]
+        assert len(await reader.readexactly(length)) == length
+        await stopping
     writer.close()
     server.close()
     assert waits
