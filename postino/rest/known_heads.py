@@ -1,7 +1,7 @@
 """The heads of requests that aiohttp has parsed and an endpoint has answered: the same bytes are not parsed again.
 
 A client that keeps its connection sends the same head each time, but for the length of a body; to parse one and to make
-its objects is a fifth of a send's work. What is not a known head with its whole body in one piece goes to aiohttp.
+its objects is a twelfth of a send's work. What is not a known head with its whole body in one piece goes to aiohttp.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class KnownHead:
 
 
 class WholeBody(type(EMPTY_PAYLOAD)):  # type: ignore[misc] # which is complete, and waits for nothing
-    """A body that has arrived with its head. aiohttp's own makes eleven objects to wait for the rest."""
+    """A body that has arrived with its head. aiohttp's own is made to wait for the rest, too."""
 
     __slots__ = ("_data",)
 
