@@ -16,9 +16,8 @@ from postino.cli.config import codex_entry, opencode_entry
 from postino.cli.jsonc import Path as Place
 from postino.cli.jsonc import find
 from postino.errors import BadRequest
+from postino.json_text import Json
 from postino.paths import folder
-
-Json = dict[str, Any]
 
 CODEX_HOOKS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "Interrupt", "SessionEnd")
 GEMINI_HOOKS = ("SessionStart", "BeforeAgent", "BeforeModel", "BeforeTool", "AfterTool", "AfterAgent", "SessionEnd")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import App, ComposeResult
@@ -14,6 +14,7 @@ from textual.style import Style
 from textual.widgets import Input, OptionList, Static
 
 from postino.errors import PostinoError
+from postino.json_text import Json
 from postino.tui import rows, views
 from postino.tui.help import Help
 from postino.tui.mailroom import LIVE, LOST, InboxClient, Mailroom
@@ -24,8 +25,6 @@ from postino.tui.terminal import Terminal
 from postino.tui.views import TITLES, Page, Place
 from postino.tui.writing import EVERYONE, Writing
 from postino.values import HUMAN
-
-Json = dict[str, Any]
 
 REFRESH_S = 0.5  # between two times that what is shown is asked for again, however many events there are
 REDRAW_S = 30.0  # between two times that ages are drawn again

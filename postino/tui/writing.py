@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,9 +14,9 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static, TextArea
 
 from postino.client import Client
+from postino.json_text import Json
 from postino.tui.rows import line
 
-Json = dict[str, Any]
 EVERYONE = "all"  # a reserved name: no agent can have it
 
 

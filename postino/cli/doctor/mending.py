@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from postino.cli import skew
 from postino.cli.command import Command, sentence
@@ -18,8 +17,6 @@ from postino.errors import BadRequest, PostinoError
 from postino.home import WRITABLE_BY_OTHERS
 
 MEND_S = 120.0  # for one command of postino
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

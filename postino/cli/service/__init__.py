@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from postino.cli import render
 from postino.cli.command import Command
@@ -16,8 +15,7 @@ from postino.cli.service.definition import MARK, define
 from postino.cli.service.managers import Manager, manager
 from postino.daemon import process
 from postino.errors import BadRequest, Unreachable
-
-Json = dict[str, Any]
+from postino.json_text import Json
 
 ACTIONS = ("install", "uninstall", "status")
 MANAGERS = ("systemd", "launchd")
