@@ -60,7 +60,7 @@ def _install(command: Command, args: argparse.Namespace, found: Manager) -> int:
     text = f"{found.kind} {found.file.name} runs postino: {render.line(info.url or info.socket)}\n"
     if before is not None and before.pid != state.pid:
         text += f"it has taken over from the daemon with pid {before.pid}\n"
-    text += f"{found.hint()}\n`postino service uninstall` undoes it\n"
+    text += f"{found.hint}\n`postino service uninstall` undoes it\n"
     return command.show(args, facts(command, found), text)
 
 
