@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Protocol
 
 import structlog
 
 from postino.broker import Broker
 from postino.claude.hook_events import HookProcess, Turn
+from postino.claude.wake import Wakes
 from postino.clients.events import CLIENTS, ClientEvent
 from postino.clients.wakers import PluginWaker, codex_waker
 from postino.errors import PostinoError
@@ -24,17 +24,10 @@ UNDECIDED = f"{MARK} this session has a mailbox: call msg_whoami"
 _log = structlog.get_logger()
 
 
-class Schedules(Protocol):
-    """Whoever wakes sessions."""
-
-    def schedule(self, connected: ConnectedSession) -> None:
-        """Wake `connected` in the next round if it has mail that it was not notified of."""
-
-
 class ClientTurns:
     """Handles the hook events of Codex, Gemini CLI and opencode on this machine."""
 
-    def __init__(self, broker: Broker, sessions: ConnectedSessions, wakes: Schedules) -> None:
+    def __init__(self, broker: Broker, sessions: ConnectedSessions, wakes: Wakes) -> None:
         self._broker = broker
         self._sessions = sessions
         self._wakes = wakes
