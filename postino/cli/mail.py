@@ -168,7 +168,7 @@ def seconds(text: str) -> float:
 
 def check(command: Command) -> int:
     """Count the unread messages and unseen broadcasts of an agent. The cost does not depend on the counts."""
-    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
+    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME, else you)", named=True)
     args = parser.parse_args(command.argv)
     if (person := command.reader(args)) is not None:
         return people.check(command, args, person)
