@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def broadcast(command: Command) -> int:
     """Send BODY to all agents, including those that join later."""
-    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
+    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else you)")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the broadcast; repeating an id stores nothing new")
     args = parser.parse_args(command.argv)
