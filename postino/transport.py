@@ -49,14 +49,6 @@ class Answer:
             return found
         raise self._error(found)
 
-    def error(self) -> PostinoError:
-        """Return the error in an answer that is none of success."""
-        try:
-            self.payload()
-        except PostinoError as error:
-            return error
-        return PostinoError("the daemon answered what it was not asked")
-
     def _error(self, found: Json) -> PostinoError:
         kind = ERRORS.get(str(found.pop("code", "")), PostinoError)
         message = str(found.pop("error", f"the daemon answered status {self.status}"))
@@ -157,7 +149,7 @@ class Transport:
                 connection.request("GET", target, None, headers)
                 response = connection.getresponse()
                 if response.status != 200:
-                    raise Answer(response.status, response.read(CHUNK)).error()
+                    Answer(response.status, response.read(CHUNK)).payload()
                 while part := response.read1(CHUNK):
                     yield part
             except (OSError, HttpError) as error:

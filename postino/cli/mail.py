@@ -73,10 +73,6 @@ def _note(answer: Json) -> str:
     return f"{render.line(answer['note'])}\n" if answer.get("note") else ""
 
 
-def _similar(names: list[str]) -> str:
-    return f" Similar names: {', '.join(render.line(name) for name in names)}." if names else ""
-
-
 def read(command: Command) -> int:
     """Lease messages, print and flush them, and only then acknowledge: what was not printed is delivered again."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME, else you)", named=True)
@@ -129,7 +125,8 @@ def _unknown(client: Client, name: str) -> str:
     try:
         client.agent(name)
     except UnknownAgent as error:
-        return f"\nNo agent of that name has been seen.{_similar(error.detail.get('names', []))}"
+        similar = ", ".join(map(render.line, error.detail.get("names", [])))
+        return f"\nNo agent of that name has been seen.{f' Similar names: {similar}.' if similar else ''}"
     return ""
 
 

@@ -45,12 +45,7 @@ class Pace(msgspec.Struct, frozen=True):
     stuck: float = 600.0  # that an agent's message was not read
     retry: float = 60.0  # after a failure, then twice as long each time
     longest_retry: float = 900.0
-    hold: float = 60.0  # that the place of the notifier is taken: a send may take 16 of them
-
-    @property
-    def hold_ms(self) -> int:
-        """The same in ms."""
-        return int(self.hold * 1000)
+    hold_ms: int = 60_000  # that the place of the notifier is taken: a send may take 16 s of them
 
 
 class Notifications:

@@ -23,18 +23,13 @@ class Renderer:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-        self._size = 0
+        self.size = 0  # bytes that are kept
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
 
     def __contains__(self, body: str) -> bool:
         """Return whether `body` needs no rendering."""
         return _key(body) in self._kept
-
-    @property
-    def size(self) -> int:
-        """How many bytes are kept."""
-        return self._size
 
     async def one(self, body: str) -> msgspec.Raw:
         """Return the tree of `body` as JSON; after `close` `null`, unless it is kept."""
@@ -89,10 +84,10 @@ class Renderer:
         if key in self._kept:  # two callers asked for the same
             return
         self._kept[key] = tree
-        self._size += len(tree) + _OVERHEAD
-        while self._size > KEPT_BYTES:
+        self.size += len(tree) + _OVERHEAD
+        while self.size > KEPT_BYTES:
             _, oldest = self._kept.popitem(last=False)
-            self._size -= len(oldest) + _OVERHEAD
+            self.size -= len(oldest) + _OVERHEAD
 
 
 def render(body: str) -> bytes:

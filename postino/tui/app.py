@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -46,8 +47,8 @@ class Inbox(App[None]):
         Binding("e", "done"),
         Binding("v", "as_written"),
         Binding("y", "copy"),
-        Binding("s", "search"),
-        Binding("slash", "filter"),
+        Binding("s", "ask('#search')"),
+        Binding("slash", "ask('#filter')"),
         Binding("left_square_bracket", "attention(-1)"),
         Binding("right_square_bracket", "attention(1)"),
         *(Binding(str(number), f"choose({number})") for number in range(1, 6)),
@@ -87,7 +88,7 @@ class Inbox(App[None]):
     async def on_mount(self) -> None:
         """Load, and follow the events."""
         self._list.focus()
-        self._mailroom.follow(self.me, self._on_event, self._on_state)
+        self._mailroom.follow(self.me, lambda _: self._pace.change(), self._on_state)
         self._sight.begin()
         self.set_interval(REFRESH_S, self._refresh)
         self.set_interval(REDRAW_S, self._draw)
@@ -98,9 +99,6 @@ class Inbox(App[None]):
         await self._mailroom.close()
 
     # what is asked for
-
-    def _on_event(self, event: Json) -> None:
-        self._pace.change()
 
     def _on_state(self, state: str) -> None:
         if state == LIVE and self._state != LIVE:
@@ -249,8 +247,8 @@ class Inbox(App[None]):
 
     @on(Input.Submitted, "#search")
     def _on_search(self, event: Input.Submitted) -> None:
-        view = "threads" if self._place.view == "threads" else "messages"
-        self._show(self._place.but(view=view, sought=event.value.strip()))
+        view: views.Name = "threads" if self._place.view == "threads" else "messages"
+        self._show(replace(self._place, view=view, sought=event.value.strip()))
         self._list.focus()
 
     @on(Writing.Send)
@@ -282,11 +280,7 @@ class Inbox(App[None]):
     def _settle(self) -> Json | None:
         """Return the message of the row that is marked, also if nobody was told yet that it is."""
         row = self._list.highlighted_option
-        if (
-            isinstance(row, Row)
-            and row.key != self._chosen
-            and row.key in [views.key(item) for item in self._page.items]
-        ):
+        if isinstance(row, Row) and row.key != self._chosen and row.key in self._page.keys:
             self._choose(row.key)
             self._draw_message()
         return self._item
@@ -363,15 +357,8 @@ class Inbox(App[None]):
             self.copy_to_clipboard(str(item.get("body", "")))
             self._say("copied")
 
-    def action_search(self) -> None:
-        """Ask what to search for."""
-        self._ask("#search")
-
-    def action_filter(self) -> None:
-        """Ask for a part of a name."""
-        self._ask("#filter")
-
-    def _ask(self, field: str) -> None:
+    def action_ask(self, field: str) -> None:
+        """Ask what to search for, or for a part of a name."""
         found = self.query_one(field, Input)
         found.add_class("shown")
         found.focus()
@@ -383,7 +370,7 @@ class Inbox(App[None]):
             each.value = ""
             each.remove_class("shown")
         if self._place.sought:
-            self._show(self._place.but(sought=""))
+            self._show(replace(self._place, sought=""))
         self._list.focus()
 
     def action_attention(self, step: int) -> None:
