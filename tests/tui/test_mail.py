@@ -284,9 +284,6 @@ async def test_broadcasts_have_a_view(open_inbox, client, name) -> None:
         await terminal.shows(f"freeze by {name}", "seen by")
 
 
-HOSTILE = "\x9b2J[@click=app.quit]click[/] [bold]b[/bold] \u202etxet $(reboot) :smile:\ttab"
-
-
 async def test_nothing_in_a_message_is_obeyed(open_inbox, served, client, name) -> None:
     body = "[@click=app.quit]click[/] [bold]b[/bold] $(reboot) :smile: `[red]x[/red]`\ttab"
     client.send(name, body, sender="x.y-z_1", thread="[reverse]t[/] [@click=app.quit]")
