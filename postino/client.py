@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from postino.json_text import Json
 
 LONGEST_WAIT = 60.0  # s of one request
+PAGE = 200  # items of one page, the most that there may be
 RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
@@ -379,6 +380,15 @@ class Client(Calls, PeopleCalls):
     def _settle(self, verb: str, agent: str, asked: Json, consumer: str | None, *, repeat: bool) -> Json:
         body = asked | {"consumer": consumer or self.consumer}
         return self._call("POST", f"messages/{segment(agent, 'name')}/{verb}", body=body, repeat=repeat)
+
+
+def every(page: Callable[..., Json]) -> Iterator[Json]:
+    """Yield the items of all pages of a list; `page` is the method of a client that returns one."""
+    offset, total = 0, 1
+    while offset < total:
+        found = page(limit=PAGE, offset=offset)
+        yield from found["items"]
+        offset, total = offset + len(found["items"]), found["total"] if found["items"] else 0
 
 
 def _unique() -> str:
