@@ -180,15 +180,12 @@ class Transport:
             if not _is_readable(kept.fileno()):
                 return kept
             self.close()  # a connection that the daemon has closed is readable: noticed before the request is sent
-        make: Callable[[float], UnixConnection | TcpConnection] = self._unix if self._path else self._tcp
-        self._connection = opened = self._opened(make, seconds)
+        self._connection = opened = self._opened(self._made, seconds)
         return opened
 
-    def _unix(self, seconds: float) -> UnixConnection:
-        assert self._path is not None
-        return UnixConnection(self._path, seconds)
-
-    def _tcp(self, seconds: float) -> TcpConnection:
+    def _made(self, seconds: float) -> UnixConnection | TcpConnection:
+        if self._path is not None:
+            return UnixConnection(self._path, seconds)
         from postino.tcp_http import TcpConnection  # 20 ms, which a quick command need not pay
 
         return TcpConnection(str(self.address), seconds)

@@ -56,6 +56,7 @@ class Notifications:
     ) -> None:
         self._broker = broker
         self._messenger = messenger
+        self.service = messenger.service  # the names of those that are used
         self._url = url
         self._pace = pace or Pace()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
@@ -65,11 +66,6 @@ class Notifications:
         self._not_before = 0.0  # time.monotonic()
         self._unsaved: Notified | None = None  # the record that could not be stored yet
         self.failure: Failure | None = None  # of the daemon that has the place, as of the last look
-
-    @property
-    def service(self) -> str:
-        """The names of the services that are used."""
-        return self._messenger.service
 
     def note(self, event: Event) -> None:
         """Keep an event that people are notified of. Called with every event."""

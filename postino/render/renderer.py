@@ -66,7 +66,9 @@ class Renderer:
         """Render in the thread; None if `close` comes before that has begun."""
         if self._closed:
             return None
-        future = asyncio.get_running_loop().run_in_executor(self._worker(), render, body)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
+        future = asyncio.get_running_loop().run_in_executor(self._thread, render, body)
         try:
             return await future
         except asyncio.CancelledError:
@@ -74,11 +76,6 @@ class Renderer:
             if not self._closed or (task is not None and task.cancelling()):
                 raise
             return None
-
-    def _worker(self) -> ThreadPoolExecutor:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
-        return self._thread
 
     def _keep(self, key: bytes, tree: bytes) -> None:
         if key in self._kept:  # two callers asked for the same

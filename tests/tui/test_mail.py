@@ -238,7 +238,7 @@ async def test_it_does_not_rest_for_a_load_that_waited_for_the_daemon(daemon, mo
         terminal = Terminal(app, pilot)
         await terminal.shows("live")
         daemon.kill()
-        app._on_event({})
+        app._pace.change()
         await terminal.shows("not connected")
         await asyncio.sleep(1.5)  # two of its three tries meet nobody
         await asyncio.to_thread(daemon.start)
