@@ -22,6 +22,7 @@ from postino.model import Draft, Message, Sender, Sent
 from postino.store.agents import AgentTable
 from postino.store.entries import message, number
 from postino.store.history import NEWEST, HistoryStream
+from postino.tasks import first_of
 
 LOOK_S = 10.0  # between two looks without an event, which a failover may have lost
 AWAY_S = 0.5  # between two looks while the store is away
@@ -82,7 +83,7 @@ class Asks:
                 if left <= 0 or any(each.done() for each in ends):
                     return None
                 if ask.asker == agent:
-                    await _first_of(arrived, ends, min(left, pause))
+                    await first_of(arrived.wait(), ends, min(left, pause))
 
     async def _scan(self, ask: Ask) -> str | None:
         while found := await self._mail.after(ask.asker, ask.place, _PART):
@@ -156,11 +157,3 @@ class Ask:
 def no_reply(seconds: float) -> str:
     """Return what an asker is told without a reply."""
     return f"no reply within {seconds:.0f} s; it will come as ordinary mail: do not ask again"
-
-
-async def _first_of(arrived: asyncio.Event, ends: set[asyncio.Future[Any]], seconds: float) -> None:
-    waiting: asyncio.Future[Any] = asyncio.ensure_future(arrived.wait())
-    try:
-        await asyncio.wait({waiting, *ends}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()

@@ -49,6 +49,7 @@ from postino.rest.rates import Rates
 from postino.rest.records import Nothing
 from postino.rest.route import PLAIN, Route
 from postino.rest.routes import ROUTES
+from postino.tasks import cancelled
 
 Path = Mapping[str, str]  # what a path names, such as `agent`
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -265,9 +266,7 @@ def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[we
     async def run(_: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in works]
         yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancelled(*tasks)
 
     return run
 

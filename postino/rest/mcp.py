@@ -25,6 +25,7 @@ from postino.rest.call import ApiCall
 from postino.rest.connection import HttpConnection, disconnected, is_disconnected
 from postino.rest.events import PING_S, SEND_S, until_ended
 from postino.rest.records import Nothing
+from postino.tasks import first_of
 from postino.values import check_name
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ async def _answer(
     call: ApiCall[Any, Any], exchange: Exchange, *, takes_json: bool, takes_stream: bool
 ) -> web.StreamResponse:
     gone = disconnected(call.request)
-    frame = await _next(exchange, gone, PING_S if takes_stream else None)
+    frame = await first_of(exchange.next(), [gone], PING_S if takes_stream else None)
     if frame is None and gone.done():
         return _nothing()
     response: web.StreamResponse
@@ -201,7 +202,7 @@ async def _answer(
     try:
         if takes_json and frame is not None and (is_answer(frame) or not takes_stream):
             while not is_answer(frame):  # notifications that no stream carries
-                frame = await _next(exchange, gone, None)
+                frame = await first_of(exchange.next(), [gone])
                 if frame is None:
                     return _nothing()
             response = _whole(exchange, frame)
@@ -244,24 +245,13 @@ async def _send_all(
     async with response:
         while True:
             if frame is None:
-                frame = await _next(exchange, gone, None)
+                frame = await first_of(exchange.next(), [gone])
             if frame is None:
                 return False
             await response.send(_encode(frame), event="message")
             if is_answer(frame):
                 return True
             frame = None
-
-
-async def _next(exchange: Exchange, gone: asyncio.Future[None], seconds: float | None) -> Frame | None:
-    """Return the next frame; None if the client has gone or `seconds` have passed."""
-    waiting = asyncio.ensure_future(exchange.next())
-    try:
-        either: set[asyncio.Future[Any]] = {waiting, gone}
-        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else None
-    finally:
-        waiting.cancel()
 
 
 async def _follow(session: HttpSession, response: EventSourceResponse) -> None:

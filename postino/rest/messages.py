@@ -34,6 +34,7 @@ from postino.rest.parts import PartPage, RenderedParts, text_page
 from postino.rest.records import Cleared, NackBody, Nothing, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.roles import PUBLISH
 from postino.several import Delivery, ManyDraft, SentMany, addressed
+from postino.tasks import first_of
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
@@ -233,8 +234,7 @@ async def _poll(
     until = loop.time() + seconds
     with call.ends() as ends:
         while (left := until - loop.time()) > 0:
-            waiting = asyncio.ensure_future(call.broker.mail.wait(agent, left))
-            await _first_of(waiting, ends)
+            await first_of(call.broker.mail.wait(agent, left), ends)
             if call.caller is not None:
                 call.caller.check_valid()
             if any(each.done() for each in ends) or is_disconnected(call.request):
@@ -243,15 +243,6 @@ async def _poll(
             if batch.items:
                 return batch
     return empty
-
-
-async def _first_of(waiting: asyncio.Future[None], ends: set[asyncio.Future[Any]]) -> None:
-    try:
-        await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            await waiting
-    finally:
-        waiting.cancel()
 
 
 def _leased(call: ApiCall[Nothing, Any]) -> tuple[str, str, list[str]]:

@@ -31,6 +31,7 @@ from postino.store.scripts import Script
 from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
 from postino.store.wire import Command, Encoded
+from postino.tasks import cancelled
 
 PART_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
@@ -221,9 +222,7 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._room is not None:
-            self._room.cancel()
-            await asyncio.gather(self._room, return_exceptions=True)
+        await cancelled(self._room)
         for each in self.connections:
             await each.close()
 
