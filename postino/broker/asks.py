@@ -150,10 +150,6 @@ class Ask:
         """Return the answer to the ask, which says so where there is no reply."""
         if reply is not None:
             return msgspec.structs.replace(self.sent, reply=reply)
-        notes = [no_reply(self._waited), *([self.sent.note] if self.sent.note else [])]
-        return msgspec.structs.replace(self.sent, reply=None, note="; ".join(notes))
-
-
-def no_reply(seconds: float) -> str:
-    """Return what an asker is told without a reply."""
-    return f"no reply within {seconds:.0f} s; it will come as ordinary mail: do not ask again"
+        note = f"no reply within {self._waited:.0f} s; it will come as ordinary mail: do not ask again"
+        note += f"; {self.sent.note}" if self.sent.note else ""
+        return msgspec.structs.replace(self.sent, reply=None, note=note)

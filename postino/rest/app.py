@@ -45,6 +45,7 @@ from postino.rest.guard import Guard
 from postino.rest.known_paths import KnownPaths
 from postino.rest.metrics import Metrics, Observe
 from postino.rest.named_tokens import NamedTokens
+from postino.rest.proofs import Proofs
 from postino.rest.rates import Rates
 from postino.rest.records import Nothing
 from postino.rest.route import PLAIN, Route
@@ -77,7 +78,8 @@ def build_app(
     mcp = McpFace(broker, sessions)
     turns, clients = Turns(broker, sessions, wakes), ClientTurns(broker, sessions, wakes)
     metrics = Metrics(broker, sessions)
-    state = AppState(broker, settings, Rates(), turns, clients, Callers(broker, sessions), tokens, mcp, metrics, wakes)
+    callers, proofs = Callers(broker, sessions), Proofs(settings.home.person_key)
+    state = AppState(broker, settings, Rates(), turns, clients, callers, tokens, mcp, metrics, wakes, proofs)
     metrics.streams, wakes.on_wake = lambda: state.streams, metrics.woken
     works, counts = [wakes.run], [state.rates.count, metrics.count]
     if messenger is not None:

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aiohttp import web
@@ -48,42 +49,30 @@ _VIA, _KEY = istr("X-Postino-Via"), istr("Idempotency-Key")  # found in half the
 _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino-Via that are kept
 
 
+@dataclass(eq=False)
 class AppState:
     """The state that all handlers of one application share."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        settings: Settings,
-        rates: Rates,
-        turns: Turns,
-        clients: ClientTurns,
-        callers: Callers,
-        tokens: NamedTokens,
-        mcp: McpFace,
-        metrics: Metrics,
-        wakes: Wakes,
-    ) -> None:
-        self.broker = broker
-        self.settings = settings
-        self.rates = rates
-        self.turns = turns
-        self.clients = clients
-        self.callers = callers
-        self.url: str | None = None  # of the TCP listener, once it is open
-        self.streams = 0  # open event streams
-        self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
-        self.signin_codes = SignInCodes()
-        self.proofs = Proofs(settings.home.person_key)
-        self.tokens = tokens
-        self.mcp = mcp
-        self.metrics = metrics
-        self.wakes = wakes
-        self.renderer = Renderer()
-        self.renderings = LastMinute()
-        self.notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
-        self.stopping = asyncio.Event()
-        self.started = time.monotonic()
+    broker: Broker
+    settings: Settings
+    rates: Rates
+    turns: Turns
+    clients: ClientTurns
+    callers: Callers
+    tokens: NamedTokens
+    mcp: McpFace
+    metrics: Metrics
+    wakes: Wakes
+    proofs: Proofs
+    url: str | None = None  # of the TCP listener, once it is open
+    streams: int = 0  # open event streams
+    streams_as: Counter[str] = field(default_factory=Counter)  # event streams that keep an agent online, by agent
+    signin_codes: SignInCodes = field(default_factory=SignInCodes)
+    renderer: Renderer = field(default_factory=Renderer)
+    renderings: LastMinute = field(default_factory=LastMinute)
+    notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    started: float = field(default_factory=time.monotonic)
 
 
 class ApiCall(Generic[Q, B]):

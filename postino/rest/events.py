@@ -53,10 +53,8 @@ class Filter(msgspec.Struct, frozen=True):
             return False
         if self.agent is None or event.type.startswith("broadcast"):
             return True
-        return any(self._is_agent(event.data.get(role)) for role in ("to", "from", "agent", "old", "reader"))
-
-    def _is_agent(self, name: object) -> bool:
-        return isinstance(name, str) and self.agent is not None and name.lower() == self.agent.lower()
+        names = (event.data.get(role) for role in ("to", "from", "agent", "old", "reader"))
+        return self.agent.lower() in [name.lower() for name in names if isinstance(name, str)]
 
 
 class Start(msgspec.Struct, frozen=True):

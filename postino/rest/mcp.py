@@ -110,7 +110,8 @@ async def _named(call: ApiCall[Any, Any], front: HttpSessions) -> HttpSession:
     id = call.request.headers.get(SESSION)
     if id is None:
         raise BadRequest(f"the header {SESSION} is missing")
-    return front.find(id, _owner(call), call.request.headers.get(VERSION))
+    owner = "" if call.caller is None else call.caller.token.id
+    return front.find(id, owner, call.request.headers.get(VERSION))
 
 
 async def _client(call: ApiCall[Any, Any]) -> Client:
@@ -135,10 +136,6 @@ async def _client(call: ApiCall[Any, Any]) -> Client:
         UNNAMED, named="the name of the token", count_send=lambda: holder.count_send(rate), refused_tools=refused
     )
     return Client(owner=holder.token.id, name=holder.name, key=key, caller=caller)
-
-
-def _owner(call: ApiCall[Any, Any]) -> str:
-    return "" if call.caller is None else call.caller.token.id
 
 
 def _header(request: web.Request, name: str) -> str | None:

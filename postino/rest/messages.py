@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from postino.broker import Broker
 from postino.broker.reach import nobody
 from postino.errors import BadField, LeaseLost, NotAllowed, UnknownGroup, UnknownMessage, naming
 from postino.hint import hint
@@ -214,16 +213,12 @@ async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:
 
 
 async def _lease(call: ApiCall[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:
-    batch = await call.broker.mail.read(agent, consumer, budget=None, **options)
-    if batch.items and is_disconnected(call.request):
-        await _undo(call.broker, batch)
+    """Lease messages; return to the inbox what a client that has gone did not hold before and will not receive."""
+    mail = call.broker.mail
+    batch = await mail.read(agent, consumer, **options)
+    if batch.items and is_disconnected(call.request):  # `ack: now` cannot be undone
+        await mail.undo_read(batch.lease.agent, consumer, [message.id for message in batch.items[batch.resumed :]])
     return batch
-
-
-async def _undo(broker: Broker, batch: Batch) -> None:
-    """Return to the inbox what the client did not hold before and will not receive. `ack: now` cannot be undone."""
-    lease = batch.lease
-    await broker.mail.undo_read(lease.agent, lease.consumer, [message.id for message in batch.items[batch.resumed :]])
 
 
 async def _poll(

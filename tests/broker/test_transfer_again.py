@@ -152,7 +152,7 @@ async def test_mail_that_moves_during_an_export_is_in_it_once(open_broker: Open,
     while items := (await second.mail.peek("bob", 200, len(waiting)))[0]:
         assert not waiting & {each.id for each in items}
         waiting |= {each.id for each in items}
-    dead = {each.id for each in (await second.dead.page("bob", 200, 0))[0]}
+    dead = {each.id for each in (await second.dead.part("bob", 200)).items}
     assert waiting | dead == {*(f"m{number}" for number in range(300)), "new"}
     assert not waiting & dead
     assert (await second.mail.send(Draft(id="next", to="bob", body="x"), CI)).seq == 302
