@@ -202,7 +202,7 @@ class Broker:
     async def health(self) -> Health:
         """Return whether a send would be accepted now; never raises. `valkey` says whether Valkey answers at all."""
         server = "embedded" if self.embedded else without_credentials(self._store.url)
-        answers, refused = await asyncio.gather(_reason(self._store.ping()), self._refused())
+        answers, refused = await asyncio.gather(_reason(self._store.now_ms()), self._refused())
         return Health(
             ok=not (answers or refused),
             valkey=not answers,
@@ -271,7 +271,7 @@ class Broker:
         }
 
 
-async def _reason(call: Awaitable[None]) -> str | None:
+async def _reason(call: Awaitable[object]) -> str | None:
     """Return the sentence with which a call is refused, or None."""
     try:
         await call

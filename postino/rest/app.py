@@ -40,7 +40,7 @@ from postino.notify.notifications import Notifications
 from postino.rest import parse, signin
 from postino.rest.answers import Answer, closing, refusal
 from postino.rest.call import WAITED, ApiCall, AppState
-from postino.rest.connection import LOG, HttpConnection
+from postino.rest.connection import LOG
 from postino.rest.guard import Guard
 from postino.rest.known_paths import KnownPaths
 from postino.rest.metrics import Metrics, Observe
@@ -199,9 +199,8 @@ def _answering(
 
     async def endpoint(path: Path, request: web.Request) -> web.StreamResponse:
         began, is_stream = time.monotonic(), False
-        connection = request.protocol if isinstance(request.protocol, HttpConnection) else None
-        if connection is not None:
-            connection.request_started(request)
+        connection: Any = request.protocol  # an HttpConnection, as in `connection_of`, at less cost
+        connection.request_started(request)
         try:
             result = await serve(path, request)
             if isinstance(result, msgspec.Struct) or not isinstance(result, web.StreamResponse):
@@ -219,8 +218,7 @@ def _answering(
             _log.exception("internal_error", method=request.method, path=request.path)
             return refusal(PostinoError("postino has a bug; the daemon's log has the traceback"))
         finally:
-            if connection is not None:
-                connection.request_finished()
+            connection.request_finished()
             if not is_stream and not (len(request) and WAITED in request):  # a stream ends when its reader wants
                 observe(time.monotonic() - began)
 

@@ -20,7 +20,7 @@ from postino.model import ANONYMOUS, Record, Sender, Via
 from postino.render.renderer import Renderer
 from postino.rest import peer
 from postino.rest.client_process import client_process, client_sessions, is_in_session
-from postino.rest.connection import disconnected, is_unix
+from postino.rest.connection import connection_of
 from postino.rest.last_minute import LastMinute
 from postino.rest.proofs import HEADER, Proofs
 from postino.rest.signin_codes import SignInCodes
@@ -158,7 +158,7 @@ class ApiCall(Generic[Q, B]):
 
     def check_unix(self, refusal: str) -> None:
         """Raise Forbidden with `refusal` unless the call came over the unix socket."""
-        if not is_unix(self.request):
+        if connection_of(self.request).tcp:
             raise Forbidden(refusal)
 
     async def person(self) -> str | None:
@@ -170,7 +170,11 @@ class ApiCall(Generic[Q, B]):
         proof = self.header(HEADER)
         if proof is not None:
             return self.state.proofs.check(proof)
-        if not is_unix(self.request) or is_in_session(self.request) or self.state.callers.is_in_session(self._pid()):
+        if (
+            connection_of(self.request).tcp
+            or is_in_session(self.request)
+            or self.state.callers.is_in_session(self._pid())
+        ):
             return None
         return await self.broker.people.own()
 
@@ -184,7 +188,7 @@ class ApiCall(Generic[Q, B]):
 
         Only a caller on the unix socket can: a web page or another machine cannot connect to that.
         """
-        if not is_unix(self.request) or not is_in_session(self.request):
+        if connection_of(self.request).tcp or not is_in_session(self.request):
             return None
         return await self.state.callers.find(client_process(self.request), client_sessions(self.request), self._pid())
 
@@ -204,7 +208,7 @@ class ApiCall(Generic[Q, B]):
         """
         stopping, ended = asyncio.ensure_future(self.state.stopping.wait()), self.ended()
         try:
-            yield {disconnected(self.request), stopping, ended}
+            yield {connection_of(self.request).disconnected(), stopping, ended}
         finally:
             stopping.cancel()
             ended.cancel()

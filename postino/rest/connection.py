@@ -304,21 +304,13 @@ class HttpConnections:
                 connection.abort()
 
 
-def disconnected(request: web.Request) -> asyncio.Future[None]:
-    """Return a future that is done when the client of `request` has gone. Under another server it is never done."""
-    if isinstance(request.protocol, HttpConnection):
-        return request.protocol.disconnected()
-    return asyncio.get_running_loop().create_future()
+def connection_of(request: web.Request) -> HttpConnection:
+    """Return the connection of a request."""
+    connection = request.protocol
+    assert isinstance(connection, HttpConnection)
+    return connection
 
 
 def is_disconnected(request: web.Request) -> bool:
     """Return whether the client of `request` has gone, as far as the kernel tells."""
-    if isinstance(request.protocol, HttpConnection):
-        return request.protocol.is_disconnected
-    transport = request.transport
-    return transport is None or transport.is_closing()
-
-
-def is_unix(request: web.Request) -> bool:
-    """Return whether `request` came over the unix socket."""
-    return isinstance(request.protocol, HttpConnection) and not request.protocol.tcp
+    return connection_of(request).is_disconnected

@@ -22,7 +22,7 @@ from postino.model import Done
 from postino.rest import parse
 from postino.rest.answers import encoded
 from postino.rest.call import ApiCall
-from postino.rest.connection import HttpConnection, disconnected, is_disconnected
+from postino.rest.connection import connection_of, is_disconnected
 from postino.rest.events import PING_S, SEND_S, until_ended
 from postino.rest.records import Nothing
 from postino.tasks import first_of
@@ -190,7 +190,7 @@ def _stream() -> EventSourceResponse:
 async def _answer(
     call: ApiCall[Any, Any], exchange: Exchange, *, takes_json: bool, takes_stream: bool
 ) -> web.StreamResponse:
-    gone = disconnected(call.request)
+    gone = connection_of(call.request).disconnected()
     frame = await first_of(exchange.next(), [gone], PING_S if takes_stream else None)
     if frame is None and gone.done():
         return _nothing()
@@ -217,8 +217,7 @@ async def _answer(
     finally:
         if exchange.answered:
             (exchange.written if done else exchange.lost)()
-    if isinstance(call.request.protocol, HttpConnection):
-        call.request.protocol.when_unread(exchange.lost)
+    connection_of(call.request).when_unread(exchange.lost)
     return response
 
 

@@ -173,8 +173,7 @@ def _responses(route: Route, named: dict[Any, Json]) -> Json:
         good["content"] = {"text/event-stream": {"schema": _EVENT}}
     found: dict[int, list[str]] = {}
     for code in (*EVERYWHERE, *(WITH_BODY if route.method == "POST" else ()), *route.refusals):
-        if code in ERRORS:
-            found.setdefault(ERRORS[code].http, []).append(code)
+        found.setdefault(ERRORS[code].http, []).append(code)
     bad = {status: _answer(", ".join(codes), named[Refusal]) for status, codes in found.items()}
     bad |= {status: _answer(kind.__doc__.partition("\n")[0], named[kind]) for status, kind in route.bodies.items()}
     return {"200": good} | {str(status): bad[status] for status in sorted(bad)}

@@ -141,12 +141,12 @@ class TransferTable(Table):
 
     async def claude(self) -> AsyncIterator[list[Line]]:
         """Yield the agents that Claude Code sessions become when they are resumed."""
-        cursor: str | int = "0"
+        cursor = "0"
         while True:
             cursor, flat = await self._store.query("HSCAN", self._store.keys.shared("sessions"), cursor, "COUNT", _PAGE)
             found = [(key, value) for key, value in pairs(flat).items() if key.startswith("claude:")]
             yield [stored_lines.claude_line(key, value) for key, value in found]
-            if str(cursor) == "0":
+            if cursor == "0":
                 return
 
     # writing
