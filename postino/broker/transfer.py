@@ -169,9 +169,7 @@ async def _batches(file: ImportFile, lines: AsyncIterator[bytes]) -> AsyncIterat
     about: tuple[str, str] | None = None
     async for raw in lines:
         line = file.read(raw)
-        kind = (type_of(line), getattr(line, "to", ""))
-        if isinstance(line, HistoryLine):
-            kind = (type_of(line), "")
+        kind = type_of(line), "" if isinstance(line, HistoryLine) else getattr(line, "to", "")
         if batch and (kind != about or len(batch) == _BATCH or size + len(raw) > _BATCH_BYTES):
             yield batch
             batch, size = [], 0

@@ -125,21 +125,22 @@ def _noting(make_endpoint: Callable[[], PathEndpoint], known: KnownPaths) -> End
 
 def _endpoint(route: Route, state: AppState, guard: Guard, observe: Observe) -> PathEndpoint:
     """Return the function that answers `route`. What is the same for all its requests is decided here."""
-    takes_body, takes_query = route.method == "POST" and not route.raw, route.query is not Nothing
+    takes_body = route.method == "POST" and not route.raw
     read_body: Callable[[bytes], Any] = parse.plain_text
     if takes_body and route.accepts != PLAIN:
         read_body = parse.Body(route.body).read
     most = state.settings.max_body_bytes
     largest = min(most, route.longest_body or most)
     setting = "POSTINO_MAX_BODY_BYTES" if largest == most else ""
+    broker, kind = state.broker, route.query
     handler, needs_token, is_page = route.handler, route.needs_token, not route.in_api and not route.needs_token
     accepts = route.accepts
     make_call: Callable[..., ApiCall[Any, Any]] = ApiCall  # `ApiCall[Any, Any](...)` would cost a microsecond
-    no_query: Any = NOTHING if route.query is Nothing else route.query()
+    no_query: Any = NOTHING if kind is Nothing else kind()
 
     async def serve(path: Path, request: web.Request) -> object:
         caller = guard.admit(request, needs_token=needs_token, is_page=is_page)
-        call = make_call(state, request, path, no_query, NOTHING, caller)
+        call = make_call(state, broker, request, path, no_query, NOTHING, caller)
         if caller is not None:
             caller.check_role(route.role)
             if route.own:
@@ -154,7 +155,7 @@ def _endpoint(route: Route, state: AppState, guard: Guard, observe: Observe) -> 
         elif request.can_read_body:
             parse.refuse_body(request)
         if "?" in request.raw_path and request.rel_url.raw_query_string:
-            call.query = parse.query(request, route.query) if takes_query else _no_query(request)
+            call.query = _no_query(request) if kind is Nothing else parse.query(request, kind)
         if caller is not None:
             caller.check_valid()  # the body may have taken seconds
         return await handler(call)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
 from aiohttp import web
 from multidict import istr
 
@@ -75,30 +76,19 @@ class AppState:
     started: float = field(default_factory=time.monotonic)
 
 
-class ApiCall(Generic[Q, B]):
+class ApiCall(msgspec.Struct, Generic[Q, B], eq=False):
     """A request that was admitted and parsed: its query and body are records, `path` has what its path names.
 
     `caller` is the holder of a named token; None: any other caller that was admitted, who may do everything.
     """
 
-    __slots__ = ("body", "broker", "caller", "path", "query", "request", "state")
-
-    def __init__(
-        self,
-        state: AppState,
-        request: web.Request,
-        path: Mapping[str, str],
-        query: Q,
-        body: B,
-        caller: Caller | None = None,
-    ) -> None:
-        self.state = state
-        self.broker = state.broker
-        self.request = request
-        self.path = path
-        self.query = query
-        self.body = body
-        self.caller = caller
+    state: AppState
+    broker: Broker
+    request: web.Request
+    path: Mapping[str, str]
+    query: Q
+    body: B
+    caller: Caller | None
 
     def agent(self) -> str:
         """Return the agent named in the path, or raise BadName."""

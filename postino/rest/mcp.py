@@ -239,15 +239,12 @@ async def _send_all(
 ) -> bool:
     """Send frames, the first of which is `frame` if there is one already; return whether the answer was sent."""
     async with response:
-        while True:
-            if frame is None:
-                frame = await first_of(exchange.next(), [gone])
-            if frame is None:
-                return False
+        while frame := frame or await first_of(exchange.next(), [gone]):
             await response.send(_encode(frame), event="message")
             if is_answer(frame):
                 return True
             frame = None
+    return False
 
 
 async def _follow(session: HttpSession, response: EventSourceResponse) -> None:

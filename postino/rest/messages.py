@@ -29,7 +29,7 @@ from postino.model import (
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import is_disconnected
-from postino.rest.parts import PartPage, RenderedParts, text_page
+from postino.rest.parts import PartPage, RenderedParts, page_of, rendered
 from postino.rest.records import Cleared, NackBody, Nothing, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.roles import PUBLISH
 from postino.several import Delivery, ManyDraft, SentMany, addressed
@@ -145,7 +145,8 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
 async def peek(call: ApiCall[RenderedParts, Nothing]) -> PartPage[Message]:
     """List an inbox, oldest first, without leasing."""
     asked = call.query
-    return await text_page(call, await call.broker.mail.part(call.recipient(), asked.limit, asked.place()))
+    found = await call.broker.mail.part(call.recipient(), asked.limit, asked.place())
+    return await rendered(call, page_of(asked, found))
 
 
 async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:

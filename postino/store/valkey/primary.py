@@ -194,7 +194,7 @@ class Primary:
                     answers.append(await done)
                 except (RedisError, OSError, EOFError, ValueError, LookupError, TypeError) as error:
                     errors.append(error)
-                if sum(each.where == answers[-1].where for each in answers) >= needed if answers else False:
+                if answers and sum(each.where == answers[-1].where for each in answers) >= needed:
                     break
         finally:
             await cancelled(*tasks)
