@@ -102,7 +102,7 @@ class Inbox(App[None]):
             side = self.query_one(Side)
             side.agents = await self._mailroom.call(lambda client: client.all_agents())
             if self._place.view == "threads":
-                side.threads = (await self._mailroom.call(lambda client: client.threads()))["items"]
+                side.threads = (await self._mailroom.call(lambda client: client.newest_threads()))["items"]
             failed = False
         except PostinoError as error:
             self._say(error.message)

@@ -38,11 +38,11 @@ class InboxClient(Client):
         """Return a page of the history, newest first, rendered."""
         return self._call("GET", "history", query=asked | {"limit": PAGE, "render": "true"})
 
-    def threads(self) -> Json:
+    def newest_threads(self) -> Json:
         """Return threads, the one with the newest message first; looks on while there is none, so far as it may."""
         answer: Json = {"before": None}
         for _ in range(LOOKS):
-            answer = self._call("GET", "threads", query={"limit": MAX_PAGE, "before": answer["before"]})
+            answer = self.threads(limit=MAX_PAGE, before=answer["before"])
             if answer["items"] or not answer["more"]:
                 break
         return answer
