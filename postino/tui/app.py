@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
+from textual.css.query import NoMatches
 from textual.widgets import Input, OptionList, Static
 
 from postino.errors import PostinoError
@@ -56,16 +58,19 @@ class Inbox(App[None]):
 
     def compose(self) -> ComposeResult:
         """Make the panes."""
+        # held, not looked up: at the end a message may come when its part has left the screen
+        self._side, self._list, self._pane = Side(), Messages(), MessagePane(id="message")
+        self._writing, self._hint = Writing(), Hint()
         yield Top(id="top")
         with Horizontal():
-            yield Side()
+            yield self._side
             with Vertical():
                 yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
-                yield Messages()
-                yield MessagePane(id="message")
+                yield self._list
+                yield self._pane
                 yield Line(id="choices")
-                yield Writing()
-        yield Hint()
+                yield self._writing
+        yield self._hint
 
     async def on_mount(self) -> None:
         """Load, and follow the events."""
@@ -99,10 +104,9 @@ class Inbox(App[None]):
         failed = True
         try:
             await self._shown.refresh(lambda: self._list.marked)
-            side = self.query_one(Side)
-            side.agents = await self._mailroom.call(lambda client: client.all_agents())
+            self._side.agents = await self._mailroom.call(lambda client: client.all_agents())
             if self._place.view == "threads":
-                side.threads = (await self._mailroom.call(lambda client: client.newest_threads()))["items"]
+                self._side.threads = (await self._mailroom.call(lambda client: client.newest_threads()))["items"]
             failed = False
         except PostinoError as error:
             self._say(error.message)
@@ -161,26 +165,22 @@ class Inbox(App[None]):
         return self._shown.page
 
     @property
-    def _list(self) -> Messages:
-        return self.query_one(Messages)
-
-    @property
     def _item(self) -> Json | None:
         """The message that is chosen."""
         return next((item for item in self._page.items if views.key(item) == self._chosen), None)
 
     def _say(self, text: str) -> None:
-        self.query_one(Hint).say(text)
+        self._hint.say(text)
 
     def _draw(self) -> None:
         if not self.query(Side):  # the inbox ends: its parts are gone
             return
-        side = self.query_one(Side)
         state = (rows.line(self.me or "nobody signed in"), self._state)
-        self.query_one(Top).show(self._place, self._shown.person, side.agents, state)
-        side.show(self._place)
-        self._draw_list()
-        self._draw_message()
+        with contextlib.suppress(NoMatches):  # or parts of them
+            self.query_one(Top).show(self._place, self._shown.person, self._side.agents, state)
+            self._side.show(self._place)
+            self._draw_list()
+            self._draw_message()
 
     def _draw_list(self, *, by_key: bool = False) -> None:
         has_left = self._list.draw(self._page.items, self.me, more=self._shown.more, by_key=by_key)
@@ -189,7 +189,7 @@ class Inbox(App[None]):
         self._want_older()
 
     def _draw_message(self) -> None:
-        self.query_one(MessagePane).show(self._item, self._place, self.me, written=self._shows_written)
+        self._pane.show(self._item, self._place, self.me, written=self._shows_written)
         offered = rows.choices(self._item or {})
         self.query_one("#choices", Static).update(offered)
         self.query_one("#choices").display = bool(offered)
@@ -199,7 +199,7 @@ class Inbox(App[None]):
         if key == self._chosen:
             return
         self._chosen, self._shows_written = key, False
-        self.query_one(MessagePane).scroll_home(animate=False)
+        self._pane.scroll_home(animate=False)
         item = self._item
         self._sight.watch(item["id"] if item is not None and rows.is_new(item) else None)
 
@@ -229,7 +229,7 @@ class Inbox(App[None]):
         item = self._item
         if item is not None and item.get("thread") and self._place.view != "threads":
             self._show(Place(view="threads", thread=item["thread"]))
-        self.query_one(MessagePane).focus()
+        self._pane.focus()
 
     @on(Side.Chosen)
     def _on_side(self, event: Side.Chosen) -> None:
@@ -247,7 +247,7 @@ class Inbox(App[None]):
         me = self.me
 
         def end(answer: Json | None) -> None:
-            self.query_one(Writing).end(message.draft, sent=answer is not None)
+            self._writing.end(message.draft, sent=answer is not None)
             if answer is not None:
                 self._say("; ".join([f"sent to {message.to}", *([answer["note"]] if "note" in answer else [])]))
 
@@ -255,11 +255,11 @@ class Inbox(App[None]):
 
     @on(Writing.Begun)
     def _on_begun(self) -> None:
-        self.query_one(Hint).show(writing=True)
+        self._hint.show(writing=True)
 
     @on(Writing.Left)
     def _on_left(self) -> None:
-        self.query_one(Hint).show(writing=False)
+        self._hint.show(writing=False)
         self._list.focus()
 
     @on(Rows.Resized)
@@ -290,7 +290,7 @@ class Inbox(App[None]):
 
     def action_move(self, step: int) -> None:
         """Move through the rows of the list or of the left pane, whichever has the focus."""
-        side = self.query_one(Side).list
+        side = self._side.list
         pane = side if side.has_focus else self._list
         pane.action_cursor_down() if step > 0 else pane.action_cursor_up()
 
@@ -307,7 +307,7 @@ class Inbox(App[None]):
     def action_view(self, view: views.Name) -> None:
         """Show another view."""
         self._show(Place(view=view))
-        (self.query_one(Side).list if view == "threads" else self._list).focus()
+        (self._side.list if view == "threads" else self._list).focus()
 
     def action_reply(self) -> None:
         """Write an answer to the message that is chosen."""
@@ -315,13 +315,13 @@ class Inbox(App[None]):
         if item is not None:
             to = item["to"] if item.get("from") == self.me else item["from"]
             reply_to = item["id"] if item.get("kind") != "broadcast" and "to" in item else None
-            self.query_one(Writing).begin(to, reply_to=reply_to, thread=item.get("thread"))
+            self._writing.begin(to, reply_to=reply_to, thread=item.get("thread"))
 
     def action_write(self) -> None:
         """Write to the agent that is shown, to everyone among the broadcasts, or to anybody."""
-        names = [agent["name"] for agent in self.query_one(Side).agents]
+        names = [agent["name"] for agent in self._side.agents]
         to = EVERYONE if self._place.view == "broadcasts" else self._place.agent
-        self.query_one(Writing).begin(to, thread=self._place.thread, names=names)
+        self._writing.begin(to, thread=self._place.thread, names=names)
 
     def action_choose(self, number: int) -> None:
         """Answer with one of the choices that the sender offers."""
@@ -389,7 +389,7 @@ class Inbox(App[None]):
 
     def action_attention(self, step: int) -> None:
         """Show the next agent that needs attention."""
-        place = self.query_one(Side).next_attention(step)
+        place = self._side.next_attention(step)
         if place is None:
             self._say("nobody needs attention")
         else:
