@@ -14,11 +14,9 @@ from postino.values import HUMAN, MAX_PAGE
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
 
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 LONGEST_WAIT = 60.0  # s of one long poll
 NOTHING: Json = {"ok": True, "cleared": 0}  # as the daemon answers that deleted nothing
@@ -168,7 +166,7 @@ def seconds(text: str) -> float:
 
 def check(command: Command) -> int:
     """Count the unread messages and unseen broadcasts of an agent. The cost does not depend on the counts."""
-    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
+    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME, else you)", named=True)
     args = parser.parse_args(command.argv)
     if (person := command.reader(args)) is not None:
         return people.check(command, args, person)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import App, ComposeResult
@@ -16,6 +16,7 @@ from textual.css.query import NoMatches
 from textual.widgets import Input, OptionList, Static
 
 from postino.errors import PostinoError
+from postino.json_text import Json
 from postino.tui import rows, views
 from postino.tui.help import BINDINGS, Help
 from postino.tui.lists import Messages, Row, Rows
@@ -28,8 +29,6 @@ from postino.tui.terminal import Terminal
 from postino.tui.views import Page, Place
 from postino.tui.writing import EVERYONE, Writing, choose
 from postino.values import HUMAN
-
-Json = dict[str, Any]
 
 REFRESH_S = 0.5  # between two times that what is shown is asked for again, however many events there are
 REDRAW_S = 30.0  # between two times that ages are drawn again

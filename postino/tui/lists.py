@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from textual.content import Content
 from textual.events import Click
@@ -13,9 +12,8 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from postino.json_text import Json
 from postino.tui import rows, views
-
-Json = dict[str, Any]
 
 GAVE_WAY_S = 0.7  # for which a key that was meant for a message that has left may still come
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from postino.client import Client
 from postino.errors import PostinoError, StoreAway, Unreachable
+from postino.json_text import Json
 from postino.values import MAX_PAGE
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 PAGE = 40  # messages of one page

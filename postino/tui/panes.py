@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -16,12 +15,11 @@ from textual.style import Style
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
 
+from postino.json_text import Json
 from postino.tui import body as bodies
 from postino.tui import rows, search, views
 from postino.tui.lists import Row, Rows, fill
 from postino.tui.views import Place
-
-Json = dict[str, Any]
 
 SAID_S = 6.0  # that a sentence is shown
 SUMMARY = "? help  j k move  Enter open  r reply  w write  e done  s search  / filter"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
+from postino.json_text import Json
 from postino.tui import views
 from postino.tui.mailroom import PAGE, Mailroom
 from postino.tui.views import Page, Place
-
-Json = dict[str, Any]
 
 
 class Shown:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from postino.json_text import Json
 from postino.tui.mailroom import PAGE, InboxClient
 from postino.tui.search import asked
 
-Json = dict[str, Any]
 Name = Literal["inbox", "messages", "threads", "broadcasts"]
 
 TITLES: dict[Name, str] = {

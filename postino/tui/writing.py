@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,10 +15,9 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static, TextArea
 
 from postino.client import Client
+from postino.json_text import Json
 from postino.tui.rows import line
 
-Json = dict[str, Any]
-Draft = tuple[str | None, str | None]  # to whom, None: that is asked for; and the id of the message it answers
 EVERYONE = "all"  # a reserved name: no agent can have it
 
 
