@@ -18,6 +18,7 @@ from postino.client import Client
 from postino.json_text import Json
 from postino.tui.rows import line
 
+Draft = tuple[str | None, str | None]  # to whom, None: that is asked for; and the id of the message it answers
 EVERYONE = "all"  # a reserved name: no agent can have it
 
 
