@@ -133,13 +133,14 @@ class Events(EventStream):
             self._subscriptions.discard(subscription)
 
     @contextlib.contextmanager
-    def counted_by(self, count: Callable[[Event], object]) -> Iterator[None]:
-        """Let `count` be one of the counters: a queue for the events, and a task, would cost a send more."""
-        self.counters.append(count)
+    def counted_by(self, *counts: Callable[[Event], object]) -> Iterator[None]:
+        """Let `counts` be counters: a queue for the events, and a task, would cost a send more."""
+        self.counters += counts
         try:
             yield
         finally:
-            self.counters.remove(count)
+            for count in counts:
+                self.counters.remove(count)
 
     @contextlib.contextmanager
     def arrival(self, agent: str) -> Iterator[asyncio.Event]:

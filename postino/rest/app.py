@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -91,8 +90,7 @@ def build_app(
     app[STATE] = state
     app[GUARD] = guard
     app[KNOWN] = known = KnownPaths()
-    app.cleanup_ctx.append(_counting(broker, *counts))
-    app.cleanup_ctx.append(_background(*works))
+    app.cleanup_ctx.append(_running(broker, works, counts))
     app.on_shutdown.append(_stop)
     for route in ROUTES:
         observe = metrics.of_route(route.method, route.path)
@@ -261,25 +259,16 @@ def _expect_handler(guard: Guard, needs_token: bool = True) -> Callable[[web.Req
     return answer_expect
 
 
-def _background(*works: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return a cleanup context that runs `works` while the application runs."""
+def _running(
+    broker: Broker, works: Sequence[Callable[[], Coroutine[Any, Any, None]]], counts: Sequence[Callable[[Event], None]]
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return a cleanup context: while the application runs, so do `works`, and `counts` are called with every event."""
 
     async def run(_: web.Application) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in works]
-        yield
-        await cancelled(*tasks)
-
-    return run
-
-
-def _counting(broker: Broker, *counts: Callable[[Event], None]) -> Callable[[web.Application], AsyncIterator[None]]:
-    """Return a cleanup context in which `counts` are called with every event while the application runs."""
-
-    async def run(_: web.Application) -> AsyncIterator[None]:
-        with contextlib.ExitStack() as counted:
-            for count in counts:
-                counted.enter_context(broker.events.counted_by(count))
+        with broker.events.counted_by(*counts):
+            tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in works]
             yield
+            await cancelled(*tasks)
 
     return run
 

@@ -190,6 +190,8 @@ def _stream() -> EventSourceResponse:
 async def _answer(
     call: ApiCall[Any, Any], exchange: Exchange, *, takes_json: bool, takes_stream: bool
 ) -> web.StreamResponse:
+    from postino.mcp.http_sessions import http_status
+
     gone = connection_of(call.request).disconnected()
     frame = await first_of(exchange.next(), [gone], PING_S if takes_stream else None)
     if frame is None and gone.done():
@@ -202,14 +204,14 @@ async def _answer(
                 frame = await first_of(exchange.next(), [gone])
                 if frame is None:
                     return _nothing()
-            response = _whole(exchange, frame)
-            await response.prepare(call.request)
+            response = _json(frame, http_status(frame) if exchange.session.modern else 200)
         else:
             response = _stream()
-            _name_session(exchange, response)
-            await response.prepare(call.request)
-            if not await _send_all(exchange, response, frame, gone):
-                return response
+        if not exchange.session.modern:
+            response.headers[SESSION] = exchange.session.id
+        await response.prepare(call.request)
+        if isinstance(response, EventSourceResponse) and not await _send_all(exchange, response, frame, gone):
+            return response
         await response.write_eof()
         done = not is_disconnected(call.request)
     except (ConnectionError, TimeoutError):
@@ -219,19 +221,6 @@ async def _answer(
             (exchange.written if done else exchange.lost)()
     connection_of(call.request).when_unread(exchange.lost)
     return response
-
-
-def _whole(exchange: Exchange, frame: Frame) -> web.Response:
-    from postino.mcp.http_sessions import http_status
-
-    response = _json(frame, http_status(frame) if exchange.session.modern else 200)
-    _name_session(exchange, response)
-    return response
-
-
-def _name_session(exchange: Exchange, response: web.StreamResponse) -> None:
-    if not exchange.session.modern:
-        response.headers[SESSION] = exchange.session.id
 
 
 async def _send_all(
