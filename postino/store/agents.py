@@ -10,7 +10,7 @@ import msgspec
 
 from postino.event_place import stream_parts
 from postino.model import Activity, Agent, Check, Kind, iso
-from postino.store.entries import alias_target, pairs
+from postino.store.entries import alias_target, decoded, pairs
 from postino.store.keys import PER_AGENT
 from postino.store.names import AgentEntry, Names
 from postino.store.store import Limits, Store, Table
@@ -34,10 +34,7 @@ class _Place(msgspec.Struct):
 
 
 def _place(session: str | None) -> _Place:
-    try:
-        found = msgspec.json.decode(session, type=_Place) if session else _Place()
-    except msgspec.MsgspecError:  # another program damaged the record
-        return _Place()
+    found = decoded(session, _Place) or _Place()
     return _Place(*(each and visible(each)[:LONGEST_PLACE] for each in (found.client, found.directory)))
 
 

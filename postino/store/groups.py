@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import msgspec
 
 from postino.model import Activity, Sender, digest, iso
 from postino.several import Delivery, ManyDraft, Member
-from postino.store.entries import Extras, digested, encoded, packed, pairs
+from postino.store.entries import Extras, decoded, digested, encoded, packed, pairs
 from postino.store.spellings import present_names
 from postino.store.store import Table, accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
@@ -30,10 +29,8 @@ class GroupEntry(msgspec.Struct):
 
 def group_entry(record: str | None) -> GroupEntry | None:
     """Return what a record tells, as lua/lib/group.lua takes it; None for none, and for one that a disk has altered."""
-    with contextlib.suppress(msgspec.MsgspecError):
-        found = msgspec.json.decode(record or "", type=GroupEntry)
-        return found if found.members and 0 <= found.since < _TIMES_END else None
-    return None
+    found = decoded(record, GroupEntry)
+    return found if found and found.members and 0 <= found.since < _TIMES_END else None
 
 
 class Moved(Exception):
