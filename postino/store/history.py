@@ -106,10 +106,10 @@ class HistoryStream(Table):
         """Record, once per store, that every later entry is in the index. Repeating does nothing."""
         await self._store.run("index_history", "", {})
 
-    async def trim(self) -> int:
-        """Drop every entry older than one time to live; return how many. A send trims by whole stream nodes only."""
+    async def trim(self) -> None:
+        """Drop every entry older than one time to live. A send trims by whole stream nodes only."""
         oldest = await self._store.now_ms() - self._limits.ttl_ms
-        return int(await self._store.call("XTRIM", self._store.keys.shared("history"), "MINID", max(0, oldest)))
+        await self._store.call("XTRIM", self._store.keys.shared("history"), "MINID", max(0, oldest))
 
     async def _scanned(self, before: str, count: int, *, note: bool) -> HistoryPart:
         found = await self._newest(self._store.keys.shared("history"), before, "-", count)
