@@ -271,8 +271,8 @@ def merged(query: S, body: S) -> S:
     return type(query)(**found)
 
 
-def required(value: str | None, field: str) -> str:
-    """Return `value`, or raise BadField if it is None."""
-    if value is None:
-        raise BadField(f"{field} is missing", field=field)
-    return value
+def required(consumer: str | None) -> str:
+    """Return `consumer`, or raise BadField if it is None."""
+    if consumer is None:
+        raise BadField("consumer is missing", field="consumer")
+    return consumer

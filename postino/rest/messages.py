@@ -120,7 +120,7 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
     if sender.name == ANONYMOUS:
         raise BadField("from is missing: the reply goes to the agent that it names", field="from")
     consumer, ack_now = call.consumer(asked.consumer), asked.ack != "lease"
-    consumer = (consumer or f"c-{secrets.token_hex(8)}") if ack_now else required(consumer, "consumer")
+    consumer = (consumer or f"c-{secrets.token_hex(8)}") if ack_now else required(consumer)
     call.request[WAITED] = True
     mail = call.broker.mail
 
@@ -242,7 +242,7 @@ async def _poll(
 
 
 def _leased(call: ApiCall[Nothing, Any]) -> tuple[str, str, list[str]]:
-    return call.agent(), required(call.consumer(call.body.consumer), "consumer"), call.body.ids
+    return call.agent(), required(call.consumer(call.body.consumer)), call.body.ids
 
 
 def _answer(done: Done) -> Done | web.Response:

@@ -42,12 +42,10 @@ class NotifierTable:
         mine, state, now = await self._store.run("take_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms})
         return bool(mine), decoded(state, Notified) or Notified(), int(now)
 
-    async def save(self, notified: Notified, hold_ms: int) -> bool:
+    async def save(self, notified: Notified, hold_ms: int) -> None:
         """Store what people were notified of and keep the place for `hold_ms`, or give it up with 0.
 
-        Returns False if another daemon has it.
+        Nothing is done if another daemon has it.
         """
         state = msgspec.json.encode(notified).decode()
-        return bool(
-            await self._store.run("save_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms, "state": state})
-        )
+        await self._store.run("save_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms, "state": state})
