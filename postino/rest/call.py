@@ -8,7 +8,6 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -50,8 +49,7 @@ _VIA, _KEY = istr("X-Postino-Via"), istr("Idempotency-Key")  # found in half the
 _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino-Via that are kept
 
 
-@dataclass(eq=False)
-class AppState:
+class AppState(msgspec.Struct, eq=False):
     """The state that all handlers of one application share."""
 
     broker: Broker
@@ -67,13 +65,15 @@ class AppState:
     proofs: Proofs
     url: str | None = None  # of the TCP listener, once it is open
     streams: int = 0  # open event streams
-    streams_as: Counter[str] = field(default_factory=Counter)  # event streams that keep an agent online, by agent
-    signin_codes: SignInCodes = field(default_factory=SignInCodes)
-    renderer: Renderer = field(default_factory=Renderer)
-    renderings: LastMinute = field(default_factory=LastMinute)
+    streams_as: Counter[str] = msgspec.field(
+        default_factory=Counter
+    )  # event streams that keep an agent online, by agent
+    signin_codes: SignInCodes = msgspec.field(default_factory=SignInCodes)
+    renderer: Renderer = msgspec.field(default_factory=Renderer)
+    renderings: LastMinute = msgspec.field(default_factory=LastMinute)
     notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    started: float = field(default_factory=time.monotonic)
+    stopping: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    started: float = msgspec.field(default_factory=time.monotonic)
 
 
 class ApiCall(msgspec.Struct, Generic[Q, B], eq=False):
