@@ -67,7 +67,7 @@ class AppState(msgspec.Struct, eq=False):
     streams: int = 0  # open event streams
     streams_as: Counter[str] = msgspec.field(
         default_factory=Counter
-    )  # event streams that keep an agent online, by agent
+    )  # those that keep an agent online, by agent
     signin_codes: SignInCodes = msgspec.field(default_factory=SignInCodes)
     renderer: Renderer = msgspec.field(default_factory=Renderer)
     renderings: LastMinute = msgspec.field(default_factory=LastMinute)
