@@ -17,7 +17,7 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from postino.transport import Json
+    from postino.json_text import Json
 
 RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
@@ -178,6 +178,7 @@ class Client(Calls, PeopleCalls, AskCalls):
         *,
         agent: str | None = None,
         with_: str | None = None,
+        thread: str | None = None,
         q: str | None = None,
         id: str | None = None,
         before: str | None = None,
@@ -185,9 +186,17 @@ class Client(Calls, PeopleCalls, AskCalls):
         render: bool = False,
     ) -> Json:
         """List accepted messages and broadcasts, newest first. The answer's `before` gives the next page."""
-        asked = {"agent": agent, "with": with_, "q": q, "id": id, "before": before, "limit": limit}
+        asked = {"agent": agent, "with": with_, "thread": thread, "q": q, "id": id, "before": before, "limit": limit}
         asked["render"] = "true" if render else None
         return self._call("GET", "history", query=asked)
+
+    def threads(self, *, agent: str | None = None, before: str | None = None, limit: int | None = None) -> Json:
+        """List threads, the one with the newest message first. The answer's `before` gives the next page."""
+        return self._call("GET", "threads", query={"agent": agent, "before": before, "limit": limit})
+
+    def thread(self, thread: str, *, before: str | None = None, limit: int | None = None) -> Json:
+        """Return the newest messages of a thread, oldest first. The answer's `before` gives those before them."""
+        return self._call("GET", f"threads/{segment(thread, 'thread')}", query={"before": before, "limit": limit})
 
     def check(self, agent: str) -> Json:
         """Count what an agent can read now."""

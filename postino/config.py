@@ -99,6 +99,7 @@ class Knob:
         return (self.variable, f"{self.variable}_FILE") if self.name in SECRET else (self.variable,)
 
 
+AGENT_NAME = "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit, and not all, human, system or postino"
 KNOBS: tuple[Knob, ...] = (
     Knob(
         "valkey_url",
@@ -132,8 +133,8 @@ KNOBS: tuple[Knob, ...] = (
         "Bearer token of every TCP request; a named token is accepted too",
         word,
     ),
-    Knob("agent_name", "an agent name", "Name of this session, instead of a derived one", check_name),
-    Knob("human_name", "an agent name", "Name of the person whose daemon this is; unset: the login name", check_name),
+    Knob("agent_name", AGENT_NAME, "Name of this session, instead of a derived one", check_name),
+    Knob("human_name", AGENT_NAME, "Name of the person whose daemon this is; unset: the login name", check_name),
     Knob(
         "msg_ttl",
         "1 to 31536000 s",

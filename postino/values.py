@@ -113,8 +113,8 @@ def check_choices(values: list[str], field: str = "choices") -> list[str]:
     """Return `values`, or raise BadField if they cannot be shown as buttons."""
     if not 1 <= len(values) <= MAX_CHOICES:
         raise BadField(f"{field}: there must be 1 to {MAX_CHOICES} of them, not {len(values)}", field=field)
-    for each in values:
-        check_title(each, field, longest=MAX_CHOICE)
+    for at, each in enumerate(values):
+        check_title(each, f"{field}[{at}]", longest=MAX_CHOICE)
     if len(set(values)) < len(values):
         raise BadField(f"{field}: two of them are the same", field=field)
     return values
@@ -149,7 +149,10 @@ def check_any_name(value: str, field: str) -> str:
     """Return `value`, or raise BadName if it is not a name. Reserved names pass: `system` sends notices."""
     rest = value.replace("-", "0").replace(".", "0").replace("_", "0")
     if not (value.isascii() and rest.isalnum() and value[0].isalnum() and len(value) <= 64):  # NAME_PATTERN, without re
-        raise BadName(f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit", field=field)
+        given = f"not {visible(repr(value))}" if len(value) <= 64 else f"it has {len(value)} characters"
+        raise BadName(
+            f"{field} must be 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or digit; {given}", field=field
+        )
     return value
 
 

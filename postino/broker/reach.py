@@ -32,7 +32,7 @@ def reach_person(name: str, *, online: bool, away_s: float) -> str:
     if online:
         return "a person, who is there: will see it in the inbox"
     since = "" if away_s > NEVER_S else f", away for {duration(away_s)}"
-    return f"a person{since}: will see it in the inbox, within 30 days"
+    return f"a person{since}: the message waits in the inbox for 30 days"
 
 
 def nobody(near: list[str], online: list[str]) -> str:

@@ -10,16 +10,13 @@ from postino.errors import PostinoError
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 
 def broadcast(command: Command) -> int:
     """Send BODY to all agents, including those that join later."""
-    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else anonymous)")
+    parser = command.parser(agent="the sender (default: POSTINO_AGENT_NAME, else that of the session, else you)")
     body.add_options(parser)
     parser.add_argument("--id", help="the id of the broadcast; repeating an id stores nothing new")
     args = parser.parse_args(command.argv)

@@ -16,9 +16,7 @@ from postino.errors import BadField, PostinoError, Unreachable
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 STORE = "POSTINO_VALKEY_URL"
 
@@ -238,8 +236,13 @@ def serve(command: Command) -> int:
     with lean():
         from postino.daemon.serve import main
 
-    code = main(command.settings, supervised=args.supervised)
+    say = _say if sys.stderr.isatty() else None
+    code = main(command.settings, supervised=args.supervised, say=say)
     sys.stdout.flush()
     sys.stderr.flush()
     # everything is closed; unloading the MCP SDK's 1,000 modules would take another second
     os._exit(code)
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"postino: {render.line(sentence)}\n")

@@ -8,11 +8,8 @@ from postino.errors import BadRequest, UnknownGroup
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 VERBS = ("join", "leave", "members")
 PAGE = 200  # groups of one call
@@ -20,14 +17,16 @@ PAGE = 200  # groups of one call
 
 def groups(command: Command) -> int:
     """List the groups, show the members of one, or let an agent join or leave one."""
-    parser = command.parser(agent="who joins or leaves (default: POSTINO_AGENT_NAME, else the agent of the session)")
+    parser = command.parser(
+        agent="who joins or leaves (default: POSTINO_AGENT_NAME, else that of the session, else you)"
+    )
     parser.add_argument("verb", nargs="?", choices=VERBS, metavar="VERB", help=f"{', '.join(VERBS)}; without: list")
     parser.add_argument("group", nargs="?", metavar="GROUP", help="the group, with or without its #")
     args = parser.parse_args(command.argv)
     if args.verb and not args.group:
         raise BadRequest(f"group name missing: give it, as in `postino groups {args.verb} team` (a shell takes # off)")
     if args.verb in ("join", "leave"):
-        name = command.own_name(args)
+        name = command.writer_name(args)
         with command.client() as client:
             answer = (client.join if args.verb == "join" else client.leave)(args.group.removeprefix("#"), name)
         if answer.get("note"):

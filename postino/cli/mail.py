@@ -1,4 +1,4 @@
-"""The commands send, read, check, history, dead and clear."""
+"""The commands send, read, check, dead and clear."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from postino.values import HUMAN, MAX_PAGE
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
 
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 LONGEST_WAIT = 60.0  # s of one long poll
 NOTHING: Json = {"ok": True, "cleared": 0}  # as the daemon answers that deleted nothing
@@ -168,7 +166,7 @@ def seconds(text: str) -> float:
 
 def check(command: Command) -> int:
     """Count the unread messages and unseen broadcasts of an agent. The cost does not depend on the counts."""
-    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME)", named=True)
+    parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME, else you)", named=True)
     args = parser.parse_args(command.argv)
     if (person := command.reader(args)) is not None:
         return people.check(command, args, person)
@@ -178,45 +176,6 @@ def check(command: Command) -> int:
     unread = render.count(answer["unreadMessages"], "unread message")
     unseen = render.count(answer["unseenBroadcasts"], "unseen broadcast")
     return command.show(args, answer, f"{render.line(answer['agent'])}: {unread}, {unseen}\n")
-
-
-def history(command: Command) -> int:
-    """List messages and broadcasts with their states, the newest last; as JSON the newest first, as the API does."""
-    parser = command.parser(agent="only what this agent sent or received")
-    parser.add_argument("--with", dest="with_", metavar="NAME", help="only between --agent and this agent")
-    parser.add_argument("--search", metavar="TEXT", help="only what contains TEXT or has the id TEXT")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N entries")
-    parser.add_argument("--before", metavar="ENTRY", help="only what is older than this entry of the previous page")
-    args = parser.parse_args(command.argv)
-    asked = {"agent": args.agent, "with_": args.with_, "q": args.search, "before": args.before, "limit": args.limit}
-    with command.client() as client:
-        answer = _search(client, asked)
-    text = render.history(answer["items"], command.ink)
-    if answer.get("more"):
-        text = f"For older ones: {render.line(_older(args, answer.get('before')))}\n\n{text}"
-    return command.show(args, answer, text, pages=True)
-
-
-def _search(client: Client, asked: Json) -> Json:
-    """Ask for page after page until something fits or there is nothing older; `looked` then counts all of them."""
-    looked = 0
-    with streams.Progress() as progress:
-        while True:
-            answer = client.history(**asked)
-            looked += answer.get("looked", 0)
-            if answer["items"] or not answer.get("more"):
-                return answer | {"looked": looked}
-            asked["before"] = answer["before"]
-            progress.show(f"looked at {looked:,} messages, none fits yet; going on (Ctrl-C ends it)")
-
-
-def _older(args: argparse.Namespace, before: object) -> str:
-    """Return the command for the next page: the same options, further back."""
-    given = {"agent": args.agent, "with": args.with_, "search": args.search, "limit": args.limit, "before": before}
-    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    import shlex
-
-    return shlex.join(["postino", "history", *options])
 
 
 def dead(command: Command) -> int:

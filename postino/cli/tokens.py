@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from typing import Any
 
 from postino.cli import render, terminal
 from postino.cli.command import Command
 from postino.errors import BadRequest
-
-Json = dict[str, Any]
+from postino.json_text import Json
 
 ACTIONS = ("create", "list", "revoke")
 ROLES = {  # role -> what it may do
@@ -46,7 +44,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.action != "list" and not args.name:
         raise BadRequest(f"name missing: give it as in `postino token {args.action} ci`", field="name")
     if args.action == "create" and not args.role:
-        raise BadRequest(f"role missing: give --role {', --role '.join(ROLES)}", field="role")
+        raise BadRequest(
+            f"role missing: give {' or '.join(f'--role {role} ({what})' for role, what in ROLES.items())}", field="role"
+        )
     if args.action != "create" and (args.role or args.ttl):
         raise BadRequest("--role and --ttl are for `postino token create`")
     if args.action == "create" and args.id:

@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -25,6 +25,7 @@ from postino.daemon.sockets import bind_tcp, bind_unix
 from postino.daemon.supervision import Supervisor, shorten_log
 from postino.notify.messenger import Messenger
 from postino.rest.named_tokens import NamedTokens
+from postino.tasks import cancelled
 
 FILES = 65_536
 HOME_S = 0.5  # between two checks that the home is still there
@@ -33,9 +34,10 @@ OTHER_S = 15.0  # for another daemon that holds the lock to become healthy
 _log = structlog.get_logger()
 
 
-def main(settings: Settings, *, supervised: bool = False) -> int:
+def main(settings: Settings, *, supervised: bool = False, say: Callable[[str], object] | None = None) -> int:
     """Serve `settings.home` until SIGTERM or SIGINT; return at once if another daemon serves it.
 
+    That is told to `say`, in a sentence for a person, or else logged.
     With `supervised` this daemon replaces another one, and ends the embedded Valkey with itself: whoever runs it, a
     service manager or a container, ends or waits for every process that it started.
 
@@ -58,7 +60,7 @@ def main(settings: Settings, *, supervised: bool = False) -> int:
         shorten_log(settings.home)
     lock = process.take_over(settings.home) if supervised else _lock_home(settings)
     if lock is None:
-        _log.info("already_served", home=str(settings.home.root))
+        _tell_already_served(settings, say)
         return 0
     try:
         remembered = home_store.read(settings.home)
@@ -68,6 +70,18 @@ def main(settings: Settings, *, supervised: bool = False) -> int:
     finally:
         lock.release()
     return 0
+
+
+def _tell_already_served(settings: Settings, say: Callable[[str], object] | None) -> None:
+    info = process.read_info(settings.home)
+    if say is None:
+        _log.info("already_served", home=str(settings.home.root), pid=info and info.pid)
+        return
+    there = f" (pid {info.pid}, {info.url or 'without TCP'})" if info else ""
+    say(
+        f"a daemon runs already for {settings.home.root}{there}, so none was started; "
+        "`postino logs --follow` shows its log, `postino down` stops it"
+    )
 
 
 def _raise_file_limit() -> None:
@@ -112,7 +126,7 @@ async def serve(
             broker = await _open_broker(settings, stop, remembered)
         finally:
             await importing
-        from postino.daemon.http_face import cancelled, listening
+        from postino.daemon.http_face import listening
         from postino.rest.app import STATE, build_app
 
         if broker is None:
@@ -188,8 +202,7 @@ async def _open_broker(
     stopped.cancel()
     if opening.done():
         return opening.result()
-    opening.cancel()
-    await asyncio.gather(opening, return_exceptions=True)
+    await cancelled(opening)
     return None
 
 

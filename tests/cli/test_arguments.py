@@ -94,3 +94,13 @@ def test_an_ordinary_command_line_needs_no_argparse(name: str, argv: list[str], 
 def test_all_else_is_for_argparse(argv: list[str]) -> None:
     with pytest.raises(NotPlain):
         plain_values(PARSERS["send"].added, argv)
+
+
+def test_a_name_that_is_none_is_told_with_what_a_name_is(postino) -> None:
+    rule = "1 to 64 of A-Z a-z 0-9 . _ -"
+    said = postino.no(2, "send", "my agent", "hello")
+    assert said == f"to must be {rule} and begin with a letter or digit; not 'my agent'"
+    assert postino.no(2, "send", "x" * 65, "hello").endswith("; it has 65 characters")
+    assert rule in postino.no(2, "whoami", POSTINO_AGENT_NAME="my agent")
+    assert "not all, human, system" in postino.no(2, "whoami", POSTINO_AGENT_NAME="human")
+    assert postino.no(2, "send", "bob", "hi", "--choice", "yes", "--choice", "y" * 41).startswith("choices[1] has 41 ")

@@ -13,7 +13,7 @@ from postino import cli
 from postino.cli.command import OTHER_WORDS
 
 DAEMON = ["up", "down", "status", "serve", "open", "doctor"]
-MAIL = ["send", "read", "check", "history", "dead", "clear", "broadcast", "broadcasts", "watch"]
+MAIL = ["send", "read", "check", "history", "threads", "dead", "clear", "broadcast", "broadcasts", "watch"]
 COMMANDS = [*DAEMON, *MAIL, "agents", "rename", "install", "uninstall", "service", "mcp", "config", "demo", "help"]
 HEAVY = {"aiohttp", "redis", "mcp", "msgspec", "structlog", "asyncio", "argparse", "http.client", "ssl", "subprocess"}
 
@@ -52,7 +52,7 @@ def test_an_unknown_command_names_the_nearest(bare) -> None:
 
 @pytest.mark.parametrize(
     ("word", "meant"),
-    [("start", "up"), ("stop", "down"), ("threads", "history"), ("peek", "read --peek"), ("ack", "done")],
+    [("start", "up"), ("stop", "down"), ("thread", "threads"), ("peek", "read --peek"), ("ack", "done")],
 )
 def test_another_word_for_a_command_names_that_command(bare, word: str, meant: str) -> None:
     assert bare.no(2, word) == f"there is no command '{word}'; did you mean `postino {meant}`?"

@@ -1,4 +1,4 @@
-"""The command line's `history`: what became of each message, page by page."""
+"""The command line's `history` and `threads`: what became of each message, page by page."""
 
 from __future__ import annotations
 
@@ -36,6 +36,47 @@ def test_the_hint_of_history_asks_the_same_question_further_back(postino) -> Non
     older = postino.ok(*shlex.split(command)[1:])
     assert [line.strip() for line in older.splitlines() if line.startswith("    ")] == ["-x entry's 0"]
     assert "Older" not in older
+
+
+def test_threads_lists_the_conversations_with_the_newest_last(postino) -> None:
+    postino.ok("send", "m41-bob", "first", "--from", "m41-ada", "--thread", "m41 one", "--id", "m41-1")
+    postino.ok("send", "m41-bob", "other", "--from", "m41-ada", "--thread", "m41-two")
+    postino.ok("reply", "m41-1", "second", "--from", "m41-bob")
+    postino.ok("read", "m41-bob", "--limit", "1")
+    lines = postino.ok("threads", "--agent", "m41-ada").splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["THREAD", "m41-two", "m41 one", "", lines[-1]]
+    assert lines[2].startswith("m41 one  2, 1 waiting  m41-ada, m41-bob  ")
+    found = postino.json("threads", "--agent", "m41-ada")["items"]
+    assert [(each["thread"], each["messages"], each["waiting"]) for each in found] == [
+        ("m41 one", 2, 1),
+        ("m41-two", 1, 1),
+    ]
+    assert postino.ok("threads", "--agent", "m41-nobody").startswith("No threads. ")
+
+
+def test_threads_prints_one_as_history_does(postino) -> None:
+    postino.ok("send", "m42-bob", "first", "--from", "m42-ada", "--thread", "-m42 / 100%")
+    postino.ok("send", "m42-bob", "no part of it", "--from", "m42-ada")
+    postino.ok("send", "m42-ada", "second", "--from", "m42-bob", "--thread", "-m42 / 100%")
+    for asked in (("threads", "--", "-m42 / 100%"), ("history", "--thread=-m42 / 100%")):
+        text = postino.ok(*asked)
+        assert [line.strip() for line in text.splitlines() if line.startswith("    ")] == ["first", "second"]
+    assert [each["body"] for each in postino.json("history", "--thread=-m42 / 100%", "--agent", "m42-bob")["items"]]
+    assert postino.ok("threads", "m42-none") == "No messages or broadcasts match.\n"
+    assert "`postino history` takes both" in postino.no(2, "threads", "m42", "--agent", "m42-ada")
+
+
+def test_the_hints_of_threads_ask_the_same_question_further_back(postino) -> None:
+    for number in (1, 2, 3):
+        postino.ok("send", "m43-bob", f"entry {number}", "--from", "m43-ada", "--thread=-m43")
+    postino.ok("send", "m43-bob", "other", "--from", "m43-ada", "--thread", "m43-two")
+    first, *_, line, _, _ = postino.ok("threads", "--agent", "m43-ada", "--limit", "1").splitlines()
+    assert line.startswith("m43-two  ") and line.split("  ")[1] == "1+, 1 waiting"
+    older = postino.ok(*shlex.split(first.removeprefix("For older ones: "))[1:])
+    assert older.splitlines()[1].startswith("-m43  ")
+    hint = postino.ok("threads", "--limit", "2", "--", "-m43").splitlines()[0]
+    older = postino.ok(*shlex.split(hint.removeprefix("For older ones: "))[1:])
+    assert [line.strip() for line in older.splitlines() if line.startswith("    ")] == ["entry 1"]
 
 
 def test_a_message_that_the_index_has_forgotten_is_no_longer_tracked(postino) -> None:

@@ -117,3 +117,12 @@ def test_a_name_of_a_person_leads_to_their_inbox_and_never_to_an_agents(postino:
     postino.ok("done", "--opened", "--agent", "p5-alice")
     assert "mail    0 new messages, 0 open" in postino.ok("status")
     assert "only people" in postino.no(2, "done", "x", "--agent", "p5-ci")
+
+
+def test_a_person_joins_a_group_and_gets_its_mail(postino: Any, person: str) -> None:
+    assert postino.ok("groups", "join", "p9-team") == f"{person} joined #p9-team, which has 1 member\n"
+    sent = postino.ok("send", "#p9-team", "to the team", "--from", "p9-ci")
+    assert f"{person}: a person" in sent and sent.endswith(": the message waits in the inbox for 30 days\n")
+    assert "to the team" in postino.ok("read")
+    postino.ok("groups", "leave", "p9-team")
+    postino.ok("done", "--opened")

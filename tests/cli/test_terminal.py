@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import re
@@ -213,3 +214,15 @@ def test_the_demo_pauses_at_a_terminal_only(postino: Any) -> None:
     story.line("you", "another")
     assert "--pause S" in postino.ok("demo", "--help")
     assert "postino install" in TRY
+
+
+def test_a_second_serve_says_on_a_terminal_what_runs_already(bare: Any) -> None:
+    bare.serve()
+    found = bare.json("status")
+    code, shown = at_terminal(bare, "serve")
+    assert code == 0
+    assert shown == (
+        f"postino: a daemon runs already for {bare.home} (pid {found['pid']}, {found['url']}), so none was started; "
+        "`postino logs --follow` shows its log, `postino down` stops it\n"
+    )
+    assert json.loads(bare.run("serve").err)["pid"] == found["pid"]

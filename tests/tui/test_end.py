@@ -41,7 +41,7 @@ async def under_way(daemon: Badly, mailroom: Mailroom, ask: Callable[[InboxClien
 
 async def test_a_look_is_not_tried_again(daemon: Badly, mailroom: Mailroom) -> None:
     daemon.script = [says(AWAY, 503)] * 100_000
-    looking = await under_way(daemon, mailroom, lambda client: client.threads())
+    looking = await under_way(daemon, mailroom, lambda client: client.newest_threads())
 
     async with asyncio.timeout(50):
         await mailroom.close()
