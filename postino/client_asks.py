@@ -9,7 +9,7 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postino.transport import Json
+    from postino.json_text import Json
 
 LONGEST_WAIT = 60.0  # s of one request
 

@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postino.transport import Json
+    from postino.json_text import Json
 
 PAUSES = (0.1, 1.0)  # s before the second try and before each later one
 PATIENCE = 5.0  # s after which a daemon that does not answer is not tried again

@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postino.transport import Json
+    from postino.json_text import Json
 
 
 class PeopleCalls:

@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from typing import Any
 
+Json = dict[str, "Any"]
 BLANK = " \t\n\r"
 
 

@@ -8,7 +8,7 @@ import time
 
 from postino.errors import ERRORS, BadField, BadName, Forbidden, PostinoError, Unreachable
 from postino.home import SOCKET, check, secure
-from postino.json_text import dumps, loads
+from postino.json_text import Json, dumps, loads
 from postino.light import dataclass
 from postino.unix_http import CHUNK, UnixConnection
 
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from http.client import HTTPConnection
     from socket import socket
-    from typing import Any, TypeVar
+    from typing import TypeVar
 
     from postino.tcp_http import TcpConnection
 
     C = TypeVar("C")
-    Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

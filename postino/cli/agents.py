@@ -10,9 +10,7 @@ from postino.values import HUMAN
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 
 def agents(command: Command) -> int:

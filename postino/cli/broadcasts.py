@@ -10,11 +10,8 @@ from postino.errors import PostinoError
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 
 def broadcast(command: Command) -> int:

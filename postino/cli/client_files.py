@@ -15,9 +15,9 @@ from typing import Any
 
 from postino.cli import jsonc
 from postino.errors import BadRequest
+from postino.json_text import Json
 from postino.paths import Home
 
-Json = dict[str, Any]
 Item = tuple[jsonc.Path, Any]  # where in the file, and what
 
 

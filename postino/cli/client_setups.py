@@ -9,16 +9,15 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from postino.cli.client_files import Edit, Item, Made, read, with_items, without_items
 from postino.cli.config import codex_entry, opencode_entry
 from postino.cli.jsonc import Path as Place
 from postino.cli.jsonc import find
 from postino.errors import BadRequest
+from postino.json_text import Json
 from postino.paths import folder
-
-Json = dict[str, Any]
 
 CODEX_HOOKS = ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse", "Stop", "Interrupt", "SessionEnd")
 GEMINI_HOOKS = ("SessionStart", "BeforeAgent", "BeforeModel", "BeforeTool", "AfterTool", "AfterAgent", "SessionEnd")
@@ -35,27 +34,17 @@ class Wanted:
     ask: bool = False
 
 
-class Setup(Protocol):
-    """A client's files."""
-
-    program: str
-    after: str  # what the user is told
-
-    def edits(self, wanted: Wanted | None, made: Made | None, environ: Mapping[str, str]) -> tuple[list[Edit], Made]:
-        """Return the changes of the files, and what they make; `wanted` None: take out what `made` says."""
-
-
 class Codex:
     """~/.codex/config.toml and hooks.json."""
 
     program = "codex"
-    after = (
+    after = (  # what the user is told
         'Codex runs new hooks only when you trust them: start `codex` and choose "Trust all and continue" (later: '
         "/hooks). Until then a session has its mailbox, but is not notified or woken."
     )
 
     def edits(self, wanted: Wanted | None, made: Made | None, environ: Mapping[str, str]) -> tuple[list[Edit], Made]:
-        """Return the changes of both files."""
+        """Return the changes of both files, and what they make; `wanted` None: take out what `made` says."""
         home = Path(environ.get("CODEX_HOME") or Path(_home(environ), ".codex"))
         config, hooks = home / "config.toml", home / "hooks.json"
         old, now = made or Made(), Made()
@@ -118,7 +107,7 @@ class OpenCode:
 
 OPENCODE_MARK = "// postino: written by `postino install --client opencode`"
 OPENCODE_SERVER = "undefined /* the MCP server */"
-SETUPS: dict[str, Setup] = {"codex": Codex(), "gemini": Gemini(), "opencode": OpenCode()}
+SETUPS: dict[str, Codex | Gemini | OpenCode] = {"codex": Codex(), "gemini": Gemini(), "opencode": OpenCode()}
 
 
 def _home(environ: Mapping[str, str]) -> str:

@@ -8,15 +8,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from postino.cli.command import Command
 from postino.config import KNOBS, SECRET
 from postino.daemon.process import read_info
 from postino.errors import BadRequest
+from postino.json_text import Json
 from postino.values import check_name
 
-Json = dict[str, Any]
 Shape = Callable[[Json], str]
 
 

@@ -20,8 +20,7 @@ from postino.cli.story import Story
 from postino.client import Client
 from postino.daemon.process import DaemonInfo
 from postino.errors import PostinoError
-
-Json = dict[str, Any]
+from postino.json_text import Json
 
 #: write the pid, then become the relay: the demo kills it, and the SDK does not report the pid
 _RECORD_PID = 'echo $$ >"$0" && exec "$@"'

@@ -16,9 +16,7 @@ from postino.errors import BadField, PostinoError, Unreachable
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 STORE = "POSTINO_VALKEY_URL"
 

@@ -8,11 +8,8 @@ from postino.errors import BadRequest, UnknownGroup
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 VERBS = ("join", "leave", "members")
 PAGE = 200  # groups of one call

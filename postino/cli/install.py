@@ -18,6 +18,7 @@ from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command
 from postino.cli.program import finished
 from postino.errors import BadField, Unreachable
+from postino.json_text import Json
 from postino.paths import folder
 from postino.values import check_name
 
@@ -29,7 +30,6 @@ REACH = {
 MARKET, PLUGIN = "postino", "postino@postino"
 TIMEOUT_S = 60.0  # for one command of the client, which takes less than a second
 
-Json = dict[str, Any]
 Step = tuple[list[str], str | None]  # a command, and the directory in which it must run; None: any
 
 

@@ -14,11 +14,9 @@ from postino.values import HUMAN, MAX_PAGE
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
 
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 LONGEST_WAIT = 60.0  # s of one long poll
 NOTHING: Json = {"ok": True, "cleared": 0}  # as the daemon answers that deleted nothing

@@ -12,12 +12,10 @@ from postino.values import DEFAULT_PAGE, HUMAN, MAX_PAGE
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     import argparse
-    from typing import Any
 
     from postino.cli.command import Command
     from postino.client import Client
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 POLL_S = 0.5  # between two looks while it waits
 

@@ -9,9 +9,8 @@ TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
-    from typing import Any
 
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 MOST_NAMES = 10  # of a list of agents on one line; a group may have 200
 LEAST_ROOM = 20  # columns of a body, however narrow the terminal

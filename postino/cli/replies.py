@@ -14,11 +14,8 @@ NO_REPLY = 3  # exit code
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
     from postino.cli.command import Command
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 
 def reply(command: Command) -> int:

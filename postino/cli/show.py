@@ -7,11 +7,8 @@ from postino.errors import UnknownMessage
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from typing import Any
-
     from postino.cli.command import Command
-
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 MOST = 200  # messages that have the id, in several inboxes
 

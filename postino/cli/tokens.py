@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from typing import Any
 
 from postino.cli import render, terminal
 from postino.cli.command import Command
 from postino.errors import BadRequest
-
-Json = dict[str, Any]
+from postino.json_text import Json
 
 ACTIONS = ("create", "list", "revoke")
 ROLES = {  # role -> what it may do

@@ -16,8 +16,7 @@ from postino.cli import render
 from postino.cli.command import Command, as_json
 from postino.cli.streams import Progress, require_stdout
 from postino.errors import BadRequest, StoreAway, Unreachable
-
-Json = dict[str, Any]
+from postino.json_text import Json
 
 CHUNK = 1 << 18  # bytes
 TAIL = 4096  # bytes; the last line of an export has a few hundred

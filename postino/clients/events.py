@@ -39,7 +39,24 @@ class ClientEvent(Event, frozen=True):
     prompted: bool = False  # Seen: the model has gone on after the last prompt; Aborted: it has not
 
 
-Handler = Callable[[Turn], Awaitable[str]]
+class ClientTurn(Turn):
+    """A hook event of another client, whose mailbox is connected."""
+
+    event: ClientEvent
+    connected: ConnectedSession
+
+    @property
+    def tool_use(self) -> set[str]:
+        """The tool call that the event is about, if any."""
+        return {self.event.tool_use_id} if self.event.tool_use_id else set()
+
+    @property
+    def tool_uses(self) -> set[str]:
+        """The tool calls that the event lists."""
+        return {each.tool_use_id for each in self.event.tool_calls}
+
+
+Handler = Callable[[ClientTurn], Awaitable[str]]
 _TAKES_MAIL = ("msg_read", "msg_ack", "msg_ask")
 _SAME = hook_events.EVENTS  # where an event means the same as in Claude Code
 
@@ -58,32 +75,24 @@ async def _nothing(turn: Turn) -> str:
     return ""
 
 
-def _tool_use(turn: Turn) -> set[str]:
-    found = turn.event.tool_use_id if isinstance(turn.event, ClientEvent) else None
-    return {found} if found else set()
-
-
 # Codex
 
 
-async def _codex_prompt(turn: Turn) -> str:
+async def _codex_prompt(turn: ClientTurn) -> str:
     """A prompt comes: in a turn, or as a new one. What was read in a turn that never ended may be lost to the model."""
-    event = turn.event
-    if turn.connected is not None and isinstance(event, ClientEvent):
-        if event.turn_id != turn.connected.turn_id:
-            await _lost(turn.connected, coming=False)  # this prompt may be our line
-        turn.connected.turn_id = event.turn_id
+    if turn.event.turn_id != turn.connected.turn_id:
+        await _lost(turn.connected, coming=False)  # this prompt may be our line
+    turn.connected.turn_id = turn.event.turn_id
     return await _SAME["UserPromptSubmit"](turn)
 
 
-async def _codex_interrupted(turn: Turn) -> str:
+async def _codex_interrupted(turn: ClientTurn) -> str:
     """The user ended the turn. Answers of its last round are not kept where another call of that round still ran.
 
     Codex now runs nothing that is queued before the user's next prompt, so the session does not count as idle.
     """
     turn.hook_received(idle=False)
-    if turn.connected is not None:
-        await _lost(turn.connected)
+    await _lost(turn.connected)
     return ""
 
 
@@ -92,14 +101,13 @@ async def _lost(connected: ConnectedSession, *, coming: bool = True) -> None:
     await connected.session.give_back_shown(coming=coming)
 
 
-async def _codex_went_on(turn: Turn) -> None:
+async def _codex_went_on(turn: ClientTurn) -> None:
     """Acknowledge the messages of the line that began this turn: its model has called a tool."""
-    connected, event = turn.connected, turn.event
-    if connected is not None and isinstance(event, ClientEvent) and event.turn_id == connected.turn_id:
-        await connected.session.ack_listed()
+    if turn.event.turn_id == turn.connected.turn_id:
+        await turn.ack_listed()
 
 
-async def _codex_tool_called(turn: Turn) -> str:
+async def _codex_tool_called(turn: ClientTurn) -> str:
     main = turn.event.agent_id is None
     turn.hook_received(idle=False if main else None)
     if main:
@@ -107,105 +115,88 @@ async def _codex_tool_called(turn: Turn) -> str:
     return ""
 
 
-async def _codex_tool_ended(turn: Turn) -> str:
+async def _codex_tool_ended(turn: ClientTurn) -> str:
     connected, event = turn.connected, turn.event
     if event.agent_id is not None:  # a subagent, which is not the recipient
-        if connected is not None and _tool_use(turn):
-            await connected.session.give_back_shown(_tool_use(turn))  # was not refused: its PreToolUse was late
+        if turn.tool_use:
+            await connected.session.give_back_shown(turn.tool_use)  # was not refused: its PreToolUse was late
         return await _nothing(turn)
     await _codex_went_on(turn)
-    if connected is not None:
-        if connected.unproved and isinstance(event, ClientEvent) and event.transcript_path:
-            seen = await asyncio.to_thread(answered_calls, event.transcript_path, connected.unproved)
-            await connected.session.ack_calls(seen)
-            connected.unproved -= seen
-        if event.tool_name.endswith(READS):
-            connected.unproved |= _tool_use(turn)
+    if connected.unproved and event.transcript_path:
+        seen = await asyncio.to_thread(answered_calls, event.transcript_path, connected.unproved)
+        await connected.session.ack_calls(seen)
+        connected.unproved -= seen
+    if event.tool_name.endswith(READS):
+        connected.unproved |= turn.tool_use
     return await _tool_ended(turn)
 
 
-async def _codex_turn_ended(turn: Turn) -> str:
-    if turn.connected is not None:
-        await turn.connected.session.ack_listed(turn_ended=True)
-        await turn.connected.session.ack_calls(turn.connected.unproved)
-        turn.connected.unproved.clear()
+async def _codex_turn_ended(turn: ClientTurn) -> str:
+    await turn.ack_listed(turn_ended=True)
+    await turn.connected.session.ack_calls(turn.connected.unproved)
+    turn.connected.unproved.clear()
     return await _SAME["Stop"](turn)
 
 
 # Gemini
 
 
-async def _gemini_tool_called(turn: Turn) -> str:
+async def _gemini_tool_called(turn: ClientTurn) -> str:
     turn.hook_received(idle=False)
-    if turn.connected is not None:
-        turn.connected.tools_running.add(_gemini_call(turn))
+    turn.connected.tools_running.add(_gemini_call(turn))
     await turn.ack_listed()
     return ""
 
 
-async def _gemini_tool_ended(turn: Turn) -> str:
-    if turn.connected is not None:
-        turn.connected.tools_running.discard(_gemini_call(turn))
+async def _gemini_tool_ended(turn: ClientTurn) -> str:
+    turn.connected.tools_running.discard(_gemini_call(turn))
     return await _tool_ended(turn)
 
 
-def _gemini_call(turn: Turn) -> str:
+def _gemini_call(turn: ClientTurn) -> str:
     return f"{turn.event.tool_name} {msgspec.json.encode(turn.event.tool_input).decode()}"
 
 
-async def _gemini_before_model(turn: Turn) -> str:
+async def _gemini_before_model(turn: ClientTurn) -> str:
     """A request goes to the model, unless it is that of a subagent: then a tool call of the main agent still runs."""
     turn.hook_received(idle=False)
-    if turn.connected is not None and not turn.connected.tools_running:
+    if not turn.connected.tools_running:
         turn.connected.session.round_ended(set())
     return ""
 
 
-async def _gemini_prompt(turn: Turn) -> str:
-    if turn.connected is not None:
-        turn.connected.tools_running.clear()  # calls that were interrupted never ended
-        await turn.connected.session.give_back_shown()
+async def _gemini_prompt(turn: ClientTurn) -> str:
+    turn.connected.tools_running.clear()  # calls that were interrupted never ended
+    await turn.connected.session.give_back_shown()
     return await _SAME["UserPromptSubmit"](turn)
 
 
 # opencode, whose plugin uses Claude Code's names where the meaning is the same
 
 
-async def _opencode_tool_called(turn: Turn) -> str:
+async def _opencode_tool_called(turn: ClientTurn) -> str:
     """A read is about to be called: its call will not say which session it belongs to."""
     turn.hook_received(idle=False)
-    if turn.connected is not None:
-        turn.connected.expected_calls += [(turn.event.tool_name, each) for each in _tool_use(turn)]
+    turn.connected.expected_calls += [(turn.event.tool_name, each) for each in turn.tool_use]
     return ""
 
 
-async def _opencode_seen(turn: Turn) -> str:
+async def _opencode_seen(turn: ClientTurn) -> str:
     """The model has gone on after the answers of these calls, and maybe after the line that began this turn."""
     turn.hook_received(idle=None)
-    if turn.connected is not None:
-        await turn.connected.session.ack_calls({each.tool_use_id for each in turn.event.tool_calls})
-        if _is_about_prompt(turn):
-            await turn.connected.session.ack_listed()
+    await turn.connected.session.ack_calls(turn.tool_uses)
+    if turn.event.prompted:
+        await turn.ack_listed()
     return ""
 
 
-async def _opencode_aborted(turn: Turn) -> str:
+async def _opencode_aborted(turn: ClientTurn) -> str:
     """The answers of these calls never became part of the conversation, or the model said nothing to our line."""
     turn.hook_received(idle=None)
-    if turn.connected is not None and (calls := {each.tool_use_id for each in turn.event.tool_calls}):
-        await turn.connected.session.give_back_shown(calls)
-    if turn.connected is not None and _is_about_prompt(turn):
+    if turn.tool_uses:
+        await turn.connected.session.give_back_shown(turn.tool_uses)
+    if turn.event.prompted:
         await turn.connected.session.give_back_unproved(turn_ended=True)
-    return ""
-
-
-def _is_about_prompt(turn: Turn) -> bool:
-    return isinstance(turn.event, ClientEvent) and turn.event.prompted
-
-
-async def _opencode_idle(turn: Turn) -> str:
-    """A turn has ended. Mail that it was not notified of wakes the session."""
-    turn.hook_received(idle=True)
     return ""
 
 
@@ -267,7 +258,7 @@ CLIENTS: dict[str, Client] = {
             "PostToolUse": _tool_ended,
             "Seen": _opencode_seen,
             "Aborted": _opencode_aborted,
-            "Stop": _opencode_idle,
+            "Stop": _SAME["Notification"],  # mail that it was not notified of wakes the session
             "AwaitWake": _nothing,
         },
         starts=frozenset({"UserPromptSubmit", "AwaitWake"}),

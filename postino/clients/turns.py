@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Protocol
 
 import structlog
 
 from postino.broker import Broker
-from postino.claude.hook_events import HookProcess, Turn
-from postino.clients.events import CLIENTS, ClientEvent
+from postino.claude.hook_events import HookProcess
+from postino.claude.wake import Wakes
+from postino.clients.events import CLIENTS, ClientEvent, ClientTurn
 from postino.clients.wakers import PluginWaker, codex_waker
 from postino.errors import PostinoError
 from postino.hint import MARK
@@ -24,22 +24,17 @@ UNDECIDED = f"{MARK} this session has a mailbox: call msg_whoami"
 _log = structlog.get_logger()
 
 
-class Schedules(Protocol):
-    """Whoever wakes sessions."""
-
-    def schedule(self, connected: ConnectedSession) -> None:
-        """Wake `connected` in the next round if it has mail that it was not notified of."""
-
-
 class ClientTurns:
     """Handles the hook events of Codex, Gemini CLI and opencode on this machine."""
 
-    def __init__(self, broker: Broker, sessions: ConnectedSessions, wakes: Schedules) -> None:
+    def __init__(self, broker: Broker, sessions: ConnectedSessions, wakes: Wakes) -> None:
         self._broker = broker
         self._sessions = sessions
         self._wakes = wakes
 
-    async def handle(self, client: str, name: str, event: ClientEvent, process: HookProcess) -> tuple[str, Turn | None]:
+    async def handle(
+        self, client: str, name: str, event: ClientEvent, process: HookProcess
+    ) -> tuple[str, ClientTurn | None]:
         """Act on the event; return the text for the session, and the turn to mark notified once it is sent.
 
         A session whose mailbox is not connected yet gets nothing: a later event of it will do.
@@ -49,8 +44,8 @@ class ClientTurns:
             _log.info("hook_without_mailbox", client=client, hook=name, session=event.session_id, possible=possible)
             return UNDECIDED if possible and name in CLIENTS[client].starts else "", None
         connected.client = client
-        turn = Turn(self._broker, self._sessions, event, "", connected, connected.session.id, None)
-        turn.agent = await self._agent(turn, connected, binds=name in CLIENTS[client].starts)
+        turn = ClientTurn(self._broker, self._sessions, event, "", connected, connected.session.id, None)
+        turn.agent = await self._agent(turn, binds=name in CLIENTS[client].starts)
         turn.process = connected.process
         if client == "codex" and connected.session.hello.claude_pid is not None:  # else it has no relay
             connected.waker, connected.woken_by = codex_waker(connected), "queue"
@@ -62,7 +57,7 @@ class ClientTurns:
     async def await_wake(self, event: ClientEvent, process: HookProcess, seconds: float) -> bytes:
         """Return what opencode's plugin must start a turn with, or nothing after `seconds`."""
         _, turn = await self.handle("opencode", "AwaitWake", event, process)
-        if turn is None or turn.connected is None:
+        if turn is None:
             return b""
         connected = turn.connected
         if event.woken:
@@ -102,8 +97,9 @@ class ClientTurns:
             began = free
         return (began[0] if len(began) == 1 else None), len(free)
 
-    async def _agent(self, turn: Turn, connected: ConnectedSession, *, binds: bool) -> str:
+    async def _agent(self, turn: ClientTurn, *, binds: bool) -> str:
         """Return the session's agent; where the client's session is new to it, that is recorded first."""
+        connected = turn.connected
         before = await connected.session.name()  # joins again where the store does not know the session
         if connected.bound_to == turn.event.session_id or not binds:
             return before

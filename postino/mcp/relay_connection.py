@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import mcp_types as types
@@ -22,6 +22,7 @@ from postino.broker import Broker, Hello
 from postino.broker.sessions import SESSION_PREFIX
 from postino.errors import BadField, BadRequest, PostinoError, StoreAway
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
+from postino.mcp.http_session import HttpSession
 from postino.mcp.keepalive import Keepalive
 from postino.mcp.server import PostinoServer
 from postino.mcp.session import CLOSE_S, Session
@@ -141,25 +142,6 @@ class _Hello(msgspec.Struct, tag_field="postino", tag="hello"):
     placeholders: list[str] = []
 
 
-class Lines(Protocol):
-    """What carries a session's lines: a relay's connection, or the requests of a client that speaks HTTP."""
-
-    async def next(self) -> bytes | None:
-        """Return the next line from the client's side, None at the end."""
-
-    def put(self, message: dict[str, Any]) -> bool:
-        """Send a control line or a frame, at some later time; return whether it is sent as it is."""
-
-    async def flush(self) -> None:
-        """Wait until there is room for more."""
-
-    def close(self) -> None:
-        """End the connection."""
-
-    def is_used(self) -> bool:
-        """Return whether the client is there: what its session holds is kept for it."""
-
-
 class LineStream:
     """Read and write lines on a stream."""
 
@@ -200,6 +182,10 @@ class LineStream:
     def is_used(self) -> bool:
         """Return True: a relay that has gone closes its connection."""
         return True
+
+
+#: what carries a session's lines: a relay's connection, or the requests of a client that speaks HTTP
+Lines = LineStream | HttpSession
 
 
 class RelayConnection:

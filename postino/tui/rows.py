@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from textual.content import Content
 from textual.style import Style
 
+from postino.json_text import Json
 from postino.values import visible
-
-Json = dict[str, Any]
 
 STUCK_S = 600  # as on the page: an agent that is not busy and whose oldest message waits for longer
 NEW = "●"

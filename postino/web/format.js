@@ -15,6 +15,9 @@ const GROUPED = new Intl.NumberFormat("en");
 // bidi overrides and isolates, tag characters, lone surrogates. The same set as in postino/model.py.
 const HIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u{e0000}-\u{e007f}\ud800-\udfff]/gu;
 
+/** What an agent's name is, as the `pattern` of a field. */
+export const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
+
 /** "12:03" */
 export const clock = (iso) => CLOCK.format(new Date(iso));
 

@@ -52,7 +52,7 @@ const live = new LiveEvents({
   shared: !demo,
 });
 const frame = new Frame({ dialogs, retry: () => live.retry(), strip: strip.element });
-const app = { api, log, agents, me, inbox, dialogs, attempt, toast: (text, kind) => frame.toast(text, kind) };
+const app = { api, log, agents, me, inbox, dialogs, attempt, confirmed, toast: (text, kind) => frame.toast(text, kind) };
 
 const agentList = new AgentList(agents, previews, me, askCleanUp);
 const threadList = new ThreadList(api);
@@ -78,6 +78,11 @@ async function attempt(work) {
   } catch (error) {
     frame.toast(error.message, "bad");
   }
+}
+
+/** Ask `question`; if the answer is yes, run `work` as `attempt` does. */
+async function confirmed(question, work) {
+  if (await dialogs.confirm(question)) await attempt(work);
 }
 
 function show(place) {
@@ -144,19 +149,17 @@ async function learnLimits() {
   }
 }
 
-async function askCleanUp() {
-  const confirmed = await dialogs.confirm({
+function askCleanUp() {
+  const question = {
     title: "Forget who is gone?",
     text: "Every agent that is offline and has no mail is forgotten. It appears again when it connects.",
     action: "Forget them",
+  };
+  confirmed(question, async () => {
+    const { forgotten } = await api.cleanup();
+    agents.refresh();
+    return `${count(forgotten.length, "agent")} forgotten.`;
   });
-  if (confirmed) await attempt(cleanUp);
-}
-
-async function cleanUp() {
-  const { forgotten } = await api.cleanup();
-  agents.refresh();
-  return `${count(forgotten.length, "agent")} forgotten.`;
 }
 
 /** Go to the mail of the agent that needs attention next, `step` after the one that is shown. */

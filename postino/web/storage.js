@@ -4,49 +4,32 @@
 const PREFIX = "postino.";
 const tab = new Map(); // lasts until a reload where sessionStorage is blocked
 
-/** Return the value saved under `key`, or `fallback`. */
-export function load(key, fallback = "") {
+/** Return what `access()` returns, or null where the browser does not allow it. */
+function allowed(access) {
   try {
-    return localStorage.getItem(PREFIX + key) ?? fallback;
+    return access();
   } catch {
-    return fallback;
+    return null; // blocked, or the quota is used up
   }
 }
+
+/** Return the value saved under `key`, or `fallback`. */
+export const load = (key, fallback = "") => allowed(() => localStorage.getItem(PREFIX + key)) ?? fallback;
 
 /** Save `value` in this browser. */
-export function save(key, value) {
-  try {
-    localStorage.setItem(PREFIX + key, value);
-  } catch {
-    // blocked, or the quota is used up
-  }
-}
+export const save = (key, value) => allowed(() => localStorage.setItem(PREFIX + key, value));
 
 /** Return the value saved for this tab, or null. */
-export function loadForTab(key) {
-  try {
-    return sessionStorage.getItem(PREFIX + key) ?? tab.get(key) ?? null;
-  } catch {
-    return tab.get(key) ?? null;
-  }
-}
+export const loadForTab = (key) => allowed(() => sessionStorage.getItem(PREFIX + key)) ?? tab.get(key) ?? null;
 
 /** Save `value` until this tab is closed. */
 export function saveForTab(key, value) {
   tab.set(key, value);
-  try {
-    sessionStorage.setItem(PREFIX + key, value);
-  } catch {
-    // blocked: `tab` still has it
-  }
+  allowed(() => sessionStorage.setItem(PREFIX + key, value));
 }
 
 /** Forget what was saved for this tab. */
 export function removeForTab(key) {
   tab.delete(key);
-  try {
-    sessionStorage.removeItem(PREFIX + key);
-  } catch {
-    // blocked: nothing was saved
-  }
+  allowed(() => sessionStorage.removeItem(PREFIX + key));
 }

@@ -19,13 +19,12 @@ from postino.cli.install import claude_program, installed
 from postino.cli.program import finished
 from postino.client import Client
 from postino.errors import PostinoError
+from postino.json_text import Json
 
 SERVER = "plugin:postino:postino"  # as the client names the plugin's MCP server
 TOOLS = "mcp__plugin_postino_postino"  # how the rules for its tools begin
 SERVER_S = 40.0  # for the client to start the server and to be answered
 ASK_S = 5.0
-
-Json = dict[str, Any]
 
 
 def links(command: Command, *, up: bool) -> Iterator[Finding]:

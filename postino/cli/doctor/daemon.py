@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from postino import __version__, home_store
 from postino.cli import skew
@@ -13,6 +12,7 @@ from postino.cli.doctor.finding import Finding, note, ok, skipped, wrong
 from postino.config import in_effect
 from postino.daemon import process
 from postino.errors import PostinoError
+from postino.json_text import Json
 from postino.transport import Transport
 from postino.versions import is_older
 
@@ -20,8 +20,6 @@ STORE = "POSTINO_VALKEY_URL"
 ASK_S = 5.0  # for one answer of Valkey or the page
 LARGEST_SKEW = 2.0  # s between two clocks
 FULL = 0.9  # of maxmemory
-
-Json = dict[str, Any]
 
 
 def daemon(found: process.Status, command: Command) -> Finding:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from postino.cli import skew
 from postino.cli.command import Command, sentence
@@ -18,8 +17,6 @@ from postino.errors import BadRequest, PostinoError
 from postino.home import WRITABLE_BY_OTHERS
 
 MEND_S = 120.0  # for one command of postino
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ def mend(found: Finding, command: Command) -> Mend | None:
     if action is None:
         return None
     try:
-        done = action(command)
+        done = _postino(command, *action) if isinstance(action, tuple) else action(command)
     except (PostinoError, OSError, subprocess.TimeoutExpired) as error:
         return Mend(found.check, found.code, False, sentence(error))
     return None if done is None else Mend(found.check, found.code, True, done)
@@ -56,13 +53,9 @@ def _close_home(command: Command) -> str | None:
     return f"chmod 700 {root}"
 
 
-def _up(command: Command) -> str:
-    return _postino(command, "up")
-
-
 def _replace(command: Command) -> str:
     _check_settings(command)
-    return _up(command)
+    return _postino(command, "up")
 
 
 def _restart(command: Command) -> str:
@@ -86,14 +79,6 @@ def _check_settings(command: Command) -> None:
         )
 
 
-def _install(command: Command) -> str:
-    return _postino(command, "install")
-
-
-def _service(command: Command) -> str:
-    return _postino(command, "service", "install")
-
-
 def _postino(command: Command, *words: str) -> str:
     done = finished([sys.executable, "-m", "postino", *words], command.environ, MEND_S)
     if done.returncode:
@@ -101,15 +86,15 @@ def _postino(command: Command, *words: str) -> str:
     return f"postino {' '.join(words)}"
 
 
-#: code of a fault -> what mends it
-ACTIONS: dict[str, Callable[[Command], str | None]] = {
+#: code of a fault -> what mends it, or the words of the command that does
+ACTIONS: dict[str, Callable[[Command], str | None] | tuple[str, ...]] = {
     "home_refused": _close_home,
-    "daemon_down": _up,
+    "daemon_down": ("up",),
     "daemon_older": _replace,
     "daemon_silent": _restart,
-    "plugin_missing": _install,
-    "plugin_version": _install,
-    "server_failed": _install,
-    "service_outside": _service,
-    "service_outdated": _service,
+    "plugin_missing": ("install",),
+    "plugin_version": ("install",),
+    "server_failed": ("install",),
+    "service_outside": ("service", "install"),
+    "service_outdated": ("service", "install"),
 }

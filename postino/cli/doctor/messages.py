@@ -20,14 +20,13 @@ from postino.cli.program import finished
 from postino.client import Client
 from postino.daemon.process import DaemonInfo
 from postino.errors import AgentBusy, PostinoError, StoreAway, UnknownAgent
+from postino.json_text import Json
 from postino.paths import folder
 from postino.transport import Transport
 
 WAIT_S = 20.0  # for each step of a path
 FORGET_S = 10.0  # for an agent to go offline
 HOOK_TRIES = 3  # a hook waits 0.8 s only, which a busy machine may exceed
-
-Json = dict[str, Any]
 
 
 class NotArrived(Exception):

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from postino.cli import render
 from postino.cli.command import Command
@@ -16,8 +15,7 @@ from postino.cli.service.definition import MARK, define
 from postino.cli.service.managers import Manager, manager
 from postino.daemon import process
 from postino.errors import BadRequest, Unreachable
-
-Json = dict[str, Any]
+from postino.json_text import Json
 
 ACTIONS = ("install", "uninstall", "status")
 MANAGERS = ("systemd", "launchd")
@@ -62,7 +60,7 @@ def _install(command: Command, args: argparse.Namespace, found: Manager) -> int:
     text = f"{found.kind} {found.file.name} runs postino: {render.line(info.url or info.socket)}\n"
     if before is not None and before.pid != state.pid:
         text += f"it has taken over from the daemon with pid {before.pid}\n"
-    text += f"{found.hint()}\n`postino service uninstall` undoes it\n"
+    text += f"{found.hint}\n`postino service uninstall` undoes it\n"
     return command.show(args, facts(command, found), text)
 
 

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 from xml.parsers.expat import ExpatError
 
 from postino.cli.program import finished
@@ -31,52 +30,41 @@ class State:
     words: str
 
 
-class Manager(Protocol):
-    """One service manager."""
+class _Manager:
+    """What both have: a command by which each is asked and told."""
 
-    kind: str  # what it calls a service
-    file: Path
-
-    def content(self) -> bytes:
-        """Return what the service's file says."""
-
-    def settings(self, content: bytes) -> object:
-        """Return the settings of the daemon in such a file, to be compared."""
-
-    def reach(self) -> None:
-        """Raise Unreachable if the manager does not answer."""
-
-    def starter(self) -> str:
-        """Return the shell command that starts the service and returns when it runs."""
-
-    def enable(self) -> None:
-        """Let the service start with the user's session from now on, whose file has been written."""
-
-    def start(self) -> None:
-        """Start the service, or start it anew."""
-
-    def disable(self) -> None:
-        """Stop the service and let it start no more."""
-
-    def forget(self) -> None:
-        """Let the manager forget the service, whose file has been removed."""
-
-    def state(self) -> State:
-        """Return what the manager says of the service."""
-
-    def hint(self) -> str:
-        """Return what the user should know, "" if nothing."""
-
-
-class Systemd:
-    """The user's systemd."""
-
-    kind = "systemd user unit"
+    program: tuple[str, ...]
 
     def __init__(self, definition: Definition, environ: Mapping[str, str]) -> None:
-        config = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home(), ".config")
         self._definition = definition
         self._environ = dict(environ)
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        words = *self.program, *words
+        path = shutil.which(words[0], path=self._environ.get("PATH"))
+        if path is None:
+            raise Unreachable(f"{words[0]} is not on PATH")
+        try:
+            return finished([path, *words[1:]], self._environ, TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise Unreachable(f"{shlex.join(words)} did not end within {TIMEOUT_S:.0f} s") from None
+
+    def _do(self, *words: str) -> None:
+        done = self._run(*words)
+        if done.returncode:
+            raise Unreachable(f"{shlex.join([*self.program, *words])} failed; it printed: {_words(done)}")
+
+
+class Systemd(_Manager):
+    """The user's systemd."""
+
+    kind = "systemd user unit"  # what it calls a service
+    program = ("systemctl", "--user")
+    hint = "it starts and ends with your login sessions; `loginctl enable-linger` makes it start at boot"
+
+    def __init__(self, definition: Definition, environ: Mapping[str, str]) -> None:
+        super().__init__(definition, environ)
+        config = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home(), ".config")
         self._environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
         self._name = f"{definition.name}.service"
         self.file = Path(config, "systemd/user", self._name)
@@ -91,7 +79,7 @@ class Systemd:
 
     def reach(self) -> None:
         """Raise Unreachable if there is no manager for this user."""
-        done = _run(self._environ, "systemctl", "--user", "show-environment")
+        done = self._run("show-environment")
         if done.returncode:
             raise Unreachable(
                 f"systemd's manager of this user does not answer ({_words(done)}); log in as this user, not by `su`, "
@@ -119,12 +107,12 @@ class Systemd:
     def forget(self) -> None:
         """Read the units again."""
         self._do("daemon-reload")
-        _run(self._environ, "systemctl", "--user", "reset-failed", self._name)  # fails where there is nothing to reset
+        self._run("reset-failed", self._name)  # fails where there is nothing to reset
 
     def state(self) -> State:
         """Return the unit's state and main process."""
         names = "ActiveState,SubState,MainPID,Result,UnitFileState"
-        done = _run(self._environ, "systemctl", "--user", "show", self._name, f"--property={names}")
+        done = self._run("show", self._name, f"--property={names}")
         if done.returncode:
             return State(False, None, _words(done))
         found = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
@@ -135,24 +123,16 @@ class Systemd:
             words += f", {found['Result']}"
         return State(active, pid, words if found.get("UnitFileState") == "enabled" else f"{words}, not enabled")
 
-    def hint(self) -> str:
-        """Return how it starts without a login."""
-        return "it starts and ends with your login sessions; `loginctl enable-linger` makes it start at boot"
 
-    def _do(self, *words: str) -> None:
-        done = _run(self._environ, "systemctl", "--user", *words)
-        if done.returncode:
-            raise Unreachable(f"systemctl --user {shlex.join(words)} failed; it printed: {_words(done)}")
-
-
-class Launchd:
+class Launchd(_Manager):
     """launchd, in the domain of the user's login session."""
 
     kind = "launchd agent"
+    program = ("launchctl",)
+    hint = "it starts when you log in"
 
     def __init__(self, definition: Definition, environ: Mapping[str, str]) -> None:
-        self._definition = definition
-        self._environ = dict(environ)
+        super().__init__(definition, environ)
         self._domain = f"gui/{os.getuid()}"
         self._target = f"{self._domain}/{definition.name}"
         self.file = Path(environ.get("HOME") or Path.home(), "Library/LaunchAgents", f"{definition.name}.plist")
@@ -170,7 +150,7 @@ class Launchd:
 
     def reach(self) -> None:
         """Raise Unreachable if the user has no login session."""
-        done = _run(self._environ, "launchctl", "print", self._domain)
+        done = self._run("print", self._domain)
         if done.returncode:
             raise Unreachable(f"launchd has no login session of this user ({_words(done)}); log in on its screen first")
 
@@ -180,7 +160,7 @@ class Launchd:
 
     def enable(self) -> None:
         """Load it, which also starts it."""
-        _run(self._environ, "launchctl", "bootout", self._target)  # an earlier file of it; fails if there is none
+        self._run("bootout", self._target)  # an earlier file of it; fails if there is none
         self._do("bootstrap", self._domain, str(self.file))
 
     def start(self) -> None:
@@ -196,21 +176,15 @@ class Launchd:
 
     def state(self) -> State:
         """Return whether it is loaded, and its process."""
-        done = _run(self._environ, "launchctl", "print", self._target)
+        done = self._run("print", self._target)
         if done.returncode:
             return State(False, None, "not loaded")
         pid = re.search(r"^\s*pid = ([0-9]+)$", done.stdout, re.MULTILINE)
         said = re.search(r"^\s*state = (.+)$", done.stdout, re.MULTILINE)
         return State(pid is not None, int(pid[1]) if pid else None, said[1] if said else "loaded")
 
-    def hint(self) -> str:
-        """Return when it starts."""
-        return "it starts when you log in"
 
-    def _do(self, *words: str) -> None:
-        done = _run(self._environ, "launchctl", *words)
-        if done.returncode:
-            raise Unreachable(f"launchctl {shlex.join(words)} failed; it printed: {_words(done)}")
+Manager = Systemd | Launchd
 
 
 def manager(definition: Definition, environ: Mapping[str, str], kind: str | None = None) -> Manager:
@@ -233,16 +207,6 @@ def waiting(definition: Definition) -> str:
     """Return the shell command that returns when the daemon serves, after about 20 s in any case."""
     status = shlex.join([definition.program[0], "-m", "postino", "status"])
     return f"for _ in $(seq 40); do {status} && break; sleep 0.5; done"
-
-
-def _run(environ: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    program = shutil.which(words[0], path=environ.get("PATH"))
-    if program is None:
-        raise Unreachable(f"{words[0]} is not on PATH")
-    try:
-        return finished([program, *words[1:]], environ, TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        raise Unreachable(f"{shlex.join(words)} did not end within {TIMEOUT_S:.0f} s") from None
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:

@@ -41,10 +41,6 @@ export class Body {
     return Array.isArray(this.#tree);
   }
 
-  get text() {
-    return this.#text;
-  }
-
   /** Show the text as it was written, or rendered again. */
   toggleWritten() {
     if (!this.rendered) return;

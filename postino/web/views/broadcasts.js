@@ -7,6 +7,7 @@ import { keyed } from "../keyed.js";
 import { Broadcasts } from "../state/broadcasts.js";
 import { oncePerFrame } from "../throttle.js";
 import { avatarOfAll } from "./avatar.js";
+import { button } from "./button.js";
 import { Compose } from "./compose.js";
 import { emptyBroadcasts } from "./empty.js";
 import { MessageRow } from "./message.js";
@@ -20,12 +21,7 @@ export class BroadcastsView {
   #state;
   #cards = keyed({ key: (item) => item.seq, make: makeCard, update: drawSeen });
   #summary = h("p", { class: "mail-summary" });
-  #clear = h(
-    "button",
-    { type: "button", class: "action", on: { click: () => this.#askClear() } },
-    icon("trash"),
-    "Clear all",
-  );
+  #clear = button("trash", "Clear all", () => this.#askClear());
   #note = h("div", { class: "note" });
   #older = h("button", {
     type: "button",
@@ -46,15 +42,11 @@ export class BroadcastsView {
     this.#app = app;
     this.#state = new Broadcasts(app.api);
     this.#state.changed.on(oncePerFrame(() => this.#draw()));
-    this.#compose = new Compose({
+    this.#compose = new Compose(app, {
       label: "Write to everyone",
-      placeholder: "Write to everyone",
       toAgent: false,
-      send: (message) => app.api.broadcast(message),
+      send: app.api.broadcast,
       onSent: (answer) => this.#onSent(answer),
-      toast: app.toast,
-      me: app.me,
-      render: (text) => app.api.render(text),
     });
     this.element = h(
       "section",
@@ -114,18 +106,16 @@ export class BroadcastsView {
     this.#note.replaceChildren(...(items.length || !(loaded || problem) ? [] : [note]));
   }
 
-  async #askClear() {
-    const confirmed = await this.#app.dialogs.confirm({
+  #askClear() {
+    const question = {
       title: "Clear all broadcasts?",
       text: `${count(this.#state.total, "broadcast")} will be deleted, including for agents that have not seen them.`,
       action: "Clear all",
+    };
+    this.#app.confirmed(question, async () => {
+      const { cleared } = await this.#app.api.clearBroadcasts();
+      return `${count(cleared, "broadcast")} cleared.`;
     });
-    if (confirmed) await this.#app.attempt(() => this.#clearAll());
-  }
-
-  async #clearAll() {
-    const { cleared } = await this.#app.api.clearBroadcasts();
-    return `${count(cleared, "broadcast")} cleared.`;
   }
 }
 

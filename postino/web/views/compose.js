@@ -2,7 +2,7 @@
 
 import { newId } from "../api.js";
 import { h, write } from "../dom.js";
-import { grouped } from "../format.js";
+import { grouped, NAME } from "../format.js";
 import { icon } from "../icons.js";
 import { load, save } from "../storage.js";
 import { Preview } from "./preview.js";
@@ -13,7 +13,6 @@ const MOST = 32_768; // characters; the daemon's limit
 const OFFERED = 200; // names in the list of the field To; others can be typed
 const NEAR = 2_000; // characters before the limit at which the form starts to show how many are left
 const HINT = /Mac|iP/.test(navigator.platform) ? "⌘ Enter sends" : "Ctrl Enter sends";
-const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
 
 export class Compose {
   element;
@@ -62,14 +61,12 @@ export class Compose {
 
   /**
    * `send(message)` posts a message, `onSent(answer, message, shown)` returns the status to show, where `shown` says
-   * whether its draft is still shown. `toAgent` is false for broadcasts. `toast(text, kind)` shows a status when the
-   * form is not visible or shows another draft. `me.writer` is the name that the field From begins with,
-   * `render(text)` returns the tree of a text for the preview.
+   * whether its draft is still shown. `toAgent` is false for broadcasts.
    */
-  constructor({ label, placeholder, toAgent, send, onSent, toast, render, me }) {
+  constructor({ api, me, toast }, { label, placeholder = label, toAgent = true, send = api.send, onSent }) {
     this.#name = () => load("name", null) ?? me.writer; // "": the user wants to write as nobody
     this.#isNameKnown = () => me.loaded || load("name", null) !== null;
-    this.#preview = new Preview(render);
+    this.#preview = new Preview(api.render);
     this.#send = send;
     this.#onSent = onSent;
     this.#toast = toast;

@@ -3,6 +3,7 @@
 import { h, time, write } from "../dom.js";
 import { count, firstLine, full, moment } from "../format.js";
 import { icon } from "../icons.js";
+import { button } from "./button.js";
 import { alteredNote } from "./message_state.js";
 
 const SHOWN = 50;
@@ -52,19 +53,17 @@ export class DeadLetters {
     return this.#app.attempt(() => requeue(this.#app.api, this.#agent, ids));
   }
 
-  async #askClear() {
+  #askClear() {
     const agent = this.#agent;
-    const confirmed = await this.#app.dialogs.confirm({
+    const question = {
       title: "Clear the dead letters?",
       text: `All dead letters of ${agent} will be deleted. Their senders are not notified.`,
       action: "Clear dead letters",
+    };
+    this.#app.confirmed(question, async () => {
+      const { cleared } = await this.#app.api.clearDead(agent);
+      return `${count(cleared, "dead letter")} cleared.`;
     });
-    if (confirmed) await this.#app.attempt(() => this.#clearAll(agent));
-  }
-
-  async #clearAll(agent) {
-    const { cleared } = await this.#app.api.clearDead(agent);
-    return `${count(cleared, "dead letter")} cleared.`;
   }
 
   #setOpen(open) {
@@ -114,8 +113,4 @@ export async function requeue(api, agent, ids) {
     if (error.code !== "unknown_message") throw error;
   }
   return "It was moved back before, or cleared."; // by a second click, on another page or in a terminal
-}
-
-function button(picture, label, click) {
-  return h("button", { type: "button", class: "action", on: { click } }, icon(picture), label);
 }

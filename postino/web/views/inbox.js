@@ -41,15 +41,10 @@ export class InboxView {
     this.#inbox = app.inbox;
     this.#me = app.me;
     this.#name = new NameLine(app.me);
-    this.#compose = new Compose({
+    this.#compose = new Compose(app, {
       label: "Write an answer",
       placeholder: matchMedia("(max-width: 45rem)").matches ? "Write a message" : "Write a message, or select one above and press r",
-      toAgent: true,
-      send: (message) => app.api.send(message),
       onSent: (answer, message) => this.#onSent(answer, message),
-      toast: app.toast,
-      me: app.me,
-      render: (text) => app.api.render(text),
     });
     this.element = h(
       "section",
@@ -155,7 +150,7 @@ export class InboxView {
         done: (entry) => this.#end(entry),
         open: (entry) => this.#take(entry),
         isPerson: () => true,
-        render: (text) => this.#app.api.render(text),
+        render: this.#app.api.render,
         toast: this.#app.toast,
       },
     });

@@ -53,16 +53,7 @@ export class MailView {
       onSearch: (q) => this.#filter({ q }),
       onShowAll: () => this.#filter({ thread: "" }),
     });
-    this.#compose = new Compose({
-      label: "Write a message",
-      placeholder: "Write a message",
-      toAgent: true,
-      send: (message) => app.api.send(message),
-      onSent: (...sent) => this.#onSent(...sent),
-      toast: app.toast,
-      me: app.me,
-      render: (text) => app.api.render(text),
-    });
+    this.#compose = new Compose(app, { label: "Write a message", onSent: (...sent) => this.#onSent(...sent) });
     app.me.changed.on(() => this.#compose.refreshFrom());
     this.element = h(
       "section",
@@ -204,7 +195,7 @@ export class MailView {
       requeue: ({ to, id }) => this.#app.attempt(() => requeue(this.#app.api, this.#app.agents.present(to), [id])),
       find: (id) => this.#history.find(id),
       isPerson: (name) => this.#app.agents.get(name)?.kind === "human" || name === SHARED,
-      render: (text) => this.#app.api.render(text),
+      render: this.#app.api.render,
       toast: this.#app.toast,
     };
     return new MessageRow(entry, { direction, agent, actions });

@@ -7,6 +7,7 @@ import { SEARCH_HELP } from "../search.js";
 import { SHARED } from "../state/inbox.js";
 import { load } from "../storage.js";
 import { avatar, avatarOfAll } from "./avatar.js";
+import { button } from "./button.js";
 import { ManageAgent } from "./manage_agent.js";
 
 const SEARCH_MS = 250; // after the last key
@@ -33,18 +34,8 @@ export class MailHead {
   });
   #found = h("p", { class: "mail-found", role: "status" });
   #manage;
-  #clear = h(
-    "button",
-    { type: "button", class: "action", on: { click: () => this.#askClear() } },
-    icon("trash"),
-    "Clear inbox",
-  );
-  #markRead = h(
-    "button",
-    { type: "button", class: "action", on: { click: () => this.#app.attempt(() => this.#readAll()) } },
-    icon("check"),
-    "Mark all read",
-  );
+  #clear = button("trash", "Clear inbox", () => this.#askClear());
+  #markRead = button("check", "Mark all read", () => this.#app.attempt(() => this.#readAll()));
   #onShowAll;
 
   /** `onSearch(q)` is called when the search text has changed, `onShowAll()` to leave the thread. */
@@ -121,19 +112,17 @@ export class MailHead {
     );
   }
 
-  async #askClear() {
+  #askClear() {
     const agent = this.#agent;
-    const confirmed = await this.#app.dialogs.confirm({
+    const question = {
       title: `Clear the inbox of ${agent}?`,
       text: `${count(this.#waiting, "unacknowledged message")} will be deleted, including leased ones. This cannot be undone.`,
       action: "Clear inbox",
+    };
+    this.#app.confirmed(question, async () => {
+      const { cleared } = await this.#app.api.clear(agent);
+      return `${count(cleared, "message")} cleared.`;
     });
-    if (confirmed) await this.#app.attempt(() => this.#clearInbox(agent));
-  }
-
-  async #clearInbox(agent) {
-    const { cleared } = await this.#app.api.clear(agent);
-    return `${count(cleared, "message")} cleared.`;
   }
 
   /** Read and acknowledge all messages of the user's own inbox. */

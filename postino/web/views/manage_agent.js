@@ -33,28 +33,25 @@ export class ManageAgent {
       value: agent,
       action: "Rename",
     });
-    if (name && name !== agent) await this.#app.attempt(() => this.#renameTo(agent, name));
+    if (!name || name === agent) return;
+    await this.#app.attempt(async () => {
+      const renamed = await this.#app.api.rename(agent, name);
+      return `${renamed.old} is now ${renamed.name}.`;
+    });
   }
 
-  async #renameTo(agent, name) {
-    const renamed = await this.#app.api.rename(agent, name);
-    return `${renamed.old} is now ${renamed.name}.`;
-  }
-
-  async #askForget() {
+  #askForget() {
     const agent = this.#agent;
-    const confirmed = await this.#app.dialogs.confirm({
+    const question = {
       title: `Forget ${agent}?`,
       text: "It is offline and has no mail. It appears again when it connects or is written to.",
       action: "Forget",
+    };
+    this.#app.confirmed(question, async () => {
+      await this.#app.api.forget(agent);
+      this.#app.agents.refresh();
+      return `${agent} is forgotten.`;
     });
-    if (confirmed) await this.#app.attempt(() => this.#forgetAgent(agent));
-  }
-
-  async #forgetAgent(agent) {
-    await this.#app.api.forget(agent);
-    this.#app.agents.refresh();
-    return `${agent} is forgotten.`;
   }
 }
 

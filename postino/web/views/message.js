@@ -15,7 +15,7 @@ const JOINED_MS = 300_000; // messages of one sender to one recipient within thi
 
 export class MessageRow {
   element;
-  #entry;
+  entry;
   #state = h("p", { class: "message-state" });
   #buttons = h("div", { class: "actions" });
   #choices = null;
@@ -29,7 +29,7 @@ export class MessageRow {
    * `isPerson(name)` tells people from agents.
    */
   constructor(entry, { direction, agent = null, actions = {} }) {
-    this.#entry = entry;
+    this.entry = entry;
     this.#actions = actions;
     this.#body = new Body(entry.body, entry.tree, actions.render);
     const id = `m-${entry.entry ?? `${entry.to}-${entry.seq}`}`;
@@ -48,30 +48,26 @@ export class MessageRow {
   }
 
   get timestamp() {
-    return this.#entry.timestamp;
-  }
-
-  get entry() {
-    return this.#entry;
+    return this.entry.timestamp;
   }
 
   /** Show the message in its new state. */
   update(entry) {
-    if (entry === this.#entry) return;
-    const same = JSON.stringify(entry) === JSON.stringify(this.#entry);
-    this.#entry = entry;
+    if (entry === this.entry) return;
+    const same = JSON.stringify(entry) === JSON.stringify(this.entry);
+    this.entry = entry;
     if (!same) this.#draw();
   }
 
   /** Draw the state again if it depends on the time. */
   tick() {
-    if (this.#entry.state === "leased" || this.#entry.state === "queued") this.#draw();
+    if (this.entry.state === "leased" || this.entry.state === "queued") this.#draw();
   }
 
   /** Show without a head of its own when it continues `previous`, the row above. */
   join(previous) {
     const last = previous?.entry;
-    const { from, to, timestamp, thread, reply_to: replyTo, kind } = this.#entry;
+    const { from, to, timestamp, thread, reply_to: replyTo, kind } = this.entry;
     const joined =
       last !== undefined && kind === "message" && last.kind === kind && last.from === from && last.to === to && last.thread === thread &&
       !replyTo && Date.parse(timestamp) - Date.parse(last.timestamp) < JOINED_MS;
@@ -80,12 +76,12 @@ export class MessageRow {
 
   /** Return whether it has to be opened before anything else, and say so. */
   mustOpen() {
-    if (this.#entry.closed) this.#actions.toast("Open the message first.");
-    return this.#entry.closed === true;
+    if (this.entry.closed) this.#actions.toast("Open the message first.");
+    return this.entry.closed === true;
   }
 
   reply() {
-    if (this.#actions.reply && this.#entry.from !== "system" && !this.mustOpen()) this.#actions.reply(this.#entry);
+    if (this.#actions.reply && this.entry.from !== "system" && !this.mustOpen()) this.#actions.reply(this.entry);
   }
 
   /** Answer with the choice number `number`, if there is one. */
@@ -99,7 +95,7 @@ export class MessageRow {
   }
 
   /** Copy the text as it was written. */
-  async copy(text = this.#entry.body, what = "The message is copied.") {
+  async copy(text = this.entry.body, what = "The message is copied.") {
     if (this.mustOpen()) return;
     try {
       await navigator.clipboard.writeText(text);
@@ -111,28 +107,28 @@ export class MessageRow {
 
   /** Open it if it is closed; else go to its thread, or to the mail of its sender. */
   open() {
-    if (this.#entry.closed) return this.#actions.open?.(this.#entry);
-    const { thread, from } = this.#entry;
+    if (this.entry.closed) return this.#actions.open?.(this.entry);
+    const { thread, from } = this.entry;
     location.hash = thread ? threadHash(thread) : mailHash(from);
   }
 
   #draw() {
-    const state = describeState(this.#entry, { person: this.#actions.isPerson?.(this.#entry.to) });
+    const state = describeState(this.entry, { person: this.#actions.isPerson?.(this.entry.to) });
     this.element.dataset.state = state.kind;
-    this.element.classList.toggle("closed", this.#entry.closed === true);
+    this.element.classList.toggle("closed", this.entry.closed === true);
     set(this.#state, "title", state.title || null);
     this.#state.replaceChildren(icon(state.icon), h("span", { class: "message-state-label", text: state.label }), ...state.details);
     this.#buttons.replaceChildren(...this.#makeButtons(state.kind));
   }
 
   #makeButtons(kind) {
-    if (this.#entry.closed) return [];
+    if (this.entry.closed) return [];
     const { reply, requeue, done } = this.#actions;
     const made = [];
-    const { entry } = this.#entry;
-    if (kind === "dead" && requeue) made.push(button("repeat", "Requeue", () => requeue(this.#entry)));
-    if (reply && this.#entry.from !== "system") made.push(button("reply", "Reply", () => this.reply(), { named: true }));
-    if (done) made.push(button("check", "Done", () => done(this.#entry), { named: true }));
+    const { entry } = this.entry;
+    if (kind === "dead" && requeue) made.push(button("repeat", "Requeue", () => requeue(this.entry)));
+    if (reply && this.entry.from !== "system") made.push(button("reply", "Reply", () => this.reply(), { named: true }));
+    if (done) made.push(button("check", "Done", () => done(this.entry), { named: true }));
     made.push(button("copy", "Copy", () => this.copy()));
     if (entry) made.push(button("link", "Copy link", () => this.copy(this.#address(), "The link to the message is copied.")));
     if (this.#body.rendered) {
@@ -143,12 +139,12 @@ export class MessageRow {
   }
 
   #address() {
-    return `${location.origin}/${messageHash(this.#entry)}`;
+    return `${location.origin}/${messageHash(this.entry)}`;
   }
 
   #head(id, agent) {
-    const { from, kind, thread, via, verified } = this.#entry;
-    const recipient = kind === "broadcast" ? h("a", { class: "agent-link", href: "#/broadcasts", text: "everyone" }) : recipientLinks(this.#entry);
+    const { from, kind, thread, via, verified } = this.entry;
+    const recipient = kind === "broadcast" ? h("a", { class: "agent-link", href: "#/broadcasts", text: "everyone" }) : recipientLinks(this.entry);
     return h(
       "header",
       { class: "message-head" },
@@ -166,20 +162,20 @@ export class MessageRow {
 
   #closed() {
     if (!this.#actions.open) return null;
-    const click = () => this.#actions.open(this.#entry);
+    const click = () => this.#actions.open(this.entry);
     const open = h("button", { type: "button", class: "link", text: "Open it", on: { click } });
     return h("p", { class: "closed-line" }, "For all people: who opens it takes it. ", open);
   }
 
   #makeChoices() {
-    const { choices, from } = this.#entry;
+    const { choices, from } = this.entry;
     if (!choices) return null;
-    this.#choices = new Choices(choices, visible(from), this.#actions.choose && ((choice) => this.#actions.choose(this.#entry, choice)));
+    this.#choices = new Choices(choices, visible(from), this.#actions.choose && ((choice) => this.#actions.choose(this.entry, choice)));
     return this.#choices.element;
   }
 
   #quote() {
-    const id = this.#entry.reply_to;
+    const id = this.entry.reply_to;
     if (!id) return null;
     const earlier = this.#actions.find?.(id);
     const jump = () => document.querySelector(`[data-message-id="${CSS.escape(id)}"]`)?.scrollIntoView({ block: "center" });
@@ -190,7 +186,7 @@ export class MessageRow {
       h("span", { class: "visually-hidden", text: "In reply to " }),
       earlier
         ? h("button", { type: "button", class: "link", dir: "auto", on: { click: jump }, text: firstLine(earlier.body) })
-        : h("a", { class: "link", href: mailHash(this.#entry.from, { message: id }), title: id, text: "an earlier message" }),
+        : h("a", { class: "link", href: mailHash(this.entry.from, { message: id }), title: id, text: "an earlier message" }),
     );
   }
 }

@@ -1,8 +1,7 @@
 /* The line that says under which name agents reach the person, and lets them keep or change it. */
 
 import { h } from "../dom.js";
-
-const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,63}";
+import { NAME } from "../format.js";
 
 export class NameLine {
   element = h("form", { class: "name-line", hidden: true, novalidate: true });
