@@ -258,6 +258,5 @@ def _has_ended(home: Home, pid: int | None, seconds: float) -> bool:
 
 def _remove_leftovers(home: Home) -> None:
     """Remove what a killed daemon left, unless a new daemon serves the home already."""
-    lock = lock_home(home)
-    if lock is not None:
+    if (lock := lock_home(home)) is not None:
         lock.release()

@@ -103,5 +103,5 @@ class SessionTable(Table):
                 ended = known.get("left") or (known.get("at", 0) if has_no_end else now)
                 if int(ended) + self._limits.ttl_ms < now:
                     dropped += int(await self._store.run("forget_session", "", {"session": session, "record": value}))
-            if cursor in ("0", b"0", 0):
+            if cursor == "0":
                 return dropped

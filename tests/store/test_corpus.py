@@ -90,7 +90,7 @@ async def conversation(broker: Broker) -> None:
         await broker.mail.nack(bob, consumer, ["m1", "m2", "m5"])
     await broker.mail.read(bob, "s-4", limit=2)
     await broker.mail.state(bob, "m1")
-    await broker.dead.page(bob, 10, 0)
+    await broker.dead.part(bob, 10)
     await refused(broker.dead.requeue(bob, ["m11"]), "unknown_message")
     await broker.dead.requeue(bob, None)
     await broker.dead.clear(bob)
