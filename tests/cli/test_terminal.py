@@ -226,3 +226,13 @@ def test_a_second_serve_says_on_a_terminal_what_runs_already(bare: Any) -> None:
         "`postino logs --follow` shows its log, `postino down` stops it\n"
     )
     assert json.loads(bare.run("serve").err)["pid"] == found["pid"]
+
+
+def test_a_person_who_reads_on_a_terminal_is_told_how_to_answer(postino: Any) -> None:
+    me = postino.json("whoami")["agent"]
+    postino.ok("send", me, "Which branch?", "--from", "t9-ada")
+    assert "Which branch?" in postino.ok("read", "--peek")
+    assert "postino reply" not in postino.ok("read", "--peek")
+    code, shown = at_terminal(postino, "read")
+    assert (code, shown.count("`postino reply ID TEXT` answers one")) == (0, 1)
+    assert "postino reply" not in at_terminal(postino, "read")[1], "nothing is left to answer"

@@ -89,6 +89,22 @@ async def test_sends_that_wait_together_are_one_call_and_one_alone_waits_for_non
     assert [int(answer.split()[0]) for _, (answer,) in answers] == list(range(2, 2 + BATCH_FROM + MIN_BATCH))  # type: ignore[misc]
 
 
+async def test_reads_that_wait_together_are_joined_by_how_much_they_may_return(proxy, store_at: Open) -> None:
+    between = await proxy()
+    store = await store_at(between.url, f"t{secrets.token_hex(6)}:")
+    inboxes = Inboxes(store, LIMITS)
+    counts = {}
+    for limit in (1, 10, MOST_JOINED):
+        under_way = await held_up(store, between, lambda number: send(store, f"sent-{number}"))
+        waiting = [asyncio.create_task(inboxes.read("nobody", "s-1", limit=limit)) for _ in range(MIN_BATCH)]
+        between.let_go()
+        await asyncio.gather(*under_way, *waiting)
+        counts[limit] = between.count(store.scripts["read"].sha)
+        between.sent.clear()
+
+    assert counts == {1: 1, 10: 6, MOST_JOINED: MIN_BATCH}
+
+
 @pytest.mark.parametrize("said", [b"*1\r\n+ok\r\n", b"+OK\r\n", b":2\r\n"], ids=["too few", "a word", "a number"])
 async def test_a_reply_that_is_not_one_for_each_call_ends_the_connection(tmp_path, said: bytes) -> None:
     over = asyncio.Event()
