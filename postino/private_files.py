@@ -31,11 +31,20 @@ def read_secret(path: Path) -> bytes:
     return content
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file with mode 0600: it is replaced as a whole and on disk when this returns."""
+def replace(path: Path, text: str, *, on_disk: bool = True) -> None:
+    """Write a file with mode 0600: it is replaced as a whole and, unless `on_disk` is false, on disk at the return.
+
+    Raises:
+        OSError: with the path, also of a write that fails, of which the system says only why.
+    """
     draft = path.with_suffix(".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            if on_disk:
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise

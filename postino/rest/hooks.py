@@ -53,7 +53,7 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
             return web.Response(body=notice.hook_warning(error.message), content_type="application/json")
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
-    body = decision or notice.hook_context(name, text, turn.warning if turn else "")
+    body = decision or notice.hook_context(name, text, *((turn.warning, turn.mail) if turn else ()))
     response = web.Response(body=body, content_type="application/json")
     if text and turn is not None:
         await _deliver(call.request, response, name, turn, goes_on=name == "Stop")

@@ -51,7 +51,9 @@ class Shown:
                 found = replace(more, items=[*found.items, *more.items])
             if place != self.place:  # somebody went on meanwhile
                 return
-            self._taken_out = {key: known for key, known in self._taken_out.items() if not known or key in found.keys}
+            if place.view == "inbox":
+                there = set(found.keys)
+                self._taken_out = {key: known for key, known in self._taken_out.items() if not known or key in there}
             self.page = self._without_taken_out(views.refreshed(self.page, found))
             self.is_loaded = True
             if found.person is not None:
@@ -90,4 +92,6 @@ class Shown:
         return await self._mailroom.call(lambda client: views.load(client, place, me, before, wanted))
 
     def _without_taken_out(self, page: Page) -> Page:
+        if self.place.view != "inbox":  # elsewhere it stays, as done
+            return page
         return replace(page, items=[item for item in page.items if views.key(item) not in self._taken_out])

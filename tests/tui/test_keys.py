@@ -282,3 +282,14 @@ async def test_a_search_and_its_end_need_not_wait_for_a_refresh(open_inbox: Open
         terminal.held.let_all_go()
         await terminal.shows("│ number 1.", "Inbox 2")
         assert terminal.app._place.view == "inbox"
+
+
+async def test_what_is_being_done_is_still_among_all_messages(open_inbox: Open, client, person) -> None:
+    fill(client, person, 1)
+    async with open_inbox(person) as terminal:
+        await terminal.shows("│ number 0.")
+        await terminal.settled()
+        terminal.held.hold(f"POST /api/people/{person}/done")
+        await terminal.press("e", "g", "m")
+        terminal.held.let_all_go()
+        await terminal.shows("planner → you  number 0.", "read ")
