@@ -65,9 +65,7 @@ class AppState(msgspec.Struct, eq=False):
     proofs: Proofs
     url: str | None = None  # of the TCP listener, once it is open
     streams: int = 0  # open event streams
-    streams_as: Counter[str] = msgspec.field(
-        default_factory=Counter
-    )  # those that keep an agent online, by agent
+    streams_as: Counter[str] = msgspec.field(default_factory=Counter)  # those that keep an agent online, by agent
     signin_codes: SignInCodes = msgspec.field(default_factory=SignInCodes)
     renderer: Renderer = msgspec.field(default_factory=Renderer)
     renderings: LastMinute = msgspec.field(default_factory=LastMinute)
