@@ -22,16 +22,20 @@ ROUNDS = 5  # of each measurement, in turn with the others
 BODY = "x" * 200
 INBOXES = 64  # as with many agents; a single inbox would fill up
 SENDER = Sender(name="bench", via="http")
+WAIT = "a message that waits"
+WAITING_A_SECOND = 170  # messages in each inbox by which memory is measured: fewer leave the last node of each emptier
 
 Call = Callable[[int], Awaitable[object]]
 
 
 def run(seconds: float) -> Rows:
-    """Measure each for `seconds`, in rounds. The bytes are of a message that waits; a read one leaves its history."""
+    """Measure each for `seconds`, in rounds; then the bytes of a message that waits. A read one leaves its history."""
     rows: Rows = []
     for at_once in AT_ONCE:
         with daemon(POSTINO_LOG_LEVEL="warning") as stack:
             rows += asyncio.run(_measure(stack, at_once, seconds))
+    with daemon(POSTINO_LOG_LEVEL="warning") as stack:
+        rows.append(asyncio.run(_fill(stack, INBOXES * max(1, round(WAITING_A_SECOND * seconds)))))
     return rows
 
 
@@ -61,6 +65,20 @@ async def _measure(stack: Stack, at_once: int, seconds: float) -> Rows:
     floor = merged(floors)
     rows = [_row("floor: bare XADD", at_once, floor, floor, None)]
     return rows + [_row(what, at_once, merged([r.found for r in each]), floor, each) for what, each in taken.items()]
+
+
+async def _fill(stack: Stack, messages: int) -> dict[str, object]:
+    """Let `messages` wait in the inboxes; return what one of them takes."""
+    broker = await Broker.open(settings(stack.home))
+    stop_rewriting(stack.valkey)
+    numbers = itertools.count()
+    try:
+        for number in range(INBOXES):
+            await broker.agents.heartbeat(f"sink-{number}")
+        cost = await _round(stack, lambda n: broker.mail.send(draft(n), SENDER), numbers, AT_ONCE[-1], 60, messages)
+    finally:
+        await broker.close()
+    return _row(WAIT, AT_ONCE[-1], cost.found, cost.found, [cost]) | {"of floor": None}
 
 
 class _Round:

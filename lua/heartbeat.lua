@@ -9,7 +9,7 @@ KEYS     agents      hash     {po}:agents
          changes     stream   {po}:changes
 ARGV     agent       the present name
          online_ms   how long the agent stays online; 0: offline now
-RETURNS  ok, 1 the agent is online | 0
+RETURNS  ok
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the sessions of the agent
@@ -38,4 +38,4 @@ local after = online_sessions(presence, record)
 save_agent(agents, changes, agent, record)
 if before == 0 and after > 0 then emit(events, 'agent_online', 'agent', agent, 'session', session) end
 if before > 0 and after == 0 then go_offline(events, departures, agent, record, session) end
-return { 'ok', live_sessions(presence, record, now) > 0 and 1 or 0 }
+return { 'ok' }

@@ -5,13 +5,11 @@ without marks.
 KEYS     meta     hash     {po}:meta
          history  stream   {po}:history
 ARGV     NONE
-RETURNS  the newest entry that may have no mark, '' during an import
+RETURNS  1
 ERRORS   NONE
 TIME     O(1)
 ]]
-if redis.call('HEXISTS', meta, 'imports4') == 1 then return '' end
-local after = redis.call('HGET', meta, 'indexed_after')
-if after then return after end
-after = newest_id(history) or '0-0'
-redis.call('HSET', meta, 'indexed_after', after)
-return after
+if redis.call('HEXISTS', meta, 'imports4') + redis.call('HEXISTS', meta, 'indexed_after') == 0 then
+  redis.call('HSET', meta, 'indexed_after', newest_id(history) or '0-0') -- the newest entry that may have no mark
+end
+return 1

@@ -15,16 +15,16 @@ ARGV     agent       the session's agent
          online_ms   how long the session stays online
          lease_ms    length of a lease
          shown       JSON object, message id -> delivery count: the deliveries that the session was shown
-RETURNS  ok, number of leases extended
+RETURNS  ok
          alias, the session's present agent
-         gone, 0: the session is unknown, has a later connection, or has to join again
+         gone: the session is unknown, has a later connection, or has to join again
 ERRORS   NONE
 TIME     O(n) in the deliveries shown
 ]]
 local known = load_session(agents, sessions, session)
-if not known or known.gen ~= tonumber(generation) then return { 'gone', 0 } end
+if not known or known.gen ~= tonumber(generation) then return { 'gone' } end
 if known.agent ~= agent then return { 'alias', known.agent } end
-local now, count = now_ms(), 0
+local now = now_ms()
 local record = agent_from(agents, agent, now)
 local before = online_sessions(presence, record)
 if lost_derived_name(agents, presence, sessions, known, session, now) then
@@ -32,7 +32,7 @@ if lost_derived_name(agents, presence, sessions, known, session, now) then
   redis.call('HDEL', sessions, session)
   record.sessions = without(record.sessions, session)
   save_agent(agents, changes, agent, record)
-  return { 'gone', 0 }
+  return { 'gone' }
 end
 redis.call('ZADD', presence, now + online_ms, session)
 add_session(record, session)
@@ -47,7 +47,6 @@ for stream_id, deliveries in pairs(shown_counts(index, shown)) do
   local holder, present = delivery_of(inbox, stream_id)
   if holder == session and present == deliveries and lasts(leases, stream_id, now) then
     redis.call('ZADD', leases, now + lease_ms, stream_id)
-    count = count + 1
   end
 end
-return { 'ok', count }
+return { 'ok' }

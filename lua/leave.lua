@@ -14,13 +14,13 @@ ARGV     agent       the session's agent
          session     session id
          generation  of the connection that ended
          stay        '1': only release, because the session goes on under a new connection
-RETURNS  ok, number of messages released
+RETURNS  ok
          alias, the session's present agent
 ERRORS   NONE
 TIME     O(n) in the messages held
 ]]
 local known = load_session(agents, sessions, session)
-if not known or known.gen ~= tonumber(generation) then return { 'ok', 0 } end
+if not known or known.gen ~= tonumber(generation) then return { 'ok' } end
 if known.agent ~= agent then return { 'alias', known.agent } end
 local now, ids = now_ms(), {}
 for _, pending in ipairs(leased_by(inbox, leases, session, now)) do
@@ -40,7 +40,7 @@ end
 local held = redis.call('EXISTS', inbox) == 1 and redis.pcall('XPENDING', inbox, 'agents', '-', '+', 1, session)
 if held and not held.err and #held == 0 then redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', session) end
 if #ids > 0 then emit(events, 'msg_release', 'ids', cjson.encode(ids), 'to', agent, 'reader', session) end
-if stay == '1' then return { 'ok', #ids } end
+if stay == '1' then return { 'ok' } end
 known.left = now
 save_session(sessions, session, known)
 refresh_claude(agents, sessions, known, now)
@@ -54,4 +54,4 @@ if record then
     go_offline(events, departures, agent, record, session)
   end
 end
-return { 'ok', #ids }
+return { 'ok' }

@@ -5,7 +5,7 @@ KEYS     agents   hash    {po}:agents
          changes  stream  {po}:changes
 ARGV     agent   the present name
          number  of the last broadcast that an answer holds or counts as missed
-RETURNS  ok, 1 moved | 0 it was there already
+RETURNS  ok
          alias, present name
 ERRORS   NONE
 TIME     O(1)
@@ -14,7 +14,7 @@ number = tonumber(number)
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
 local record = load_reader(agents, agent) or { since = 0, seen = 0 }
-if (record.given or 0) >= number then return { 'ok', 0 } end
+if (record.given or 0) >= number then return { 'ok' } end
 record.given, record.reads = number, true
 save_agent(agents, changes, agent, record)
-return { 'ok', 1 }
+return { 'ok' }

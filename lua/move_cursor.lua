@@ -8,7 +8,7 @@ KEYS     cursors  hash     {po}:cursors
          changes  stream   {po}:changes
 ARGV     agent    the present name
          cursor   '<stream ID> <number>'
-RETURNS  ok, 1 moved | 0 it was there already
+RETURNS  ok
          alias, present name
 ERRORS   NONE
 TIME     O(1)
@@ -20,8 +20,7 @@ local last = tonumber(redis.call('HGET', feed, 'last') or 0) or math.huge
 local _, seen = load_cursor(cursors, agent, last)
 local _, wanted = split_cursor(cursor)
 -- a store that was emptied numbers from 1 again: a cursor from before is invalid
-if not wanted or wanted > last then return { 'ok', 0 } end
-if seen and wanted <= seen then return { 'ok', 0 } end
+if not wanted or wanted > last or seen and wanted <= seen then return { 'ok' } end
 local record = load_reader(agents, agent) or { since = 0, seen = 0 }
 if not record.reads then -- it has read, over HTTP
   record.reads = true
@@ -29,4 +28,4 @@ if not record.reads then -- it has read, over HTTP
 end
 save_cursor(cursors, changes, agent, cursor)
 emit(events, 'broadcast_read', 'reader', agent, 'seq', wanted)
-return { 'ok', 1 }
+return { 'ok' }

@@ -16,8 +16,7 @@ ARGV     agent           the present name
          max_deliveries  deliveries before a message is dead
          max_dead        most dead letters stored
          longest_ms      the longest that a lease or delay can be
-RETURNS  ok, messages ended, ids forgotten, consumers deleted, 1 there is more to do now | 0, messages that are left,
-         stream ID of the oldest of them | ''
+RETURNS  ok, 1 there is more to do now | 0, messages that are left, stream ID of the oldest of them | ''
          alias, present name
 ERRORS   NONE
 TIME     O(n) in the messages ended
@@ -27,12 +26,11 @@ local keys = { inbox = inbox, leases = leases, index = index, dead = dead, event
   notices = notices }
 local target = alias_of(agents, agent)
 if target then return { 'alias', target } end
-local now, ended, deleted, more = now_ms(), 0, 0, 0
+local now, more = now_ms(), 0
 local mail_ttl_ms
 mail_ttl_ms, max_deliveries = bounds_of(agents, agent, ttl_ms, max_deliveries)
 if redis.call('EXISTS', inbox) == 1 then
-  ended = expire(keys, agent, mail_ttl_ms, now, max_dead)
-  if ended == most_ended then more = 1 end
+  if expire(keys, agent, mail_ttl_ms, now, max_dead) == most_ended then more = 1 end
   local died, shown_again = 0, {}
   for at, stream_id in ipairs(mend_leases(inbox, leases, now, tonumber(longest_ms))) do
     local fields = at <= most_ended and fields_at(inbox, stream_id)
@@ -54,13 +52,11 @@ if redis.call('EXISTS', inbox) == 1 then
       died = died + 1
     end
   end
-  ended = ended + died
   if #shown_again > 0 then emit(events, 'msg_release', 'ids', cjson.encode(shown_again), 'to', agent, 'reader', '') end
   local consumers = redis.pcall('XINFO', 'CONSUMERS', inbox, 'agents')
   for _, consumer in ipairs(consumers.err and {} or consumers) do
     if field(consumer, 'pending') == 0 and field(consumer, 'idle') >= tonumber(idle_ms) then
       redis.call('XGROUP', 'DELCONSUMER', inbox, 'agents', field(consumer, 'name'))
-      deleted = deleted + 1
     end
   end
 end
@@ -71,4 +67,4 @@ end
 local forgotten, through = sweep_index(index, ttl_ms, now, 200, mend)
 if forgotten > 20 and not through then more = 1 end -- else the next round of housekeeping is soon enough
 local oldest = redis.call('XRANGE', inbox, '-', '+', 'COUNT', 1)[1]
-return { 'ok', ended, forgotten, deleted, more, redis.call('XLEN', inbox), oldest and oldest[1] or '' }
+return { 'ok', more, redis.call('XLEN', inbox), oldest and oldest[1] or '' }

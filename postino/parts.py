@@ -20,6 +20,9 @@ class Place(msgspec.Struct, frozen=True):
     before: str | None = None
 
 
+START = Place()
+
+
 class Part(msgspec.Struct, Generic[T], frozen=True):
     """Messages, oldest first, of `total`. `before`, `after`: the stream IDs next to which there are more, else None."""
 

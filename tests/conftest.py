@@ -19,10 +19,13 @@ from postino import config
 from postino.broker import Broker
 from postino.config import Settings
 from postino.paths import Home
+from postino.store.pipeline import REPLY_TIMEOUT_S, Pipeline
 from postino.store.valkey.process import program
+from postino.store.wire import Encoded
 from tests import processes, servers
 from tests.daemons import UNGUARDED, Daemon, daemon_of, scratch_daemon
 from tests.homes import scratch_home
+from tests.waiting import PATIENCE_S
 
 for name in [name for name in os.environ if name.startswith(("POSTINO_", "CLAUDE")) and name != "CLAUDE_BINARY"]:
     del os.environ[name]
@@ -102,6 +105,22 @@ def settings(valkey: str, home: Home) -> Settings:
         {"POSTINO_HOME": str(home.root), "POSTINO_VALKEY_URL": valkey, "POSTINO_WEB_PORT": "0"} | UNGUARDED
     )
     return replace(made, key_prefix=f"t{secrets.token_hex(6)}:")
+
+
+@pytest.fixture
+def patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the store of this process answer late: for tests that claim nothing about a store that is away.
+
+    A caller hears within two seconds of a store that does not answer, and the disk of a busy machine may take longer.
+    """
+    send = Pipeline.send
+
+    def patiently(pipeline: Pipeline, command: Encoded, within_s: float = REPLY_TIMEOUT_S) -> object:
+        return send(pipeline, command, within_s + PATIENCE_S)
+
+    monkeypatch.setattr(Pipeline, "send", patiently)
+    for module in ("pipeline", "valkey.primary"):
+        monkeypatch.setattr(f"postino.store.{module}.CONNECT_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture

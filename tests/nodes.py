@@ -38,11 +38,16 @@ SLOT = 5392  # of {po}
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and below those that the system gives out by itself."""
+    """Return a port that nobody listens on, and below those that the system gives out by itself.
+
+    No other process of the tests gets it while this one runs: its UDP port, which nobody needs, is held until then.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+        with socket.socket(type=socket.SOCK_DGRAM) as held, socket.socket() as probe, contextlib.suppress(OSError):
+            held.bind(("127.0.0.1", port))
             probe.bind(("127.0.0.1", port))
+            held.detach()  # stays open
             return port
 
 

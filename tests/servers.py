@@ -73,7 +73,8 @@ class Server:
         return self
 
     def listens(self) -> bool:
-        """Tell whether a connection is taken."""
+        """Tell whether a connection is taken; fail where the process has ended, as for a port that is taken."""
+        assert self.process is None or self.process.poll() is None, f"the server ended with {self.process.returncode}"
         with socket.socket(socket.AF_UNIX) as dialled:
             return dialled.connect_ex(f"{self.directory}/s") == 0
 

@@ -22,6 +22,7 @@ from postino.model import Draft, Message, Sender, Sent
 from postino.store.agents import AgentTable
 from postino.store.entries import message, number
 from postino.store.history import NEWEST, HistoryStream
+from postino.tasks import first_of
 
 LOOK_S = 10.0  # between two looks without an event, which a failover may have lost
 AWAY_S = 0.5  # between two looks while the store is away
@@ -82,7 +83,7 @@ class Asks:
                 if left <= 0 or any(each.done() for each in ends):
                     return None
                 if ask.asker == agent:
-                    await _first_of(arrived, ends, min(left, pause))
+                    await first_of(arrived.wait(), ends, min(left, pause))
 
     async def _scan(self, ask: Ask) -> str | None:
         while found := await self._mail.after(ask.asker, ask.place, _PART):
@@ -111,15 +112,14 @@ class Asks:
         return message(ask.asker, found.fields, known.digest, delivery=known.state.deliveries, redelivered=True)
 
 
-class Ask:
+class Ask(msgspec.Struct):
     """A message that was sent, and the wait for its reply. `asker` is its sender's present name."""
 
-    def __init__(self, asks: Asks, sent: Sent, asker: str, place: str) -> None:
-        self._asks = asks
-        self.sent = sent
-        self.asker = asker
-        self.place = place  # in the asker's inbox, behind which the reply is looked for
-        self._waited = 0.0
+    asks: Asks
+    sent: Sent
+    asker: str
+    place: str  # in the asker's inbox, behind which the reply is looked for
+    waited: float = 0.0
 
     async def reply(self, seconds: float, take: Take, *ends: asyncio.Future[Any]) -> Message | None:
         """Return the first reply of the next `seconds`, leased by `take`; None if there is none, or one of `ends` is.
@@ -131,36 +131,24 @@ class Ask:
         try:
             rounds = [began + seconds] if self.sent.created else [began, began + seconds]  # what there is already first
             for until in rounds:
-                found = await self._asks.find(self, until, ended)
+                found = await self.asks.find(self, until, ended)
                 if any(each.done() for each in ended):
                     return None
                 reply = None if found is None else await take(found)
-                if reply is not None or (reply := await self._asks.copy(self)) is not None:
+                if reply is not None or (reply := await self.asks.copy(self)) is not None:
                     return reply
         except StoreAway as error:
             log.warning("reply_not_taken", id=self.sent.id, error=error.message)
         except PostinoError as error:
             log.warning("reply_not_taken", id=self.sent.id, code=error.code)
         finally:
-            self._waited = clock() - began
+            self.waited = clock() - began
         return None
 
     def answer(self, reply: Message | None) -> Sent:
         """Return the answer to the ask, which says so where there is no reply."""
         if reply is not None:
             return msgspec.structs.replace(self.sent, reply=reply)
-        notes = [no_reply(self._waited), *([self.sent.note] if self.sent.note else [])]
-        return msgspec.structs.replace(self.sent, reply=None, note="; ".join(notes))
-
-
-def no_reply(seconds: float) -> str:
-    """Return what an asker is told without a reply."""
-    return f"no reply within {seconds:.0f} s; it will come as ordinary mail: do not ask again"
-
-
-async def _first_of(arrived: asyncio.Event, ends: set[asyncio.Future[Any]], seconds: float) -> None:
-    waiting: asyncio.Future[Any] = asyncio.ensure_future(arrived.wait())
-    try:
-        await asyncio.wait({waiting, *ends}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
+        note = f"no reply within {self.waited:.0f} s; it will come as ordinary mail: do not ask again"
+        note += f"; {self.sent.note}" if self.sent.note else ""
+        return msgspec.structs.replace(self.sent, reply=None, note=note)

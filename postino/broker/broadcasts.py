@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
 from msgspec.structs import replace
 
 from postino.broker.guard import EVERYBODY, Guard
@@ -60,7 +59,7 @@ class Broadcasts(BroadcastStream):
     async def part(self, limit: int, place: Place) -> Part[Broadcast]:
         """Return broadcasts, each with who has seen it."""
         found, readers = await asyncio.gather(super().part(limit, place), self.reached())
-        return replace(found, items=[msgspec.structs.replace(each, **readers.of(each.seq)) for each in found.items])
+        return replace(found, items=[replace(each, **readers.of(each.seq)) for each in found.items])
 
     async def reached(self) -> Reached:
         """Return how far each agent has read; people have the page and are none of them."""
@@ -71,7 +70,4 @@ class Broadcasts(BroadcastStream):
         if all(each.kind != "broadcast" for each in entries):
             return entries
         readers = await self.reached()
-        return [
-            msgspec.structs.replace(each, **readers.of(each.seq)) if each.kind == "broadcast" else each
-            for each in entries
-        ]
+        return [replace(each, **readers.of(each.seq)) if each.kind == "broadcast" else each for each in entries]

@@ -43,6 +43,7 @@ from postino.store.store import Limits, Store
 from postino.store.transfer import TransferTable
 from postino.store.valkey.embedded import EmbeddedValkey
 from postino.store_address import without_credentials
+from postino.tasks import cancelled
 
 EMBEDDED_PATIENCE_S = 10.0  # in which a server that was just started must answer: the machine may be busy
 FOLLOW_S = 1.0  # between two looks at where the store is
@@ -146,10 +147,7 @@ class Broker:
 
         The embedded server keeps running, unless its data directory is gone, or `and_server` ends it.
         """
-        for task in (self._asking, self._write):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await cancelled(self._asking, self._write)
         await self.housekeeping.close()
         await self.guard.close()
         await self.events.close()
@@ -204,7 +202,7 @@ class Broker:
     async def health(self) -> Health:
         """Return whether a send would be accepted now; never raises. `valkey` says whether Valkey answers at all."""
         server = "embedded" if self.embedded else without_credentials(self._store.url)
-        answers, refused = await asyncio.gather(_reason(self._store.ping()), self._refused())
+        answers, refused = await asyncio.gather(_reason(self._store.now_ms()), self._refused())
         return Health(
             ok=not (answers or refused),
             valkey=not answers,
@@ -273,7 +271,7 @@ class Broker:
         }
 
 
-async def _reason(call: Awaitable[None]) -> str | None:
+async def _reason(call: Awaitable[object]) -> str | None:
     """Return the sentence with which a call is refused, or None."""
     try:
         await call

@@ -15,6 +15,7 @@ from postino.event_place import EventPlace
 from postino.model import Event
 from postino.store.events import EventStream, Told
 from postino.store.store import Store
+from postino.tasks import cancelled
 
 BLOCK_MS = 5_000  # of one blocking read: the longest that a dead connection goes unnoticed
 GATHER_S = 0.005  # pause after a read, so that a busy second takes a few hundred reads, not thousands
@@ -117,9 +118,7 @@ class Events(EventStream):
 
     async def close(self) -> None:
         """Stop following; every subscription ends."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancelled(self._task)
         for each in self._subscriptions:
             each.end()
 
@@ -134,13 +133,14 @@ class Events(EventStream):
             self._subscriptions.discard(subscription)
 
     @contextlib.contextmanager
-    def counted_by(self, count: Callable[[Event], object]) -> Iterator[None]:
-        """Let `count` be one of the counters: a queue for the events, and a task, would cost a send more."""
-        self.counters.append(count)
+    def counted_by(self, *counts: Callable[[Event], object]) -> Iterator[None]:
+        """Let `counts` be counters: a queue for the events, and a task, would cost a send more."""
+        self.counters += counts
         try:
             yield
         finally:
-            self.counters.remove(count)
+            for count in counts:
+                self.counters.remove(count)
 
     @contextlib.contextmanager
     def arrival(self, agent: str) -> Iterator[asyncio.Event]:

@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 
 import msgspec
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from postino.broker.agents import Agents
 from postino.broker.guard import Guard
@@ -14,7 +14,7 @@ from postino.broker.mail import Mail
 from postino.errors import BadField, EmptyGroup, StoreAway, UnknownGroup
 from postino.model import Activity, Draft, Sender, iso
 from postino.several import Delivery, Group, ManyDraft, Member, SentMany
-from postino.store.groups import GroupTable, Membership, Moved, group_entry
+from postino.store.groups import GroupTable, Moved, group_entry
 from postino.store.store import Limits, Store
 
 _MAX_HOPS = 4  # renames and changes of a group that one send follows
@@ -49,7 +49,7 @@ class Groups(GroupTable):
             GroupFull: nobody was added.
         """
         joined = await self.join(group, agent)
-        return _member(joined, [] if joined.known else await self._mail.nearest(joined.agent))
+        return joined if joined.known else replace(joined, names=await self._mail.nearest(joined.agent))
 
     async def remove(self, group: str, agent: str) -> Member:
         """Take an agent out of a group, which ends with its last member. Repeating does nothing.
@@ -58,9 +58,9 @@ class Groups(GroupTable):
         """
         left = await self.leave(group, agent)
         if left.changed or left.members:
-            return _member(left, [])
+            return left
         unknown = await self._unknown(group)
-        return msgspec.structs.replace(_member(left, unknown.detail["names"]), note=unknown.message)
+        return replace(left, names=unknown.detail["names"], note=unknown.message)
 
     async def send_many(self, many: ManyDraft, sender: Sender) -> SentMany:
         """Accept a message once per id for each agent of a list, or for each member of a group but the sender.
@@ -78,7 +78,7 @@ class Groups(GroupTable):
         record, names, many = await self._recipients(many, sender)
 
         async def send(draft: Draft) -> SentMany:
-            return await self._send(record, names, msgspec.structs.replace(many, draft=draft), sender)
+            return await self._send(record, names, replace(many, draft=draft), sender)
 
         return await self._mail.in_thread(many.draft, sender, names, send)
 
@@ -119,7 +119,7 @@ class Groups(GroupTable):
         others = [each for each in dict.fromkeys(members) if each.lower() != own.lower()]
         if not others:
             raise EmptyGroup(f"nobody but {sender.name} is in #{group.name}; nothing was sent")
-        return record, others, msgspec.structs.replace(many, to=f"#{group.name}")
+        return record, others, replace(many, to=f"#{group.name}")
 
     async def _with_hints(self, recipients: list[Delivery]) -> list[Delivery]:
         """Return recipients, those whose names are unknown with what their sender should look at."""
@@ -128,7 +128,7 @@ class Groups(GroupTable):
         found = []
         for each in recipients:
             near, words = hints.get(each.to, (each.names, each.reach))
-            found.append(msgspec.structs.replace(each, names=near, reach=words))
+            found.append(replace(each, names=near, reach=words))
         return found
 
     async def _unknown(self, group: str) -> UnknownGroup:
@@ -144,10 +144,6 @@ class Groups(GroupTable):
     def outlook(self, agent: str, *, online: bool, away_s: float, person: bool) -> tuple[Activity, str]:
         """Return what an agent does, and in words when it will know of a message, as far as this daemon knows."""
         return self._mail.outlook(agent, online=online, away_s=away_s, person=person)
-
-
-def _member(change: Membership, near: list[str]) -> Member:
-    return Member(**asdict(change), names=near)
 
 
 def _refuse_duplicates(names: list[str], many: ManyDraft) -> None:

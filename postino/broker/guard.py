@@ -37,22 +37,19 @@ class _Pair(msgspec.Struct):
     turns: deque[float] = msgspec.field(default_factory=deque)
 
 
-class Counted:
+class Counted(msgspec.Struct):
     """What was counted for one send, for as long as the send is made. `created` is how many of the messages were
     stored; None: not known. What stored nothing, or certainly failed, is not counted in the end.
     """
 
-    __slots__ = ("_guard", "counts", "created", "id", "led", "name", "to", "turns")
-
-    def __init__(self, guard: Guard | None, name: str, to: Sequence[str], id: str) -> None:
-        self._guard = guard  # None: nothing is counted
-        self.name = name
-        self.to = to
-        self.id = id
-        self.created: int | None = None
-        self.counts = False  # for its sender: not a message that had been counted
-        self.turns: list[str] = []
-        self.led: list[tuple[str, Chain | None]] = []  # what `Rings.restore` takes
+    guard: Guard | None  # None: nothing is counted
+    name: str
+    to: Sequence[str]
+    id: str
+    created: int | None = None
+    counts: bool = False  # for its sender: not a message that had been counted
+    turns: list[str] = []
+    led: list[tuple[str, Chain | None]] = []  # what `Rings.restore` takes
 
     def __enter__(self) -> Counted:
         return self
@@ -62,8 +59,8 @@ class Counted:
             isinstance(error, StoreAway) and error.detail.get("outcome") == "unknown"
         ):
             self.created = 0
-        if self._guard is not None and self.created is not None and self.created < len(self.to):
-            self._guard.withdraw(self)
+        if self.guard is not None and self.created is not None and self.created < len(self.to):
+            self.guard.withdraw(self)
 
 
 class Guard:

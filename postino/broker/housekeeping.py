@@ -19,6 +19,7 @@ from postino.store.inbox import Inboxes, Swept
 from postino.store.keys import ALL
 from postino.store.sessions import SessionTable
 from postino.store.store import Store
+from postino.tasks import cancelled
 
 TICK_S = 5.0
 STEP_MS = 1000  # that Valkey's clock goes back against ours in one tick: what this hides is to be found at once
@@ -80,9 +81,7 @@ class Housekeeping:
 
     async def close(self) -> None:
         """Stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await cancelled(self._task)
 
     def run_soon(self) -> None:
         """Run without waiting for the next tick, because a message has died."""

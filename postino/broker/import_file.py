@@ -47,7 +47,6 @@ class ImportFile:
 
     def __init__(self, now_ms: int) -> None:
         self.number = 0  # of the last line
-        self.header: Header | None = None
         self.ended = False
         self.counts: Counter[str] = Counter()
         self._latest = now_ms + CLOCK_MS
@@ -67,7 +66,6 @@ class ImportFile:
             raise self._refused(
                 f"the file has format {header.format}, which postino {header.postino} wrote; update this postino"
             )
-        self.header = header
         return header
 
     def read(self, raw: bytes) -> Line:

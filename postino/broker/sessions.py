@@ -176,13 +176,6 @@ def _digest(hello: Hello, size: int) -> str:
 
 
 def _about(hello: Hello) -> dict[str, str | int]:
-    kept: dict[str, str | int | None] = {
-        "client": hello.client,
-        "directory": hello.directory,
-        "claude_pid": hello.claude_pid,
-        "claude_start": hello.claude_start,
-        "claude_socket": hello.claude_socket,
-        "claude_session": hello.claude_session_id,
-        "process": hello.process,
-    }
+    names = ("client", "directory", "claude_pid", "claude_start", "claude_socket", "process")
+    kept = {name: getattr(hello, name) for name in names} | {"claude_session": hello.claude_session_id}
     return {name: value for name, value in kept.items() if value is not None}

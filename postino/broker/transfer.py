@@ -10,8 +10,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 import structlog
@@ -21,24 +20,7 @@ from postino.broker.import_file import ImportFile
 from postino.errors import Importing, PostinoError, StoreAway
 from postino.model import Done, iso
 from postino.store.keys import ALL
-from postino.store.lines import (
-    FORMAT,
-    AgentLine,
-    BroadcastLine,
-    BroadcastNumbersLine,
-    ClaudeLine,
-    DeadLine,
-    EndLine,
-    GroupLine,
-    Header,
-    HistoryLine,
-    IdLine,
-    Line,
-    MessageLine,
-    NoticeLine,
-    OpenLine,
-    type_of,
-)
+from postino.store.lines import FORMAT, DeadLine, EndLine, Header, HistoryLine, IdLine, Line, MessageLine, type_of
 from postino.store.store import Store
 from postino.store.transfer import TransferTable
 
@@ -117,9 +99,8 @@ class Transfer:
         """
         after = {"dead": "0-0", "inbox": "0-0"}
         for kind in ("dead", "inbox", "dead", "inbox"):
-            read = self._table.dead if kind == "dead" else self._table.messages
             while True:
-                lines, after[kind] = await read(agent, after[kind])
+                lines, after[kind] = await self._table.entries(agent, kind, after[kind])
                 if not lines:
                     break
                 yield [line for line in lines if not isinstance(line, (MessageLine, DeadLine)) or line.id not in done]
@@ -149,7 +130,7 @@ class Transfer:
         try:
             async for batch in _batches(file, lines):
                 started = True
-                stored += await self._store_batch(batch)
+                stored += await self._table.add(batch)
             file.finish()
         except PostinoError:
             if not started:  # else nothing can be sent until the import is repeated or abandoned
@@ -180,25 +161,6 @@ class Transfer:
                 unknown = unknown or error.detail["outcome"] == "unknown"
             await asyncio.sleep(END_RETRY_S)
 
-    async def _store_batch(self, lines: list[Line]) -> int:
-        """Store lines of one type and one agent; return how many of them were not there yet."""
-        table = self._table
-        add: dict[type, Callable[[Any], Awaitable[int]]] = {
-            AgentLine: table.add_agents,
-            MessageLine: table.add_messages,
-            DeadLine: table.add_dead,
-            OpenLine: table.add_open,
-            IdLine: table.add_ids,
-            HistoryLine: table.add_history,
-            BroadcastLine: table.add_broadcasts,
-            NoticeLine: table.add_notices,
-            ClaudeLine: table.add_claude,
-            BroadcastNumbersLine: table.add_broadcast_numbers,
-            GroupLine: table.add_groups,
-        }
-        kind = type(lines[0])
-        return await add[kind](lines) if kind in add else 0
-
 
 async def _batches(file: ImportFile, lines: AsyncIterator[bytes]) -> AsyncIterator[list[Line]]:
     """Yield the checked lines of a file, in order, each batch of one type and one agent."""
@@ -207,9 +169,7 @@ async def _batches(file: ImportFile, lines: AsyncIterator[bytes]) -> AsyncIterat
     about: tuple[str, str] | None = None
     async for raw in lines:
         line = file.read(raw)
-        kind = (type_of(line), getattr(line, "to", ""))
-        if isinstance(line, HistoryLine):
-            kind = (type_of(line), "")
+        kind = type_of(line), "" if isinstance(line, HistoryLine) else getattr(line, "to", "")
         if batch and (kind != about or len(batch) == _BATCH or size + len(raw) > _BATCH_BYTES):
             yield batch
             batch, size = [], 0

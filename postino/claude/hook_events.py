@@ -68,6 +68,7 @@ class Turn(msgspec.Struct):
     agent: str | None  # None: unknown
     waiting: Waiting | None = None  # what the hook's output is about
     warning: str = ""  # for the user, not for the model
+    mail: str = ""  # the same, about mail that waits
     greeted: bool = False  # the output says which agent the session is
 
     async def unnotified(self) -> Waiting:
@@ -112,9 +113,16 @@ class Turn(msgspec.Struct):
 
 
 async def _session_start(turn: Turn) -> str:
-    """A session starts, resumes, or has lost its context (/clear, compaction): it knows nothing of its mailbox."""
-    turn.hook_received(idle=None if turn.event.source == "compact" else True)
-    return await turn.greeting(await turn.unnotified())
+    """A session starts, resumes, or has lost its context (/clear, compaction): it knows nothing of its mailbox.
+
+    Its user, who may not know that mail came while it was closed, is told, too: the model waits for a prompt.
+    """
+    compacted = turn.event.source == "compact"
+    turn.hook_received(idle=None if compacted else True)
+    waiting = await turn.unnotified()
+    if not compacted:
+        turn.mail = notice.mail_for_user(waiting.agent, waiting.unread, waiting.senders)
+    return await turn.greeting(waiting)
 
 
 async def _user_prompt_submit(turn: Turn) -> str:

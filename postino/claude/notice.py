@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from postino.hint import MARK, shortened, valid_names, what_waits
+from postino.hint import MARK, MAX_SENDERS, sender_names, shortened, valid_names, what_waits
+from postino.values import count
 
 MAX_ONLINE = 8  # agents named in a greeting
 LONGEST_ID = 12  # characters
@@ -24,16 +25,25 @@ def greeting(agent: str, online: list[str], unread: int, unseen: int, senders: l
     return f"{MARK} this session is agent {agent}; {there}; {what_waits(unread, unseen, senders) or 'no mail'}"
 
 
-def hook_context(event: str, text: str, warning: str = "") -> bytes:
-    """Return the hook output that adds `text` to the session's context and shows `warning` to the user.
+def mail_for_user(agent: str, unread: int, senders: list[str]) -> str:
+    """Return what the user of a session that starts is told of its mail, "" if none waits."""
+    if not unread:
+        return ""
+    named = sender_names(senders[:MAX_SENDERS])
+    who = f" from {named}" if named else ""
+    return f'{agent} has {count(unread, "unread message")}{who}; a prompt such as "read my mail" reads it'
 
-    Nothing for two empty texts.
+
+def hook_context(event: str, text: str, *for_user: str) -> bytes:
+    """Return the hook output that adds `text` to the session's context and shows `for_user` to the user.
+
+    Nothing if all of them are empty.
     """
     output: dict[str, Any] = {}
     if text:
         output["hookSpecificOutput"] = {"hookEventName": event, "additionalContext": text}
-    if warning:
-        output["systemMessage"] = f"postino: {warning}"
+    if any(for_user):
+        output["systemMessage"] = f"postino: {'; '.join(filter(None, for_user))}"
     return msgspec.json.encode(output) if output else b""
 
 

@@ -35,8 +35,17 @@ def install_client(command: Command, args: Namespace) -> int:
 def uninstall_client(command: Command, args: Namespace) -> int:
     """Take out what was added, and nothing else. Messages stay."""
     _refuse_scope(args)
-    _change(command, args, None)
+    changed = _change(command, args, None)
+    if changed and not args.dry_run:
+        sys.stdout.write(what_stays(command, args.client))
     return 0
+
+
+def what_stays(command: Command, client: str) -> str:
+    """Return what to say when a client has nothing of postino any more."""
+    home = command.settings.home.root
+    stays = f" Mail stays in {render.line(home)}; `postino down` stops the daemon." if home.exists() else ""
+    return f"{client} sessions that start from now on have no mailbox.{stays}\n"
 
 
 def others_found(command: Command) -> list[str]:
@@ -46,19 +55,22 @@ def others_found(command: Command) -> list[str]:
     return [name for name, each in SETUPS.items() if shutil.which(each.program, path=path) and not record.made(name)]
 
 
-def _change(command: Command, args: Namespace, wanted: Wanted | None) -> None:
+def _change(command: Command, args: Namespace, wanted: Wanted | None) -> bool:
+    """Make the changes unless this is a dry run; return whether there was one to make."""
     record = Record(command.settings.home)
     edits, made = SETUPS[args.client].edits(wanted, record.made(args.client), command.environ)
     for edit in edits:
         sys.stdout.write(render.line(edit.words) + "\n")
+    needed = any(each.before != each.after for each in edits)
     if args.dry_run:
-        return
+        return needed
     if wanted is not None:
         record.save(args.client, made)  # first: what is written must be known
     for edit in edits:
         edit.apply()
     if wanted is None:
         record.save(args.client, None)
+    return needed
 
 
 def _refuse_scope(args: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -244,7 +245,8 @@ def sentence(error: Exception) -> str:
     """Return `error` as one line for a terminal."""
     if isinstance(error, OSError) and error.strerror:
         where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        return _on_one_line(f"{where}{error.strerror}")
+        full = "; free some space on that disk" if where and error.errno == errno.ENOSPC else ""
+        return _on_one_line(f"{where}{error.strerror}{full}")
     if not isinstance(error, PostinoError):
         return _on_one_line(f"{error or 'a bug'} ({type(error).__name__})")
     extra = ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from postino.cli import claude_needs, render
 from postino.cli.arguments import Parser
-from postino.cli.client_install import install_client, others_found, uninstall_client
+from postino.cli.client_install import install_client, others_found, uninstall_client, what_stays
 from postino.cli.client_setups import SETUPS
 from postino.cli.command import Command
 from postino.cli.program import finished
@@ -98,7 +98,10 @@ def uninstall(command: Command) -> int:
     if not steps:
         sys.stdout.write("The plugin is not installed there.\n" if args.scope else "The plugin is not installed.\n")
         return 0
-    return _run(command, args, steps)
+    code = _run(command, args, steps)
+    if code == 0 and not args.dry_run and len(gone) == len(found):
+        sys.stdout.write(what_stays(command, "Claude Code"))
+    return code
 
 
 def marketplace() -> Path:

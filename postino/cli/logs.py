@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from postino.cli import render, terminal
 from postino.cli.command import Command
 
 PAUSE_S = 0.2  # between two looks for new lines
+HEAD = ("timestamp", "level", "event", "exception")  # fields that have a place of their own
+STYLES = {"warning": ("yellow",), "error": ("red",), "critical": ("red",)}
 MOST = 1 << 22  # bytes of the end of the log that are looked at
 
 
@@ -23,7 +28,7 @@ def logs(command: Command) -> int:
     args = parser.parse_args(command.argv)
     log = command.settings.home.log
     lines, place = _last(log, max(0, args.lines))
-    text = "".join(f"{render.line(each)}\n" for each in lines)
+    text = "".join(_shown(each, command) for each in lines)
     if not args.follow:
         terminal.show(
             text or f"{log} has no lines yet; `postino up` starts the daemon that writes it\n", command.environ
@@ -33,11 +38,26 @@ def logs(command: Command) -> int:
     sys.stdout.flush()
     try:
         for each in _added(log, *place):
-            sys.stdout.write(f"{render.line(each)}\n")
+            sys.stdout.write(_shown(each, command))
             sys.stdout.flush()
     except KeyboardInterrupt:
         pass  # the way to end it
     return 0
+
+
+def _shown(text: str, command: Command) -> str:
+    """Return a line of the log as it stands; on a terminal what is JSON for a person: time, level, event, fields."""
+    try:
+        found: Any = json.loads(text) if sys.stdout.isatty() else None
+        when = datetime.fromisoformat(found["timestamp"]).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        level, event = str(found["level"]), str(found["event"])
+    except (ValueError, TypeError, KeyError):  # it is no JSON, or not an entry of the daemon's
+        return f"{render.line(text)}\n"
+    rest = "  ".join(f"{render.line(key)} {render.line(value)}" for key, value in found.items() if key not in HEAD)
+    head = [command.ink(when, "dim"), command.ink(f"{render.line(level):<7}", *STYLES.get(level, ()))]
+    line = "  ".join([*head, command.ink(render.line(event), "bold"), rest]).rstrip()
+    trace = render.block(str(found["exception"]), width=command.width) if "exception" in found else ""
+    return f"{line}\n{trace}"
 
 
 def _last(log: Path, lines: int) -> tuple[list[str], tuple[int, int]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from postino.client import Client
     from postino.json_text import Json
 
+NEXT = "`postino reply ID TEXT` answers one, `postino done ID` takes one out of your inbox without an answer."
 POLL_S = 0.5  # between two looks while it waits
 
 
@@ -37,6 +38,8 @@ def read(command: Command, args: argparse.Namespace, person: str) -> int:
         text = render.messages(items, command.ink, f"No new messages for {name}{hint}.") + render.unverified(items)
         if answer["left"]:
             text += f"\n{answer['left']} more.\n"
+        if items and sys.stdout.isatty():
+            text += f"\n{NEXT}\n"
         command.show(args, answer, text, pages=args.peek)
         sys.stdout.flush()
         if items and not args.peek:

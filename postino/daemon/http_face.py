@@ -22,6 +22,7 @@ from postino.relay.lines import LINE_LIMIT
 from postino.rest import peer
 from postino.rest.app import GUARD, KNOWN
 from postino.rest.connection import LOG, HttpConnections
+from postino.tasks import cancelled
 
 FIRST_BYTE_S = 30.0  # within which a connection must send its first byte
 HANDLERS_S = 0.4  # for requests in progress at the end, and again after they are cancelled
@@ -109,9 +110,3 @@ async def listening(
 
 async def _end(runner: web.AppRunner, relays: Relays) -> None:
     await asyncio.gather(relays.close(), runner.cleanup())
-
-
-async def cancelled(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -16,7 +16,7 @@ import os
 import signal
 import time
 
-from postino import locks
+from postino import locks, private_files
 from postino.daemon.info import DaemonInfo as DaemonInfo
 from postino.daemon.info import read_info as read_info
 from postino.errors import PostinoError, StoreAway, Unreachable
@@ -61,10 +61,7 @@ class HomeLock:
     def write_info(self, url: str | None, version: str, settings: dict[str, str] | None = None) -> DaemonInfo:
         """Write daemon.json atomically, with mode 0600, once the sockets listen. Returns at once."""
         info = DaemonInfo(os.getpid(), url, str(self._home.socket), version, time.time(), settings or {})
-        draft = self._home.info.with_suffix(".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(dumps(asdict(info)))
-        draft.replace(self._home.info)
+        private_files.replace(self._home.info, dumps(asdict(info)), on_disk=False)
         return info
 
     def is_current(self) -> bool:
@@ -258,6 +255,5 @@ def _has_ended(home: Home, pid: int | None, seconds: float) -> bool:
 
 def _remove_leftovers(home: Home) -> None:
     """Remove what a killed daemon left, unless a new daemon serves the home already."""
-    lock = lock_home(home)
-    if lock is not None:
+    if (lock := lock_home(home)) is not None:
         lock.release()

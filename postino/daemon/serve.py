@@ -25,6 +25,7 @@ from postino.daemon.sockets import bind_tcp, bind_unix
 from postino.daemon.supervision import Supervisor, shorten_log
 from postino.notify.messenger import Messenger
 from postino.rest.named_tokens import NamedTokens
+from postino.tasks import cancelled
 
 FILES = 65_536
 HOME_S = 0.5  # between two checks that the home is still there
@@ -125,7 +126,7 @@ async def serve(
             broker = await _open_broker(settings, stop, remembered)
         finally:
             await importing
-        from postino.daemon.http_face import cancelled, listening
+        from postino.daemon.http_face import listening
         from postino.rest.app import STATE, build_app
 
         if broker is None:
@@ -201,8 +202,7 @@ async def _open_broker(
     stopped.cancel()
     if opening.done():
         return opening.result()
-    opening.cancel()
-    await asyncio.gather(opening, return_exceptions=True)
+    await cancelled(opening)
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from postino.errors import naming
 from postino.model import Broadcast, BroadcastDraft, BroadcastSent
 from postino.rest.call import ApiCall, merged
-from postino.rest.parts import PartPage, RenderedParts, text_page
+from postino.rest.parts import PartPage, RenderedParts, page_of, rendered
 from postino.rest.records import (
     BroadcastBody,
     BroadcastReadQuery,
@@ -21,7 +21,7 @@ from postino.values import DEFAULT_PAGE
 async def listing(call: ApiCall[RenderedParts, Nothing]) -> PartPage[Broadcast]:
     """List the broadcasts, oldest first; moves no cursor."""
     asked = call.query
-    return await text_page(call, await call.broker.broadcasts.part(asked.limit, asked.place()))
+    return await rendered(call, page_of(asked, await call.broker.broadcasts.part(asked.limit, asked.place())))
 
 
 async def broadcast(call: ApiCall[Nothing, BroadcastBody]) -> BroadcastSent:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
 from aiohttp import web
 from multidict import istr
 
@@ -19,7 +20,7 @@ from postino.model import ANONYMOUS, Record, Sender, Via
 from postino.render.renderer import Renderer
 from postino.rest import peer
 from postino.rest.client_process import client_process, client_sessions, is_in_session
-from postino.rest.connection import disconnected, is_unix
+from postino.rest.connection import connection_of
 from postino.rest.last_minute import LastMinute
 from postino.rest.proofs import HEADER, Proofs
 from postino.rest.signin_codes import SignInCodes
@@ -48,68 +49,44 @@ _VIA, _KEY = istr("X-Postino-Via"), istr("Idempotency-Key")  # found in half the
 _FACES: dict[str, Via] = {"cli": "cli", "web": "web"}  # the values of X-Postino-Via that are kept
 
 
-class AppState:
+class AppState(msgspec.Struct, eq=False):
     """The state that all handlers of one application share."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        settings: Settings,
-        rates: Rates,
-        turns: Turns,
-        clients: ClientTurns,
-        callers: Callers,
-        tokens: NamedTokens,
-        mcp: McpFace,
-        metrics: Metrics,
-        wakes: Wakes,
-    ) -> None:
-        self.broker = broker
-        self.settings = settings
-        self.rates = rates
-        self.turns = turns
-        self.clients = clients
-        self.callers = callers
-        self.url: str | None = None  # of the TCP listener, once it is open
-        self.streams = 0  # open event streams
-        self.streams_as: Counter[str] = Counter()  # event streams that keep an agent online, by agent
-        self.signin_codes = SignInCodes()
-        self.proofs = Proofs(settings.home.person_key)
-        self.tokens = tokens
-        self.mcp = mcp
-        self.metrics = metrics
-        self.wakes = wakes
-        self.renderer = Renderer()
-        self.renderings = LastMinute()
-        self.notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
-        self.stopping = asyncio.Event()
-        self.started = time.monotonic()
+    broker: Broker
+    settings: Settings
+    rates: Rates
+    turns: Turns
+    clients: ClientTurns
+    callers: Callers
+    tokens: NamedTokens
+    mcp: McpFace
+    metrics: Metrics
+    wakes: Wakes
+    proofs: Proofs
+    url: str | None = None  # of the TCP listener, once it is open
+    streams: int = 0  # open event streams
+    streams_as: Counter[str] = msgspec.field(default_factory=Counter)  # those that keep an agent online, by agent
+    signin_codes: SignInCodes = msgspec.field(default_factory=SignInCodes)
+    renderer: Renderer = msgspec.field(default_factory=Renderer)
+    renderings: LastMinute = msgspec.field(default_factory=LastMinute)
+    notifications: Notifications | None = None  # None: POSTINO_NOTIFY_URL is not set
+    stopping: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    started: float = msgspec.field(default_factory=time.monotonic)
 
 
-class ApiCall(Generic[Q, B]):
+class ApiCall(msgspec.Struct, Generic[Q, B], eq=False):
     """A request that was admitted and parsed: its query and body are records, `path` has what its path names.
 
     `caller` is the holder of a named token; None: any other caller that was admitted, who may do everything.
     """
 
-    __slots__ = ("body", "broker", "caller", "path", "query", "request", "state")
-
-    def __init__(
-        self,
-        state: AppState,
-        request: web.Request,
-        path: Mapping[str, str],
-        query: Q,
-        body: B,
-        caller: Caller | None = None,
-    ) -> None:
-        self.state = state
-        self.broker = state.broker
-        self.request = request
-        self.path = path
-        self.query = query
-        self.body = body
-        self.caller = caller
+    state: AppState
+    broker: Broker
+    request: web.Request
+    path: Mapping[str, str]
+    query: Q
+    body: B
+    caller: Caller | None
 
     def agent(self) -> str:
         """Return the agent named in the path, or raise BadName."""
@@ -169,7 +146,7 @@ class ApiCall(Generic[Q, B]):
 
     def check_unix(self, refusal: str) -> None:
         """Raise Forbidden with `refusal` unless the call came over the unix socket."""
-        if not is_unix(self.request):
+        if connection_of(self.request).tcp:
             raise Forbidden(refusal)
 
     async def person(self) -> str | None:
@@ -181,7 +158,11 @@ class ApiCall(Generic[Q, B]):
         proof = self.header(HEADER)
         if proof is not None:
             return self.state.proofs.check(proof)
-        if not is_unix(self.request) or is_in_session(self.request) or self.state.callers.is_in_session(self._pid()):
+        if (
+            connection_of(self.request).tcp
+            or is_in_session(self.request)
+            or self.state.callers.is_in_session(self._pid())
+        ):
             return None
         return await self.broker.people.own()
 
@@ -195,7 +176,7 @@ class ApiCall(Generic[Q, B]):
 
         Only a caller on the unix socket can: a web page or another machine cannot connect to that.
         """
-        if not is_unix(self.request) or not is_in_session(self.request):
+        if connection_of(self.request).tcp or not is_in_session(self.request):
             return None
         return await self.state.callers.find(client_process(self.request), client_sessions(self.request), self._pid())
 
@@ -215,7 +196,7 @@ class ApiCall(Generic[Q, B]):
         """
         stopping, ended = asyncio.ensure_future(self.state.stopping.wait()), self.ended()
         try:
-            yield {disconnected(self.request), stopping, ended}
+            yield {connection_of(self.request).disconnected(), stopping, ended}
         finally:
             stopping.cancel()
             ended.cancel()
@@ -288,8 +269,8 @@ def merged(query: S, body: S) -> S:
     return type(query)(**found)
 
 
-def required(value: str | None, field: str) -> str:
-    """Return `value`, or raise BadField if it is None."""
-    if value is None:
-        raise BadField(f"{field} is missing", field=field)
-    return value
+def required(consumer: str | None) -> str:
+    """Return `consumer`, or raise BadField if it is None."""
+    if consumer is None:
+        raise BadField("consumer is missing", field="consumer")
+    return consumer

@@ -45,15 +45,15 @@ class HttpConnection(RequestLoop):
         "_idle_since",
         "_received",
         "_stalled_since",
-        "_tcp",
         "_unread",
         "policy",
+        "tcp",
     )
 
     def __init__(self, connections: HttpConnections, *, tcp: bool) -> None:
         super().__init__(connections.server, connections.loop, connections.find, connections.heads, connections.outbox)
         self._connections = connections
-        self._tcp = tcp
+        self.tcp = tcp  # or on the unix socket
         self._handling = False  # between a request's head and its answer: what arrives does not begin a new head
         self._head_since: float | None = None
         self._idle_since = 0.0  # loop time of its start, or of the end of its last request or answer
@@ -65,11 +65,6 @@ class HttpConnection(RequestLoop):
         self._body: StreamReader | None = None  # of the request that is being handled
         self._unread: Callable[[], None] | None = None  # see `when_unread`
         self.policy: Policy | None = None
-
-    @property
-    def tcp(self) -> bool:
-        """Whether this is a TCP connection."""
-        return self._tcp
 
     @property
     def is_disconnected(self) -> bool:
@@ -120,7 +115,7 @@ class HttpConnection(RequestLoop):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        if not self._tcp or self._connections.quick or not peer.LINUX:
+        if not self.tcp or self._connections.quick or not peer.LINUX:
             self._begin(transport, self._connections.policy(transport))
         else:
             transport.pause_reading()
@@ -182,7 +177,7 @@ class HttpConnection(RequestLoop):
     def _fully_closed(self) -> bool:
         """Return whether a client that closed its sending side has closed the receiving side too."""
         assert self.transport is not None
-        if not self._tcp:
+        if not self.tcp:
             poll = select.poll()
             poll.register(self.transport.get_extra_info("socket"), select.POLLOUT)  # macOS reports no event unasked
             return any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0))
@@ -304,21 +299,13 @@ class HttpConnections:
                 connection.abort()
 
 
-def disconnected(request: web.Request) -> asyncio.Future[None]:
-    """Return a future that is done when the client of `request` has gone. Under another server it is never done."""
-    if isinstance(request.protocol, HttpConnection):
-        return request.protocol.disconnected()
-    return asyncio.get_running_loop().create_future()
+def connection_of(request: web.Request) -> HttpConnection:
+    """Return the connection of a request."""
+    connection = request.protocol
+    assert isinstance(connection, HttpConnection)
+    return connection
 
 
 def is_disconnected(request: web.Request) -> bool:
     """Return whether the client of `request` has gone, as far as the kernel tells."""
-    if isinstance(request.protocol, HttpConnection):
-        return request.protocol.is_disconnected
-    transport = request.transport
-    return transport is None or transport.is_closing()
-
-
-def is_unix(request: web.Request) -> bool:
-    """Return whether `request` came over the unix socket."""
-    return isinstance(request.protocol, HttpConnection) and not request.protocol.tcp
+    return connection_of(request).is_disconnected

@@ -53,10 +53,8 @@ class Filter(msgspec.Struct, frozen=True):
             return False
         if self.agent is None or event.type.startswith("broadcast"):
             return True
-        return any(self._is_agent(event.data.get(role)) for role in ("to", "from", "agent", "old", "reader"))
-
-    def _is_agent(self, name: object) -> bool:
-        return isinstance(name, str) and self.agent is not None and name.lower() == self.agent.lower()
+        names = (event.data.get(role) for role in ("to", "from", "agent", "old", "reader"))
+        return self.agent.lower() in [name.lower() for name in names if isinstance(name, str)]
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -92,25 +90,24 @@ async def events(call: ApiCall[EventsQuery, Nothing]) -> web.StreamResponse:
             return await _stream(call, live, wanted, start)
 
 
-class FilteredStream:
+class FilteredStream(msgspec.Struct, frozen=True):
     """The stream of one client and its filter."""
 
-    def __init__(self, stream: EventSourceResponse, wanted: Filter) -> None:
-        self._stream = stream
-        self._wanted = wanted
+    stream: EventSourceResponse
+    wanted: Filter
 
     async def send(self, event: Event) -> None:
         """Send an event if the filter matches, and always one about the stream itself."""
         if event.type in STREAM_EVENTS:
             await self.send_own(event.type, event.id or None, **event.data, timestamp=iso(round(time.time() * 1000)))
-        elif self._wanted.matches(event):
+        elif self.wanted.matches(event):
             data = {"type": event.type, "timestamp": iso(int(event.id.partition("-")[0]))} | event.data
-            await self._stream.send(encode_visible(data).decode(), id=event.id, event="update")
+            await self.stream.send(encode_visible(data).decode(), id=event.id, event="update")
 
     async def send_own(self, kind: str, id: str | None = None, **data: Any) -> None:
         """Send an event about the stream itself, whatever the filter is."""
         retry = RETRY_MS if kind == "connected" else None
-        await self._stream.send(encode_visible({"type": kind} | data).decode(), id=id, event="update", retry=retry)
+        await self.stream.send(encode_visible({"type": kind} | data).decode(), id=id, event="update", retry=retry)
 
 
 async def _stream(

@@ -16,7 +16,7 @@ from multidict import istr
 from postino.config import LOOPBACK, Settings
 from postino.errors import BadHost, BadRequest, Forbidden, MethodNotAllowed, Unauthorized
 from postino.rest import peer
-from postino.rest.connection import HttpConnection
+from postino.rest.connection import connection_of
 from postino.rest.known_heads import known_head
 from postino.rest.named_tokens import Caller, NamedTokens
 from postino.rest.policy import Policy
@@ -62,7 +62,8 @@ class Guard:
             MethodNotAllowed: it is a preflight request, and CORS is not supported.
             Unauthorized: the token is missing where one is needed, or one was sent and is wrong, expired or revoked.
         """
-        policy, known, headers = self._policy(request), known_head(request), request.headers
+        policy, known, headers = connection_of(request).policy, known_head(request), request.headers
+        assert policy is not None  # it was made before the connection could bring a request
         if known is None or known.policy is not policy:
             _check(request, policy, is_page=is_page)
             if known is not None:
@@ -90,21 +91,14 @@ class Guard:
         caller.check_valid()
         return caller
 
-    def _policy(self, request: web.Request) -> Policy:
-        connection = request.protocol
-        if isinstance(connection, HttpConnection) and connection.policy is not None:
-            return connection.policy
-        return self.policy(request.transport)
-
-    def policy(self, transport: asyncio.BaseTransport | None) -> Policy:
+    def policy(self, transport: asyncio.BaseTransport) -> Policy:
         """Return the policy of a new connection. Takes 20 us; milliseconds, which block, unless `peer.is_quick`."""
-        sock = transport.get_extra_info("socket") if transport else None
-        theirs = transport.get_extra_info("peername") if transport else None
-        if sock is None or theirs is None:
+        sock, theirs, ours = map(transport.get_extra_info, ("socket", "peername", "sockname"))
+        if theirs is None:
             return Policy(frozenset(), frozenset(), refusal="the connection is closed")
         if sock.family == socket.AF_UNIX:  # the peer's uid was checked when it connected
             return SOCKET_POLICY
-        ours = transport.get_extra_info("sockname")[:2]  # type: ignore[union-attr]
+        ours = ours[:2]
         if ours not in self._names_at:
             self._names_at[ours] = self._hosts(*ours)
         hosts, origins = self._names_at[ours]

@@ -6,6 +6,7 @@ import time
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import asdict
 
 from postino import __version__
 from postino.errors import BadRequest, NotifyFailed
@@ -19,15 +20,10 @@ async def health(call: ApiCall[Nothing, Nothing]) -> HealthReport | web.Response
     """Report whether a message can be accepted now: 200, or 503 with the reason."""
     found = await call.broker.health()
     report = HealthReport(
-        ok=found.ok,
-        valkey=found.valkey,
-        durability=found.durability,
+        **asdict(found),
         uptime=int(time.monotonic() - call.state.started),
         version=__version__,
-        server=found.server,
         url=call.state.url,
-        warnings=found.warnings,
-        error=found.error,
         notify=notify_report(call.state),
     )
     return report if found.ok else answer(report, 503)

@@ -12,8 +12,8 @@ from postino.history_entry import HistoryPage
 from postino.rest.call import ApiCall
 from postino.rest.history_records import HistoryQuery, ThreadQuery, ThreadsQuery
 from postino.rest.parse import entry_of
+from postino.rest.parts import rendered
 from postino.rest.records import Nothing
-from postino.rest.render import with_trees
 from postino.values import check_thread
 
 
@@ -36,7 +36,7 @@ async def listing(call: ApiCall[HistoryQuery, Nothing]) -> HistoryPage:
     if any(each.id in (asked.q, asked.id) for each in page.items):
         sought = await call.broker.broadcasts.with_readers(page.items)
         page = msgspec.structs.replace(page, items=sought)
-    return await _rendered(call, page) if asked.render else page
+    return await rendered(call, page)
 
 
 async def threads(call: ApiCall[ThreadsQuery, Nothing]) -> ThreadPage:
@@ -52,8 +52,7 @@ async def thread(call: ApiCall[ThreadQuery, Nothing]) -> Conversation:
     agent, before = await _allowed(call, None), entry_of(asked.before, "before")
     name = check_thread(call.path["thread"])
     page = await call.broker.history.search(Search(agent=agent, thread=name), before=before, limit=asked.limit)
-    page = await _rendered(call, page) if asked.render else page
-    return conversation(name, page, newest=before is None)
+    return conversation(name, await rendered(call, page), newest=before is None)
 
 
 async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None:
@@ -63,7 +62,3 @@ async def _allowed(call: ApiCall[Any, Nothing], agent: str | None) -> str | None
     agent = agent or call.restricted.name
     await call.check_own(agent, "agent")
     return agent
-
-
-async def _rendered(call: ApiCall[Any, Nothing], page: HistoryPage) -> HistoryPage:
-    return msgspec.structs.replace(page, items=await with_trees(call.state.renderer, page.items))

@@ -63,9 +63,7 @@ class HistoryQuery(Asked, frozen=True, kw_only=True):
     render: bool = False
 
     def __post_init__(self) -> None:
-        if self.agent is not None:
-            check_any_name(self.agent, "agent")
-        for name, value in (("with", self.with_), ("from", self.from_), ("to", self.to)):
+        for name, value in (("agent", self.agent), ("with", self.with_), ("from", self.from_), ("to", self.to)):
             if value is not None:
                 check_any_name(value, name)
         if self.thread is not None:

@@ -23,6 +23,7 @@ from postino.rest.call import ApiCall
 from postino.rest.client_process import SESSION_ID, client_process
 from postino.rest.parse import BODY_S
 from postino.rest.records import Nothing
+from postino.tasks import first_of
 from postino.values import visible
 
 LARGEST = 16 << 20  # bytes; PostToolBatch repeats the answers of tools, which may be whole files
@@ -52,7 +53,7 @@ async def hook(call: ApiCall[Nothing, Nothing]) -> web.Response:
             return web.Response(body=notice.hook_warning(error.message), content_type="application/json")
     except PostinoError as error:
         _log.warning("hook_failed", hook=name, code=error.code)
-    body = decision or notice.hook_context(name, text, turn.warning if turn else "")
+    body = decision or notice.hook_context(name, text, *((turn.warning, turn.mail) if turn else ()))
     response = web.Response(body=body, content_type="application/json")
     if text and turn is not None:
         await _deliver(call.request, response, name, turn, goes_on=name == "Stop")
@@ -82,13 +83,8 @@ async def _hook_of(call: ApiCall[Nothing, Nothing], client: str, name: str) -> w
 
 async def _await_wake(call: ApiCall[Nothing, Nothing], event: ClientEvent, process: HookProcess) -> bytes:
     """Wait for a line to start a turn with, until the time is up or either side goes away."""
-    waiting = asyncio.ensure_future(call.state.clients.await_wake(event, process, AWAIT_WAKE_S))
-    try:
-        with call.ends() as ends:
-            await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else b""
-    finally:
-        waiting.cancel()
+    with call.ends() as ends:
+        return await first_of(call.state.clients.await_wake(event, process, AWAIT_WAKE_S), ends) or b""
 
 
 async def _deliver(request: web.Request, response: web.Response, name: str, turn: Turn, *, goes_on: bool) -> None:

@@ -6,6 +6,7 @@ its objects is a twelfth of a send's work. What is not a known head with its who
 
 from __future__ import annotations
 
+import msgspec
 from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -20,17 +21,14 @@ _LONGEST = 2048  # bytes of one
 _MOST_HEADERS = 32  # of one: each takes 300 bytes as it is kept, however short, and browsers send half as many
 
 
-class KnownHead:
+class KnownHead(msgspec.Struct, eq=False):
     """A head as aiohttp has parsed it, who answers it, how many bytes its body has, and what was checked of it."""
 
-    __slots__ = ("answering", "is_typed", "length", "message", "policy")
-
-    def __init__(self, message: RawRequestMessage, answering: Answering, length: int) -> None:
-        self.message = message
-        self.answering = answering
-        self.length = length
-        self.policy: Policy | None = None  # under which a request with this head was admitted, but for its token
-        self.is_typed = False  # its body is declared as what the route takes
+    message: RawRequestMessage
+    answering: Answering
+    length: int
+    policy: Policy | None = None  # under which a request with this head was admitted, but for its token
+    is_typed: bool = False  # its body is declared as what the route takes
 
 
 class WholeBody(type(EMPTY_PAYLOAD)):  # type: ignore[misc] # which is complete, and waits for nothing

@@ -22,9 +22,10 @@ from postino.model import Done
 from postino.rest import parse
 from postino.rest.answers import encoded
 from postino.rest.call import ApiCall
-from postino.rest.connection import HttpConnection, disconnected, is_disconnected
+from postino.rest.connection import connection_of, is_disconnected
 from postino.rest.events import PING_S, SEND_S, until_ended
 from postino.rest.records import Nothing
+from postino.tasks import first_of
 from postino.values import check_name
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ async def _named(call: ApiCall[Any, Any], front: HttpSessions) -> HttpSession:
     id = call.request.headers.get(SESSION)
     if id is None:
         raise BadRequest(f"the header {SESSION} is missing")
-    return front.find(id, _owner(call), call.request.headers.get(VERSION))
+    owner = "" if call.caller is None else call.caller.token.id
+    return front.find(id, owner, call.request.headers.get(VERSION))
 
 
 async def _client(call: ApiCall[Any, Any]) -> Client:
@@ -134,10 +136,6 @@ async def _client(call: ApiCall[Any, Any]) -> Client:
         UNNAMED, named="the name of the token", count_send=lambda: holder.count_send(rate), refused_tools=refused
     )
     return Client(owner=holder.token.id, name=holder.name, key=key, caller=caller)
-
-
-def _owner(call: ApiCall[Any, Any]) -> str:
-    return "" if call.caller is None else call.caller.token.id
 
 
 def _header(request: web.Request, name: str) -> str | None:
@@ -192,8 +190,10 @@ def _stream() -> EventSourceResponse:
 async def _answer(
     call: ApiCall[Any, Any], exchange: Exchange, *, takes_json: bool, takes_stream: bool
 ) -> web.StreamResponse:
-    gone = disconnected(call.request)
-    frame = await _next(exchange, gone, PING_S if takes_stream else None)
+    from postino.mcp.http_sessions import http_status
+
+    gone = connection_of(call.request).disconnected()
+    frame = await first_of(exchange.next(), [gone], PING_S if takes_stream else None)
     if frame is None and gone.done():
         return _nothing()
     response: web.StreamResponse
@@ -201,17 +201,17 @@ async def _answer(
     try:
         if takes_json and frame is not None and (is_answer(frame) or not takes_stream):
             while not is_answer(frame):  # notifications that no stream carries
-                frame = await _next(exchange, gone, None)
+                frame = await first_of(exchange.next(), [gone])
                 if frame is None:
                     return _nothing()
-            response = _whole(exchange, frame)
-            await response.prepare(call.request)
+            response = _json(frame, http_status(frame) if exchange.session.modern else 200)
         else:
             response = _stream()
-            _name_session(exchange, response)
-            await response.prepare(call.request)
-            if not await _send_all(exchange, response, frame, gone):
-                return response
+        if not exchange.session.modern:
+            response.headers[SESSION] = exchange.session.id
+        await response.prepare(call.request)
+        if isinstance(response, EventSourceResponse) and not await _send_all(exchange, response, frame, gone):
+            return response
         await response.write_eof()
         done = not is_disconnected(call.request)
     except (ConnectionError, TimeoutError):
@@ -219,22 +219,8 @@ async def _answer(
     finally:
         if exchange.answered:
             (exchange.written if done else exchange.lost)()
-    if isinstance(call.request.protocol, HttpConnection):
-        call.request.protocol.when_unread(exchange.lost)
+    connection_of(call.request).when_unread(exchange.lost)
     return response
-
-
-def _whole(exchange: Exchange, frame: Frame) -> web.Response:
-    from postino.mcp.http_sessions import http_status
-
-    response = _json(frame, http_status(frame) if exchange.session.modern else 200)
-    _name_session(exchange, response)
-    return response
-
-
-def _name_session(exchange: Exchange, response: web.StreamResponse) -> None:
-    if not exchange.session.modern:
-        response.headers[SESSION] = exchange.session.id
 
 
 async def _send_all(
@@ -242,26 +228,12 @@ async def _send_all(
 ) -> bool:
     """Send frames, the first of which is `frame` if there is one already; return whether the answer was sent."""
     async with response:
-        while True:
-            if frame is None:
-                frame = await _next(exchange, gone, None)
-            if frame is None:
-                return False
+        while frame := frame or await first_of(exchange.next(), [gone]):
             await response.send(_encode(frame), event="message")
             if is_answer(frame):
                 return True
             frame = None
-
-
-async def _next(exchange: Exchange, gone: asyncio.Future[None], seconds: float | None) -> Frame | None:
-    """Return the next frame; None if the client has gone or `seconds` have passed."""
-    waiting = asyncio.ensure_future(exchange.next())
-    try:
-        either: set[asyncio.Future[Any]] = {waiting, gone}
-        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else None
-    finally:
-        waiting.cancel()
+    return False
 
 
 async def _follow(session: HttpSession, response: EventSourceResponse) -> None:

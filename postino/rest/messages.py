@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from postino.broker import Broker
 from postino.broker.reach import nobody
 from postino.errors import BadField, LeaseLost, NotAllowed, UnknownGroup, UnknownMessage, naming
 from postino.hint import hint
@@ -30,10 +29,11 @@ from postino.model import (
 from postino.rest.answers import answer, text
 from postino.rest.call import WAITED, ApiCall, merged, required
 from postino.rest.connection import is_disconnected
-from postino.rest.parts import PartPage, RenderedParts, text_page
+from postino.rest.parts import PartPage, RenderedParts, page_of, rendered
 from postino.rest.records import Cleared, NackBody, Nothing, ReadQuery, Rejected, SendBody, SettleBody
 from postino.rest.roles import PUBLISH
 from postino.several import Delivery, ManyDraft, SentMany, addressed
+from postino.tasks import first_of
 from postino.values import DEFAULT_PAGE, check_id
 
 Done = TypeVar("Done", Acknowledged, Returned)
@@ -120,7 +120,7 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
     if sender.name == ANONYMOUS:
         raise BadField("from is missing: the reply goes to the agent that it names", field="from")
     consumer, ack_now = call.consumer(asked.consumer), asked.ack != "lease"
-    consumer = (consumer or f"c-{secrets.token_hex(8)}") if ack_now else required(consumer, "consumer")
+    consumer = (consumer or f"c-{secrets.token_hex(8)}") if ack_now else required(consumer)
     call.request[WAITED] = True
     mail = call.broker.mail
 
@@ -145,7 +145,8 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
 async def peek(call: ApiCall[RenderedParts, Nothing]) -> PartPage[Message]:
     """List an inbox, oldest first, without leasing."""
     asked = call.query
-    return await text_page(call, await call.broker.mail.part(call.recipient(), asked.limit, asked.place()))
+    found = await call.broker.mail.part(call.recipient(), asked.limit, asked.place())
+    return await rendered(call, page_of(asked, found))
 
 
 async def read(call: ApiCall[ReadQuery, ReadQuery]) -> Lease:
@@ -213,16 +214,12 @@ async def clear(call: ApiCall[Nothing, Nothing]) -> Cleared:
 
 
 async def _lease(call: ApiCall[Any, Any], agent: str, consumer: str, options: dict[str, Any]) -> Batch:
-    batch = await call.broker.mail.read(agent, consumer, budget=None, **options)
-    if batch.items and is_disconnected(call.request):
-        await _undo(call.broker, batch)
+    """Lease messages; return to the inbox what a client that has gone did not hold before and will not receive."""
+    mail = call.broker.mail
+    batch = await mail.read(agent, consumer, **options)
+    if batch.items and is_disconnected(call.request):  # `ack: now` cannot be undone
+        await mail.undo_read(batch.lease.agent, consumer, [message.id for message in batch.items[batch.resumed :]])
     return batch
-
-
-async def _undo(broker: Broker, batch: Batch) -> None:
-    """Return to the inbox what the client did not hold before and will not receive. `ack: now` cannot be undone."""
-    lease = batch.lease
-    await broker.mail.undo_read(lease.agent, lease.consumer, [message.id for message in batch.items[batch.resumed :]])
 
 
 async def _poll(
@@ -233,8 +230,7 @@ async def _poll(
     until = loop.time() + seconds
     with call.ends() as ends:
         while (left := until - loop.time()) > 0:
-            waiting = asyncio.ensure_future(call.broker.mail.wait(agent, left))
-            await _first_of(waiting, ends)
+            await first_of(call.broker.mail.wait(agent, left), ends)
             if call.caller is not None:
                 call.caller.check_valid()
             if any(each.done() for each in ends) or is_disconnected(call.request):
@@ -245,17 +241,8 @@ async def _poll(
     return empty
 
 
-async def _first_of(waiting: asyncio.Future[None], ends: set[asyncio.Future[Any]]) -> None:
-    try:
-        await asyncio.wait({waiting, *ends}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            await waiting
-    finally:
-        waiting.cancel()
-
-
 def _leased(call: ApiCall[Nothing, Any]) -> tuple[str, str, list[str]]:
-    return call.agent(), required(call.consumer(call.body.consumer), "consumer"), call.body.ids
+    return call.agent(), required(call.consumer(call.body.consumer)), call.body.ids
 
 
 def _answer(done: Done) -> Done | web.Response:

@@ -88,10 +88,17 @@ class Metrics:
             "msg_clear": counter("postino_messages_cleared", "Messages deleted unread"),
         }
         self._redelivered = counter("postino_messages_redelivered", "Messages given out again")
-        self._dead = counter("postino_messages_dead", "Messages given up after their last delivery", ["reason"])
-        self._expired = counter("postino_messages_expired", "Messages that outlived their time to live", ["reason"])
-        self._notified = counter("postino_messages_notified", "Messages that a session was told of", ["way"])
-        self._broadcasts = counter("postino_broadcasts_sent", "Broadcasts accepted", ["via"])
+        dead = counter("postino_messages_dead", "Messages given up after their last delivery", ["reason"])
+        expired = counter("postino_messages_expired", "Messages that outlived their time to live", ["reason"])
+        notified = counter("postino_messages_notified", "Messages that a session was told of", ["way"])
+        broadcasts = counter("postino_broadcasts_sent", "Broadcasts accepted", ["via"])
+        #: type of event -> counter, the member that has the label, and its known values
+        self._labelled = {
+            "msg_dead": (dead, "reason", REASONS),
+            "msg_expired": (expired, "reason", REASONS),
+            "msg_notified": (notified, "how", WAYS),
+            "broadcast": (broadcasts, "via", VIAS),
+        }
         self._refused = counter("postino_refused", "Calls refused", ["face", "code"])
         self._wakes = counter("postino_wakes", "Lines written to idle sessions", ["way", "result"])
         what = "Time of a request without event streams and long polls"
@@ -132,19 +139,13 @@ class Metrics:
             return
         ids = data.get("ids")
         number = len(ids) if isinstance(ids, list) else int(str(data.get("count", 1)))
-        match event.type:
-            case "broadcast":
-                self._broadcasts.labels(_known(data.get("via"), VIAS)).inc()
-            case "msg_dead":
-                self._dead.labels(_known(data.get("reason"), REASONS)).inc()
-            case "msg_expired":
-                self._expired.labels(_known(data.get("reason"), REASONS)).inc()
-            case "msg_notified":
-                self._notified.labels(_known(data.get("how"), WAYS)).inc(number)
-            case kind if kind in self._messages:
-                self._messages[kind].inc(number)
-                if redelivered := int(str(data.get("redelivered", 0))):
-                    self._redelivered.inc(redelivered)
+        if event.type in self._labelled:
+            counter, member, known = self._labelled[event.type]
+            counter.labels(_known(data.get(member), known)).inc(number)
+        elif event.type in self._messages:
+            self._messages[event.type].inc(number)
+            if redelivered := int(str(data.get("redelivered", 0))):
+                self._redelivered.inc(redelivered)
 
     async def text(self, accept: str) -> tuple[bytes, str]:
         """Return all figures in the format that `accept`, an Accept header, asks for, and its content type."""

@@ -155,9 +155,8 @@ class NamedTokens:
             kept = {id: each for id, each in self._callers.items() if not _is_old(each)}
             if len(kept) >= MOST:
                 raise BadField(f"there are {MOST} tokens already; revoke those that are not used", field="name")
-            id = secrets.token_hex(4)
-            while id in kept:
-                id = secrets.token_hex(4)
+            while (id := secrets.token_hex(4)) in kept:
+                continue
             secret, now = secrets.token_urlsafe(SECRET_BYTES), int(time.time())
             hashed = hashlib.sha256(secret.encode()).hexdigest()
             caller = Caller(NamedToken(id, name, role, now, None if ttl_s is None else now + ttl_s, hashed))

@@ -13,7 +13,7 @@ from postino import __version__
 from postino.claude import hook_events
 from postino.errors import ERRORS
 from postino.rest.call import ApiCall
-from postino.rest.records import Nothing, Refusal, schema
+from postino.rest.records import Nothing, Refusal
 from postino.rest.roles import ROLES
 from postino.rest.route import JSON, PLAIN, Handler, Route
 from postino.values import EVENT_ID, ID_PATTERN, MAX_BODY, OWN_NAME, TEXT_PATTERN, TITLE_PATTERN
@@ -75,9 +75,9 @@ def serve(routes: Callable[[], Iterable[Route]]) -> Handler:
 def describe(every: Iterable[Route]) -> Json:
     """Return the OpenAPI document of the routes below /api."""
     routes = [route for route in every if route.in_api]
-    kinds = {kind: None for route in routes for kind in _kinds(route)}
-    references, components = schema([*kinds, Refusal])
-    named = dict(zip([*kinds, Refusal], references, strict=True))
+    kinds = list(dict.fromkeys([*(kind for route in routes for kind in _kinds(route)), Refusal]))
+    references, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    named = dict(zip(kinds, references, strict=True))
     paths: dict[str, Json] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, named)
@@ -173,8 +173,7 @@ def _responses(route: Route, named: dict[Any, Json]) -> Json:
         good["content"] = {"text/event-stream": {"schema": _EVENT}}
     found: dict[int, list[str]] = {}
     for code in (*EVERYWHERE, *(WITH_BODY if route.method == "POST" else ()), *route.refusals):
-        if code in ERRORS:
-            found.setdefault(ERRORS[code].http, []).append(code)
+        found.setdefault(ERRORS[code].http, []).append(code)
     bad = {status: _answer(", ".join(codes), named[Refusal]) for status, codes in found.items()}
     bad |= {status: _answer(kind.__doc__.partition("\n")[0], named[kind]) for status, kind in route.bodies.items()}
     return {"200": good} | {str(status): bad[status] for status in sorted(bad)}

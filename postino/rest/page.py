@@ -27,13 +27,8 @@ KINDS = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
-    ".mjs": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
-    ".woff2": "font/woff2",
 }
-COMPRESSED = (".html", ".css", ".js", ".mjs", ".svg")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -151,8 +146,8 @@ def _read(path: Path, changed_ns: int) -> Content:
 
 
 def _content(body: bytes, suffix: str) -> Content:
-    packed = gzip.compress(body, 9, mtime=0) if suffix in COMPRESSED else None
-    return Content(body, packed if packed and len(packed) < len(body) else None, KINDS[suffix])
+    packed = gzip.compress(body, 9, mtime=0)
+    return Content(body, packed if len(packed) < len(body) else None, KINDS[suffix])
 
 
 def _file(request: web.Request, name: str) -> web.Response:

@@ -1,22 +1,22 @@
-"""Parts of long lists of messages: what a caller asks for, and the page that answers it."""
+"""Parts of long lists of messages: what a caller asks for, and the page that answers it, with bodies as trees."""
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
+from postino.broker.people import PersonInbox
 from postino.errors import BadPage
+from postino.history_entry import HistoryPage
 from postino.model import Broadcast, Message, Record
 from postino.parts import Part, Place
 from postino.rest.call import ApiCall
 from postino.rest.history_records import Entry
 from postino.rest.parse import entry_of
 from postino.rest.records import Nothing, Paging
-from postino.rest.render import with_trees
 
 T = TypeVar("T")
-Text = TypeVar("Text", Message, Broadcast)
 
 
 class Parts(Paging, frozen=True, kw_only=True):
@@ -59,6 +59,9 @@ class PartPage(Record, Generic[T], frozen=True, kw_only=True):
     after: str | None
 
 
+Texts = TypeVar("Texts", HistoryPage, PersonInbox, PartPage[Message], PartPage[Broadcast])
+
+
 def page_of(asked: Parts, found: Part[T]) -> PartPage[T]:
     """Return the answer to a request for a part."""
     return PartPage(
@@ -71,9 +74,9 @@ def page_of(asked: Parts, found: Part[T]) -> PartPage[T]:
     )
 
 
-async def text_page(call: ApiCall[RenderedParts, Nothing], found: Part[Text]) -> PartPage[Text]:
-    """Return the answer to a request for a part, with the bodies as trees if it says so."""
-    page = page_of(call.query, found)
+async def rendered(call: ApiCall[Any, Nothing], page: Texts) -> Texts:
+    """Return a page; if the query says so with the bodies as trees, as far as there is time for them in one answer."""
     if not call.query.render:
         return page
-    return msgspec.structs.replace(page, items=await with_trees(call.state.renderer, found.items))
+    trees = await call.state.renderer.page([each.body for each in page.items])
+    return replace(page, items=[replace(each, tree=tree) for each, tree in zip(page.items, trees, strict=True)])

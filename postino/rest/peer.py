@@ -15,7 +15,6 @@ LINUX: Final = sys.platform == "linux"
 
 _DIAG = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY = 20  # SOCK_DIAG_BY_FAMILY
-_ERROR = 2  # NLMSG_ERROR
 _ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT = 1, 4, 5, 8  # states of a TCP socket
 #: of the other end. SYN_SENT may be another process that reuses the port; LISTEN means that there is no connection.
 _CONNECTED = frozenset({_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT})

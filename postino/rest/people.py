@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from postino.broker.people import Ended, Opened, Person, PersonInbox
 from postino.rest.call import ApiCall
 from postino.rest.history_records import InboxQuery
 from postino.rest.parse import entry_of
+from postino.rest.parts import rendered
 from postino.rest.records import MessageIds, Nothing, Page, Paging
-from postino.rest.render import with_trees
 
 
 async def listing(call: ApiCall[Paging, Nothing]) -> Page[Person]:
@@ -26,10 +24,7 @@ async def register(call: ApiCall[Nothing, Nothing]) -> Person:
 async def inbox(call: ApiCall[InboxQuery, Nothing]) -> PersonInbox:
     """Return what is open in a person's inbox and in that of all people, newest first."""
     before = entry_of(call.query.before, "before")
-    found = await call.broker.people.inbox(call.agent(), call.query.limit, before)
-    if not call.query.render:
-        return found
-    return msgspec.structs.replace(found, items=await with_trees(call.state.renderer, found.items))
+    return await rendered(call, await call.broker.people.inbox(call.agent(), call.query.limit, before))
 
 
 async def seen(call: ApiCall[Nothing, MessageIds]) -> Opened:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
-import msgspec
 from msgspec import Meta, field
 
 from postino.errors import BadField
@@ -318,8 +317,3 @@ class Refusal(Record, frozen=True, kw_only=True):
 def _check_ids(ids: list[str]) -> None:
     for each in ids:
         check_id(each, "ids")
-
-
-def schema(kinds: list[Any]) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
-    """Return a JSON schema reference for each of `kinds`, and the components that they refer to."""
-    return msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
+from functools import cached_property
 from inspect import get_annotations
 from types import UnionType
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -21,7 +21,7 @@ PLAIN = "text/plain"
 Handler = Callable[[ApiCall[Any, Any]], Awaitable[object]]
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, dict=True):
     """One method of one path.
 
     `refusals` are the error codes beyond those of every route. `bodies` has the records of those statuses whose answer
@@ -48,38 +48,30 @@ class Route(msgspec.Struct, frozen=True):
         """The first line of the handler's docstring."""
         return (self.handler.__doc__ or "").partition("\n")[0]
 
+    @cached_property
+    def _named(self) -> dict[str, Any]:
+        return get_annotations(self.handler, eval_str=True)
+
     @property
     def query(self) -> Any:
         """The record of the query."""
-        return _records(self.handler).query
+        return get_args(self._named["call"])[0]
 
     @property
     def body(self) -> Any:
         """The record of the body; Nothing for one that is no JSON."""
-        return _records(self.handler).body
+        body = get_args(self._named["call"])[1]
+        return body if _is_record(body) else Nothing
 
     @property
     def answers(self) -> tuple[Any, ...]:
         """The records that a 200 may be; none: the answer is no JSON."""
-        return _records(self.handler).answers
-
-
-class _Records(NamedTuple):
-    query: Any
-    body: Any
-    answers: tuple[Any, ...]
-
-
-@cache
-def _records(handler: Handler) -> _Records:
-    named = get_annotations(handler, eval_str=True)
-    query, body = get_args(named["call"])
-    returned = named["return"]
-    origin: Any = get_origin(returned)
-    if origin is Awaitable:
-        (returned,) = get_args(returned)
-    answers = get_args(returned) if isinstance(returned, UnionType) else (returned,)
-    return _Records(query, body if _is_record(body) else Nothing, tuple(filter(_is_record, answers)))
+        returned = self._named["return"]
+        origin: Any = get_origin(returned)
+        if origin is Awaitable:
+            (returned,) = get_args(returned)
+        answers = get_args(returned) if isinstance(returned, UnionType) else (returned,)
+        return tuple(filter(_is_record, answers))
 
 
 def _is_record(kind: Any) -> bool:

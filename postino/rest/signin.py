@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from postino.errors import CodeSpent, Forbidden
 from postino.rest.call import ApiCall, AppState
-from postino.rest.connection import HttpConnection
+from postino.rest.connection import connection_of
 from postino.rest.records import Nothing
 from postino.rest.signin_codes import CODE_S
 from postino.rest.token_records import CodeBody, SignedIn, SignInCode
@@ -16,14 +16,13 @@ async def code(call: ApiCall[Nothing, Nothing]) -> SignInCode:
     """Return the address of the page with a single-use code in it. On the unix socket only."""
     call.check_unix("sign-in codes are created on the unix socket only; run `postino open`")
     made = call.state.signin_codes.make(await call.person())
-    url = None if call.state.url is None else address(call.state.url, made)
+    url = None if call.state.url is None else f"{local_url(call.state.url)}#code={made}"
     return SignInCode(code=made, url=url, expires_s=CODE_S)
 
 
 async def sign_in(call: ApiCall[Nothing, CodeBody]) -> SignedIn:
     """Exchange a sign-in code for the token and a proof of who sends, once, for a browser of this user, here."""
-    connection = call.request.protocol
-    policy = connection.policy if isinstance(connection, HttpConnection) else None
+    policy = connection_of(call.request).policy
     if policy is None or not policy.local:  # other users can read the code in the browser's arguments
         raise Forbidden("a sign-in code works on this machine only; elsewhere enter the token itself")
     is_valid, person = call.state.signin_codes.spend(call.body.code)
@@ -39,11 +38,6 @@ def public_url(state: AppState) -> str | None:
     if origins:
         return f"{origins[0]}/"
     return None if state.url is None else local_url(state.url)
-
-
-def address(url: str, code: str) -> str:
-    """Return the address of the page with a sign-in code."""
-    return f"{local_url(url)}#code={code}"
 
 
 def local_url(url: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from postino.event_place import stream_parts
 from postino.model import Activity, Agent, Check, Kind, iso
-from postino.store.entries import alias_target, pairs
+from postino.store.entries import alias_target, decoded, pairs
 from postino.store.keys import PER_AGENT
 from postino.store.names import AgentEntry, Names
 from postino.store.store import Limits, Store, Table
@@ -34,10 +34,7 @@ class _Place(msgspec.Struct):
 
 
 def _place(session: str | None) -> _Place:
-    try:
-        found = msgspec.json.decode(session, type=_Place) if session else _Place()
-    except msgspec.MsgspecError:  # another program damaged the record
-        return _Place()
+    found = decoded(session, _Place) or _Place()
     return _Place(*(each and visible(each)[:LONGEST_PLACE] for each in (found.client, found.directory)))
 
 
@@ -46,19 +43,9 @@ def kind_of(name: str, entry: AgentEntry) -> Kind:
     return "human" if entry.human or name == HUMAN else "agent"
 
 
-def _agent(
-    name: str,
-    activity: Callable[[str], Activity],
-    value: str,
-    live: str,
-    session: str,
-    waiting: int,
-    oldest: str,
-    leased: int,
-    due: int,
-    dead: int,
-) -> Agent:
+def _agent(name: str, activity: Callable[[str], Activity], row: list[Any]) -> Agent:
     """Return an agent from a row of the script `describe`."""
+    value, live, session, waiting, oldest, leased, due, dead = row
     entry, place, online = AgentEntry.parse(value), _place(session), live.count("1")
     return Agent(
         name=name,
@@ -140,7 +127,7 @@ class AgentTable(Table):
         parts = [names[at : at + _TOGETHER] for at in range(0, len(names), _TOGETHER)]
         found = await asyncio.gather(*(self._rows(part) for part in parts))
         rows = zip(names, (row for part in found for row in part), strict=True)
-        return [_agent(name, activity, *row) for name, row in rows if row[0]]
+        return [_agent(name, activity, row) for name, row in rows if row[0]]
 
     async def _rows(self, names: list[str]) -> list[list[Any]]:
         keys = [self._store.keys.of(kind, name) for name in names for kind in ("inbox", "leases", "dead")]

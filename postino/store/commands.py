@@ -32,7 +32,7 @@ class Commands:
         if keys is not None or more:
             return self._encoded_head(name, agent, sender, keys, more) + arguments
         if script.each:
-            return Joinable(*self._usual_parts(name, agent, sender), arguments)
+            return Joinable(*self._usual_parts(name, agent, sender), arguments, int(values.get("limit", 1)))
         return self._usual_head(name, agent, sender) + arguments
 
     def head(

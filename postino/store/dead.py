@@ -8,7 +8,7 @@ import msgspec
 
 from postino.errors import InboxFull, partly_done
 from postino.model import Dead, iso
-from postino.parts import Part, Place
+from postino.parts import START, Part, Place
 from postino.store.entries import id_array, letter, number, pairs
 from postino.store.parts import part
 from postino.store.store import Table
@@ -31,15 +31,10 @@ class Notice(msgspec.Struct, frozen=True):
 class DeadLetters(Table):
     """The dead letters of all agents."""
 
-    async def part(self, agent: str, limit: int, place: Place) -> Part[Dead]:
+    async def part(self, agent: str, limit: int, place: Place = START) -> Part[Dead]:
         """Return dead letters."""
         agent, of = await self._store.present(agent), self._store.keys.of
         return await part(self._store, of("dead", agent), of("index", agent), limit, place, partial(_dead, agent))
-
-    async def page(self, agent: str, limit: int, offset: int) -> tuple[list[Dead], int]:
-        """Return dead letters, and how many there are."""
-        found = await self.part(agent, limit, Place(offset))
-        return found.items, found.total
 
     async def requeue(self, agent: str, ids: list[str] | None) -> list[str]:
         """Move dead letters (None: all) to the tail of the inbox; return their ids.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from postino.model import Expects, Message, Sender, digest, iso
 from postino.store.keys import ALL
+
+T = TypeVar("T")
 
 SHOWN = 8  # characters of a consumer name
 PERSON = "@"  # begins the reader of a message that a person has opened, and no consumer
@@ -18,6 +20,14 @@ PERSON = "@"  # begins the reader of a message that a person has opened, and no 
 BLANK = {"id": "", "seq": "0", "from": "", "verified": "", "via": "", "body": "", "t": "0"}
 #: what `members` raises for names and numbers that a disk has altered
 _UNREADABLE = (KeyError, ValueError, OverflowError, OSError)
+
+
+def decoded(text: str | None, kind: type[T]) -> T | None:
+    """Return the record that a text is; None for no text, and for one that a disk or another program has altered."""
+    try:
+        return msgspec.json.decode(text or "", type=kind)
+    except msgspec.MsgspecError:
+        return None
 
 
 def pairs(flat: list[str]) -> dict[str, str]:

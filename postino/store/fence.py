@@ -150,9 +150,9 @@ class Fence:
         self._doubtful_until, self._left, self._should, self._slow_since = now + DOUBT_S, left, should, None
 
     def see(self, role: Any) -> bool:
-        """Take a reply to ROLE that came between two batches; return whether a replica has left, as `objection` would.
+        """Take a reply to ROLE, of a batch or between two; return whether a replica has left.
 
-        Without this a replica that joined unseen could be promoted unseen.
+        Without those in between a replica that joined unseen could be promoted unseen.
         """
         online = _online(role)
         before, self._replicas = self._replicas, online
@@ -231,11 +231,10 @@ class Fence:
             if isinstance(each, RedisError):
                 return str(each)
         wait = waits[ASKED - 1 if batch.is_trial else 0]
-        online = _online(role)
-        before, self._replicas = self._replicas, online
-        if role[0] != "master" or before - online:
-            self._doubt(before - online if role[0] == "master" else None)
+        before = self._replicas
+        if self.see(role):
             return "a replica has left, which a failover begins with"
+        online = self._replicas
         if before != online and not batch.is_trial:  # a trial promises nothing; those that join by it confirm the next
             return "a replica has joined that did not confirm it"
         needed = max(batch.needed, self._needed())

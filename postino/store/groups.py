@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import msgspec
 
 from postino.model import Activity, Sender, digest, iso
-from postino.several import Delivery, ManyDraft
-from postino.store.entries import Extras, digested, encoded, packed, pairs
+from postino.several import Delivery, ManyDraft, Member
+from postino.store.entries import Extras, decoded, digested, encoded, packed, pairs
 from postino.store.spellings import present_names
 from postino.store.store import Table, accepted
 from postino.values import MAX_GROUPS, MAX_MEMBERS
@@ -30,20 +29,8 @@ class GroupEntry(msgspec.Struct):
 
 def group_entry(record: str | None) -> GroupEntry | None:
     """Return what a record tells, as lua/lib/group.lua takes it; None for none, and for one that a disk has altered."""
-    with contextlib.suppress(msgspec.MsgspecError):
-        found = msgspec.json.decode(record or "", type=GroupEntry)
-        return found if found.members and 0 <= found.since < _TIMES_END else None
-    return None
-
-
-class Membership(msgspec.Struct, frozen=True):
-    """What a change of a group has come to."""
-
-    group: str
-    agent: str
-    members: int
-    changed: bool
-    known: bool = True
+    found = decoded(record, GroupEntry)
+    return found if found and found.members and 0 <= found.since < _TIMES_END else None
 
 
 class Moved(Exception):
@@ -81,7 +68,7 @@ class GroupTable(Table):
         """Return the present names of agents."""
         return await present_names(self._store.writes, self._store.keys.shared("agents"), names)
 
-    async def join(self, group: str, agent: str) -> Membership:
+    async def join(self, group: str, agent: str) -> Member:
         """Make an agent a member. Repeating does nothing.
 
         Raises:
@@ -95,12 +82,12 @@ class GroupTable(Table):
             max_members=MAX_MEMBERS,
             max_groups=MAX_GROUPS,
         )
-        return Membership(name, agent, int(members), bool(joined), bool(known))
+        return Member(group=name, agent=agent, changed=bool(joined), members=int(members), known=bool(known))
 
-    async def leave(self, group: str, agent: str) -> Membership:
+    async def leave(self, group: str, agent: str) -> Member:
         """End a membership. Repeating does nothing."""
         agent, (name, members, left) = await self._store.run_named("group_leave", agent, group=group_key(group))
-        return Membership(name or group, agent, int(members), bool(left))
+        return Member(group=name or group, agent=agent, changed=bool(left), members=int(members))
 
     async def send(self, names: list[str], many: ManyDraft, sender: Sender, record: str = "") -> list[Delivery]:
         """Accept a message once per id for each of `names`, or for none; `record`: of the group whose members they are.

@@ -68,7 +68,8 @@ class HistoryStream(Table):
         """
         if key is not None and self._is_noted(before, to_end) and self._has_few(key, named=bool(names)):
             return await self._noted(key, before, count)
-        after = await self._indexed_after() if names else None
+        meta = self._store.keys.shared("meta")
+        after: str | None = await self._store.query("HGET", meta, _INDEXED_AFTER) if names else None
         if after is None or stream_parts(before) <= stream_parts(_next(after)):
             return await self._scanned(before, count, note=key is not None)
         return await self._indexed(names, before, after, count)
@@ -105,14 +106,10 @@ class HistoryStream(Table):
         """Record, once per store, that every later entry is in the index. Repeating does nothing."""
         await self._store.run("index_history", "", {})
 
-    async def trim(self) -> int:
-        """Drop every entry older than one time to live; return how many. A send trims by whole stream nodes only."""
+    async def trim(self) -> None:
+        """Drop every entry older than one time to live. A send trims by whole stream nodes only."""
         oldest = await self._store.now_ms() - self._limits.ttl_ms
-        return int(await self._store.call("XTRIM", self._store.keys.shared("history"), "MINID", max(0, oldest)))
-
-    async def _indexed_after(self) -> str | None:
-        value: str | None = await self._store.query("HGET", self._store.keys.shared("meta"), _INDEXED_AFTER)
-        return value
+        await self._store.call("XTRIM", self._store.keys.shared("history"), "MINID", max(0, oldest))
 
     async def _scanned(self, before: str, count: int, *, note: bool) -> HistoryPart:
         found = await self._newest(self._store.keys.shared("history"), before, "-", count)

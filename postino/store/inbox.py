@@ -376,7 +376,7 @@ class Inboxes(Table):
 
     async def sweep(self, agent: str, idle_ms: int) -> Swept:
         """End messages whose time to live or last delivery is over, and forget ids, a bounded number of each."""
-        _, (_ended, _ids, _consumers, more, left, oldest) = await self._store.run_named(
+        _, (more, left, oldest) = await self._store.run_named(
             "sweep",
             agent,
             ttl_ms=self._limits.ttl_ms,

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from postino.store.entries import alias_target, cursor_of
+from postino.store.entries import alias_target, cursor_of, decoded
 from postino.store.spellings import clashes, spelling_target
 from postino.values import HUMAN
 
@@ -31,10 +31,7 @@ class AgentEntry(msgspec.Struct):
     @classmethod
     def parse(cls, value: str) -> AgentEntry:
         """Return the record that `value` is; of one that a disk has altered what lua/lib/agent.lua takes it for."""
-        try:
-            return msgspec.json.decode(value, type=cls)
-        except msgspec.MsgspecError:
-            return cls(since=1, seen=1, human='"human":true' in value)
+        return decoded(value, cls) or cls(since=1, seen=1, human='"human":true' in value)
 
     @property
     def only_reads(self) -> bool:

@@ -6,6 +6,7 @@ import secrets
 
 import msgspec
 
+from postino.store.entries import decoded
 from postino.store.store import Store
 
 
@@ -39,21 +40,12 @@ class NotifierTable:
         Returns whether this daemon has it, what people were notified of, and the time.
         """
         mine, state, now = await self._store.run("take_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms})
-        return bool(mine), _notified(state), int(now)
+        return bool(mine), decoded(state, Notified) or Notified(), int(now)
 
-    async def save(self, notified: Notified, hold_ms: int) -> bool:
+    async def save(self, notified: Notified, hold_ms: int) -> None:
         """Store what people were notified of and keep the place for `hold_ms`, or give it up with 0.
 
-        Returns False if another daemon has it.
+        Nothing is done if another daemon has it.
         """
         state = msgspec.json.encode(notified).decode()
-        return bool(
-            await self._store.run("save_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms, "state": state})
-        )
-
-
-def _notified(state: str) -> Notified:
-    try:
-        return msgspec.json.decode(state, type=Notified) if state else Notified()
-    except msgspec.MsgspecError:  # another program damaged it
-        return Notified()
+        await self._store.run("save_notifier", "", {"daemon": self._daemon, "hold_ms": hold_ms, "state": state})

@@ -51,28 +51,25 @@ class SessionTable(Table):
         reply = await self._store.run("agent_of", "", {"session": session})
         return str(reply[0]) if reply else None
 
-    async def note_client(self, session: str, client: str) -> bool:
-        """Record which client a session belongs to; return False if the session is unknown."""
-        return bool(await self._store.run("note_client", "", {"session": session, "client": client}))
+    async def note_client(self, session: str, client: str) -> None:
+        """Record which client a session belongs to; for a session that is not known it is ignored."""
+        await self._store.run("note_client", "", {"session": session, "client": client})
 
     async def session(self, session: str) -> dict[str, Any] | None:
         """Return the record of a session."""
         value = await self._store.call("HGET", self._store.keys.shared("sessions"), session)
         return msgspec.json.decode(value, type=dict[str, Any]) if value else None
 
-    async def leave(self, agent: str, session: str, generation: int, *, stay: bool = False) -> int:
-        """End a connection; return how many leased messages went back to the inbox.
+    async def leave(self, agent: str, session: str, generation: int, *, stay: bool = False) -> None:
+        """End a connection: what it has leased goes back to the inbox.
 
         With `stay` the session itself goes on, under a new connection.
         """
-        _, reply = await self._store.run_named(
-            "leave", agent, session=session, generation=generation, stay="1" if stay else ""
-        )
-        return int(reply[0])
+        await self._store.run_named("leave", agent, session=session, generation=generation, stay="1" if stay else "")
 
-    async def keepalive(self, agent: str, session: str, generation: int, shown: dict[str, int]) -> str:
-        """Keep a session online and extend its leases of what it was shown; return its agent's present name."""
-        agent, _ = await self._store.run_named(
+    async def keepalive(self, agent: str, session: str, generation: int, shown: dict[str, int]) -> None:
+        """Keep a session online and extend its leases of what it was shown."""
+        await self._store.run_named(
             "keepalive",
             agent,
             session=session,
@@ -81,7 +78,6 @@ class SessionTable(Table):
             lease_ms=self._limits.lease_ms,
             shown=msgspec.json.encode(shown).decode(),
         )
-        return agent
 
     async def heartbeat(self, agent: str, *, online: bool = True) -> str:
         """Keep an HTTP agent online, or take it offline; return its present name."""
@@ -92,9 +88,9 @@ class SessionTable(Table):
         """Take silent sessions offline, at most 100; return how many."""
         return int(await self._store.run("expire_presence", "", {"online_ms": ONLINE_MS}))
 
-    async def forget_sessions(self) -> int:
-        """Delete the records of sessions that ended one time to live ago, one by one; return how many."""
-        key, now, cursor, dropped = self._store.keys.shared("sessions"), await self._store.now_ms(), "0", 0
+    async def forget_sessions(self) -> None:
+        """Delete the records of sessions that ended one time to live ago, one by one."""
+        key, now, cursor = self._store.keys.shared("sessions"), await self._store.now_ms(), "0"
         while True:
             cursor, flat = await self._store.call("HSCAN", key, cursor, "COUNT", 200)
             for session, value in pairs(flat).items():
@@ -102,6 +98,6 @@ class SessionTable(Table):
                 has_no_end = session.startswith(("claude:", "process:"))
                 ended = known.get("left") or (known.get("at", 0) if has_no_end else now)
                 if int(ended) + self._limits.ttl_ms < now:
-                    dropped += int(await self._store.run("forget_session", "", {"session": session, "record": value}))
-            if cursor in ("0", b"0", 0):
-                return dropped
+                    await self._store.run("forget_session", "", {"session": session, "record": value})
+            if cursor == "0":
+                return

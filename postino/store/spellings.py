@@ -36,13 +36,8 @@ async def present_names(connection: Pipeline, agents: str, names: Sequence[str])
 def present_name(values: Mapping[str, str | None], name: str) -> str:
     """Return the present name by the `values` of the hash, as lua/lib/agent.lua has it."""
     known = name if values.get(name) is not None else name.lower()
-    spelling = spelling_target(values.get(known))
-    if spelling is not None:
-        known = spelling
-    value = values.get(known)
-    if value is None:
-        return name
-    return alias_target(value) or known
+    known = spelling_target(values.get(known)) or known
+    return name if values.get(known) is None else alias_target(values[known]) or known
 
 
 def clashes(names: Iterable[str]) -> list[tuple[str, str]]:

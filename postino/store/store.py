@@ -31,6 +31,7 @@ from postino.store.scripts import Script
 from postino.store.spellings import keep_spellings, present_names
 from postino.store.valkey.primary import Primary
 from postino.store.wire import Command, Encoded
+from postino.tasks import cancelled
 
 PART_BYTES = 4_000_000  # bodies in one reply: as much as the daemon turns into JSON without delaying other callers
 MOST_ROOM = 16  # quarters of the history that one call gives up: nothing but a hundredth is left then
@@ -175,7 +176,7 @@ class Store:
     async def _connect(self) -> None:
         self.identity.migrates = True
         try:
-            await self.ping()
+            await self.now_ms()
             if self.identity.format < FORMAT:
                 confirm = (lambda: self.run("fence", "", {})) if self._fence is not None else None
                 await migrate(self.writes, self.keys, self.scripts["migrate"], confirm)
@@ -221,9 +222,7 @@ class Store:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._room is not None:
-            self._room.cancel()
-            await asyncio.gather(self._room, return_exceptions=True)
+        await cancelled(self._room)
         for each in self.connections:
             await each.close()
 
@@ -249,14 +248,6 @@ class Store:
         """
         return await run_plain(self.reads, command)
 
-    async def ping(self) -> None:
-        """Make one round trip. PING is no such thing: a server that cannot save to its disk refuses it.
-
-        Raises:
-            StoreAway: no reply.
-        """
-        await self.now_ms()
-
     async def figures(self) -> dict[str, float]:
         """Return how much there is of what all agents share, by counts that the server keeps."""
         counts = {"names": ("HLEN", "agents"), "online": ("ZCARD", "presence")}
@@ -273,7 +264,10 @@ class Store:
         return (await present_names(self.writes, self.keys.shared("agents"), [name]))[0]
 
     async def now_ms(self) -> int:
-        """Return Valkey's clock, the only one that leases and times to live are measured by."""
+        """Return Valkey's clock, the only one that leases and times to live are measured by.
+
+        Also asked only to see that there is a reply: a server that cannot save to its disk refuses PING.
+        """
         seconds, micros = await self.call("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 

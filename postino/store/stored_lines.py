@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 import msgspec
 
@@ -35,13 +35,19 @@ from postino.store.lines import (
 from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage
 
+Given = ParamSpec("Given")
 
-def or_damaged(entry: str, made: Callable[..., Line], *given: Any) -> Line:
-    """Return the line that `made` makes; for an entry that cannot be read, one that says so."""
-    try:
-        return made(*given)
-    except (PostinoError, msgspec.MsgspecError, KeyError, ValueError, OverflowError, OSError) as error:
-        return DamagedLine(entry=entry, why=str(error))
+
+def _or_damaged(make: Callable[Concatenate[str, Given], Line]) -> Callable[Concatenate[str, Given], Line]:
+    """Let what makes the line of an entry return, for one that cannot be read, a line that says so."""
+
+    def made(entry: str, /, *given: Given.args, **named: Given.kwargs) -> Line:
+        try:
+            return make(entry, *given, **named)
+        except (PostinoError, msgspec.MsgspecError, KeyError, ValueError, OverflowError, OSError) as error:
+            return DamagedLine(entry=entry, why=str(error))
+
+    return made
 
 
 def _stored(fields: dict[str, str]) -> dict[str, Any]:
@@ -64,6 +70,7 @@ def _remembered(record: str, deliveries: int, fallback: str) -> Remembered:
     )
 
 
+@_or_damaged
 def agent_line(name: str, entry: AgentEntry, made: list[tuple[str, str]], cursor: tuple[str, int] | None) -> Line:
     """Return the line of an agent without `seq`; `made` are its former names with the times of their renames."""
     return AgentLine(
@@ -77,18 +84,19 @@ def agent_line(name: str, entry: AgentEntry, made: list[tuple[str, str]], cursor
     )
 
 
-def feed_line(last: str, cleared: str | None) -> Line:
+@_or_damaged
+def feed_line(_: str, last: str, cleared: str | None) -> Line:
     """Return the line about the broadcasts' numbers."""
     return BroadcastNumbersLine(
         last=int(last), cleared=msgspec.json.decode(cleared or "[]", type=list[tuple[int, int]])
     )
 
 
-def message_line(agent: str, item: list[Any]) -> Line:
+@_or_damaged
+def message_line(entry: str, agent: str, flat: list[str], record: str, deliveries: int, due: str) -> Line:
     """Return the line of an inbox entry, with what the index and the leases hold about it."""
-    entry, flat, record, deliveries, due = item
     stored = _stored(unpacked(flat))
-    known = _remembered(record, int(deliveries), _digest(stored))
+    known = _remembered(record, deliveries, _digest(stored))
     is_leased = bool(record) and IndexEntry.parse(record).st == "leased"
     returned = due and not is_leased and float(due) > stream_parts(entry)[0]
     return MessageLine(
@@ -96,9 +104,9 @@ def message_line(agent: str, item: list[Any]) -> Line:
     )
 
 
-def dead_line(agent: str, item: list[Any]) -> Line:
+@_or_damaged
+def dead_line(entry: str, agent: str, flat: list[str], record: str, *_: object) -> Line:
     """Return the line of a dead letter."""
-    entry, flat, record, _, _ = item
     fields = unpacked(flat)
     stored = _stored(fields)
     if record and IndexEntry.parse(record).s != entry:
@@ -114,17 +122,16 @@ def dead_line(agent: str, item: list[Any]) -> Line:
     )
 
 
-def open_line(agent: str, opened: OpenedMessage) -> Line:
+@_or_damaged
+def open_line(entry: str, agent: str, opened: OpenedMessage) -> Line:
     """Return the line of a message that a person has opened."""
     stored = _stored(unpacked(opened.fields))
-    return OpenLine(
-        entry=opened.entry, to=agent, **stored, opened_by=opened.reader, opened_at=to_time(opened.opened_ms) or ""
-    )
+    return OpenLine(entry=entry, to=agent, **stored, opened_by=opened.reader, opened_at=to_time(opened.opened_ms) or "")
 
 
-def id_line(agent: str, item: list[Any]) -> Line:
+@_or_damaged
+def id_line(id: str, agent: str, record: str) -> Line:
     """Return the line of an id whose message has ended."""
-    id, record = item
     index = IndexEntry.parse(record)
     return IdLine(
         to=agent,
@@ -151,23 +158,27 @@ def has_ended(record: str) -> bool:
         return True
 
 
+@_or_damaged
 def history_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a history entry."""
     fields = of_history(flat)
     return HistoryLine(entry=entry, kind=fields["kind"], to=fields["to"], **_stored(fields))  # type: ignore[arg-type]
 
 
+@_or_damaged
 def broadcast_line(entry: str, flat: list[str]) -> Line:
     """Return the line of a broadcast."""
     return BroadcastLine(entry=entry, **members(unpacked(flat)))
 
 
-def group_line(value: str) -> Line:
+@_or_damaged
+def group_line(_: str, value: str) -> Line:
     """Return the line of a group."""
     entry = msgspec.json.decode(value, type=GroupEntry)
     return GroupLine(name=entry.name, members=entry.members)
 
 
+@_or_damaged
 def notice_line(key: str, value: str) -> Line:
     """Return the line of a notice that is yet to be sent."""
     agent, id, *death = key.split(" ")
@@ -175,6 +186,7 @@ def notice_line(key: str, value: str) -> Line:
     return NoticeLine(agent=agent, id=id, death=int(death[0]) if death else 1, sender=sender, reason=reason or None)
 
 
+@_or_damaged
 def claude_line(key: str, value: str) -> Line:
     """Return the line of a Claude session and the agent it was."""
     record = msgspec.json.decode(value, type=dict[str, Any])

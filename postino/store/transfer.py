@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from postino.errors import NotEmpty
 from postino.event_place import stream_parts
 from postino.model import Sender, digest
+from postino.store import stored_lines
 from postino.store.entries import Extras, alias_target, cursor_of, digested, encoded, number, packed, pairs
 from postino.store.groups import GroupTable
 from postino.store.index_entry import IndexEntry
@@ -34,21 +35,6 @@ from postino.store.names import AgentEntry
 from postino.store.people import OpenedMessage, PeopleTable
 from postino.store.spellings import present_names
 from postino.store.store import Table
-from postino.store.stored_lines import (
-    agent_line,
-    broadcast_line,
-    claude_line,
-    dead_line,
-    feed_line,
-    group_line,
-    has_ended,
-    history_line,
-    id_line,
-    message_line,
-    notice_line,
-    open_line,
-    or_damaged,
-)
 
 _PAGE = 100  # entries of one page
 _PAGE_BYTES = 1_000_000  # bodies of one page: a few milliseconds for the store and for the daemon
@@ -83,10 +69,10 @@ class TransferTable(Table):
             if place is None and cursors.get(name):
                 damaged.append(DamagedLine(entry=name, why="its cursor cannot be read: it sees all broadcasts again"))
             made = [(alias, values.get(alias, "").rpartition(" ")[2]) for alias in entry.aliases]
-            line = or_damaged(name, agent_line, name, entry, made, place)
+            line = stored_lines.agent_line(name, entry, made, place)
             if isinstance(line, DamagedLine):
                 damaged.append(line)
-                line = or_damaged(name, agent_line, name, AgentEntry(since=1), [], place)
+                line = stored_lines.agent_line(name, AgentEntry(since=1), [], place)
             if isinstance(line, AgentLine):
                 found.append(line)
         return found, damaged
@@ -95,27 +81,19 @@ class TransferTable(Table):
         """Return the number of the last message that an agent was sent."""
         return number(await self._store.query("HGET", self._store.keys.of("index", agent), "#seq"))
 
-    async def messages(self, agent: str, after: str) -> tuple[list[Line], str]:
-        """Return a page of an inbox after a stream ID, and the last stream ID of the page: `after` if it is empty."""
-        return await self._entries(agent, after, "inbox", message_line)
-
-    async def dead(self, agent: str, after: str) -> tuple[list[Line], str]:
-        """Return a page of dead letters, as `messages` does."""
-        return await self._entries(agent, after, "dead", dead_line)
-
-    async def _entries(
-        self, agent: str, after: str, kind: str, made: Callable[[str, list[Any]], Line]
-    ) -> tuple[list[Line], str]:
+    async def entries(self, agent: str, kind: str, after: str) -> tuple[list[Line], str]:
+        """Return a page of the `inbox` or of the `dead` letters after a stream ID, and the last one, else `after`."""
         _, (items,) = await self._store.run_named(
             "export_entries", agent, kinds={"inbox": kind}, reading=True, after=after, limit=_PAGE, bytes=_PAGE_BYTES
         )
-        lines = [or_damaged(item[0], made, agent, item) for item in items]
+        line_of = stored_lines.message_line if kind == "inbox" else stored_lines.dead_line
+        lines = [line_of(entry, agent, *stored) for entry, *stored in items]
         return lines, items[-1][0] if items else after
 
     async def open(self, agent: str) -> list[Line]:
         """Return what a person has opened and neither answered nor marked as done."""
         found = await PeopleTable(self._store).opened(agent)
-        return [or_damaged(each.entry, open_line, agent, each) for each in found]
+        return [stored_lines.open_line(each.entry, agent, each) for each in found]
 
     async def ids(self, agent: str) -> AsyncIterator[list[Line]]:
         """Yield the ended ids of an agent, or of broadcasts for `all`; one may come twice."""
@@ -124,19 +102,19 @@ class TransferTable(Table):
             agent, (cursor, items) = await self._store.run_named(
                 "export_ids", agent, reading=True, cursor=cursor, count=_PAGE
             )
-            yield [or_damaged(item[0], id_line, agent, item) for item in items if has_ended(item[1])]
+            yield [stored_lines.id_line(id, agent, record) for id, record in items if stored_lines.has_ended(record)]
             if cursor == "0":
                 return
 
     async def history(self) -> AsyncIterator[list[Line]]:
         """Yield the history, oldest first."""
         async for page in self._stream("history"):
-            yield [or_damaged(entry, history_line, entry, fields) for entry, fields in page]
+            yield [stored_lines.history_line(entry, fields) for entry, fields in page]
 
     async def broadcasts(self) -> AsyncIterator[list[Line]]:
         """Yield the broadcasts that are stored, oldest first."""
         async for page in self._stream("broadcasts"):
-            yield [or_damaged(entry, broadcast_line, entry, fields) for entry, fields in page]
+            yield [stored_lines.broadcast_line(entry, fields) for entry, fields in page]
 
     async def _stream(self, name: str) -> AsyncIterator[list[Any]]:
         after = "-"
@@ -149,26 +127,26 @@ class TransferTable(Table):
     async def broadcast_numbers(self) -> list[Line]:
         """Return the line about the broadcasts' numbers; none if nothing was ever broadcast."""
         last, cleared = await self._store.query("HMGET", self._store.keys.shared("feed"), "last", "cleared")
-        return [or_damaged("feed", feed_line, last, cleared)] if last else []
+        return [stored_lines.feed_line("feed", last, cleared)] if last else []
 
     async def groups(self) -> list[Line]:
         """Return every group."""
         found = pairs(await self._store.query("HGETALL", self._store.keys.shared("groups")))
-        return [or_damaged(key, group_line, value) for key, value in found.items()]
+        return [stored_lines.group_line(key, value) for key, value in found.items()]
 
     async def notices(self) -> list[Line]:
         """Return the dead letters whose senders have yet to be notified."""
         flat = await self._store.query("HGETALL", self._store.keys.shared("notices"))
-        return [or_damaged(key, notice_line, key, value) for key, value in pairs(flat).items()]
+        return [stored_lines.notice_line(key, value) for key, value in pairs(flat).items()]
 
     async def claude(self) -> AsyncIterator[list[Line]]:
         """Yield the agents that Claude Code sessions become when they are resumed."""
-        cursor: str | int = "0"
+        cursor = "0"
         while True:
             cursor, flat = await self._store.query("HSCAN", self._store.keys.shared("sessions"), cursor, "COUNT", _PAGE)
             found = [(key, value) for key, value in pairs(flat).items() if key.startswith("claude:")]
-            yield [or_damaged(key, claude_line, key, value) for key, value in found]
-            if str(cursor) == "0":
+            yield [stored_lines.claude_line(key, value) for key, value in found]
+            if cursor == "0":
                 return
 
     # writing
@@ -205,23 +183,50 @@ class TransferTable(Table):
         """Return whether an import was begun and not ended."""
         return bool(await self._store.query("HEXISTS", self._store.keys.shared("meta"), "imports4"))
 
-    async def add_agents(self, lines: Sequence[AgentLine]) -> int:
-        """Restore agents; return how many.
+    async def add(self, lines: Sequence[Any]) -> int:
+        """Store lines of one type and one agent; return how many of them were not there yet.
 
         Raises:
-            NameTaken: one of the names is a former name of another agent here.
+            NameTaken: a name of an agent is a former name of another agent here.
         """
-        for line in lines:
-            await self._add_agent(line)
-        return len(lines)
+        match lines[0]:
+            case AgentLine():
+                for line in lines:
+                    await self._add_agent(line)
+                return len(lines)
+            case MessageLine(to=agent):
+                return await self._add_entries(agent, "inbox", map(_message_row, lines))
+            case DeadLine(to=agent):
+                return await self._add_entries(agent, "dead", map(_dead_row, lines))
+            case HistoryLine():
+                return await self._add_entries(ALL, "history", map(_history_row, lines))
+            case BroadcastLine():
+                return await self._add_entries(ALL, "broadcasts", map(_broadcast_row, lines))
+            case OpenLine(to=agent):
+                return await PeopleTable(self._store).restore(agent, {line.id: _opened(line) for line in lines})
+            case IdLine(to=agent):
+                rows = _json([*map(_id_row, lines)])
+                _, (added,) = await self._store.run_named("import_ids", agent, rows=rows)
+                return int(added)
+            case NoticeLine():
+                return await self._add_fields("notices", map(_notice, lines))
+            case ClaudeLine():
+                return await self._add_fields("sessions", map(_claude, lines))
+            case GroupLine():  # those that lacked one of their members
+                join = GroupTable(self._store, self._limits).join
+                return sum([any([(await join(line.name, each)).changed for each in line.members]) for line in lines])
+            case BroadcastNumbersLine(last=last, cleared=cleared):
+                ranges = [("cleared", _json(cleared))] if cleared else []
+                return min(1, await self._add_fields("feed", [*ranges, ("last", str(last))]))
+        return 0
 
     async def _add_agent(self, line: AgentLine) -> None:
         values = {
-            "since": to_ms(line.since, "since") if line.since else 0 if line.only_reads else await self._store.now_ms(),
-            "seen": to_ms(line.last_seen, "last_seen") if line.last_seen else 0,
+            "since": to_ms(line.since) if line.since else 0 if line.only_reads else await self._store.now_ms(),
+            "seen": to_ms(line.last_seen) if line.last_seen else 0,
             "reads": line.reads,
             "human": line.human,
-            "aliases": [(each.name, to_ms(each.since, "aliases")) for each in line.aliases],
+            "aliases": [(each.name, to_ms(each.since)) for each in line.aliases],
             "seq": line.seq,
             "cursor": f"{line.cursor.entry} {line.cursor.seq}" if line.cursor else "",
         }
@@ -238,127 +243,100 @@ class TransferTable(Table):
         ]
         return [each for each in twins if not await call("EXISTS", keys.of("index", each))]
 
-    async def add_messages(self, lines: Sequence[MessageLine]) -> int:
-        """Append messages of one agent to its inbox; return how many were not there yet."""
-        return await self._add(lines[0].to, "inbox", [self._message_row(line) for line in lines])
-
-    async def add_dead(self, lines: Sequence[DeadLine]) -> int:
-        """Append dead letters of one agent; return how many were not there yet."""
-        return await self._add(lines[0].to, "dead", [self._dead_row(line) for line in lines])
-
-    async def add_open(self, lines: Sequence[OpenLine]) -> int:
-        """Restore what one person has opened; return how many were not there yet."""
-        return await PeopleTable(self._store).restore(lines[0].to, {line.id: _opened(line) for line in lines})
-
-    async def add_history(self, lines: Sequence[HistoryLine]) -> int:
-        """Append to the history; return how many entries were not there yet."""
-        return await self._add(ALL, "history", [_Row(entry=line.entry, fields=_history_fields(line)) for line in lines])
-
-    async def add_broadcasts(self, lines: Sequence[BroadcastLine]) -> int:
-        """Append broadcasts; return how many were not there yet."""
-        return await self._add(ALL, "broadcasts", [_Row(entry=line.entry, fields=_fields(line)) for line in lines])
-
-    async def _add(self, agent: str, kind: str, rows: list[_Row]) -> int:
-        _, (added,) = await self._store.run_named("import_entries", agent, kinds={"inbox": kind}, rows=_json(rows))
+    async def _add_entries(self, agent: str, kind: str, rows: Iterable[_Row]) -> int:
+        rows_json = _json([*rows])
+        _, (added,) = await self._store.run_named("import_entries", agent, kinds={"inbox": kind}, rows=rows_json)
         return int(added)
 
-    async def add_ids(self, lines: Sequence[IdLine]) -> int:
-        """Remember ended ids of one agent, or of broadcasts; return how many were not known."""
-        rows = [self._id_row(line) for line in lines]
-        _, (added,) = await self._store.run_named("import_ids", lines[0].to, rows=_json(rows))
+    async def _add_fields(self, kind: str, values: Iterable[tuple[str, str]]) -> int:
+        fields = _json([*values])
+        _, (added,) = await self._store.run_named("import_fields", "", kinds={"open": kind}, fields=fields)
         return int(added)
 
-    async def add_notices(self, lines: Sequence[NoticeLine]) -> int:
-        """Restore notices to be sent; return how many were not there."""
-        keys = [f"{line.agent} {line.id}" + (f" {line.death}" if line.death > 1 else "") for line in lines]
-        values = [line.sender + (f" {line.reason}" if line.reason else "") for line in lines]
-        return await self._add_fields("notices", list(zip(keys, values, strict=True)))
 
-    async def add_claude(self, lines: Sequence[ClaudeLine]) -> int:
-        """Restore which agents resumed Claude Code sessions become; return for how many that was not recorded."""
-        records = [_json({"agent": line.agent, "at": to_ms(line.at, "at")}) for line in lines]
-        return await self._add_fields(
-            "sessions", [(f"claude:{line.session}", record) for line, record in zip(lines, records, strict=True)]
-        )
+def _message_row(line: MessageLine) -> _Row:
+    row = _row(line, _fields(line), state="queued")
+    row.due = to_ms(line.delayed_until) if line.delayed_until else stream_parts(line.entry)[0]
+    row.deliveries = line.remembered.deliveries
+    return row
 
-    async def add_groups(self, lines: Sequence[GroupLine]) -> int:
-        """Restore groups; return how many of them lacked one of their members."""
-        join = GroupTable(self._store, self._limits).join
-        return sum([any([(await join(line.name, each)).changed for each in line.members]) for line in lines])
 
-    async def add_broadcast_numbers(self, lines: Sequence[BroadcastNumbersLine]) -> int:
-        """Restore the numbers of the broadcasts; return 1 if they were not there."""
-        line = lines[0]
-        values = [("cleared", _json(line.cleared))] if line.cleared else []
-        return min(1, await self._add_fields("feed", [*values, ("last", str(line.last))]))
+def _dead_row(line: DeadLine) -> _Row:
+    died = to_ms(line.died_at)
+    extra = ["reason", line.reason, "deliveries", str(line.remembered.deliveries), "died", str(died)]
+    # as lua/lib/move_to_dead.lua has it
+    state, why = ("expired", "ttl") if line.reason == "expired" else ("dead", line.reason)
+    return _row(line, [*extra, *_fields(line)], state=state, ended=died, why=why)
 
-    async def _add_fields(self, kind: str, values: list[tuple[str, str]]) -> int:
-        _, (added,) = await self._store.run_named("import_fields", "", kinds={"open": kind}, fields=_json(values))
-        return int(added)
 
-    def _message_row(self, line: MessageLine) -> _Row:
-        row = self._row(line, _fields(line), state="queued")
-        due = to_ms(line.delayed_until, "delayed_until") if line.delayed_until else stream_parts(line.entry)[0]
-        row.deliveries, row.due = line.remembered.deliveries, due
-        return row
+def _id_row(line: IdLine) -> _Row:
+    row = _row(line, None, state=line.state, ended=_ms_or_none(line.settled_at), why=line.reason)
+    row.entry = None
+    return row
 
-    def _dead_row(self, line: DeadLine) -> _Row:
-        died = to_ms(line.died_at, "died_at")
-        extra = ["reason", line.reason, "deliveries", str(line.remembered.deliveries), "died", str(died)]
-        # as lua/lib/move_to_dead.lua has it
-        state, why = ("expired", "ttl") if line.reason == "expired" else ("dead", line.reason)
-        row = self._row(line, [*extra, *_fields(line)], state=state)
-        assert row.record is not None
-        row.record.e, row.record.w = died, _word(why)
-        return row
 
-    def _id_row(self, line: IdLine) -> _Row:
-        row = self._row(line, None, state=line.state)
-        assert row.record is not None
-        row.record.e, row.record.w = _ms_or_none(line.settled_at), _word(line.reason)
-        row.entry = None
-        return row
-
-    def _row(self, line: MessageLine | DeadLine | IdLine, fields: list[str] | None, *, state: str) -> _Row:
-        known = line.remembered
-        record = IndexEntry(
-            s=line.entry,
-            q=line.seq,
-            st=state,
-            t=to_ms(line.timestamp, "timestamp"),
-            f=line.from_,
-            n=known.deliveries,
-            r=_word(known.reader),
-            l=_ms_or_none(known.leased_at),
-            h=_word(known.notified),
-            ht=_ms_or_none(known.notified_at),
-            d=known.digest,
-            x=known.deaths or None,
-            a=known.requeued or None,
-        )
-        if not isinstance(line, IdLine) and not known.digest:
-            record.d = digest(line.from_, line.body, line.thread, line.reply_to, digested(_extras(line)))
-        return _Row(entry=line.entry, fields=fields, id=line.id, record=record)
+def _row(
+    line: MessageLine | DeadLine | IdLine,
+    fields: list[str] | None,
+    *,
+    state: str,
+    ended: int | None = None,
+    why: str | None = None,
+) -> _Row:
+    known = line.remembered
+    record = IndexEntry(
+        s=line.entry,
+        q=line.seq,
+        st=state,
+        t=to_ms(line.timestamp),
+        f=line.from_,
+        n=known.deliveries,
+        r=_word(known.reader),
+        l=_ms_or_none(known.leased_at),
+        e=ended,
+        w=_word(why),
+        h=_word(known.notified),
+        ht=_ms_or_none(known.notified_at),
+        d=known.digest,
+        x=known.deaths or None,
+        a=known.requeued or None,
+    )
+    if not isinstance(line, IdLine) and not known.digest:
+        record.d = digest(line.from_, line.body, line.thread, line.reply_to, digested(_extras(line)))
+    return _Row(entry=line.entry, fields=fields, id=line.id, record=record)
 
 
 def _opened(line: OpenLine) -> OpenedMessage:
-    return OpenedMessage(line.entry, line.opened_by, to_ms(line.opened_at, "opened_at"), _fields(line))
+    return OpenedMessage(line.entry, line.opened_by, to_ms(line.opened_at), _fields(line))
 
 
 def _fields(line: MessageLine | DeadLine | OpenLine | BroadcastLine | HistoryLine) -> list[str]:
     """Return the flat fields of a stream entry, as the scripts write them."""
     sender = Sender(name=line.from_, via=line.via, verified=line.verified)
     letters = () if isinstance(line, BroadcastLine) else (line.thread, line.reply_to, encoded(_extras(line)))
-    return ["m", f"{line.seq} {to_ms(line.timestamp, 'timestamp')} {packed(line.id, sender, line.body, *letters)}"]
+    return ["m", f"{line.seq} {to_ms(line.timestamp)} {packed(line.id, sender, line.body, *letters)}"]
 
 
 def _extras(line: MessageLine | DeadLine | OpenLine | HistoryLine) -> Extras:
     return Extras(*(getattr(line, name) for name in Extras.__struct_fields__))
 
 
-def _history_fields(line: HistoryLine) -> list[str]:
-    """Return the fields of an entry in the form of an older format, which is no event: it was one elsewhere."""
-    return ["kind", line.kind, "to", line.to, *_fields(line)]
+def _history_row(line: HistoryLine) -> _Row:
+    """Return an entry in the form of an older format, which is no event: it was one elsewhere."""
+    return _Row(entry=line.entry, fields=["kind", line.kind, "to", line.to, *_fields(line)])
+
+
+def _broadcast_row(line: BroadcastLine) -> _Row:
+    return _Row(entry=line.entry, fields=_fields(line))
+
+
+def _notice(line: NoticeLine) -> tuple[str, str]:
+    key = f"{line.agent} {line.id}" + (f" {line.death}" if line.death > 1 else "")
+    return key, line.sender + (f" {line.reason}" if line.reason else "")
+
+
+def _claude(line: ClaudeLine) -> tuple[str, str]:
+    return f"claude:{line.session}", _json({"agent": line.agent, "at": to_ms(line.at)})
 
 
 def _word(note: str | None) -> str | None:
@@ -367,7 +345,7 @@ def _word(note: str | None) -> str | None:
 
 
 def _ms_or_none(time: str | None) -> int | None:
-    return to_ms(time, "time") if time else None
+    return to_ms(time) if time else None
 
 
 def _json(value: object) -> str:

@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 Command = tuple[str | int | bytes, ...]
 
-MOST_JOINED = 32  # calls in one: twice as many save the server 2 % more, and hold up its other clients for longer
+MOST_JOINED = 32  # messages that calls in one are about: twice as many save the server 2 % more, and hold up its others
 JOINED_BYTES = 65_536  # of arguments from which no further call joins: to read them takes longer than what is saved
 _MOST = 512
 _STARTS = [f"${length}" for length in range(_MOST)]  # of words; a number to text takes as long as the rest of one
@@ -47,12 +47,16 @@ class Joint:
 
 
 class Joinable(msgspec.Struct, frozen=True, eq=False):
-    """One call of a script that answers several in one, encoded: what precedes its arguments alone, its own keys."""
+    """One call of a script that answers several in one, encoded: what precedes its arguments alone, its own keys.
+
+    `messages` is how many it may be about: as many calls of one message would take the server as long.
+    """
 
     joint: Joint
     head: bytes
     keys: bytes
     arguments: bytes
+    messages: int = 1
 
 
 Encoded = bytes | Joinable
@@ -62,14 +66,15 @@ def joined(commands: Iterable[Encoded]) -> list[Encoded | list[Joinable]]:
     """Return `commands` with lists of those neighbours that go as one. The order stays."""
     found: list[Encoded | list[Joinable]] = []
     run: list[Joinable] = []
-    size = 0
+    size = messages = 0
     for each in commands:
         if isinstance(each, bytes):
             run = []
             found.append(each)
             continue
-        if not run or each.joint is not run[0].joint or len(run) == MOST_JOINED or size >= JOINED_BYTES:
-            run, size = [], 0
+        messages += each.messages
+        if not run or each.joint is not run[0].joint or messages > MOST_JOINED or size >= JOINED_BYTES:
+            run, size, messages = [], 0, each.messages
             found.append(run)
         run.append(each)
         size += len(each.arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,22 +11,24 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.style import Style
+from textual.css.query import NoMatches
 from textual.widgets import Input, OptionList, Static
 
 from postino.errors import PostinoError
 from postino.json_text import Json
 from postino.tui import rows, views
-from postino.tui.help import Help
+from postino.tui.help import BINDINGS, Help
+from postino.tui.lists import Messages, Row, Rows
 from postino.tui.mailroom import LIVE, LOST, InboxClient, Mailroom
 from postino.tui.pace import Pace
-from postino.tui.panes import Hint, Line, MessagePane, Row, Rows, Side, fill
+from postino.tui.panes import Hint, Line, MessagePane, Side, Top
+from postino.tui.shown import Shown
 from postino.tui.sight import Sight
 from postino.tui.terminal import Terminal
-from postino.tui.views import TITLES, Page, Place
-from postino.tui.writing import EVERYONE, Writing
+from postino.tui.views import Page, Place
+from postino.tui.writing import EVERYONE, Writing, choose
 from postino.values import HUMAN
 
 REFRESH_S = 0.5  # between two times that what is shown is asked for again, however many events there are
@@ -37,34 +41,14 @@ class Inbox(App[None]):
 
     CSS_PATH = "style.tcss"
     ENABLE_COMMAND_PALETTE = False
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "move(1)"),
-        Binding("k", "move(-1)"),
-        Binding("g", "begin_sequence"),
-        *(Binding(name[0], f"go('{name}')") for name in ("inbox", "messages", "threads", "broadcasts")),
-        Binding("r", "reply"),
-        Binding("w", "write"),
-        Binding("e", "done"),
-        Binding("v", "as_written"),
-        Binding("y", "copy"),
-        Binding("s", "ask('#search')"),
-        Binding("slash", "ask('#filter')"),
-        Binding("left_square_bracket", "attention(-1)"),
-        Binding("right_square_bracket", "attention(1)"),
-        *(Binding(str(number), f"choose({number})") for number in range(1, 6)),
-        Binding("escape", "back"),
-        Binding("question_mark", "help"),
-        Binding("q", "quit"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = BINDINGS
 
     def __init__(self, mailroom: Mailroom, me: str | None, terminal: Terminal | None = None) -> None:
         super().__init__(ansi_color=True)  # the terminal's own colours, with NO_COLOR none
         self.theme = "ansi-dark"
-        self.me = me
         self._mailroom = mailroom
-        self._place = Place(view="inbox" if me else "messages")
-        self._page = Page([])
-        self._person: Json | None = None
+        self._shown = Shown(mailroom, Place(view="inbox" if me else "messages"), me)
+        self._loads_older = False
         self._chosen: str | None = None  # id of the message that is shown
         self._shows_written = False
         self._state = LOST
@@ -74,16 +58,19 @@ class Inbox(App[None]):
 
     def compose(self) -> ComposeResult:
         """Make the panes."""
-        yield Line(id="top")
+        # held, not looked up: at the end a message may come when its part has left the screen
+        self._side, self._list, self._pane = Side(), Messages(), MessagePane(id="message")
+        self._writing, self._hint = Writing(), Hint()
+        yield Top(id="top")
         with Horizontal():
-            yield Side()
+            yield self._side
             with Vertical():
                 yield Input(placeholder="words, from: to: thread: is:", id="search", compact=True)
-                yield Rows(id="list", opens=False)
-                yield MessagePane(id="message")
+                yield self._list
+                yield self._pane
                 yield Line(id="choices")
-                yield Writing()
-        yield Hint()
+                yield self._writing
+        yield self._hint
 
     async def on_mount(self) -> None:
         """Load, and follow the events."""
@@ -111,55 +98,68 @@ class Inbox(App[None]):
             self.run_worker(self._load(), exit_on_error=False)
 
     async def _load(self) -> None:
-        place, me, shown = self._place, self.me, len(self._page.items)
         failed = True
         try:
-            page = await self._mailroom.call(lambda client: views.load(client, place, me, shown=shown))
-            side = self.query_one(Side)
-            side.agents = await self._mailroom.call(lambda client: client.all_agents())
-            if place.view == "threads":
-                side.threads = (await self._mailroom.call(lambda client: client.newest_threads()))["items"]
+            await self._shown.refresh(lambda: self._list.marked)
+            self._side.agents = await self._mailroom.call(lambda client: client.all_agents())
+            if self._place.view == "threads":
+                self._side.threads = (await self._mailroom.call(lambda client: client.newest_threads()))["items"]
             failed = False
         except PostinoError as error:
             self._say(error.message)
-            return
         finally:
             self._pace.end(failed=failed)
-        if place != self._place:  # somebody went on meanwhile, which hurries
-            return
-        self._page, self._person = views.refreshed(self._page, page), page.person or self._person
-        self.me = str(page.person["name"]) if page.person else me  # renamed meanwhile
         self._draw()
 
-    async def _load_older(self) -> None:
-        place, page, me = self._place, self._page, self.me
-        try:
-            older = await self._mailroom.call(lambda client: views.load(client, place, me, page.before))
-        except PostinoError as error:
-            self._say(error.message)
-            return
-        if place == self._place and page.before == self._page.before:
-            known = set(self._page.keys)
-            more = [item for item in older.items if views.key(item) not in known]
-            self._page = Page([*self._page.items, *more], older.before, page.person)
-            self._draw()
+    @on(Rows.Beyond)
+    def _want_older(self) -> None:
+        """Load older messages when the last one is marked, however it came to that."""
+        if self._page.before is not None and self._list.at_end and not self._loads_older:
+            self._loads_older = True
+            self.run_worker(self._load_older(), exit_on_error=False)
 
-    async def _change(self, what: Callable[[InboxClient], Json]) -> Json | None:
-        """Make a call that changes something; return its answer, None if it was refused, which is shown."""
+    async def _load_older(self) -> None:
         try:
-            answer = await self._mailroom.call(what)
+            await self._shown.load_older()
         except PostinoError as error:
             self._say(error.message)
-            return None
+            self._list.forget()
+            return
+        finally:
+            self._loads_older = False
+        self._draw()
+
+    def _change(self, what: Callable[[InboxClient], Json], then: Callable[[Json | None], None]) -> None:
+        """Begin a call that changes something; `then` gets its answer, None if it was refused, which is shown.
+
+        No key waits for it, and none is lost: it is made also when the inbox ends.
+        """
+        self.run_worker(self._changed(self._mailroom.change(what), then), exit_on_error=False)
+
+    async def _changed(self, change: asyncio.Task[Json], then: Callable[[Json | None], None]) -> None:
+        answer = None
+        try:
+            answer = await asyncio.shield(change)
+        except PostinoError as error:
+            self._say(error.message)
         self._pace.hurry()
+        then(answer)
         self._refresh()
-        return answer
 
     # what is shown
 
     @property
-    def _list(self) -> Rows:
-        return self.query_one("#list", Rows)
+    def me(self) -> str | None:
+        """The person."""
+        return self._shown.me
+
+    @property
+    def _place(self) -> Place:
+        return self._shown.place
+
+    @property
+    def _page(self) -> Page:
+        return self._shown.page
 
     @property
     def _item(self) -> Json | None:
@@ -167,41 +167,26 @@ class Inbox(App[None]):
         return next((item for item in self._page.items if views.key(item) == self._chosen), None)
 
     def _say(self, text: str) -> None:
-        self.query_one(Hint).say(text)
+        self._hint.say(text)
 
     def _draw(self) -> None:
         if not self.query(Side):  # the inbox ends: its parts are gone
             return
-        self._draw_top()
-        self.query_one(Side).show(self._place)
-        self._draw_list()
-        self._draw_message()
+        state = (rows.line(self.me or "nobody signed in"), self._state)
+        with contextlib.suppress(NoMatches):  # or parts of them
+            self.query_one(Top).show(self._place, self._shown.person, self._side.agents, state)
+            self._side.show(self._place)
+            self._draw_list()
+            self._draw_message()
 
-    def _draw_top(self) -> None:
-        parts: list[tuple[str, str | Style]] = []
-        for name, title in TITLES.items():
-            count = f" {self._person['open']}" if name == "inbox" and self._person and self._person["open"] else ""
-            style = rows.clickable("bold not reverse" if name == self._place.view else "", f"app.view('{name}')")
-            parts += [(f" {title}{count} ", style), (" ", "")]
-        if self._place.view == "messages" and self._place.agent:
-            parts.append((f"· {rows.line(self._place.agent)}", ""))
-        trouble = sum(map(rows.needs_attention, self.query_one(Side).agents))
-        state = [f"{trouble} need{'s' if trouble == 1 else ''} attention"] if trouble else []
-        state += [rows.line(self.me or "nobody signed in"), self._state]
-        self.query_one("#top", Static).update(rows.row(parts, (" · ".join(state), ""), max(20, self.size.width - 2)))
-
-    def _draw_list(self) -> None:
-        width = max(20, self._list.size.width - 3)
-        keys = self._page.keys
-        if self._chosen not in keys:
-            self._choose(keys[0] if keys else None)
-        moved = self._list.highlighted_option  # by a key of which nobody was told yet
-        marked = moved.key if isinstance(moved, Row) and moved.key in keys else self._chosen
-        at = keys.index(marked) if marked in keys else None
-        fill(self._list, [rows.message_row(item, self.me, width) for item in self._page.items], at, keys)
+    def _draw_list(self, *, by_key: bool = False) -> None:
+        has_left = self._list.draw(self._page.items, self.me, more=self._shown.more, by_key=by_key)
+        if has_left or self._chosen not in self._page.keys:  # else a key has moved the mark, and nobody was told yet
+            self._choose(self._list.marked)
+        self._want_older()
 
     def _draw_message(self) -> None:
-        self.query_one(MessagePane).show(self._item, self._place, self.me, written=self._shows_written)
+        self._pane.show(self._item, self._place, self.me, written=self._shows_written)
         offered = rows.choices(self._item or {})
         self.query_one("#choices", Static).update(offered)
         self.query_one("#choices").display = bool(offered)
@@ -211,15 +196,15 @@ class Inbox(App[None]):
         if key == self._chosen:
             return
         self._chosen, self._shows_written = key, False
-        self.query_one(MessagePane).scroll_home(animate=False)
+        self._pane.scroll_home(animate=False)
         item = self._item
         self._sight.watch(item["id"] if item is not None and rows.is_new(item) else None)
 
-    async def note_seen(self, id: str) -> None:
+    def note_seen(self, id: str) -> None:
         """Open a message of the inbox, which was shown for a while."""
         item, me = self._item, self.me
         if item is not None and me is not None and item["id"] == id and rows.is_new(item):
-            await self._change(lambda client: client.seen(me, [id]))
+            self._change(lambda client: client.seen(me, [id]), lambda _: None)
 
     # what somebody does
 
@@ -228,17 +213,20 @@ class Inbox(App[None]):
         keys = self._page.keys
         if not isinstance(event.option, Row) or event.option.key not in keys:
             return  # it has gone meanwhile
+        self._list.note_moved()
         self._choose(event.option.key)
         self._draw_message()
-        if event.option.key == keys[-1] and self._page.before is not None:
-            self.run_worker(self._load_older(), exclusive=True, group="older", exit_on_error=False)
+        self._want_older()
 
     @on(OptionList.OptionSelected, "#list")
-    def _on_opened(self) -> None:
-        item = self._settle()
+    def _on_opened(self, event: OptionList.OptionSelected) -> None:
+        if not isinstance(event.option, Row) or event.option.key not in self._page.keys:
+            return  # it has gone meanwhile
+        self._choose(event.option.key)
+        item = self._item
         if item is not None and item.get("thread") and self._place.view != "threads":
             self._show(Place(view="threads", thread=item["thread"]))
-        self.query_one(MessagePane).focus()
+        self._pane.focus()
 
     @on(Side.Chosen)
     def _on_side(self, event: Side.Chosen) -> None:
@@ -252,19 +240,23 @@ class Inbox(App[None]):
         self._list.focus()
 
     @on(Writing.Send)
-    async def _on_send(self, message: Writing.Send) -> None:
-        sent = await self._change(lambda client: message.post(client, self.me))
-        if sent is not None:
-            self.query_one(Writing).sent()
-            self._say("; ".join([f"sent to {message.to}", *([sent["note"]] if "note" in sent else [])]))
+    def _on_send(self, message: Writing.Send) -> None:
+        me = self.me
+
+        def end(answer: Json | None) -> None:
+            self._writing.end(message.draft, sent=answer is not None)
+            if answer is not None:
+                self._say("; ".join([f"sent to {message.to}", *([answer["note"]] if "note" in answer else [])]))
+
+        self._change(lambda client: message.post(client, me), end)
 
     @on(Writing.Begun)
     def _on_begun(self) -> None:
-        self.query_one(Hint).show(writing=True)
+        self._hint.show(writing=True)
 
     @on(Writing.Left)
     def _on_left(self) -> None:
-        self.query_one(Hint).show(writing=False)
+        self._hint.show(writing=False)
         self._list.focus()
 
     @on(Rows.Resized)
@@ -272,22 +264,30 @@ class Inbox(App[None]):
         self._draw()
 
     def _show(self, place: Place) -> None:
-        self._place, self._page = place, Page([])
+        self._shown.go(place)
+        self._list.forget()
         self._pace.hurry()
         self._draw()
         self._refresh()
 
     def _settle(self) -> Json | None:
         """Return the message of the row that is marked, also if nobody was told yet that it is."""
-        row = self._list.highlighted_option
-        if isinstance(row, Row) and row.key != self._chosen and row.key in self._page.keys:
-            self._choose(row.key)
+        marked = self._list.marked
+        if marked != self._chosen and marked in self._page.keys:
+            self._choose(marked)
             self._draw_message()
         return self._item
 
+    def _settle_to_change(self) -> Json | None:
+        """Return the same to change it; None right after another message left, which the key was meant for."""
+        if self._list.has_given_way:
+            self._say("the message has left, this is another one: press the key again")
+            return None
+        return self._settle()
+
     def action_move(self, step: int) -> None:
         """Move through the rows of the list or of the left pane, whichever has the focus."""
-        side = self.query_one(Side).list
+        side = self._side.list
         pane = side if side.has_focus else self._list
         pane.action_cursor_down() if step > 0 else pane.action_cursor_up()
 
@@ -304,7 +304,7 @@ class Inbox(App[None]):
     def action_view(self, view: views.Name) -> None:
         """Show another view."""
         self._show(Place(view=view))
-        (self.query_one(Side).list if view == "threads" else self._list).focus()
+        (self._side.list if view == "threads" else self._list).focus()
 
     def action_reply(self) -> None:
         """Write an answer to the message that is chosen."""
@@ -312,38 +312,42 @@ class Inbox(App[None]):
         if item is not None:
             to = item["to"] if item.get("from") == self.me else item["from"]
             reply_to = item["id"] if item.get("kind") != "broadcast" and "to" in item else None
-            self.query_one(Writing).begin(to, reply_to=reply_to, thread=item.get("thread"))
+            self._writing.begin(to, reply_to=reply_to, thread=item.get("thread"))
 
     def action_write(self) -> None:
         """Write to the agent that is shown, to everyone among the broadcasts, or to anybody."""
-        names = [agent["name"] for agent in self.query_one(Side).agents]
+        names = [agent["name"] for agent in self._side.agents]
         to = EVERYONE if self._place.view == "broadcasts" else self._place.agent
-        self.query_one(Writing).begin(to, thread=self._place.thread, names=names)
+        self._writing.begin(to, thread=self._place.thread, names=names)
 
-    async def action_choose(self, number: int) -> None:
+    def action_choose(self, number: int) -> None:
         """Answer with one of the choices that the sender offers."""
-        item = self._settle()
-        offered = (item or {}).get("choices") or []
-        if item is not None and number <= len(offered):
-            answer, to, about = offered[number - 1], item["from"], item["id"]
-            # one id for each message with choices: a second key, or a click on the page, sends nothing more
-            again = f"answer:{item['to']}:{about}"[-128:]
-            if await self._change(
-                lambda client: client.send(
-                    to, answer, sender=self.me, id=again, reply_to=about, thread=item.get("thread")
-                )
-            ):
-                self._say(f"{answer}: sent to {to}")
+        item, me = self._settle_to_change(), self.me
+        if item is not None and number <= len(item.get("choices") or []):
+            answer = item["choices"][number - 1]
+            self._change(
+                lambda client: choose(client, item, answer, me),
+                lambda sent: self._say(f"{answer}: sent to {item['from']}") if sent is not None else None,
+            )
 
-    async def action_done(self) -> None:
-        """Take the message out of the inbox."""
-        item, me = self._settle(), self.me
-        if item is None or me is None or self._place.view != "inbox":
+    def action_done(self) -> None:
+        """Take the message out of the inbox, and mark the next one."""
+        if self._place.view != "inbox" or self.me is None:
+            return
+        item, me = self._settle_to_change(), self.me
+        if item is None:
             return
         if rows.is_new(item) and item["to"] == HUMAN:
             self._say("to all people, and not opened yet: it opens when it was shown for a second")
-        else:
-            await self._change(lambda client: client.done(me, [item["id"]]))
+            return
+        key = views.key(item)
+        self._shown.take_out(key)
+        self._draw_list(by_key=True)
+        self._draw_message()
+        self._change(
+            lambda client: client.done(me, [item["id"]]),
+            lambda answer: self._shown.note_done(key, done=answer is not None),
+        )
 
     def action_as_written(self) -> None:
         """Show the body as it is written, or rendered again."""
@@ -375,7 +379,7 @@ class Inbox(App[None]):
 
     def action_attention(self, step: int) -> None:
         """Show the next agent that needs attention."""
-        place = self.query_one(Side).next_attention(step)
+        place = self._side.next_attention(step)
         if place is None:
             self._say("nobody needs attention")
         else:

@@ -1,11 +1,11 @@
-"""The list of the keys."""
+"""What the keys do, and the list of them."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -28,6 +28,26 @@ KEYS = (
     ("Esc", "leave a field, end a search"),
     ("q", "quit"),
 )
+
+BINDINGS: list[BindingType] = [
+    Binding("j", "move(1)"),
+    Binding("k", "move(-1)"),
+    Binding("g", "begin_sequence"),
+    *(Binding(name[0], f"go('{name}')") for name in ("inbox", "messages", "threads", "broadcasts")),
+    Binding("r", "reply"),
+    Binding("w", "write"),
+    Binding("e", "done"),
+    Binding("v", "as_written"),
+    Binding("y", "copy"),
+    Binding("s", "ask('#search')"),
+    Binding("slash", "ask('#filter')"),
+    Binding("left_square_bracket", "attention(-1)"),
+    Binding("right_square_bracket", "attention(1)"),
+    *(Binding(str(number), f"choose({number})") for number in range(1, 6)),
+    Binding("escape", "back"),
+    Binding("question_mark", "help"),
+    Binding("q", "quit"),
+]
 
 
 class Help(ModalScreen[None]):

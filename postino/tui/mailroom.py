@@ -89,14 +89,22 @@ class Mailroom:
         self._follower: InboxClient | None = None
         self._present: str | None = None
         self._away = False
+        self._changes: set[asyncio.Task[Any]] = set()
 
     async def call(self, ask: Callable[[InboxClient], T]) -> T:
         """Make one call in a thread; errors are those of the client. One that is cancelled is made all the same."""
         return await asyncio.shield(self._call(ask))
 
-    async def _call(self, ask: Callable[[InboxClient], T]) -> T:
+    def change(self, ask: Callable[[InboxClient], T]) -> asyncio.Task[T]:
+        """Begin a call that changes something. It is made, in its turn, also if nobody waits or the inbox ends."""
+        change = asyncio.create_task(self._call(ask, changes=True))
+        self._changes.add(change)
+        change.add_done_callback(self._changes.discard)
+        return change
+
+    async def _call(self, ask: Callable[[InboxClient], T], *, changes: bool = False) -> T:
         async with self._one:
-            if self._closed.is_set():
+            if self._closed.is_set() and not changes:
                 raise Unreachable("the terminal inbox ends")
             return await asyncio.to_thread(ask, self._client)
 
@@ -144,9 +152,10 @@ class Mailroom:
     async def close(self) -> None:
         """Stop following and close the connection, after the call that is under way: it would open another.
 
-        While Valkey is away, one that changes something is still tried, as it would be lost.
+        Calls that change something are made first. While Valkey is away they are still tried, as they would be lost.
         """
         self._closed.set()
         self._client.ends = True
+        await asyncio.gather(*self._changes, return_exceptions=True)
         async with self._one:
             self._client.close()

@@ -10,16 +10,16 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import Click
 from textual.message import Message
 from textual.reactive import Reactive
+from textual.style import Style
 from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
 
 from postino.json_text import Json
 from postino.tui import body as bodies
 from postino.tui import rows, search, views
+from postino.tui.lists import Row, Rows, fill
 from postino.tui.views import Place
 
 SAID_S = 6.0  # that a sentence is shown
@@ -32,30 +32,6 @@ EMPTY: dict[views.Name, str] = {
     "threads": "Choose a thread on the left.",
     "broadcasts": "No broadcasts.",
 }
-
-
-class Rows(OptionList):
-    """Rows that are drawn anew for another width. With `opens` a click opens a row, else it only chooses it."""
-
-    class Resized(Message):
-        """The rows have another width now."""
-
-    def __init__(self, *, id: str, opens: bool) -> None:
-        super().__init__(id=id, markup=False)
-        self._opens = opens
-
-    def on_resize(self) -> None:
-        """Say so: only now the rows have their width."""
-        self.post_message(self.Resized())
-
-    async def _on_click(self, event: Click) -> None:
-        if self._opens:
-            await super()._on_click(event)
-        else:
-            event.prevent_default()
-            row = event.style.meta.get("option")
-            if row is not None:
-                self.highlighted = row
 
 
 class Side(Vertical):
@@ -195,20 +171,21 @@ class Line(Static):
         super().__init__(id=id, markup=False)
 
 
-class Row(Option):
-    """A row that knows what it stands for, wherever it is when somebody hears that it was chosen."""
+class Top(Line):
+    """The first line: the views, who looks, and whether the daemon is connected."""
 
-    def __init__(self, line: Content, key: str | None) -> None:
-        super().__init__(line)
-        self.key = key
-
-
-def fill(pane: OptionList, lines: list[Content], at: int | None, keys: Sequence[str | None]) -> None:
-    """Show other rows; nothing is told of the row that is chosen, which is the one from before."""
-    with pane.prevent(OptionList.OptionHighlighted):
-        pane.clear_options()
-        pane.add_options([Row(line, key) for line, key in zip(lines, keys, strict=True)])
-        pane.highlighted = at
+    def show(self, place: Place, person: Json | None, agents: list[Json], state: Sequence[str]) -> None:
+        """Show them; `state` stands on the right, after how many agents need attention."""
+        parts: list[tuple[str, str | Style]] = []
+        for name, title in views.TITLES.items():
+            count = f" {person['open']}" if name == "inbox" and person and person["open"] else ""
+            style = rows.clickable("bold not reverse" if name == place.view else "", f"app.view('{name}')")
+            parts += [(f" {title}{count} ", style), (" ", "")]
+        if place.view == "messages" and place.agent:
+            parts.append((f"· {rows.line(place.agent)}", ""))
+        trouble = sum(map(rows.needs_attention, agents))
+        attention = [f"{trouble} need{'s' if trouble == 1 else ''} attention"] if trouble else []
+        self.update(rows.row(parts, (" · ".join([*attention, *state]), ""), max(20, self.screen.size.width - 2)))
 
 
 def _order(agent: Json) -> tuple[bool, bool, bool, str]:

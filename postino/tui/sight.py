@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from textual.app import App
 from textual.timer import Timer
@@ -21,31 +22,37 @@ class Sight:
     """Watches the terminal of an inbox; without one somebody sees everything. `seen` is told the id of a message."""
 
     def __init__(
-        self, app: App[None], mailroom: Mailroom, terminal: Terminal | None, seen: Callable[[str], Awaitable[None]]
+        self, app: App[None], mailroom: Mailroom, terminal: Terminal | None, seen: Callable[[str], None]
     ) -> None:
         self._app = app
         self._mailroom = mailroom
         self._terminal = terminal
         self._on_seen = seen
         self._timer: Timer | None = None
+        self._watched: str | None = None
         self._hidden_since: float | None = None  # time.monotonic()
 
     def begin(self) -> None:
         """Watch until the inbox ends."""
         if self._terminal is not None:
-            self._app.set_interval(HIDDEN_S, self._note_hidden)
+            self._app.set_interval(HIDDEN_S, lambda: self._begin(self._note_hidden()))
 
     def watch(self, id: str | None) -> None:
         """Report a message as seen when it was shown for a while; None: nothing that is new is shown."""
         if self._timer is not None:
             self._timer.stop()
-        self._timer = None if id is None else self._app.set_timer(SEEN_S, lambda: self._seen(id))
+        self._watched = id
+        self._timer = None if id is None else self._app.set_timer(SEEN_S, lambda: self._begin(self._seen(id)))
 
     async def _seen(self, id: str) -> None:
         if self._app.app_focus and not await self._note_hidden():
-            await self._on_seen(id)
-        elif self._timer is not None:
-            self._timer = self._app.set_timer(AGAIN_S, lambda: self._seen(id))
+            self._on_seen(id)
+        elif self._watched == id:
+            self._timer = self._app.set_timer(AGAIN_S, lambda: self._begin(self._seen(id)))
+
+    def _begin(self, look: Coroutine[Any, Any, object]) -> None:
+        """Look at the side: tmux may take its time, and keys are not to wait for it."""
+        self._app.run_worker(look, exit_on_error=False)
 
     async def _note_hidden(self) -> bool:
         """Return whether nobody sees the terminal; tell the daemon that the person is away, or is back."""

@@ -53,20 +53,27 @@ def refreshed(before: Page, now: Page) -> Page:
     return replace(now, items=[*now.items, *older], before=before.before) if older else now
 
 
+def missing(now: Page, before: Page) -> int:
+    """Return how many messages of an inbox that were shown `before` can have been displaced from `now` by new ones."""
+    known = set(before.keys)
+    new = next((at for at, each in enumerate(now.keys) if each in known), len(now.items))
+    return max(0, new + len(before.items) - len(now.items)) if now.before else 0
+
+
 def key(item: Json) -> str:
     """Return what tells a message from all others: an id is unique per recipient."""
     return f"{item.get('to', 'all')} {item['id']}"
 
 
-def load(client: InboxClient, place: Place, me: str | None, before: str | None = None, shown: int = 0) -> Page:
-    """Ask for the messages of a place, or for the ones before an entry; of an inbox for as many as are shown.
+def load(client: InboxClient, place: Place, me: str | None, before: str | None = None, wanted: int = PAGE) -> Page:
+    """Ask for the messages of a place, or for the ones before an entry; of an inbox for as many as are `wanted`.
 
     An inbox is asked for anew as a whole: what was done elsewhere has left it.
     """
     if place.view == "inbox":
         if me is None:
             return Page([])
-        found = client.rendered_inbox(me, PAGE if before else max(PAGE, shown), before)
+        found = client.rendered_inbox(me, wanted, before)
         return Page(found["items"], before=found["before"], person=found["person"])
     if place.view == "broadcasts":
         skipped = int(before or 0)

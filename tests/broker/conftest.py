@@ -14,6 +14,13 @@ from tests import waiting
 from tests.broker.mailrooms import Open, fill
 
 
+@pytest.fixture(autouse=True)
+def patience(request: pytest.FixtureRequest) -> None:
+    """Let the store answer late, but for tests that have a server or a proxy of their own, or open a broker at one."""
+    if {"proxy", "serve", "open_at"}.isdisjoint(request.fixturenames):
+        request.getfixturevalue("patient_store")
+
+
 @pytest.fixture
 def send() -> Callable[..., Awaitable[Sent]]:
     """Send one message: `await send(broker, "m1", to="bob")`."""

@@ -49,7 +49,7 @@ async def test_a_record_with_the_place_of_another_message_takes_its_own(broker: 
 
     assert taken is not None and taken.body == "hello 1"
     assert await ids_read(broker) == ["m0", "m2"]
-    assert (await broker.dead.page("bob", 10, 0))[1] == 0
+    assert (await broker.dead.part("bob", 10)).total == 0
 
 
 async def test_a_person_opens_the_message_whose_record_has_the_place_of_another_one(broker: Broker) -> None:

@@ -230,7 +230,7 @@ async def test_a_message_whose_id_the_disk_made_that_of_another_is_buried_withou
         await call("XADD", key, id, "m", message.replace(" m1 ", " m2 "))
 
     assert await ids_read(broker) == ["m0", "m2"]
-    letters, _ = await broker.dead.page("bob", 10, 0)
+    letters = (await broker.dead.part("bob", 10)).items
     assert [(each.id, each.reason, each.body) for each in letters] == [("m2", "altered", "hello 1")]
     assert (await broker.mail.ack("bob", "c-1", ["m0", "m2"])).rejected == []
     assert (await broker.mail.state("bob", "m2")).state == "acked"

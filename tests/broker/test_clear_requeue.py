@@ -9,6 +9,7 @@ import pytest
 
 from postino.broker import Broker
 from postino.errors import InboxFull, UnknownAgent, UnknownMessage
+from postino.parts import Place
 
 
 async def bury(broker: Broker, send, *ids: str) -> None:
@@ -88,7 +89,7 @@ async def test_a_requeued_letter_goes_to_the_tail_with_a_fresh_count(open_broker
 
     batch = await broker.mail.read("bob", "s1")
     assert [(each.id, each.delivery, each.redelivered) for each in batch.items] == [("m2", 1, False), ("m1", 1, True)]
-    assert (await broker.dead.page("bob", 50, 0))[1] == 0
+    assert (await broker.dead.part("bob", 50)).total == 0
     assert (await broker.mail.state("bob", "m1")).deliveries == 1
     assert (await broker.mail.ack("bob", "s1", ["m1"])).acknowledged == ["m1"]
 
@@ -121,7 +122,7 @@ async def test_more_letters_than_one_script_takes_are_requeued_in_order_and_what
 
     assert await broker.dead.requeue("bob", None) == ids
     assert await lying(broker) == ids[1:]
-    assert [each.id for each in (await broker.dead.page("bob", 50, 0))[0]] == ["m0"]
+    assert [each.id for each in (await broker.dead.part("bob", 50)).items] == ["m0"]
 
 
 async def test_too_little_room_for_all_of_many_letters_moves_none(open_broker, send) -> None:
@@ -132,7 +133,7 @@ async def test_too_little_room_for_all_of_many_letters_moves_none(open_broker, s
     with pytest.raises(InboxFull):
         await broker.dead.requeue("bob", None)
 
-    assert (await broker.dead.page("bob", 1, 0))[1] == 150
+    assert (await broker.dead.part("bob", 1)).total == 150
 
 
 async def test_requeue_of_no_ids_moves_nothing(open_broker, send) -> None:
@@ -140,7 +141,7 @@ async def test_requeue_of_no_ids_moves_nothing(open_broker, send) -> None:
     await bury(broker, send, "m1")
 
     assert await broker.dead.requeue("bob", []) == []
-    assert (await broker.dead.page("bob", 50, 0))[1] == 1
+    assert (await broker.dead.part("bob", 50)).total == 1
 
 
 async def test_an_id_named_twice_is_requeued_once(open_broker, send) -> None:
@@ -163,7 +164,7 @@ async def test_one_wrong_id_and_nothing_is_requeued(open_broker, send, wrong: st
         await broker.dead.requeue("bob", ["dead", wrong])
 
     assert wrong in refusal.value.message
-    assert (await broker.dead.page("bob", 50, 0))[1] == 1
+    assert (await broker.dead.part("bob", 50)).total == 1
     assert await lying(broker) == ["alive"]
 
 
@@ -185,7 +186,7 @@ async def test_requeue_into_too_little_room_moves_nothing(open_broker, send) -> 
     with pytest.raises(InboxFull):
         await broker.dead.requeue("bob", None)
 
-    assert (await broker.dead.page("bob", 50, 0))[1] == 2
+    assert (await broker.dead.part("bob", 50)).total == 2
     assert await lying(broker) == ["m3"]
 
 
@@ -215,7 +216,7 @@ async def test_dropped_letters_are_gone_and_told_as_cleared(open_broker, send) -
 
     assert await broker.dead.clear("bob") == 2
 
-    assert await broker.dead.page("bob", 50, 0) == ([], 0)
+    assert (await broker.dead.part("bob", 50)).total == 0
     assert (await broker.mail.state("bob", "m1")).state == "cleared"
     assert await broker.dead.clear("bob") == 0
 
@@ -224,7 +225,7 @@ async def test_letters_are_listed_oldest_first_by_page(open_broker, send) -> Non
     broker = await open_broker(max_deliveries=1)
     await bury(broker, send, "m1", "m2", "m3")
 
-    letters, total = await broker.dead.page("bob", 2, 1)
+    found = await broker.dead.part("bob", 2, Place(1))
 
-    assert ([each.id for each in letters], total) == (["m2", "m3"], 3)
-    assert all(each.died_at >= each.timestamp for each in letters)
+    assert ([each.id for each in found.items], found.total) == (["m2", "m3"], 3)
+    assert all(each.died_at >= each.timestamp for each in found.items)

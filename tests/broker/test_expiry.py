@@ -47,7 +47,7 @@ async def old_mail(broker: Broker, count: int, agent: str = "bob") -> None:
 
 
 async def letters(broker: Broker, agent: str = "bob") -> list[tuple[str, str]]:
-    return [(each.id, each.reason) for each in (await broker.dead.page(agent, 200, 0))[0]]
+    return [(each.id, each.reason) for each in (await broker.dead.part(agent, 200)).items]
 
 
 async def full(broker: Broker) -> None:
@@ -149,7 +149,7 @@ async def test_a_read_goes_past_any_number_of_expired_messages(broker: Broker, s
     batch = await broker.mail.read("bob", "s1")
 
     assert [each.id for each in batch.items] == ["fresh"]
-    assert (await broker.dead.page("bob", 1, 0))[1] == 250
+    assert (await broker.dead.part("bob", 1)).total == 250
 
 
 async def test_a_sweep_goes_on_until_20000_ids_and_all_expired_mail_of_silent_inboxes_are_gone(broker: Broker) -> None:
@@ -165,4 +165,4 @@ async def test_a_sweep_goes_on_until_20000_ids_and_all_expired_mail_of_silent_in
     for name in ("silent", "all"):
         assert await store.call("HLEN", store.keys.of("index", name)) == 0
     assert (await broker.mail.peek("bob", 1, 0))[1] == 0
-    assert (await broker.dead.page("bob", 1, 0))[1] == 350
+    assert (await broker.dead.part("bob", 1)).total == 350

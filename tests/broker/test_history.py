@@ -115,7 +115,7 @@ async def test_a_file_with_a_message_to_all_or_a_broadcast_to_one_keeps_them(bro
         HistoryLine(entry=f"{at}-0", id=f"m{at}", kind=kind, to=to, **about) for at, (kind, to) in enumerate(kinds, 1)
     ]
 
-    assert await broker.transfer._table.add_history(lines) == 4
+    assert await broker.transfer._table.add(lines) == 4
     assert [(each.kind, each.to) for each in (await broker.history.search()).items] == list(reversed(kinds))
 
 

@@ -91,7 +91,7 @@ async def test_mail_of_format_1_means_the_same_afterwards(home: Home, old: Any) 
         with pytest.raises(KeyReused):
             await broker.mail.send(Draft(id="m3", to="bob", body="other"), CI)
         assert (await broker.mail.send(Draft(id="m5", to="bob", body="new"), CI)).seq == 5
-        (letter,), _ = await broker.dead.page("bob", 10, 0)
+        (letter,) = (await broker.dead.part("bob", 10)).items
         assert (letter.id, letter.reason) == ("d1", "max_deliveries")
         assert await broker.dead.requeue("bob", None) == ["d1"]
 

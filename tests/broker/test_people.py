@@ -265,7 +265,7 @@ async def test_mail_that_nobody_opens_for_30_days_ends_and_its_sender_is_told(pe
     await people.housekeeping.send_notices()
 
     assert (await people.mail.state("robert", "m1")).state == "expired"
-    assert (await people.dead.page("robert", 10, 0))[1] == 0
+    assert (await people.dead.part("robert", 10)).total == 0
     notices = (await people.mail.read("ci", "c1")).items
     assert [each.body for each in notices] == [
         "Your message m1 to robert was given up: nobody opened it within 30 days."

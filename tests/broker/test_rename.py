@@ -32,7 +32,7 @@ async def test_a_rename_takes_everything_along(open_broker, hello, send, say, ev
 
     assert (renamed.name, renamed.old, renamed.aliases) == ("robert", "bob", ["bob"])
     assert await lying(broker, "robert") == ["leased", "waiting"]
-    assert [each.id for each in (await broker.dead.page("robert", 50, 0))[0]] == ["dead"]
+    assert [each.id for each in (await broker.dead.part("robert", 50)).items] == ["dead"]
     states = [(await broker.mail.state("robert", id)).state for id in ("dead", "leased", "acked", "waiting")]
     assert states == ["dead", "leased", "acked", "queued"]
     assert not (await send(broker, "acked", to="robert")).created
@@ -59,7 +59,7 @@ async def test_a_former_name_works_everywhere(open_broker, send) -> None:
     assert [each.to for each in (await broker.mail.read("bob", "s1")).items] == ["robert", "robert"]
     assert (await broker.mail.extend("bob", "s1", ["m1"])).acknowledged == ["m1"]
     assert (await broker.mail.nack("bob", "s1", ["m0"])).dead == ["m0"]
-    assert (await broker.dead.page("bob", 50, 0))[1] == 1
+    assert (await broker.dead.part("bob", 50)).total == 1
     assert await broker.dead.requeue("bob", ["m0"]) == ["m0"]
     assert (await broker.mail.state("bob", "m0")).to == "robert"
     assert await broker.mail.clear("bob") == 2

@@ -15,6 +15,11 @@ from postino.store.valkey.admin import ask
 from postino.store.valkey.embedded import EmbeddedValkey
 
 
+@pytest.fixture(autouse=True)
+def patience() -> None:
+    """Let no store answer late: these tests claim how long a start waits for one."""
+
+
 @asynccontextmanager
 async def opened(home: Home) -> AsyncIterator[Broker]:
     """Give a broker on the server of a home, which ends with it."""

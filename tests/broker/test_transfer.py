@@ -38,7 +38,7 @@ async def answers(broker: Broker) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in NAMES:
         found[f"peek {name}"] = await broker.mail.peek(name, 200, 0)
-        found[f"dead {name}"] = await broker.dead.page(name, 200, 0)
+        found[f"dead {name}"] = await broker.dead.part(name, 200)
         found[f"check {name}"] = await broker.agents.check(name)
         spoken = await broker.history.search(Search(agent=name), limit=200)
         found[f"history of {name}"] = [each.entry for each in spoken.items]
@@ -194,7 +194,7 @@ async def test_what_has_expired_is_still_a_dead_letter_whose_sender_is_to_be_tol
     lines = await raw(broker)
     await imported(second, lines)
 
-    letters = (await second.dead.page("bob", 10, 0))[0]
+    letters = (await second.dead.part("bob", 10)).items
     assert [(each.id, each.reason) for each in letters] == [("m1", "expired"), ("m2", "expired")]
     assert await second.mail.state("bob", "m1") == mine
     assert comparable(await raw(second)) == comparable(lines)
@@ -212,7 +212,7 @@ async def test_notes_with_spaces_leave_every_record_readable(first: Broker, seco
 
     await imported(second, lines)
 
-    (letter,), _ = await second.dead.page("robert", 10, 0)
+    (letter,) = (await second.dead.part("robert", 10)).items
     assert (letter.id, letter.reason) == ("m0", "by my hand")
     assert (await second.mail.state("robert", "m2")).state == "acked"
     assert len((await second.mail.read("robert", "s-c", limit=20)).lease.items) > 5

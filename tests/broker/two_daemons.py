@@ -122,9 +122,9 @@ class TwoDaemons(RuleBasedStateMachine):
 
     async def _compare_box(self, name: str, box: Box) -> None:
         broker = self.broker
-        (mail, count), (dead, _), check, known = await asyncio.gather(
+        (mail, count), dead, check, known = await asyncio.gather(
             broker.mail.peek(name, 50, 0),
-            broker.dead.page(name, 50, 0),
+            broker.dead.part(name, 50),
             broker.agents.check(name),
             broker.mail.known([(name, id) for id in IDS]),
         )
@@ -133,7 +133,7 @@ class TwoDaemons(RuleBasedStateMachine):
             id: (each.state, each.seq, each.deliveries) for id, each in box.ids.items()
         }
         assert [(each.id, each.seq, each.body) for each in mail] == [(e.id, e.seq, e.body) for e in box.mail]
-        assert [(each.id, each.delivery) for each in dead] == [(each.id, each.deliveries) for each in box.dead]
+        assert [(each.id, each.delivery) for each in dead.items] == [(each.id, each.deliveries) for each in box.dead]
         unseen = len(self._heard(box.cursor, 1000)[0])
         assert (count, check.unread_messages, check.unseen_broadcasts) == (len(box.mail), box.unread(), unseen)
 

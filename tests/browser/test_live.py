@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import urllib.error
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.page import write
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.nodes import free_port
 
 
 @pytest.fixture(scope="module")

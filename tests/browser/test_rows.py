@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import expect
 
@@ -210,3 +212,10 @@ def test_a_made_up_mailroom_asks_no_daemon(browser, served, width) -> None:
     assert [each for each in asked if "/api/" in each] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
     context.close()
+
+
+def test_the_language_of_a_code_block_covers_none_of_the_code(served: Any, visit: Any) -> None:
+    served.send("lang-bob", f"```python\n{'x = 1; ' * 60}\n```", **{"from": "lang-ada"})
+    page = visit("#/agents/lang-bob", width=390)
+    label, code = (page.locator(f".message {each}").bounding_box() for each in (".code-lang", "pre code"))
+    assert label["y"] + label["height"] <= code["y"]

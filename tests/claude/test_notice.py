@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postino.claude.notice import greeting, shortened_id
+from postino.claude.notice import greeting, mail_for_user, shortened_id
 from postino.hint import hint
 
 
@@ -33,6 +33,7 @@ def test_a_long_name_is_shortened() -> None:
 @pytest.mark.parametrize("name", ["ann\n", "a b", "", "x'; ls", "?", "\u202eann"])
 def test_what_is_no_name_is_not_shown(name: str) -> None:
     assert hint(1, 0, [name]) == "[postino] 1 unread message: call msg_read"
+    assert mail_for_user("bob", 1, [name]) == 'bob has 1 unread message; a prompt such as "read my mail" reads it'
 
 
 def test_a_long_id_is_shown_as_a_digest_of_its_own() -> None:

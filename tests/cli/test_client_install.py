@@ -87,9 +87,12 @@ def test_uninstall_leaves_every_file_as_it_was(user: User, client: str) -> None:
     user.postino("install", "--client", client)
     assert user.files() == once != before
 
-    user.postino("uninstall", "--client", client)
+    assert "have no mailbox" not in user.postino("uninstall", "--client", client, "--dry-run")
+    said = user.postino("uninstall", "--client", client).splitlines()[-1]
+    assert said.startswith(f"{client} sessions that start from now on have no mailbox. Mail stays in /")
     assert user.files() == before
-    assert "nothing to do" in user.postino("uninstall", "--client", client)
+    again = user.postino("uninstall", "--client", client)
+    assert "nothing to do" in again and "have no mailbox" not in again
     assert user.files() == before
 
 

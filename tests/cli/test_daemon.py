@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import time
 
 import pytest
@@ -168,6 +169,24 @@ def test_a_daemon_that_cannot_start_is_exit_4_with_its_own_words(bare) -> None:
     sentence = bare.no(4, "send", "bob", "hello", POSTINO_VALKEY_URL="redis://user:secret@127.0.0.1:1/0")
     assert "127.0.0.1:1" in sentence
     assert "secret" not in sentence
+
+
+def test_a_home_on_a_full_disk_is_named_with_what_to_do(bare) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=0700", "postino", bare.home]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        for command in ("up", "down"):
+            bare.ok(command)
+        with pytest.raises(OSError, match="No space"), (bare.home / "filled").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1024))
+        sentence = bare.no(3, "up")
+        bare.ok("down")
+    finally:
+        subprocess.run(["umount", "-l", bare.home], check=True)
+    place = f"{bare.home}/daemon.json: No space left on device; free some space on that disk"
+    assert sentence == f"The postino daemon did not start: {place} (log: {bare.home}/daemon.log)"
 
 
 def test_a_malformed_address_is_exit_2_and_shows_no_part_of_its_password(bare) -> None:

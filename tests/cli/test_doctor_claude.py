@@ -120,6 +120,20 @@ def test_a_client_that_cannot_do_what_is_needed_is_named(
     assert links()[link].level in ("ok", "skipped")
 
 
+@pytest.mark.parametrize(
+    ("issue", "fix"),
+    [("spawn postino ENOENT", "`postino install` tells the plugin where postino is"), ("-32000: the store", "correct")],
+)
+def test_why_the_server_does_not_connect_stands_alone_with_what_helps(
+    user: Path, links: Any, issue: str, fix: str
+) -> None:
+    told = f"plugin:postino:postino:\n  Scope: Dynamic config\n  Status: ✘ Failed to connect\n  Issue: {issue}\n"
+    (user / "server").write_text(f"{told}  Type: stdio\n  Command: stdio\n  Environment:\n    X=[REDACTED]\n")
+    found = links()["server"]
+    assert found.text == f"the plugin's MCP server does not connect: {issue}"
+    assert found.fix.startswith(fix)
+
+
 @pytest.fixture
 def session(postino: Postino, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A session of Claude Code with its relay, whose inbox nobody listens to; every line to it is one to the relay.

@@ -208,6 +208,17 @@ def test_the_log_is_shown_with_what_is_added_and_nothing_a_terminal_obeys(bare: 
         process.kill()
 
 
+def test_on_a_terminal_the_log_is_for_a_person_and_in_a_pipe_as_it_is(bare: Any) -> None:
+    entry = {"error": "no\x1b[2J room", "event": "store_away", "level": "warning", "timestamp": "2026-12-01T05:01:25Z"}
+    lines = [json.dumps(entry), json.dumps(entry | {"exception": "Traceback:\n  two"}), '{"event": 1}', "[1]", "words"]
+    Home(bare.home).log.write_text("".join(f"{each}\n" for each in lines))
+    Home(bare.home).log.chmod(0o600)
+    said = "2026-12-01 05:01:25  warning  store_away  error no\\u{1b}[2J room"
+    code, shown = at_terminal(bare, "logs", TZ="UTC")
+    assert (code, shown.splitlines()) == (0, [said, said, "    Traceback:", "      two", *lines[2:]])
+    assert bare.ok("logs").splitlines() == lines
+
+
 def test_the_demo_pauses_at_a_terminal_only(postino: Any) -> None:
     story = Story(render.Ink(False), 0.05)
     story.line("you", "a step")
@@ -226,3 +237,13 @@ def test_a_second_serve_says_on_a_terminal_what_runs_already(bare: Any) -> None:
         "`postino logs --follow` shows its log, `postino down` stops it\n"
     )
     assert json.loads(bare.run("serve").err)["pid"] == found["pid"]
+
+
+def test_a_person_who_reads_on_a_terminal_is_told_how_to_answer(postino: Any) -> None:
+    me = postino.json("whoami")["agent"]
+    postino.ok("send", me, "Which branch?", "--from", "t9-ada")
+    assert "Which branch?" in postino.ok("read", "--peek")
+    assert "postino reply" not in postino.ok("read", "--peek")
+    code, shown = at_terminal(postino, "read")
+    assert (code, shown.count("`postino reply ID TEXT` answers one")) == (0, 1)
+    assert "postino reply" not in at_terminal(postino, "read")[1], "nothing is left to answer"

@@ -34,6 +34,7 @@ def configure(machine: Machine) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | entry))
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("client", RUN)
 async def test_a_client_with_the_printed_entry_sends_reads_and_acknowledges(
     machine_of: Callable[[str], Machine], model: Model, client: str

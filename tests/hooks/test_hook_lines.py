@@ -33,6 +33,19 @@ def test_a_session_without_a_relay_is_told_what_waits(daemon: Any, hook: Run) ->
     assert second == ""
 
 
+def test_the_user_of_a_session_that_starts_is_told_of_mail_that_came_before(daemon: Any, hook: Run) -> None:
+    first = hook("SessionStart")
+    name = said(first).split("agent ")[1].split(";")[0]
+    send(daemon, "hello", to=name)
+
+    compacted, cleared = (hook("SessionStart", {"source": each}) for each in ("compact", "clear"))
+
+    what = f"{name} has 1 unread message from unverified 'ann'"
+    assert json.loads(cleared)["systemMessage"] == f'postino: {what}; a prompt such as "read my mail" reads it'
+    assert not any("systemMessage" in each for each in (first, compacted, hook("UserPromptSubmit")))
+    assert "1 unread message" in said(compacted) and "1 unread message" in said(cleared)
+
+
 def test_what_a_hook_had_no_time_to_say_is_told_by_the_next_one(daemon: Any, hook: Run, home: Home) -> None:
     name = said(hook("SessionStart")).split("agent ")[1].split(";")[0]
     sent = send(daemon, "hello", to=name)

@@ -99,7 +99,8 @@ def test_twice_is_as_good_as_once(user: Any) -> None:
     user.postino("install")
     assert (installed(user), settings(user)) == ([("user", True)], first)
 
-    user.postino("uninstall")
+    said = user.postino("uninstall").splitlines()[-1]
+    assert said.startswith("Claude Code sessions that start from now on have no mailbox.")
     assert user.postino("uninstall") == "The plugin is not installed.\n"
 
 

@@ -9,10 +9,8 @@ import socket
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestServer
 
 from postino.rest import connection, known_paths, request_loop
-from postino.rest.app import build_app
 from tests.rest.raw import ask, dial, get, post, rest
 from tests.waiting import eventually
 
@@ -101,12 +99,11 @@ def test_a_body_may_come_after_its_head(served: Any, name: str) -> None:
         assert rest(line).startswith(b"HTTP/1.1 404")
 
 
-async def test_another_server_sends_the_same_head(api: Any, broker: Any, settings: Any, aiohttp_client: Any) -> None:
-    other = await aiohttp_client(TestServer(build_app(broker, settings)))
-    async with other.get("/api/check/bob", headers={"Host": f"localhost:{other.port}"}) as answer:
-        text, theirs = await answer.text(), answer.raw_headers
+async def test_aiohttp_sends_the_same_head(api: Any) -> None:
+    async with api.client.head("/api/check/bob") as answer:  # which aiohttp writes
+        theirs = answer.raw_headers
     async with api.client.get("/api/check/bob") as answer:
-        assert await answer.text() == text
+        await answer.read()
         ours = answer.raw_headers
 
     assert [each for each in ours if each[0] != b"Date"] == [each for each in theirs if each[0] != b"Date"]

@@ -19,6 +19,8 @@ from tests.daemons import Daemon
 from tests.scripted.model import Json, M
 from tests.waiting import PATIENCE_S
 
+RUN_S = 150  # a deadline: opencode, which computes for seconds, takes a minute beside others
+
 
 @dataclass(kw_only=True)
 class ScriptedMachine(Generic[M]):
@@ -62,7 +64,7 @@ class ScriptedMachine(Generic[M]):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=RUN_S,
             check=False,
         )
         assert code is None or done.returncode == code, done

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import time
 from collections.abc import Callable
 
 import pytest
@@ -26,8 +25,10 @@ from postino.store.spellings import keep_spellings
 from postino.store.store import Store
 from postino.store.valkey.primary import pool
 from tests.broker.mailrooms import closing, imported, raw
+from tests.nodes import free_port
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("patient_store")
 CORPUS = scripts.load(folder("lua"))
 REDIS = shutil.which("redis-server")
 
@@ -84,7 +85,7 @@ async def conversation(broker: Broker) -> None:
         await broker.mail.nack(bob, consumer, ["m1", "m2", "m5"])
     await broker.mail.read(bob, "s-4", limit=2)
     await broker.mail.state(bob, "m1")
-    await broker.dead.page(bob, 10, 0)
+    await broker.dead.part(bob, 10)
     await refused(broker.dead.requeue(bob, ["m11"]), "unknown_message")
     await broker.dead.requeue(bob, None)
     await broker.dead.clear(bob)
@@ -132,7 +133,7 @@ async def conversation(broker: Broker) -> None:
     await broker.mail.clear("robert")
     await broker.agents.cleanup()
     assert (await broker.notifier.take(1000))[0]
-    assert await broker.notifier.save(Notified(), 0)
+    await broker.notifier.save(Notified(), 0)
     await broker.housekeeping.sweep()
     await broker.housekeeping.send_notices()
     await broker._live.expire_presence()
@@ -209,8 +210,8 @@ async def test_every_script_runs_and_touches_only_the_keys_it_was_given(serve, o
 
 
 async def test_the_corpus_runs_on_a_cluster_of_one_node(serve, opened) -> None:
-    port = 20_000 + time.time_ns() % 5_000
-    server = serve("--cluster-enabled", "yes", "--port", str(port), "--bind", "127.0.0.1")
+    ports = ("--port", str(free_port()), "--cluster-port", str(free_port()))
+    server = serve("--cluster-enabled", "yes", *ports, "--bind", "127.0.0.1")
     server.ask("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
     await eventually(lambda: "cluster_state:ok" in str(server.ask("CLUSTER", "INFO")))
     store = Store(server.url, "x:")

@@ -198,13 +198,13 @@ def test_every_key_and_argument_of_a_header_is_used(script: Script) -> None:
 def test_a_script_that_answers_several_calls_takes_each_key_and_argument_from_its_place(script: Script) -> None:
     code, shared = code_of(script), len(script.keys) - script.each
     places = {int(place) for place in re.findall(r"KEYS\[(\d+)\]", code)}
-    own = re.findall(r"local ([\w, ]+) = unpack\((KEYS|ARGV), (?:keys|args) \+ 1, (?:keys|args) \+ (\d+)\)", code)
+    own = re.findall(r"local ([\w,\s]+) = unpack\((KEYS|ARGV), (?:keys|args) \+ 1, (?:keys|args) \+ (\d+)\)", code)
 
     if script.each:
         (keys, _, key_count), (arguments, _, count) = own
         assert keys.split(", ") == [*script.keys[shared:]]
         assert int(key_count) == script.each
-        assert len(arguments.split(", ")) == int(count) == len(script.args)
+        assert len(arguments.split(",")) == int(count) == len(script.args)
         assert places == set(range(1, shared + 1))
     else:
         assert own == []

@@ -7,6 +7,7 @@ import itertools
 import secrets
 import shutil
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from textual.pilot import Pilot
 
 from postino.client import Client
+from postino.errors import PostinoError
 from postino.tui.app import Inbox
 from postino.tui.mailroom import InboxClient, Mailroom
 from tests.daemons import Daemon
@@ -24,12 +26,79 @@ PATIENCE_S = 30.0  # a deadline
 NUMBERS = itertools.count(1)
 
 
+class Held:
+    """Holds answers of the daemon on their way: those to calls that begin with a word, such as `GET /api/agents`."""
+
+    def __init__(self) -> None:
+        self._gates: dict[str, threading.Event] = {}
+        self._reached: set[str] = set()
+        self._failing: list[str] = []
+
+    def hold(self, calls: str) -> None:
+        """Hold the answers to calls from now on."""
+        self._reached.discard(calls)
+        self._gates[calls] = threading.Event()
+
+    def fail(self, calls: str) -> None:
+        """Let the next of such calls fail, before the daemon gets it."""
+        self._failing.append(calls)
+
+    async def reached(self, calls: str) -> None:
+        """Wait until an answer is held."""
+        await eventually(lambda: calls in self._reached, f"an answer to {calls} is held", PATIENCE_S)
+
+    def let_go(self, calls: str) -> None:
+        """Let them pass."""
+        self._gates.pop(calls).set()
+
+    def let_all_go(self) -> None:
+        for calls in list(self._gates):
+            self.let_go(calls)
+
+    def refuse(self, call: str) -> None:
+        """Fail if that is wanted."""
+        for calls in [each for each in self._failing if call.startswith(each)]:
+            self._failing.remove(calls)
+            raise PostinoError("it failed")
+
+    def pass_on(self, call: str) -> None:
+        """Wait, in the thread of a call, until its answer may pass."""
+        for calls, gate in list(self._gates.items()):
+            if call.startswith(calls):
+                self._reached.add(calls)
+                assert gate.wait(PATIENCE_S), f"{calls} was never let go"
+
+
+class HeldClient(InboxClient):
+    """A client whose answers may be held."""
+
+    held: Held
+
+    def _once(self, method: str, *asked: Any) -> Any:
+        call = f"{method} {asked[0]}"
+        self.held.refuse(call)
+        answer = super()._once(method, *asked)
+        self.held.pass_on(call)
+        return answer
+
+
 class Terminal:
     """One inbox that is shown."""
 
-    def __init__(self, app: Inbox, pilot: Pilot[None]) -> None:
+    def __init__(self, app: Inbox, pilot: Pilot[None], held: Held | None = None) -> None:
         self.app = app
         self.pilot = pilot
+        self.held = held or Held()
+
+    @property
+    def marked(self) -> str:
+        """The row that is marked."""
+        return self.lines[self.app._list.region.y + (self.app._list.highlighted or 0) - self.app._list.scroll_offset.y]
+
+    async def settled(self) -> None:
+        """Wait until every call that was begun has its answer, and is drawn."""
+        await self.app.workers.wait_for_complete()
+        await self.pilot.pause()
 
     @property
     def lines(self) -> list[str]:
@@ -112,11 +181,17 @@ def open_inbox(served: Daemon) -> Open:
         me: str | None = None, size: tuple[int, int] = (80, 24), seen_in: Any = None
     ) -> AsyncIterator[Terminal]:
         def client(headers: dict[str, str]) -> InboxClient:
-            return InboxClient(served.home.socket, via="cli", headers=headers)
+            made = HeldClient(served.home.socket, via="cli", headers=headers)
+            made.held = held
+            return made
 
+        held = Held()
         app = Inbox(Mailroom(client), me, seen_in)
         async with app.run_test(size=size) as pilot:
-            yield Terminal(app, pilot)
+            try:
+                yield Terminal(app, pilot, held)
+            finally:
+                held.let_all_go()
 
     return one
 
@@ -138,6 +213,13 @@ def client(served: Daemon) -> Any:
 def name() -> str:
     """A name that no other test of the file uses."""
     return f"agent-{next(NUMBERS)}"
+
+
+@pytest.fixture
+def person(served: Daemon, name: str) -> str:
+    """A person whom no other test of the file uses."""
+    served.posted(f"people/{name}", {})
+    return name
 
 
 @pytest.fixture

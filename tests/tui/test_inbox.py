@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.tui.conftest import Open
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def person(served, name) -> str:
-    """A person whom no other test of the file uses."""
-    served.posted(f"people/{name}", {})
-    return name
 
 
 async def test_a_message_counts_as_opened_once_it_was_shown_for_a_while(
@@ -80,7 +71,7 @@ async def test_a_key_acts_on_the_row_that_is_marked_also_right_after_the_move(
     async with open_inbox(person) as terminal:
         await terminal.shows("1 [yes two]")
         terminal.app.action_move(1)
-        await terminal.app.action_choose(1)  # nobody was told of the move yet
+        terminal.app.action_choose(1)  # nobody was told of the move yet
         await terminal.shows(f"yes one: sent to {person}-one")
         terminal.app.action_move(1)
         terminal.app.action_reply()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from postino.json_text import Json
 
 SERVER = "plugin:postino:postino"  # as the client names the plugin's MCP server
 TOOLS = "mcp__plugin_postino_postino"  # how the rules for its tools begin
+ISSUE = re.compile(r" Issue: (.+?) Type: ")  # why a server does not connect, as `claude mcp get` prints it
+INSTALL = "`postino install` tells the plugin where postino is"
 SERVER_S = 40.0  # for the client to start the server and to be answered
 ASK_S = 5.0
 
@@ -45,7 +48,7 @@ def client(command: Command) -> Finding:
     program = claude_program(command)
     if program is None:
         return note("claude", "claude_missing", "Claude Code (`claude`) is not on PATH", "if you use it: install it")
-    version = version_line(command, program)
+    version = version_line(command, program).removesuffix(" (Claude Code)")
     try:
         claude_needs.check_version(version)
         found = installed(command) or []
@@ -85,12 +88,11 @@ def server(command: Command) -> Finding:
         forget(command, [agent])
     said = " ".join(f"{done.stdout} {done.stderr}".split())
     if "✔ Connected" not in said:
-        return wrong(
-            "server",
-            "server_failed",
-            f"the plugin's MCP server does not connect: {render.line(said[:300]) or 'the client printed nothing'}",
-            "`postino install` tells the plugin where postino is",
-        )
+        issue = ISSUE.search(said)
+        why = (issue[1] if issue else said)[:300] or "the client printed nothing"
+        answered = issue and issue[1].startswith("-32")  # a code of JSON-RPC: postino was found, and refused
+        fix = "correct first what is wrong with the daemon and the store" if answered else INSTALL
+        return wrong("server", "server_failed", f"the plugin's MCP server does not connect: {render.line(why)}", fix)
     return ok("server", f"the plugin's MCP server connects, {(time.monotonic() - began) * 1000:.0f} ms")
 
 

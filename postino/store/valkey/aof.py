@@ -17,7 +17,6 @@ from postino.errors import StoreAway
 
 MANIFEST = "appendonly.aof.manifest"
 _NAME = re.compile(r"appendonly\.aof\.(?P<seq>\d+)\.(?P<kind>base|incr)\.(?:rdb|aof)")
-_CHUNK = 1 << 20
 _COMMAND = re.compile(rb"(?<=\r\n)\*\d{1,9}\r\n\$")
 
 #: what the server says when the end of its last file is torn, or zeroed

@@ -176,21 +176,17 @@ class _Startup:
         now = time.monotonic()
         if found.state == "foreign":
             raise unavailable(f"Another server answers at {self._home.valkey_socket}: {found.detail}; it is left alone")
-        if found.state == "loading":
-            self._loading(found, now)
+        if found.state == "loading" and now - self._reported >= REPORT_SECONDS:
+            log.info("valkey_loading", pid=found.pid, percent=found.detail)
+            self._reported = now
+        if found.state == "loading" and now - self._began < LOADING_LIMIT:
+            self._last_progress = now
         if found.state == "absent":
             await self._absent(now)
         else:
             self._absent_since, self._orphans_killed = None, False
         if now - self._last_progress > UNRESPONSIVE_LIMIT:
             raise self._unresponsive()
-
-    def _loading(self, found: Inspection, now: float) -> None:
-        if now - self._reported >= REPORT_SECONDS:
-            log.info("valkey_loading", pid=found.pid, percent=found.detail)
-            self._reported = now
-        if now - self._began < LOADING_LIMIT:
-            self._last_progress = now
 
     async def _absent(self, now: float) -> None:
         if self.launched_at is not None:
@@ -215,14 +211,9 @@ class _Startup:
             await asyncio.to_thread(self._server.kill_orphans)
         elif waited > SOCKET_GRACE:
             self._absent_since = None
-            self._end_unreachable()
-
-    def _end_unreachable(self) -> None:
-        """End a server without a socket: nobody can reach it any more, and its data is on disk."""
-        pid = self._server.pid()
-        if pid is not None:
-            log.warning("valkey_without_socket", pid=pid)
-            self._server.signal(pid, Signals.SIGTERM)
+            if (pid := self._server.pid()) is not None:  # nobody can reach it any more, and its data is on disk
+                log.warning("valkey_without_socket", pid=pid)
+                self._server.signal(pid, Signals.SIGTERM)
 
     def _unresponsive(self) -> StoreAway:
         pid = self._server.pid()

@@ -25,6 +25,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from postino.store.wire import Command, encode
 from postino.store_address import parse
+from postino.tasks import cancelled
 
 CONNECT_TIMEOUT_S = 1.0
 ASK_S = 0.5  # for one Sentinel or node to answer; all are asked at once, and a majority is enough
@@ -127,8 +128,7 @@ class Primary:
             if self.where != where:  # also when another connection has found it out meanwhile
                 raise Moved("another server has become the primary")
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancelled(task)
 
     def redirected(self, reply: str) -> None:
         """Take the owner from a reply `MOVED slot host:port`, for the next connection."""
@@ -194,12 +194,10 @@ class Primary:
                     answers.append(await done)
                 except (RedisError, OSError, EOFError, ValueError, LookupError, TypeError) as error:
                     errors.append(error)
-                if sum(each.where == answers[-1].where for each in answers) >= needed if answers else False:
+                if answers and sum(each.where == answers[-1].where for each in answers) >= needed:
                     break
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelled(*tasks)
         return answers, errors
 
     async def _ask_one(self, server: Where, questions: list[Command]) -> Named:
