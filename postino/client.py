@@ -7,7 +7,6 @@ import os
 import time
 
 from postino import __version__
-from postino.client_asks import AskCalls
 from postino.client_calls import PATIENCE, Calls
 from postino.client_people import PeopleCalls
 from postino.errors import StoreAway, Unreachable
@@ -19,11 +18,13 @@ if TYPE_CHECKING:
 
     from postino.json_text import Json
 
+LONGEST_WAIT = 60.0  # s of one request
+PAGE = 200  # items of one page, the most that there may be
 RECONNECT = 0.2  # s between two tries to reopen an event stream
 SILENCE = 45.0  # s without a byte after which an event stream counts as broken: three missed pings
 
 
-class Client(Calls, PeopleCalls, AskCalls):
+class Client(Calls, PeopleCalls):
     """A client of one daemon, by the path of its unix socket or by URL and token. Not thread-safe.
 
     `start` is called when no daemon answers, before the call is tried again; it may start one. `via` is stored as the
@@ -82,6 +83,35 @@ class Client(Calls, PeopleCalls, AskCalls):
         asked = {"to": to, "body": body, "from": sender, "thread": thread, "reply_to": reply_to, "expects": expects}
         asked["choices"] = choices
         return self._call("POST", "messages", body=asked | {"id": _unique() if id is None else id})
+
+    def ask(
+        self,
+        to: str | None,
+        body: str,
+        *,
+        seconds: float,
+        sender: str,
+        id: str | None = None,
+        thread: str | None = None,
+    ) -> Json:
+        """Send a message and wait up to `seconds` for its `reply`, leased to this client; null if none came.
+
+        The wait goes on over daemons that come and go. Acknowledge the reply with `ack`, for the agent it is `to`.
+        """
+        asked = {
+            "to": to,
+            "body": body,
+            "from": sender,
+            "thread": thread,
+            "id": _unique() if id is None else id,
+        }
+        asked |= {"ack": "lease", "consumer": self.consumer}
+        until = time.monotonic() + seconds
+        while True:
+            wait = min(max(until - time.monotonic(), 0.001), LONGEST_WAIT)
+            answer = self._call("POST", "messages", body=asked, wait=wait, waits_in="wait_reply")
+            if answer["reply"] is not None or time.monotonic() >= until:
+                return answer
 
     def peek(
         self,
@@ -350,6 +380,15 @@ class Client(Calls, PeopleCalls, AskCalls):
     def _settle(self, verb: str, agent: str, asked: Json, consumer: str | None, *, repeat: bool) -> Json:
         body = asked | {"consumer": consumer or self.consumer}
         return self._call("POST", f"messages/{segment(agent, 'name')}/{verb}", body=body, repeat=repeat)
+
+
+def every(page: Callable[..., Json]) -> Iterator[Json]:
+    """Yield the items of all pages of a list; `page` is the method of a client that returns one."""
+    offset, total = 0, 1
+    while offset < total:
+        found = page(limit=PAGE, offset=offset)
+        yield from found["items"]
+        offset, total = offset + len(found["items"]), found["total"] if found["items"] else 0
 
 
 def _unique() -> str:

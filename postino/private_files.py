@@ -31,16 +31,17 @@ def read_secret(path: Path) -> bytes:
     return content
 
 
-def replace(path: Path, text: str, *, on_disk: bool = True) -> None:
+def replace(path: Path, content: str | bytes, *, on_disk: bool = True) -> None:
     """Write a file with mode 0600: it is replaced as a whole and, unless `on_disk` is false, on disk at the return.
 
     Raises:
         OSError: with the path, also of a write that fails, of which the system says only why.
     """
+    data = content.encode() if isinstance(content, str) else content
     draft = path.with_suffix(".new")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)
             if on_disk:
                 file.flush()
                 os.fsync(file.fileno())

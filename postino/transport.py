@@ -49,14 +49,6 @@ class Answer:
             return found
         raise self._error(found)
 
-    def error(self) -> PostinoError:
-        """Return the error in an answer that is none of success."""
-        try:
-            self.payload()
-        except PostinoError as error:
-            return error
-        return PostinoError("the daemon answered what it was not asked")
-
     def _error(self, found: Json) -> PostinoError:
         kind = ERRORS.get(str(found.pop("code", "")), PostinoError)
         message = str(found.pop("error", f"the daemon answered status {self.status}"))
@@ -157,7 +149,7 @@ class Transport:
                 connection.request("GET", target, None, headers)
                 response = connection.getresponse()
                 if response.status != 200:
-                    raise Answer(response.status, response.read(CHUNK)).error()
+                    Answer(response.status, response.read(CHUNK)).payload()
                 while part := response.read1(CHUNK):
                     yield part
             except (OSError, HttpError) as error:
@@ -188,15 +180,12 @@ class Transport:
             if not _is_readable(kept.fileno()):
                 return kept
             self.close()  # a connection that the daemon has closed is readable: noticed before the request is sent
-        make: Callable[[float], UnixConnection | TcpConnection] = self._unix if self._path else self._tcp
-        self._connection = opened = self._opened(make, seconds)
+        self._connection = opened = self._opened(self._made, seconds)
         return opened
 
-    def _unix(self, seconds: float) -> UnixConnection:
-        assert self._path is not None
-        return UnixConnection(self._path, seconds)
-
-    def _tcp(self, seconds: float) -> TcpConnection:
+    def _made(self, seconds: float) -> UnixConnection | TcpConnection:
+        if self._path is not None:
+            return UnixConnection(self._path, seconds)
         from postino.tcp_http import TcpConnection  # 20 ms, which a quick command need not pay
 
         return TcpConnection(str(self.address), seconds)

@@ -16,7 +16,7 @@ from postino.claude.hook_events import HookProcess
 from postino.errors import UnknownAgent
 from postino.mcp.codex_session import runs_many_sessions
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
-from postino.relay.claude_process import ancestors, start_time
+from postino.relay.claude_process import ancestors, started
 
 MAX_DEPTH = 64  # processes between a session's client and a command: shells, make, test runners
 
@@ -47,19 +47,18 @@ class Callers:
         if (above := self._of_ancestors(caller, process.pid, sessions)) is not None:
             connected, proved = above
             return None if connected is None else SessionAgent(await connected.session.name(), proved)
-        start = _start(process.pid)
-        connected = self._sessions.find(process.pid, start, process.socket)
+        connected = self._sessions.find(process.pid, process.socket)
         if connected is None:  # an older client, and Codex, tell their commands nothing else
             found = [self._sessions.of_client_session(each) for each in sessions]
             connected = next((each for each in found if each is not None), None)
         if connected is not None:
             return SessionAgent(await connected.session.name(), proved=False)
-        return await self._without_relay(process.pid, start, caller)
+        return await self._without_relay(process.pid, caller)
 
     def is_in_session(self, caller: int | None) -> bool:
         """Return whether a process descends from a client that is connected."""
         above = ancestors(caller, MAX_DEPTH) if caller else []
-        return any(_is_of(each, pid, _start(pid)) for pid in above for each in self._sessions)
+        return any(_is_of(each, pid, started(pid)) for pid in above for each in self._sessions)
 
     def _of_ancestors(
         self, caller: int | None, claude_pid: int, sessions: list[str]
@@ -70,7 +69,7 @@ class Callers:
         the process descends from no client that is connected, or the client `claude_pid`, which is not, is nearer.
         """
         for pid in ancestors(caller, MAX_DEPTH) if caller else []:
-            start = _start(pid)
+            start = started(pid)
             served = [each for each in self._sessions if _is_of(each, pid, start)]
             if not served:
                 if pid == claude_pid:
@@ -83,8 +82,9 @@ class Callers:
             return named or served[0], True  # of two entries of postino in one client, any
         return None
 
-    async def _without_relay(self, pid: int, start: str | None, caller: int | None) -> SessionAgent | None:
+    async def _without_relay(self, pid: int, caller: int | None) -> SessionAgent | None:
         """Return the agent recorded for a Claude process whose relay is not connected, because it connects again."""
+        start = started(pid)
         if start is None:
             return None
         session = await self._broker.claude.session_of(process_key(os.uname().nodename, pid, start))
@@ -94,21 +94,10 @@ class Callers:
             agent = await self._broker.sessions.agent_of(session)
         except UnknownAgent:
             return None
-        return SessionAgent(agent, _descends(caller, pid, start))
-
-
-def _start(pid: int) -> str | None:
-    start = start_time(pid) if pid else None
-    return None if start is None else str(start)
+        above = ancestors(caller, MAX_DEPTH) if caller else []
+        return SessionAgent(agent, proved=pid in above and started(pid) == start)
 
 
 def _is_of(connected: ConnectedSession, pid: int, start: str | None) -> bool:
     hello = connected.session.hello
     return start is not None and (hello.claude_pid, hello.claude_start) == (pid, start)
-
-
-def _descends(caller: int | None, pid: int | None, start: str | None) -> bool:
-    """Return whether a process certainly descends from the process `pid` that began at `start`."""
-    if not caller or not pid or start is None:
-        return False
-    return pid in ancestors(caller, MAX_DEPTH) and start == _start(pid)

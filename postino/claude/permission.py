@@ -35,12 +35,12 @@ def decide(event: Event, *, ask: bool = False) -> bytes:
     tool = found[1] if found and found[1] in TOOLS else None
     given = event.tool_input if isinstance(event.tool_input, dict) else {}
     if event.agent_id is not None and _takes_mail(tool or event.tool_name, given):
-        return _decision("deny", REFUSED)
+        return decision("deny", REFUSED)
     if tool is None or ask:
         return b""
     if event.permission_mode == "plan" and tool not in READING:
         return b""
-    return _decision("allow", "postino's own tool")
+    return decision("allow", "postino's own tool")
 
 
 def _takes_mail(tool: str, given: dict[str, Any]) -> bool:
@@ -51,10 +51,11 @@ def _takes_mail(tool: str, given: dict[str, Any]) -> bool:
     return tool in ("msg_read", "msg_ack", "msg_ask")
 
 
-def _decision(decision: str, reason: str) -> bytes:
+def decision(kind: str, reason: str) -> bytes:
+    """Return what a PreToolUse hook prints to `allow` or `deny` a call."""
     output = {
         "hookEventName": "PreToolUse",
-        "permissionDecision": decision,
+        "permissionDecision": kind,
         "permissionDecisionReason": reason,
     }
     return msgspec.json.encode({"hookSpecificOutput": output})

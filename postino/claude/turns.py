@@ -14,7 +14,7 @@ from postino.claude.hook_events import EVENTS, Event, HookProcess, Turn
 from postino.claude.wake import Wakes
 from postino.claude.warnings import Warnings
 from postino.mcp.connected import ConnectedSession, ConnectedSessions
-from postino.relay.claude_process import start_time, terminal_suffix
+from postino.relay.claude_process import started, terminal_suffix
 
 _log = structlog.get_logger()
 
@@ -44,11 +44,10 @@ class Turns:
 
     async def _turn(self, event: Event, process: HookProcess, *, joins: bool) -> Turn | None:
         """Find the event's session and agent; `joins`: register one if there is none. None without a Claude process."""
-        start = start_time(process.pid) if process.pid else None
-        connected = self._sessions.find(process.pid, None if start is None else str(start), process.socket)
+        connected = self._sessions.find(process.pid, process.socket)
         if connected is None and not process.pid:
             return None
-        hello = _hello(event, process, start)
+        hello = _hello(event, process)
         key = (connected.session.hello.process if connected else None) or hello.process or ""
         session = connected.session.id if connected else await self._broker.claude.session_of(key)
         turn = Turn(self._broker, self._sessions, event, key, connected, session, None)
@@ -78,7 +77,7 @@ class Turns:
         return agent
 
 
-def _hello(event: Event, process: HookProcess, start: int | None) -> Hello:
+def _hello(event: Event, process: HookProcess) -> Hello:
     return Hello(
         session="",
         generation=1,
@@ -87,6 +86,6 @@ def _hello(event: Event, process: HookProcess, start: int | None) -> Hello:
         directory=event.cwd,
         host=os.uname().nodename,
         claude_pid=process.pid or None,
-        claude_start=None if start is None else str(start),
+        claude_start=started(process.pid),
         claude_session_id=event.session_id,
     )

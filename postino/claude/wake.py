@@ -31,10 +31,6 @@ MAX_DOUBLINGS = 6  # of MIN_GAP_S: 5 s * 2**6 exceeds MAX_RETRY_S
 _log = structlog.get_logger()
 
 
-def _ignore(way: str, taken: bool) -> None:
-    return
-
-
 class Wakes:
     """Decides which session to wake and when. `mode`: `auto` (inbox socket), `channel` (MCP notification) or `off`."""
 
@@ -46,7 +42,7 @@ class Wakes:
         self._agents: set[str] = set()  # that have got mail since the last round
         self._scheduled: set[ConnectedSession] = set()
         self._due = asyncio.Event()
-        self.on_wake: Callable[[str, bool], object] = _ignore  # is given the way and the result of each wake
+        self.on_wake: Callable[[str, bool], object] = lambda *_: None  # is given the way and the result of each wake
         sessions.on_reconnect = self.schedule  # mail may have arrived while the session had no daemon
 
     async def run(self) -> None:

@@ -12,7 +12,6 @@ from postino.values import MAX_BODY
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
 
 PART = 1 << 16  # bytes of one read of standard input
 LONGEST_LOG = 1 << 20  # bytes of the end of standard input that are kept for --tail: a message has at most 131,072
@@ -91,17 +90,12 @@ def _standard_input() -> tuple[bytes, int]:
     if sys.stdin is None:
         raise BadField("body: standard input is closed", field="body")
     kept, size = bytearray(), 0
-    for part in _parts():
+    for part in iter(lambda: sys.stdin.buffer.read(PART), b""):
         size += len(part)
         kept += part
         if len(kept) > 2 * LONGEST_LOG:
             del kept[:-LONGEST_LOG]
     return bytes(kept[-LONGEST_LOG:]), size
-
-
-def _parts() -> Iterable[bytes]:
-    while part := sys.stdin.buffer.read(PART):
-        yield part
 
 
 def _decoded(data: bytes, cut: bool) -> str:

@@ -35,12 +35,8 @@ def up(command: Command) -> int:
     ours = skew.settings_here(command.settings)
     different = skew.different(info.settings, ours)
     text = _address(info.url, info.socket) + _replaced(replaced, info)
-    if other := skew.sentence(info.version):
-        text += f"{other}\n"
-    if changed := skew.outdated(info):
-        text += f"{changed}\n"
-    if moved := skew.moved(info.url, info.settings):
-        text += f"{moved}\n"
+    about = skew.sentence(info.version), skew.outdated(info), skew.moved(info.url, info.settings)
+    text += "".join(f"{each}\n" for each in about if each)
     health = process.health(command.settings.home) or {}
     if refused := health.get("error"):
         text += f"it takes no mail now: {render.line(refused)}\n"
@@ -191,12 +187,9 @@ def _status(data: Json, changed: str | None, ink: render.Ink) -> str:
             f"{render.line(health.get('server', '?'))}, durability {render.line(health.get('durability', '?'))}",
         ),
     ]
-    if other := skew.sentence(data.get("version", "?")):
-        rows.append(("version", ink(other, "yellow")))
-    if changed:
-        rows.append(("files", ink(changed, "yellow")))
-    if moved := skew.moved(data.get("url"), data.get("settings", {})):
-        rows.append(("port", ink(moved, "yellow")))
+    moved = skew.moved(data.get("url"), data.get("settings", {}))
+    about = {"version": skew.sentence(data.get("version", "?")), "files": changed, "port": moved}
+    rows += [(name, ink(said, "yellow")) for name, said in about.items() if said]
     if stats:
         rows.append(("holds", _holds(stats)))
     if data.get("person"):

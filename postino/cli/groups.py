@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from postino.cli import render
 from postino.cli.command import Command
+from postino.client import every
 from postino.errors import BadRequest, UnknownGroup
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
-    from postino.client import Client
     from postino.json_text import Json
 
 VERBS = ("join", "leave", "members")
-PAGE = 200  # groups of one call
 
 
 def groups(command: Command) -> int:
@@ -33,20 +32,11 @@ def groups(command: Command) -> int:
             raise _unknown(answer["note"], answer["names"])
         return command.show(args, answer, _changed(args.verb, answer))
     with command.client() as client:
-        items = _all(client)
+        items = list(every(client.groups))
     if args.verb == "members":
         items = [_one(items, args.group.removeprefix("#"))]
         return command.show(args, items[0], "".join(f"{render.line(each)}\n" for each in items[0]["members"]))
     return command.show(args, {"items": items, "total": len(items)}, _table(command, items), pages=True)
-
-
-def _all(client: Client) -> list[Json]:
-    items: list[Json] = []
-    while True:
-        answer = client.groups(limit=PAGE, offset=len(items))
-        items += answer["items"]
-        if not answer["items"] or len(items) >= answer["total"]:
-            return items
 
 
 def _one(items: list[Json], name: str) -> Json:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from argparse import BooleanOptionalAction, Namespace
 from pathlib import Path
-from typing import Any
 
 from postino.cli import claude_needs, render
 from postino.cli.arguments import Parser
@@ -60,8 +59,8 @@ def install(command: Command) -> int:
         )
     if args.ask is not None and scope != "user":
         raise BadField("--ask applies to all your sessions, so it needs --scope user", field="ask")
-    if claude := claude_program(command):
-        claude_needs.check_version(_finished(command, claude, ["--version"], None).stdout)
+    if claude_program(command):
+        claude_needs.check_version(_finished(command, ["--version"]).stdout)
     options = [*_options(args), *claude_needs.command_option(command.environ)]
     steps: list[Step] = [
         (["plugin", "marketplace", "add", str(marketplace())], None),
@@ -136,15 +135,15 @@ def _run(command: Command, args: Namespace, steps: list[Step]) -> int:
         sys.stdout.write(render.line(f"{place}claude {shlex.join(words)}") + "\n")
         if claude and not args.dry_run:
             sys.stdout.flush()
-            _do(command, claude, words, directory)
+            _do(command, words, directory)
     if claude or args.dry_run:
         return 0
     sys.stderr.write("postino: `claude` is not on PATH, so nothing was done; run these commands where it is\n")
     return Unreachable.exit
 
 
-def _do(command: Command, claude: str, words: list[str], directory: str | None) -> None:
-    done = _finished(command, claude, words, directory)  # without --json, which clients before 2.1.224 do not know
+def _do(command: Command, words: list[str], directory: str | None) -> None:
+    done = _finished(command, words, directory)  # without --json, which clients before 2.1.224 do not know
     lines = [each.strip() for each in f"{done.stdout}\n{done.stderr}".splitlines() if each.strip()]
     if done.returncode:
         raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {' '.join(lines) or 'nothing'}")
@@ -152,23 +151,9 @@ def _do(command: Command, claude: str, words: list[str], directory: str | None) 
     sys.stdout.write("".join(f"  {render.line(each)}\n" for each in said[-1:]))
 
 
-def _ask(command: Command, claude: str, words: list[str], directory: str | None) -> Any:
-    """Return the JSON that the client prints.
-
-    Raises:
-        Unreachable: it cannot be run, does not end, or prints something else.
-    """
-    done = _finished(command, claude, words, directory)
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
-
-
-def _finished(
-    command: Command, claude: str, words: list[str], directory: str | None
-) -> subprocess.CompletedProcess[str]:
+def _finished(command: Command, words: list[str], directory: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the client, which must be on PATH."""
+    claude = str(claude_program(command))
     try:
         return finished([claude, *words], command.environ, TIMEOUT_S, directory)
     except OSError as error:  # for example, its interpreter is missing
@@ -183,20 +168,28 @@ def claude_program(command: Command) -> str | None:
 
 def installed(command: Command) -> list[Json] | None:
     """Return the installations of the plugin; None if Claude Code is not on PATH."""
-    claude = claude_program(command)
-    if claude is None:
+    if claude_program(command) is None:
         return None
-    return [each for each in _listed(command, claude, ["plugin", "list", "--json"]) if each.get("id") == PLUGIN]
+    return [each for each in _listed(command, ["plugin", "list", "--json"]) if each.get("id") == PLUGIN]
 
 
 def _has_market(command: Command) -> bool:
-    claude = claude_program(command)
-    found = _listed(command, claude, ["plugin", "marketplace", "list", "--json"]) if claude else []
+    found = _listed(command, ["plugin", "marketplace", "list", "--json"])
     return any(each.get("name") == MARKET for each in found)
 
 
-def _listed(command: Command, claude: str, words: list[str]) -> list[Json]:
-    found = _ask(command, claude, words, None)
+def _listed(command: Command, words: list[str]) -> list[Json]:
+    """Return the list that the client prints as JSON.
+
+    Raises:
+        Unreachable: it cannot be run, does not end, or prints something else.
+    """
+    done = _finished(command, words)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        output = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise Unreachable(f"claude {shlex.join(words)} failed; it printed: {output}") from None
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise Unreachable(f"claude {shlex.join(words)} printed no list; update Claude Code")
     return found

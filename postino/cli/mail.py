@@ -8,8 +8,9 @@ import time
 from postino.cli import body, people, render, streams, terminal
 from postino.cli.arguments import wrong
 from postino.cli.command import Command
+from postino.client import every
 from postino.errors import BadRequest, PostinoError, UnknownAgent
-from postino.values import HUMAN, MAX_PAGE
+from postino.values import HUMAN
 
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -73,10 +74,6 @@ def _note(answer: Json) -> str:
     return f"{render.line(answer['note'])}\n" if answer.get("note") else ""
 
 
-def _similar(names: list[str]) -> str:
-    return f" Similar names: {', '.join(render.line(name) for name in names)}." if names else ""
-
-
 def read(command: Command) -> int:
     """Lease messages, print and flush them, and only then acknowledge: what was not printed is delivered again."""
     parser = command.parser(agent="the owner of the inbox (default: POSTINO_AGENT_NAME, else you)", named=True)
@@ -129,7 +126,8 @@ def _unknown(client: Client, name: str) -> str:
     try:
         client.agent(name)
     except UnknownAgent as error:
-        return f"\nNo agent of that name has been seen.{_similar(error.detail.get('names', []))}"
+        similar = ", ".join(map(render.line, error.detail.get("names", [])))
+        return f"\nNo agent of that name has been seen.{f' Similar names: {similar}.' if similar else ''}"
     return ""
 
 
@@ -212,13 +210,8 @@ def _dead_of_all(command: Command, args: argparse.Namespace) -> int:
     """List the agents that have dead letters, those with the most first."""
     if args.limit is not None and args.limit < 1:
         raise BadRequest(f"--limit must be at least 1, not {args.limit}")
-    found: list[Json] = []
-    looked, total = 0, 1
     with command.client() as client:
-        while looked < total:
-            page = client.agents(limit=MAX_PAGE, offset=looked)
-            found += [{"agent": each["name"], "dead": each["dead"]} for each in page["items"] if each.get("dead")]
-            looked, total = looked + len(page["items"]), page["total"] if page["items"] else 0
+        found = [{"agent": each["name"], "dead": each["dead"]} for each in every(client.agents) if each.get("dead")]
     found.sort(key=lambda each: (-each["dead"], each["agent"]))
     shown = found[: args.limit]
     text = "No agent has dead letters.\n"

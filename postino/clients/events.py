@@ -19,7 +19,7 @@ import msgspec
 
 from postino.claude import hook_events, notice
 from postino.claude.hook_events import Event, Turn
-from postino.claude.permission import REFUSED
+from postino.claude.permission import REFUSED, decision
 from postino.clients.transcript import answered_calls
 from postino.hint import hint
 from postino.mcp.connected import ConnectedSession
@@ -218,8 +218,7 @@ class Client(msgspec.Struct, frozen=True):
         """Return what a hook prints to refuse a subagent's call of a tool that takes mail."""
         if name != "PreToolUse" or event.agent_id is None or not event.tool_name.endswith(_TAKES_MAIL):
             return b""
-        output = {"hookEventName": name, "permissionDecision": "deny", "permissionDecisionReason": REFUSED}
-        return msgspec.json.encode({"hookSpecificOutput": output})
+        return decision("deny", REFUSED)
 
 
 CLIENTS: dict[str, Client] = {

@@ -16,7 +16,6 @@ from postino.errors import PostinoError
 from postino.hint import MARK
 from postino.mcp.codex_session import begins_with, runs_many_sessions
 from postino.mcp.connected import ConnectedSession, ConnectedSessions, codex_process
-from postino.relay.claude_process import start_time
 
 #: two sessions of Codex have started in one directory, and neither has called a tool of ours: whose mailbox is whose?
 UNDECIDED = f"{MARK} this session has a mailbox: call msg_whoami"
@@ -84,8 +83,7 @@ class ClientTurns:
         """
         known = self._sessions.of_client_session(event.session_id)
         if known is None and client != "codex":
-            start = start_time(process.pid) if process.pid else None
-            known = self._sessions.find(process.pid, None if start is None else str(start), "")
+            known = self._sessions.find(process.pid)
         if known is not None or client != "codex":
             return known, 0
         free = [each for each in self._sessions if _is_free(each, event, process)]

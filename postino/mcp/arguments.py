@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from keyword import iskeyword
 from typing import Any, TypeVar
 
 from postino.errors import BadField, PostinoError
@@ -82,6 +81,12 @@ def _whole(low: int, high: int, pattern: str) -> Kind:
 
     number = {"type": "integer", "minimum": low, "maximum": high}
     return Kind({"anyOf": [number, {"type": "string", "pattern": as_text}, {"type": "null"}]}, take, needed=False)
+
+
+def _maybe(pattern: str, take: Callable[[Any, str], str], longest: int | None = None) -> Kind:
+    """Return the kind of an optional text; `pattern` matches "" too, which stands for one that is left out."""
+    length = {"maxLength": longest} if longest else {}
+    return Kind({"type": ["string", "null"], **length, "pattern": pattern}, take, needed=False)
 
 
 def _take_flag(value: Any, field: str) -> bool:
@@ -155,41 +160,20 @@ RECIPIENTS = Kind(
     needed=False,
 )
 GROUP = Kind({"type": "string", "pattern": GROUP_PATTERN}, _of_text(check_group))
-IDS = Kind(
-    {
-        "anyOf": [
-            {"type": "array", "items": ID.schema, "minItems": 1, "maxItems": MAX_IDS},
-            {"type": "string", "pattern": f"^{_IDS}$"},
-        ]
-    },
-    _take_ids,
+_ID_LIST = {"type": "array", "items": ID.schema, "minItems": 1, "maxItems": MAX_IDS}
+IDS = Kind({"anyOf": [_ID_LIST, {"type": "string", "pattern": f"^{_IDS}$"}]}, _take_ids)
+MAYBE_IDS = Kind(
+    {"anyOf": [_ID_LIST, {"type": "string", "pattern": f"^({_IDS})?$"}, {"type": "null"}]}, _take_ids, needed=False
 )
 CHOICES = Kind({"type": ["array", "null"]}, _take_choices, needed=False)
-MAYBE_TITLE = Kind(
-    {"type": ["string", "null"], "pattern": f"^({TITLE_PATTERN})?$"}, _of_text(check_title), needed=False
-)
-MAYBE_MAILBOX = Kind({"type": ["string", "null"], "pattern": f"^$|{ADDRESSEE}"}, MAILBOX.take, needed=False)
-MAYBE_THREAD = Kind(
-    {"type": ["string", "null"], "pattern": f"^({ID_PATTERN}|{TITLE_PATTERN})?$"}, _of_text(check_thread), needed=False
-)
-SOUGHT = Kind(
-    {"type": ["string", "null"], "maxLength": MAX_SOUGHT, "pattern": f"^$|{TEXT_PATTERN}"},
-    _of_text(lambda value, field: check_text(value, field, longest=MAX_SOUGHT)),
-    needed=False,
-)
-MAYBE_IDS = Kind(
-    {
-        "anyOf": [
-            {"type": "array", "items": ID.schema, "minItems": 1, "maxItems": MAX_IDS},
-            {"type": "string", "pattern": f"^({_IDS})?$"},
-            {"type": "null"},
-        ]
-    },
-    _take_ids,
-    needed=False,
+MAYBE_TITLE = _maybe(f"^({TITLE_PATTERN})?$", _of_text(check_title))
+MAYBE_MAILBOX = _maybe(f"^$|{ADDRESSEE}", MAILBOX.take)
+MAYBE_THREAD = _maybe(f"^({ID_PATTERN}|{TITLE_PATTERN})?$", _of_text(check_thread))
+SOUGHT = _maybe(
+    f"^$|{TEXT_PATTERN}", _of_text(lambda value, field: check_text(value, field, longest=MAX_SOUGHT)), MAX_SOUGHT
 )
 ASKED = Kind(MAILBOX.schema, _take_asked)
-MAYBE_ID = Kind({"type": ["string", "null"], "pattern": f"^{ID_PATTERN.replace('{1,', '{0,')}$"}, ID.take, needed=False)
+MAYBE_ID = _maybe(f"^{ID_PATTERN.replace('{1,', '{0,')}$", ID.take)
 LIMIT = _whole(1, MAX_PAGE, "[1-9][0-9]?|1[0-9]{2}|200")
 TIMEOUT = _whole(1, MAX_ASK_S, "[1-9][0-9]?|[1-5][0-9]{2}|600")
 OFFSET = _whole(0, MAX_OFFSET, "[0-9]{1,6}")
@@ -199,9 +183,8 @@ FLAG = Kind({"type": ["boolean", "string", "null"], "pattern": f"^{_FLAG}$"}, _t
 
 def _argument(kind: Kind, description: str) -> Any:
     shown = kind.schema | ({"description": description} if description else {})
-    if kind.needed:
-        return dataclasses.field(metadata={"kind": kind, "schema": shown})
-    return dataclasses.field(default=None, metadata={"kind": kind, "schema": shown})
+    default = dataclasses.MISSING if kind.needed else None
+    return dataclasses.field(default=default, metadata={"kind": kind, "schema": shown})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,21 +299,21 @@ def parse(tool: str, kind: type[T], given: dict[str, Any]) -> T:
     Raises:
         BadField, BadName: names every fault of the call; `faults` lists them where there are several.
     """
-    fields = {_told(each.name): each.metadata["kind"] for each in dataclasses.fields(kind)}
-    faults, taken = _unknown(tool, fields, given), dict[str, Any]()
-    for name, argument in fields.items():
-        value = given.get(name)
+    fields = {_told(each.name): each for each in dataclasses.fields(kind)}
+    faults, taken = _unknown(tool, list(fields), given), dict[str, Any]()
+    for name, field in fields.items():
+        argument, value = field.metadata["kind"], given.get(name)
         if not argument.needed and value in (None, ""):
             continue
         try:
             if name not in given:
                 raise BadField(f"{tool} needs {name}", field=name)
-            taken[name] = argument.take(value, name)
+            taken[field.name] = argument.take(value, name)
         except PostinoError as fault:
             faults.append(fault)
     if faults:
         raise _all(faults)
-    return kind(**{f"{name}_" if iskeyword(name) else name: value for name, value in taken.items()})
+    return kind(**taken)
 
 
 def _told(name: str) -> str:
@@ -338,7 +321,7 @@ def _told(name: str) -> str:
     return name.removesuffix("_")
 
 
-def _unknown(tool: str, fields: dict[str, Kind], given: dict[str, Any]) -> list[PostinoError]:
+def _unknown(tool: str, fields: list[str], given: dict[str, Any]) -> list[PostinoError]:
     unknown = [each for each in given if each not in fields]
     if not unknown:
         return []

@@ -14,6 +14,7 @@ import msgspec
 from postino.broker.sessions import process_key
 from postino.mcp.session import Session
 from postino.model import Activity
+from postino.relay.claude_process import started
 
 HOOK_SILENCE_S = 600.0  # without a hook after which hooks count as broken: the longest that one command may run
 
@@ -192,11 +193,12 @@ class ConnectedSessions:
         """Return the session that serves a session of the client, as a hook or a call named it."""
         return next((each for each in self._open if each.claude_session == client_session), None)
 
-    def find(self, pid: int, start: str | None, socket: str) -> ConnectedSession | None:
+    def find(self, pid: int, socket: str = "") -> ConnectedSession | None:
         """Return the session of a Claude process: by pid and start time, else by the file name of its inbox socket.
 
         Either side may not know the start time (a system without /proc) or see another pid (a container).
         """
+        start = started(pid)
         for connected in self._open:
             hello = connected.session.hello
             if pid and hello.claude_pid == pid and (start is None or hello.claude_start in (None, start)):

@@ -156,7 +156,7 @@ class HttpSessions:
         Raises:
             Refused: the request is not of 2026-07-28 or later, it contradicts its headers, or it has no session key.
         """
-        if not _is_modern(request, headers):
+        if headers.get(MCP_PROTOCOL_VERSION_HEADER) in (None, *HANDSHAKE_PROTOCOL_VERSIONS):
             raise Refused(
                 request,
                 types.INVALID_REQUEST,
@@ -240,11 +240,6 @@ class HttpSessions:
 def http_status(answer: Frame) -> int:
     """Return the HTTP status that a protocol of 2026-07-28 or later asks for."""
     return ERROR_CODE_HTTP_STATUS.get(answer["error"]["code"], 200) if "error" in answer else 200
-
-
-def _is_modern(request: Frame, headers: Mapping[str, str]) -> bool:
-    version = headers.get(MCP_PROTOCOL_VERSION_HEADER)
-    return version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS
 
 
 def _consumer(client: Client) -> str:

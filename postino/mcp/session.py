@@ -44,10 +44,11 @@ class Session(SessionTasks):
         super().__init__()
         self.broker = broker
         self.hello = hello
+        self.id = hello.session  # which is the consumer name of its reads
         self.caller = caller or Caller()
         self.subscribed = asyncio.Event()  # the client wants to be told of mail
         self.joined: Joined | None = None
-        self._agent = ""  # as whom it acts, as far as is known here: the scripts check it
+        self.agent = ""  # as whom it acts, as far as is known here: the scripts check it, and `name` asks the store
         self._joining = asyncio.Lock()
         self.reading = asyncio.Lock()  # a read begins where the one before ended, what that gave back included
         self._cursor: str | None = None
@@ -56,16 +57,6 @@ class Session(SessionTasks):
         self._unwritten: dict[RequestId, str | None] = {}  # requests whose answers the client lacks: their tool uses
         self._running: set[RequestId] = set()
         self._cancelled: set[RequestId] = set()  # of the running ones
-
-    @property
-    def agent(self) -> str:
-        """The agent it acts as, as far as is known here; `name` asks the store."""
-        return self._agent
-
-    @property
-    def id(self) -> str:
-        """The session id, which is the consumer name of its reads."""
-        return self.hello.session
 
     async def join(self) -> Joined:
         """Register with the broker.
@@ -76,7 +67,7 @@ class Session(SessionTasks):
         """
         async with self._joining:
             self.joined = await self.broker.sessions.join(self.hello)
-            self._agent = self.joined.agent
+            self.agent = self.joined.agent
         return self.joined
 
     async def name(self) -> str:
@@ -84,10 +75,10 @@ class Session(SessionTasks):
         if self.joined is None:
             return (await self.join()).agent
         try:
-            self._agent = await self.broker.sessions.agent_of(self.id)
+            self.agent = await self.broker.sessions.agent_of(self.id)
         except UnknownAgent:
             await self.join()
-        return self._agent
+        return self.agent
 
     async def acting(self, operation: Callable[[str], Awaitable[T]]) -> T:
         """Run `operation` with the agent this session acts as, which a rename or a hook may change at any time.
@@ -98,10 +89,10 @@ class Session(SessionTasks):
             await self.join()
         for _ in range(MAX_RENAMES):
             try:
-                return await operation(self._agent)
+                return await operation(self.agent)
             except WrongAgent as wrong:
-                self._agent = wrong.agent or (await self.join()).agent
-        raise StoreAway(f"{self._agent} is renamed again and again", outcome="none")
+                self.agent = wrong.agent or (await self.join()).agent
+        raise StoreAway(f"{self.agent} is renamed again and again", outcome="none")
 
     # events of the connection, in the order of its lines
 

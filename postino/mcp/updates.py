@@ -15,11 +15,6 @@ COLLECT_S = 0.1  # after an arrival, so that a burst of mail makes one notificat
 RENAMED_S = 10.0  # after which a change of the session's agent is noticed that nothing told of
 
 
-async def _is_left(session: Session) -> bool:
-    """Return whether mail is there besides the reply that the session waits for."""
-    return (await session.broker.agents.check(await session.name())).unread_messages > 0
-
-
 async def notify_of_mail(session: Session, put: Callable[[dict[str, Any]], object]) -> None:
     """Send the client a notification for each arrival while it is subscribed, until cancelled."""
     while True:
@@ -33,9 +28,9 @@ async def notify_of_mail(session: Session, put: Callable[[dict[str, Any]], objec
         waits = session.is_waiting  # for a reply, which is then no news
         await asyncio.sleep(COLLECT_S)
         with contextlib.suppress(PostinoError):
-            if waits and not await _is_left(session):
-                continue
             name = await session.name()
+            if waits and not (await session.broker.agents.check(name)).unread_messages:
+                continue  # there is no mail besides that reply
             if session.subscribed.is_set():
                 params = {"uri": INBOX + name}
                 put({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": params})

@@ -45,12 +45,7 @@ class Pace(msgspec.Struct, frozen=True):
     stuck: float = 600.0  # that an agent's message was not read
     retry: float = 60.0  # after a failure, then twice as long each time
     longest_retry: float = 900.0
-    hold: float = 60.0  # that the place of the notifier is taken: a send may take 16 of them
-
-    @property
-    def hold_ms(self) -> int:
-        """The same in ms."""
-        return int(self.hold * 1000)
+    hold_ms: int = 60_000  # that the place of the notifier is taken: a send may take 16 s of them
 
 
 class Notifications:
@@ -61,6 +56,7 @@ class Notifications:
     ) -> None:
         self._broker = broker
         self._messenger = messenger
+        self.service = messenger.service  # the names of those that are used
         self._url = url
         self._pace = pace or Pace()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
@@ -70,11 +66,6 @@ class Notifications:
         self._not_before = 0.0  # time.monotonic()
         self._unsaved: Notified | None = None  # the record that could not be stored yet
         self.failure: Failure | None = None  # of the daemon that has the place, as of the last look
-
-    @property
-    def service(self) -> str:
-        """The names of the services that are used."""
-        return self._messenger.service
 
     def note(self, event: Event) -> None:
         """Keep an event that people are notified of. Called with every event."""

@@ -68,6 +68,12 @@ def start_time(pid: int) -> int | None:
     return int(fields[19]) if fields else None
 
 
+def started(pid: int) -> str | None:
+    """Return the same as text, as the store has it; None for pid 0, which stands for an unknown one."""
+    start = start_time(pid) if pid else None
+    return None if start is None else str(start)
+
+
 def _stat_fields(pid: int) -> list[bytes]:
     """Return the fields of /proc/PID/stat after the command's name, which may hold spaces and parentheses."""
     return _stat(pid).rpartition(b")")[2].split()

@@ -27,10 +27,9 @@ class Queueing:
     def __init__(self, control: dict[str, Any]) -> None:
         self._msg_id = str(control.get("msg_id"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._error = "`codex` cannot be started"
         self._ends_by = time.monotonic() + self.LIMIT_S
         words = [codex(), "queue", "--thread", str(control.get("session_id")), "--message", str(control.get("text"))]
-        try:
+        with contextlib.suppress(OSError):
             self._process = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
@@ -38,21 +37,21 @@ class Queueing:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # the command may start others, which end with it
             )
-        except OSError:
-            return
 
     def answer(self) -> dict[str, Any] | None:
         """Return the `woken` line once the command has ended, None until then. It may take LIMIT_S."""
-        code = 1 if self._process is None else self._process.poll()
-        if self._process is not None and code is None:
-            if time.monotonic() < self._ends_by:
-                return None
-            self._error = f"`codex queue` did not end within {self.LIMIT_S:.0f} s and was killed"
+        code = None if self._process is None else self._process.poll()
+        if self._process is None:
+            error = "`codex` cannot be started"
+        elif code is not None:
+            error = f"`codex queue` ended with code {code}"
+        elif time.monotonic() < self._ends_by:
+            return None
+        else:
+            error = f"`codex queue` did not end within {self.LIMIT_S:.0f} s and was killed"
             self.kill()
-        elif code:
-            self._error = self._error if self._process is None else f"`codex queue` ended with code {code}"
         answer = {"postino": "woken", "msg_id": self._msg_id, "ok": code == 0}
-        return answer if code == 0 else answer | {"error": self._error}
+        return answer if code == 0 else answer | {"error": error}
 
     def kill(self) -> None:
         """End the command and whatever it has started."""

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from postino.relay.codex_queue import Queueing
-
-    Id = str | int
+    from postino.relay.lines import Id
 
 WELCOME_S = 10.0  # that a connected daemon may take to say welcome
 AFTER_BYE_S = 1.0  # after a daemon said bye in which the relay starts no other one

@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     import signal
     from typing import Any
 
+    from postino.relay.lines import Id
     from postino.relay.renewal import Renewal
-
-    Id = str | int
 else:
     import _signal as signal  # all that is needed: the enums of signal would cost 0.5 ms and 40 KB
 

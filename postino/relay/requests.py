@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # as in main.py
 if TYPE_CHECKING:
     from typing import Any
 
-    Id = str | int
+    from postino.relay.lines import Id
 
 WAIT_S = 20.0  # that a request waits for a daemon to be sent to at all: on a busy machine a start takes 10 s
 REPEAT_S = 20.0  # from the first sending on: in this time a request is repeated, at its end it is answered

@@ -23,18 +23,13 @@ class Renderer:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-        self._size = 0
+        self.size = 0  # bytes that are kept
         self._thread: ThreadPoolExecutor | None = None
         self._closed = False
 
     def __contains__(self, body: str) -> bool:
         """Return whether `body` needs no rendering."""
         return _key(body) in self._kept
-
-    @property
-    def size(self) -> int:
-        """How many bytes are kept."""
-        return self._size
 
     async def one(self, body: str) -> msgspec.Raw:
         """Return the tree of `body` as JSON; after `close` `null`, unless it is kept."""
@@ -71,7 +66,9 @@ class Renderer:
         """Render in the thread; None if `close` comes before that has begun."""
         if self._closed:
             return None
-        future = asyncio.get_running_loop().run_in_executor(self._worker(), render, body)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
+        future = asyncio.get_running_loop().run_in_executor(self._thread, render, body)
         try:
             return await future
         except asyncio.CancelledError:
@@ -80,19 +77,14 @@ class Renderer:
                 raise
             return None
 
-    def _worker(self) -> ThreadPoolExecutor:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
-        return self._thread
-
     def _keep(self, key: bytes, tree: bytes) -> None:
         if key in self._kept:  # two callers asked for the same
             return
         self._kept[key] = tree
-        self._size += len(tree) + _OVERHEAD
-        while self._size > KEPT_BYTES:
+        self.size += len(tree) + _OVERHEAD
+        while self.size > KEPT_BYTES:
             _, oldest = self._kept.popitem(last=False)
-            self._size -= len(oldest) + _OVERHEAD
+            self.size -= len(oldest) + _OVERHEAD
 
 
 def render(body: str) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
@@ -74,7 +75,7 @@ class Inbox(App[None]):
     async def on_mount(self) -> None:
         """Load, and follow the events."""
         self._list.focus()
-        self._mailroom.follow(self.me, self._on_event, self._on_state)
+        self._mailroom.follow(self.me, lambda _: self._pace.change(), self._on_state)
         self._sight.begin()
         self.set_interval(REFRESH_S, self._refresh)
         self.set_interval(REDRAW_S, self._draw)
@@ -85,9 +86,6 @@ class Inbox(App[None]):
         await self._mailroom.close()
 
     # what is asked for
-
-    def _on_event(self, event: Json) -> None:
-        self._pace.change()
 
     def _on_state(self, state: str) -> None:
         if state == LIVE and self._state != LIVE:
@@ -237,8 +235,8 @@ class Inbox(App[None]):
 
     @on(Input.Submitted, "#search")
     def _on_search(self, event: Input.Submitted) -> None:
-        view = "threads" if self._place.view == "threads" else "messages"
-        self._show(self._place.but(view=view, sought=event.value.strip()))
+        view: views.Name = "threads" if self._place.view == "threads" else "messages"
+        self._show(replace(self._place, view=view, sought=event.value.strip()))
         self._list.focus()
 
     @on(Writing.Send)
@@ -363,15 +361,8 @@ class Inbox(App[None]):
             self.copy_to_clipboard(str(item.get("body", "")))
             self._say("copied")
 
-    def action_search(self) -> None:
-        """Ask what to search for."""
-        self._ask("#search")
-
-    def action_filter(self) -> None:
-        """Ask for a part of a name."""
-        self._ask("#filter")
-
-    def _ask(self, field: str) -> None:
+    def action_ask(self, field: str) -> None:
+        """Ask what to search for, or for a part of a name."""
         found = self.query_one(field, Input)
         found.add_class("shown")
         found.focus()
@@ -383,7 +374,7 @@ class Inbox(App[None]):
             each.value = ""
             each.remove_class("shown")
         if self._place.sought:
-            self._show(self._place.but(sought=""))
+            self._show(replace(self._place, sought=""))
         self._list.focus()
 
     def action_attention(self, step: int) -> None:

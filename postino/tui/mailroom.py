@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, TypeVar
 
-from postino.client import Client
+from postino.client import Client, every
 from postino.errors import PostinoError, StoreAway, Unreachable
 from postino.json_text import Json
 from postino.values import MAX_PAGE
@@ -49,13 +50,7 @@ class InboxClient(Client):
 
     def all_agents(self) -> list[Json]:
         """Return the agents, at most MOST_AGENTS of them."""
-        found: list[Json] = []
-        while len(found) < MOST_AGENTS:
-            page = self.agents(limit=MAX_PAGE, offset=len(found))
-            found += page["items"]
-            if len(found) >= page["total"] or not page["items"]:
-                break
-        return found
+        return list(islice(every(self.agents), MOST_AGENTS))
 
     def rendered_broadcasts(self, skipped: int) -> tuple[list[Json], bool]:
         """Return a page of broadcasts, rendered, newest first, without the newest `skipped`; and if there are more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from textual import on
 from textual.app import ComposeResult
@@ -91,7 +92,7 @@ class Side(Vertical):
         event.stop()
         chosen = event.option.key if isinstance(event.option, Row) else None
         threads = self._place.view == "threads"
-        self.post_message(self.Chosen(self._place.but(thread=chosen) if threads else Place("messages", chosen)))
+        self.post_message(self.Chosen(replace(self._place, thread=chosen) if threads else Place("messages", chosen)))
 
     @on(Input.Changed)
     def _on_changed(self, event: Input.Changed) -> None:

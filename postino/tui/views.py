@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from postino.json_text import Json
 from postino.tui.mailroom import PAGE, InboxClient
@@ -27,10 +27,6 @@ class Place:
     agent: str | None = None
     thread: str | None = None
     sought: str = ""
-
-    def but(self, **changes: Any) -> Place:
-        """Return this place with changes."""
-        return replace(self, **changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from postino.errors import BadField, BadName, EmptyGroup, GroupFull, InboxFull, 
 from postino.model import Draft, Sender
 from postino.several import ManyDraft, SentMany, addressed
 from postino.values import MAX_GROUPS, MAX_MEMBERS
+from tests.broker.mailrooms import imported, raw
 
 CI = Sender(name="ci", via="http")
 ADA = Sender(name="ada", via="mcp", verified=True)
@@ -280,14 +281,8 @@ async def test_groups_and_what_was_sent_to_several_survive_an_export(open_broker
     await broker.groups.add("Team", "bob")
     await send_many(broker, "m1", "#team")
     await send_many(broker, "m2", [f"{'n' * 60}{number:02}" for number in range(50)])
-    lines = b"".join([part async for part in broker.transfer.export()]).splitlines()
     second = await open_broker(key_prefix="grouped:")
-
-    async def file():
-        for line in lines:
-            yield line
-
-    await second.transfer.import_(file())
+    await imported(second, await raw(broker))
 
     assert (await second.groups.page(50, 0))[0][0].members == ["ada", "bob"]
     assert (await second.agents.one("ada")).groups == ["team"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -22,6 +21,7 @@ from postino.errors import BadField, InboxFull, KeyReused, NameTaken, UnknownAge
 from postino.model import BroadcastDraft, Draft, Sender
 from postino.paths import Home
 from tests.broker.mailbox_model import DELIVERIES, MOST, Box, Mail
+from tests.broker.mailrooms import imported, raw
 from tests.broker.two_daemons import IDS, KEPT, TwoDaemons
 
 EXAMPLES, STEPS = int(os.environ.get("MACHINE_EXAMPLES", "30")), int(os.environ.get("MACHINE_STEPS", "60"))
@@ -349,27 +349,18 @@ class Machine(TwoDaemons):
 
     def move(self, data: st.DataObject) -> None:
         """Export, import at the second try, and go on there: without sessions, and with what was leased returned."""
-        lines = self.run(_lines(self.broker))
+        lines = self.run(raw(self.broker))
         self._close()
         self.settings = replace(self.settings, key_prefix=f"t{secrets.token_hex(6)}:")
         self.brokers = [self.run(Broker.open(self.settings)) for _ in range(2)]
         cut = data.draw(st.integers(0, len(lines) - 1))
-        assert self.refusal(self.broker.transfer.import_(_each(lines[:cut]))) is BadField
-        self.run(self.broker.transfer.import_(_each(lines)))
+        assert self.refusal(imported(self.broker, lines[:cut])) is BadField
+        self.run(imported(self.broker, lines))
         self.sessions, self.asleep, self.forgotten = {}, {}, {}
         for box in self.boxes.values():
             box.sessions = set()
             for mail in box.mail:
                 mail.state, mail.holder, mail.fresh = "queued", None, False
-
-
-async def _lines(broker: Broker) -> list[bytes]:
-    return b"".join([part async for part in broker.transfer.export()]).splitlines()
-
-
-async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
-    for line in lines:
-        yield line
 
 
 @pytest.mark.timeout(600)

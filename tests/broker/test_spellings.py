@@ -169,22 +169,15 @@ async def test_two_agents_of_older_data_that_differ_in_case_stay_two_and_are_tol
     await upgraded.agents.rename("Reviewer", "auditor")
     await upgraded.stats()
     assert not [each for each in (await upgraded.health()).warnings if "differ only in case" in each]
-    lines = b"".join([part async for part in upgraded.transfer.export()]).splitlines()
-    assert b'"name":"reviewer"' in b"".join(lines)
+    assert b'"name":"reviewer"' in b"".join(await raw_export(upgraded))
 
 
 async def test_an_export_with_two_such_agents_is_imported_as_it_is(broker: Broker, open_broker) -> None:
     await send(broker, "m1", "Reviewer")
     await broker._store.call("HSET", broker._store.keys.shared("agents"), "reviewer", '{"since":1,"seen":2}')
     await send(broker, "m2", "reviewer")
-    lines = b"".join([part async for part in broker.transfer.export()]).splitlines()
     second = await open_broker(key_prefix="spelled:")
-
-    async def file():
-        for line in lines:
-            yield line
-
-    await second.transfer.import_(file())
+    await imported(second, await raw_export(broker))
 
     assert [(await second.agents.check(form)).unread_messages for form in FORMS[:2]] == [1, 1]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 from playwright.sync_api import expect
 
-
-def card(page: Any, id: str) -> Any:
-    return page.locator(f'[data-message-id="{id}"]')
+from tests.browser.page import message
 
 
 def test_a_broadcast_sent_from_the_page_reaches_an_mcp_client(visit, mcp_client, served, until, name) -> None:
@@ -34,7 +31,7 @@ def test_a_broadcast_has_a_tick_for_each_agent_that_changes_when_it_reads(visit,
         served.call("POST", f"agents/{each}/heartbeat", {})
     id = served.call("POST", "broadcasts", {"body": "for you two", "from": name})["id"]
     page = visit("#/broadcasts")
-    ticks = card(page, id).locator(".tick")
+    ticks = message(page, id).locator(".tick")
     expect(ticks.and_(page.locator(f'[data-agent="{ada}"]'))).to_have_attribute("data-state", "unseen")
 
     served.call("POST", f"broadcasts/{bob}/read", {})
@@ -46,10 +43,10 @@ def test_a_broadcast_has_a_tick_for_each_agent_that_changes_when_it_reads(visit,
 def test_clearing_the_broadcasts_asks_first(visit, served, name) -> None:
     id = served.call("POST", "broadcasts", {"body": "to be cleared", "from": name})["id"]
     page = visit("#/broadcasts")
-    card(page, id).wait_for()
+    message(page, id).wait_for()
     page.get_by_role("button", name="Clear all").click()
     page.keyboard.press("Escape")
-    expect(card(page, id)).to_have_count(1)
+    expect(message(page, id)).to_have_count(1)
 
     page.get_by_role("button", name="Clear all").click()
     page.get_by_role("dialog").get_by_role("button", name="Clear all").click()
@@ -71,9 +68,9 @@ def test_what_the_disk_altered_is_marked_on_the_page_and_in_each_answer(visit, m
         served.valkey().hset(key, id, " ".join([words[0], "0" * 32, *words[2:]]))
 
     note = "Altered on disk: this is not what was sent"
-    card(visit("#/broadcasts"), sent).get_by_text(note).wait_for()
+    message(visit("#/broadcasts"), sent).get_by_text(note).wait_for()
     page = visit(f"#/agents/{name}")
-    card(page, mail).get_by_text(note).wait_for()
+    message(page, mail).get_by_text(note).wait_for()
     page.locator(".dead-bar [aria-expanded]").click()
     page.locator(f'[data-dead-id="{dead}"]').get_by_text(note).wait_for()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.page import live
+from tests.browser.page import live, message
 
 BODY = """# Title
 
@@ -24,10 +24,6 @@ BODY = """# Title
 +new
 ```
 """
-
-
-def row(page: Any, id: str) -> Any:
-    return page.locator(f'[data-message-id="{id}"]')
 
 
 def test_twelve_messages_of_one_line_fit_a_usual_screen(visit, served, name) -> None:
@@ -49,7 +45,7 @@ def test_twelve_messages_of_one_line_fit_a_usual_screen(visit, served, name) -> 
 def test_a_body_is_rendered_and_shown_as_written_on_request(visit, served, name) -> None:
     id = served.send(name, BODY)
     page = visit(f"#/agents/{name}")
-    body = row(page, id).locator(".body")
+    body = message(page, id).locator(".body")
 
     expect(body.locator("h4")).to_have_text("Title")
     expect(body.locator("strong")).to_have_text("bold")
@@ -67,7 +63,7 @@ def test_a_body_is_rendered_and_shown_as_written_on_request(visit, served, name)
 
 def test_titles_of_links_are_shown_and_numbered_tasks_drawn(visit, served, name) -> None:
     id = served.send(name, "[site](https://evil.example 'hidden words')\n\n1. [x] one\n5. [ ] five")
-    body = row(visit(f"#/agents/{name}"), id).locator(".body")
+    body = message(visit(f"#/agents/{name}"), id).locator(".body")
 
     expect(body.locator(".to-host")).to_have_text("site (evil.example) “hidden words”")
     expect(body.locator("li").last).to_have_text("☐ five")
@@ -80,14 +76,14 @@ def test_a_message_has_an_address_of_its_own_however_old_it_is(visit, served, na
         served.send(name, f"later {number}")
     page = visit(f"#/agents/{name}?message={first}")
 
-    row(page, first).wait_for()
-    expect(row(page, first)).to_be_focused()
+    message(page, first).wait_for()
+    expect(message(page, first)).to_be_focused()
 
 
 def test_the_first_message_is_read_with_few_keys(visit, served, name) -> None:
     id = served.send("tester", "read me", **{"from": name})
     page = visit("#/mail")
-    row(page, id).wait_for()
+    message(page, id).wait_for()
 
     page.keyboard.press("k")
 
@@ -132,12 +128,12 @@ def test_filters_narrow_a_search_on_the_server(visit, served, name) -> None:
     waiting = served.send(name, "a blue apple", **{"from": "bob"})
     page = visit(f"#/agents/{name}?q=apple+from:bob+is:waiting")
 
-    row(page, waiting).wait_for()
+    message(page, waiting).wait_for()
     page.get_by_text("1 message found").wait_for()
     expect(page.locator("article.message")).to_have_count(1)
     assert page.evaluate("CSS.highlights.get('found').size") == 1
     page.get_by_label("Search this mail").fill("is:read from:bob after:2h")
-    row(page, read).wait_for()
+    message(page, read).wait_for()
     page.get_by_label("Search this mail").fill("is:lost")
     page.get_by_text("is: takes waiting, read or dead, not lost").wait_for()
 

@@ -35,8 +35,6 @@ trusted_hash = "sha256:postino's"
 trusted_hash = "sha256:postino's"
 """
 
-Files = dict[str, str | None]
-
 
 class User:
     """Somebody with a HOME."""

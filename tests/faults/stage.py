@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import contextlib
 import functools
-import json
 import os
 import shutil
 import signal
@@ -291,8 +290,3 @@ def describe(home: Home) -> str:
     with contextlib.suppress(OSError):
         return home.log.read_text(errors="replace")[-1500:]
     return ""
-
-
-def url_of(home: Home) -> str:
-    """Return where TCP answers now: it changes with each start."""
-    return str(json.loads(home.info.read_text())["url"])

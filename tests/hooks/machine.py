@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.hooks.hook_script import said
 from tests.hooks.model import Model
 from tests.scripted.machine import ScriptedMachine
 from tests.scripted.model import Json
@@ -166,7 +167,7 @@ class Session:
 
     def said(self, event: str) -> list[str]:
         """Return what the hooks of one event added to the session, '' for nothing."""
-        return [_context(each["stdout"]) for each in self.hooks(event)]
+        return [said(each["stdout"]) for each in self.hooks(event)]
 
     def agent(self) -> str:
         """Return who the last SessionStart said this session is."""
@@ -215,7 +216,3 @@ class Session:
                 return  # it was killed in the middle of a word
             self.events.append(json.loads(line))
             self._news.set()
-
-
-def _context(output: str) -> str:
-    return str(json.loads(output)["hookSpecificOutput"]["additionalContext"]) if output else ""

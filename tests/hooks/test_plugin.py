@@ -16,7 +16,6 @@ from postino import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "plugin"
-SERVER = "plugin:postino:postino"
 
 
 @pytest.mark.parametrize("part", ["plugin", "."])

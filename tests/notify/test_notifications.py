@@ -127,7 +127,7 @@ async def test_after_a_restart_nothing_is_told_twice_and_nothing_is_forgotten(br
     await before.look()
     await before.dies("m2", to="missed")
 
-    after = notifier(broker, hold=0.001)
+    after = notifier(broker, hold_ms=1)
     before.notifications._broker = None  # type: ignore[assignment]  # it is gone
     await broker.notifier.save((await broker.notifier.take(1))[1], 0)
     await after.look()
@@ -153,7 +153,7 @@ async def test_messages_between_keep_no_dead_letter_from_being_told_after_a_rest
 
 async def test_one_of_two_daemons_speaks_and_the_other_when_that_one_is_gone(open_broker, notifier, ntfy) -> None:
     brokers = [await open_broker(max_deliveries=1) for _ in range(2)]
-    first, second = (notifier(each, hold=0.3) for each in brokers)
+    first, second = (notifier(each, hold_ms=300) for each in brokers)
     await first.look()
     await first.dies("m1", to="one")
     await eventually(lambda: "msg_dead" in second.seen)

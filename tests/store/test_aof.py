@@ -69,7 +69,6 @@ async def ids(broker: Broker) -> list[str]:
     return [each.id for each in (await broker.mail.peek("bob", 50, 0))[0]]
 
 
-HALF = b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nINCR\r\n$1\r\nx\r\n"
 TORN = b"*3\r\n$3\r\nSET\r\n$4\r\nto"
 
 

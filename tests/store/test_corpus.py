@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
@@ -24,18 +24,13 @@ from postino.store.notifier import Notified
 from postino.store.spellings import keep_spellings
 from postino.store.store import Store
 from postino.store.valkey.primary import pool
-from tests.broker.mailrooms import closing
+from tests.broker.mailrooms import closing, imported, raw
 from tests.nodes import free_port
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("patient_store")
 CORPUS = scripts.load(folder("lua"))
 REDIS = shutil.which("redis-server")
-
-
-async def _each(lines: list[bytes]) -> AsyncIterator[bytes]:
-    for line in lines:
-        yield line
 
 
 async def conversation(broker: Broker) -> None:
@@ -143,13 +138,13 @@ async def conversation(broker: Broker) -> None:
     await broker.housekeeping.send_notices()
     await broker._live.expire_presence()
     await broker.agents.page(10, 0)
-    lines = b"".join([part async for part in broker.transfer.export()]).splitlines()
-    await refused(broker.transfer.import_(_each(lines)), "not_empty")
+    lines = await raw(broker)
+    await refused(imported(broker, lines), "not_empty")
     emptied = ("history", "broadcasts", "feed", "agents")
     await broker._store.call("UNLINK", *(broker._store.keys.shared(kind) for kind in emptied))
-    await refused(broker.transfer.import_(_each(lines[:-1])), "bad_field")
+    await refused(imported(broker, lines[:-1]), "bad_field")
     await refused(broker.mail.send(Draft(id="importing", to=bob, body="x"), ci), "importing")
-    await broker.transfer.import_(_each(lines))
+    await imported(broker, lines)
     await broker.stats()
     await broker._store.ask_server()
     assert await broker._store._make_room() > 0

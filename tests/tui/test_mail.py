@@ -238,7 +238,7 @@ async def test_it_does_not_rest_for_a_load_that_waited_for_the_daemon(daemon, mo
         terminal = Terminal(app, pilot)
         await terminal.shows("live")
         daemon.kill()
-        app._on_event({})
+        app._pace.change()
         await terminal.shows("not connected")
         await asyncio.sleep(1.5)  # two of its three tries meet nobody
         await asyncio.to_thread(daemon.start)
@@ -282,9 +282,6 @@ async def test_broadcasts_have_a_view(open_inbox, client, name) -> None:
     async with open_inbox() as terminal:
         await terminal.press("g", "b")
         await terminal.shows(f"freeze by {name}", "seen by")
-
-
-HOSTILE = "\x9b2J[@click=app.quit]click[/] [bold]b[/bold] \u202etxet $(reboot) :smile:\ttab"
 
 
 async def test_nothing_in_a_message_is_obeyed(open_inbox, served, client, name) -> None:

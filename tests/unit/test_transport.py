@@ -25,6 +25,6 @@ def test_a_command_in_a_sandbox_is_told_so(
     def refuse(seconds: float) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(transport, "_unix", refuse)
+    monkeypatch.setattr(transport, "_made", refuse)
     with pytest.raises(kind, match=word):
         transport.exchange("GET", "/api/health", None, {}, 1)

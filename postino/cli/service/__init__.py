@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 from pathlib import Path
 
+from postino import private_files
 from postino.cli import render
 from postino.cli.command import Command
 from postino.cli.daemon import stop_valkey
@@ -48,7 +48,7 @@ def _install(command: Command, args: argparse.Namespace, found: Manager) -> int:
     home.prepare()
     _refuse_foreign(found.file)
     made = [*_known(command).get("made", []), *_make_folder(found.file.parent)]
-    _write(found.file, found.content())
+    private_files.replace(found.file, found.content())
     _remember(command, found, sorted(set(made), reverse=True))
     found.enable()
     before = process.read_info(home) if process.is_running(home) else None
@@ -145,13 +145,6 @@ def _make_folder(folder: Path) -> list[str]:
     return missing
 
 
-def _write(file: Path, content: bytes) -> None:
-    draft = file.with_name(f".{file.name}.new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(content)
-    draft.replace(file)
-
-
 def _record(command: Command) -> Path:
     return command.settings.home.root / "service.json"
 
@@ -167,8 +160,8 @@ def _known(command: Command) -> Json:
 
 def _remember(command: Command, found: Manager, made: list[str]) -> None:
     """Note what is undone later, and let starters of a daemon use the service."""
-    _write(_record(command), json.dumps({"file": str(found.file), "made": made}).encode())
-    _write(command.settings.home.service, f"{found.starter()}\n".encode())
+    private_files.replace(_record(command), json.dumps({"file": str(found.file), "made": made}))
+    private_files.replace(command.settings.home.service, f"{found.starter()}\n")
 
 
 def _remove_empty(folder: Path) -> None:

@@ -3,11 +3,13 @@
 import { h } from "../dom.js";
 import { icon } from "../icons.js";
 
-const INKS = 8; // as in style/agents.css
+const INKS = 8; // as in style/tokens.css
 
 /** Draw the avatar of `name`. It is hidden from screen readers: the name stands beside it. */
 export function avatar(name) {
-  return h("span", { class: `avatar ink-${ink(name)}`, "aria-hidden": "true", text: initials(name) });
+  const stamp = h("span", { class: "avatar", "aria-hidden": "true", text: initials(name) });
+  stamp.style.background = `var(--ink-${ink(name)})`;
+  return stamp;
 }
 
 /** Draw an avatar that stands for all agents. */
