@@ -62,7 +62,7 @@ class Agent:
         self._scope = anyio.CancelScope()
         self._ended_by_us = False
         self._client: ClientSession | None = None
-        self._heard = _Heard(self)
+        self._heard = Heard(self.note)
         self._session = ""
         self._unsure = self._opened = False
         self._pid_file = Path(node.home.root, f"{name}.pid")
@@ -110,7 +110,7 @@ class Agent:
         )
         with contextlib.closing(open(os.devnull, "w")) as nowhere:  # noqa: ASYNC230, PTH123
             async with stdio_client(parameters, errlog=nowhere) as (reading, writing):
-                self._heard = _Heard(self)
+                self._heard = Heard(self.note)
                 read, write = _Tapped(reading, self._heard.came), _Tapped(writing, self._heard.went)
                 async with ClientSession(read, write, read_timeout_seconds=ANSWER_S) as self._client:  # type: ignore[arg-type]
                     await self._client.initialize()
@@ -236,7 +236,7 @@ class Agent:
             with anyio.move_on_after(patience) as scope:
                 answer = _read(await self._client.call_tool(tool, arguments))
             if scope.cancelled_caught:
-                self._heard.cancelled.add(self._heard.last)
+                self._heard.cancel()
         except MCPError as error:
             data = error.data if isinstance(error.data, dict) else {}
             outcome = data.get("outcome") or (NONE if "nothing was done" in error.message else UNKNOWN)
@@ -270,25 +270,42 @@ def _read(result: Any) -> Answer:
     return Answer(body.get("outcome", NONE), body.get("code", "error"), body)
 
 
-class _Heard:
-    """What went over a relay's stdio: the id of the last call, and answers that came after their cancel."""
+class Heard:
+    """What went over a relay's stdio: the id of the last call, and answers to calls that were cancelled.
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    An answer may come after the cancel, or in the moment of it: then the client has it and drops it.
+    """
+
+    def __init__(self, note: Callable[..., None]) -> None:
+        self._note_items = note
         self.last: types.RequestId = 0
-        self.cancelled: set[types.RequestId] = set()
+        self._cancelled: set[types.RequestId] = set()
+        self._answer: types.JSONRPCResponse | None = None  # to the last call
+
+    def cancel(self) -> None:
+        """The client has given up the last call."""
+        self._cancelled.add(self.last)
+        if self._answer is not None:
+            self._note(self._answer)
 
     def went(self, item: SessionMessage) -> None:
         if isinstance(item.message, types.JSONRPCRequest):
-            self.last = item.message.id
+            self.last, self._answer = item.message.id, None
 
     def came(self, item: SessionMessage) -> None:
-        if isinstance(item.message, types.JSONRPCResponse) and item.message.id in self.cancelled:
-            text = "".join(part.get("text", "") for part in item.message.result.get("content", []))
-            with contextlib.suppress(ValueError):
-                body = json.loads(text)
-                self._agent.note(body.get("messages", []), crossed=True)
-                self._agent.note(body.get("broadcasts", []), crossed=True, broadcast=True)
+        if not isinstance(item.message, types.JSONRPCResponse):
+            return
+        if item.message.id in self._cancelled:
+            self._note(item.message)
+        elif item.message.id == self.last:
+            self._answer = item.message
+
+    def _note(self, answer: types.JSONRPCResponse) -> None:
+        text = "".join(part.get("text", "") for part in answer.result.get("content", []))
+        with contextlib.suppress(ValueError):
+            body = json.loads(text)
+            self._note_items(body.get("messages", []), crossed=True)
+            self._note_items(body.get("broadcasts", []), crossed=True, broadcast=True)
 
 
 class _Tapped:

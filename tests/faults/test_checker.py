@@ -7,10 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCRequest, JSONRPCResponse
 
 from tests.faults.bodies import SHAPES, body_of, parse
 from tests.faults.checker import PROMISES, added, figures, judge
 from tests.faults.history import Call, Fault, History, Opened, Shown, State, Stuck, Try, Unread
+from tests.faults.mcp_traffic import Heard
 
 
 def tried(number: int, outcome: str = "accepted", to: str = "bob", **more: object) -> Try:
@@ -285,3 +288,24 @@ def test_a_body_says_who_sent_it_and_when_it_was_altered(shape: str) -> None:
     assert parse(body) == ("ada", 12, True)
     assert parse(body[:-1] + "!") == ("ada", 12, False)
     assert len(body) <= 32_768
+
+
+@pytest.mark.parametrize("cancelled_first", [True, False], ids=["before its answer", "in the moment of its answer"])
+def test_a_client_had_the_answer_to_a_call_that_it_cancelled(cancelled_first: bool) -> None:
+    noted: list[list[dict[str, object]]] = []
+    heard = Heard(lambda items, **_: noted.append(items))
+    content = {"content": [{"type": "text", "text": '{"messages": [{"id": "m1"}]}'}]}
+    answer = SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=7, result=content))
+    heard.went(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=7, method="tools/call")))
+
+    if cancelled_first:
+        heard.cancel()
+        heard.came(answer)
+    else:
+        heard.came(answer)
+        heard.cancel()
+
+    assert noted == [[{"id": "m1"}], []]  # messages, broadcasts
+    heard.went(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=8, method="tools/call")))
+    heard.cancel()
+    assert len(noted) == 2, "no answer came to the next"
