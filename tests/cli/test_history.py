@@ -39,19 +39,19 @@ def test_the_hint_of_history_asks_the_same_question_further_back(postino) -> Non
 
 
 def test_threads_lists_the_conversations_with_the_newest_last(postino) -> None:
-    postino.ok("send", "m41-bob", "first", "--from", "m41-ada", "--thread", "m41 one", "--id", "m41-1")
-    postino.ok("send", "m41-bob", "other", "--from", "m41-ada", "--thread", "m41-two")
-    postino.ok("reply", "m41-1", "second", "--from", "m41-bob")
-    postino.ok("read", "m41-bob", "--limit", "1")
-    lines = postino.ok("threads", "--agent", "m41-ada").splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["THREAD", "m41-two", "m41 one", "", lines[-1]]
-    assert lines[2].startswith("m41 one  2, 1 waiting  m41-ada, m41-bob  ")
-    found = postino.json("threads", "--agent", "m41-ada")["items"]
+    postino.ok("send", "m44-bob", "first", "--from", "m44-ada", "--thread", "m44 one", "--id", "m44-1")
+    postino.ok("send", "m44-bob", "other", "--from", "m44-ada", "--thread", "m44-two")
+    postino.ok("reply", "m44-1", "second", "--from", "m44-bob")
+    postino.ok("read", "m44-bob", "--limit", "1")
+    lines = postino.ok("threads", "--agent", "m44-ada").splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["THREAD", "m44-two", "m44 one", "", lines[-1]]
+    assert lines[2].startswith("m44 one  2, 1 waiting  m44-ada, m44-bob  ")
+    found = postino.json("threads", "--agent", "m44-ada")["items"]
     assert [(each["thread"], each["messages"], each["waiting"]) for each in found] == [
-        ("m41 one", 2, 1),
-        ("m41-two", 1, 1),
+        ("m44 one", 2, 1),
+        ("m44-two", 1, 1),
     ]
-    assert postino.ok("threads", "--agent", "m41-nobody").startswith("No threads. ")
+    assert postino.ok("threads", "--agent", "m44-nobody").startswith("No threads. ")
 
 
 def test_threads_prints_one_as_history_does(postino) -> None:
