@@ -27,11 +27,8 @@ for _, id in ipairs(cjson.decode(ids)) do
   local record, holder = open_message(keys, id, reader, now)
   if record then opened[#opened + 1] = id end
   if redis.call('HDEL', open, id) == 1 or record then ended[#ended + 1] = id end
-  if holder then
-    done[#done + 1] = id
-  else
-    unknown[#unknown + 1] = id
-  end
+  local list = holder and done or unknown
+  list[#list + 1] = id
 end
 emit_opened(events, opened, agent, reader)
 if #ended > 0 then emit(events, 'msg_done', 'ids', cjson.encode(ended), 'to', agent, 'reader', reader) end

@@ -64,8 +64,8 @@ class Turn(msgspec.Struct):
     event: Event
     process: str
     connected: ConnectedSession | None
-    session: str | None
-    agent: str | None  # None: unknown
+    session: str
+    agent: str
     waiting: Waiting | None = None  # what the hook's output is about
     warning: str = ""  # for the user, not for the model
     mail: str = ""  # the same, about mail that waits
@@ -73,9 +73,8 @@ class Turn(msgspec.Struct):
 
     async def unnotified(self) -> Waiting:
         """Return what waits, and which of it the session was not notified of."""
-        assert self.agent is not None
         self.waiting = await self.broker.claude.unnotified(
-            self.agent, self.process, self.event.session_id, session=self.session or ""
+            self.agent, self.process, self.event.session_id, session=self.session
         )
         if self.connected is not None:
             self.connected.agent = self.waiting.agent
@@ -196,7 +195,7 @@ async def _idle(turn: Turn) -> str:
 
 async def _session_end(turn: Turn) -> str:
     """The process ends with its session, unless another session continues in it (clear, resume)."""
-    if turn.event.reason in ("clear", "resume") or turn.session is None:
+    if turn.event.reason in ("clear", "resume"):
         return ""
     turn.hook_received(idle=False)
     generation = turn.connected.session.hello.generation if turn.connected else 1

@@ -31,7 +31,7 @@ class Turns:
     async def handle(self, name: str, event: Event, process: HookProcess) -> tuple[str, Turn | None]:
         """Act on the event `name`; return the text for the session, and the turn to mark notified once it is sent."""
         turn = await self._turn(event, process, joins=name == "SessionStart")
-        if turn is None or turn.agent is None:
+        if turn is None:
             _log.info("hook_without_agent", hook=name, claude=event.session_id)
             return "", None
         turn.warning = self._warnings.of(name, turn.process, turn.connected, process.plugin)
@@ -50,28 +50,26 @@ class Turns:
         hello = _hello(event, process)
         key = (connected.session.hello.process if connected else None) or hello.process or ""
         session = connected.session.id if connected else await self._broker.claude.session_of(key)
-        turn = Turn(self._broker, self._sessions, event, key, connected, session, None)
         if session is None and not joins:
             return None
         if session is None:
-            turn.session, turn.agent = await self._broker.claude.stand_in(hello)
-        elif connected is None:
-            turn.agent = await (self._bind(turn, session) if joins else self._broker.sessions.agent_of(session))
-        elif joins or connected.claude_session != event.session_id:
-            turn.agent = await self._rebind(turn, connected)
+            session, agent = await self._broker.claude.stand_in(hello)
+        elif connected is not None and (joins or connected.claude_session != event.session_id):
+            agent = await self._rebind(connected, key, event.session_id)
+        elif connected is not None:
+            agent = connected.agent or await connected.session.name()
+        elif joins:
+            agent = await self._broker.claude.bind(session, key, event.session_id)
         else:
-            turn.agent = connected.agent or await connected.session.name()
-        return turn
+            agent = await self._broker.sessions.agent_of(session)
+        return Turn(self._broker, self._sessions, event, key, connected, session, agent)
 
-    async def _bind(self, turn: Turn, session: str) -> str:
-        return await self._broker.claude.bind(session, turn.process, turn.event.session_id)
-
-    async def _rebind(self, turn: Turn, connected: ConnectedSession) -> str:
+    async def _rebind(self, connected: ConnectedSession, key: str, claude_session: str) -> str:
         """Bind a connected session to the event's Claude session; return its agent, which may be another one now."""
         before = await connected.session.name()  # joins again where the store does not know the session
-        if connected.claude_session not in (None, turn.event.session_id):
+        if connected.claude_session not in (None, claude_session):
             await connected.session.give_back_shown()  # another conversation, which has seen none of it
-        agent = await self._bind(turn, connected.session.id)
+        agent = await self._broker.claude.bind(connected.session.id, key, claude_session)
         if agent != before:
             connected.session.agent_changed()
         return agent

@@ -43,9 +43,9 @@ class ClientTurns:
             _log.info("hook_without_mailbox", client=client, hook=name, session=event.session_id, possible=possible)
             return UNDECIDED if possible and name in CLIENTS[client].starts else "", None
         connected.client = client
-        turn = ClientTurn(self._broker, self._sessions, event, "", connected, connected.session.id, None)
-        turn.agent = await self._agent(turn, binds=name in CLIENTS[client].starts)
-        turn.process = connected.process
+        agent = await self._agent(event, connected, binds=name in CLIENTS[client].starts)
+        session = connected.session.id
+        turn = ClientTurn(self._broker, self._sessions, event, connected.process, connected, session, agent)
         if client == "codex" and connected.session.hello.claude_pid is not None:  # else it has no relay
             connected.waker, connected.woken_by = codex_waker(connected), "queue"
         text = await CLIENTS[client].events[name](turn)
@@ -95,17 +95,16 @@ class ClientTurns:
             began = free
         return (began[0] if len(began) == 1 else None), len(free)
 
-    async def _agent(self, turn: ClientTurn, *, binds: bool) -> str:
+    async def _agent(self, event: ClientEvent, connected: ConnectedSession, *, binds: bool) -> str:
         """Return the session's agent; where the client's session is new to it, that is recorded first."""
-        connected = turn.connected
         before = await connected.session.name()  # joins again where the store does not know the session
-        if connected.bound_to == turn.event.session_id or not binds:
+        if connected.bound_to == event.session_id or not binds:
             return before
-        connected.claude_session = turn.event.session_id
+        connected.claude_session = event.session_id
         agent = before
         with contextlib.suppress(PostinoError):  # not known to the store: the next event tries again
-            agent = await self._broker.claude.bind(connected.session.id, connected.process, turn.event.session_id)
-            connected.bound_to = turn.event.session_id
+            agent = await self._broker.claude.bind(connected.session.id, connected.process, event.session_id)
+            connected.bound_to = event.session_id
         if agent != before:
             connected.session.agent_changed()
         return agent

@@ -8,6 +8,8 @@ import gc
 import importlib
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -86,25 +88,21 @@ async def _imported(name: str) -> ModuleType:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[ModuleType] = loop.create_future()
 
-    def settle(module: ModuleType | None, error: Exception | None) -> None:
-        if done.done():
-            return
-        if module is not None:
-            done.set_result(module)
-        elif error is not None:
-            done.set_exception(error)
+    def settle(how: Callable[[], None]) -> None:
+        if not done.done():
+            how()
 
     def work() -> None:
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         try:
-            outcome: tuple[ModuleType | None, Exception | None] = importlib.import_module(name), None
+            how = partial(done.set_result, importlib.import_module(name))
         except Exception as error:
-            outcome = None, error
+            how = partial(done.set_exception, error)
         finally:
             sys.setswitchinterval(interval)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the daemon has stopped meanwhile
-            loop.call_soon_threadsafe(settle, *outcome)
+            loop.call_soon_threadsafe(settle, how)
 
     threading.Thread(target=work, name=f"import {name}", daemon=True).start()
     return await done
