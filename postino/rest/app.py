@@ -210,8 +210,6 @@ def _answering(
         except PostinoError as error:
             metrics.refused("http", error.code)
             return _error_response(request, error)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             metrics.refused("http", PostinoError.code)
             _log.exception("internal_error", method=request.method, path=request.path)

@@ -306,3 +306,28 @@ def test_a_long_message_is_folded(visit, served, name, size) -> None:
 
     assert len(message(page, id).locator(".prose").inner_text()) == size
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+LINES = "\n".join(f"line {each}" for each in range(22))  # 4 more than fit where a message is folded
+PARAGRAPH = "A sentence of words that wrap. " * 50  # some 15 lines on a desk, 40 on a phone
+
+
+@pytest.mark.parametrize("place", ["#/agents/{}", "#/inbox", "#/broadcasts"])
+def test_a_message_is_folded_by_the_height_it_has_there(visit, served, person, place) -> None:
+    to = {} if place == "#/broadcasts" else {"to": person}
+    path = "messages" if to else "broadcasts"
+    lines, paragraph = (served.call("POST", path, {"body": body, "from": "tester"} | to) for body in (LINES, PARAGRAPH))
+    page = visit(place.format(person), person=person)
+    message(page, lines["id"]).wait_for()
+    folds = [message(page, each["id"]).locator(".unfold") for each in (lines, paragraph)]
+
+    assert [each.is_visible() for each in folds] == [False, False]
+    assert message(page, lines["id"]).get_by_text("line 21").bounding_box() is not None
+
+    page.set_viewport_size({"width": 360, "height": 740})
+    folds[1].wait_for()
+    assert not folds[0].is_visible()
+    folds[1].click()
+    expect(folds[1]).to_have_text("Show less")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(folds[1]).to_be_hidden()

@@ -7,6 +7,7 @@ import { keyed } from "../keyed.js";
 import { SHARED } from "../state/inbox.js";
 import { oncePerFrame } from "../throttle.js";
 import { avatarOfAll } from "./avatar.js";
+import { foldTall } from "./body.js";
 import { Compose } from "./compose.js";
 import { emptyInbox } from "./empty.js";
 import { MessageRow } from "./message.js";
@@ -62,6 +63,7 @@ export class InboxView {
     this.#compose.aim(null);
     this.#inbox.changed.on(oncePerFrame(() => this.#draw()));
     this.#me.changed.on(() => this.#onName());
+    new ResizeObserver(() => foldTall(this.#list)).observe(this.#list.parentElement);
     addEventListener("focus", () => this.#watchAgain());
     setInterval(() => this.#rows.values().forEach((row) => row.tick()), TICK_MS);
   }
@@ -124,6 +126,7 @@ export class InboxView {
       this.#list,
       rows.map((row) => row.element),
     );
+    foldTall(this.#list);
     for (const row of rows) this.#watcher.observe(row.element);
     if (selected >= 0 && !this.#focused()) rows[Math.min(selected, rows.length - 1)]?.element.focus({ preventScroll: true });
     write(this.#summary, loaded ? `${count(open.length, "open message")}${more ? ", and older ones" : ""}` : "");

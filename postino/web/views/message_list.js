@@ -5,6 +5,7 @@ import { arrange, h } from "../dom.js";
 import { count, day } from "../format.js";
 import { icon } from "../icons.js";
 import { keyed } from "../keyed.js";
+import { foldTall } from "./body.js";
 
 const NEAR = 80; // px from the top or bottom that still count as there
 
@@ -42,7 +43,7 @@ export class MessageList {
       { passive: true },
     );
     // the form below grows with its text, and a phone can be turned
-    new ResizeObserver(() => this.#follows && this.toBottom()).observe(this.element);
+    new ResizeObserver(() => this.#onResize()).observe(this.element);
   }
 
   get atBottom() {
@@ -69,10 +70,21 @@ export class MessageList {
     const anchor = this.#follows ? null : this.#anchor();
     arrange(this.#list, this.#withHeadings(cards));
     drawAround();
+    foldTall(this.#list);
     this.#countNew(cards.map((card) => card.element));
+    this.#restore(anchor);
+    this.#drawJump();
+  }
+
+  #onResize() {
+    const anchor = this.#follows ? null : this.#anchor();
+    foldTall(this.#list);
+    this.#restore(anchor);
+  }
+
+  #restore(anchor) {
     if (anchor) this.element.scrollTop = anchor.node.offsetTop - anchor.offset;
     else this.toBottom();
-    this.#drawJump();
   }
 
   /** Return the first visible node and its offset. The browser's scroll anchoring is off: it fails at the very top. */
