@@ -9,9 +9,8 @@ from postino.errors import BadRequest
 TYPE_CHECKING = False  # of typing, whose import costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
-    Json = dict[str, Any]
+    from postino.json_text import Json
 
 MOST_PARTICIPANTS = 4  # of a thread on one line
 
