@@ -88,7 +88,9 @@ local function send(keys, args)
     return 'ok ' .. existing.q .. ' 0' .. known .. '0 ' .. online .. ' ' .. seen .. ' ' .. time .. ' ' .. person
   end
 
-  if redis.call('XLEN', inbox) >= max_inbox then
+  local highest = tonumber(last)
+  -- an inbox holds no more messages than it has given numbers
+  if (highest or max_inbox) >= max_inbox and redis.call('XLEN', inbox) >= max_inbox then
     --@include lib/expire
     local keys = { inbox = inbox, leases = leases, index = index, dead = dead, events = KEYS[2], agents = agents,
       notices = KEYS[7] }
@@ -109,7 +111,7 @@ local function send(keys, args)
   -- no field that tells of it
   if leaves or format_1 then redis.call('PERSIST', index) end
   if leaves then redis.call('HDEL', index, '#leaves') end
-  local count = (tonumber(last) or 0) + 1
+  local count = (highest or 0) + 1
   if last and not (count > 1 and count % 1 == 0 and count < 1e13) then
     --@include lib/next_number
     count = next_number(index, inbox)
