@@ -228,7 +228,7 @@ class Inboxes(Table):
         """
         log.error("message_altered", agent=agent, stream_id=stream_id, id=unpacked(fields).get("id"))
         try:
-            await self._store.run_named(
+            _, (moved,) = await self._store.run_named(
                 "bury",
                 agent,
                 stream_id=stream_id,
@@ -238,7 +238,7 @@ class Inboxes(Table):
         except PostinoError as error:
             log.error("bury_failed", agent=agent, stream_id=stream_id, error=error.message)
             return False
-        return True
+        return bool(moved)
 
     async def ack(self, agent: str, consumer: str, ids: list[str], *, acting: bool = False) -> Acknowledged:
         """Acknowledge messages that `consumer` holds; the others are rejected.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -106,6 +107,34 @@ async def test_one_whose_id_is_lost_goes_there_under_its_place_and_holds_up_nobo
         (letter,) = (await broker.dead.part("bob", 10)).items
         assert (letter.reason, letter.altered) == ("altered", True)
         assert await broker.dead.requeue("bob", None) == [letter.id]
+
+
+@pytest.mark.parametrize("ack_now", [False, True])
+async def test_reads_of_one_session_at_once_move_it_once(home: Home, stopped: Path, ack_now: bool) -> None:
+    change(stopped, b"pay 100", b"pay 900")
+    async with closing(Broker.open(Settings(home=home))) as broker:
+        await broker.mail.read("ci", "c-ci", limit=1)  # so that there is a connection
+        reads = (broker.mail.read("bob", "c-1", resume=True, ack_now=ack_now and each == 1) for each in range(3))
+        found = await asyncio.gather(*reads)
+
+        assert sum(each.died for each in found) == 1
+        assert [each.id for each in (await broker.dead.part("bob", 10)).items] == ["m1"]
+        await broker.housekeeping.send_notices()
+        assert [each.id for each in (await broker.mail.read("ci", "c-ci", limit=5)).lease.items] == ["dead:m1"]
+
+
+async def test_a_late_move_leaves_one_that_was_requeued(home: Home, stopped: Path, proxy) -> None:
+    change(stopped, b"pay 100", b"pay 900")
+    async with closing(Broker.open(Settings(home=home))) as broker:
+        (place,) = [entry for entry, fields in await broker.mail.after("bob", "0-0", 10) if fields["id"] == "m1"]
+        flat = dict(await broker._store.query("XRANGE", broker._store.keys.of("inbox", "bob"), place, place))[place]
+        await broker.mail.read("bob", "c-1", limit=10)
+        assert await broker.dead.requeue("bob", None) == ["m1"]
+
+        assert not await broker.mail._bury("bob", place, flat)
+
+        assert (await broker.dead.part("bob", 10)).total == 0
+        assert (await broker.mail.peek("bob", 10, 0))[1] == 3
 
 
 async def test_it_is_not_given_out_after_a_requeue_either(home: Home, stopped: Path) -> None:

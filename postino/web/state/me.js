@@ -9,7 +9,6 @@ const AWAY_MS = 300_000; // hidden this long, the page counts as away
 export class Me {
   name = ""; // "": not known yet, or the daemon knows no person
   loaded = false;
-  chosen = false; // the user has kept or changed the name
   problem = ""; // why the chosen name cannot be used
   unknown = ""; // why no name is known yet
   changed = new Signal();
@@ -43,7 +42,7 @@ export class Me {
     }
     const chosen = load("person");
     const here = people.find((each) => each.here)?.name ?? "";
-    if (!chosen || people.some(({ name }) => name === chosen)) this.#use(chosen || here, chosen !== "");
+    if (!chosen || people.some(({ name }) => name === chosen)) this.#use(chosen || here);
     else await this.choose(chosen, here);
   }
 
@@ -54,10 +53,10 @@ export class Me {
       const person = await this.#api.register(name);
       save("person", person.name);
       if (this.#api.proof?.split(":", 1)[0] !== person.name) this.#forgetProof();
-      this.#use(person.name, true);
+      this.#use(person.name);
     } catch (error) {
       this.problem = error.message;
-      this.#use(fallback, false);
+      this.#use(fallback);
     }
   }
 
@@ -71,11 +70,10 @@ export class Me {
     removeForTab("proof");
   }
 
-  #use(name, chosen) {
+  #use(name) {
     this.loaded = true;
     this.unknown = "";
     this.name = name;
-    this.chosen = chosen;
     save("last-person", name);
     this.changed.emit();
     this.#beat();

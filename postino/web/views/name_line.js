@@ -1,4 +1,4 @@
-/* The line that says under which name agents reach the person, and lets them keep or change it. */
+/* The line that says under which name agents reach the person, and lets them change it. */
 
 import { h } from "../dom.js";
 import { NAME } from "../format.js";
@@ -21,7 +21,7 @@ export class NameLine {
     this.#me = me;
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
-      const name = this.#changes ? this.#field.value.trim() : me.name;
+      const name = this.#field.value.trim();
       this.#changes = false;
       if (name) me.choose(name);
     });
@@ -29,13 +29,12 @@ export class NameLine {
   }
 
   draw() {
-    const { name, chosen, problem } = this.#me;
+    const { name, problem } = this.#me;
     this.element.hidden = !name;
     if (this.#changes) return;
     const change = h("button", { type: "button", class: "link", text: "Change", on: { click: () => this.#change() } });
     const reached = h("span", {}, "Agents reach you as ", h("strong", {}, h("bdi", { text: name })), " or ", h("code", { text: "human" }));
-    const keep = !chosen && h("button", { type: "submit", class: "plain", text: "Keep" });
-    this.element.replaceChildren(...[reached, keep, change, problem && h("span", { class: "name-problem", role: "alert", text: problem })].filter(Boolean));
+    this.element.replaceChildren(...[reached, change, problem && h("span", { class: "name-problem", role: "alert", text: problem })].filter(Boolean));
   }
 
   #change() {
