@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.style import Style
 
@@ -13,6 +14,7 @@ from postino.values import visible
 STUCK_S = 600  # as on the page: an agent that is not busy and whose oldest message waits for longer
 NEW = "●"
 SEEN = " "
+ARROW = " → "
 
 
 def line(text: object) -> str:
@@ -94,16 +96,51 @@ def thread_row(thread: Json, width: int) -> Content:
 
 
 def message_row(item: Json, me: str | None, width: int) -> Content:
-    """Return a message or broadcast: who to whom, the thread, its beginning, and what became of it."""
+    """Return a message or broadcast: who to whom, the thread, its beginning, and what became of it.
+
+    A third of the width belongs to the words; names, thread and the rest are shortened for them.
+    """
     new = is_new(item)
-    parties = [(_party(item.get("from"), me), "bold" if new else "")]
-    if item.get("to") not in (None, "all"):
-        parties += [(" → ", "dim"), (_party(item["to"], me), "bold" if new else "")]
-    if item.get("thread"):
-        parties += [("  ", ""), (line(item["thread"]), "italic")]
-    mark = (f"{NEW if new else SEEN} ", "bold")
     begin = line(str(item.get("body", ""))[:400])
-    return row([mark, *parties, ("  ", ""), (begin, "" if new else "dim")], (fate(item, me), "dim"), width)
+    room = width - 1 - cell_len(f"{NEW}   ") - min(cell_len(begin), -(-width // 3))
+    names = [_party(item.get("from"), me)]
+    if item.get("to") not in (None, "all"):
+        names.append(_party(item["to"], me))
+    end = shortened(fate(item, me), room - min(cell_len(ARROW.join(names)), width // 4))
+    parties = _parties(names, line(item["thread"]) if item.get("thread") else "", room - cell_len(end), new)
+    mark = (f"{NEW if new else SEEN} ", "bold")
+    return row([mark, *parties, ("  ", ""), (begin, "" if new else "dim")], (end, "dim"), width)
+
+
+def _parties(names: list[str], thread: str, room: int, new: bool) -> list[tuple[str, str]]:
+    """Return who to whom and the thread in at most `room` columns; what says least is left out where these are few."""
+    if names[1:] == ["you"] and cell_len(ARROW.join(names)) + (cell_len(thread) + 2 if thread else 0) > room:
+        names = names[:1]
+    if room - len(ARROW) * (len(names) - 1) < 4 * len(names) + 6:
+        thread = ""
+    room -= len(ARROW) * (len(names) - 1) + (2 if thread else 0)
+    texts = [*names, thread] if thread else names
+    texts = [shortened(*each) for each in zip(texts, _shares([cell_len(each) for each in texts], room), strict=True)]
+    found = [(texts[0], "bold" if new else "")]
+    if names[1:]:
+        found += [(ARROW, "dim"), (texts[1], "bold" if new else "")]
+    return found + ([("  ", ""), (texts[-1], "italic")] if thread else [])
+
+
+def _shares(lengths: list[int], room: int) -> list[int]:
+    """Return what each gets of `room`, at least 1: the longest give way first."""
+    shares = [0] * len(lengths)
+    for others, at in enumerate(sorted(range(len(lengths)), key=lengths.__getitem__)):
+        shares[at] = min(lengths[at], max(1, room // (len(lengths) - others)))
+        room -= shares[at]
+    return shares
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text in at most `width` columns; a wide character that does not fit whole is left out."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)).rstrip() + "…"
 
 
 def is_new(item: Json) -> bool:

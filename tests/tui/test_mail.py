@@ -312,9 +312,9 @@ async def test_the_help_lists_the_keys(open_inbox) -> None:
         await terminal.hides("answer with a choice")
 
 
-def ends(terminal: Terminal, name: str) -> list[int]:
-    """Return in which columns the rows about an agent end, with what became of its message."""
-    rows = [line for line in terminal.lines if f"ada → {name} " in line]
+def ends(terminal: Terminal) -> list[int]:
+    """Return in which columns the rows of messages from `ada` end, with what became of them."""
+    rows = [line for line in terminal.lines if "ada → " in line]
     return [line.index("waiting") + len("waiting now") for line in rows if "waiting" in line]
 
 
@@ -336,5 +336,5 @@ async def test_a_small_and_a_large_screen_are_filled(open_inbox, client, name) -
             for width, height in ((80, 24), (60, 15)):
                 await terminal.pilot.resize_terminal(width, height)
                 # no row is wrapped or too short; beside it may be a scrollbar
-                await eventually(lambda width=width: 0 <= width - max(ends(terminal, name), default=0) <= 3)  # type: ignore[misc]
+                await eventually(lambda width=width: 0 <= width - max(ends(terminal), default=0) <= 3)  # type: ignore[misc]
                 assert len(terminal.lines) == height
