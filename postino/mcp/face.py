@@ -17,6 +17,7 @@ import structlog
 
 from postino.broker import Broker
 from postino.mcp.connected import ConnectedSessions
+from postino.tasks import cancelled
 
 if TYPE_CHECKING:
     from postino.mcp.http_sessions import HttpSessions
@@ -60,9 +61,7 @@ class McpFace:
         """End all sessions over HTTP: they release what they hold."""
         if self._http is not None:
             await self._http.close()
-        if self._import is not None:
-            self._import.cancel()
-            await asyncio.gather(self._import, return_exceptions=True)
+        await cancelled(self._import)
 
 
 async def _import_sdk() -> ModuleType:

@@ -145,7 +145,7 @@ class ApiCall(msgspec.Struct, Generic[Q, B], eq=False):
         return Sender(name=self.caller.name, via=via, verified=True)
 
     async def note_act(self, sender: Sender) -> None:
-        """Note that the person who has sent something was there; a token is no person's, and a bare name proves none."""
+        """Note that the person who has sent something was there, unless only a bare name tells it."""
         if sender.verified and self.caller is None:
             await self.broker.people.acted(sender.name)
 

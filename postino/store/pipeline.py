@@ -19,6 +19,7 @@ from postino.errors import PostinoError, StoreAway, StoreFull
 from postino.store.fence import Batch, Fence, refused
 from postino.store.valkey.primary import CONNECT_TIMEOUT_S, Moved, Primary, Where, shown
 from postino.store.wire import Callbacks, Command, Encoded, PendingCall, Wire, encode
+from postino.tasks import cancelled
 
 REPLY_TIMEOUT_S = 1.5  # a caller must hear of storage trouble within two seconds, queueing and connecting included
 MIN_TIME_LEFT_S = 0.3  # a call this close to its deadline is not sent: its outcome would be unknown for nothing
@@ -135,9 +136,7 @@ class Pipeline:
     async def close(self) -> None:
         """Close the connection; waiting and later callers get StoreAway."""
         self._closed = True
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+        await cancelled(self._connecting)
         if self._wire is not None:
             self._wire.close(ConnectionError("closing"))
         if self._deadline_timer is not None:

@@ -133,7 +133,7 @@ def test_a_person_joins_a_group_and_gets_its_mail(postino: Any, person: str) -> 
     [["send", "p9-ci", "hello"], ["broadcast", "hello"], ["read"], ["done", "p9-1"]],
     ids=lambda each: each[0],
 )
-def test_a_person_who_only_uses_commands_was_seen(bare: Any, command: list[str]) -> None:
+def test_a_person_who_only_uses_commands_was_seen(bare: Any, command: tuple[str, ...]) -> None:
     person = "p9-ann"
     bare.ok("send", person, "hello", "--from", "p9-ci", "--id", "p9-1", POSTINO_HUMAN_NAME=person)
     assert bare.json("agents", person)["lastSeen"] is None
