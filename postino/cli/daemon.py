@@ -35,7 +35,7 @@ def up(command: Command) -> int:
     ours = skew.settings_here(command.settings)
     different = skew.different(info.settings, ours)
     text = _address(info.url, info.socket) + _replaced(replaced, info)
-    about = skew.sentence(info.version), skew.outdated(info), skew.moved(info.url, info.settings)
+    about = skew.sentence(info.version), skew.outdated(info), _moved(info.url, info.settings)
     text += "".join(f"{each}\n" for each in about if each)
     health = process.health(command.settings.home) or {}
     if refused := health.get("error"):
@@ -54,6 +54,11 @@ def up(command: Command) -> int:
         text += f"{_reached(person)}\n"
     data = skew.as_data(info) | {"differs": different, "replaced": replaced and replaced.version, "person": person}
     return command.show(args, data, text)
+
+
+def _moved(url: str | None, settings: dict[str, str]) -> str | None:
+    moved = skew.moved(url, settings)
+    return moved and ": ".join(moved)
 
 
 def _reached(person: str) -> str:
@@ -187,7 +192,7 @@ def _status(data: Json, changed: str | None, ink: render.Ink) -> str:
             f"{render.line(health.get('server', '?'))}, durability {render.line(health.get('durability', '?'))}",
         ),
     ]
-    moved = skew.moved(data.get("url"), data.get("settings", {}))
+    moved = _moved(data.get("url"), data.get("settings", {}))
     about = {"version": skew.sentence(data.get("version", "?")), "files": changed, "port": moved}
     rows += [(name, ink(said, "yellow")) for name, said in about.items() if said]
     if stats:

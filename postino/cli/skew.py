@@ -65,12 +65,16 @@ def different(theirs: dict[str, str], ours: dict[str, str]) -> list[str]:
     return [variable for variable, value in ours.items() if theirs.get(variable, value) != value]
 
 
-def moved(url: str | None, settings: dict[str, str]) -> str | None:
-    """Return what to say about a daemon that listens on another port than its POSTINO_WEB_PORT, or None."""
+def moved(url: str | None, settings: dict[str, str]) -> tuple[str, str] | None:
+    """Return what to say about a daemon that listens on another port than its POSTINO_WEB_PORT, and what to do."""
     wanted, port = settings.get("POSTINO_WEB_PORT", "0"), (url or "").rpartition(":")[2]
     if not port or wanted in ("0", port):
         return None
-    return f"another program uses port {render.line(wanted)}; postino listens on {render.line(port)}"
+    from postino.cli import port_holder  # seldom needed
+
+    who, advice = port_holder.described(wanted)
+    own = "postino" if who == "another program" else "this one"
+    return f"{who} uses port {render.line(wanted)}; {own} listens on {render.line(port)}", advice
 
 
 def warn(home: Home) -> None:

@@ -12,6 +12,9 @@ import time
 
 import pytest
 
+from postino.cli import port_holder
+from tests.cli.conftest import Postino
+from tests.homes import scratch_home
 from tests.waiting import until
 
 
@@ -277,9 +280,31 @@ def test_a_port_of_a_stranger_is_told_by_up_and_status(bare) -> None:
     port = int(up.splitlines()[0].rpartition(":")[2])
     told = f"another program uses port {taken}; postino listens on {port}"
     assert port != taken
-    assert up.splitlines()[1:-1] == [told]
+    advice = "end that program, then `postino down && postino up`; or set POSTINO_WEB_PORT"
+    assert up.splitlines()[1:-1] == [f"{told}: {advice}"]
     assert told in bare.ok("status", POSTINO_WEB_PORT=str(taken))
     assert "taken" not in bare.ok("up", POSTINO_WEB_PORT="0").replace(told, "")
+
+
+def test_a_port_of_another_postino_is_told_with_its_home_and_process(bare, monkeypatch) -> None:
+    with scratch_home() as home:
+        other = Postino(home.root)
+        try:
+            other.ok("up", POSTINO_WEB_PORT="0")
+            there = other.json("status")
+            taken = there["url"].rpartition(":")[2]
+            told = f"the postino of {home.root} (process {there['pid']}) uses port {taken}; this one listens on "
+            advice = f": POSTINO_HOME={home.root} uses that one, POSTINO_WEB_PORT gives this one another port\n"
+            for command in ("up", "status"):
+                said = bare.ok(command, POSTINO_WEB_PORT=taken)
+                assert told in said and advice in said
+            doctor = bare.run("doctor", POSTINO_WEB_PORT=taken).out
+            assert told in doctor and f"POSTINO_HOME={home.root} uses that one" in doctor
+            monkeypatch.setattr(port_holder, "_homes", lambda: iter(()))  # as on macOS
+            assert port_holder.described(taken)[0] == "another postino"
+        finally:
+            other.ok("down")
+    assert port_holder.described(taken)[0] == "another program"
 
 
 def test_a_setting_that_is_true_or_false_is_no_text_in_json(bare) -> None:

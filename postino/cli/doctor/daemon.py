@@ -142,8 +142,7 @@ def port(info: process.DaemonInfo) -> Finding:
         return wrong(
             "port",
             "port_taken",
-            moved,
-            "end that program, then `postino down && postino up`; or set POSTINO_WEB_PORT",
+            *moved,
         )
     try:
         answer = Transport(info.url).exchange("GET", "/", None, {"Connection": "close"}, ASK_S)
