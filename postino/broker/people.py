@@ -210,6 +210,7 @@ class People:
         for inbox, opened in ((reader, own), (HUMAN, shared)):
             if opened:
                 await self._bound(inbox, reader)
+        await self.acted(reader)
         return Opened(seen=[*own, *shared], taken=[*own_taken, *taken], unknown=unknown)
 
     async def _bound(self, inbox: str, reader: str) -> None:
@@ -228,7 +229,17 @@ class People:
         reader, _ = await self._entry(name)
         own, left = await self._table.done(reader, reader, ids)
         shared, unknown = await self._table.done(HUMAN, reader, left) if left else ([], [])
+        await self.acted(reader)
         return Ended(done=[*own, *shared], unknown=unknown)
+
+    async def acted(self, name: str) -> None:
+        """Note that a person was there, who may have no page open. What they did is done: a failure is only logged."""
+        try:
+            _, entry = await self._agents.entry(name)
+            if entry is not None and entry.human:
+                await self._table.note_act(name)
+        except PostinoError as error:
+            log.warning("act_not_noted", person=name, error=error.message)
 
     async def answered(self, name: str, id: str) -> None:
         """Mark the message as done that a person has answered. The answer is sent already: a failure is only logged."""

@@ -30,7 +30,9 @@ async def broadcast(call: ApiCall[Nothing, BroadcastBody]) -> BroadcastSent:
     draft = BroadcastDraft(id=call.id(asked.id), body=asked.body)
     sender = await call.sender(asked.from_)
     with naming(draft.id):
-        return await call.broker.broadcasts.broadcast(draft, sender)
+        sent = await call.broker.broadcasts.broadcast(draft, sender)
+    await call.note_act(sender)
+    return sent
 
 
 async def read(call: ApiCall[BroadcastReadQuery, BroadcastReadQuery]) -> UnseenBroadcasts:

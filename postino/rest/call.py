@@ -144,6 +144,11 @@ class ApiCall(msgspec.Struct, Generic[Q, B], eq=False):
         self.caller.count_send(self.state.settings.send_rate)
         return Sender(name=self.caller.name, via=via, verified=True)
 
+    async def note_act(self, sender: Sender) -> None:
+        """Note that the person who has sent something was there, unless only a bare name tells it."""
+        if sender.verified and self.caller is None:
+            await self.broker.people.acted(sender.name)
+
     def check_unix(self, refusal: str) -> None:
         """Raise Forbidden with `refusal` unless the call came over the unix socket."""
         if connection_of(self.request).tcp:

@@ -92,6 +92,7 @@ async def _send(call: ApiCall[Nothing, Any], asked: SendBody) -> Sent | SentMany
         else:
             sent = await call.broker.mail.send(draft, sender)
             sent = _unnamed(sent) if publishes else sent
+    await call.note_act(sender)
     if draft.reply_to is not None:
         await call.broker.people.answered(sender.name, draft.reply_to)
     return sent
@@ -134,6 +135,7 @@ async def _ask(call: ApiCall[Nothing, Any], draft: Draft, sender: Sender, asked:
 
     with call.ends() as ends:
         ask = await call.broker.asks.send(draft, sender)
+        await call.note_act(sender)
         if draft.reply_to is not None:
             await call.broker.people.answered(sender.name, draft.reply_to)
         reply = await ask.reply(seconds, take, *ends)

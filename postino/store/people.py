@@ -48,6 +48,10 @@ class PeopleTable:
         present, _ = await self._store.run_named("person", name, chosen="1" if chosen else "")
         return present
 
+    async def note_act(self, name: str) -> None:
+        """Note that a person has acted now; nothing is noted of an agent."""
+        await self._store.run_named("note_act", name)
+
     async def seen(self, inbox: str, reader: str, ids: list[str]) -> tuple[list[str], list[Taken], list[str]]:
         """Open messages; return the ids of those opened by `reader`, those that others have taken, and the others.
 

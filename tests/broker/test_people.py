@@ -65,6 +65,28 @@ async def test_a_seen_message_is_read_and_stays_open_until_it_is_done(people: Br
     assert (await people.people.done("robert", ["m1", "never"])).unknown == ["never"]
 
 
+async def test_a_person_who_opens_or_ends_mail_was_seen(people: Broker, send: Any) -> None:
+    for person, act in (("ann", people.people.seen), ("robert", people.people.done)):
+        await send(people, "m1", to=person)
+        assert (await people.agents.one(person)).last_seen is None
+        await people.people.inbox(person, 10)
+        assert (await people.people.one(person)).last_seen is None  # to look is no act
+
+        await act(person, ["m1"])
+
+        assert (await people.agents.one(person)).last_seen is not None
+        assert (await people.people.one(person)).last_seen is not None
+
+
+async def test_only_people_are_seen_by_an_act(people: Broker, send: Any) -> None:
+    await send(people, "m1", to="bob")
+    for name in ("bob", "nobody", "human"):
+        await people.people.acted(name)
+
+    assert (await people.agents.one("bob")).last_seen is None
+    assert {each.name for each in (await people.agents.page(10, 0))[0]} == {"ann", "bob", "robert"}
+
+
 async def test_a_message_marked_done_unseen_counts_as_read(people: Broker, send: Any) -> None:
     await send(people, "m1", to="robert")
 

@@ -126,3 +126,22 @@ def test_a_person_joins_a_group_and_gets_its_mail(postino: Any, person: str) -> 
     assert "to the team" in postino.ok("read")
     postino.ok("groups", "leave", "p9-team")
     postino.ok("done", "--opened")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["send", "p9-ci", "hello"], ["broadcast", "hello"], ["read"], ["done", "p9-1"]],
+    ids=lambda each: each[0],
+)
+def test_a_person_who_only_uses_commands_was_seen(bare: Any, command: tuple[str, ...]) -> None:
+    person = "p9-ann"
+    bare.ok("send", person, "hello", "--from", "p9-ci", "--id", "p9-1", POSTINO_HUMAN_NAME=person)
+    assert bare.json("agents", person)["lastSeen"] is None
+    bare.ok("check")
+    assert "never" in bare.ok("agents", person)
+
+    bare.ok(*command)
+
+    assert bare.json("agents", person)["lastSeen"] is not None
+    assert "just now" in bare.ok("agents", person)
+    assert bare.json("agents", person)["online"] is False

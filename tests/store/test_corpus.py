@@ -116,6 +116,7 @@ async def conversation(broker: Broker) -> None:
     await broker.mail.send(Draft(id="ask", to="human", body="Who?"), ci)
     await broker.people.seen("ann", ["ask", "nonsense"])
     await broker.people.done("ann", ["ask"])
+    await broker.people.acted("ann")
     await broker.claude.bind("s-1", "h:1:0", "c-1")
     await broker.agents.heartbeat("web")
     await broker.agents.offline("web")

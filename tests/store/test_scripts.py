@@ -297,6 +297,7 @@ NOT_PROMISED = frozenset(
         "mark_given",
         "seen",
         "done",
+        "note_act",
     }
     | {"join", "leave", "heartbeat", "bind_claude", "note_client", "forget_session", "expire_presence", "mark_notified"}
     | {"bury", "sweep", "index_history", "make_room", "take_notifier", "save_notifier", "note_too_fast"}
