@@ -208,11 +208,11 @@ class Client(msgspec.Struct, frozen=True):
     end: str = ""
     go_on: str = ""
 
-    def output(self, event: str, text: str) -> bytes:
-        """Return what the hook prints to show `text` to the model; nothing for an empty text."""
+    def output(self, event: str, text: str, for_user: str) -> bytes:
+        """Return what the hook prints to show `text` to the model and `for_user` to the user, if there is any."""
         if text and event == self.end:
             return msgspec.json.encode({"decision": self.go_on, "reason": text})
-        return notice.hook_context(event, text)
+        return notice.hook_context(event, text, for_user)
 
     def refusal(self, name: str, event: Event) -> bytes:
         """Return what a hook prints to refuse a subagent's call of a tool that takes mail."""

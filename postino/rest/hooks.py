@@ -75,7 +75,7 @@ async def _hook_of(call: ApiCall[Nothing, Nothing], client: str, name: str) -> w
         text, turn = await call.state.clients.handle(client, name, event, process)
     except PostinoError as error:
         _log.warning("hook_failed", client=client, hook=name, code=error.code)
-    response.body = known.refusal(name, event) or known.output(name, text)
+    response.body = known.refusal(name, event) or known.output(name, text, turn.mail if turn else "")
     if text and turn is not None:
         await _deliver(call.request, response, name, turn, goes_on=name == known.end)
     return response

@@ -104,6 +104,23 @@ async def opened(served: Daemon, relays: Any, name: str) -> tuple[Client, RealRe
     return client, await relays(served.env, POSTINO_AGENT_NAME=client.agent)
 
 
+@pytest.mark.parametrize("name", ["codex", "gemini"])
+async def test_the_user_is_told_of_mail_where_a_session_starts_and_nowhere_else(
+    served: Daemon, relays: Any, name: str
+) -> None:
+    client, _ = await opened(served, relays, name)
+    assert "systemMessage" not in await client.event("SessionStart", source="startup")
+    client.send()
+
+    resumed = await client.event("SessionStart", source="resume")
+    compacted = await client.event("SessionStart", source="compact")
+    prompted = await client.event("UserPromptSubmit" if name == "codex" else "BeforeAgent", prompt="hi", turn_id="t1")
+
+    assert resumed["systemMessage"].startswith(f"postino: {client.agent} has 1 unread message from ")
+    assert "1 unread message" in resumed["hookSpecificOutput"]["additionalContext"]
+    assert not any("systemMessage" in (each or {}) for each in (compacted, prompted))
+
+
 async def test_codex_acknowledges_at_the_end_of_the_turn(served: Daemon, relays: Any) -> None:
     codex, relay = await opened(served, relays, "codex")
     said_first = await codex.event("SessionStart", source="startup")
