@@ -271,7 +271,13 @@ class Inbox(App[None]):
         self._refresh()
 
     def _settle(self) -> Json | None:
-        """Return the message of the row that is marked, also if nobody was told yet that it is."""
+        """Return the message of the row that is marked, also if nobody was told yet that it is.
+
+        None while a key waits for older messages: another row will be marked.
+        """
+        if self._list.waits:
+            self._say("older messages are being loaded: press the key again")
+            return None
         marked = self._list.marked
         if marked != self._chosen and marked in self._page.keys:
             self._choose(marked)
@@ -279,7 +285,7 @@ class Inbox(App[None]):
         return self._item
 
     def _settle_to_change(self) -> Json | None:
-        """Return the same to change it; None right after another message left, which the key was meant for."""
+        """Return the same to change it; None where the key was meant for another message, which left just now."""
         if self._list.has_given_way:
             self._say("the message has left, this is another one: press the key again")
             return None
@@ -351,9 +357,9 @@ class Inbox(App[None]):
 
     def action_as_written(self) -> None:
         """Show the body as it is written, or rendered again."""
-        self._settle()
-        self._shows_written = not self._shows_written
-        self._draw_message()
+        if self._settle() is not None:
+            self._shows_written = not self._shows_written
+            self._draw_message()
 
     def action_copy(self) -> None:
         """Copy the body by the terminal's own sequence (OSC 52)."""

@@ -55,6 +55,11 @@ class Rows(OptionList):
         """Whether the last row is marked, or there is none."""
         return self.highlighted is None or self.highlighted == self.option_count - 1
 
+    @property
+    def waits(self) -> bool:
+        """Whether a key that leads beyond the last row waits for more rows: another one will be marked."""
+        return bool(self._waiting)
+
     def action_cursor_up(self) -> None:
         """Mark the row before."""
         self.forget()

@@ -65,6 +65,31 @@ async def test_a_key_at_the_last_row_waits_for_older_messages(open_inbox: Open, 
         await terminal.shows("│ number 89.")
 
 
+@pytest.mark.parametrize("key", ["e", "r", "1"])
+async def test_a_key_for_a_message_that_is_not_loaded_yet_acts_on_no_other(
+    open_inbox: Open, client, person, key: str
+) -> None:
+    fill(client, person, 9)
+    client.send(person, "Which one?", sender="planner", choices=["this"])
+    fill(client, person, 39, first=10)
+    async with open_inbox(person) as terminal:
+        await counts(terminal, 40)
+        await terminal.settled()
+        terminal.held.hold("GET /api/people")
+        await terminal.press("end", "j", key)
+        assert "Which one?" in terminal.marked and terminal.app._list.option_count == 40
+        await terminal.shows("press the key again")
+        terminal.held.let_go("GET /api/people")
+        await terminal.shows("│ number 8.")
+        assert not terminal.app._writing.has_class("shown")
+        await terminal.press("e")
+        await counts(terminal, 48)
+        await terminal.settled()
+        bodies = [each["body"] for each in client.inbox(person, limit=200)["items"]]
+        assert "Which one?" in bodies and "number 8." not in bodies
+        assert client.peek("planner")["items"] == []
+
+
 async def test_a_key_upwards_takes_back_one_that_waits(open_inbox: Open, client, person) -> None:
     fill(client, person, 50)
     async with open_inbox(person) as terminal:
