@@ -167,7 +167,11 @@ class ConnectedSessions:
             connected.hook_received(early[0], idle=early[1])
 
     def hook_came_first(self, process: str, claude_session: str, *, idle: bool | None) -> None:
-        """Note a hook event of a Claude process whose relay is not connected; of the last EARLY processes."""
+        """Note a hook event of a Claude process whose relay was not connected when it came; of the last EARLY ones."""
+        for connected in self._open:
+            if connected.process == process:  # it has connected since
+                connected.hook_received(claude_session, idle=idle)
+                return
         self._early.pop(process, None)
         self._early[process] = claude_session, idle
         if len(self._early) > EARLY:

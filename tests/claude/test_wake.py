@@ -70,6 +70,21 @@ async def told(broker: Broker, id: str, how: str) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before", "while the hook is handled"])
+async def test_a_session_that_connects_after_its_first_hook_came_is_known_to_be_idle(idle, sessions, meanwhile):
+    await idle("eve")
+    process = next(iter(sessions)).process
+    sessions.discard(next(iter(sessions)))
+    if not meanwhile:
+        sessions.hook_came_first(process, "c-1", idle=True)
+
+    await idle("bob")
+    if meanwhile:
+        sessions.hook_came_first(process, "c-1", idle=True)
+
+    assert sessions.activity("bob") == "idle"  # else its first line would hold no message
+
+
 async def test_a_session_that_could_not_be_reached_is_tried_again(broker, idle):
     bob = await idle("bob")
     await mail(broker, "m1")
