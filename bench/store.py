@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from bench.callers import repeat
@@ -30,18 +31,35 @@ Call = Callable[[int], Awaitable[object]]
 
 def run(seconds: float) -> Rows:
     """Measure each for `seconds`, in rounds; then the bytes of a message that waits. A read one leaves its history."""
+    return asyncio.run(_run(seconds))
+
+
+async def _run(seconds: float) -> Rows:
     rows: Rows = []
     for at_once in AT_ONCE:
         with daemon(POSTINO_LOG_LEVEL="warning") as stack:
-            rows += asyncio.run(_measure(stack, at_once, seconds))
+            async with _opened(stack) as broker:
+                rows += await _measure(stack, broker, at_once, seconds)
     with daemon(POSTINO_LOG_LEVEL="warning") as stack:
-        rows.append(asyncio.run(_fill(stack, INBOXES * max(1, round(WAITING_A_SECOND * seconds)))))
+        async with _opened(stack) as broker:
+            rows.append(await _fill(stack, broker, INBOXES * max(1, round(WAITING_A_SECOND * seconds))))
     return rows
 
 
-async def _measure(stack: Stack, at_once: int, seconds: float) -> Rows:
+@contextlib.asynccontextmanager
+async def _opened(stack: Stack) -> AsyncIterator[Broker]:
+    """Open a broker on the store of `stack`, whose agents are known and whose file only grows."""
     broker = await Broker.open(settings(stack.home))
     stop_rewriting(stack.valkey)  # the file would become smaller
+    try:
+        for number in range(INBOXES):
+            await broker.agents.heartbeat(f"sink-{number}")
+        yield broker
+    finally:
+        await broker.close()
+
+
+async def _measure(stack: Stack, broker: Broker, at_once: int, seconds: float) -> Rows:
     calls: dict[str, Call] = {
         "send in process": lambda number: broker.mail.send(draft(number), SENDER),
         "check in process": lambda number: broker.agents.check(f"sink-{number % INBOXES}"),
@@ -52,32 +70,20 @@ async def _measure(stack: Stack, at_once: int, seconds: float) -> Rows:
     floors: list[Measured] = []
     taken: dict[str, list[_Round]] = {what: [] for what in calls}
     numbers = {what: itertools.count() for what in calls}
-    try:
-        for number in range(INBOXES):
-            await broker.agents.heartbeat(f"sink-{number}")
-        for _ in range(ROUNDS):
-            floors.append(await asyncio.to_thread(_floor, stack, at_once, seconds / ROUNDS))
-            for what, call in calls.items():
-                most = len(taken["send in process"][-1].found.latencies) if what.startswith("read") else None
-                taken[what].append(await _round(stack, call, numbers[what], at_once, seconds / ROUNDS, most))
-    finally:
-        await broker.close()
+    for _ in range(ROUNDS):
+        floors.append(await asyncio.to_thread(_floor, stack, at_once, seconds / ROUNDS))
+        for what, call in calls.items():
+            most = len(taken["send in process"][-1].found.latencies) if what.startswith("read") else None
+            taken[what].append(await _round(stack, call, numbers[what], at_once, seconds / ROUNDS, most))
     floor = merged(floors)
     rows = [_row("floor: bare XADD", at_once, floor, floor, None)]
     return rows + [_row(what, at_once, merged([r.found for r in each]), floor, each) for what, each in taken.items()]
 
 
-async def _fill(stack: Stack, messages: int) -> dict[str, object]:
+async def _fill(stack: Stack, broker: Broker, messages: int) -> dict[str, object]:
     """Let `messages` wait in the inboxes; return what one of them takes."""
-    broker = await Broker.open(settings(stack.home))
-    stop_rewriting(stack.valkey)
     numbers = itertools.count()
-    try:
-        for number in range(INBOXES):
-            await broker.agents.heartbeat(f"sink-{number}")
-        cost = await _round(stack, lambda n: broker.mail.send(draft(n), SENDER), numbers, AT_ONCE[-1], 60, messages)
-    finally:
-        await broker.close()
+    cost = await _round(stack, lambda n: broker.mail.send(draft(n), SENDER), numbers, AT_ONCE[-1], 60, messages)
     return _row(WAIT, AT_ONCE[-1], cost.found, cost.found, [cost]) | {"of floor": None}
 
 
