@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 Command = tuple[str | int | bytes, ...]
 
-MOST_JOINED = 32  # messages that calls in one are about: twice as many save the server 2 % more, and hold up its others
+MOST_JOINED = 32  # messages that joined calls are about: twice as many save the server 2 %, and its clients wait longer
 JOINED_BYTES = 65_536  # of arguments from which no further call joins: to read them takes longer than what is saved
 _MOST = 512
 _STARTS = [f"${length}" for length in range(_MOST)]  # of words; a number to text takes as long as the rest of one
@@ -49,7 +49,7 @@ class Joint:
 class Joinable(msgspec.Struct, frozen=True, eq=False):
     """One call of a script that answers several in one, encoded: what precedes its arguments alone, its own keys.
 
-    `messages` is how many it may be about: as many calls of one message would take the server as long.
+    `messages` is how many it may be about, which bounds how long the server takes for all that are joined.
     """
 
     joint: Joint

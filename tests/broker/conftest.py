@@ -94,3 +94,11 @@ async def first(open_broker: Open) -> Broker:
 async def second(open_broker: Open) -> Broker:
     """An empty mailroom."""
     return await open_broker(max_deliveries=3, key_prefix=f"t{secrets.token_hex(6)}:")
+
+
+@pytest.fixture
+async def people(broker: Broker) -> Broker:
+    """A mailroom with the people ann and robert."""
+    for name in ("ann", "robert"):
+        await broker.people.register(name)
+    return broker

@@ -1,4 +1,4 @@
-"""Calls that wait together go as one of their script, and each ends as it would alone: sends, checks, reads, states."""
+"""Calls that wait together go as one call of their script, and each ends as it would alone: sends, checks, states."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import random
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import msgspec
 import pytest
@@ -87,22 +86,6 @@ async def test_sends_that_wait_together_are_one_call_and_one_alone_waits_for_non
 
     assert calls_of(store, between) == before + 1
     assert [int(answer.split()[0]) for _, (answer,) in answers] == list(range(2, 2 + BATCH_FROM + MIN_BATCH))  # type: ignore[misc]
-
-
-async def test_reads_that_wait_together_are_joined_by_how_much_they_may_return(proxy, store_at: Open) -> None:
-    between = await proxy()
-    store = await store_at(between.url, f"t{secrets.token_hex(6)}:")
-    inboxes = Inboxes(store, LIMITS)
-    counts = {}
-    for limit in (1, 10, MOST_JOINED):
-        under_way = await held_up(store, between, lambda number: send(store, f"sent-{number}"))
-        waiting = [asyncio.create_task(inboxes.read("nobody", "s-1", limit=limit)) for _ in range(MIN_BATCH)]
-        between.let_go()
-        await asyncio.gather(*under_way, *waiting)
-        counts[limit] = between.count(store.scripts["read"].sha)
-        between.sent.clear()
-
-    assert counts == {1: 1, 10: 6, MOST_JOINED: MIN_BATCH}
 
 
 @pytest.mark.parametrize("said", [b"*1\r\n+ok\r\n", b"+OK\r\n", b":2\r\n"], ids=["too few", "a word", "a number"])
@@ -275,50 +258,6 @@ async def test_each_of_joined_looks_at_a_state_is_told_what_it_would_be_alone(pr
 
     for said in ("state='leased'", "state='queued'", "UnknownMessage", "WRONGTYPE"):
         assert said in str(alone), said
-
-
-def reads() -> list[tuple[str, str, dict[str, Any]]]:
-    """Reads of every outcome: agent, consumer, options."""
-    found: list[tuple[str, str, dict[str, Any]]] = [
-        (name, f"s-{number}", {"limit": limit, "ack_now": ack_now})
-        for number, name in enumerate(["known", "former", "full", "new", "ben", "nobody", "wrong", "human"] * 3)
-        for limit, ack_now in ((1, True), (1, False))
-    ]
-    found += [
-        ("full", "s-1", {"limit": 2, "resume": True}),
-        ("full", "s-2", {"limit": 5, "shown": {"f0": 1}}),
-        ("full", "s-3", {"limit": 3, "budget": 9}),
-        ("full", "s-4", {"limit": 3, "verified": True}),
-        ("full", "s-5", {"limit": 100}),
-        ("full", "s-6", {}),
-        ("alice", "s-1", {"acting": True}),
-        ("ben", "s-1", {"acting": True}),
-        ("ben", "s-0", {"acting": True}),
-    ]
-    return found
-
-
-@pytest.mark.parametrize("seed", range(3))
-async def test_each_of_joined_reads_ends_and_leaves_what_it_would_alone(proxy, open_broker, seed: int) -> None:
-    between = await proxy()
-    brokers = [await open_broker(valkey_url=between.url, key_prefix=f"t{secrets.token_hex(6)}:") for _ in range(2)]
-    together, alone = [await prepared(broker) for broker in brokers]
-    for draft, sender in cases():
-        for inboxes in (together, alone):
-            await outcome(inboxes.send(draft, sender))
-    calls = reads()
-    random.Random(seed).shuffle(calls)
-    between.sent.clear()
-
-    found = await asyncio.gather(*(outcome(together.read(name, to, **options)) for name, to, options in calls))
-
-    assert between.count(brokers[0]._store.scripts["read"].sha) < len(calls) / 3, "they were joined"
-    expected = [await outcome(alone.read(name, to, **options)) for name, to, options in calls]
-    for each, one_found, one_expected in zip(calls, found, expected, strict=True):
-        assert one_found == one_expected, each
-    for word in ("is the mailbox of all", "acts as alice", "acts as None", "WRONGTYPE", "more=True", "items=[]"):
-        assert word in str(found), word
-    assert await contents(brokers[0]._store) == await contents(brokers[1]._store)
 
 
 async def test_an_inbox_keeps_the_order_of_joined_sends(store_at: Open, valkey: str) -> None:

@@ -1,4 +1,4 @@
-"""Reads that wait together are one call: what ends in it, what refuses all of them, and who has gone meanwhile."""
+"""Reads that wait together are one call: how many, what each is told, what ends or refuses them, who has gone."""
 
 from __future__ import annotations
 
@@ -17,11 +17,73 @@ from postino.store import wire
 from postino.store.inbox import Inboxes
 from postino.store.pipeline import MIN_BATCH
 from postino.store.store import Store
+from postino.store.wire import MOST_JOINED
+from tests.store import test_joined
 from tests.store.sends import Open, held_up, send
 from tests.store.test_joined import CI, LIMITS, in_full_memory, on_a_replica, outcome, outcomes, plain
 from tests.waiting import eventually
 
 EXPIRED, DYING, WRONG = [f"expired-{at}" for at in range(4)], [f"dying-{at}" for at in range(4)], ["leases", "dead"]
+
+
+async def test_reads_that_wait_together_are_joined_by_how_much_they_may_return(proxy, store_at: Open) -> None:
+    between = await proxy()
+    store = await store_at(between.url, f"t{secrets.token_hex(6)}:")
+    inboxes = Inboxes(store, LIMITS)
+    counts = {}
+    for limit in (1, 10, MOST_JOINED):
+        under_way = await held_up(store, between, lambda number: send(store, f"sent-{number}"))
+        waiting = [asyncio.create_task(inboxes.read("nobody", "s-1", limit=limit)) for _ in range(MIN_BATCH)]
+        between.let_go()
+        await asyncio.gather(*under_way, *waiting)
+        counts[limit] = between.count(store.scripts["read"].sha)
+        between.sent.clear()
+
+    assert counts == {1: 1, 10: 6, MOST_JOINED: MIN_BATCH}
+
+
+def reads_of_every_outcome() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return agent, consumer and options of each, for the mail that joined sends were tried with."""
+    found: list[tuple[str, str, dict[str, Any]]] = [
+        (name, f"s-{number}", {"limit": limit, "ack_now": ack_now})
+        for number, name in enumerate(["known", "former", "full", "new", "ben", "nobody", "wrong", "human"] * 3)
+        for limit, ack_now in ((1, True), (1, False))
+    ]
+    found += [
+        ("full", "s-1", {"limit": 2, "resume": True}),
+        ("full", "s-2", {"limit": 5, "shown": {"f0": 1}}),
+        ("full", "s-3", {"limit": 3, "budget": 9}),
+        ("full", "s-4", {"limit": 3, "verified": True}),
+        ("full", "s-5", {"limit": 100}),
+        ("full", "s-6", {}),
+        ("alice", "s-1", {"acting": True}),
+        ("ben", "s-1", {"acting": True}),
+        ("ben", "s-0", {"acting": True}),
+    ]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_each_of_joined_reads_ends_and_leaves_what_it_would_alone(proxy, open_broker, seed: int) -> None:
+    between = await proxy()
+    brokers = [await open_broker(valkey_url=between.url, key_prefix=f"t{secrets.token_hex(6)}:") for _ in range(2)]
+    together, alone = [await test_joined.prepared(broker) for broker in brokers]
+    for draft, sender in test_joined.cases():
+        for inboxes in (together, alone):
+            await outcome(inboxes.send(draft, sender))
+    calls = reads_of_every_outcome()
+    random.Random(seed).shuffle(calls)
+    between.sent.clear()
+
+    found = await asyncio.gather(*(outcome(together.read(name, to, **options)) for name, to, options in calls))
+
+    assert between.count(brokers[0]._store.scripts["read"].sha) < len(calls) / 3, "they were joined"
+    expected = [await outcome(alone.read(name, to, **options)) for name, to, options in calls]
+    for each, one_found, one_expected in zip(calls, found, expected, strict=True):
+        assert one_found == one_expected, each
+    for word in ("is the mailbox of all", "acts as alice", "acts as None", "WRONGTYPE", "more=True", "items=[]"):
+        assert word in str(found), word
+    assert await test_joined.contents(brokers[0]._store) == await test_joined.contents(brokers[1]._store)
 
 
 async def prepared(broker: Broker) -> Inboxes:
