@@ -217,10 +217,10 @@ def test_the_page_fits_a_narrow_screen(visit, served, name, width) -> None:
     id = served.send(name, "hello", thread="t" * 64)
     for _ in range(5):
         served.settle("nack", name, served.read(name))
-    served.send(name, "hello again", reply_to=id)
+    again = served.send(name, "hello again", reply_to=id)
     page = visit("#/", width=width, height=640, name=name)
     page.locator(f'li[data-agent="{name}"]').click()
-    page.locator("article.message", has_text="hello again").wait_for()
+    page.locator(f'article.message[data-message-id="{again}"]').wait_for()
     for tool in ("Clear inbox", "Mark all read", "Clear all"):
         page.get_by_role("button", name=tool).wait_for()
     page.get_by_role("button", name="Show", exact=True).click()
